@@ -1,0 +1,262 @@
+//! The operations on ndarray's arrays and views, over any axes and in any layout.
+
+use crate::axis::Axes;
+use crate::lane::{BLOCK, Lane, LaneMut};
+use crate::{Error, Float, ops};
+use ndarray::{Array, ArrayD, ArrayRef, ArrayViewD, ArrayViewMut, ArrayViewMutD, Axis, Dimension, IxDyn};
+
+/// [`logsumexp`](crate::logsumexp) and its family as methods of ndarray's arrays and views.
+///
+/// `axes` is whatever converts into [`Axes`]: `-1`, `[0, 2]`, [`Axes::all()`]. Any layout is read in place: C or
+/// Fortran order, negative strides, gaps, and the stride 0 of a broadcast axis. A lane without elements has the
+/// log-sum-exp −∞. The `_into` forms write into arrays that the caller provides, and allocate nothing that grows
+/// with the input; the others allocate their result and nothing else that grows.
+///
+/// ```
+/// use logsum::LogSumExp;
+/// use ndarray::array;
+/// let z = array![[1e4, 1e4], [0.0, f64::NEG_INFINITY]];
+/// assert_eq!(z.logsumexp(1)?, array![1e4 + 2f64.ln(), 0.0].into_dyn());
+/// assert_eq!(z.softmax(-1)?, array![[0.5, 0.5], [1.0, 0.0]]);
+/// # Ok::<(), logsum::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::AxisOutOfRange`] and [`Error::AxisTwice`] speak of the axes, [`Error::ShapeMismatch`] of an output's
+/// shape. Nothing is written then.
+pub trait LogSumExp<T: Float, D: Dimension> {
+    /// The log-sum-exp over the axes, correctly rounded.
+    fn logsumexp(&self, axes: impl Into<Axes>) -> Result<ArrayD<T>, Error>;
+
+    /// Writes [`logsumexp`](LogSumExp::logsumexp) into `out`, whose shape is the result's.
+    fn logsumexp_into<E: Dimension>(
+        &self,
+        axes: impl Into<Axes>,
+        out: ArrayViewMut<'_, T, E>,
+    ) -> Result<(), Error>;
+
+    /// The log-sum-exp over the axes, and its gradient, which has the input's shape.
+    fn logsumexp_with_gradient(&self, axes: impl Into<Axes>) -> Result<(ArrayD<T>, Array<T, D>), Error>;
+
+    /// Writes [`logsumexp_with_gradient`](LogSumExp::logsumexp_with_gradient) into `value` and `gradient`.
+    fn logsumexp_with_gradient_into<E: Dimension>(
+        &self,
+        axes: impl Into<Axes>,
+        value: ArrayViewMut<'_, T, E>,
+        gradient: ArrayViewMut<'_, T, D>,
+    ) -> Result<(), Error>;
+
+    /// e^{z − LSE(z)}, with the log-sum-exp over the axes.
+    fn softmax(&self, axes: impl Into<Axes>) -> Result<Array<T, D>, Error>;
+
+    /// Writes [`softmax`](LogSumExp::softmax) into `out`.
+    fn softmax_into(&self, axes: impl Into<Axes>, out: ArrayViewMut<'_, T, D>) -> Result<(), Error>;
+
+    /// z − LSE(z), with the log-sum-exp over the axes.
+    fn log_softmax(&self, axes: impl Into<Axes>) -> Result<Array<T, D>, Error>;
+
+    /// Writes [`log_softmax`](LogSumExp::log_softmax) into `out`.
+    fn log_softmax_into(&self, axes: impl Into<Axes>, out: ArrayViewMut<'_, T, D>) -> Result<(), Error>;
+}
+
+impl<T: Float, D: Dimension> LogSumExp<T, D> for ArrayRef<T, D> {
+    fn logsumexp(&self, axes: impl Into<Axes>) -> Result<ArrayD<T>, Error> {
+        let axes = axes.into();
+        let mut out = ArrayD::default(reduced_shape(self.shape(), &axes)?);
+        self.logsumexp_into(axes, out.view_mut())?;
+        Ok(out)
+    }
+
+    fn logsumexp_into<E: Dimension>(
+        &self,
+        axes: impl Into<Axes>,
+        out: ArrayViewMut<'_, T, E>,
+    ) -> Result<(), Error> {
+        let lanes = Lanes::new(self, &axes.into())?;
+        let out = lanes.one_per_lane(out.into_dyn())?;
+        lanes.walk([out], |z, [mut out]| out.fill(ops::value(&z)));
+        Ok(())
+    }
+
+    fn logsumexp_with_gradient(&self, axes: impl Into<Axes>) -> Result<(ArrayD<T>, Array<T, D>), Error> {
+        let axes = axes.into();
+        let mut value = ArrayD::default(reduced_shape(self.shape(), &axes)?);
+        let mut gradient = Array::default(self.raw_dim());
+        self.logsumexp_with_gradient_into(axes, value.view_mut(), gradient.view_mut())?;
+        Ok((value, gradient))
+    }
+
+    fn logsumexp_with_gradient_into<E: Dimension>(
+        &self,
+        axes: impl Into<Axes>,
+        value: ArrayViewMut<'_, T, E>,
+        gradient: ArrayViewMut<'_, T, D>,
+    ) -> Result<(), Error> {
+        let lanes = Lanes::new(self, &axes.into())?;
+        let (value, gradient) =
+            (lanes.one_per_lane(value.into_dyn())?, lanes.one_per_element(gradient.into_dyn())?);
+        lanes.walk([value, gradient], |z, [mut value, mut gradient]| {
+            value.fill(ops::value_and_gradient(&z, Scatter::new(&mut gradient)));
+        });
+        Ok(())
+    }
+
+    fn softmax(&self, axes: impl Into<Axes>) -> Result<Array<T, D>, Error> {
+        let mut out = Array::default(self.raw_dim());
+        self.softmax_into(axes, out.view_mut())?;
+        Ok(out)
+    }
+
+    fn softmax_into(&self, axes: impl Into<Axes>, out: ArrayViewMut<'_, T, D>) -> Result<(), Error> {
+        let lanes = Lanes::new(self, &axes.into())?;
+        let out = lanes.one_per_element(out.into_dyn())?;
+        lanes.walk([out], |z, [mut out]| ops::gradient(&z, Scatter::new(&mut out)));
+        Ok(())
+    }
+
+    fn log_softmax(&self, axes: impl Into<Axes>) -> Result<Array<T, D>, Error> {
+        let mut out = Array::default(self.raw_dim());
+        self.log_softmax_into(axes, out.view_mut())?;
+        Ok(out)
+    }
+
+    fn log_softmax_into(&self, axes: impl Into<Axes>, out: ArrayViewMut<'_, T, D>) -> Result<(), Error> {
+        let lanes = Lanes::new(self, &axes.into())?;
+        let out = lanes.one_per_element(out.into_dyn())?;
+        lanes.walk([out], |z, [mut out]| ops::log_gradient(&z, Scatter::new(&mut out)));
+        Ok(())
+    }
+}
+
+/// The shape of a result with one element per lane.
+fn reduced_shape(shape: &[usize], axes: &Axes) -> Result<Vec<usize>, Error> {
+    let reduced = axes.reduced(shape.len())?;
+    let lengths = shape.iter().zip(reduced).filter_map(|(&length, reduced)| match reduced {
+        true => axes.are_kept().then_some(1),
+        false => Some(length),
+    });
+    Ok(lengths.collect())
+}
+
+/// An array seen as its lanes: the axes that stay come first, the reduced ones after them, each group in order.
+struct Lanes<'a, T> {
+    z: ArrayViewD<'a, T>,
+    shape: Vec<usize>,
+    reduced_shape: Vec<usize>,
+    /// The axes of `shape`, those that stay first.
+    order: Vec<usize>,
+    /// How many axes stay.
+    outer: usize,
+    /// The reduced axes, if results keep them.
+    kept: Vec<usize>,
+}
+
+impl<'a, T: Float> Lanes<'a, T> {
+    fn new<D: Dimension>(z: &'a ArrayRef<T, D>, axes: &Axes) -> Result<Self, Error> {
+        let shape = z.shape().to_vec();
+        let reduced = axes.reduced(shape.len())?;
+        let reduced_shape = reduced_shape(&shape, axes)?;
+        let (inner, mut order): (Vec<usize>, Vec<usize>) = (0..shape.len()).partition(|&axis| reduced[axis]);
+        let outer = order.len();
+        order.extend(&inner);
+        let z = z.view().into_dyn().permuted_axes(IxDyn(&order));
+        Ok(Self {
+            z,
+            shape,
+            reduced_shape,
+            order,
+            outer,
+            kept: if axes.are_kept() { inner } else { Vec::new() },
+        })
+    }
+
+    /// A result with one element per lane, without the axes of length 1 that it may have kept.
+    fn one_per_lane<'o>(&self, mut out: ArrayViewMutD<'o, T>) -> Result<ArrayViewMutD<'o, T>, Error> {
+        same_shape(&self.reduced_shape, out.shape())?;
+        for &axis in self.kept.iter().rev() {
+            out = out.index_axis_move(Axis(axis), 0);
+        }
+        Ok(out)
+    }
+
+    /// A result of the input's shape, with its axes in the order of the lanes.
+    fn one_per_element<'o>(&self, out: ArrayViewMutD<'o, T>) -> Result<ArrayViewMutD<'o, T>, Error> {
+        same_shape(&self.shape, out.shape())?;
+        Ok(out.permuted_axes(IxDyn(&self.order)))
+    }
+
+    /// Calls `each` with every lane and its part of each result.
+    fn walk<const N: usize>(
+        &self,
+        out: [ArrayViewMutD<'_, T>; N],
+        mut each: impl FnMut(ArrayViewD<'_, T>, [ArrayViewMutD<'_, T>; N]),
+    ) {
+        fn descend<T, const N: usize>(
+            z: ArrayViewD<'_, T>,
+            mut out: [ArrayViewMutD<'_, T>; N],
+            outer: usize,
+            each: &mut impl FnMut(ArrayViewD<'_, T>, [ArrayViewMutD<'_, T>; N]),
+        ) {
+            if outer == 0 {
+                return each(z, out);
+            }
+            for (index, z) in z.outer_iter().enumerate() {
+                let out = out.each_mut().map(|out| out.index_axis_mut(Axis(0), index));
+                descend(z, out, outer - 1, each);
+            }
+        }
+        descend(self.z.view(), out, self.outer, &mut each);
+    }
+}
+
+fn same_shape(expected: &[usize], found: &[usize]) -> Result<(), Error> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(Error::ShapeMismatch { expected: expected.to_vec(), found: found.to_vec() })
+}
+
+impl<T: Float> Lane<T> for ArrayViewD<'_, T> {
+    fn blocks(&self, mut read: impl FnMut(&[T])) {
+        if let Some(contiguous) = self.as_slice() {
+            return Lane::blocks(&contiguous, read);
+        }
+        let mut numbers = self.iter();
+        let mut gathered = [T::default(); BLOCK];
+        loop {
+            let count = gathered.iter_mut().zip(&mut numbers).map(|(to, &from)| *to = from).count();
+            if count == 0 {
+                return;
+            }
+            read(&gathered[..count]);
+        }
+    }
+}
+
+/// The elements of a view, written in order.
+enum Scatter<'a, T> {
+    Contiguous(&'a mut [T]),
+    Strided(ndarray::iter::IterMut<'a, T, IxDyn>),
+}
+
+impl<'a, T> Scatter<'a, T> {
+    fn new(out: &'a mut ArrayViewMutD<'_, T>) -> Self {
+        match out.is_standard_layout() {
+            true => Self::Contiguous(out.as_slice_mut().unwrap_or_default()),
+            false => Self::Strided(out.iter_mut()),
+        }
+    }
+}
+
+impl<T: Float> LaneMut<T> for Scatter<'_, T> {
+    fn next_block(&mut self, len: usize, fill: impl FnOnce(&mut [T])) {
+        match self {
+            Self::Contiguous(rest) => rest.next_block(len, fill),
+            Self::Strided(rest) => {
+                let mut block = [T::default(); BLOCK];
+                fill(&mut block[..len]);
+                block[..len].iter().zip(rest).for_each(|(&from, to)| *to = from);
+            }
+        }
+    }
+}
