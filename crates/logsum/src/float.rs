@@ -1,13 +1,83 @@
-pub trait Float: Copy + PartialOrd + Into<f64> + std::fmt::Debug + Default + 'static {
-    fn from_f64(x: f64) -> Self;
+//! The numbers that logsum takes: f32 and f64.
+
+use crate::kernel::body::Precision;
+use crate::kernel::two::{Two, power_of_two};
+use std::fmt::{Debug, Display};
+
+/// A floating-point number that logsum computes with: `f32` or `f64`.
+///
+/// The trait is sealed: its rounding test and its error bounds belong to the library.
+pub trait Float:
+    Copy + Default + PartialOrd + Debug + Display + Send + Sync + sealed::Sealed + 'static
+{
 }
-impl Float for f32 {
-    fn from_f64(x: f64) -> Self {
-        x as f32
+
+impl Float for f32 {}
+impl Float for f64 {}
+
+pub(crate) mod sealed {
+    use super::*;
+
+    pub trait Sealed: Copy {
+        /// What its first rung computes in: the next wider precision.
+        type First: Precision;
+
+        /// Bits of the significand, the implicit one included.
+        const PRECISION: usize;
+
+        /// Every number of this type is a multiple of 2 to this power.
+        const LEAST_EXPONENT: isize;
+
+        /// Exactly.
+        fn to_f64(self) -> f64;
+
+        /// The nearest number of this type, ties to even.
+        fn from_f64(x: f64) -> Self;
+
+        /// The one number of this type that is nearest to every x with |x − v| ≤ bound, if there is one.
+        fn settle(v: Two, bound: f64) -> Option<Self>;
     }
-}
-impl Float for f64 {
-    fn from_f64(x: f64) -> Self {
-        x
+
+    impl Sealed for f32 {
+        type First = f64;
+        const PRECISION: usize = 24;
+        const LEAST_EXPONENT: isize = -149;
+
+        fn to_f64(self) -> f64 {
+            self.into()
+        }
+
+        fn from_f64(x: f64) -> Self {
+            x as f32
+        }
+
+        /// The ends of the interval are rounded to f64 on the way, each by at most 2^-53 of itself: the interval is
+        /// widened by twice that. Rounding is monotone, so that equal ends settle all between them.
+        fn settle(v: Two, bound: f64) -> Option<Self> {
+            let bound = bound * (1.0 + power_of_two(-50)) + power_of_two(-51) * v.hi.abs();
+            let (low, high) = ((v.hi + (v.lo - bound)) as f32, (v.hi + (v.lo + bound)) as f32);
+            (low.to_bits() == high.to_bits()).then_some(low)
+        }
+    }
+
+    impl Sealed for f64 {
+        type First = Two;
+        const PRECISION: usize = 53;
+        const LEAST_EXPONENT: isize = -1074;
+
+        fn to_f64(self) -> f64 {
+            self
+        }
+
+        fn from_f64(x: f64) -> Self {
+            x
+        }
+
+        /// hi + x is the exact sum rounded once, for x = lo ± bound, itself rounded by at most 2^-53 of itself.
+        fn settle(v: Two, bound: f64) -> Option<Self> {
+            let bound = bound * (1.0 + power_of_two(-50)) + power_of_two(-51) * v.lo.abs();
+            let (low, high) = (v.hi + (v.lo - bound), v.hi + (v.lo + bound));
+            (low.to_bits() == high.to_bits()).then_some(low)
+        }
     }
 }

@@ -1,16 +1,49 @@
-//! logsum (skeleton)
-#![allow(missing_docs, dead_code)]
-#[cfg(feature = "ndarray")]
-mod axis;
+//! The correctly rounded, differentiable log-sum-exp.
+//!
+//! ```text
+//! LSE(z) = log Σ_k e^{z_k}        ∂LSE/∂z_i = e^{z_i} / Σ_k e^{z_k} = softmax(z)_i
+//! ```
+//!
+//! - [`logsumexp`] returns the float nearest to the exact value, ties to even, for every input of f32 or f64.
+//! - [`logsumexp_with_gradient`], [`softmax`] and [`log_softmax`] are within 1 ulp per element.
+//! - No result depends on the machine, on the layout in memory, or on the platform's mathematical library.
+//! - A call allocates nothing that grows with its input, but for the result of a method that returns an array.
+//!
+//! ```
+//! let z = [1000.0, 1001.0, 1002.0]; // Σ e^z overflows
+//! let mut gradient = [0.0; 3];
+//! let value = logsum::logsumexp_with_gradient(&z, &mut gradient)?;
+//! assert_eq!(value, 1002.4076059644444);
+//! assert_eq!(gradient, [0.09003057317038046, 0.24472847105479764, 0.6652409557748218]);
+//! # Ok::<(), logsum::Error>(())
+//! ```
+//!
+//! With the feature `ndarray` the same words are methods of ndarray's arrays and views, in the trait `LogSumExp`:
+//! over any axes, in any layout.
+
+// From the bottom up; each module uses only those before it.
 mod error;
 mod float;
+mod kernel;
 mod lane;
+mod partial;
+
+mod ladder;
+
+mod edges;
+mod ops;
+
+#[cfg(feature = "ndarray")]
+mod axis;
 #[cfg(feature = "ndarray")]
 mod ndarray;
-mod ops;
 
 pub use error::Error;
 pub use float::Float;
+#[doc(hidden)]
+pub use ladder::Rung;
+#[doc(hidden)]
+pub use ops::logsumexp_and_rung;
 pub use ops::{log_softmax, logsumexp, logsumexp_with_gradient, softmax};
 #[cfg(feature = "ndarray")]
 pub use {self::ndarray::LogSumExp, axis::Axes};

@@ -1,0 +1,135 @@
+//! e^{z − c}, in one word and in two, with proved bounds.
+//!
+//! Both split z − c = k·(ln 2)/16 + r with |r| ≤ (ln 2)/32 · (1 + 2^-20) < 2^-5.527, k = 16q + j, and take
+//! 2^q · 2^{j/16} · e^r: a table of sixteen entries and a short Taylor polynomial. Results are in units of
+//! 2^-[`SCALE`], so that nothing that could still matter underflows.
+
+use super::two::{Two, fast_two_sum, power_of_two, two_sum};
+
+/// Exponentials and sums of them are kept in units of 2^-SCALE. With −1000 ≤ z − c ≤ 128 they lie between 2^-931
+/// and 2^697: with 2^64 of them the sum does not overflow, and the low word of the smallest does not underflow.
+const SCALE: i64 = 512;
+
+/// Takes the scale off again.
+pub(crate) const UNSCALE: f64 = power_of_two(-512);
+
+/// Below this difference an exponential counts as 0: e^-1000 < 2^-1442, and 2^64 such terms stay below 2^-1378,
+/// which no rounding can see (the smallest half-ulp is 2^-1075; `Partial::is_its_maximum` has the argument).
+const NEGLIGIBLE: f64 = -1000.0;
+
+/// |[`one_word`] − exact| ≤ this · exact. Derivation there.
+pub(crate) const ONE_WORD_ERROR: f64 = 1.12e-13; // > 2^-43.03
+
+/// |[`two_words`] − exact| ≤ this · exact. Derivation there.
+pub(crate) const TWO_WORDS_ERROR: f64 = 1.09e-19; // > 2^-63
+
+/// 16 / ln 2.
+const PER_STEP: f64 = 23.083120654223414;
+
+/// (ln 2)/16 in three parts. The first two have 38 bits each, so that their products with |k| < 2^15 are exact.
+const STEP: [f64; 3] = [0.04332169878489367, 1.0291218489291539e-13, 1.9136504600116575e-25];
+
+/// (ln 2)/16 less the first part.
+const STEP_REST: f64 = 1.0291218489310676e-13;
+
+/// 2^{j/16} in two words: error below 2^-107.
+const POWERS: [(f64, f64); 16] = [
+    (1.0, 0.0),
+    (1.0442737824274138, 8.551889705537965e-17),
+    (1.0905077326652577, -3.046782079812471e-17),
+    (1.1387886347566916, 8.912812676025408e-17),
+    (1.189207115002721, 3.982015231465646e-17),
+    (1.241857812073484, 4.658027591836937e-17),
+    (1.2968395546510096, 2.5382502794888315e-17),
+    (1.3542555469368927, 7.70094837980299e-17),
+    (std::f64::consts::SQRT_2, -9.667293313452913e-17),
+    (1.4768261459394993, -3.483994556892796e-17),
+    (1.5422108254079407, 7.949834809697621e-17),
+    (1.6104903319492543, 2.4707192569797888e-17),
+    (1.681792830507429, 8.199010020581497e-17),
+    (1.7562521603732995, 2.960140695448873e-17),
+    (1.8340080864093424, 3.283107224245627e-17),
+    (1.9152065613971474, -1.0619946056195963e-16),
+];
+
+/// 1/n! for n = 2 to 8. Each is rounded; the derivations below count that as part of the Horner step it enters.
+const INVERSE_FACTORIALS: [f64; 7] =
+    [0.5, 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0, 1.0 / 720.0, 1.0 / 5040.0, 1.0 / 40320.0];
+
+/// Adding and subtracting this rounds a small number to the nearest integer, and leaves it in the low bits.
+const ROUNDER: f64 = 6755399441055744.0; // 1.5 · 2^52
+
+/// k as a float, and 2^q · 2^{j/16} with its parts apart.
+#[inline(always)]
+fn steps(d: f64) -> (f64, f64, (f64, f64)) {
+    let shifted = d.mul_add(PER_STEP, ROUNDER);
+    let k = shifted.to_bits().wrapping_sub(ROUNDER.to_bits()) as i64;
+    let power = f64::from_bits(((k >> 4) + 1023 + SCALE).wrapping_shl(52) as u64);
+    (shifted - ROUNDER, power, POWERS[(k & 15) as usize])
+}
+
+/// e^{z − c} in units of 2^-[`SCALE`], with one word of precision.
+///
+/// The bound, relative to e^{z − c}:
+///
+/// | error | at most |
+/// |---|---|
+/// | d = z − c, at most 1000 in magnitude, is rounded: 1000 · 2^-53 | 2^-43.034 |
+/// | Taylor: the first term left out is r^7/7!, and r^7/7! · e^|r| | 2^-50.9 |
+/// | r: d − k·STEP₀ is exact (both are multiples of 2^-58 and the difference is below 2^-5); the rest is rounded once | 2^-58.5 |
+/// | r · P(r), where P is within 2 roundings of 1 | 2^-57.4 |
+/// | the table's entry and the last fma | 2 · 2^-53 |
+///
+/// together below 2^-43.025 < [`ONE_WORD_ERROR`]. e^0 is exactly 1.
+#[inline(always)]
+pub(crate) fn one_word(z: f64, c: f64) -> f64 {
+    let d = z - c;
+    if !matches!(d.partial_cmp(&NEGLIGIBLE), Some(std::cmp::Ordering::Greater)) {
+        return 0.0;
+    }
+    let (k, power, (table, _)) = steps(d);
+    let r = (-k).mul_add(STEP_REST, (-k).mul_add(STEP[0], d));
+    let [c2, c3, c4, c5, c6, ..] = INVERSE_FACTORIALS;
+    let p = r.mul_add(r.mul_add(r.mul_add(r.mul_add(r.mul_add(c6, c5), c4), c3), c2), 1.0);
+    table.mul_add(r * p, table) * power
+}
+
+/// e^{z − c} in units of 2^-[`SCALE`], with two words of precision.
+///
+/// z − c = d + d' exactly (2Sum). d − k·STEP₀ is exact as in [`one_word`], k·STEP₁ is exact, their sum and what is
+/// left of d' − k·STEP₂ make r = r₀ + r₁ with |r₁| ≤ 2^-59 and error below 2^-95. Then
+/// e^r − 1 = r₀ + q, q = r₁ + r₁·r₀ + r₀²·P(r₀), |q| < 2^-12.0. The bound, relative to e^{z − c} in units of 2^-65:
+///
+/// | error | at most |
+/// |---|---|
+/// | Taylor: r^9/9! · e^\|r\| | 0.11 |
+/// | r₀² is rounded: 2^-53 · r₀²·P | 0.98 |
+/// | P is rounded: 2^-54 · r₀², and its inner steps 2^-61 · r₀² | 0.98 |
+/// | q is rounded once, below 2^-12 | 0.50 |
+/// | r₁·r₀²/2, and the roundings of r₁ + r₁·r₀ | 0.02 |
+/// | these are relative to 1, e^r may be 2^-0.0313 | × 1.022 |
+/// | the low word of the result, below 2^-11 where the table's entry is above 1.03, is rounded once | 1.00 |
+/// | the table's entry, and roundings of terms below 2^-52 | 0.01 |
+///
+/// together below 3.66 · 2^-65 < 2^-63.1 < [`TWO_WORDS_ERROR`]. e^0 is exactly 1.
+#[inline(always)]
+pub(crate) fn two_words(z: f64, c: f64) -> Two {
+    let d = two_sum(z, -c);
+    if !matches!(d.hi.partial_cmp(&NEGLIGIBLE), Some(std::cmp::Ordering::Greater)) {
+        return Two::ZERO;
+    }
+    let (k, power, (table, table_low)) = steps(d.hi);
+    let high = two_sum((-k).mul_add(STEP[0], d.hi), -k * STEP[1]);
+    let r = two_sum(high.hi, high.lo + (-k).mul_add(STEP[2], d.lo));
+    let [c2, c3, c4, c5, c6, c7, c8] = INVERSE_FACTORIALS;
+    let (r0, square) = (r.hi, r.hi * r.hi);
+    let p =
+        r0.mul_add(r0.mul_add(r0.mul_add(r0.mul_add(r0.mul_add(r0.mul_add(c8, c7), c6), c5), c4), c3), c2);
+    let q = square.mul_add(p, r.lo.mul_add(r0, r.lo));
+    // (table + table_low)(1 + r₀ + q): the leading table + table·r₀ without error, the rest in one word.
+    let product = table * r0;
+    let product_low = table.mul_add(r0, -product);
+    let leading = fast_two_sum(table, product);
+    let rest = table.mul_add(q, leading.lo + (product_low + table_low.mul_add(r0, table_low)));
+    fast_two_sum(leading.hi, rest).scaled(power)
+}

@@ -1,0 +1,43 @@
+//! log(1 + t) in two words, with a proved bound.
+
+use super::two::{Two, fast_two_sum, power_of_two};
+
+/// 1/3 in two words.
+const THIRD: (f64, f64) = (1.0 / 3.0, 1.850371707708594e-17);
+
+/// log(1 + t) for t ≥ 0, and a bound on its absolute error.
+///
+/// 1 + t = 2^k · (1 + f) with 1 + f between √½ and √2, k = 0 and f = t exactly while t < 0.414: a small t keeps its
+/// relative accuracy. log(1 + f) = 2 atanh(w) = 2w + 2w·U, w = f/(2 + f), |w| ≤ 0.1716, and
+/// U = w²/3 + w⁴/5 + … + w²⁶/27 is taken as w² · (1/3 + w²·Q), where only the last sum is in one word.
+///
+/// The bound, relative to log(1 + f): w²·Q < 2^-7.3 is off by at most 3.8 roundings (2^-58.4), of which w² (2^-5.08)
+/// enters U: 2^-63.4; the series' remainder w²⁸/29/(1 − w²) < 2^-75; double-word steps below 2^-99. And
+/// |log(1 + f)| ≤ 0.347, k·log 2 has relative error 2^-104.
+pub(crate) fn log1p(t: Two) -> (Two, f64) {
+    let (k, f) = reduced(t);
+    let w = f.over(f.plus_one_word(2.0));
+    let square = w.times(w);
+    let q = (2..=13).rev().fold(0.0, |q: f64, n| q.mul_add(square.hi, 1.0 / f64::from(2 * n + 1)));
+    let u = square.times(fast_two_sum(THIRD.0, square.hi.mul_add(q, THIRD.1)));
+    let log = w.times(u).plus(w).scaled(2.0);
+    let error = power_of_two(-63) * log.hi.abs();
+    if k == 0 {
+        return (log, error);
+    }
+    let log = Two { hi: f64::from(k), lo: 0.0 }.times(Two::LN_2).plus(log);
+    (log, error + power_of_two(-98) * log.hi)
+}
+
+/// 1 + t = 2^k (1 + f).
+fn reduced(t: Two) -> (i32, Two) {
+    const SMALL: f64 = std::f64::consts::SQRT_2 - 1.0;
+    if t.hi < SMALL {
+        return (0, t);
+    }
+    let s = t.plus_one_word(1.0);
+    // Counting exponents from √½ rather than 1: the bits of √½ are taken off first.
+    let offset = std::f64::consts::FRAC_1_SQRT_2.to_bits();
+    let k = (s.hi.to_bits().wrapping_sub(offset) as i64 >> 52) as i32;
+    (k, s.scaled(power_of_two(-k)).plus_one_word(-1.0))
+}
