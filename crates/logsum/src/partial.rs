@@ -15,8 +15,8 @@ use std::marker::PhantomData;
 /// log-sum-exp of [0, −40] is e^-40, not 0.
 ///
 /// The shift follows the maximum only in jumps of more than [`REACH`]. Would it follow at each new maximum, a row in
-/// ascending order would multiply its sum by one more rounded factor per block; so the sums before a jump are less
-/// than e^-64 of the sum after it, and their factor's error is no concern.
+/// ascending order would multiply its sum by one more rounded factor per block; so, what was before a jump shrinks
+/// by e^-64, and its error with it.
 ///
 /// `max` alone decides the edges: NaN if there is one, else +∞ if there is one, −∞ if there is nothing else; the
 /// tail says nothing then.
@@ -26,7 +26,7 @@ pub(crate) struct Partial<P> {
     shift: f64,
     /// In units of UNSCALE.
     tail: Two,
-    /// Bounds the tail's relative error.
+    /// Bounds the tail's error, in the same units.
     error: f64,
     precision: PhantomData<P>,
 }
@@ -34,9 +34,11 @@ pub(crate) struct Partial<P> {
 /// How far the maximum may rise above the shift.
 const REACH: f64 = 64.0;
 
-/// Bounds what [`Partial::merge`] adds to the relative error: two additions and a product of double words,
-/// 3u² + 3u² + 5u².
+/// Bounds the relative error of a merge's own double-word steps: two additions and a product, 3u² + 3u² + 5u².
 const MERGE_ERROR: f64 = 1e-30; // > 2^-100
+
+/// Covers the roundings of the bounds themselves, 2^-51 for each of up to 2^30 merges, and terms of second order.
+const SLACK: f64 = 1.000_01;
 
 impl<P: Precision> Partial<P> {
     /// No number yet: e^−∞ = 0.
@@ -58,7 +60,8 @@ impl<P: Precision> Partial<P> {
             return Self { max, ..Self::EMPTY };
         }
         wide[index] = f64::NEG_INFINITY; // the one that stands apart
-        Self { max, shift: max, tail: body::sum::<P>(wide, max), error: P::ERROR, precision: PhantomData }
+        let tail = body::sum::<P>(wide, max);
+        Self { max, shift: max, tail, error: P::ERROR * tail.hi, precision: PhantomData }
     }
 
     /// All numbers of a lane.
@@ -89,13 +92,9 @@ impl<P: Precision> Partial<P> {
         let shift = if max <= self.shift + REACH { self.shift } else { other.shift };
         let (mine, theirs) = (self.shifted(shift), other.shifted(shift));
         let second = P::exp(self.max.min(other.max), shift).to_two();
-        Self {
-            max,
-            shift,
-            tail: mine.tail.plus(theirs.tail).plus(second),
-            error: mine.error.max(theirs.error) + MERGE_ERROR,
-            precision: PhantomData,
-        }
+        let tail = mine.tail.plus(theirs.tail).plus(second);
+        let error = mine.error + theirs.error + P::ERROR * second.hi + MERGE_ERROR * tail.hi;
+        Self { max, shift, tail, error, precision: PhantomData }
     }
 
     fn shifted(self, shift: f64) -> Self {
@@ -103,7 +102,8 @@ impl<P: Precision> Partial<P> {
             return self;
         }
         let factor = exp::two_words(self.shift, shift).scaled(UNSCALE);
-        Self { shift, tail: self.tail.times(factor), error: self.error + exp::TWO_WORDS_ERROR, ..self }
+        let tail = self.tail.times(factor);
+        Self { shift, tail, error: self.error * factor.hi + exp::TWO_WORDS_ERROR * tail.hi, ..self }
     }
 
     /// t in units of UNSCALE. For a finite maximum.
@@ -126,11 +126,11 @@ impl<P: Precision> Partial<P> {
         let t = tail.scaled(UNSCALE);
         let (log, log_error) = log1p(t);
         let estimate = log.plus_one_word(self.max);
-        // d log(1 + t) = dt/(1 + t); the factors above 1 cover this line's own roundings and second-order terms.
-        let from_tail = error * 1.000_001 * t.hi / (1.0 + t.hi);
+        // d log(1 + t) = dt/(1 + t).
+        let from_tail = error * UNSCALE / (1.0 + t.hi);
         // The sum max + log is exact but for its low word. t may have lost up to 2^-1074 to underflow.
         let from_sum = power_of_two(-103) * (self.max.abs() + log.hi) + power_of_two(-1070);
-        (estimate, (from_tail + log_error * 1.000_001 + from_sum) * 1.000_001)
+        (estimate, (from_tail + log_error + from_sum) * SLACK)
     }
 
     /// log(1 + t) = LSE − max, relative error below 2^-61. For a finite maximum.
@@ -141,5 +141,134 @@ impl<P: Precision> Partial<P> {
     /// 1/(1 + t) = e^{max − LSE}, relative error below 2^-61 in two words, 2^-44 in one. For a finite maximum.
     pub(crate) fn inverse(&self) -> Two {
         Two::ONE.over(self.scaled_tail().tail.scaled(UNSCALE).plus_one_word(1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::{Big, big, big_two, uniform};
+
+    /// Rows whose maximum rises, falls, jumps beyond reach, and repeats.
+    fn rows() -> Vec<Vec<f64>> {
+        let mut uniform = uniform(3);
+        let mut row = |length: usize, spread: f64, slope: f64| -> Vec<f64> {
+            (0..length).map(|i| spread * uniform() + slope * i as f64).collect()
+        };
+        vec![
+            row(1, 1.0, 0.0),
+            row(2, 1e-9, 0.0),
+            row(7, 700.0, 0.0),
+            row(100, 3.0, 1.0),
+            row(100, 3.0, -1.0),
+            row(64, 1.0, 65.0),
+            row(64, 1.0, 1001.0),
+            row(64, 1.0, -1001.0),
+            row(2500, 1.0, 0.0),
+            row(2500, 10.0, 0.1),
+            row(2500, 0.0, 0.0),
+            vec![f64::NEG_INFINITY, 3.0, f64::NEG_INFINITY],
+            vec![f64::MAX, f64::MIN, 1e300, f64::MAX],
+            vec![0.0, -750.0, -1e-300],
+        ]
+    }
+
+    /// 1 + t = Σ e^{z − max}, exactly enough.
+    fn exact(row: &[f64]) -> Big {
+        let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let near = row.iter().filter(|&&z| z - max > -1200.0);
+        near.fold(big(0.0), |sum, &z| sum + (big(z) - big(max)).exp())
+    }
+
+    /// The partial of `row` is within the bound that it states.
+    fn check<P: Precision>(partial: Partial<P>, row: &[f64]) {
+        assert_eq!(partial.max, row.iter().copied().fold(f64::NEG_INFINITY, f64::max));
+        let Partial { tail, error, .. } = partial.scaled_tail();
+        let (found, exact) = (big_two(tail) * big(UNSCALE), exact(row) - big(1.0));
+        let off = (found - exact.clone()).to_f64().value().abs();
+        let exact = exact.to_f64().value();
+        let error = error * UNSCALE * SLACK + power_of_two(-1000);
+        assert!(off <= error, "{} numbers: off by {off:e} of {exact:e}, bound {error:e}", row.len());
+        let least = P::ERROR.max(exp::TWO_WORDS_ERROR) * exact;
+        assert!(
+            error <= 6.0 * least + power_of_two(-999),
+            "{error:e} is a loose bound: one term and up to four shifts have {least:e} each"
+        );
+    }
+
+    fn merged<P: Precision>(row: &[f64], block: usize) -> Partial<P> {
+        row.chunks(block).fold(Partial::EMPTY, |all, block| all.merge(Partial::of(block)))
+    }
+
+    #[test]
+    fn merging_keeps_the_bound_whatever_the_blocks() {
+        for row in rows() {
+            for block in [1, 2, 3, 16, 100, 1024] {
+                check(merged::<f64>(&row, block), &row);
+                check(merged::<Two>(&row, block), &row);
+            }
+        }
+    }
+
+    #[test]
+    fn merge_is_associative_and_commutative_within_its_bound() {
+        let rows = rows();
+        for a in &rows {
+            for b in &rows {
+                for c in &rows {
+                    if a.len() + b.len() + c.len() > 300 {
+                        continue;
+                    }
+                    let all = [&a[..], b, c].concat();
+                    let [a, b, c] = [a, b, c].map(|row| Partial::<Two>::over(&&row[..]));
+                    check(a.merge(b).merge(c), &all);
+                    check(a.merge(b.merge(c)), &all);
+                    check(c.merge(b).merge(a), &all);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn empty_is_the_identity() {
+        for row in rows() {
+            let partial = Partial::<Two>::over(&&row[..]);
+            for merged in [partial.merge(Partial::EMPTY), Partial::EMPTY.merge(partial)] {
+                assert_eq!(
+                    (merged.max, merged.shift, merged.tail),
+                    (partial.max, partial.shift, partial.tail)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn edges_absorb() {
+        let of = |z: f64| Partial::<f64>::of(&[z]);
+        let [nan, infinite, finite, nothing] = [f64::NAN, f64::INFINITY, 1.0, f64::NEG_INFINITY].map(of);
+        for other in [nan, infinite, finite, nothing] {
+            assert!(nan.merge(other).max.is_nan() && other.merge(nan).max.is_nan());
+        }
+        for other in [infinite, finite, nothing] {
+            assert_eq!(
+                (infinite.merge(other).max, other.merge(infinite).max),
+                (f64::INFINITY, f64::INFINITY)
+            );
+        }
+        assert_eq!(nothing.merge(nothing).max, f64::NEG_INFINITY);
+    }
+
+    #[test]
+    fn estimate_keeps_its_bound() {
+        for row in rows() {
+            let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let exact = big(max).with_precision(3000).value() + exact(&row).ln();
+            for (estimate, bound) in
+                [Partial::<f64>::over(&&row[..]).estimate(), Partial::<Two>::over(&&row[..]).estimate()]
+            {
+                let off = (big_two(estimate) - exact.clone()).to_f64().value().abs();
+                assert!(off <= bound, "{} numbers: off by {off:e}, bound {bound:e}", row.len());
+            }
+        }
     }
 }

@@ -133,3 +133,87 @@ pub(crate) fn two_words(z: f64, c: f64) -> Two {
     let rest = table.mul_add(q, leading.lo + (product_low + table_low.mul_add(r0, table_low)));
     fast_two_sum(leading.hi, rest).scaled(power)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::{big, big_two, relative_error, uniform};
+    use dashu_float::ops::EstimatedLog2;
+
+    #[test]
+    fn table_is_two_to_sixteenths_in_two_words() {
+        for (j, (hi, lo)) in POWERS.into_iter().enumerate() {
+            let exact = (big(2.0).ln() * big(j as f64 / 16.0)).exp();
+            assert_eq!(exact.to_f64().value(), hi, "2^({j}/16)");
+            assert_eq!((exact - big(hi)).to_f64().value(), lo, "2^({j}/16), low word");
+        }
+    }
+
+    #[test]
+    fn steps_add_up_to_a_sixteenth_of_log_2() {
+        let exact = big(2.0).ln() / big(16.0);
+        let [a, b, c] = STEP.map(big);
+        assert!(relative_error(a.clone() + b + c, &exact) < power_of_two(-125));
+        assert_eq!((exact.clone() - a).to_f64().value(), STEP_REST);
+        assert_eq!((big(1.0) / exact).to_f64().value(), PER_STEP);
+        for step in &STEP[..2] {
+            assert!(step.to_bits().trailing_zeros() >= 15, "38 bits leave room for k");
+        }
+    }
+
+    /// Differences of every size and sign that a sum meets, and those where the table's step or the polynomial's
+    /// argument is at its worst.
+    fn arguments() -> impl Iterator<Item = (f64, f64)> {
+        let mut uniform = uniform(1);
+        (0..20_000).map(move |i| {
+            let c = (uniform() - 0.5) * [2.0, 100.0, 1e4, 1e8][i % 4];
+            let d = match i % 7 {
+                0 => -1000.0 * uniform(),
+                1 => 128.0 * uniform(),
+                2 => -uniform() * power_of_two(-((uniform() * 60.0) as i32)),
+                3 => -((uniform() * 20_000.0).floor() + 0.5) / PER_STEP * (1.0 - 1e-9 * uniform()),
+                4 => -((uniform() * 300.0).floor() + 0.5 - 1e-3 * uniform()) / PER_STEP,
+                _ => -20.0 * uniform(),
+            };
+            (c + d, c)
+        })
+    }
+
+    /// A bound that the worst case comes nowhere near would be as much of a defect as one that it exceeds.
+    fn worst(error: impl Fn(f64, f64) -> crate::reference::Big) -> f64 {
+        let mut worst = 0f64;
+        for (z, c) in arguments() {
+            let exact = (big(z) - big(c)).exp();
+            worst = worst.max(relative_error(error(z, c), &exact));
+        }
+        worst
+    }
+
+    #[test]
+    fn one_word_keeps_its_bound() {
+        let worst = worst(|z, c| big(one_word(z, c)) * big(UNSCALE));
+        println!("worst 2^{:.2}, bound 2^{:.2}", worst.log2(), ONE_WORD_ERROR.log2());
+        assert!(worst < ONE_WORD_ERROR && worst > ONE_WORD_ERROR / 16.0, "{worst:e}");
+    }
+
+    #[test]
+    fn two_words_keep_their_bound() {
+        let worst = worst(|z, c| big_two(two_words(z, c)) * big(UNSCALE));
+        println!("worst 2^{:.2}, bound 2^{:.2}", worst.log2(), TWO_WORDS_ERROR.log2());
+        assert!(worst < TWO_WORDS_ERROR && worst > TWO_WORDS_ERROR / 8.0, "{worst:e}");
+    }
+
+    #[test]
+    fn ends_of_the_range() {
+        assert_eq!(two_words(0.0, 0.0), Two { hi: power_of_two(512), lo: 0.0 });
+        assert_eq!(one_word(-1e300, -1e300), power_of_two(512));
+        for (z, c) in [(f64::NEG_INFINITY, 0.0), (-1000.0, 0.0), (f64::MIN, f64::MAX), (-1e300, 1e-300)] {
+            assert_eq!((one_word(z, c), two_words(z, c)), (0.0, Two::ZERO), "{z} {c}");
+        }
+        let smallest = big((-1000f64).next_up()).exp();
+        assert!(smallest.log2_bounds().0 > -1443.0);
+        let found = two_words((-1000f64).next_up(), 0.0);
+        assert!(relative_error(big_two(found), &(smallest * big(power_of_two(512)))) < TWO_WORDS_ERROR);
+        assert!(two_words(128.0, 0.0).hi.is_finite());
+    }
+}

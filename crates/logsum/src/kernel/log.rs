@@ -41,3 +41,41 @@ fn reduced(t: Two) -> (i32, Two) {
     let k = (s.hi.to_bits().wrapping_sub(offset) as i64 >> 52) as i32;
     (k, s.scaled(power_of_two(-k)).plus_one_word(-1.0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::{big, big_two, uniform};
+
+    #[test]
+    fn keeps_its_bound() {
+        let mut uniform = uniform(2);
+        let mut worst = 0f64;
+        for i in 0..15_000 {
+            let hi = match i % 5 {
+                0 => power_of_two(-((uniform() * 900.0) as i32)) * (1.0 + uniform()),
+                1 => power_of_two((uniform() * 64.0) as i32) * (1.0 + uniform()),
+                2 => std::f64::consts::SQRT_2 * power_of_two((i % 9) as i32) * (1.0 + 1e-9 * uniform()) - 1.0,
+                3 => 0.4142 * (1.0 - 0.01 * uniform()),
+                _ => 3.0 * uniform(),
+            };
+            let t = Two { hi, lo: hi * power_of_two(-54) * (uniform() - 0.5) };
+            // ln_1p in 400 bits has nothing left of a t below 2^-400: there its series does.
+            let exact = match hi < power_of_two(-300) {
+                true => big_two(t) * (big(1.0) - big_two(t) / big(2.0)),
+                false => (big_two(t) + big(1.0).with_precision(1000).value()).ln(),
+            };
+            let (log, bound) = log1p(t);
+            let error = (big_two(log) - exact).to_f64().value().abs();
+            assert!(error <= bound, "log(1 + {t:?}): off by {error:e}, bound {bound:e}");
+            worst = worst.max(error / bound);
+        }
+        println!("worst error {worst:.3} of the bound");
+        assert!(worst > 1.0 / 8.0, "the bound is too loose: {worst}");
+    }
+
+    #[test]
+    fn of_nothing_is_exactly_nothing() {
+        assert_eq!(log1p(Two::ZERO), (Two::ZERO, 0.0));
+    }
+}

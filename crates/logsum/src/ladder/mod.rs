@@ -147,3 +147,119 @@ fn round<T: Float>(n: IBig, exponent: isize) -> T {
     let rounded = kept as f64 * power_of_two(power / 2) * power_of_two(power - power / 2);
     T::from_f64(if sign == Sign::Negative { -rounded } else { rounded })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::uniform;
+
+    /// Random rows, rows that nearly cancel, and the hard ones of the first rung.
+    fn rows() -> Vec<Vec<f64>> {
+        let mut uniform = uniform(4);
+        let mut rows = vec![
+            vec![0.3f64.ln(), 0.7f64.ln()],
+            vec![-std::f64::consts::LN_2; 2],
+            vec![0.0, -40.0],
+            vec![1e-20f64.ln(), -1e-20],
+            vec![0.0, 0.0],
+            vec![5e-324, -1e-310, 1e-300],
+            vec![9007199254740992.0, 9007199254740991.0],
+        ];
+        for i in 0..2000 {
+            let spread = [1.0, 40.0, 1e-8, 170.0][i % 4];
+            let mut row: Vec<f64> = (0..2 + i % 9).map(|_| spread * (uniform() - 0.5)).collect();
+            if i % 3 == 0 {
+                // Normalised log-probabilities: the value is a rounding error near 0.
+                let value = settle(&Partial::over(&&row[..]), &&row[..]).0;
+                row.iter_mut().for_each(|z| *z -= value);
+            }
+            rows.push(row);
+        }
+        rows
+    }
+
+    #[test]
+    fn every_rung_that_settles_a_value_settles_it_alike() {
+        let mut settled = [0; 4];
+        for row in rows() {
+            let lane = &&row[..];
+            let partial = Partial::<Two>::over(lane);
+            let (center, _) = partial.estimate();
+            let exact =
+                arbitrary::sum(lane, center, 1024).nearest::<f64>(center).expect("1024 bits settle these");
+            let rungs = [
+                in_words(&Partial::<f64>::over(lane)).ok().map(|(value, _)| value),
+                in_words(&partial).ok().map(|(value, _)| value),
+                fixed::sum(lane, center).nearest(center),
+                arbitrary::sum(lane, center, 512).nearest(center),
+            ];
+            for (rung, value) in rungs.into_iter().enumerate() {
+                settled[rung] += usize::from(value.is_some());
+                assert!(
+                    value.is_none_or(|value: f64| value == exact),
+                    "{row:?}, rung {rung}: {value:?}, not {exact}"
+                );
+            }
+        }
+        println!(
+            "of {} rows settled by words, double words, fixed point, 512 bits: {settled:?}",
+            rows().len()
+        );
+        assert!(settled[1] > 1000 && settled[2] > 1900 && settled[3] > 1900, "{settled:?}");
+    }
+
+    /// The same sum twice, with and without dashu's exponential: each within its own bound.
+    #[test]
+    fn fixed_point_keeps_its_bound() {
+        let mut worst = 0.0_f64;
+        for row in rows() {
+            let lane = &&row[..];
+            let (center, _) = Partial::<Two>::over(lane).estimate();
+            let (fixed, exact) = (fixed::sum(lane, center), arbitrary::sum(lane, center, 512));
+            let off: IBig = (fixed.delta << 256) - exact.delta;
+            let off = (off.abs() >> 240).to_f64().value() / 65536.0;
+            let bound = fixed.error.to_f64().value();
+            assert!(off <= bound, "{row:?}: off by {off} units of 2^-256, bound {bound}");
+            worst = worst.max(off / bound);
+        }
+        println!("worst error {worst:.3} of the bound");
+        assert!(worst > 1.0 / 64.0, "the bound is too loose: {worst}");
+    }
+
+    #[test]
+    fn rounding_is_to_the_nearest_and_ties_to_even() {
+        let check = |n: i128, exponent: isize, expected: f64| {
+            for (n, expected) in [(n, expected), (-n, -expected)] {
+                assert_eq!(
+                    round::<f64>(IBig::from(n), exponent).to_bits(),
+                    expected.to_bits(),
+                    "{n}·2^{exponent}"
+                );
+            }
+        };
+        let (one, ulp) = (1_i128 << 60, 1_i128 << 8);
+        check(one + ulp / 2, -60, 1.0);
+        check(one + ulp / 2 + 1, -60, 1.0 + f64::EPSILON);
+        check(one + ulp + ulp / 2 - 1, -60, 1.0 + f64::EPSILON);
+        check(one + ulp + ulp / 2, -60, 1.0 + 2.0 * f64::EPSILON);
+        check(2 * one - 1, -60, 2.0);
+        check(1, -1074, 5e-324);
+        check(1, -1075, 0.0);
+        check(3, -1076, 5e-324);
+        check(3, -1075, 1e-323);
+        check(1, -1076, 0.0);
+        check(1, -2000, 0.0);
+        check((1 << 53) - 1, 971, f64::MAX);
+        check((1 << 54) - 1, -1076, f64::MIN_POSITIVE);
+        assert_eq!(round::<f32>(IBig::from((1_i64 << 25) + 1), 0), 33554432.0);
+        assert_eq!(round::<f32>(IBig::from(3), -150), 3e-45);
+        assert_eq!(round::<f64>(IBig::ZERO, -256).to_bits(), 0);
+    }
+
+    #[test]
+    fn floats_are_integers_times_powers() {
+        for x in [1.0, -1.5, 5e-324, -1e-310, f64::MAX, f64::MIN_POSITIVE, 0.0] {
+            assert_eq!(round::<f64>(integer(x), exponent_of(x)), x);
+        }
+    }
+}
