@@ -1,0 +1,150 @@
+//! What can be asked for.
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Correctly rounded log-sum-exp of the numbers in a file, its gradient, softmax and log-softmax.
+#[derive(Debug, Parser)]
+#[command(name = "logsum", version, max_term_width = 100, arg_required_else_help = true, after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Log-sum-exp: log Σ e^z, the float nearest to the exact value
+    #[command(after_help = LSE_EXAMPLES)]
+    Lse(Reduction),
+    /// Gradient of the log-sum-exp into OUT; prints the values
+    #[command(after_help = GRAD_EXAMPLES)]
+    Grad(Gradient),
+    /// Softmax: e^z / Σ e^z
+    #[command(after_help = SOFTMAX_EXAMPLES)]
+    Softmax(Elementwise),
+    /// Log-softmax: z − log Σ e^z
+    #[command(after_help = SOFTMAX_EXAMPLES)]
+    LogSoftmax(Elementwise),
+    /// Print a completion script for a shell
+    Completions {
+        /// bash, zsh, fish, elvish or powershell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// The numbers, and what to reduce over.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Numbers {
+    /// File of numbers: .npy, .csv, .tsv or a table separated by white space; - for standard input
+    #[arg(value_name = "INPUT")]
+    pub(crate) input: PathBuf,
+
+    /// Axes to reduce over, negative ones counted from the end [default: all]
+    #[arg(long, value_name = "N[,N…]", value_delimiter = ',', allow_hyphen_values = true)]
+    pub(crate) axis: Vec<isize>,
+}
+
+/// `lse`
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Reduction {
+    #[command(flatten)]
+    pub(crate) numbers: Numbers,
+
+    /// Leave the reduced axes in the result, with length 1
+    #[arg(long)]
+    pub(crate) keepdims: bool,
+
+    #[command(flatten)]
+    pub(crate) destination: Destination,
+}
+
+/// `softmax` and `log-softmax`
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Elementwise {
+    #[command(flatten)]
+    pub(crate) numbers: Numbers,
+
+    #[command(flatten)]
+    pub(crate) destination: Destination,
+}
+
+/// `grad`
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Gradient {
+    #[command(flatten)]
+    pub(crate) numbers: Numbers,
+
+    /// Leave the reduced axes in the values, with length 1
+    #[arg(long)]
+    pub(crate) keepdims: bool,
+
+    /// File for the gradient; its ending says how: .npy, .csv or .json
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: PathBuf,
+
+    /// How to print the values [default: a table on a terminal, plain numbers in a pipe]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<Format>,
+}
+
+/// Where one result goes.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Destination {
+    /// File for the result; its ending says how: .npy, .csv or .json [default: standard output]
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// How to write the result [default: OUT's ending; a table on a terminal, plain numbers in a pipe]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<Format>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Nested lists; inf, -inf and nan are strings
+    Json,
+    /// Numbers separated by commas; at most two dimensions
+    Csv,
+    /// NumPy's file format
+    Npy,
+    /// For people: aligned, with indices, rounded where it saves room, long ones cut in the middle
+    Table,
+    /// Shortest numbers that read back the same, separated by spaces
+    #[value(skip)]
+    Plain,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  logsum lse scores.npy --axis -1
+  logsum softmax scores.csv --axis 1 -o probabilities.npy
+  cut -f 2 samples.tsv | logsum lse -
+
+Each command has examples of its own: logsum lse --help";
+
+const LSE_EXAMPLES: &str = "\
+A text table is rows by columns, as numpy.loadtxt(ndmin=2) reads it: f64, with or without a header line of words;
+lines that start with # are skipped. A .npy keeps its shape and its type, f32 or f64.
+
+Examples:
+  logsum lse scores.npy                          one number: the log-sum-exp of them all
+  logsum lse scores.npy --axis -1 -o lse.npy     one for each row, into a file
+  logsum lse big.npy --axis 0,2 --keepdims       over two axes, which stay with length 1
+  seq 1 10 | logsum lse -                        from a pipe
+  logsum lse scores.csv --axis 1 --format json   as JSON";
+
+const GRAD_EXAMPLES: &str = "\
+The gradient has the input's shape and type: ∂LSE/∂z = softmax(z), each element within 1 ulp.
+
+Examples:
+  logsum grad scores.npy --axis -1 -o gradient.npy
+  logsum grad scores.csv --axis 1 -o gradient.csv --format json > values.json";
+
+const SOFTMAX_EXAMPLES: &str = "\
+The result has the input's shape and type, each element within 1 ulp of the exact one.
+
+Examples:
+  logsum softmax scores.npy --axis -1 -o probabilities.npy
+  logsum log-softmax scores.csv --axis 1 --format csv > log_probabilities.csv";

@@ -1,0 +1,64 @@
+//! A growing sequence of numbers: in memory while it is short, then in an unnamed temporary file.
+
+use super::{Number, Storage, map};
+use anyhow::{Context, Result};
+use std::env;
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// Bytes kept in memory.
+const MEMORY: usize = 64 << 20;
+
+pub(super) struct Spool<T> {
+    recent: Vec<T>,
+    /// What came before, and how many numbers it holds.
+    file: Option<File>,
+    count: usize,
+}
+
+impl<T: Number> Spool<T> {
+    pub(super) fn new() -> Self {
+        Self { recent: Vec::new(), file: None, count: 0 }
+    }
+
+    pub(super) fn push(&mut self, number: T) -> Result<()> {
+        self.recent.push(number);
+        self.count += 1;
+        if self.recent.len() * size_of::<T>() >= MEMORY { self.spill() } else { Ok(()) }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn finish(mut self) -> Result<Storage<T>> {
+        if self.file.is_none() {
+            return Ok(Storage::Memory(self.recent));
+        }
+        self.spill()?;
+        let file = self.file.expect("checked above");
+        Ok(Storage::Mapped(map::map(&file)?, 0))
+    }
+
+    fn spill(&mut self) -> Result<()> {
+        let folder = folder();
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(tempfile::tempfile_in(&folder).with_context(|| in_folder(&folder))?),
+        };
+        file.write_all(bytemuck::cast_slice(&self.recent)).with_context(|| in_folder(&folder))?;
+        self.recent.clear();
+        Ok(())
+    }
+}
+
+fn in_folder(folder: &std::path::Path) -> String {
+    format!("no room for a temporary file in {}; set TMPDIR to a folder with more", folder.display())
+}
+
+/// Where temporary files may be large: /tmp is often kept in memory.
+fn folder() -> PathBuf {
+    let large = PathBuf::from("/var/tmp");
+    if env::var_os("TMPDIR").is_none() && large.is_dir() { large } else { env::temp_dir() }
+}

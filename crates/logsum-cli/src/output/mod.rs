@@ -1,0 +1,239 @@
+//! Results, on their way to a file or to standard output.
+//!
+//! A file is written under another name in its folder and takes its place when it is complete: a run that fails
+//! leaves what was there.
+
+mod table;
+mod text;
+
+use crate::args::{Destination, Format};
+use crate::input::Number;
+use anyhow::{Context, Result, bail};
+use ndarray::ArrayD;
+use same_file::Handle;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// Where one result goes, and how.
+pub(crate) struct Target {
+    place: Place,
+    format: Format,
+    /// For messages.
+    name: String,
+}
+
+enum Place {
+    Stdout,
+    /// The new file, and the path where it will be.
+    File(NamedTempFile, PathBuf),
+    /// A device or a pipe, which cannot be replaced.
+    Special(File),
+}
+
+impl Target {
+    pub(crate) fn new(destination: &Destination, input: &Path) -> Result<Self> {
+        let Some(path) = &destination.output else {
+            let default = if io::stdout().is_terminal() { Format::Table } else { Format::Plain };
+            let format = destination.format.unwrap_or(default);
+            if format == Format::Npy && io::stdout().is_terminal() {
+                bail!("standard output: a .npy is not for a terminal; give -o OUT or a pipe");
+            }
+            return Ok(Self { place: Place::Stdout, format, name: "standard output".into() });
+        };
+        let name = path.display().to_string();
+        let format = match destination.format {
+            Some(format) => format,
+            None => format_of_ending(path).with_context(|| {
+                format!("{name}: the ending says no format; end it in .npy, .csv or .json, or give --format")
+            })?,
+        };
+        let place = Place::new(path, input).with_context(|| name.clone())?;
+        Ok(Self { place, format, name })
+    }
+
+    /// Starts the result. It comes in parts along its first axis, of length `rows`, or, if that is none, in one.
+    pub(crate) fn writer<T>(self, rows: Option<usize>) -> Writer<T> {
+        let Self { place, format, name } = self;
+        let out = BufWriter::with_capacity(1 << 16, place);
+        Writer { out, format, name, rows, shape: None, written: 0, table: Vec::new() }
+    }
+}
+
+fn format_of_ending(path: &Path) -> Option<Format> {
+    match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+        "npy" => Some(Format::Npy),
+        "csv" => Some(Format::Csv),
+        "json" => Some(Format::Json),
+        _ => None,
+    }
+}
+
+impl Place {
+    fn new(path: &Path, input: &Path) -> Result<Self> {
+        // What is there already, through any links.
+        let existing = fs::canonicalize(path).ok();
+        let path = existing.clone().unwrap_or_else(|| path.to_path_buf());
+        let mut permissions = None;
+        if existing.is_some() {
+            let metadata = fs::metadata(&path)?;
+            if metadata.is_dir() {
+                bail!("is a folder; name a file in it");
+            }
+            if metadata.is_file() {
+                let input = if input == Path::new("-") { Handle::stdin() } else { Handle::from_path(input) };
+                if input.is_ok_and(|input| Handle::from_path(&path).is_ok_and(|output| input == output)) {
+                    bail!("is the input itself; give the result another name");
+                }
+                permissions = Some(metadata.permissions());
+                // Not to be replaced if it may not be written.
+                File::options().write(true).open(&path).map_err(cannot_be_written)?;
+            } else {
+                return Ok(Self::Special(
+                    File::options().write(true).open(&path).map_err(cannot_be_written)?,
+                ));
+            }
+        }
+        let folder = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        if !folder.is_dir() {
+            bail!("there is no folder {}", folder.display());
+        }
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".logsum-");
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as usual
+        let file = builder.tempfile_in(folder).map_err(cannot_be_written)?;
+        if let Some(permissions) = permissions {
+            file.as_file().set_permissions(permissions)?;
+        }
+        Ok(Self::File(file, path))
+    }
+}
+
+fn cannot_be_written(error: io::Error) -> anyhow::Error {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => anyhow::anyhow!("no permission to write there"),
+        _ => anyhow::Error::new(error).context("cannot be written"),
+    }
+}
+
+impl Write for Place {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stdout => io::stdout().write(bytes),
+            Self::File(file, _) => file.write(bytes),
+            Self::Special(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stdout => io::stdout().flush(),
+            Self::File(file, _) => file.flush(),
+            Self::Special(file) => file.flush(),
+        }
+    }
+}
+
+/// Writes one result, part by part.
+pub(crate) struct Writer<T> {
+    out: BufWriter<Place>,
+    format: Format,
+    name: String,
+    rows: Option<usize>,
+    /// Of the whole result, known with its first part.
+    shape: Option<Vec<usize>>,
+    /// Numbers written so far.
+    written: usize,
+    /// A table's columns are as wide as their widest number: it waits for all.
+    table: Vec<T>,
+}
+
+impl<T: Number> Writer<T> {
+    pub(crate) fn write(&mut self, part: &ArrayD<T>) -> Result<()> {
+        self.write_numbers(part).with_context(|| self.name.clone())
+    }
+
+    fn write_numbers(&mut self, part: &ArrayD<T>) -> Result<()> {
+        let is_first = self.shape.is_none();
+        let shape = self.shape.get_or_insert_with(|| {
+            let mut shape = part.shape().to_vec();
+            if let Some(rows) = self.rows {
+                shape[0] = rows;
+            }
+            shape
+        });
+        if is_first {
+            match self.format {
+                Format::Npy => write_npy_header::<T>(&mut self.out, shape)?,
+                Format::Csv if shape.len() > 2 => {
+                    bail!(
+                        "a .csv has at most 2 dimensions, the result has {}; write .npy or .json",
+                        shape.len()
+                    )
+                }
+                _ => {}
+            }
+        }
+        let numbers = part.iter().enumerate().map(|(index, &number)| (self.written + index, number));
+        match self.format {
+            Format::Npy => {
+                for (_, number) in numbers {
+                    self.out.write_all(bytemuck::bytes_of(&number))?;
+                }
+            }
+            Format::Table => self.table.extend(numbers.map(|(_, number)| number)),
+            Format::Json => text::json(&mut self.out, shape, numbers)?,
+            Format::Csv => text::rows(&mut self.out, shape, numbers, ',')?,
+            Format::Plain => text::rows(&mut self.out, shape, numbers, ' ')?,
+        }
+        self.written += part.len();
+        Ok(())
+    }
+
+    pub(crate) fn finish(mut self) -> Result<()> {
+        let shape = self.shape.take().unwrap_or_default();
+        let end = match self.format {
+            Format::Table => {
+                let text = table::render(&shape, &self.table);
+                match self.out.get_ref() {
+                    Place::Stdout => anstream::stdout().write_all(text.as_bytes()),
+                    _ => self.out.write_all(anstream::adapter::strip_str(&text).to_string().as_bytes()),
+                }
+            }
+            Format::Json => text::json_end(&mut self.out, &shape),
+            _ => Ok(()),
+        };
+        end.with_context(|| self.name.clone())?;
+        let place = self
+            .out
+            .into_inner()
+            .map_err(|error| anyhow::Error::new(error.into_error()).context(self.name.clone()))?;
+        match place {
+            Place::File(file, path) => {
+                file.persist(path).map_err(|error| anyhow::Error::new(error.error).context(self.name))?;
+            }
+            mut other => other.flush().with_context(|| self.name)?,
+        }
+        Ok(())
+    }
+}
+
+/// NumPy's header, version 1.0: padded so that the numbers start at a multiple of 64 bytes.
+fn write_npy_header<T: Number>(out: &mut impl Write, shape: &[usize]) -> io::Result<()> {
+    let lengths: Vec<String> = shape.iter().map(usize::to_string).collect();
+    let comma = if shape.len() == 1 { "," } else { "" };
+    let shape = lengths.join(", ") + comma;
+    let mut header = format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({shape}), }}", T::DESCR);
+    const BEFORE: usize = 10;
+    let total = (BEFORE + header.len() + 1).next_multiple_of(64);
+    header.extend(std::iter::repeat_n(' ', total - BEFORE - header.len() - 1));
+    header.push('\n');
+    out.write_all(b"\x93NUMPY\x01\x00")?;
+    out.write_all(&(header.len() as u16).to_le_bytes())?;
+    out.write_all(header.as_bytes())
+}
