@@ -125,8 +125,7 @@ Examples:
 Each command has examples of its own: logsum lse --help";
 
 const LSE_EXAMPLES: &str = "\
-A text table is rows by columns, as numpy.loadtxt(ndmin=2) reads it: f64, with or without a header line of words;
-lines that start with # are skipped. A .npy keeps its shape and its type, f32 or f64.
+A text table is rows by columns, as numpy.loadtxt(ndmin=2) reads it: f64, with or without a header line of words; lines that start with # are skipped. A .npy keeps its shape and its type, f32 or f64.
 
 Examples:
   logsum lse scores.npy                          one number: the log-sum-exp of them all
