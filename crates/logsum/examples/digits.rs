@@ -170,10 +170,8 @@ impl Run {
     fn new(name: &str, training: &Images, held_out: &Images) -> Outcome<Self> {
         let scores = Model::train(training)?.scores(&held_out.pixels);
         let (loss, _) = loss_and_gradient(&scores, &held_out.classes)?;
-        let right = predictions(scores.view())
-            .zip(&held_out.classes)
-            .filter(|(found, class)| found == *class)
-            .count();
+        let found = predictions(&scores);
+        let right = found.iter().zip(&held_out.classes).filter(|(found, class)| found == class).count();
         let accuracy = right as f64 / held_out.classes.len() as f64;
         let largest = scores.fold(0.0, |largest: f64, score| largest.max(score.abs()));
         let overflows =
