@@ -46,16 +46,16 @@ impl<T: Float> Edge<T> {
             _ if max.is_nan() => [max; 2],
             _ => return None,
         };
-        Some(Self { at_infinity: T::from_f64(at_infinity), elsewhere: T::from_f64(elsewhere) })
+        Some(Self { at_infinity: T::narrow(at_infinity), elsewhere: T::narrow(elsewhere) })
     }
 
     pub(crate) fn at(&self, z: T) -> T {
-        if z.to_f64() == f64::INFINITY { self.at_infinity } else { self.elsewhere }
+        if z.widen() == f64::INFINITY { self.at_infinity } else { self.elsewhere }
     }
 }
 
 fn count_infinite<T: Float>(lane: &impl Lane<T>) -> f64 {
     let mut count = 0_u64;
-    lane.blocks(|block| count += block.iter().filter(|z| z.to_f64() == f64::INFINITY).count() as u64);
+    lane.blocks(|block| count += block.iter().filter(|z| z.widen() == f64::INFINITY).count() as u64);
     count as f64
 }

@@ -23,16 +23,16 @@ pub(crate) mod sealed {
         type First: Precision;
 
         /// Bits of the significand, the implicit one included.
-        const PRECISION: usize;
+        const SIGNIFICAND_BITS: usize;
 
         /// Every number of this type is a multiple of 2 to this power.
-        const LEAST_EXPONENT: isize;
+        const LEAST_POWER: isize;
 
         /// Exactly.
-        fn to_f64(self) -> f64;
+        fn widen(self) -> f64;
 
         /// The nearest number of this type, ties to even.
-        fn from_f64(x: f64) -> Self;
+        fn narrow(x: f64) -> Self;
 
         /// The one number of this type that is nearest to every x with |x − v| ≤ bound, if there is one.
         fn settle(v: Two, bound: f64) -> Option<Self>;
@@ -40,14 +40,14 @@ pub(crate) mod sealed {
 
     impl Sealed for f32 {
         type First = f64;
-        const PRECISION: usize = 24;
-        const LEAST_EXPONENT: isize = -149;
+        const SIGNIFICAND_BITS: usize = 24;
+        const LEAST_POWER: isize = -149;
 
-        fn to_f64(self) -> f64 {
+        fn widen(self) -> f64 {
             self.into()
         }
 
-        fn from_f64(x: f64) -> Self {
+        fn narrow(x: f64) -> Self {
             x as f32
         }
 
@@ -62,14 +62,14 @@ pub(crate) mod sealed {
 
     impl Sealed for f64 {
         type First = Two;
-        const PRECISION: usize = 53;
-        const LEAST_EXPONENT: isize = -1074;
+        const SIGNIFICAND_BITS: usize = 53;
+        const LEAST_POWER: isize = -1074;
 
-        fn to_f64(self) -> f64 {
+        fn widen(self) -> f64 {
             self
         }
 
-        fn from_f64(x: f64) -> Self {
+        fn narrow(x: f64) -> Self {
             x
         }
 

@@ -141,7 +141,7 @@ fn shares<T: Float>(partial: &Partial<T::First>, lane: &impl Lane<T>, out: impl 
         return each(lane, out, |z| edge.at(z));
     }
     let inverse = partial.inverse();
-    each(lane, out, |z| T::from_f64(T::First::exp(z.to_f64(), max).times(inverse) * UNSCALE));
+    each(lane, out, |z| T::narrow(T::First::exp(z.widen(), max).times(inverse) * UNSCALE));
 }
 
 /// [`log_softmax`] of any lane.
@@ -156,8 +156,8 @@ pub(crate) fn log_gradient<T: Float>(lane: &impl Lane<T>, out: impl LaneMut<T>) 
     }
     let minus_log = partial.above_maximum().negated();
     each(lane, out, |z| {
-        let difference = two_sum(z.to_f64(), -max);
-        T::from_f64(match difference.hi.is_finite() {
+        let difference = two_sum(z.widen(), -max);
+        T::narrow(match difference.hi.is_finite() {
             true => difference.plus(minus_log).hi,
             false => f64::NEG_INFINITY,
         })

@@ -54,7 +54,7 @@ impl<P: Precision> Partial<P> {
     pub(crate) fn of<T: Float>(block: &[T]) -> Self {
         let mut wide = [0.0; BLOCK];
         let wide = &mut wide[..block.len()];
-        wide.iter_mut().zip(block).for_each(|(to, from)| *to = from.to_f64());
+        wide.iter_mut().zip(block).for_each(|(to, from)| *to = from.widen());
         let (max, index) = body::maximum(wide);
         if !max.is_finite() {
             return Self { max, ..Self::EMPTY };

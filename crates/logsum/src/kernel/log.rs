@@ -13,8 +13,13 @@ const THIRD: (f64, f64) = (1.0 / 3.0, 1.850371707708594e-17);
 ///
 /// The bound, relative to log(1 + f): w²·Q < 2^-7.3 is off by at most 3.8 roundings (2^-58.4), of which w² (2^-5.08)
 /// enters U: 2^-63.4; the series' remainder w²⁸/29/(1 − w²) < 2^-75; double-word steps below 2^-99. And
-/// |log(1 + f)| ≤ 0.347, k·log 2 has relative error 2^-104.
+/// |log(1 + f)| ≤ 0.347, k·log 2 has relative error 2^-104. A t below 2^-120 is its own logarithm to 2^-121, and is
+/// left alone: it may be subnormal.
 pub(crate) fn log1p(t: Two) -> (Two, f64) {
+    const TINY: f64 = power_of_two(-120);
+    if t.hi < TINY {
+        return (t, t.hi * TINY);
+    }
     let (k, f) = reduced(t);
     let w = f.over(f.plus_one_word(2.0));
     let square = w.times(w);

@@ -20,7 +20,7 @@ pub(super) fn sum<T: Float>(lane: &impl Lane<T>, center: Two, bits: usize) -> Su
     let mut delta = IBig::NEG_ONE << bits;
     let mut count = 0_usize;
     lane.blocks(|block| {
-        for z in block.iter().map(|z| z.to_f64()).filter(|z| z.is_finite()) {
+        for z in block.iter().map(|z| z.widen()).filter(|z| z.is_finite()) {
             count += 1;
             let u = fixed(z, fine) - &center;
             if u > negligible {

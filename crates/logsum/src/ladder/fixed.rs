@@ -57,7 +57,7 @@ pub(super) fn sum<T: Float>(lane: &impl Lane<T>, center: Two) -> Sum {
     let mut count = 0_u64;
     lane.blocks(|block| {
         for z in block {
-            total = plus(total, exp(z.to_f64(), center));
+            total = plus(total, exp(z.widen(), center));
             count += 1;
         }
     });

@@ -60,7 +60,7 @@ pub(crate) fn settle<T: Float>(first: &Partial<T::First>, lane: &impl Lane<T>) -
 fn in_words<T: Float, P: Precision>(partial: &Partial<P>) -> Result<(T, Rung), Two> {
     if !partial.max.is_finite() || partial.is_its_maximum() {
         // A zero is +0, as log(e^-0) is.
-        return Ok((T::from_f64(partial.max + 0.0), Rung::Maximum));
+        return Ok((T::narrow(partial.max + 0.0), Rung::Maximum));
     }
     let (estimate, bound) = partial.estimate();
     T::settle(estimate, bound).map(|value| (value, P::RUNG)).ok_or(estimate)
@@ -88,7 +88,7 @@ impl Sum {
         let shift = (-(self.bits as isize) - exponent) as usize;
         let low: T = round(&center + ((&log - &error) << shift), exponent);
         let high: T = round(center + ((log + error) << shift), exponent);
-        (low.to_f64().to_bits() == high.to_f64().to_bits()).then_some(low)
+        (low.widen().to_bits() == high.widen().to_bits()).then_some(low)
     }
 
     /// log(1 + δ) = δ − δ²/2 + δ³/3 − … and a bound on its error, for |δ| < 2^-20.
@@ -132,9 +132,9 @@ fn is_normal(x: f64) -> bool {
 fn round<T: Float>(n: IBig, exponent: isize) -> T {
     let (sign, magnitude) = n.into_parts();
     let length = magnitude.bit_len() as isize;
-    let dropped = (length - T::PRECISION as isize).max(T::LEAST_EXPONENT - exponent).max(0);
+    let dropped = (length - T::SIGNIFICAND_BITS as isize).max(T::LEAST_POWER - exponent).max(0);
     if dropped > length {
-        return T::from_f64(if sign == Sign::Negative { -0.0 } else { 0.0 });
+        return T::narrow(if sign == Sign::Negative { -0.0 } else { 0.0 });
     }
     let dropped = dropped as usize;
     let mut kept = u64::try_from(&magnitude >> dropped).unwrap_or(u64::MAX);
@@ -145,7 +145,7 @@ fn round<T: Float>(n: IBig, exponent: isize) -> T {
     // The significand is whole and fits, the product is a number of T: both steps are exact.
     let power = (exponent + dropped as isize) as i32;
     let rounded = kept as f64 * power_of_two(power / 2) * power_of_two(power - power / 2);
-    T::from_f64(if sign == Sign::Negative { -rounded } else { rounded })
+    T::narrow(if sign == Sign::Negative { -rounded } else { rounded })
 }
 
 #[cfg(test)]

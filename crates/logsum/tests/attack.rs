@@ -1,0 +1,307 @@
+//! Random and adversarial rows against the run-time oracle: values to the bit, gradients and log-softmax to 1 ulp.
+//!
+//! 100 000 rows by default, as many times that as the environment variable LOGSUM_ATTACK_SCALE says. To see the
+//! figures: `cargo test --test attack -- --nocapture`.
+
+mod common;
+
+use common::{Big, Format, big, nearest, oracle};
+use logsum::{Rung, log_softmax, logsumexp_and_rung, logsumexp_with_gradient, softmax};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+type Random = ChaCha8Rng;
+
+/// A family of rows, and its part of 50 000 in each format.
+struct Regime<T> {
+    name: &'static str,
+    rows: usize,
+    row: fn(&mut Random) -> Vec<T>,
+}
+
+fn length(random: &mut Random) -> usize {
+    match random.random_range(0..2000) {
+        0 => random.random_range(1000..5000),
+        1..40 => random.random_range(12..200),
+        _ => random.random_range(1..12),
+    }
+}
+
+fn uniform(random: &mut Random, spread: f64) -> f64 {
+    spread * (random.random::<f64>() - 0.5)
+}
+
+fn fill<T: Format>(random: &mut Random, mut z: impl FnMut(&mut Random) -> f64) -> Vec<T> {
+    (0..length(random)).map(|_| T::of(z(random))).collect()
+}
+
+fn wide<T: Format>(random: &mut Random) -> Vec<T> {
+    let spread = [20.0, 100.0, 300.0, 1500.0, 1e5][random.random_range(0..5)];
+    let size = [0.0, 10.0, 1e3][random.random_range(0..3)];
+    let offset = uniform(random, size);
+    fill(random, |random| offset + uniform(random, spread))
+}
+
+fn narrow<T: Format>(random: &mut Random) -> Vec<T> {
+    let spread = 2f64.powi(-random.random_range(0..60));
+    let size = [0.0, 1.0, 50.0][random.random_range(0..3)];
+    let offset = uniform(random, size);
+    fill(random, |random| offset + uniform(random, spread))
+}
+
+/// Log-probabilities that were normalised in their own format: the value is a rounding error near 0.
+fn normalised<T: Format>(random: &mut Random) -> Vec<T> {
+    let spread = [1.0, 10.0, 60.0][random.random_range(0..3)];
+    let z: Vec<T> = fill(random, |random| uniform(random, spread));
+    let mut out = z.clone();
+    log_softmax(&z, &mut out).unwrap();
+    out
+}
+
+/// One score far above the others, often at 0, so that the value is a tiny number or the maximum itself.
+fn certain<T: Format>(random: &mut Random) -> Vec<T> {
+    let top = if random.random() { 0.0 } else { uniform(random, 1e-3) };
+    let gap = [5.0, 40.0, 100.0, 740.0, 900.0, 1e9][random.random_range(0..6)];
+    let mut z: Vec<T> = fill(random, |random| top - gap * (0.5 + 0.5 * random.random::<f64>()));
+    z.push(T::of(top));
+    z
+}
+
+fn ties<T: Format>(random: &mut Random) -> Vec<T> {
+    let different: Vec<T> = (0..random.random_range(1..4)).map(|_| T::of(uniform(random, 30.0))).collect();
+    (0..length(random)).map(|_| different[random.random_range(0..different.len())]).collect()
+}
+
+fn subnormal<T: Format>(random: &mut Random) -> Vec<T> {
+    let least = 2f64.powi((T::LEAST_EXPONENT / 2) as i32)
+        * 2f64.powi((T::LEAST_EXPONENT - T::LEAST_EXPONENT / 2) as i32);
+    let deep = [-88.0, -104.0, -709.0, -745.0][random.random_range(0..4)];
+    fill(random, |random| match random.random_range(0..3) {
+        0 => least * f64::from(random.random_range(-1000..1000)),
+        1 => least * uniform(random, 1e6).round(),
+        _ => deep + uniform(random, 8.0),
+    })
+}
+
+/// Magnitudes at which a float's neighbours are further apart than the logarithm is long, and just below.
+fn enormous<T: Format>(random: &mut Random) -> Vec<T> {
+    let sizes = [1e8, 1e15, 9e15, 1e30, 3.4e38, 1e300, 1.79e308];
+    let usable = if T::PRECISION == 24 { 5 } else { 7 };
+    let size = if random.random() {
+        sizes[random.random_range(0..usable)]
+    } else {
+        2f64.powi(random.random_range(10..60))
+    };
+    let start = T::of(if random.random() { size } else { -size });
+    (0..length(random))
+        .map(|_| (0..random.random_range(0..4)).fold(start, |z, _| z.neighbour(start.into() < 0.0)))
+        .collect()
+}
+
+fn with_absent<T: Format>(random: &mut Random) -> Vec<T> {
+    let mut z: Vec<T> = fill(random, |random| match random.random_range(0..3) {
+        0 => f64::NEG_INFINITY,
+        _ => uniform(random, 20.0),
+    });
+    z.push(T::of(uniform(random, 5.0)));
+    z
+}
+
+/// Values about a power of two, where the spacing of floats changes.
+fn near_powers<T: Format>(random: &mut Random) -> Vec<T> {
+    let target = 2f64.powi(random.random_range(-8..8)) * [1.0, -1.0][random.random_range(0..2)];
+    let n = random.random_range(1..12_usize);
+    let weights: Vec<f64> = (0..n).map(|_| random.random::<f64>() + 1e-3).collect();
+    let sum: f64 = weights.iter().sum();
+    weights.iter().map(|weight| T::of(target + (weight / sum).ln())).collect()
+}
+
+/// Rows whose log-sum-exp lies as close to half-way between two floats as 2^-20 to 2^-220 of their distance.
+fn half_way<T: Format>(random: &mut Random) -> Vec<T> {
+    const BITS: usize = 700;
+    let size = [1.0, 0.01, 30.0, 1000.0][random.random_range(0..4)];
+    let low = T::of(uniform(random, size));
+    let midpoint = (big(low.into(), BITS) + big(low.neighbour(true).into(), BITS)) / big(2.0, BITS);
+    let closeness = T::PRECISION + random.random_range(20..220_i64) as isize;
+    let whole: Big = midpoint.exp();
+    let mut rest = whole.clone();
+    let mut row = Vec::new();
+    loop {
+        let log = rest.ln().to_f64().value();
+        let mut z = T::of(log);
+        while big(z.into(), BITS).exp() >= rest {
+            z = z.neighbour(false);
+        }
+        // Every few terms one is made smaller, lest all rows look alike.
+        if row.is_empty() || random.random_range(0..4) == 0 {
+            z = T::of(z.into() - random.random::<f64>() - 0.01);
+        }
+        let next = &rest - big(z.into(), BITS).exp();
+        row.push(z);
+        if common::exponent(&next) < common::exponent(&whole) - closeness {
+            // The sum is below the midpoint's exponential; one step up in the last number takes it above.
+            if random.random() {
+                *row.last_mut().expect("not empty") = z.neighbour(true);
+            }
+            return row;
+        }
+        rest = next;
+    }
+}
+
+fn regimes<T: Format>() -> [Regime<T>; 10] {
+    [
+        Regime { name: "wide", rows: 8_000, row: wide },
+        Regime { name: "narrow", rows: 8_000, row: narrow },
+        Regime { name: "normalised", rows: 9_000, row: normalised },
+        Regime { name: "certain", rows: 6_000, row: certain },
+        Regime { name: "ties", rows: 4_000, row: ties },
+        Regime { name: "subnormal", rows: 3_000, row: subnormal },
+        Regime { name: "enormous", rows: 5_000, row: enormous },
+        Regime { name: "some −∞", rows: 3_000, row: with_absent },
+        Regime { name: "near powers of 2", rows: 3_000, row: near_powers },
+        Regime { name: "half-way", rows: 1_000, row: half_way },
+    ]
+}
+
+#[derive(Default)]
+struct Tally {
+    rows: usize,
+    numbers: usize,
+    rungs: BTreeMap<Rung, usize>,
+    worst_gradient: f64,
+    worst_log_softmax: f64,
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.numbers += other.numbers;
+        other.rungs.into_iter().for_each(|(rung, count)| *self.rungs.entry(rung).or_default() += count);
+        self.worst_gradient = self.worst_gradient.max(other.worst_gradient);
+        self.worst_log_softmax = self.worst_log_softmax.max(other.worst_log_softmax);
+    }
+}
+
+fn check<T: Format>(z: &[T], tally: &mut Tally) {
+    let row = || z.iter().take(300).map(|&z| format!("{:#x}", z.bits())).collect::<Vec<_>>().join(" ");
+    let (expected, exact) = oracle(z);
+    let (value, rung) = logsumexp_and_rung(z);
+    assert_eq!(value.bits(), expected.bits(), "{value:?}, not {expected:?}, by {rung:?}, of {}", row());
+    let mut out = vec![T::of(f64::NAN); z.len()];
+    let with_gradient = logsumexp_with_gradient(z, &mut out).unwrap();
+    assert_eq!(with_gradient.bits(), value.bits());
+    assert!(out.iter().all(|&p| p.into() >= 0.0), "a gradient is negative: {}", row());
+    let gradient_error = exact.softmax_error(&out);
+    let gradient = out.clone();
+    softmax(z, &mut out).unwrap();
+    assert!(out == gradient);
+    log_softmax(z, &mut out).unwrap();
+    let log_softmax_error = exact.log_softmax_error(z, &out);
+    assert!(gradient_error <= 1.0, "a gradient is off by {gradient_error} ulp: {}", row());
+    assert!(log_softmax_error <= 1.0, "a log-softmax is off by {log_softmax_error} ulp: {}", row());
+    tally.rows += 1;
+    tally.numbers += z.len();
+    *tally.rungs.entry(rung).or_default() += 1;
+    tally.worst_gradient = tally.worst_gradient.max(gradient_error);
+    tally.worst_log_softmax = tally.worst_log_softmax.max(log_softmax_error);
+}
+
+fn attack<T: Format>(name: &str) {
+    let scale: usize =
+        std::env::var("LOGSUM_ATTACK_SCALE").map_or(1, |scale| scale.parse().expect("a whole number"));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut all = Tally::default();
+    println!("{name:<18}{:>8}  worst ulp: gradient, log-softmax  rungs", "rows");
+    for (number, regime) in regimes::<T>().into_iter().enumerate() {
+        let tally = Mutex::new(Tally::default());
+        std::thread::scope(|scope| {
+            for thread in 0..threads {
+                let (tally, regime) = (&tally, &regime);
+                scope.spawn(move || {
+                    let mut mine = Tally::default();
+                    for index in (0..regime.rows * scale).skip(thread).step_by(threads) {
+                        // Each row has a seed of its own: the same rows on any number of threads.
+                        let mut random = Random::seed_from_u64((number as u64) << 40 | index as u64);
+                        random.set_stream(T::PRECISION as u64);
+                        check(&(regime.row)(&mut random), &mut mine);
+                    }
+                    tally.lock().expect("no thread panicked").add(mine);
+                });
+            }
+        });
+        let tally = tally.into_inner().expect("no thread panicked");
+        println!(
+            "{:<18}{:>8}  {:>20.4}, {:>11.4}  {:?}",
+            regime.name, tally.rows, tally.worst_gradient, tally.worst_log_softmax, tally.rungs
+        );
+        all.add(tally);
+    }
+    println!("together {} rows of {} numbers, {:?}\n", all.rows, all.numbers, all.rungs);
+    assert!(all.rows >= 50_000);
+    let hardest = all.rungs.get(&Rung::FixedPoint).copied().unwrap_or(0)
+        + all.rungs.get(&Rung::Arbitrary).copied().unwrap_or(0);
+    assert!(hardest >= 500, "the rows are too easy: {:?}", all.rungs);
+}
+
+#[test]
+fn f64_rows() {
+    attack::<f64>("f64");
+}
+
+#[test]
+fn f32_rows() {
+    attack::<f32>("f32");
+}
+
+/// The rows at which other implementations are known to be wrong.
+#[test]
+fn known_hard_rows() {
+    let mut tally = Tally::default();
+    for row in [
+        &[0.0, -40.0][..],
+        &[-std::f64::consts::LN_2; 2],
+        &[0.3f64.ln(), 0.7f64.ln()],
+        &[1e-20f64.ln(), -1e-20],
+        &[0.0, -100.0],
+        &[0.0, -170.0],
+        &[0.0, -700.0],
+        &[0.0, -740.0],
+        &[0.0, -745.13],
+        &[0.0, -746.0],
+        &[0.0, -1000.0],
+        &[0.0, -1e9],
+        &[-1e-320, -800.0],
+        &[5e-324, -740.0],
+        &[1e300, 1e300],
+        &[f64::MAX, f64::MAX],
+        &[f64::MIN, f64::MIN],
+        &[5e-324, -5e-324, 1e-310],
+    ] {
+        check(row, &mut tally);
+        check(
+            &row.iter().map(|&z| z as f32).map(|z| z.clamp(f32::MIN, f32::MAX)).collect::<Vec<_>>(),
+            &mut tally,
+        );
+    }
+    println!("{:?}", tally.rungs);
+}
+
+/// An oracle that agrees with everything would pass all of the above.
+#[test]
+fn an_error_of_one_ulp_is_seen() {
+    let mut random = Random::seed_from_u64(1);
+    for _ in 0..200 {
+        let z: Vec<f64> = narrow(&mut random);
+        let (value, exact) = oracle(&z);
+        assert_eq!(value, logsumexp_and_rung(&z).0);
+        assert_ne!(value.next_up(), logsumexp_and_rung(&z).0);
+        let mut p = vec![0.0; z.len()];
+        softmax(&z, &mut p).unwrap();
+        p.iter_mut().for_each(|p| *p = p.next_up().next_up());
+        assert!(exact.softmax_error(&p) > 1.0);
+    }
+    assert_eq!(nearest::<f32>(&big(1.0 + 2f64.powi(-24), 100)), 1.0);
+}

@@ -1,0 +1,225 @@
+//! The run-time oracle: log-sum-exp, softmax and log-softmax in arbitrary precision, by dashu, by the plain formulas.
+//!
+//! It shares nothing with the library: another splitting (relative to the maximum, where the library's wide rungs
+//! centre on their estimate), another exponential and logarithm, its own rounding.
+#![allow(dead_code, reason = "each test uses its part")]
+
+use dashu_float::{FBig, round::mode};
+use dashu_int::{IBig, Sign, UBig, ops::BitTest};
+use logsum::Float;
+
+pub type Big = FBig<mode::HalfEven, 2>;
+
+/// A format to round into.
+pub trait Format: Float + Into<f64> {
+    const PRECISION: isize;
+    const LEAST_EXPONENT: isize;
+    fn of(x: f64) -> Self;
+    fn bits(self) -> u64;
+    fn neighbour(self, up: bool) -> Self;
+}
+
+impl Format for f32 {
+    const PRECISION: isize = 24;
+    const LEAST_EXPONENT: isize = -149;
+    fn of(x: f64) -> Self {
+        x as f32
+    }
+    fn bits(self) -> u64 {
+        self.to_bits().into()
+    }
+    fn neighbour(self, up: bool) -> Self {
+        if up { self.next_up() } else { self.next_down() }
+    }
+}
+
+impl Format for f64 {
+    const PRECISION: isize = 53;
+    const LEAST_EXPONENT: isize = -1074;
+    fn of(x: f64) -> Self {
+        x
+    }
+    fn bits(self) -> u64 {
+        self.to_bits()
+    }
+    fn neighbour(self, up: bool) -> Self {
+        if up { self.next_up() } else { self.next_down() }
+    }
+}
+
+/// x with room for `precision` bits.
+pub fn big(x: f64, precision: usize) -> Big {
+    Big::try_from(x).expect("finite").with_precision(precision).value()
+}
+
+fn precise(x: &Big, precision: usize) -> Big {
+    x.clone().with_precision(precision).value()
+}
+
+/// ⌊log₂ |x|⌋ for x ≠ 0.
+pub fn exponent(x: &Big) -> isize {
+    let significand = x.repr().significand().clone().into_parts().1;
+    significand.bit_len() as isize - 1 + x.repr().exponent()
+}
+
+/// The exponent of one ulp of T at x.
+fn ulp_exponent<T: Format>(x: &Big) -> isize {
+    (exponent(x) - T::PRECISION + 1).max(T::LEAST_EXPONENT)
+}
+
+/// The T nearest to x, ties to even, by division with remainder.
+pub fn nearest<T: Format>(x: &Big) -> T {
+    let (sign, magnitude) = x.repr().significand().clone().into_parts();
+    if magnitude.is_zero() {
+        return T::of(0.0);
+    }
+    let grid = ulp_exponent::<T>(x);
+    let shift = x.repr().exponent() - grid;
+    let (mut whole, rest, unit) = match shift {
+        0.. => (magnitude << shift as usize, UBig::ZERO, UBig::ONE),
+        _ => {
+            let unit = UBig::ONE << shift.unsigned_abs();
+            (&magnitude / &unit, &magnitude % &unit, unit)
+        }
+    };
+    let twice: UBig = rest << 1;
+    if twice > unit || (twice == unit && whole.bit(0)) {
+        whole += UBig::ONE;
+    }
+    // At most 2^53 times a power of two that is in range: exact in two steps.
+    let whole = u64::try_from(whole).expect("a significand") as f64;
+    let magnitude = whole * 2f64.powi((grid / 2) as i32) * 2f64.powi((grid - grid / 2) as i32);
+    T::of(if sign == Sign::Negative { -magnitude } else { magnitude })
+}
+
+/// (found − exact) in ulps of T at the exact value. An exact 0 has the smallest ulp.
+pub fn ulps<T: Format>(found: T, exact: &Big) -> f64 {
+    let found: f64 = found.into();
+    let grid =
+        if exact.repr().significand().is_zero() { T::LEAST_EXPONENT } else { ulp_exponent::<T>(exact) };
+    let off = precise(&(big(found, 3000) - precise(exact, 3000)), 60);
+    let off = off * (Big::ONE.with_precision(60).value() >> grid);
+    off.to_f64().value().abs()
+}
+
+/// Exponentials of a row of finite numbers and −∞, relative to the maximum, good to `precision` bits each.
+pub struct Shifted {
+    pub max: f64,
+    precision: usize,
+    /// e^{z_i − max}; none where it is left out.
+    exponentials: Vec<Option<Big>>,
+    /// t = Σ e^{z_i − max} − 1, without what was left out: less than 2^-(precision + 40) of it.
+    tail: Big,
+    /// t is nothing but terms too small for any format: 0 < t < 2^-7000.
+    vanishing: bool,
+}
+
+impl Shifted {
+    pub fn new<T: Format>(z: &[T], precision: usize) -> Self {
+        let z: Vec<f64> = z.iter().map(|&z| z.into()).collect();
+        let max = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let first = z.iter().position(|&z| z == max).expect("not empty");
+        let greatest = z.iter().enumerate().filter(|&(i, _)| i != first).map(|(_, z)| z - max);
+        let greatest = greatest.fold(f64::NEG_INFINITY, f64::max);
+        // What is left out is less than 2^20 terms of 2^-(precision + 100) of the greatest, and no gradient.
+        const GRADIENT: f64 = -760.0;
+        let least = greatest - (precision as f64 + 100.0) * std::f64::consts::LN_2;
+        let exponentials: Vec<Option<Big>> = z
+            .iter()
+            .map(|&z| {
+                let d = z - max;
+                (d >= least.max(-5000.0).min(GRADIENT)).then(|| {
+                    if d == 0.0 && z == max {
+                        return big(1.0, precision);
+                    }
+                    let exact = precise(&(big(z, 2300) - big(max, 2300)), precision + 64);
+                    precise(&exact.exp(), precision)
+                })
+            })
+            .collect();
+        let others =
+            exponentials.iter().enumerate().filter(|&(i, _)| i != first).filter_map(|(_, e)| e.as_ref());
+        let tail = others.fold(big(0.0, precision), |sum, e| sum + e);
+        let vanishing = tail.repr().significand().is_zero() && greatest > f64::NEG_INFINITY;
+        Self { max, precision, exponentials, tail, vanishing }
+    }
+
+    /// The relative error of `tail` is below 2^-slack_bits: 2^20 roundings and the terms left out, with much to spare.
+    fn slack_bits(&self) -> isize {
+        self.precision as isize - 40
+    }
+
+    /// log(1 + t), which is LSE − max.
+    fn log(&self) -> Big {
+        precise(&self.tail, self.precision + 16).ln_1p()
+    }
+
+    /// The log-sum-exp, if this precision settles its rounding.
+    pub fn value<T: Format>(&self) -> Option<T> {
+        let max = big(self.max, 12_000);
+        if self.tail.repr().significand().is_zero() && !self.vanishing {
+            return Some(T::of(self.max + 0.0));
+        }
+        let (low, high) = if self.vanishing {
+            (max.clone(), max + (big(1.0, 12_000) >> 7000))
+        } else {
+            let log = precise(&self.log(), 12_000);
+            let slack = log.clone() >> self.slack_bits();
+            (&max + &log - &slack, max + log + slack)
+        };
+        let (low, high): (T, T) = (nearest(&low), nearest(&high));
+        let is_positive = |x: T| !x.into().is_sign_negative();
+        (low == high && is_positive(low) == is_positive(high)).then_some(low)
+    }
+
+    /// The worst error of a gradient or softmax, in ulps.
+    pub fn softmax_error<T: Format>(&self, found: &[T]) -> f64 {
+        let sum = &self.tail + big(1.0, self.precision);
+        let exact = |e: &Option<Big>| e.as_ref().map_or(big(0.0, self.precision), |e| e / &sum);
+        self.exponentials.iter().zip(found).map(|(e, &found)| ulps(found, &exact(e))).fold(0.0, f64::max)
+    }
+
+    /// The worst error of a log-softmax, in ulps.
+    pub fn log_softmax_error<T: Format>(&self, z: &[T], found: &[T]) -> f64 {
+        let log = if self.vanishing { big(1.0, self.precision) >> 7000 } else { self.log() };
+        let mut worst: f64 = 0.0;
+        for (&z, &found) in z.iter().zip(found) {
+            let z: f64 = z.into();
+            if z == f64::NEG_INFINITY {
+                assert!(found.into() == f64::NEG_INFINITY, "log-softmax of −∞ is {found}");
+                continue;
+            }
+            let exact = big(z, 3000) - big(self.max, 3000) - precise(&log, 3000);
+            if found.into().is_infinite() {
+                let largest = IBig::from(2) * (IBig::ONE << (T::PRECISION as usize)) - IBig::ONE;
+                assert!(
+                    exact < -big(1.0, 3000) * Big::from_parts(largest, T::LARGEST_EXPONENT - T::PRECISION),
+                    "{found}"
+                );
+                continue;
+            }
+            worst = worst.max(ulps(found, &exact));
+        }
+        worst
+    }
+}
+
+trait Largest {
+    /// Numbers of this format are below 2 to this power.
+    const LARGEST_EXPONENT: isize;
+}
+
+impl<T: Format> Largest for T {
+    const LARGEST_EXPONENT: isize = if T::PRECISION == 24 { 128 } else { 1024 };
+}
+
+/// The correctly rounded log-sum-exp of finite numbers and −∞ (at least one finite), and the arithmetic that found it.
+pub fn oracle<T: Format>(z: &[T]) -> (T, Shifted) {
+    for precision in [192, 400, 1000, 2500, 6000] {
+        let shifted = Shifted::new(z, precision);
+        if let Some(value) = shifted.value() {
+            return (value, shifted);
+        }
+    }
+    panic!("6000 bits do not settle {z:?}");
+}
