@@ -60,7 +60,7 @@ mod tests {
             let hi = match i % 5 {
                 0 => power_of_two(-((uniform() * 900.0) as i32)) * (1.0 + uniform()),
                 1 => power_of_two((uniform() * 64.0) as i32) * (1.0 + uniform()),
-                2 => std::f64::consts::SQRT_2 * power_of_two((i % 9) as i32) * (1.0 + 1e-9 * uniform()) - 1.0,
+                2 => std::f64::consts::SQRT_2 * power_of_two(i % 9) * (1.0 + 1e-9 * uniform()) - 1.0,
                 3 => 0.4142 * (1.0 - 0.01 * uniform()),
                 _ => 3.0 * uniform(),
             };

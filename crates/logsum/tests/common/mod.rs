@@ -128,7 +128,7 @@ impl Shifted {
             .iter()
             .map(|&z| {
                 let d = z - max;
-                (d >= least.max(-5000.0).min(GRADIENT)).then(|| {
+                (d >= least.clamp(-5000.0, GRADIENT)).then(|| {
                     if d == 0.0 && z == max {
                         return big(1.0, precision);
                     }
