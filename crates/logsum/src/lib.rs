@@ -50,3 +50,8 @@ pub use ops::logsumexp_and_rung;
 pub use ops::{log_softmax, logsumexp, logsumexp_with_gradient, softmax};
 #[cfg(feature = "ndarray")]
 pub use {self::ndarray::LogSumExp, axis::Axes};
+
+/// The README's example runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
