@@ -4,7 +4,7 @@
 //! scores     Z = X·W + b
 //! loss       ℓ_i = log Σ_k e^{Z_ik − Z_it}     for image i of class t
 //! gradient   ∂ℓ_i/∂Z_ik = softmax(Z_i)_k − [k = t]
-//! step       W ← W − η·(momentum of Xᵀ·∂ℓ/∂Z)
+//! step       V ← μ·V − η·(Xᵀ·∂ℓ/∂Z / n + λ·W),   W ← W + V,   b likewise but for λ
 //! ```
 //!
 //! Two runs: with pixels from 0 to 1, and with the same pixels times 10 000, where the scores grow so large that
@@ -15,20 +15,28 @@
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressStyle};
 use logsum::LogSumExp;
-use ndarray::{Array1, Array2, ArrayView1, Axis};
+use ndarray::{Array1, Array2, Axis};
 use rand::{SeedableRng, seq::SliceRandom};
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
+const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+const DATA: &str = "data/digits.csv";
+const SCORES: &str = "target/digits/scores.npy";
+
+const IMAGES: usize = 1797;
+const PIXELS: usize = 64;
 const CLASSES: usize = 10;
 const SEED: u64 = 7;
 const HELD_OUT: usize = 450;
 const STEPS: u64 = 400;
 const LEARNING_RATE: f64 = 0.5;
 const MOMENTUM: f64 = 0.9;
+const L2: f64 = 1e-4;
 
-/// The accuracy on the held-out images that a sound loss and gradient reach with room to spare.
+/// The accuracy on the held-out images below which something is wrong.
 const ENOUGH: f64 = 0.95;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -44,34 +52,29 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Outcome<()> {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/digits.csv");
-    let all = Images::read(&data).map_err(|error| format!("{}: {error}", data.display()))?;
+    let mut out = anstream::stdout();
+    let all = Images::read(&Path::new(REPOSITORY).join(DATA))
+        .map_err(|error| format!("{DATA}: {error}; `git checkout {DATA}` restores it"))?;
     let (training, held_out) = all.split();
-    anstream::println!(
-        "{} handwritten digits of {} pixels: {} to train on, {} held out (seed {SEED})\n",
-        all.classes.len(),
-        all.pixels.ncols(),
+    writeln!(
+        out,
+        "{IMAGES} handwritten digits of {PIXELS} pixels: {} to train on, {HELD_OUT} held out (seed {SEED})\n",
         training.classes.len(),
-        held_out.classes.len(),
-    );
+    )?;
 
-    anstream::println!(
-        "{:<17} {:>8} {:>9} {:>14}  rows where log Σ e^z overflows",
-        "",
-        "accuracy",
-        "loss",
-        "largest score"
-    );
-    let plain = Run::new("pixels 0 to 1", &training, &held_out)?;
-    let scaled = Run::new("pixels × 10 000", &training.scaled(1e4), &held_out.scaled(1e4))?;
+    writeln!(out, "held out          accuracy          loss  largest |score|  rows where Σ e^z overflows")?;
+    let plain = Run::new(&training, &held_out)?;
+    writeln!(out, "pixels 0 to 1     {plain}")?;
+    let scaled = Run::new(&training.scaled(1e4), &held_out.scaled(1e4))?;
+    writeln!(out, "pixels × 10 000   {scaled}")?;
 
-    anstream::println!("\n{}", plain.confusion(&held_out));
-    save(&plain.scores)?;
-    if !scaled.loss.is_finite() {
-        return Err("the loss of the scaled pixels is not finite".into());
-    }
-    if plain.accuracy < ENOUGH {
-        return Err(format!("an accuracy of {:.4} is too low, {ENOUGH} is expected", plain.accuracy).into());
+    writeln!(out, "\npixels 0 to 1:\n{}", plain.confusion())?;
+    save(&plain.scores).map_err(|error| format!("{SCORES}: {error}"))?;
+    writeln!(out, "scores of the held-out images: {SCORES}; their log-sum-exps:")?;
+    writeln!(out, "  cargo run --release -p logsum-cli -- lse {SCORES} --axis -1")?;
+    let accuracy = plain.accuracy();
+    if accuracy < ENOUGH {
+        return Err(format!("an accuracy of {accuracy:.4} is too low, {ENOUGH} is expected").into());
     }
     Ok(())
 }
@@ -85,25 +88,32 @@ struct Images {
 impl Images {
     fn read(path: &Path) -> Outcome<Self> {
         let (mut pixels, mut classes) = (Vec::new(), Vec::new());
-        for row in csv::Reader::from_path(path)?.deserialize() {
-            let mut numbers: Vec<u8> = row?;
-            classes.push(numbers.pop().ok_or("a row is empty")?.into());
-            pixels.extend(numbers.into_iter().map(|pixel| f64::from(pixel) / 16.0));
+        for (line, row) in (2..).zip(csv::Reader::from_path(path)?.deserialize()) {
+            let mut image: Vec<u8> = row?;
+            let class = image.pop().map(usize::from).filter(|&class| class < CLASSES);
+            let (Some(class), PIXELS, true) = (class, image.len(), image.iter().all(|&pixel| pixel <= 16))
+            else {
+                return Err(format!("line {line} is not {PIXELS} pixels from 0 to 16 and a digit").into());
+            };
+            classes.push(class);
+            pixels.extend(image.into_iter().map(|pixel| f64::from(pixel) / 16.0));
         }
-        let columns = pixels.len().checked_div(classes.len()).ok_or("there are no images")?;
-        Ok(Self { pixels: Array2::from_shape_vec((classes.len(), columns), pixels)?, classes })
+        if classes.len() != IMAGES {
+            return Err(format!("{} images instead of {IMAGES}", classes.len()).into());
+        }
+        Ok(Self { pixels: Array2::from_shape_vec((IMAGES, PIXELS), pixels)?, classes })
     }
 
+    /// Those to train on, and those held out.
     fn split(&self) -> (Self, Self) {
-        let mut order: Vec<usize> = (0..self.classes.len()).collect();
+        let mut order: Vec<usize> = (0..IMAGES).collect();
+        // ChaCha8's stream is the same in every version and on every machine.
         order.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(SEED));
-        let (held_out, training) = order.split_at(HELD_OUT);
-        (self.select(training), self.select(held_out))
-    }
-
-    fn select(&self, which: &[usize]) -> Self {
-        let classes = which.iter().map(|&index| self.classes[index]).collect();
-        Self { pixels: self.pixels.select(Axis(0), which), classes }
+        let select = |which: &[usize]| Self {
+            pixels: self.pixels.select(Axis(0), which),
+            classes: which.iter().map(|&index| self.classes[index]).collect(),
+        };
+        (select(&order[HELD_OUT..]), select(&order[..HELD_OUT]))
     }
 
     fn scaled(&self, factor: f64) -> Self {
@@ -121,19 +131,20 @@ impl Model {
         pixels.dot(&self.weights) + &self.bias
     }
 
-    /// Gradient descent with momentum on the mean loss.
+    /// Gradient descent with momentum on the mean loss and λ/2·‖W‖².
     fn train(images: &Images) -> Outcome<Self> {
-        let shape = (images.pixels.ncols(), CLASSES);
-        let mut model = Self { weights: Array2::zeros(shape), bias: Array1::zeros(CLASSES) };
-        let (mut weights_speed, mut bias_speed) =
-            (Array2::<f64>::zeros(shape), Array1::<f64>::zeros(CLASSES));
-        let rate = LEARNING_RATE / images.classes.len() as f64;
+        let (weights, bias) = (Array2::zeros((PIXELS, CLASSES)), Array1::zeros(CLASSES));
+        let (mut weights_speed, mut bias_speed) = (weights.clone(), bias.clone());
+        let mut model = Self { weights, bias };
+        let count = images.classes.len() as f64;
         let bar = ProgressBar::new(STEPS)
             .with_style(ProgressStyle::with_template("training {bar:40} step {pos} of {len}  loss {msg}")?);
         for _ in 0..STEPS {
             let (loss, gradient) = loss_and_gradient(&model.scores(&images.pixels), &images.classes)?;
-            weights_speed = MOMENTUM * weights_speed - rate * images.pixels.t().dot(&gradient);
-            bias_speed = MOMENTUM * bias_speed - rate * gradient.sum_axis(Axis(0));
+            let weights_gradient = images.pixels.t().dot(&gradient) / count + L2 * &model.weights;
+            let bias_gradient = gradient.sum_axis(Axis(0)) / count;
+            weights_speed = MOMENTUM * weights_speed - LEARNING_RATE * weights_gradient;
+            bias_speed = MOMENTUM * bias_speed - LEARNING_RATE * bias_gradient;
             model.weights += &weights_speed;
             model.bias += &bias_speed;
             bar.set_message(format!("{loss:.4}"));
@@ -156,46 +167,44 @@ fn loss_and_gradient(scores: &Array2<f64>, classes: &[usize]) -> Outcome<(f64, A
     for (mut row, &class) in gradient.rows_mut().into_iter().zip(classes) {
         row[class] -= 1.0;
     }
-    Ok((losses.mean().unwrap_or(0.0), gradient))
+    let loss = losses.sum() / classes.len() as f64;
+    if !loss.is_finite() || gradient.iter().any(|slope| !slope.is_finite()) {
+        return Err("the loss or its gradient is not finite".into());
+    }
+    Ok((loss, gradient))
 }
 
 /// What a trained model does on the held-out images.
 struct Run {
     scores: Array2<f64>,
-    accuracy: f64,
     loss: f64,
+    /// How many images of each class (row) are taken for each class (column).
+    counts: Array2<usize>,
 }
 
 impl Run {
-    fn new(name: &str, training: &Images, held_out: &Images) -> Outcome<Self> {
+    fn new(training: &Images, held_out: &Images) -> Outcome<Self> {
         let scores = Model::train(training)?.scores(&held_out.pixels);
         let (loss, _) = loss_and_gradient(&scores, &held_out.classes)?;
-        let found = predictions(&scores);
-        let right = found.iter().zip(&held_out.classes).filter(|(found, class)| found == class).count();
-        let accuracy = right as f64 / held_out.classes.len() as f64;
-        let largest = scores.fold(0.0, |largest: f64, score| largest.max(score.abs()));
-        let overflows =
-            scores.rows().into_iter().filter(|row| !row.mapv(f64::exp).sum().ln().is_finite()).count();
-        anstream::println!(
-            "{name:<17} {accuracy:>8.4} {loss:>9.4} {largest:>14.1}  {overflows} of {}",
-            scores.nrows()
-        );
-        Ok(Self { scores, accuracy, loss })
-    }
-
-    fn confusion(&self, held_out: &Images) -> String {
-        let mut counts = Array2::<usize>::zeros((CLASSES, CLASSES));
-        for (found, &class) in predictions(&self.scores).into_iter().zip(&held_out.classes) {
+        let mut counts = Array2::zeros((CLASSES, CLASSES));
+        for (row, &class) in scores.rows().into_iter().zip(&held_out.classes) {
+            let found = (0..CLASSES).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0);
             counts[[class, found]] += 1;
         }
-        let (dim, right, wrong) = (
-            Style::new().dimmed(),
-            Style::new().bold().fg_color(Some(AnsiColor::Green.into())),
-            Style::new().fg_color(Some(AnsiColor::Red.into())),
-        );
+        Ok(Self { scores, loss, counts })
+    }
+
+    fn accuracy(&self) -> f64 {
+        self.counts.diag().sum() as f64 / self.counts.sum() as f64
+    }
+
+    fn confusion(&self) -> String {
+        let dim = Style::new().dimmed();
+        let right = Style::new().bold().fg_color(Some(AnsiColor::Green.into()));
+        let wrong = Style::new().fg_color(Some(AnsiColor::Red.into()));
         let digits: String = (0..CLASSES).map(|digit| format!("{digit:>4}")).collect();
         let mut text = format!("            predicted\n{dim}       {digits}{dim:#}\n");
-        for (class, row) in counts.rows().into_iter().enumerate() {
+        for (class, row) in self.counts.rows().into_iter().enumerate() {
             let title = if class == 0 { "true" } else { "" };
             text += &format!("{title:<5}{dim}{class:>2}{dim:#}");
             for (found, &count) in row.iter().enumerate() {
@@ -211,19 +220,19 @@ impl Run {
     }
 }
 
-/// For each image the class with the greatest score.
-fn predictions(scores: &Array2<f64>) -> Vec<usize> {
-    let greatest =
-        |row: ArrayView1<f64>| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0);
-    scores.rows().into_iter().map(greatest).collect()
+impl std::fmt::Display for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let (accuracy, loss, rows) = (self.accuracy(), self.loss, self.scores.nrows());
+        let largest = self.scores.fold(0.0, |largest: f64, score| largest.max(score.abs()));
+        // log Σ e^z as it is written, with nothing taken off z, is infinite where the sum is.
+        let sums = self.scores.exp().sum_axis(Axis(1));
+        let overflows = sums.iter().filter(|sum| sum.is_infinite()).count();
+        write!(f, "{accuracy:>8.4}  {loss:>12.4}  {largest:>15.1}  {overflows} of {rows}")
+    }
 }
 
-/// The scores of the held-out images, for the command to read.
+/// Leaves the scores where the command can read them.
 fn save(scores: &Array2<f64>) -> Outcome<()> {
-    let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/digits");
-    std::fs::create_dir_all(&folder)?;
-    ndarray_npy::write_npy(folder.join("scores.npy"), scores)?;
-    anstream::println!("scores of the held-out images: target/digits/scores.npy; their log-sum-exps:");
-    anstream::println!("  cargo run --release --bin logsum -- lse target/digits/scores.npy --axis 1");
-    Ok(())
+    std::fs::create_dir_all(Path::new(REPOSITORY).join("target/digits"))?;
+    Ok(ndarray_npy::write_npy(Path::new(REPOSITORY).join(SCORES), scores)?)
 }

@@ -13,6 +13,9 @@ pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
 /// Headers hold a type, an order and a shape; NumPy itself refuses those above 10 000 bytes by default.
 const LONGEST_HEADER: usize = 10_000;
 
+/// How deeply brackets nest in a header; the parser's time grows exponentially with it.
+const DEEPEST: usize = 8;
+
 struct Header {
     descr: String,
     fortran_order: bool,
@@ -176,8 +179,7 @@ fn fill(source: &mut impl Read, buffer: &mut [u8], offset: usize) -> Result<()> 
 
 /// The header's text is a Python dictionary.
 fn interpret(text: &str) -> Result<(String, bool, Vec<usize>)> {
-    // The parser recurses: a header of brackets only is not worth a deep stack.
-    ensure!(text.matches(['(', '[', '{']).count() <= 1000, "it has too many brackets");
+    ensure!(depth(text) <= DEEPEST, "its brackets are nested too deeply");
     let Value::Dict(entries) = text.trim().parse::<Value>().ok().context("it is no Python dictionary")?
     else {
         bail!("it is no Python dictionary");
@@ -203,4 +205,17 @@ fn interpret(text: &str) -> Result<(String, bool, Vec<usize>)> {
     };
     let shape = shape.iter().map(length).collect::<Result<_>>()?;
     Ok((descr, *fortran_order, shape))
+}
+
+fn depth(text: &str) -> usize {
+    let mut depth = 0_usize;
+    let depths = text.chars().map(|c| {
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth
+    });
+    depths.max().unwrap_or(0)
 }

@@ -3,7 +3,7 @@
 use super::Array;
 use super::spool::Spool;
 use anyhow::{Context, Result, bail, ensure};
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 use std::path::Path;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,26 +35,24 @@ impl Separator {
 /// Reads a table. Without a promised separator the first line that has content shows it.
 pub(super) fn read(mut source: impl BufRead, promised: Option<Separator>) -> Result<Array<f64>> {
     let mut table = Table { numbers: Spool::new(), columns: None, header: None };
-    let mut lines = Vec::new();
-    let mut number = 0;
-    let separator = loop {
-        let start = lines.len();
-        if source.read_until(b'\n', &mut lines)? == 0 {
-            bail!("is empty; it must hold at least one number");
+    let mut separator = promised;
+    let mut text = Vec::new();
+    for line in 1.. {
+        text.clear();
+        if source.read_until(b'\n', &mut text)? == 0 {
+            break;
         }
-        number += 1;
-        let line = &lines[start..];
-        if !line.trim_ascii().is_empty() && !line.trim_ascii_start().starts_with(b"#") {
-            break promised.unwrap_or(Separator::of_line(line));
+        let text = text.strip_prefix(b"\xef\xbb\xbf").filter(|_| line == 1).unwrap_or(&text);
+        let blank_or_comment = matches!(text.trim_ascii_start(), [] | [b'#', ..]);
+        if !blank_or_comment {
+            match *separator.get_or_insert_with(|| Separator::of_line(text)) {
+                Separator::Comma => table.delimited(line, text, b',')?,
+                Separator::Tab => table.delimited(line, text, b'\t')?,
+                Separator::WhiteSpace => {
+                    table.row(line, text.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty()))?;
+                }
+            }
         }
-        lines.clear();
-    };
-    // The line that was looked at is read again, with its number.
-    let source = std::io::Cursor::new(lines).chain(source);
-    match separator {
-        Separator::Comma => table.delimited(source, b',', number)?,
-        Separator::Tab => table.delimited(source, b'\t', number)?,
-        Separator::WhiteSpace => table.spaced(source, number)?,
     }
     table.finish()
 }
@@ -68,40 +66,18 @@ struct Table {
 }
 
 impl Table {
-    /// `first` is the number of the source's first line.
-    fn delimited(&mut self, source: impl Read, separator: u8, first: u64) -> Result<()> {
-        let mut rows = csv::ReaderBuilder::new()
-            .delimiter(separator)
-            .has_headers(false)
-            .flexible(true)
-            .comment(Some(b'#'))
-            .trim(csv::Trim::All)
-            .from_reader(source);
-        let mut row = csv::ByteRecord::new();
-        while rows.read_byte_record(&mut row)? {
-            let line = row.position().map_or(0, csv::Position::line) + first - 1;
-            // A line of blanks is one empty field.
-            if row.len() > 1 || row.get(0).is_some_and(|field| !field.is_empty()) {
-                self.row(line, row.iter())?;
-            }
+    fn delimited(&mut self, line: u64, text: &[u8], separator: u8) -> Result<()> {
+        if !text.contains(&b'"') {
+            return self.row(line, text.split(|&byte| byte == separator).map(<[u8]>::trim_ascii));
         }
-        Ok(())
-    }
-
-    fn spaced(&mut self, mut source: impl BufRead, first: u64) -> Result<()> {
-        let mut text = Vec::new();
-        for line in first.. {
-            text.clear();
-            if source.read_until(b'\n', &mut text)? == 0 {
-                break;
-            }
-            let text = text.strip_prefix(b"\xef\xbb\xbf").filter(|_| line == 1).unwrap_or(&text).trim_ascii();
-            if !text.is_empty() && !text.starts_with(b"#") {
-                let fields = text.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
-                self.row(line, fields)?;
-            }
-        }
-        Ok(())
+        let most = text.iter().filter(|&&byte| byte == separator).count() + 1;
+        let (mut unquoted, mut ends) = (vec![0; text.len()], vec![0; most]);
+        let mut parser = csv_core::ReaderBuilder::new().delimiter(separator).build();
+        let whole_line = [text.trim_ascii_end(), b"\n"].concat();
+        let (result, _, _, count) = parser.read_record(&whole_line, &mut unquoted, &mut ends);
+        ensure!(result == csv_core::ReadRecordResult::Record, "line {line}: a quotation mark is not closed");
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        self.row(line, starts.zip(&ends[..count]).map(|(start, &end)| unquoted[start..end].trim_ascii()))
     }
 
     fn row<'a>(&mut self, line: u64, fields: impl Iterator<Item = &'a [u8]> + Clone) -> Result<()> {
@@ -134,9 +110,10 @@ impl Table {
     }
 
     fn finish(self) -> Result<Array<f64>> {
-        let Some((columns, _)) = self.columns else {
-            let line = self.header.unwrap_or(1);
-            bail!("has no numbers, only the header in line {line}");
+        let columns = match (self.columns, self.header) {
+            (Some((columns, _)), _) => columns,
+            (None, Some(line)) => bail!("has no numbers, only the header in line {line}"),
+            (None, None) => bail!("is empty; it must hold at least one number"),
         };
         let shape = vec![self.numbers.count() / columns, columns];
         Ok(Array { numbers: self.numbers.finish()?, shape, fortran_order: false })

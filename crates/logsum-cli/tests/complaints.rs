@@ -1,0 +1,249 @@
+//! What can go wrong: one line that says what, where, and what to do; nothing lost, nothing half-written.
+
+mod common;
+
+use common::{Place, Run, npy, npy_with_header, read};
+use std::fs;
+use std::process::Stdio;
+
+#[test]
+fn text_that_is_no_table_of_numbers() {
+    for (name, content, complaint) in [
+        ("t.csv", "1,2\n3,x4\n", "t.csv: line 2, column 2: \"x4\" is not a number"),
+        ("t.csv", "a,b\n1,2\n3\n", "t.csv: line 3 has 1 numbers, it must have 2 as line 2 has"),
+        ("t.csv", "1,2\n\n# note\n3,4,5\n", "t.csv: line 4 has 3 numbers, it must have 2 as line 1 has"),
+        ("t.csv", "1,2\n3,\n", "t.csv: line 2, column 2: the field is empty"),
+        (
+            "t.csv",
+            "1,b\n3,4\n",
+            "t.csv: line 1, column 2: \"b\" is not a number (a header line has words only)",
+        ),
+        ("t.csv", "1,2\nx,y\n", "t.csv: line 2, column 1: \"x\" is not a number"),
+        ("t.csv", "a,b\nc,d\n1,2\n", "t.csv: line 2, column 1: \"c\" is not a number"),
+        ("t.csv", "a,b\n", "t.csv: has no numbers, only the header in line 1"),
+        ("t.csv", "", "t.csv: is empty; it must hold at least one number"),
+        ("t.csv", "\n\n# nothing\n", "t.csv: is empty; it must hold at least one number"),
+        ("t.csv", "1,1e999\n", "t.csv: line 1, column 2: \"1e999\" is beyond the largest f64"),
+        ("t.txt", "1 2\n3 4 5\n", "t.txt: line 2 has 3 numbers, it must have 2 as line 1 has"),
+        ("t.txt", "1 2\n3 four\n", "t.txt: line 2, column 2: \"four\" is not a number"),
+        ("t.txt", "\n1 2\n\n3 \u{1b}[31m\n", "t.txt: line 4, column 2: \"\\u{1b}[31m\" is not a number"),
+        ("t.csv", "1,\"2\n", "t.csv: line 1: a quotation mark is not closed"),
+        ("t.csv", "1,\"2\"\r\n\r\n3,\"4,5\"\r\n", "t.csv: line 3, column 2: \"4,5\" is not a number"),
+        ("t.tsv", "1\t2\n3\t\n", "t.tsv: line 2, column 2: the field is empty"),
+        (
+            "t.txt",
+            "1\nabcdefghijklmnopqrstuvwxyz0123456789\n",
+            "t.txt: line 2, column 1: \"abcdefghijklmnopqrstuvwx…\" is not a number",
+        ),
+    ] {
+        let place = Place::new();
+        place.write(name, content);
+        assert_eq!(place.run(&format!("lse {name}")).complaint(), complaint);
+        let by_pipe = place.run_with_stdin("lse -", content.as_bytes());
+        if name != "t.tsv" {
+            assert_eq!(by_pipe.complaint(), complaint.replace(name, "standard input"));
+        }
+    }
+    let place = Place::new();
+    place.write("latin1.csv", b"1,2\n3,\xe9\n");
+    assert_eq!(
+        place.run("lse latin1.csv").complaint(),
+        "latin1.csv: line 2, column 2: \"\u{fffd}\" is not a number"
+    );
+}
+
+#[test]
+fn npy_files_that_are_broken_or_foreign() {
+    let numbers = [0; 24];
+    let whole = npy("<f8", false, "(3,)", &numbers);
+    let start = whole.len() - 24;
+    let header = |header: &str| npy_with_header(header, &numbers);
+    for (content, complaint) in [
+        (whole[..start + 20].to_vec(), "is cut off: shape [3] of type <f8 needs 24 bytes after the header, 20 are there".to_string()),
+        ([&whole[..], b"\n"].concat(), format!("has 1 bytes after the numbers of its shape [3] (byte {})", start + 24)),
+        (whole[..50].to_vec(), format!("is cut off at byte 50: {} more bytes of the .npy header are missing", start - 50)),
+        (whole[..7].to_vec(), "is cut off at byte 7: 1 more bytes of the .npy header are missing".into()),
+        (whole[..9].to_vec(), "is cut off at byte 9: 1 more bytes of the .npy header are missing".into()),
+        (b"\x93NUMPY\x09\x00abc".to_vec(), "is a .npy of the unknown version 9.0 (byte 6); versions 1.0, 2.0 and 3.0 are read".into()),
+        (npy("<i4", false, "(6,)", &numbers), "holds numbers of type \"<i4\"; f32 and f64 are read: save it as array.astype('f8')".into()),
+        (npy("<f2", false, "(12,)", &numbers), "holds numbers of type \"<f2\"; f32 and f64 are read: save it as array.astype('f8')".into()),
+        (npy("|O", false, "(1,)", &numbers), "holds numbers of type \"|O\"; f32 and f64 are read: save it as array.astype('f8')".into()),
+        (header("{'descr': '<f8', 'shape': (3,)}"), "has a broken .npy header (byte 10); save the array again with numpy.save: it lacks 'fortran_order'".into()),
+        (header("{'descr': '<f8', 'fortran_order': 0, 'shape': (3,)}"), "has a broken .npy header (byte 10); save the array again with numpy.save: its 'fortran_order' is no bool".into()),
+        (header("{'descr': '<f8', 'fortran_order': False, 'shape': (-3,)}"), "has a broken .npy header (byte 10); save the array again with numpy.save: its 'shape' has the length -3".into()),
+        (header("{'descr': '<f8', 'fortran_order': False, 'shape': 3}"), "has a broken .npy header (byte 10); save the array again with numpy.save: its 'shape' is no tuple".into()),
+        (header("{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (3,), }"), "f32 and f64 are read".into()),
+        (header("import os"), "has a broken .npy header (byte 10); save the array again with numpy.save: it is no Python dictionary".into()),
+        (header(&"(".repeat(5000)), "has a broken .npy header (byte 10); save the array again with numpy.save: its brackets are nested too deeply".into()),
+        (header(&"{".repeat(8)), "has a broken .npy header (byte 10); save the array again with numpy.save: it is no Python dictionary".into()),
+        (npy("<f8", false, "(1000000000000000000,)", &numbers), "is cut off".into()),
+        (npy("<f8", false, "(99999999999999999999,)", &numbers), "its 'shape' has the length 99999999999999999999".into()),
+        (npy("<f8", false, "(4294967296, 4294967296)", &numbers), "has the shape [4294967296, 4294967296] in its .npy header, which no memory can hold".into()),
+        (npy("<f8", false, "(0, 4294967296, 4294967296)", b""), "has the shape [0, 4294967296, 4294967296] in its .npy header, which no memory can hold".into()),
+        ([b"\x93NUMPY\x02\x00\xff\xff\xff\xff", &numbers[..]].concat(), "has a .npy header of 4294967295 bytes (byte 8), more than the 10000 that any array of numbers needs".into()),
+    ] {
+        let place = Place::new();
+        place.write("z.npy", &content);
+        for (run, name) in [(place.run("lse z.npy"), "z.npy"), (place.run_with_stdin("lse -", &content), "standard input")] {
+            let found = run.complaint();
+            assert!(found.starts_with(&format!("{name}: ")) && found.contains(&complaint), "{found}\nnot: {complaint}");
+        }
+    }
+}
+
+#[test]
+fn places_that_cannot_be_read_or_written() {
+    let place = Place::new();
+    place.write("z.txt", "1 2\n3 4\n");
+    fs::create_dir(place.path("folder")).unwrap();
+    for (args, complaint) in [
+        ("lse none.npy", "none.npy: there is no such file"),
+        ("lse folder", "folder: is a folder; name a file of numbers in it"),
+        (
+            "lse z.txt --axis 2",
+            "z.txt: axis 2 is out of range: the array has rank 2, its axes are 0 to 1 or -2 to -1",
+        ),
+        ("softmax z.txt --axis 0,-2", "z.txt: axis 0 is given twice"),
+        ("lse z.txt -o folder --format npy", "folder: is a folder; name a file in it"),
+        ("lse z.txt -o nowhere/out.npy", "nowhere/out.npy: there is no folder nowhere"),
+        (
+            "lse z.txt -o out.xlsx",
+            "out.xlsx: the ending says no format; end it in .npy, .csv or .json, or give --format",
+        ),
+        (
+            "lse z.txt -o out",
+            "out: the ending says no format; end it in .npy, .csv or .json, or give --format",
+        ),
+        ("softmax z.txt -o z.txt --format csv", "z.txt: is the input itself; give the result another name"),
+        (
+            "grad z.txt -o ./folder/../z.txt",
+            "./folder/../z.txt: the ending says no format; end it in .npy, .csv or .json, or give --format",
+        ),
+    ] {
+        assert_eq!(place.run(args).complaint(), complaint, "{args}");
+    }
+    place.write("cube.npy", npy("<f8", false, "(1, 1, 1)", &[0; 8]));
+    let complaint = "cube.csv: a .csv has at most 2 dimensions, the result has 3; write .npy or .json";
+    assert_eq!(place.run("softmax cube.npy -o cube.csv").complaint(), complaint);
+    assert_eq!(place.names(), ["cube.npy", "folder", "z.txt"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_input_is_never_written_over_through_any_link() {
+    let place = Place::new();
+    let content = npy("<f8", false, "(1,)", &[0; 8]);
+    place.write("z.npy", &content);
+    std::os::unix::fs::symlink("z.npy", place.path("soft.npy")).unwrap();
+    fs::hard_link(place.path("z.npy"), place.path("hard.npy")).unwrap();
+    for args in [
+        "softmax z.npy -o soft.npy",
+        "softmax soft.npy -o z.npy",
+        "softmax z.npy -o hard.npy",
+        "grad hard.npy -o soft.npy",
+    ] {
+        assert!(
+            place.run(args).complaint().ends_with("is the input itself; give the result another name"),
+            "{args}"
+        );
+    }
+    let by_redirection =
+        place.command("softmax - -o z.npy").stdin(fs::File::open(place.path("z.npy")).unwrap()).output();
+    let run: Run = by_redirection.unwrap().into();
+    assert!(run.complaint().contains("is the input itself"));
+    assert_eq!(read(&place.path("z.npy")), content);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_is_followed_and_permissions_stay() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    place.write("z.txt", "0 0\n").write("target.csv", "old");
+    std::os::unix::fs::symlink("target.csv", place.path("link.csv")).unwrap();
+    fs::set_permissions(place.path("target.csv"), fs::Permissions::from_mode(0o640)).unwrap();
+    place.run("softmax z.txt -o link.csv").text();
+    assert_eq!(read(&place.path("target.csv")), b"0.5,0.5\n");
+    assert!(fs::symlink_metadata(place.path("link.csv")).unwrap().is_symlink());
+    assert_eq!(fs::metadata(place.path("target.csv")).unwrap().permissions().mode() & 0o777, 0o640);
+    // A new file has the permissions that any new file has here.
+    place.run("softmax z.txt -o new.csv").text();
+    fs::write(place.path("any"), "").unwrap();
+    let mode = |name: &str| fs::metadata(place.path(name)).unwrap().permissions().mode();
+    assert_eq!(mode("new.csv"), mode("any"));
+    // A device is written to, not replaced.
+    place.run("softmax z.txt -o /dev/null --format npy").text();
+    assert!(!fs::metadata("/dev/null").unwrap().is_file());
+}
+
+#[test]
+fn a_failed_run_leaves_what_was_there() {
+    let place = Place::new();
+    place.write("bad.txt", "1 2\n3 x\n").write("out.npy", "precious");
+    place.run("softmax bad.txt -o out.npy").complaint();
+    assert_eq!(read(&place.path("out.npy")), b"precious");
+    assert_eq!(place.names(), ["bad.txt", "out.npy"]);
+}
+
+#[test]
+fn bad_usage_exits_with_2() {
+    let place = Place::new();
+    place.write("z.txt", "1 2\n");
+    for args in [
+        "",
+        "lse",
+        "lse z.txt --axis one",
+        "lse z.txt --format xml",
+        "grad z.txt",
+        "mean z.txt",
+        "softmax z.txt --keepdims",
+    ] {
+        let run = place.run(args);
+        assert_eq!(run.code, Some(2), "{args}: {run:?}");
+        assert!(!run.stderr.is_empty() && run.stdout.is_empty(), "{args}: {run:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    let place = Place::new();
+    let numbers: Vec<u8> = (0..1_000_000).flat_map(|i| f64::from(i).to_le_bytes()).collect();
+    place.write("z.npy", npy("<f8", false, "(1000000,)", &numbers));
+    for args in [
+        "softmax z.npy",
+        "softmax z.npy --format json",
+        "softmax z.npy --format npy",
+        "softmax z.npy --format csv",
+    ] {
+        let mut child = place.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let run: Run = child.wait_with_output().unwrap().into();
+        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{args}");
+    }
+}
+
+#[test]
+fn pipes_are_plain_and_silent() {
+    let place = Place::new();
+    place.write("z.txt", "1 2\n3 x\n").write("good.txt", "0 1\n");
+    let run = place.run("lse z.txt");
+    assert!(!run.stderr.contains('\u{1b}'), "{run:?}");
+    let table = place.run("softmax good.txt --format table").text();
+    assert!(!table.contains('\u{1b}') && table.lines().count() == 2, "{table}");
+    let mut forced = place.command("lse z.txt");
+    let forced: Run = forced.env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1").output().unwrap().into();
+    assert!(!forced.stderr.contains('\u{1b}'), "NO_COLOR wins: {forced:?}");
+}
+
+#[test]
+fn help_completions_and_manual_page() {
+    let place = Place::new();
+    for args in ["--help", "lse --help", "grad --help", "softmax --help", "log-softmax --help"] {
+        assert!(place.run(args).text().contains("Examples:"), "{args}");
+    }
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(place.run(&format!("completions {shell}")).text().contains("log-softmax"), "{shell}");
+    }
+    assert!(place.run("man").text().contains(".TH logsum 1"));
+    assert!(place.run("--version").text().starts_with("logsum 0."));
+}
