@@ -1,6 +1,6 @@
 //! Random and adversarial rows against the run-time oracle: values to the bit, gradients and log-softmax to 1 ulp.
 //!
-//! 100 000 rows by default, as many times that as the environment variable LOGSUM_ATTACK_SCALE says. To see the
+//! More than 100 000 rows by default, as many times that as the environment variable LOGSUM_ATTACK_SCALE says. To see the
 //! figures: `cargo test --test attack -- --nocapture`.
 
 mod common;
@@ -14,7 +14,7 @@ use std::sync::Mutex;
 
 type Random = ChaCha8Rng;
 
-/// A family of rows, and its part of 50 000 in each format.
+/// A family of rows, and how many of them in each format.
 struct Regime<T> {
     name: &'static str,
     rows: usize,
@@ -74,9 +74,14 @@ fn ties<T: Format>(random: &mut Random) -> Vec<T> {
     (0..length(random)).map(|_| different[random.random_range(0..different.len())]).collect()
 }
 
+/// The smallest positive number.
+fn least<T: Format>() -> f64 {
+    let half = (T::LEAST_EXPONENT / 2) as i32;
+    2f64.powi(half) * 2f64.powi(T::LEAST_EXPONENT as i32 - half)
+}
+
 fn subnormal<T: Format>(random: &mut Random) -> Vec<T> {
-    let least = 2f64.powi((T::LEAST_EXPONENT / 2) as i32)
-        * 2f64.powi((T::LEAST_EXPONENT - T::LEAST_EXPONENT / 2) as i32);
+    let least = least::<T>();
     let deep = [-88.0, -104.0, -709.0, -745.0][random.random_range(0..4)];
     fill(random, |random| match random.random_range(0..3) {
         0 => least * f64::from(random.random_range(-1000..1000)),
@@ -118,40 +123,130 @@ fn near_powers<T: Format>(random: &mut Random) -> Vec<T> {
     weights.iter().map(|weight| T::of(target + (weight / sum).ln())).collect()
 }
 
-/// Rows whose log-sum-exp lies as close to half-way between two floats as 2^-20 to 2^-220 of their distance.
-fn half_way<T: Format>(random: &mut Random) -> Vec<T> {
-    const BITS: usize = 700;
-    let size = [1.0, 0.01, 30.0, 1000.0][random.random_range(0..4)];
-    let low = T::of(uniform(random, size));
-    let midpoint = (big(low.into(), BITS) + big(low.neighbour(true).into(), BITS)) / big(2.0, BITS);
-    let closeness = T::PRECISION + random.random_range(20..220_i64) as isize;
-    let whole: Big = midpoint.exp();
-    let mut rest = whole.clone();
-    let mut row = Vec::new();
+/// The point half-way between a number and the next one up.
+fn above_half_way<T: Format>(low: T, bits: usize) -> Big {
+    (big(low.into(), bits) + big(low.neighbour(true).into(), bits)) / big(2.0, bits)
+}
+
+/// Appends numbers to `row` until its log-sum-exp is within 2^-closeness of the target, on either side.
+fn approach<T: Format>(
+    random: &mut Random,
+    target: Big,
+    mut row: Vec<T>,
+    closeness: isize,
+    bits: usize,
+) -> Vec<T> {
+    let whole: Big = target.exp();
+    let mut rest = row.iter().fold(whole.clone(), |rest, &z| rest - big(z.into(), bits).exp());
     loop {
-        let log = rest.ln().to_f64().value();
-        let mut z = T::of(log);
-        while big(z.into(), BITS).exp() >= rest {
+        let mut z = T::of(rest.ln().to_f64().value());
+        while big(z.into(), bits).exp() >= rest {
             z = z.neighbour(false);
         }
-        // Every few terms one is made smaller, lest all rows look alike.
-        if row.is_empty() || random.random_range(0..4) == 0 {
+        // The first is made smaller, lest all rows be a float and its tail.
+        if row.is_empty() {
             z = T::of(z.into() - random.random::<f64>() - 0.01);
         }
-        let next = &rest - big(z.into(), BITS).exp();
+        rest -= big(z.into(), bits).exp();
         row.push(z);
-        if common::exponent(&next) < common::exponent(&whole) - closeness {
-            // The sum is below the midpoint's exponential; one step up in the last number takes it above.
+        if common::exponent(&rest) < common::exponent(&whole) - closeness {
+            // The sum is below the target's exponential; one step up in the last number takes it above.
             if random.random() {
                 *row.last_mut().expect("not empty") = z.neighbour(true);
             }
             return row;
         }
-        rest = next;
     }
 }
 
-fn regimes<T: Format>() -> [Regime<T>; 10] {
+/// Log-sum-exps as close to half-way between two floats as 2^-20 to 2^-220 of their distance.
+fn half_way<T: Format>(random: &mut Random) -> Vec<T> {
+    const BITS: usize = 700;
+    let size = [1.0, 0.01, 30.0, 1000.0][random.random_range(0..4)];
+    let target = above_half_way(T::of(uniform(random, size)), BITS);
+    let closeness = T::PRECISION + random.random_range(20..220_i64) as isize;
+    approach(random, target, Vec::new(), closeness, BITS)
+}
+
+/// The same about powers of two down to 2^-250, where the spacing changes, and where the value cancels.
+fn half_way_at_powers<T: Format>(random: &mut Random) -> Vec<T> {
+    const BITS: usize = 1500;
+    let exponent = random.random_range(-9..if T::PRECISION == 24 { 120 } else { 250 });
+    let sign = [1.0, -1.0][random.random_range(0..2)];
+    let power = T::of(sign * 2f64.powi(-exponent));
+    let low = if random.random() { power.neighbour(false) } else { power };
+    let closeness = T::PRECISION + exponent.max(0) as isize + random.random_range(20..500_i64) as isize;
+    let start = if exponent > 2 { vec![T::of(-0.3 - random.random::<f64>())] } else { Vec::new() };
+    approach(random, above_half_way(low, BITS), start, closeness, BITS)
+}
+
+/// The same among the subnormals.
+fn half_way_subnormal<T: Format>(random: &mut Random) -> Vec<T> {
+    const BITS: usize = 3500;
+    let most = if random.random() { 5 } else { 4_000_000 };
+    let multiple = random.random_range(0..most);
+    let low = T::of(least::<T>() * f64::from(multiple));
+    let closeness = -T::LEAST_EXPONENT + random.random_range(5..220_i64) as isize;
+    let start = if random.random() { low } else { T::of(-0.3 - random.random::<f64>()) };
+    approach(random, above_half_way(low, BITS), vec![start], closeness, BITS)
+}
+
+/// A maximum just below 0 and others that make up for it: values about ±0.
+fn about_zero<T: Format>(random: &mut Random) -> Vec<T> {
+    let (deficit, others) = (random.random_range(1..4), random.random_range(1..4));
+    let each =
+        T::LEAST_EXPONENT as f64 * std::f64::consts::LN_2 + (f64::from(deficit) / f64::from(others)).ln();
+    let each = (0..random.random_range(0..3)).fold(T::of(each), |z, _| z.neighbour(random.random()));
+    let mut row = vec![each; others as usize];
+    row.push(T::of(-f64::from(deficit) * least::<T>()));
+    row
+}
+
+/// Differences about the largest float: log-softmax at the brink of −∞.
+fn brink<T: Format>(random: &mut Random) -> Vec<T> {
+    let largest = if T::PRECISION == 24 { f64::from(f32::MAX) } else { f64::MAX };
+    let part = [0.25, 0.5, 0.75, 1.0, random.random::<f64>()][random.random_range(0..5)];
+    let high = T::of(largest * part);
+    let low = T::of(-(largest - high.into()));
+    let low = (0..random.random_range(0..3)).fold(low, |z, _| z.neighbour(random.random()));
+    let mut row = vec![low, T::of(uniform(random, 1.0)), high, T::of(high.into() * 0.5)];
+    if random.random() {
+        row.push(high);
+    }
+    row
+}
+
+/// Any finite bits.
+fn any_bits<T: Format>(random: &mut Random) -> Vec<T> {
+    let finite = |random: &mut Random| loop {
+        let z = if T::PRECISION == 24 {
+            f32::from_bits(random.random()).into()
+        } else {
+            f64::from_bits(random.random())
+        };
+        if z.is_finite() {
+            return z;
+        }
+    };
+    fill(random, finite)
+}
+
+/// Several blocks that rise or fall, some of them absent.
+fn slopes<T: Format>(random: &mut Random) -> Vec<T> {
+    let slope = [0.0, 0.01, 0.06, 0.2, 1.0, 3.0, -0.01, -0.06, -1.0][random.random_range(0..9)];
+    let spread = [0.1, 3.0, 30.0][random.random_range(0..3)];
+    let gaps = random.random_range(0..4) == 0;
+    let mut row: Vec<T> = (0..random.random_range(1000..4200))
+        .map(|i| match gaps && (i / 1024) % 2 == 0 {
+            true => T::of(f64::NEG_INFINITY),
+            false => T::of(slope * f64::from(i) + uniform(random, spread)),
+        })
+        .collect();
+    row.push(T::of(0.0));
+    row
+}
+
+fn regimes<T: Format>() -> [Regime<T>; 16] {
     [
         Regime { name: "wide", rows: 8_000, row: wide },
         Regime { name: "narrow", rows: 8_000, row: narrow },
@@ -163,6 +258,12 @@ fn regimes<T: Format>() -> [Regime<T>; 10] {
         Regime { name: "some −∞", rows: 3_000, row: with_absent },
         Regime { name: "near powers of 2", rows: 3_000, row: near_powers },
         Regime { name: "half-way", rows: 1_000, row: half_way },
+        Regime { name: "… at powers of 2", rows: 100, row: half_way_at_powers },
+        Regime { name: "… subnormal", rows: 30, row: half_way_subnormal },
+        Regime { name: "about ±0", rows: 300, row: about_zero },
+        Regime { name: "at the brink", rows: 2_000, row: brink },
+        Regime { name: "any bits", rows: 2_000, row: any_bits },
+        Regime { name: "slopes", rows: 60, row: slopes },
     ]
 }
 

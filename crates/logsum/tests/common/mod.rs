@@ -193,7 +193,8 @@ impl Shifted {
             if found.into().is_infinite() {
                 let largest = IBig::from(2) * (IBig::ONE << (T::PRECISION as usize)) - IBig::ONE;
                 assert!(
-                    exact < -big(1.0, 3000) * Big::from_parts(largest, T::LARGEST_EXPONENT - T::PRECISION),
+                    exact
+                        <= -big(1.0, 3000) * Big::from_parts(largest, T::LARGEST_EXPONENT - T::PRECISION - 1),
                     "{found}"
                 );
                 continue;
