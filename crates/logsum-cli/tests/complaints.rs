@@ -185,6 +185,25 @@ fn a_failed_run_leaves_what_was_there() {
     assert_eq!(place.names(), ["bad.txt", "out.npy"]);
 }
 
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_leaves_what_was_there() {
+    let place = Place::new();
+    place.write("out.npy", "precious");
+    // It waits for its input while its output is open already.
+    let mut child = place.command("softmax - -o out.npy").stdin(Stdio::piped()).spawn().unwrap();
+    while place.names().len() < 2 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    // The handler is set right after the file is made.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(read(&place.path("out.npy")), b"precious");
+    assert_eq!(place.names(), ["out.npy"]);
+}
+
 #[test]
 fn bad_usage_exits_with_2() {
     let place = Place::new();

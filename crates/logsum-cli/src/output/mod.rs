@@ -3,6 +3,7 @@
 //! A file is written under another name in its folder and takes its place when it is complete: a run that fails
 //! leaves what was there.
 
+mod interrupt;
 mod table;
 mod text;
 
@@ -107,6 +108,7 @@ impl Place {
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as usual
         let file = builder.tempfile_in(folder).map_err(cannot_be_written)?;
+        interrupt::remove_when_interrupted(file.path());
         if let Some(permissions) = permissions {
             file.as_file().set_permissions(permissions)?;
         }
