@@ -1,7 +1,8 @@
 //! The numbers that logsum takes: f32 and f64.
 
-use crate::kernel::body::Precision;
+use crate::kernel::body::{OneWord, Precision, TwoWords};
 use crate::kernel::two::{Two, power_of_two};
+use crate::kernel::word::Vector;
 use std::fmt::{Debug, Display};
 
 /// A floating-point number that logsum computes with: `f32` or `f64`.
@@ -28,8 +29,16 @@ pub(crate) mod sealed {
         /// Every number of this type is a multiple of 2 to this power.
         const LEAST_POWER: isize;
 
+        const NEG_INFINITY: Self;
+
         /// Exactly.
         fn widen(self) -> f64;
+
+        /// Each exactly.
+        fn load<V: Vector>(numbers: &[Self; 8], like: V) -> V;
+
+        /// Each rounded to the nearest.
+        fn store<V: Vector>(vector: V, numbers: &mut [Self; 8]);
 
         /// The nearest number of this type, ties to even.
         fn narrow(x: f64) -> Self;
@@ -39,9 +48,21 @@ pub(crate) mod sealed {
     }
 
     impl Sealed for f32 {
-        type First = f64;
+        type First = OneWord;
         const SIGNIFICAND_BITS: usize = 24;
         const LEAST_POWER: isize = -149;
+
+        const NEG_INFINITY: Self = Self::NEG_INFINITY;
+
+        #[inline(always)]
+        fn load<V: Vector>(numbers: &[Self; 8], like: V) -> V {
+            like.load_f32(numbers)
+        }
+
+        #[inline(always)]
+        fn store<V: Vector>(vector: V, numbers: &mut [Self; 8]) {
+            vector.store_f32(numbers);
+        }
 
         fn widen(self) -> f64 {
             self.into()
@@ -61,9 +82,21 @@ pub(crate) mod sealed {
     }
 
     impl Sealed for f64 {
-        type First = Two;
+        type First = TwoWords;
         const SIGNIFICAND_BITS: usize = 53;
         const LEAST_POWER: isize = -1074;
+
+        const NEG_INFINITY: Self = Self::NEG_INFINITY;
+
+        #[inline(always)]
+        fn load<V: Vector>(numbers: &[Self; 8], like: V) -> V {
+            like.load(numbers)
+        }
+
+        #[inline(always)]
+        fn store<V: Vector>(vector: V, numbers: &mut [Self; 8]) {
+            vector.store(numbers);
+        }
 
         fn widen(self) -> f64 {
             self

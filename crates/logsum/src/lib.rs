@@ -44,6 +44,8 @@ mod ndarray;
 pub use error::Error;
 pub use float::Float;
 #[doc(hidden)]
+pub use kernel::Level;
+#[doc(hidden)]
 pub use ladder::Rung;
 #[doc(hidden)]
 pub use ops::logsumexp_and_rung;

@@ -3,9 +3,7 @@
 use crate::Error;
 use crate::edges::Edge;
 use crate::float::Float;
-use crate::kernel::body::Precision;
-use crate::kernel::exp::UNSCALE;
-use crate::kernel::two::two_sum;
+use crate::kernel::body;
 use crate::ladder::{self, Rung};
 use crate::lane::{Lane, LaneMut};
 use crate::partial::Partial;
@@ -141,7 +139,7 @@ fn shares<T: Float>(partial: &Partial<T::First>, lane: &impl Lane<T>, out: impl 
         return each(lane, out, |z| edge.at(z));
     }
     let inverse = partial.inverse();
-    each(lane, out, |z| T::narrow(T::First::exp(z.widen(), max).times(inverse) * UNSCALE));
+    each_block(lane, out, |z, out| body::shares(z, max, inverse, out));
 }
 
 /// [`log_softmax`] of any lane.
@@ -154,18 +152,14 @@ pub(crate) fn log_gradient<T: Float>(lane: &impl Lane<T>, out: impl LaneMut<T>) 
     if let Some(edge) = Edge::log_softmax(max, lane) {
         return each(lane, out, |z| edge.at(z));
     }
-    let minus_log = partial.above_maximum().negated();
-    each(lane, out, |z| {
-        let difference = two_sum(z.widen(), -max);
-        T::narrow(match difference.hi.is_finite() {
-            true => difference.plus(minus_log).hi,
-            false => f64::NEG_INFINITY,
-        })
-    });
+    let log = partial.above_maximum();
+    each_block(lane, out, |z, out| body::log_shares(z, max, log, out));
 }
 
-fn each<T: Float>(lane: &impl Lane<T>, mut out: impl LaneMut<T>, f: impl Fn(T) -> T) {
-    lane.blocks(|block| {
-        out.next_block(block.len(), |out| out.iter_mut().zip(block).for_each(|(out, &z)| *out = f(z)));
-    });
+fn each<T: Float>(lane: &impl Lane<T>, out: impl LaneMut<T>, f: impl Fn(T) -> T) {
+    each_block(lane, out, |z, out| out.iter_mut().zip(z).for_each(|(out, &z)| *out = f(z)));
+}
+
+fn each_block<T>(lane: &impl Lane<T>, mut out: impl LaneMut<T>, f: impl Fn(&[T], &mut [T])) {
+    lane.blocks(|z| out.next_block(z.len(), |out| f(z, out)));
 }

@@ -1,11 +1,11 @@
 //! The state of a log-sum-exp that is under way, and its merge.
 
 use crate::float::Float;
-use crate::kernel::body::{self, Precision};
+use crate::kernel::body::{self, Number, Precision};
 use crate::kernel::exp::{self, UNSCALE};
 use crate::kernel::log::log1p;
 use crate::kernel::two::{Two, power_of_two};
-use crate::lane::{BLOCK, Lane};
+use crate::lane::Lane;
 use std::marker::PhantomData;
 
 /// Σ e^{z_k} over some of the numbers, as e^max + e^shift · tail.
@@ -20,7 +20,7 @@ use std::marker::PhantomData;
 ///
 /// `max` alone decides the edges: NaN if there is one, else +∞ if there is one, −∞ if there is nothing else; the
 /// tail says nothing then.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Partial<P> {
     pub(crate) max: f64,
     shift: f64,
@@ -40,6 +40,15 @@ const MERGE_ERROR: f64 = 1e-30; // > 2^-100
 /// Covers the roundings of the bounds themselves, 2^-51 for each of up to 2^30 merges, and terms of second order.
 const SLACK: f64 = 1.000_01;
 
+// Derived, these would ask the same of P.
+impl<P> Clone for Partial<P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for Partial<P> {}
+
 impl<P: Precision> Partial<P> {
     /// No number yet: e^−∞ = 0.
     pub(crate) const EMPTY: Self = Self {
@@ -52,15 +61,10 @@ impl<P: Precision> Partial<P> {
 
     /// One block of at most [`BLOCK`] numbers.
     pub(crate) fn of<T: Float>(block: &[T]) -> Self {
-        let mut wide = [0.0; BLOCK];
-        let wide = &mut wide[..block.len()];
-        wide.iter_mut().zip(block).for_each(|(to, from)| *to = from.widen());
-        let (max, index) = body::maximum(wide);
-        if !max.is_finite() {
-            return Self { max, ..Self::EMPTY };
+        let (max, tail) = body::maximum_and_sum::<P, T>(block);
+        if !max.is_finite() || tail.hi.is_nan() {
+            return Self { max: max + tail.hi, ..Self::EMPTY };
         }
-        wide[index] = f64::NEG_INFINITY; // the one that stands apart
-        let tail = body::sum::<P>(wide, max);
         Self { max, shift: max, tail, error: P::ERROR * tail.hi, precision: PhantomData }
     }
 
@@ -147,6 +151,7 @@ impl<P: Precision> Partial<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::body::{OneWord, TwoWords};
     use crate::reference::{Big, big, big_two, uniform};
 
     /// Rows whose maximum rises, falls, jumps beyond reach, and repeats.
@@ -204,8 +209,8 @@ mod tests {
     fn merging_keeps_the_bound_whatever_the_blocks() {
         for row in rows() {
             for block in [1, 2, 3, 16, 100, 1024] {
-                check(merged::<f64>(&row, block), &row);
-                check(merged::<Two>(&row, block), &row);
+                check(merged::<OneWord>(&row, block), &row);
+                check(merged::<TwoWords>(&row, block), &row);
             }
         }
     }
@@ -220,7 +225,7 @@ mod tests {
                         continue;
                     }
                     let all = [&a[..], b, c].concat();
-                    let [a, b, c] = [a, b, c].map(|row| Partial::<Two>::over(&&row[..]));
+                    let [a, b, c] = [a, b, c].map(|row| Partial::<TwoWords>::over(&&row[..]));
                     check(a.merge(b).merge(c), &all);
                     check(a.merge(b.merge(c)), &all);
                     check(c.merge(b).merge(a), &all);
@@ -232,7 +237,7 @@ mod tests {
     #[test]
     fn empty_is_the_identity() {
         for row in rows() {
-            let partial = Partial::<Two>::over(&&row[..]);
+            let partial = Partial::<TwoWords>::over(&&row[..]);
             for merged in [partial.merge(Partial::EMPTY), Partial::EMPTY.merge(partial)] {
                 assert_eq!(
                     (merged.max, merged.shift, merged.tail),
@@ -244,7 +249,7 @@ mod tests {
 
     #[test]
     fn edges_absorb() {
-        let of = |z: f64| Partial::<f64>::of(&[z]);
+        let of = |z: f64| Partial::<OneWord>::of(&[z]);
         let [nan, infinite, finite, nothing] = [f64::NAN, f64::INFINITY, 1.0, f64::NEG_INFINITY].map(of);
         for other in [nan, infinite, finite, nothing] {
             assert!(nan.merge(other).max.is_nan() && other.merge(nan).max.is_nan());
@@ -263,9 +268,10 @@ mod tests {
         for row in rows() {
             let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let exact = big(max).with_precision(3000).value() + exact(&row).ln();
-            for (estimate, bound) in
-                [Partial::<f64>::over(&&row[..]).estimate(), Partial::<Two>::over(&&row[..]).estimate()]
-            {
+            for (estimate, bound) in [
+                Partial::<OneWord>::over(&&row[..]).estimate(),
+                Partial::<TwoWords>::over(&&row[..]).estimate(),
+            ] {
                 let off = (big_two(estimate) - exact.clone()).to_f64().value().abs();
                 assert!(off <= bound, "{} numbers: off by {off:e}, bound {bound:e}", row.len());
             }

@@ -4,7 +4,8 @@
 //! 2^q · 2^{j/16} · e^r: a table of sixteen entries and a short Taylor polynomial. Results are in units of
 //! 2^-[`SCALE`], so that nothing that could still matter underflows.
 
-use super::two::{Two, fast_two_sum, power_of_two, two_sum};
+use super::two::{Two, fast_two_sum, power_of_two, two_product, two_sum};
+use super::word::Word;
 
 /// Exponentials and sums of them are kept in units of 2^-SCALE. With −1000 ≤ z − c ≤ 128 they lie between 2^-931
 /// and 2^697: with 2^64 of them the sum does not overflow, and the low word of the smallest does not underflow.
@@ -33,23 +34,43 @@ const STEP: [f64; 3] = [0.04332169878489367, 1.0291218489291539e-13, 1.913650460
 const STEP_REST: f64 = 1.0291218489310676e-13;
 
 /// 2^{j/16} in two words: error below 2^-107.
-const POWERS: [(f64, f64); 16] = [
-    (1.0, 0.0),
-    (1.0442737824274138, 8.551889705537965e-17),
-    (1.0905077326652577, -3.046782079812471e-17),
-    (1.1387886347566916, 8.912812676025408e-17),
-    (1.189207115002721, 3.982015231465646e-17),
-    (1.241857812073484, 4.658027591836937e-17),
-    (1.2968395546510096, 2.5382502794888315e-17),
-    (1.3542555469368927, 7.70094837980299e-17),
-    (std::f64::consts::SQRT_2, -9.667293313452913e-17),
-    (1.4768261459394993, -3.483994556892796e-17),
-    (1.5422108254079407, 7.949834809697621e-17),
-    (1.6104903319492543, 2.4707192569797888e-17),
-    (1.681792830507429, 8.199010020581497e-17),
-    (1.7562521603732995, 2.960140695448873e-17),
-    (1.8340080864093424, 3.283107224245627e-17),
-    (1.9152065613971474, -1.0619946056195963e-16),
+const POWERS: [[f64; 16]; 2] = [
+    [
+        1.0,
+        1.0442737824274138,
+        1.0905077326652577,
+        1.1387886347566916,
+        1.189207115002721,
+        1.241857812073484,
+        1.2968395546510096,
+        1.3542555469368927,
+        std::f64::consts::SQRT_2,
+        1.4768261459394993,
+        1.5422108254079407,
+        1.6104903319492543,
+        1.681792830507429,
+        1.7562521603732995,
+        1.8340080864093424,
+        1.9152065613971474,
+    ],
+    [
+        0.0,
+        8.551889705537965e-17,
+        -3.046782079812471e-17,
+        8.912812676025408e-17,
+        3.982015231465646e-17,
+        4.658027591836937e-17,
+        2.5382502794888315e-17,
+        7.70094837980299e-17,
+        -9.667293313452913e-17,
+        -3.483994556892796e-17,
+        7.949834809697621e-17,
+        2.4707192569797888e-17,
+        8.199010020581497e-17,
+        2.960140695448873e-17,
+        3.283107224245627e-17,
+        -1.0619946056195963e-16,
+    ],
 ];
 
 /// 1/n! for n = 2 to 8. Each is rounded; the derivations below count that as part of the Horner step it enters.
@@ -59,13 +80,23 @@ const INVERSE_FACTORIALS: [f64; 7] =
 /// Adding and subtracting this rounds a small number to the nearest integer, and leaves it in the low bits.
 const ROUNDER: f64 = 6755399441055744.0; // 1.5 · 2^52
 
-/// k as a float, and 2^q · 2^{j/16} with its parts apart.
+/// The step that d is nearest to: −k, and 2^q and 2^{j/16} for k = 16q + j.
 #[inline(always)]
-fn steps(d: f64) -> (f64, f64, (f64, f64)) {
-    let shifted = d.mul_add(PER_STEP, ROUNDER);
-    let k = shifted.to_bits().wrapping_sub(ROUNDER.to_bits()) as i64;
-    let power = f64::from_bits(((k >> 4) + 1023 + SCALE).wrapping_shl(52) as u64);
-    (shifted - ROUNDER, power, POWERS[(k & 15) as usize])
+fn step<W: Word>(d: W) -> (W, W, Two<W>) {
+    let rounder = d.splat(ROUNDER);
+    let k = d.mul_add(d.splat(PER_STEP), rounder);
+    let [hi, lo] = &POWERS;
+    (rounder - k, k.power(SCALE), Two { hi: k.entry(hi), lo: k.entry(lo) })
+}
+
+/// c₀ + c₁·x + c₂·x² + …
+#[inline(always)]
+fn polynomial<const N: usize, W: Word>(x: W, coefficients: [f64; N]) -> W {
+    let mut sum = x.splat(coefficients[N - 1]);
+    for &c in coefficients[..N - 1].iter().rev() {
+        sum = sum.mul_add(x, x.splat(c));
+    }
+    sum
 }
 
 /// e^{z − c} in units of 2^-[`SCALE`], with one word of precision.
@@ -82,16 +113,14 @@ fn steps(d: f64) -> (f64, f64, (f64, f64)) {
 ///
 /// together below 2^-43.025 < [`ONE_WORD_ERROR`]. e^0 is exactly 1.
 #[inline(always)]
-pub(crate) fn one_word(z: f64, c: f64) -> f64 {
+pub(crate) fn one_word<W: Word>(z: W, c: W) -> W {
     let d = z - c;
-    if !matches!(d.partial_cmp(&NEGLIGIBLE), Some(std::cmp::Ordering::Greater)) {
-        return 0.0;
-    }
-    let (k, power, (table, _)) = steps(d);
-    let r = (-k).mul_add(STEP_REST, (-k).mul_add(STEP[0], d));
+    let (minus_k, power, table) = step(d);
+    let r = minus_k.mul_add(d.splat(STEP_REST), minus_k.mul_add(d.splat(STEP[0]), d));
     let [c2, c3, c4, c5, c6, ..] = INVERSE_FACTORIALS;
-    let p = r.mul_add(r.mul_add(r.mul_add(r.mul_add(r.mul_add(c6, c5), c4), c3), c2), 1.0);
-    table.mul_add(r * p, table) * power
+    let p = polynomial(r, [1.0, c2, c3, c4, c5, c6]);
+    let e = table.hi.mul_add(r * p, table.hi) * power;
+    d.where_at_most(NEGLIGIBLE, d.splat(0.0), e)
 }
 
 /// e^{z − c} in units of 2^-[`SCALE`], with two words of precision.
@@ -113,25 +142,21 @@ pub(crate) fn one_word(z: f64, c: f64) -> f64 {
 ///
 /// together below 3.66 · 2^-65 < 2^-63.1 < [`TWO_WORDS_ERROR`]. e^0 is exactly 1.
 #[inline(always)]
-pub(crate) fn two_words(z: f64, c: f64) -> Two {
+pub(crate) fn two_words<W: Word>(z: W, c: W) -> Two<W> {
     let d = two_sum(z, -c);
-    if !matches!(d.hi.partial_cmp(&NEGLIGIBLE), Some(std::cmp::Ordering::Greater)) {
-        return Two::ZERO;
-    }
-    let (k, power, (table, table_low)) = steps(d.hi);
-    let high = two_sum((-k).mul_add(STEP[0], d.hi), -k * STEP[1]);
-    let r = two_sum(high.hi, high.lo + (-k).mul_add(STEP[2], d.lo));
-    let [c2, c3, c4, c5, c6, c7, c8] = INVERSE_FACTORIALS;
-    let (r0, square) = (r.hi, r.hi * r.hi);
-    let p =
-        r0.mul_add(r0.mul_add(r0.mul_add(r0.mul_add(r0.mul_add(r0.mul_add(c8, c7), c6), c5), c4), c3), c2);
-    let q = square.mul_add(p, r.lo.mul_add(r0, r.lo));
-    // (table + table_low)(1 + r₀ + q): the leading table + table·r₀ without error, the rest in one word.
-    let product = table * r0;
-    let product_low = table.mul_add(r0, -product);
-    let leading = fast_two_sum(table, product);
-    let rest = table.mul_add(q, leading.lo + (product_low + table_low.mul_add(r0, table_low)));
-    fast_two_sum(leading.hi, rest).scaled(power)
+    let (minus_k, power, table) = step(d.hi);
+    let [step0, step1, step2] = STEP;
+    let high = two_sum(minus_k.mul_add(z.splat(step0), d.hi), minus_k * z.splat(step1));
+    let r = two_sum(high.hi, high.lo + minus_k.mul_add(z.splat(step2), d.lo));
+    let square = r.hi * r.hi;
+    let q = square.mul_add(polynomial(r.hi, INVERSE_FACTORIALS), r.lo.mul_add(r.hi, r.lo));
+    // (table.hi + table.lo)(1 + r₀ + q): the leading table.hi + table.hi·r₀ without error, the rest in one word.
+    let product = two_product(table.hi, r.hi);
+    let leading = fast_two_sum(table.hi, product.hi);
+    let rest = table.hi.mul_add(q, leading.lo + (product.lo + table.lo.mul_add(r.hi, table.lo)));
+    let e = fast_two_sum(leading.hi, rest).scaled(power);
+    let zero = z.splat(0.0);
+    Two { hi: d.hi.where_at_most(NEGLIGIBLE, zero, e.hi), lo: d.hi.where_at_most(NEGLIGIBLE, zero, e.lo) }
 }
 
 #[cfg(test)]
@@ -142,7 +167,7 @@ mod tests {
 
     #[test]
     fn table_is_two_to_sixteenths_in_two_words() {
-        for (j, (hi, lo)) in POWERS.into_iter().enumerate() {
+        for (j, (hi, lo)) in POWERS[0].into_iter().zip(POWERS[1]).enumerate() {
             let exact = (big(2.0).ln() * big(j as f64 / 16.0)).exp();
             assert_eq!(exact.to_f64().value(), hi, "2^({j}/16)");
             assert_eq!((exact - big(hi)).to_f64().value(), lo, "2^({j}/16), low word");

@@ -4,16 +4,18 @@
 //! basic building blocks of double-word arithmetic" (ACM TOMS 44, 2017); u = 2^-53. They need results that neither
 //! overflow nor underflow, which each caller sees to.
 
+use super::word::Word;
+
 /// `hi + lo`, where hi is the f64 nearest to the sum.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Two {
-    pub(crate) hi: f64,
-    pub(crate) lo: f64,
+pub struct Two<W = f64> {
+    pub(crate) hi: W,
+    pub(crate) lo: W,
 }
 
 /// a + b exactly (Knuth's 2Sum), for any order of magnitudes.
 #[inline(always)]
-pub(crate) fn two_sum(a: f64, b: f64) -> Two {
+pub(crate) fn two_sum<W: Word>(a: W, b: W) -> Two<W> {
     let hi = a + b;
     let b_part = hi - a;
     let a_part = hi - b_part;
@@ -22,14 +24,14 @@ pub(crate) fn two_sum(a: f64, b: f64) -> Two {
 
 /// a + b exactly where |a| ≥ |b| (Dekker's Fast2Sum).
 #[inline(always)]
-pub(crate) fn fast_two_sum(a: f64, b: f64) -> Two {
+pub(crate) fn fast_two_sum<W: Word>(a: W, b: W) -> Two<W> {
     let hi = a + b;
     Two { hi, lo: b - (hi - a) }
 }
 
 /// a · b exactly.
 #[inline(always)]
-pub(crate) fn two_product(a: f64, b: f64) -> Two {
+pub(crate) fn two_product<W: Word>(a: W, b: W) -> Two<W> {
     let hi = a * b;
     Two { hi, lo: a.mul_add(b, -hi) }
 }
@@ -44,6 +46,14 @@ impl Two {
     pub(crate) const ONE: Self = Self { hi: 1.0, lo: 0.0 };
     pub(crate) const LN_2: Self = Self { hi: std::f64::consts::LN_2, lo: 2.319_046_813_846_299_6e-17 };
 
+    /// The same number in every place.
+    #[inline(always)]
+    pub(crate) fn splat<W: Word>(self, like: W) -> Two<W> {
+        Two { hi: like.splat(self.hi), lo: like.splat(self.lo) }
+    }
+}
+
+impl<W: Word> Two<W> {
     /// Relative error below 3u² + 13u³ where both have the same sign.
     #[inline(always)]
     pub(crate) fn plus(self, other: Self) -> Self {
@@ -55,7 +65,7 @@ impl Two {
 
     /// Relative error below 2u² (of a number with itself negated: exactly 0).
     #[inline(always)]
-    pub(crate) fn plus_one_word(self, other: f64) -> Self {
+    pub(crate) fn plus_one_word(self, other: W) -> Self {
         let high = two_sum(self.hi, other);
         fast_two_sum(high.hi, high.lo + self.lo)
     }
@@ -71,15 +81,15 @@ impl Two {
     /// Relative error below 10u².
     #[inline(always)]
     pub(crate) fn over(self, divisor: Self) -> Self {
-        let quotient = self.hi / divisor.hi;
-        let product = divisor.times(Self { hi: quotient, lo: 0.0 });
+        let quotient = self.hi.div(divisor.hi);
+        let product = divisor.times(Self { hi: quotient, lo: quotient.splat(0.0) });
         let rest = (self.hi - product.hi) + (self.lo - product.lo);
-        fast_two_sum(quotient, rest / divisor.hi)
+        fast_two_sum(quotient, rest.div(divisor.hi))
     }
 
     /// Exact, where no word leaves the normal range.
     #[inline(always)]
-    pub(crate) fn scaled(self, power_of_two: f64) -> Self {
+    pub(crate) fn scaled(self, power_of_two: W) -> Self {
         Self { hi: self.hi * power_of_two, lo: self.lo * power_of_two }
     }
 

@@ -18,7 +18,7 @@ mod arbitrary;
 mod fixed;
 
 use crate::float::Float;
-use crate::kernel::body::Precision;
+use crate::kernel::body::{Precision, TwoWords};
 use crate::kernel::two::{Two, power_of_two};
 use crate::lane::Lane;
 use crate::partial::Partial;
@@ -44,7 +44,7 @@ pub(crate) fn settle<T: Float>(first: &Partial<T::First>, lane: &impl Lane<T>) -
     };
     let center = match T::First::RUNG {
         Rung::DoubleWord => unsettled,
-        _ => match in_words(&Partial::<Two>::over(lane)) {
+        _ => match in_words(&Partial::<TwoWords>::over(lane)) {
             Ok(settled) => return settled,
             Err(center) => center,
         },
@@ -151,6 +151,7 @@ fn round<T: Float>(n: IBig, exponent: isize) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::body::OneWord;
     use crate::reference::uniform;
 
     /// Random rows, rows that nearly cancel, and the hard ones of the first rung.
@@ -183,12 +184,12 @@ mod tests {
         let mut settled = [0; 4];
         for row in rows() {
             let lane = &&row[..];
-            let partial = Partial::<Two>::over(lane);
+            let partial = Partial::<TwoWords>::over(lane);
             let (center, _) = partial.estimate();
             let exact =
                 arbitrary::sum(lane, center, 1024).nearest::<f64>(center).expect("1024 bits settle these");
             let rungs = [
-                in_words(&Partial::<f64>::over(lane)).ok().map(|(value, _)| value),
+                in_words(&Partial::<OneWord>::over(lane)).ok().map(|(value, _)| value),
                 in_words(&partial).ok().map(|(value, _)| value),
                 fixed::sum(lane, center).nearest(center),
                 arbitrary::sum(lane, center, 512).nearest(center),
@@ -214,7 +215,7 @@ mod tests {
         let mut worst = 0.0_f64;
         for row in rows() {
             let lane = &&row[..];
-            let (center, _) = Partial::<Two>::over(lane).estimate();
+            let (center, _) = Partial::<TwoWords>::over(lane).estimate();
             let (fixed, exact) = (fixed::sum(lane, center), arbitrary::sum(lane, center, 512));
             let off: IBig = (fixed.delta << 256) - exact.delta;
             let off = (off.abs() >> 240).to_f64().value() / 65536.0;

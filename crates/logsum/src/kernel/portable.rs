@@ -1,0 +1,114 @@
+//! The level that every machine has.
+
+use super::word::{Vector, Word};
+use std::ops::{Add, Mul, Neg, Sub};
+
+#[derive(Clone, Copy)]
+pub(super) struct Portable([f64; 8]);
+
+impl Portable {
+    pub(super) fn new() -> Self {
+        Self([0.0; 8])
+    }
+
+    #[inline(always)]
+    fn each(self, f: impl Fn(f64) -> f64) -> Self {
+        Self(self.0.map(f))
+    }
+
+    #[inline(always)]
+    fn with(self, other: Self, f: impl Fn(f64, f64) -> f64) -> Self {
+        Self(std::array::from_fn(|i| f(self.0[i], other.0[i])))
+    }
+}
+
+impl Add for Portable {
+    type Output = Self;
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        self.with(other, |a, b| a + b)
+    }
+}
+
+impl Sub for Portable {
+    type Output = Self;
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        self.with(other, |a, b| a - b)
+    }
+}
+
+impl Mul for Portable {
+    type Output = Self;
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        self.with(other, |a, b| a * b)
+    }
+}
+
+impl Neg for Portable {
+    type Output = Self;
+    #[inline(always)]
+    fn neg(self) -> Self {
+        self.each(|a| -a)
+    }
+}
+
+impl Word for Portable {
+    #[inline(always)]
+    fn splat(self, x: f64) -> Self {
+        Self([x; 8])
+    }
+
+    #[inline(always)]
+    fn div(self, divisor: Self) -> Self {
+        self.with(divisor, |a, b| a / b)
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: Self, b: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i].mul_add(a.0[i], b.0[i])))
+    }
+
+    #[inline(always)]
+    fn max(self, x: Self) -> Self {
+        self.with(x, Word::max)
+    }
+
+    #[inline(always)]
+    fn where_at_most(self, bound: f64, then: Self, otherwise: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i].where_at_most(bound, then.0[i], otherwise.0[i])))
+    }
+
+    #[inline(always)]
+    fn entry(self, table: &[f64; 16]) -> Self {
+        self.each(|a| a.entry(table))
+    }
+
+    #[inline(always)]
+    fn power(self, bias: i64) -> Self {
+        self.each(|a| a.power(bias))
+    }
+}
+
+impl Vector for Portable {
+    #[inline(always)]
+    fn load(self, numbers: &[f64; 8]) -> Self {
+        Self(*numbers)
+    }
+
+    #[inline(always)]
+    fn load_f32(self, numbers: &[f32; 8]) -> Self {
+        Self(numbers.map(f64::from))
+    }
+
+    #[inline(always)]
+    fn store(self, numbers: &mut [f64; 8]) {
+        *numbers = self.0;
+    }
+
+    #[inline(always)]
+    fn store_f32(self, numbers: &mut [f32; 8]) {
+        *numbers = self.0.map(|x| x as f32);
+    }
+}
