@@ -4,7 +4,7 @@ use crate::args::{Args, Command, Destination, Format, Numbers};
 use crate::input::{self, Input, Number};
 use crate::output::Target;
 use crate::progress::Progress;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::CommandFactory;
 use logsum::{Axes, LogSumExp};
 use ndarray::{ArrayD, ArrayViewD, Axis};
@@ -77,31 +77,46 @@ impl Job {
         target: Target,
         progress: &Progress,
     ) -> Result<()> {
-        let pieces = self.pieces(&z);
-        let rows = (pieces.len() > 1).then(|| z.len_of(Axis(0)));
-        progress.computing(pieces.len());
-        let mut result = target.writer(rows);
+        let values_shape =
+            self.values_shape::<T>(z.shape()).with_context(|| self.input.display().to_string())?;
+        let result_shape = match operation {
+            Operation::Value => values_shape.clone(),
+            _ => z.shape().to_vec(),
+        };
+        let mut result = target.writer(result_shape.clone())?;
         let mut values = match operation {
             Operation::ValueAndGradient(format) => {
-                Some(Target::new(&Destination { output: None, format }, &self.input)?.writer(rows))
+                let stdout = Destination { output: None, format };
+                Some(Target::new(&stdout, &self.input)?.writer(values_shape.clone())?)
             }
             _ => None,
+        };
+        let pieces = self.pieces(&z);
+        progress.computing(pieces.len());
+        // Pieces are cut along the first axis, and then it is the first of the results, too.
+        let room = |shape: &[usize], piece: &ArrayViewD<'_, T>| {
+            let mut shape = shape.to_vec();
+            if pieces.len() > 1 {
+                shape[0] = piece.len_of(Axis(0));
+            }
+            room(&shape).with_context(|| self.input.display().to_string())
         };
         let mut piece_values = Vec::new();
         for piece in &pieces {
             let axes = self.axes.clone();
-            let computed = match operation {
-                Operation::Value => piece.logsumexp(axes),
-                Operation::Softmax => piece.softmax(axes),
-                Operation::LogSoftmax => piece.log_softmax(axes),
+            let mut computed = room(&result_shape, piece)?;
+            let out = computed.view_mut();
+            match operation {
+                Operation::Value => piece.logsumexp_into(axes, out)?,
+                Operation::Softmax => piece.softmax_into(axes, out)?,
+                Operation::LogSoftmax => piece.log_softmax_into(axes, out)?,
                 Operation::ValueAndGradient(_) => {
-                    piece.logsumexp_with_gradient(axes).map(|(value, gradient)| {
-                        piece_values.push(value);
-                        gradient
-                    })
+                    let mut value = room(&values_shape, piece)?;
+                    piece.logsumexp_with_gradient_into(axes, value.view_mut(), out)?;
+                    piece_values.push(value);
                 }
-            };
-            result.write(&computed.with_context(|| self.input.display().to_string())?)?;
+            }
+            result.write(&computed)?;
             progress.piece_done();
         }
         progress.done();
@@ -115,11 +130,38 @@ impl Job {
 
     /// The array in pieces along its first axis, if that stays, else whole.
     fn pieces<'a, T>(&self, z: &'a ArrayViewD<'a, T>) -> Vec<ArrayViewD<'a, T>> {
-        let is_first = |&axis: &isize| axis == 0 || axis == -(z.ndim() as isize);
-        if self.axis.is_empty() || self.axis.iter().any(is_first) || z.is_empty() {
+        if z.is_empty() || z.ndim() == 0 || self.is_reduced(0, z.ndim()) {
             return vec![z.view()];
         }
         let rows = z.len_of(Axis(0));
         z.axis_chunks_iter(Axis(0), (PIECE / (z.len() / rows)).max(1)).collect()
     }
+
+    fn values_shape<T: Number>(&self, shape: &[usize]) -> Result<Vec<usize>, logsum::Error> {
+        // The library's word on the axes, by way of an array without elements.
+        let rank = ArrayD::<T>::default(vec![0; shape.len()]).logsumexp(self.axes.clone())?.ndim();
+        let keep = rank == shape.len();
+        let lengths =
+            shape.iter().enumerate().filter_map(|(axis, &length)| match self.is_reduced(axis, shape.len()) {
+                true => keep.then_some(1),
+                false => Some(length),
+            });
+        Ok(lengths.collect())
+    }
+
+    fn is_reduced(&self, axis: usize, rank: usize) -> bool {
+        let is_it = |&given: &isize| given == axis as isize || given == axis as isize - rank as isize;
+        self.axis.is_empty() || self.axis.iter().any(is_it)
+    }
+}
+
+/// Zeros for a result; one that memory cannot hold is a complaint, where an allocation would end the program.
+fn room<T: Number>(shape: &[usize]) -> Result<ArrayD<T>> {
+    let count: usize = shape.iter().product();
+    let mut numbers = Vec::new();
+    if numbers.try_reserve_exact(count).is_err() {
+        bail!("the result has the shape {shape:?}: there is no memory for {count} numbers");
+    }
+    numbers.resize(count, T::zeroed());
+    Ok(ArrayD::from_shape_vec(shape, numbers)?)
 }

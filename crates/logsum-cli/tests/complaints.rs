@@ -20,7 +20,7 @@ fn text_that_is_no_table_of_numbers() {
         ),
         ("t.csv", "1,2\nx,y\n", "t.csv: line 2, column 1: \"x\" is not a number"),
         ("t.csv", "a,b\nc,d\n1,2\n", "t.csv: line 2, column 1: \"c\" is not a number"),
-        ("t.csv", "a,b\n", "t.csv: has no numbers, only the header in line 1"),
+        ("t.csv", "a,b\n", "t.csv: has no numbers: line 1, which starts with \"a\", was taken for a header"),
         ("t.csv", "", "t.csv: is empty; it must hold at least one number"),
         ("t.csv", "\n\n# nothing\n", "t.csv: is empty; it must hold at least one number"),
         ("t.csv", "1,1e999\n", "t.csv: line 1, column 2: \"1e999\" is beyond the largest f64"),
@@ -30,6 +30,17 @@ fn text_that_is_no_table_of_numbers() {
         ("t.csv", "1,\"2\n", "t.csv: line 1: a quotation mark is not closed"),
         ("t.csv", "1,\"2\"\r\n\r\n3,\"4,5\"\r\n", "t.csv: line 3, column 2: \"4,5\" is not a number"),
         ("t.tsv", "1\t2\n3\t\n", "t.tsv: line 2, column 2: the field is empty"),
+        ("t.tsv", "1\t2\n\"3\"\t\n", "t.tsv: line 2, column 2: the field is empty"),
+        (
+            "t.csv",
+            "a,1\n3,4\n",
+            "t.csv: line 1, column 1: \"a\" is not a number (a header line has words only)",
+        ),
+        (
+            "t.csv",
+            "1;2\n",
+            "t.csv: has no numbers: line 1, which starts with \"1;2\", was taken for a header",
+        ),
         (
             "t.txt",
             "1\nabcdefghijklmnopqrstuvwxyz0123456789\n",
@@ -49,6 +60,40 @@ fn text_that_is_no_table_of_numbers() {
     assert_eq!(
         place.run("lse latin1.csv").complaint(),
         "latin1.csv: line 2, column 2: \"\u{fffd}\" is not a number"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn what_has_no_end_is_no_table() {
+    let place = Place::new();
+    let found = place.run("lse /dev/zero");
+    let nuls = "\\0".repeat(24);
+    assert_eq!(
+        found.complaint(),
+        format!("/dev/zero: line 1, column 1: \"{nuls}…\" is too long for a number; is this a text file?")
+    );
+}
+
+#[test]
+fn long_rows_are_checked_to_their_end() {
+    let place = Place::new();
+    // Several pieces long.
+    let zeros = "0,".repeat(500_000);
+    place.write("t.csv", format!("{zeros}0\n{zeros}x\n"));
+    assert_eq!(place.run("lse t.csv").complaint(), "t.csv: line 2, column 500001: \"x\" is not a number");
+    place.write("t.csv", format!("{zeros}0\n{zeros}\n"));
+    assert_eq!(place.run("lse t.csv").complaint(), "t.csv: line 2, column 500001: the field is empty");
+    place.write("t.csv", format!("{zeros}0\n{zeros}0,0\n"));
+    assert_eq!(
+        place.run("lse t.csv").complaint(),
+        "t.csv: line 2 has 500002 numbers, it must have 500001 as line 1 has"
+    );
+    let words = "\"a, b\",".repeat(200_000);
+    place.write("t.csv", format!("{words}1\n"));
+    assert_eq!(
+        place.run("lse t.csv").complaint(),
+        "t.csv: line 1, column 1: \"a, b\" is not a number (a header line has words only)"
     );
 }
 
@@ -174,6 +219,104 @@ fn a_link_is_followed_and_permissions_stay() {
     // A device is written to, not replaced.
     place.run("softmax z.txt -o /dev/null --format npy").text();
     assert!(!fs::metadata("/dev/null").unwrap().is_file());
+}
+
+#[cfg(unix)]
+#[test]
+fn links_to_nothing_and_in_a_circle() {
+    let place = Place::new();
+    place.write("z.txt", "0 0\n");
+    fs::create_dir(place.path("folder")).unwrap();
+    std::os::unix::fs::symlink("folder/next.csv", place.path("link.csv")).unwrap();
+    std::os::unix::fs::symlink("target.csv", place.path("folder/next.csv")).unwrap();
+    place.run("softmax z.txt -o link.csv").text();
+    assert_eq!(read(&place.path("folder/target.csv")), b"0.5,0.5\n");
+    assert!(fs::symlink_metadata(place.path("link.csv")).unwrap().is_symlink());
+    std::os::unix::fs::symlink("circle.csv", place.path("circle.csv")).unwrap();
+    assert_eq!(
+        place.run("softmax z.txt -o circle.csv").complaint(),
+        "circle.csv: its links lead in a circle"
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn standard_output_by_name_is_not_replaced() {
+    let place = Place::new();
+    place.write("z.txt", "0 0\n").write("log.csv", "before\n");
+    // As /dev/stdout is; a defect would replace the link.
+    std::os::unix::fs::symlink("/proc/self/fd/1", place.path("out.csv")).unwrap();
+    assert_eq!(place.run("softmax z.txt -o out.csv").text(), "0.5,0.5\n");
+    let log = fs::File::options().append(true).open(place.path("log.csv")).unwrap();
+    let status = place.command("softmax z.txt -o out.csv").stdout(log).status().unwrap();
+    assert!(status.success());
+    assert_eq!(read(&place.path("log.csv")), b"before\n0.5,0.5\n");
+    assert!(fs::symlink_metadata(place.path("out.csv")).unwrap().is_symlink());
+    assert_eq!(place.names(), ["log.csv", "out.csv", "z.txt"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_may_not_be_read_or_written() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    place.write("z.txt", "0 0\n").write("secret.txt", "0 0\n").write("fixed.csv", "old");
+    fs::create_dir(place.path("closed")).unwrap();
+    for (name, mode) in [("secret.txt", 0), ("fixed.csv", 0o444), ("closed", 0o555)] {
+        fs::set_permissions(place.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    if fs::File::open(place.path("secret.txt")).is_ok() {
+        return; // the superuser may do anything
+    }
+    assert_eq!(place.run("lse secret.txt").complaint(), "secret.txt: no permission to read it");
+    for out in ["fixed.csv", "closed/out.csv"] {
+        let found = place.run(&format!("softmax z.txt -o {out}"));
+        assert_eq!(found.complaint(), format!("{out}: no permission to write there"));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_device_without_room_is_a_complaint() {
+    let place = Place::new();
+    place.write("z.txt", "0 0\n");
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let run: Run = place.command("lse z.txt").stdout(full).output().unwrap().into();
+    assert_eq!(run.complaint(), "standard output: No space left on device (os error 28)");
+}
+
+#[test]
+fn results_that_no_memory_can_hold() {
+    let place = Place::new();
+    place.write("tall.npy", npy("<f8", false, "(1000000000000000000, 0)", b""));
+    place.write("wide.npy", npy("<f8", false, "(0, 1000000000000000000)", b""));
+    for args in ["lse tall.npy --axis 1", "lse wide.npy --axis 0"] {
+        let name = args.split(' ').nth(1).unwrap();
+        assert_eq!(
+            place.run(args).complaint(),
+            format!(
+                "{name}: the result has the shape [1000000000000000000]: there is no memory for 1000000000000000000 numbers"
+            )
+        );
+    }
+    assert_eq!(place.run("lse tall.npy").text(), "-inf\n");
+    // Lists without end, written as long as somebody reads.
+    let mut child = place.command("softmax tall.npy --format json").stdout(Stdio::piped()).spawn().unwrap();
+    let mut start = [0; 6];
+    std::io::Read::read_exact(&mut child.stdout.take().unwrap(), &mut start).unwrap();
+    assert_eq!(&start, b"[[], [");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn values_that_cannot_be_printed_cost_no_gradient() {
+    let place = Place::new();
+    place.write("z.npy", npy("<f8", false, "(1, 1, 1, 1)", &[0; 8])).write("out.npy", "precious");
+    assert_eq!(
+        place.run("grad z.npy --axis -1 --format csv -o out.npy").complaint(),
+        "standard output: a .csv has at most 2 dimensions, the result has 3; write .npy or .json"
+    );
+    assert_eq!(read(&place.path("out.npy")), b"precious");
 }
 
 #[test]

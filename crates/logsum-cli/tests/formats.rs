@@ -220,6 +220,26 @@ fn many_pieces_are_one_result() {
 }
 
 #[test]
+fn rows_longer_than_a_piece() {
+    let place = Place::new();
+    let numbers: Vec<f64> = (0..120_000).map(|i| f64::from(i * 31 % 997) / 128.0).collect();
+    let words: Vec<String> = (0..120_000).map(|i| format!("\"name, {i}\"")).collect();
+    let text = |separator: &str| numbers.iter().map(f64::to_string).collect::<Vec<_>>().join(separator);
+    let comment = "# ".repeat(200_000);
+    let blank = " ".repeat(600_000);
+    place.write("one.csv", text(","));
+    place.write("header.csv", format!("\u{feff}{comment}\n{}\n{}\r\n{blank}", words.join(","), text(",")));
+    place.write("one.txt", format!("{blank}{}{blank}\n{blank}\n", text("  ")));
+    place.write("column.txt", text("\n"));
+    for name in ["one.csv", "header.csv", "one.txt"] {
+        let copy = place.run(&format!("lse {name} --axis 0")).numbers();
+        assert_eq!(copy, numbers, "{name}");
+        assert_close(&place.run(&format!("lse {name} --axis 1")).numbers(), &[lse(&numbers)], 1e-13);
+    }
+    assert_eq!(place.run("lse column.txt --axis 1").numbers(), numbers);
+}
+
+#[test]
 fn a_long_text_goes_through_a_temporary_file() {
     // Nine million numbers are 72 MiB of f64, more than is kept in memory.
     let place = Place::new();

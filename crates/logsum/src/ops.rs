@@ -131,7 +131,7 @@ pub(crate) fn gradient<T: Float>(lane: &impl Lane<T>, out: impl LaneMut<T>) {
 
 /// e^{z_i − max} · 1/(1 + t).
 ///
-/// The relative error before the last rounding is below 2^-60 in two words and 2^-42 in one: 2^-7 and 2^-18 ulp. The
+/// The relative error before the last rounding is below 2^-60 in two words and 2^-41 in one: 2^-7 and 2^-17 ulp. The
 /// rounding adds 1/2; a subnormal result of two words is rounded twice, the first time to 1/4 of its ulp at most.
 fn shares<T: Float>(partial: &Partial<T::First>, lane: &impl Lane<T>, out: impl LaneMut<T>) {
     let max = partial.max;
@@ -145,7 +145,7 @@ fn shares<T: Float>(partial: &Partial<T::First>, lane: &impl Lane<T>, out: impl 
 /// [`log_softmax`] of any lane.
 ///
 /// z_i − LSE = (z_i − max) − log(1 + t): both parts are negative or 0, so that neither takes away from the other's
-/// accuracy, relative 2^-61 in two words and 2^-42 in one.
+/// accuracy, relative 2^-61 in two words and 2^-41 in one.
 pub(crate) fn log_gradient<T: Float>(lane: &impl Lane<T>, out: impl LaneMut<T>) {
     let partial = Partial::<T::First>::over(lane);
     let max = partial.max;

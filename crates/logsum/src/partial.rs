@@ -142,7 +142,7 @@ impl<P: Precision> Partial<P> {
         log1p(self.scaled_tail().tail.scaled(UNSCALE)).0
     }
 
-    /// 1/(1 + t) = e^{max − LSE}, relative error below 2^-61 in two words, 2^-44 in one. For a finite maximum.
+    /// 1/(1 + t) = e^{max − LSE}, relative error below 2^-61 in two words, 2^-42 in one. For a finite maximum.
     pub(crate) fn inverse(&self) -> Two {
         Two::ONE.over(self.scaled_tail().tail.scaled(UNSCALE).plus_one_word(1.0))
     }

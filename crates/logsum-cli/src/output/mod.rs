@@ -54,11 +54,15 @@ impl Target {
         Ok(Self { place, format, name })
     }
 
-    /// Starts the result. It comes in parts along its first axis, of length `rows`, or, if that is none, in one.
-    pub(crate) fn writer<T>(self, rows: Option<usize>) -> Writer<T> {
+    /// A writer of a result of this shape, which comes in parts along its first axis.
+    pub(crate) fn writer<T>(self, shape: Vec<usize>) -> Result<Writer<T>> {
         let Self { place, format, name } = self;
+        let rank = shape.len();
+        if format == Format::Csv && rank > 2 {
+            bail!("{name}: a .csv has at most 2 dimensions, the result has {rank}; write .npy or .json");
+        }
         let out = BufWriter::with_capacity(1 << 16, place);
-        Writer { out, format, name, rows, shape: None, written: 0, table: Vec::new() }
+        Ok(Writer { out, format, name, shape, is_begun: false, written: 0, table: Vec::new() })
     }
 }
 
@@ -73,29 +77,32 @@ fn format_of_ending(path: &Path) -> Option<Format> {
 
 impl Place {
     fn new(path: &Path, input: &Path) -> Result<Self> {
-        // What is there already, through any links.
-        let existing = fs::canonicalize(path).ok();
-        let path = existing.clone().unwrap_or_else(|| path.to_path_buf());
         let mut permissions = None;
-        if existing.is_some() {
-            let metadata = fs::metadata(&path)?;
-            if metadata.is_dir() {
-                bail!("is a folder; name a file in it");
-            }
-            if metadata.is_file() {
+        match fs::metadata(path) {
+            // By whatever name, as /dev/stdout; what others wrote there stays.
+            Ok(_) if is_same(Handle::stdout(), path) => return Ok(Self::Stdout),
+            Ok(found) if found.is_dir() => bail!("is a folder; name a file in it"),
+            Ok(found) => {
                 let input = if input == Path::new("-") { Handle::stdin() } else { Handle::from_path(input) };
-                if input.is_ok_and(|input| Handle::from_path(&path).is_ok_and(|output| input == output)) {
+                if found.is_file() && is_same(input, path) {
                     bail!("is the input itself; give the result another name");
                 }
-                permissions = Some(metadata.permissions());
                 // Not to be replaced if it may not be written.
-                File::options().write(true).open(&path).map_err(cannot_be_written)?;
-            } else {
-                return Ok(Self::Special(
-                    File::options().write(true).open(&path).map_err(cannot_be_written)?,
-                ));
+                let file = File::options().write(true).open(path).map_err(cannot_be_written)?;
+                if !found.is_file() {
+                    return Ok(Self::Special(file));
+                }
+                permissions = Some(found.permissions());
             }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(cannot_be_written(error));
+            }
+            Err(_) if matches!(path.as_os_str().as_encoded_bytes(), [] | [.., b'/']) => {
+                bail!("is no name of a file");
+            }
+            Err(_) => {}
         }
+        let path = follow(path)?;
         let folder = match path.parent() {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
@@ -114,6 +121,21 @@ impl Place {
         }
         Ok(Self::File(file, path))
     }
+}
+
+/// Whether the path leads to this file.
+fn is_same(file: io::Result<Handle>, path: &Path) -> bool {
+    file.is_ok_and(|file| Handle::from_path(path).is_ok_and(|other| file == other))
+}
+
+/// Where the links of a path lead; the last may lead to what is not there yet.
+fn follow(path: &Path) -> Result<PathBuf> {
+    let mut path = path.to_path_buf();
+    for _ in 0..40 {
+        let Ok(target) = fs::read_link(&path) else { return Ok(path) };
+        path = path.parent().unwrap_or(Path::new("")).join(target);
+    }
+    bail!("its links lead in a circle");
 }
 
 fn cannot_be_written(error: io::Error) -> anyhow::Error {
@@ -146,9 +168,9 @@ pub(crate) struct Writer<T> {
     out: BufWriter<Place>,
     format: Format,
     name: String,
-    rows: Option<usize>,
-    /// Of the whole result, known with its first part.
-    shape: Option<Vec<usize>>,
+    /// Of the whole result.
+    shape: Vec<usize>,
+    is_begun: bool,
     /// Numbers written so far.
     written: usize,
     /// A table's columns are as wide as their widest number: it waits for all.
@@ -161,25 +183,9 @@ impl<T: Number> Writer<T> {
     }
 
     fn write_numbers(&mut self, part: &ArrayD<T>) -> Result<()> {
-        let is_first = self.shape.is_none();
-        let shape = self.shape.get_or_insert_with(|| {
-            let mut shape = part.shape().to_vec();
-            if let Some(rows) = self.rows {
-                shape[0] = rows;
-            }
-            shape
-        });
-        if is_first {
-            match self.format {
-                Format::Npy => write_npy_header::<T>(&mut self.out, shape)?,
-                Format::Csv if shape.len() > 2 => {
-                    bail!(
-                        "a .csv has at most 2 dimensions, the result has {}; write .npy or .json",
-                        shape.len()
-                    )
-                }
-                _ => {}
-            }
+        let shape = &self.shape;
+        if !std::mem::replace(&mut self.is_begun, true) && self.format == Format::Npy {
+            write_npy_header::<T>(&mut self.out, shape)?;
         }
         let numbers = part.iter().enumerate().map(|(index, &number)| (self.written + index, number));
         match self.format {
@@ -198,16 +204,15 @@ impl<T: Number> Writer<T> {
     }
 
     pub(crate) fn finish(mut self) -> Result<()> {
-        let shape = self.shape.take().unwrap_or_default();
         let end = match self.format {
             Format::Table => {
-                let text = table::render(&shape, &self.table);
+                let text = table::render(&self.shape, &self.table);
                 match self.out.get_ref() {
                     Place::Stdout => anstream::stdout().write_all(text.as_bytes()),
                     _ => self.out.write_all(anstream::adapter::strip_str(&text).to_string().as_bytes()),
                 }
             }
-            Format::Json => text::json_end(&mut self.out, &shape),
+            Format::Json => text::json_end(&mut self.out, &self.shape),
             _ => Ok(()),
         };
         end.with_context(|| self.name.clone())?;

@@ -63,15 +63,17 @@ pub(super) fn json<T: Number>(
 
 /// The end of the line, and the lists that an array without numbers still has.
 pub(super) fn json_end(out: &mut impl Write, shape: &[usize]) -> io::Result<()> {
-    fn empty(shape: &[usize]) -> String {
-        match shape {
-            [] => String::new(),
-            [0, ..] => "[]".into(),
-            [length, rest @ ..] => format!("[{}]", vec![empty(rest); *length].join(", ")),
+    fn empty(out: &mut impl Write, shape: &[usize]) -> io::Result<()> {
+        let Some((&length, rest)) = shape.split_first() else { return Ok(()) };
+        out.write_all(b"[")?;
+        for index in 0..length {
+            out.write_all(if index > 0 { b", " } else { b"" })?;
+            empty(out, rest)?;
         }
+        out.write_all(b"]")
     }
     if shape.contains(&0) {
-        out.write_all(empty(shape).as_bytes())?;
+        empty(out, shape)?;
     }
     writeln!(out)
 }

@@ -116,6 +116,18 @@ impl Word for V256 {
             [_mm256_castsi256_pd(_mm256_add_epi64(a, bias)), _mm256_castsi256_pd(_mm256_add_epi64(b, bias))]
         })
     }
+
+    #[inline(always)]
+    fn scaled_entry(self, table: &[f64; 16]) -> Self {
+        let (Self([a, b]), [c, d]) = (self.entry(table), self.0);
+        Self(unsafe {
+            let c = _mm256_slli_epi64::<48>(_mm256_castpd_si256(c));
+            let d = _mm256_slli_epi64::<48>(_mm256_castpd_si256(d));
+            let a = _mm256_add_epi64(_mm256_castpd_si256(a), c);
+            let b = _mm256_add_epi64(_mm256_castpd_si256(b), d);
+            [_mm256_castsi256_pd(a), _mm256_castsi256_pd(b)]
+        })
+    }
 }
 
 impl Vector for V256 {

@@ -103,6 +103,15 @@ impl Word for V512 {
             _mm512_castsi512_pd(_mm512_add_epi64(exponent, _mm512_set1_epi64((bias + 1023) << 52)))
         })
     }
+
+    #[inline(always)]
+    fn scaled_entry(self, table: &[f64; 16]) -> Self {
+        let entry = self.entry(table).0;
+        Self(unsafe {
+            let scale = _mm512_slli_epi64::<48>(_mm512_castpd_si512(self.0));
+            _mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(entry), scale))
+        })
+    }
 }
 
 impl Vector for V512 {

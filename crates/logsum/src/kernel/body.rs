@@ -47,7 +47,7 @@ pub trait Number<W>: Copy {
 pub struct OneWord;
 
 impl Precision for OneWord {
-    const ERROR: f64 = exp::ONE_WORD_ERROR + 8e-15; // < 2^-42.9
+    const ERROR: f64 = exp::ONE_WORD_ERROR + 8e-15; // < 2^-42.1
     const RUNG: Rung = Rung::Double;
     type Number<W: Word> = One<W>;
 

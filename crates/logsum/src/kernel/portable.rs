@@ -89,6 +89,11 @@ impl Word for Portable {
     fn power(self, bias: i64) -> Self {
         self.each(|a| a.power(bias))
     }
+
+    #[inline(always)]
+    fn scaled_entry(self, table: &[f64; 16]) -> Self {
+        self.each(|a| a.scaled_entry(table))
+    }
 }
 
 impl Vector for Portable {

@@ -27,6 +27,9 @@ pub trait Word:
 
     /// 2^(q + bias), where bits 4 to 15 of self hold q in two's complement.
     fn power(self, bias: i64) -> Self;
+
+    /// The number whose bits are those of `entry` and 2^48 times those of self.
+    fn scaled_entry(self, table: &[f64; 16]) -> Self;
 }
 
 /// Eight f64.
@@ -82,5 +85,10 @@ impl Word for f64 {
     #[inline(always)]
     fn power(self, bias: i64) -> Self {
         Self::from_bits(power_bits(self.to_bits(), bias))
+    }
+
+    #[inline(always)]
+    fn scaled_entry(self, table: &[f64; 16]) -> Self {
+        Self::from_bits(self.entry(table).to_bits().wrapping_add(self.to_bits() << 48))
     }
 }

@@ -3,7 +3,7 @@
 //! | rung | arithmetic | error of LSE, about |
 //! |---|---|---|
 //! | [`Rung::Maximum`] | none: the value is the greatest number itself | 0 |
-//! | [`Rung::Double`] | f64; only for narrower inputs | 2^-43 |
+//! | [`Rung::Double`] | f64; only for narrower inputs | 2^-42 |
 //! | [`Rung::DoubleWord`] | two f64 | 2^-62 |
 //! | [`Rung::FixedPoint`] | 256 bits | 2^-242 |
 //! | [`Rung::Arbitrary`] | 512 bits, 1024, 2048, … | as small as it takes |
