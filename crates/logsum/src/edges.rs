@@ -12,7 +12,7 @@
 //! logarithm of softmax.
 
 use crate::float::Float;
-use crate::kernel::log::log1p;
+use crate::kernel::log;
 use crate::kernel::two::Two;
 use crate::lane::Lane;
 
@@ -30,7 +30,7 @@ impl<T: Float> Edge<T> {
 
     /// The log-softmax of a lane with this maximum, unless it is finite.
     pub(crate) fn log_softmax(max: f64, lane: &impl Lane<T>) -> Option<Self> {
-        let log = |count: f64| log1p(Two { hi: count - 1.0, lo: 0.0 }).0.hi;
+        let log = |count: f64| log::two_words(Two { hi: count - 1.0, lo: 0.0 }).0.hi;
         Self::of(max, lane, [f64::NEG_INFINITY; 2], |count| [0.0 - log(count), f64::NEG_INFINITY])
     }
 

@@ -1,8 +1,8 @@
 //! The numbers that logsum takes: f32 and f64.
 
-use crate::kernel::body::{OneWord, Precision, TwoWords};
+use crate::kernel::precision::{OneWord, Precision, TwoWords};
 use crate::kernel::two::{Two, power_of_two};
-use crate::kernel::word::Vector;
+use crate::kernel::word::{Vector, Word};
 use std::fmt::{Debug, Display};
 
 /// A floating-point number that logsum computes with: `f32` or `f64`.
@@ -40,11 +40,26 @@ pub(crate) mod sealed {
         /// Each rounded to the nearest.
         fn store<V: Vector>(vector: V, numbers: &mut [Self; 8]);
 
+        /// Sixteen numbers, to take maxima of.
+        type Wide<V: Vector>: Copy;
+
+        /// The same number everywhere.
+        fn wide<V: Vector>(x: Self, like: V) -> Self::Wide<V>;
+
+        /// The number where it is greater than that of `wide`, which has no NaN, else that of `wide`.
+        fn greater<V: Vector>(wide: Self::Wide<V>, numbers: &[Self; 16], like: V) -> Self::Wide<V>;
+
+        fn store_wide<V: Vector>(wide: Self::Wide<V>, numbers: &mut [Self; 16], like: V);
+
+        /// Whether the bits are equal.
+        fn same_bits(self, other: Self) -> bool;
+
         /// The nearest number of this type, ties to even.
         fn narrow(x: f64) -> Self;
 
-        /// The one number of this type that is nearest to every x with |x − v| ≤ bound, if there is one.
-        fn settle(v: Two, bound: f64) -> Option<Self>;
+        /// Every x with |x − v| ≤ bound lies between these two, once they are rounded to this type: if they then
+        /// are equal, they are the number nearest to each x.
+        fn ends<W: Word>(v: Two<W>, bound: W) -> [W; 2];
     }
 
     impl Sealed for f32 {
@@ -64,20 +79,44 @@ pub(crate) mod sealed {
             vector.store_f32(numbers);
         }
 
+        #[inline(always)]
         fn widen(self) -> f64 {
             self.into()
         }
 
+        #[inline(always)]
+        fn same_bits(self, other: Self) -> bool {
+            self.to_bits() == other.to_bits()
+        }
+
+        #[inline(always)]
         fn narrow(x: f64) -> Self {
             x as f32
         }
 
-        /// The ends of the interval are rounded to f64 on the way, each by at most 2^-53 of itself: the interval is
-        /// widened by twice that. Rounding is monotone, so that equal ends settle all between them.
-        fn settle(v: Two, bound: f64) -> Option<Self> {
-            let bound = bound * (1.0 + power_of_two(-50)) + power_of_two(-51) * v.hi.abs();
-            let (low, high) = ((v.hi + (v.lo - bound)) as f32, (v.hi + (v.lo + bound)) as f32);
-            (low.to_bits() == high.to_bits()).then_some(low)
+        type Wide<V: Vector> = V::Singles;
+
+        #[inline(always)]
+        fn wide<V: Vector>(x: Self, like: V) -> V::Singles {
+            like.singles(x)
+        }
+
+        #[inline(always)]
+        fn greater<V: Vector>(wide: V::Singles, numbers: &[Self; 16], like: V) -> V::Singles {
+            like.greater_singles(wide, numbers)
+        }
+
+        #[inline(always)]
+        fn store_wide<V: Vector>(wide: V::Singles, numbers: &mut [Self; 16], like: V) {
+            like.store_singles(wide, numbers);
+        }
+
+        /// The ends are rounded to f64 on the way, each by at most 2^-53 of itself: the interval is widened by twice
+        /// that. Rounding is monotone, so that equal ends settle all between them.
+        #[inline(always)]
+        fn ends<W: Word>(v: Two<W>, bound: W) -> [W; 2] {
+            let bound = widened(bound, v.hi);
+            [v.hi + (v.lo - bound), v.hi + (v.lo + bound)]
         }
     }
 
@@ -98,19 +137,52 @@ pub(crate) mod sealed {
             vector.store(numbers);
         }
 
+        #[inline(always)]
         fn widen(self) -> f64 {
             self
         }
 
+        #[inline(always)]
+        fn same_bits(self, other: Self) -> bool {
+            self.to_bits() == other.to_bits()
+        }
+
+        #[inline(always)]
         fn narrow(x: f64) -> Self {
             x
         }
 
-        /// hi + x is the exact sum rounded once, for x = lo ± bound, itself rounded by at most 2^-53 of itself.
-        fn settle(v: Two, bound: f64) -> Option<Self> {
-            let bound = bound * (1.0 + power_of_two(-50)) + power_of_two(-51) * v.lo.abs();
-            let (low, high) = (v.hi + (v.lo - bound), v.hi + (v.lo + bound));
-            (low.to_bits() == high.to_bits()).then_some(low)
+        type Wide<V: Vector> = [V; 2];
+
+        #[inline(always)]
+        fn wide<V: Vector>(x: Self, like: V) -> [V; 2] {
+            [like.splat(x); 2]
         }
+
+        #[inline(always)]
+        fn greater<V: Vector>(wide: [V; 2], numbers: &[Self; 16], like: V) -> [V; 2] {
+            let (halves, _) = numbers.as_chunks();
+            [like.load(&halves[0]).max(wide[0]), like.load(&halves[1]).max(wide[1])]
+        }
+
+        #[inline(always)]
+        fn store_wide<V: Vector>(wide: [V; 2], numbers: &mut [Self; 16], _: V) {
+            let (halves, _) = numbers.as_chunks_mut();
+            wide[0].store(&mut halves[0]);
+            wide[1].store(&mut halves[1]);
+        }
+
+        /// hi + x is the exact sum rounded once, for x = lo ± bound, itself rounded by at most 2^-53 of itself.
+        #[inline(always)]
+        fn ends<W: Word>(v: Two<W>, bound: W) -> [W; 2] {
+            let bound = widened(bound, v.lo);
+            [v.hi + (v.lo - bound), v.hi + (v.lo + bound)]
+        }
+    }
+
+    /// A bound that also covers the roundings of x, and its own.
+    #[inline(always)]
+    fn widened<W: Word>(bound: W, x: W) -> W {
+        bound.mul_add(x.splat(1.0 + power_of_two(-50)), x.splat(power_of_two(-51)) * x.max(-x))
     }
 }

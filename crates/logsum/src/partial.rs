@@ -1,11 +1,14 @@
 //! The state of a log-sum-exp that is under way, and its merge.
 
 use crate::float::Float;
-use crate::kernel::body::{self, Number, Precision};
+use crate::kernel::block::{self, Summed};
+use crate::kernel::columns::LANES;
 use crate::kernel::exp::{self, UNSCALE};
-use crate::kernel::log::log1p;
+use crate::kernel::precision::{Number, Precision};
 use crate::kernel::two::{Two, power_of_two};
-use crate::lane::Lane;
+use crate::kernel::word::{Vector, Word};
+use crate::kernel::{Task, run};
+use crate::lane::{BLOCK, Lane};
 use std::marker::PhantomData;
 
 /// Σ e^{z_k} over some of the numbers, as e^max + e^shift · tail.
@@ -61,11 +64,41 @@ impl<P: Precision> Partial<P> {
 
     /// One block of at most [`BLOCK`] numbers.
     pub(crate) fn of<T: Float>(block: &[T]) -> Self {
-        let (max, tail) = body::maximum_and_sum::<P, T>(block);
-        if !max.is_finite() || tail.hi.is_nan() {
-            return Self { max: max + tail.hi, ..Self::EMPTY };
+        let summed = block::summed::<P, T>(block);
+        Self::from_sum(summed).unwrap_or_else(|| Self::of_rest(block, summed.max))
+    }
+
+    /// A block of at most [`BLOCK`] numbers, given the sum of them all: none if that leaves too little of the rest.
+    pub(crate) fn from_sum(Summed { max, shift, sum }: Summed) -> Option<Self> {
+        if !max.is_finite() || sum.hi.is_nan() {
+            return Some(Self { max: max + sum.hi, ..Self::EMPTY });
         }
-        Self { max, shift: max, tail, error: P::ERROR * tail.hi, precision: PhantomData }
+        // The term of the maximum is in the sum with just these bits.
+        let of_max = P::exp(max, shift).to_two();
+        let tail = sum.plus(of_max.negated());
+        let is_enough = tail.hi >= P::LEAST_REST * of_max.hi;
+        let error = P::EXP_ERROR * tail.hi + P::SUM_ERROR * sum.hi;
+        is_enough.then_some(Self { max, shift, tail, error, precision: PhantomData })
+    }
+
+    /// A block of finite maximum, the maximum's first occurrence left out of the sum.
+    #[cold]
+    fn of_rest<T: Float>(block: &[T], max: f64) -> Self {
+        let mut rest = [T::NEG_INFINITY; BLOCK];
+        let rest = &mut rest[..block.len()];
+        rest.copy_from_slice(block);
+        if let Some(first) = rest.iter_mut().find(|z| z.widen() == max) {
+            *first = T::NEG_INFINITY;
+        }
+        let Summed { max: second, shift, sum } = block::summed::<P, T>(rest);
+        let alone = Self { max, shift: max, ..Self::EMPTY };
+        if second == f64::NEG_INFINITY {
+            return alone;
+        }
+        // Unscaled first: the sum is about 1, the factor may be tiny.
+        let tail = sum.scaled(UNSCALE).times(exp::two_words(shift, max));
+        let error = (P::EXP_ERROR + P::SUM_ERROR + exp::TWO_WORDS_ERROR) * SLACK * tail.hi;
+        Self { tail, error, ..alone }
     }
 
     /// All numbers of a lane.
@@ -97,7 +130,7 @@ impl<P: Precision> Partial<P> {
         let (mine, theirs) = (self.shifted(shift), other.shifted(shift));
         let second = P::exp(self.max.min(other.max), shift).to_two();
         let tail = mine.tail.plus(theirs.tail).plus(second);
-        let error = mine.error + theirs.error + P::ERROR * second.hi + MERGE_ERROR * tail.hi;
+        let error = mine.error + theirs.error + P::EXP_ERROR * second.hi + MERGE_ERROR * tail.hi;
         Self { max, shift, tail, error, precision: PhantomData }
     }
 
@@ -126,32 +159,74 @@ impl<P: Precision> Partial<P> {
 
     /// LSE as a double word and a bound on its error. For a finite maximum.
     pub(crate) fn estimate(&self) -> (Two, f64) {
-        let Self { tail, error, .. } = self.scaled_tail();
-        let t = tail.scaled(UNSCALE);
-        let (log, log_error) = log1p(t);
-        let estimate = log.plus_one_word(self.max);
-        // d log(1 + t) = dt/(1 + t).
-        let from_tail = error * UNSCALE / (1.0 + t.hi);
-        // The sum max + log is exact but for its low word. t may have lost up to 2^-1074 to underflow.
-        let from_sum = power_of_two(-103) * (self.max.abs() + log.hi) + power_of_two(-1070);
-        (estimate, (from_tail + log_error + from_sum) * SLACK)
+        let Self { max, tail, error, .. } = self.scaled_tail();
+        estimate::<P, f64>(max, tail, error)
     }
 
-    /// log(1 + t) = LSE − max, relative error below 2^-61. For a finite maximum.
+    /// log(1 + t) = LSE − max, relative error below 2^-59 in two words, 2^-29 in one. For a finite maximum.
     pub(crate) fn above_maximum(&self) -> Two {
-        log1p(self.scaled_tail().tail.scaled(UNSCALE)).0
+        P::log1p(self.scaled_tail().tail.scaled(UNSCALE)).0
     }
 
-    /// 1/(1 + t) = e^{max − LSE}, relative error below 2^-61 in two words, 2^-42 in one. For a finite maximum.
-    pub(crate) fn inverse(&self) -> Two {
-        Two::ONE.over(self.scaled_tail().tail.scaled(UNSCALE).plus_one_word(1.0))
+    /// The shift, and 1 / Σ e^{z_k − shift}, relative error below 2^-61 in two words, 2^-37.3 in one. For a finite
+    /// maximum.
+    pub(crate) fn inverse(&self) -> (f64, Two) {
+        let sum = self.tail.plus(P::exp(self.max, self.shift).to_two());
+        (self.shift, Two { hi: 1.0, lo: 0.0 }.over(sum.scaled(UNSCALE)))
+    }
+}
+
+/// max + log(1 + t) and a bound on its error, for a tail and its error in units of UNSCALE and relative to e^max.
+#[inline(always)]
+fn estimate<P: Precision, W: Word>(max: W, tail: Two<W>, error: W) -> (Two<W>, W) {
+    let unscale = max.splat(UNSCALE);
+    let t = tail.scaled(unscale);
+    let (log, log_error) = P::log1p(t);
+    let estimate = log.plus_one_word(max);
+    // d log(1 + t) = dt/(1 + t).
+    let from_tail = (error * unscale).div(t.hi + max.splat(1.0));
+    // The sum max + log is exact but for its low word. t may have lost up to 2^-1074 to underflow.
+    let size = max.max(-max) + log.hi;
+    let from_sum = size.mul_add(max.splat(power_of_two(-103)), max.splat(power_of_two(-1070)));
+    (estimate, (from_tail + log_error + from_sum) * max.splat(SLACK))
+}
+
+/// The log-sum-exps of eight lanes, where this precision settles them.
+pub(crate) fn settle<T: Float, P: Precision>(lanes: &[Partial<P>; LANES]) -> [Option<T>; LANES] {
+    run(Settle(lanes, PhantomData::<T>))
+}
+
+struct Settle<'a, T, P>(&'a [Partial<P>; LANES], PhantomData<T>);
+
+impl<T: Float, P: Precision> Task for Settle<'_, T, P> {
+    type Output = [Option<T>; LANES];
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) -> [Option<T>; LANES] {
+        let [mut max, mut hi, mut lo, mut error] = [[0.0; LANES]; 4];
+        for (j, lane) in self.0.iter().enumerate() {
+            let Partial { max: m, tail, error: e, .. } = lane.scaled_tail();
+            (max[j], hi[j], lo[j], error[j]) = (m, tail.hi, tail.lo, e);
+        }
+        let tail = Two { hi: like.load(&hi), lo: like.load(&lo) };
+        let (value, bound) = estimate::<P, V>(like.load(&max), tail, like.load(&error));
+        let [low, high] = T::ends(value, bound);
+        let [mut lows, mut highs] = [[T::default(); LANES]; 2];
+        T::store(low, &mut lows);
+        T::store(high, &mut highs);
+        let mut values = [None; LANES];
+        for j in 0..LANES {
+            let is_settled = max[j].is_finite() && lows[j].same_bits(highs[j]);
+            values[j] = if is_settled { Some(lows[j]) } else { None };
+        }
+        values
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::body::{OneWord, TwoWords};
+    use crate::kernel::precision::{OneWord, TwoWords};
     use crate::reference::{Big, big, big_two, uniform};
 
     /// Rows whose maximum rises, falls, jumps beyond reach, and repeats.
@@ -194,7 +269,7 @@ mod tests {
         let exact = exact.to_f64().value();
         let error = error * UNSCALE * SLACK + power_of_two(-1000);
         assert!(off <= error, "{} numbers: off by {off:e} of {exact:e}, bound {error:e}", row.len());
-        let least = P::ERROR.max(exp::TWO_WORDS_ERROR) * exact;
+        let least = P::EXP_ERROR.max(exp::TWO_WORDS_ERROR) * exact + P::SUM_ERROR * (1.0 + exact);
         assert!(
             error <= 6.0 * least + power_of_two(-999),
             "{error:e} is a loose bound: one term and up to four shifts have {least:e} each"

@@ -9,7 +9,7 @@
 #![expect(clippy::undocumented_unsafe_blocks, reason = "said once, above")]
 
 use super::Task;
-use super::word::{Vector, Word};
+use super::word::{FROM, ONE, Vector, WHOLE, Word};
 use std::arch::x86_64::*;
 use std::ops::{Add, Mul, Neg, Sub};
 
@@ -107,17 +107,6 @@ impl Word for V256 {
     }
 
     #[inline(always)]
-    fn power(self, bias: i64) -> Self {
-        let [a, b] = self.0;
-        Self(unsafe {
-            let (exponents, bias) = (_mm256_set1_epi64x(-1 << 52), _mm256_set1_epi64x((bias + 1023) << 52));
-            let a = _mm256_and_si256(_mm256_slli_epi64::<48>(_mm256_castpd_si256(a)), exponents);
-            let b = _mm256_and_si256(_mm256_slli_epi64::<48>(_mm256_castpd_si256(b)), exponents);
-            [_mm256_castsi256_pd(_mm256_add_epi64(a, bias)), _mm256_castsi256_pd(_mm256_add_epi64(b, bias))]
-        })
-    }
-
-    #[inline(always)]
     fn scaled_entry(self, table: &[f64; 16]) -> Self {
         let (Self([a, b]), [c, d]) = (self.entry(table), self.0);
         Self(unsafe {
@@ -128,9 +117,79 @@ impl Word for V256 {
             [_mm256_castsi256_pd(a), _mm256_castsi256_pd(b)]
         })
     }
+
+    #[inline(always)]
+    fn power_and_inverse(self) -> (Self, Self) {
+        let [a, b] = self.0;
+        unsafe {
+            let (from, one) = (_mm256_set1_epi64x(FROM as i64), _mm256_set1_epi64x(ONE as i64));
+            let whole = _mm256_set1_pd(WHOLE);
+            let j = _mm256_srli_epi64::<52>(_mm256_sub_epi64(_mm256_castpd_si256(a), from));
+            let k = _mm256_srli_epi64::<52>(_mm256_sub_epi64(_mm256_castpd_si256(b), from));
+            let (c, d) = (_mm256_castsi256_pd(j), _mm256_castsi256_pd(k));
+            let (e, f) = (_mm256_sub_epi64(one, _mm256_slli_epi64::<52>(j)), _mm256_sub_epi64(one, _mm256_slli_epi64::<52>(k)));
+            (
+                Self([_mm256_sub_pd(_mm256_or_pd(c, whole), whole), _mm256_sub_pd(_mm256_or_pd(d, whole), whole)]),
+                Self([_mm256_castsi256_pd(e), _mm256_castsi256_pd(f)]),
+            )
+        }
+    }
 }
 
 impl Vector for V256 {
+    type Singles = [__m256; 2];
+
+    #[inline(always)]
+    fn singles(self, x: f32) -> [__m256; 2] {
+        unsafe { [_mm256_set1_ps(x); 2] }
+    }
+
+    #[inline(always)]
+    fn greater_singles(self, [a, b]: [__m256; 2], numbers: &[f32; 16]) -> [__m256; 2] {
+        // The second where either is NaN.
+        unsafe {
+            [
+                _mm256_max_ps(_mm256_loadu_ps(numbers.as_ptr()), a),
+                _mm256_max_ps(_mm256_loadu_ps(numbers[8..].as_ptr()), b),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn store_singles(self, [a, b]: [__m256; 2], numbers: &mut [f32; 16]) {
+        unsafe {
+            _mm256_storeu_ps(numbers.as_mut_ptr(), a);
+            _mm256_storeu_ps(numbers[8..].as_mut_ptr(), b);
+        }
+    }
+
+    #[inline(always)]
+    fn transposed(vectors: [Self; 8]) -> [Self; 8] {
+        let [Self(a), Self(b), Self(c), Self(d), Self(e), Self(f), Self(g), Self(h)] = vectors;
+        unsafe {
+            // The four quarters, each in itself; the second and the third change places.
+            let [r0, r1, r2, r3] = transposed([a[0], b[0], c[0], d[0]]);
+            let [r4, r5, r6, r7] = transposed([a[1], b[1], c[1], d[1]]);
+            let [s0, s1, s2, s3] = transposed([e[0], f[0], g[0], h[0]]);
+            let [s4, s5, s6, s7] = transposed([e[1], f[1], g[1], h[1]]);
+            [
+                Self([r0, s0]),
+                Self([r1, s1]),
+                Self([r2, s2]),
+                Self([r3, s3]),
+                Self([r4, s4]),
+                Self([r5, s5]),
+                Self([r6, s6]),
+                Self([r7, s7]),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(self, number: &T) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(number).cast()) }
+    }
+
     #[inline(always)]
     fn load(self, numbers: &[f64; 8]) -> Self {
         Self(unsafe { [_mm256_loadu_pd(numbers.as_ptr()), _mm256_loadu_pd(numbers[4..].as_ptr())] })
@@ -162,5 +221,19 @@ impl Vector for V256 {
         unsafe {
             _mm256_storeu_ps(numbers.as_mut_ptr(), _mm256_set_m128(_mm256_cvtpd_ps(b), _mm256_cvtpd_ps(a)))
         }
+    }
+}
+
+#[inline(always)]
+unsafe fn transposed([a, b, c, d]: [__m256d; 4]) -> [__m256d; 4] {
+    unsafe {
+        let (ab, ab1) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+        let (cd, cd1) = (_mm256_unpacklo_pd(c, d), _mm256_unpackhi_pd(c, d));
+        [
+            _mm256_permute2f128_pd::<0x20>(ab, cd),
+            _mm256_permute2f128_pd::<0x20>(ab1, cd1),
+            _mm256_permute2f128_pd::<0x31>(ab, cd),
+            _mm256_permute2f128_pd::<0x31>(ab1, cd1),
+        ]
     }
 }

@@ -9,7 +9,7 @@
 #![expect(clippy::undocumented_unsafe_blocks, reason = "said once, above")]
 
 use super::Task;
-use super::word::{Vector, Word};
+use super::word::{FROM, ONE, Vector, WHOLE, Word};
 use std::arch::x86_64::*;
 use std::ops::{Add, Mul, Neg, Sub};
 
@@ -96,15 +96,6 @@ impl Word for V512 {
     }
 
     #[inline(always)]
-    fn power(self, bias: i64) -> Self {
-        Self(unsafe {
-            let exponent = _mm512_slli_epi64::<48>(_mm512_castpd_si512(self.0));
-            let exponent = _mm512_and_si512(exponent, _mm512_set1_epi64(-1 << 52));
-            _mm512_castsi512_pd(_mm512_add_epi64(exponent, _mm512_set1_epi64((bias + 1023) << 52)))
-        })
-    }
-
-    #[inline(always)]
     fn scaled_entry(self, table: &[f64; 16]) -> Self {
         let entry = self.entry(table).0;
         Self(unsafe {
@@ -112,9 +103,59 @@ impl Word for V512 {
             _mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(entry), scale))
         })
     }
+
+    #[inline(always)]
+    fn power_and_inverse(self) -> (Self, Self) {
+        unsafe {
+            let bits = _mm512_castpd_si512(self.0);
+            let k = _mm512_srli_epi64::<52>(_mm512_sub_epi64(bits, _mm512_set1_epi64(FROM as i64)));
+            let whole = _mm512_set1_pd(WHOLE);
+            let k_of_whole = _mm512_castsi512_pd(_mm512_or_si512(k, _mm512_castpd_si512(whole)));
+            let inverse = _mm512_sub_epi64(_mm512_set1_epi64(ONE as i64), _mm512_slli_epi64::<52>(k));
+            (Self(_mm512_sub_pd(k_of_whole, whole)), Self(_mm512_castsi512_pd(inverse)))
+        }
+    }
 }
 
 impl Vector for V512 {
+    type Singles = __m512;
+
+    #[inline(always)]
+    fn singles(self, x: f32) -> __m512 {
+        unsafe { _mm512_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    fn greater_singles(self, singles: __m512, numbers: &[f32; 16]) -> __m512 {
+        // The second where either is NaN.
+        unsafe { _mm512_max_ps(_mm512_loadu_ps(numbers.as_ptr()), singles) }
+    }
+
+    #[inline(always)]
+    fn store_singles(self, singles: __m512, numbers: &mut [f32; 16]) {
+        unsafe { _mm512_storeu_ps(numbers.as_mut_ptr(), singles) }
+    }
+
+    #[inline(always)]
+    fn transposed(vectors: [Self; 8]) -> [Self; 8] {
+        let [Self(a), Self(b), Self(c), Self(d), Self(e), Self(f), Self(g), Self(h)] = vectors;
+        unsafe {
+            // Pairs of numbers, then of pairs, then of quadruples.
+            let (ab, ab1) = (_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b));
+            let (cd, cd1) = (_mm512_unpacklo_pd(c, d), _mm512_unpackhi_pd(c, d));
+            let (ef, ef1) = (_mm512_unpacklo_pd(e, f), _mm512_unpackhi_pd(e, f));
+            let (gh, gh1) = (_mm512_unpacklo_pd(g, h), _mm512_unpackhi_pd(g, h));
+            let [r0, r2, r4, r6] = quarters(ab, cd, ef, gh);
+            let [r1, r3, r5, r7] = quarters(ab1, cd1, ef1, gh1);
+            [Self(r0), Self(r1), Self(r2), Self(r3), Self(r4), Self(r5), Self(r6), Self(r7)]
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(self, number: &T) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(number).cast()) }
+    }
+
     #[inline(always)]
     fn load(self, numbers: &[f64; 8]) -> Self {
         Self(unsafe { _mm512_loadu_pd(numbers.as_ptr()) })
@@ -133,5 +174,20 @@ impl Vector for V512 {
     #[inline(always)]
     fn store_f32(self, numbers: &mut [f32; 8]) {
         unsafe { _mm256_storeu_ps(numbers.as_mut_ptr(), _mm512_cvtpd_ps(self.0)) }
+    }
+}
+
+/// Of four vectors of four pairs each, the first pairs, the second, the third and the fourth.
+#[inline(always)]
+unsafe fn quarters(a: __m512d, b: __m512d, c: __m512d, d: __m512d) -> [__m512d; 4] {
+    unsafe {
+        let (even, odd) = (_mm512_shuffle_f64x2::<0b10_00_10_00>(a, b), _mm512_shuffle_f64x2::<0b11_01_11_01>(a, b));
+        let (even2, odd2) = (_mm512_shuffle_f64x2::<0b10_00_10_00>(c, d), _mm512_shuffle_f64x2::<0b11_01_11_01>(c, d));
+        [
+            _mm512_shuffle_f64x2::<0b10_00_10_00>(even, even2),
+            _mm512_shuffle_f64x2::<0b10_00_10_00>(odd, odd2),
+            _mm512_shuffle_f64x2::<0b11_01_11_01>(even, even2),
+            _mm512_shuffle_f64x2::<0b11_01_11_01>(odd, odd2),
+        ]
     }
 }

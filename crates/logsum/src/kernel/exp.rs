@@ -1,81 +1,83 @@
 //! e^{z − c}, in one word and in two, with proved bounds.
 //!
 //! Both split z − c = k·(ln 2)/16 + r with |r| ≤ (ln 2)/32 · (1 + 2^-20) < 2^-5.527, k = 16q + j, and take
-//! 2^q · 2^{j/16} · e^r: a table of sixteen entries and a short Taylor polynomial. Results are in units of
-//! 2^-[`SCALE`], so that nothing that could still matter underflows.
+//! 2^q · 2^{j/16} · e^r: a table of sixteen entries and a short polynomial. Results are in units of 2^-[`SCALE`], so
+//! that nothing that could still matter underflows.
 
-use super::two::{Two, fast_two_sum, power_of_two, two_product, two_sum};
+use super::two::{Two, fast_two_sum, power_of_two, two_sum};
 use super::word::Word;
 
 /// Exponentials and sums of them are kept in units of 2^-SCALE. With −1000 ≤ z − c ≤ 128 they lie between 2^-931
 /// and 2^697: with 2^64 of them the sum does not overflow, and the low word of the smallest does not underflow.
-const SCALE: i64 = 512;
+pub(super) const SCALE: i64 = 512;
 
 /// Takes the scale off again.
 pub(crate) const UNSCALE: f64 = power_of_two(-512);
 
-/// Below this difference an exponential counts as 0: e^-1000 < 2^-1442, and 2^64 such terms stay below 2^-1378,
-/// which no rounding can see (the smallest half-ulp is 2^-1075; `Partial::is_its_maximum` has the argument).
-const NEGLIGIBLE: f64 = -1000.0;
+/// Smaller differences count as this one. c is at most 128 from the maximum, so that e^-1000 is below 2^-1257 of
+/// e^max: 2^64 such terms stay below 2^-1193, which no rounding can see (the smallest half-ulp is 2^-1075;
+/// `Partial::is_its_maximum` has the argument).
+const LEAST: f64 = -1000.0;
 
 /// |[`one_word`] − exact| ≤ this · exact. Derivation there.
-pub(crate) const ONE_WORD_ERROR: f64 = 1.93e-13; // > 2^-42.24
+pub(crate) const ONE_WORD_ERROR: f64 = 5.5e-12; // > 2^-37.44
 
 /// |[`two_words`] − exact| ≤ this · exact. Derivation there.
-pub(crate) const TWO_WORDS_ERROR: f64 = 1.09e-19; // > 2^-63
+pub(crate) const TWO_WORDS_ERROR: f64 = 1.9e-19; // > 2^-62.2
 
 /// 16 / ln 2.
 const PER_STEP: f64 = 23.083120654223414;
 
-/// (ln 2)/16 in three parts. The first two have 38 bits each, so that their products with |k| < 2^15 are exact.
-const STEP: [f64; 3] = [0.04332169878489367, 1.0291218489291539e-13, 1.9136504600116575e-25];
+/// (ln 2)/16 in two parts: the first has 38 bits, so that its products with |k| < 2^15 are exact; together they are
+/// off by less than 2^-96.
+const STEP: [f64; 2] = [0.04332169878489367, 1.0291218489310676e-13];
 
 /// (ln 2)/16, off by less than 2^-58.
 const WHOLE_STEP: f64 = std::f64::consts::LN_2 / 16.0;
 
-/// 2^{j/16} in two words: error below 2^-107.
-const POWERS: [[f64; 16]; 2] = [
-    [
-        1.0,
-        1.0442737824274138,
-        1.0905077326652577,
-        1.1387886347566916,
-        1.189207115002721,
-        1.241857812073484,
-        1.2968395546510096,
-        1.3542555469368927,
-        std::f64::consts::SQRT_2,
-        1.4768261459394993,
-        1.5422108254079407,
-        1.6104903319492543,
-        1.681792830507429,
-        1.7562521603732995,
-        1.8340080864093424,
-        1.9152065613971474,
-    ],
-    [
-        0.0,
-        8.551889705537965e-17,
-        -3.046782079812471e-17,
-        8.912812676025408e-17,
-        3.982015231465646e-17,
-        4.658027591836937e-17,
-        2.5382502794888315e-17,
-        7.70094837980299e-17,
-        -9.667293313452913e-17,
-        -3.483994556892796e-17,
-        7.949834809697621e-17,
-        2.4707192569797888e-17,
-        8.199010020581497e-17,
-        2.960140695448873e-17,
-        3.283107224245627e-17,
-        -1.0619946056195963e-16,
-    ],
+/// 2^{j/16}, rounded.
+const POWERS: [f64; 16] = [
+    1.0,
+    1.0442737824274138,
+    1.0905077326652577,
+    1.1387886347566916,
+    1.189207115002721,
+    1.241857812073484,
+    1.2968395546510096,
+    1.3542555469368927,
+    std::f64::consts::SQRT_2,
+    1.4768261459394993,
+    1.5422108254079407,
+    1.6104903319492543,
+    1.681792830507429,
+    1.7562521603732995,
+    1.8340080864093424,
+    1.9152065613971474,
+];
+
+/// log(2^{j/16} / POWERS[j]): what the rounding took away.
+const LOGS_OF_ROUNDING: [f64; 16] = [
+    0.0,
+    8.189317638195514e-17,
+    -2.7939114859515733e-17,
+    7.826573258636076e-17,
+    3.3484623336251524e-17,
+    3.750854201303127e-17,
+    1.9572585293112036e-17,
+    5.68648095791174e-17,
+    -6.835808657661923e-17,
+    -2.3591094770850053e-17,
+    5.1548301170786783e-17,
+    1.5341410053603723e-17,
+    4.875160526227062e-17,
+    1.685487290628973e-17,
+    1.790126907604513e-17,
+    -5.5450656186394274e-17,
 ];
 
 /// 2^{j/16 + SCALE}, less j in bits 48 to 51: adding 2^48 · k to the bits, for k = 16q + j, makes it 2^{k/16 + SCALE}.
 const SCALED_POWERS: [f64; 16] = {
-    let mut table = POWERS[0];
+    let mut table = POWERS;
     let mut j = 0;
     while j < 16 {
         let bits = table[j].to_bits() + ((SCALE as u64) << 52);
@@ -85,9 +87,19 @@ const SCALED_POWERS: [f64; 16] = {
     table
 };
 
-/// 1/n! for n = 2 to 8. Each is rounded; the derivations below count that as part of the Horner step it enters.
-const INVERSE_FACTORIALS: [f64; 7] =
-    [0.5, 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0, 1.0 / 720.0, 1.0 / 5040.0, 1.0 / 40320.0];
+/// (e^r − 1)/r at four Chebyshev nodes of |r| ≤ (ln 2)/32, interpolated.
+const ONE_WORD: [f64; 4] =
+    [0.9999999997706825, 0.4999999999617805, 0.16667057664898036, 0.04166731832879313];
+
+/// (e^r − 1 − r)/r² at six.
+const TWO_WORDS: [f64; 6] = [
+    0.5000000000000001,
+    0.16666666666666669,
+    0.04166666666359546,
+    0.008333333332992089,
+    0.001388906344098826,
+    0.00019841463787840103,
+];
 
 /// Adding and subtracting this rounds a small number to the nearest integer, and leaves it in the low bits.
 const ROUNDER: f64 = 6755399441055744.0; // 1.5 · 2^52
@@ -102,7 +114,7 @@ fn step<W: Word>(d: W) -> (W, W) {
 
 /// c₀ + c₁·x + c₂·x² + …
 #[inline(always)]
-fn polynomial<const N: usize, W: Word>(x: W, coefficients: [f64; N]) -> W {
+pub(super) fn polynomial<const N: usize, W: Word>(x: W, coefficients: [f64; N]) -> W {
     let mut sum = x.splat(coefficients[N - 1]);
     for &c in coefficients[..N - 1].iter().rev() {
         sum = sum.mul_add(x, x.splat(c));
@@ -116,60 +128,72 @@ fn polynomial<const N: usize, W: Word>(x: W, coefficients: [f64; N]) -> W {
 ///
 /// | error | at most |
 /// |---|---|
-/// | d = z − c, at most 1000 in magnitude, is rounded: 1000 · 2^-53 | 2^-43.034 |
+/// | d = z − c, at most 1000 in magnitude, is rounded: 1000 · 2^-53 | 2^-43.03 |
 /// | k·(ln 2)/16, where |k| < 23 100 and the step is off by 2^-58 | 2^-43.50 |
-/// | Taylor: the first term left out is r^7/7!, and r^7/7! · e^|r| | 2^-50.9 |
-/// | r is rounded once | 2^-58.5 |
-/// | r · P(r), where P is within 2 roundings of 1 | 2^-57.4 |
-/// | the table's entry and the last fma | 2 · 2^-53 |
+/// | interpolation, of g(r) = (e^r − 1)/r with \|g\| ≤ e^\|r\|/5: \|r\| · h⁴/8 · g/4!, times e^\|r\| | 2^-37.48 |
+/// | the rest, some roundings | 2^-51 |
 ///
-/// together below 2^-42.24 < [`ONE_WORD_ERROR`]. e^0 is exactly 1.
+/// together below 2^-37.44 < [`ONE_WORD_ERROR`]. e^0 is exactly 1.
 #[inline(always)]
 pub(crate) fn one_word<W: Word>(z: W, c: W) -> W {
-    let d = z - c;
+    one_word_at_0(z - c)
+}
+
+/// e^z likewise.
+#[inline(always)]
+pub(crate) fn one_word_at_0<W: Word>(z: W) -> W {
+    let d = z.splat(LEAST).max(z);
     let (k, minus_k) = step(d);
     let r = minus_k.mul_add(d.splat(WHOLE_STEP), d);
     let power = k.scaled_entry(&SCALED_POWERS);
-    let [c2, c3, c4, c5, c6, ..] = INVERSE_FACTORIALS;
-    let e = power.mul_add(r * polynomial(r, [1.0, c2, c3, c4, c5, c6]), power);
-    d.where_at_most(NEGLIGIBLE, d.splat(0.0), e)
+    power.mul_add(r * polynomial(r, ONE_WORD), power)
 }
 
 /// e^{z − c} in units of 2^-[`SCALE`], with two words of precision.
 ///
-/// z − c = d + d' exactly (2Sum). d − k·STEP₀ is exact as in [`one_word`], k·STEP₁ is exact, their sum and what is
-/// left of d' − k·STEP₂ make r = r₀ + r₁ with |r₁| ≤ 2^-59 and error below 2^-95. Then
-/// e^r − 1 = r₀ + q, q = r₁ + r₁·r₀ + r₀²·P(r₀), |q| < 2^-12.0. The bound, relative to e^{z − c} in units of 2^-65:
+/// z − c = d + d' exactly (2Sum). r₀ = d − k·STEP₀ is exact as in [`one_word`]; r₁ gathers d', −k·STEP₁ and what the
+/// table's entry lost, |r₁| < 2^-28, with an error below 2^-81. For s = r₀ + r₁, rounded,
+/// e^{r₀ + r₁} − 1 = r₀ + q, q = r₁ + s²·P(s), |q| < 2^-12.0. The bound, relative to e^{z − c} in units of 2^-65:
 ///
 /// | error | at most |
 /// |---|---|
-/// | Taylor: r^9/9! · e^\|r\| | 0.11 |
-/// | r₀² is rounded: 2^-53 · r₀²·P | 0.98 |
-/// | P is rounded: 2^-54 · r₀², and its inner steps 2^-61 · r₀² | 0.98 |
+/// | interpolation: g(r) = (e^r − 1 − r)/r² has g⁽⁶⁾ ≤ e^\|r\|/56; r² · 2(h/2)⁶/6! · g⁽⁶⁾, h = \|r\| | 1.54 |
+/// | s is rounded by 2^-59: times s | 1.39 |
+/// | s² is rounded: 2^-53 · s²·P | 0.98 |
+/// | P is rounded: 2^-54 · s², and its inner steps 2^-61 · s² | 0.98 |
 /// | q is rounded once, below 2^-12 | 0.50 |
-/// | r₁·r₀²/2, and the roundings of r₁ + r₁·r₀ | 0.02 |
 /// | these are relative to 1, e^r may be 2^-0.0313 | × 1.022 |
 /// | the low word of the result, below 2^-11 where the table's entry is above 1.03, is rounded once | 1.00 |
-/// | the table's entry, and roundings of terms below 2^-52 | 0.01 |
+/// | roundings of terms below 2^-52 | 0.01 |
 ///
-/// together below 3.66 · 2^-65 < 2^-63.1 < [`TWO_WORDS_ERROR`]. e^0 is exactly 1.
+/// together below 6.6 · 2^-65 < 2^-62.2 < [`TWO_WORDS_ERROR`]. e^0 is exactly 1.
 #[inline(always)]
 pub(crate) fn two_words<W: Word>(z: W, c: W) -> Two<W> {
-    let d = two_sum(z, -c);
+    let exact = two_sum(z, -c);
+    // What counts as −1000 has no low word: it might be anything.
+    let low = exact.hi.where_at_most(LEAST, z.splat(0.0), exact.lo);
+    two_words_of(Two { hi: z.splat(LEAST).max(exact.hi), lo: low })
+}
+
+/// e^z likewise: [`two_words`] where c = 0, in fewer steps.
+#[inline(always)]
+pub(crate) fn two_words_at_0<W: Word>(z: W) -> Two<W> {
+    two_words_of(Two { hi: z.splat(LEAST).max(z), lo: z.splat(0.0) })
+}
+
+#[inline(always)]
+fn two_words_of<W: Word>(d: Two<W>) -> Two<W> {
     let (k, minus_k) = step(d.hi);
-    let table = Two { hi: k.entry(&POWERS[0]), lo: k.entry(&POWERS[1]) };
-    let [step0, step1, step2] = STEP;
-    let high = two_sum(minus_k.mul_add(z.splat(step0), d.hi), minus_k * z.splat(step1));
-    let r = two_sum(high.hi, high.lo + minus_k.mul_add(z.splat(step2), d.lo));
-    let square = r.hi * r.hi;
-    let q = square.mul_add(polynomial(r.hi, INVERSE_FACTORIALS), r.lo.mul_add(r.hi, r.lo));
-    // (table.hi + table.lo)(1 + r₀ + q): the leading table.hi + table.hi·r₀ without error, the rest in one word.
-    let product = two_product(table.hi, r.hi);
-    let leading = fast_two_sum(table.hi, product.hi);
-    let rest = table.hi.mul_add(q, leading.lo + (product.lo + table.lo.mul_add(r.hi, table.lo)));
-    let e = fast_two_sum(leading.hi, rest).scaled(k.power(SCALE));
-    let zero = z.splat(0.0);
-    Two { hi: d.hi.where_at_most(NEGLIGIBLE, zero, e.hi), lo: d.hi.where_at_most(NEGLIGIBLE, zero, e.lo) }
+    let [step0, step1] = STEP;
+    let r0 = minus_k.mul_add(d.hi.splat(step0), d.hi);
+    let r1 = minus_k.mul_add(d.hi.splat(step1), d.lo + k.entry(&LOGS_OF_ROUNDING));
+    let s = r0 + r1;
+    let q = (s * s).mul_add(polynomial(s, TWO_WORDS), r1);
+    // power·(1 + r₀ + q): the leading power + power·r₀ without error, the rest in one word.
+    let power = k.scaled_entry(&SCALED_POWERS);
+    let hi = power.mul_add(r0, power);
+    let lo = power.mul_add(q, power.mul_add(r0, power - hi));
+    fast_two_sum(hi, lo)
 }
 
 #[cfg(test)]
@@ -179,24 +203,23 @@ mod tests {
     use dashu_float::ops::EstimatedLog2;
 
     #[test]
-    fn table_is_two_to_sixteenths_in_two_words() {
-        for (j, (hi, lo)) in POWERS[0].into_iter().zip(POWERS[1]).enumerate() {
+    fn table_is_two_to_sixteenths() {
+        for (j, (power, log)) in POWERS.into_iter().zip(LOGS_OF_ROUNDING).enumerate() {
             let exact = (big(2.0).ln() * big(j as f64 / 16.0)).exp();
-            assert_eq!(exact.to_f64().value(), hi, "2^({j}/16)");
-            assert_eq!((exact - big(hi)).to_f64().value(), lo, "2^({j}/16), low word");
+            assert_eq!(exact.to_f64().value(), power, "2^({j}/16)");
+            let lost = (exact / big(power)).ln();
+            assert_eq!(lost.to_f64().value(), log, "2^({j}/16), what its rounding lost");
         }
     }
 
     #[test]
     fn steps_add_up_to_a_sixteenth_of_log_2() {
         let exact = big(2.0).ln() / big(16.0);
-        let [a, b, c] = STEP.map(big);
-        assert!(relative_error(a + b + c, &exact) < power_of_two(-125));
+        let [a, b] = STEP.map(big);
+        assert!((a + b - exact.clone()).to_f64().value().abs() < power_of_two(-96));
         assert_eq!(exact.to_f64().value(), WHOLE_STEP);
         assert_eq!((big(1.0) / exact).to_f64().value(), PER_STEP);
-        for step in &STEP[..2] {
-            assert!(step.to_bits().trailing_zeros() >= 15, "38 bits leave room for k");
-        }
+        assert!(STEP[0].to_bits().trailing_zeros() >= 15, "38 bits leave room for k");
     }
 
     /// Differences of every size and sign that a sum meets, and those where the table's step or the polynomial's
@@ -245,13 +268,16 @@ mod tests {
     fn ends_of_the_range() {
         assert_eq!(two_words(0.0, 0.0), Two { hi: power_of_two(512), lo: 0.0 });
         assert_eq!(one_word(-1e300, -1e300), power_of_two(512));
-        for (z, c) in [(f64::NEG_INFINITY, 0.0), (-1000.0, 0.0), (f64::MIN, f64::MAX), (-1e300, 1e-300)] {
-            assert_eq!((one_word(z, c), two_words(z, c)), (0.0, Two::ZERO), "{z} {c}");
+        assert_eq!(two_words(1.5, 0.0), two_words_at_0(1.5));
+        let least = (one_word(-1000.0, 0.0), two_words(-1000.0, 0.0));
+        for (z, c) in [(f64::NEG_INFINITY, 0.0), (-1001.0, 0.0), (f64::MIN, f64::MAX), (-1e300, 1e-300)] {
+            assert_eq!((one_word(z, c), two_words(z, c)), least, "{z} {c}");
+            assert!(least.0 < power_of_two(-930) && least.1.hi < power_of_two(-930));
         }
-        let smallest = big((-1000f64).next_up()).exp();
+        let smallest = big(-1000.0).exp();
         assert!(smallest.log2_bounds().0 > -1443.0);
-        let found = two_words((-1000f64).next_up(), 0.0);
-        assert!(relative_error(big_two(found), &(smallest * big(power_of_two(512)))) < TWO_WORDS_ERROR);
+        assert!(relative_error(big_two(least.1), &(smallest * big(power_of_two(512)))) < TWO_WORDS_ERROR);
+        assert!(one_word(f64::NAN, 0.0).is_nan() && two_words(f64::NAN, 0.0).hi.is_nan());
         assert!(two_words(128.0, 0.0).hi.is_finite());
     }
 }

@@ -7,10 +7,12 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-pub(crate) mod body;
+pub(crate) mod block;
+pub(crate) mod columns;
 pub(crate) mod exp;
 pub(crate) mod log;
 mod portable;
+pub(crate) mod precision;
 pub(crate) mod two;
 pub(crate) mod word;
 
@@ -73,7 +75,7 @@ impl Level {
 static CURRENT: AtomicU8 = AtomicU8::new(0);
 
 /// A loop that can run at any level.
-trait Task {
+pub(crate) trait Task {
     type Output;
 
     /// `like` is any vector of the level.
@@ -88,7 +90,7 @@ trait Task {
         reason = "the only calls of the levels' entries, each where its features were detected"
     )
 )]
-fn run<T: Task>(task: T) -> T::Output {
+pub(crate) fn run<T: Task>(task: T) -> T::Output {
     match Level::current() {
         // SAFETY: `current` is a level whose features were detected.
         #[cfg(target_arch = "x86_64")]

@@ -86,17 +86,42 @@ impl Word for Portable {
     }
 
     #[inline(always)]
-    fn power(self, bias: i64) -> Self {
-        self.each(|a| a.power(bias))
+    fn scaled_entry(self, table: &[f64; 16]) -> Self {
+        self.each(|a| a.scaled_entry(table))
     }
 
     #[inline(always)]
-    fn scaled_entry(self, table: &[f64; 16]) -> Self {
-        self.each(|a| a.scaled_entry(table))
+    fn power_and_inverse(self) -> (Self, Self) {
+        (self.each(|a| a.power_and_inverse().0), self.each(|a| a.power_and_inverse().1))
     }
 }
 
 impl Vector for Portable {
+    type Singles = [f32; 16];
+
+    #[inline(always)]
+    fn singles(self, x: f32) -> [f32; 16] {
+        [x; 16]
+    }
+
+    #[inline(always)]
+    fn greater_singles(self, singles: [f32; 16], numbers: &[f32; 16]) -> [f32; 16] {
+        std::array::from_fn(|i| if numbers[i] > singles[i] { numbers[i] } else { singles[i] })
+    }
+
+    #[inline(always)]
+    fn store_singles(self, singles: [f32; 16], numbers: &mut [f32; 16]) {
+        *numbers = singles;
+    }
+
+    #[inline(always)]
+    fn transposed(vectors: [Self; 8]) -> [Self; 8] {
+        std::array::from_fn(|i| Self(std::array::from_fn(|j| vectors[j].0[i])))
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(self, _: &T) {}
+
     #[inline(always)]
     fn load(self, numbers: &[f64; 8]) -> Self {
         Self(*numbers)

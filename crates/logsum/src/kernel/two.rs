@@ -43,7 +43,6 @@ pub(crate) const fn power_of_two(n: i32) -> f64 {
 
 impl Two {
     pub(crate) const ZERO: Self = Self { hi: 0.0, lo: 0.0 };
-    pub(crate) const ONE: Self = Self { hi: 1.0, lo: 0.0 };
     pub(crate) const LN_2: Self = Self { hi: std::f64::consts::LN_2, lo: 2.319_046_813_846_299_6e-17 };
 
     /// The same number in every place.
@@ -91,6 +90,15 @@ impl<W: Word> Two<W> {
     #[inline(always)]
     pub(crate) fn scaled(self, power_of_two: W) -> Self {
         Self { hi: self.hi * power_of_two, lo: self.lo * power_of_two }
+    }
+
+    /// `then` where self ≤ bound, `otherwise` elsewhere.
+    #[inline(always)]
+    pub(crate) fn where_at_most(self, bound: f64, then: Self, otherwise: Self) -> Self {
+        Self {
+            hi: self.hi.where_at_most(bound, then.hi, otherwise.hi),
+            lo: self.hi.where_at_most(bound, then.lo, otherwise.lo),
+        }
     }
 
     #[inline(always)]

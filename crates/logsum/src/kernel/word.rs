@@ -25,15 +25,32 @@ pub trait Word:
     /// The entry that the low four bits of self point at.
     fn entry(self, table: &[f64; 16]) -> Self;
 
-    /// 2^(q + bias), where bits 4 to 15 of self hold q in two's complement.
-    fn power(self, bias: i64) -> Self;
-
     /// The number whose bits are those of `entry` and 2^48 times those of self.
     fn scaled_entry(self, table: &[f64; 16]) -> Self;
+
+    /// For a finite number of at least √½: the whole k with √½ ≤ self · 2^-k < √2, and 2^-k.
+    fn power_and_inverse(self) -> (Self, Self);
 }
 
 /// Eight f64.
 pub trait Vector: Word {
+    /// Sixteen f32.
+    type Singles: Copy;
+
+    /// The same f32 everywhere.
+    fn singles(self, x: f32) -> Self::Singles;
+
+    /// The number where it is greater than that of `singles`, which has no NaN, else that of `singles`.
+    fn greater_singles(self, singles: Self::Singles, numbers: &[f32; 16]) -> Self::Singles;
+
+    fn store_singles(self, singles: Self::Singles, numbers: &mut [f32; 16]);
+
+    /// Place i of vector j becomes place j of vector i.
+    fn transposed(vectors: [Self; 8]) -> [Self; 8];
+
+    /// Asks for the memory about this number ahead of its use.
+    fn prefetch<T>(self, number: &T);
+
     fn load(self, numbers: &[f64; 8]) -> Self;
 
     fn load_f32(self, numbers: &[f32; 8]) -> Self;
@@ -44,12 +61,14 @@ pub trait Vector: Word {
     fn store_f32(self, numbers: &mut [f32; 8]);
 }
 
-/// 2^(q + bias) from bits 4 to 15 of `bits`, the exponent's place being bits 52 to 63.
-const EXPONENT: u64 = 0xfff << 52;
+/// Counting exponents from √½ rather than 1: the bits of √½ are taken off first.
+pub(super) const FROM: u64 = std::f64::consts::FRAC_1_SQRT_2.to_bits();
 
-pub(super) const fn power_bits(bits: u64, bias: i64) -> u64 {
-    ((bits << 48) & EXPONENT).wrapping_add(((bias + 1023) as u64) << 52)
-}
+/// 2^52, with a whole number below 2^52 in its low bits: that number more.
+pub(super) const WHOLE: f64 = 4503599627370496.0;
+
+/// The bits of 1.
+pub(super) const ONE: u64 = 1f64.to_bits();
 
 impl Word for f64 {
     #[inline(always)]
@@ -83,12 +102,16 @@ impl Word for f64 {
     }
 
     #[inline(always)]
-    fn power(self, bias: i64) -> Self {
-        Self::from_bits(power_bits(self.to_bits(), bias))
+    fn scaled_entry(self, table: &[f64; 16]) -> Self {
+        Self::from_bits(self.entry(table).to_bits().wrapping_add(self.to_bits() << 48))
     }
 
     #[inline(always)]
-    fn scaled_entry(self, table: &[f64; 16]) -> Self {
-        Self::from_bits(self.entry(table).to_bits().wrapping_add(self.to_bits() << 48))
+    fn power_and_inverse(self) -> (Self, Self) {
+        let k = self.to_bits().wrapping_sub(FROM) >> 52;
+        (
+            Self::from_bits(k | WHOLE.to_bits()) - WHOLE,
+            Self::from_bits(ONE.wrapping_sub(k << 52)),
+        )
     }
 }

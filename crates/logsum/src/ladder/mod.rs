@@ -18,7 +18,7 @@ mod arbitrary;
 mod fixed;
 
 use crate::float::Float;
-use crate::kernel::body::{Precision, TwoWords};
+use crate::kernel::precision::{Precision, TwoWords};
 use crate::kernel::two::{Two, power_of_two};
 use crate::lane::Lane;
 use crate::partial::Partial;
@@ -63,7 +63,8 @@ fn in_words<T: Float, P: Precision>(partial: &Partial<P>) -> Result<(T, Rung), T
         return Ok((T::narrow(partial.max + 0.0), Rung::Maximum));
     }
     let (estimate, bound) = partial.estimate();
-    T::settle(estimate, bound).map(|value| (value, P::RUNG)).ok_or(estimate)
+    let [low, high] = T::ends(estimate, bound).map(T::narrow);
+    if low.same_bits(high) { Ok((low, P::RUNG)) } else { Err(estimate) }
 }
 
 /// Σ e^{z_k − center} = 1 + δ in fixed point, where the centre is an estimate of the log-sum-exp.
@@ -151,7 +152,7 @@ fn round<T: Float>(n: IBig, exponent: isize) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::body::OneWord;
+    use crate::kernel::precision::OneWord;
     use crate::reference::uniform;
 
     /// Random rows, rows that nearly cancel, and the hard ones of the first rung.

@@ -1,0 +1,227 @@
+//! The loops over a block of one lane, written once for every format, precision and level.
+
+use super::exp;
+use super::precision::{Number, Precision, Sum};
+use super::two::{Two, power_of_two, two_sum};
+use super::word::{Vector, Word};
+use super::{Task, run};
+use crate::float::Float;
+use crate::lane::BLOCK;
+use std::marker::PhantomData;
+
+/// Numbers in a step of a loop.
+pub(super) const STEP: usize = 16;
+
+/// The maximum m of some numbers and Σ e^{z − shift} over all of them, in units of [`exp::UNSCALE`].
+///
+/// The sum's shape follows from how many numbers there are: the one at index i goes to sum i mod 8, in order, and
+/// the eight are added in pairs. A NaN makes m or the sum NaN; if m is infinite, the sum says nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct Summed {
+    pub(crate) max: f64,
+    pub(crate) shift: f64,
+    pub(crate) sum: Two,
+}
+
+/// From this length on, a maximum within [`AT_0`] is not subtracted: e^z needs fewer steps than e^{z − m}.
+const LONG: usize = 64;
+const AT_0: f64 = 64.0;
+
+/// What is subtracted from each number of a block of this length and maximum.
+pub(super) fn shift_for(max: f64, length: usize) -> f64 {
+    if length >= LONG && max.abs() <= AT_0 { 0.0 } else { max }
+}
+
+/// The least power of 2 that is at least e^{max − shift}.
+pub(super) fn bound_for(max: f64, shift: f64) -> f64 {
+    if shift == 0.0 { power_of_two((max * std::f64::consts::LOG2_E).ceil() as i32) } else { 1.0 }
+}
+
+/// [`Summed`], of a block.
+pub(crate) fn summed<P: Precision, T: Float>(block: &[T]) -> Summed {
+    debug_assert!(block.len() <= BLOCK);
+    run(SumUp { block, precision: PhantomData::<P> })
+}
+
+struct SumUp<'a, T, P> {
+    block: &'a [T],
+    precision: PhantomData<P>,
+}
+
+impl<T: Float, P: Precision> Task for SumUp<'_, T, P> {
+    type Output = Summed;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) -> Summed {
+        let max = maximum(self.block, like);
+        if max.is_infinite() {
+            let nan = self.block.iter().map(|z| z.widen()).find(|z| z.is_nan());
+            return Summed { max: nan.unwrap_or(max), shift: max, sum: Two::ZERO };
+        }
+        let shift = shift_for(max, self.block.len());
+        let bound = bound_for(max, shift);
+        let sum = if shift == 0.0 {
+            sum::<true, P, T, V>(self.block, like.splat(0.0), bound)
+        } else {
+            sum::<false, P, T, V>(self.block, like.splat(shift), bound)
+        };
+        Summed { max, shift, sum: <P::Sum<f64>>::total(P::lanes(sum), bound) }
+    }
+}
+
+// In what runs at a level every call must be inlined, or it is compiled without the level's instructions. Closures
+// cannot be made to: these are functions and plain loops.
+
+#[inline(always)]
+fn sum<const AT_0: bool, P: Precision, T: Float, V: Vector>(block: &[T], c: V, bound: f64) -> P::Sum<V> {
+    let mut sum = <P::Sum<V>>::empty(c.splat(bound));
+    let (whole, rest) = block.as_chunks();
+    for numbers in whole {
+        sum = plus::<AT_0, P, T, V>(sum, numbers, c);
+    }
+    if !rest.is_empty() {
+        sum = plus::<AT_0, P, T, V>(sum, &padded(rest), c);
+    }
+    sum
+}
+
+#[inline(always)]
+fn plus<const AT_0: bool, P: Precision, T: Float, V: Vector>(
+    sum: P::Sum<V>,
+    numbers: &[T; STEP],
+    c: V,
+) -> P::Sum<V> {
+    let [low, high] = load(numbers, c);
+    let (low, high) = (exp_from::<AT_0, P, V>(low, c), exp_from::<AT_0, P, V>(high, c));
+    sum.plus(low).plus(high)
+}
+
+/// e^{z − c}; c is 0 if AT_0 says so.
+#[inline(always)]
+pub(super) fn exp_from<const AT_0: bool, P: Precision, W: Word>(z: W, c: W) -> P::Number<W> {
+    if AT_0 { P::exp_at_0(z) } else { P::exp(z, c) }
+}
+
+#[inline(always)]
+fn maximum<T: Float, V: Vector>(block: &[T], like: V) -> f64 {
+    const WAYS: usize = 4;
+    let mut greatest = [T::wide(T::NEG_INFINITY, like); WAYS];
+    let (whole, rest) = block.as_chunks::<STEP>();
+    let (groups, few) = whole.as_chunks::<WAYS>();
+    for group in groups {
+        for i in 0..WAYS {
+            greatest[i] = T::greater(greatest[i], &group[i], like);
+        }
+    }
+    for numbers in few {
+        greatest[0] = T::greater(greatest[0], numbers, like);
+    }
+    if !rest.is_empty() {
+        greatest[1] = T::greater(greatest[1], &padded(rest), like);
+    }
+    let mut max = T::NEG_INFINITY;
+    let mut numbers = [T::NEG_INFINITY; STEP];
+    for i in 1..WAYS {
+        T::store_wide(greatest[i], &mut numbers, like);
+        greatest[0] = T::greater(greatest[0], &numbers, like);
+    }
+    T::store_wide(greatest[0], &mut numbers, like);
+    for z in numbers {
+        max = if z > max { z } else { max };
+    }
+    max.widen()
+}
+
+#[inline(always)]
+fn load<T: Float, V: Vector>(numbers: &[T; STEP], like: V) -> [V; 2] {
+    let (halves, _) = numbers.as_chunks();
+    [T::load(&halves[0], like), T::load(&halves[1], like)]
+}
+
+/// Up to a step of numbers, then −∞.
+#[inline(always)]
+fn padded<T: Float>(numbers: &[T]) -> [T; STEP] {
+    let mut step = [T::NEG_INFINITY; STEP];
+    step[..numbers.len()].copy_from_slice(numbers);
+    step
+}
+
+/// e^{z − shift} · inverse for each z of a block, where inverse is 1 / Σ e^{z_k − shift}.
+pub(crate) fn shares<T: Float>(block: &[T], shift: f64, inverse: Two, out: &mut [T]) {
+    if shift == 0.0 {
+        run(Each { block, out, f: Share::<true> { shift, inverse } });
+    } else {
+        run(Each { block, out, f: Share::<false> { shift, inverse } });
+    }
+}
+
+/// z − max − log for each z of a block, where log is log Σ e^{z_k − max}.
+pub(crate) fn log_shares<T: Float>(block: &[T], max: f64, log: Two, out: &mut [T]) {
+    run(Each { block, out, f: LogShare { max, log } });
+}
+
+/// A function of each number.
+trait Function<T> {
+    fn at<V: Vector>(&self, z: V) -> V;
+}
+
+struct Share<const AT_0: bool> {
+    shift: f64,
+    inverse: Two,
+}
+
+impl<T: Float, const AT_0: bool> Function<T> for Share<AT_0> {
+    #[inline(always)]
+    fn at<V: Vector>(&self, z: V) -> V {
+        let e = exp_from::<AT_0, T::First, V>(z, z.splat(self.shift));
+        e.times(self.inverse.splat(z)) * z.splat(exp::UNSCALE)
+    }
+}
+
+struct LogShare {
+    max: f64,
+    log: Two,
+}
+
+impl<T> Function<T> for LogShare {
+    #[inline(always)]
+    fn at<V: Vector>(&self, z: V) -> V {
+        let difference = two_sum(z, z.splat(-self.max));
+        let log_share = difference.plus(self.log.negated().splat(z)).hi;
+        // A difference beyond the largest f64 has a low word that means nothing.
+        let minus_infinity = z.splat(f64::NEG_INFINITY);
+        difference.hi.where_at_most(f64::NEG_INFINITY, minus_infinity, log_share)
+    }
+}
+
+struct Each<'a, T, F> {
+    block: &'a [T],
+    out: &'a mut [T],
+    f: F,
+}
+
+impl<T: Float, F: Function<T>> Task for Each<'_, T, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) {
+        let (whole, rest) = self.block.as_chunks();
+        let (whole_out, rest_out) = self.out.as_chunks_mut();
+        for (numbers, out) in whole.iter().zip(whole_out) {
+            apply(&self.f, numbers, out, like);
+        }
+        if !rest.is_empty() {
+            let mut last = [T::default(); STEP];
+            apply(&self.f, &padded(rest), &mut last, like);
+            rest_out.copy_from_slice(&last[..rest.len()]);
+        }
+    }
+}
+
+#[inline(always)]
+fn apply<T: Float, F: Function<T>, V: Vector>(f: &F, numbers: &[T; STEP], out: &mut [T; STEP], like: V) {
+    let [low, high] = load(numbers, like);
+    let (halves, _) = out.as_chunks_mut();
+    T::store(f.at(low), &mut halves[0]);
+    T::store(f.at(high), &mut halves[1]);
+}

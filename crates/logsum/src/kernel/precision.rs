@@ -1,0 +1,245 @@
+//! What a rung computes in: one word or two, each with the error of its exponentials, sums and logarithm.
+
+use super::exp;
+use super::log;
+use super::two::{Two, fast_two_sum, power_of_two, two_sum};
+use super::word::{Vector, Word};
+use crate::ladder::Rung;
+use crate::lane::BLOCK;
+
+/// The precision that a rung computes in. All exponentials and sums are in units of [`exp::UNSCALE`].
+pub trait Precision {
+    /// Bounds the relative error of one exponential.
+    const EXP_ERROR: f64;
+
+    /// Bounds what the additions of a block add to the error of Σ e^{z_k}, relative to that sum.
+    const SUM_ERROR: f64;
+
+    /// How small, against e^max, the sum of all others may be when it is got by taking e^max from the whole sum:
+    /// [`SUM_ERROR`](Self::SUM_ERROR) is then still less than the error of an exponential, against what remains.
+    const LEAST_REST: f64;
+
+    /// The rung that computes in it.
+    const RUNG: Rung;
+
+    /// A number of this precision.
+    type Number<W: Word>: Number<W>;
+
+    /// A sum that is under way.
+    type Sum<W: Word>: Sum<W, Number = Self::Number<W>>;
+
+    /// e^{z − c}.
+    fn exp<W: Word>(z: W, c: W) -> Self::Number<W>;
+
+    /// e^z: the same as with c = 0, in fewer steps.
+    fn exp_at_0<W: Word>(z: W) -> Self::Number<W>;
+
+    /// The eight sums of a vector.
+    fn lanes<V: Vector>(sum: Self::Sum<V>) -> [Self::Sum<f64>; 8];
+
+    /// log(1 + t) for t ≥ 0, and a bound on its absolute error.
+    fn log1p<W: Word>(t: Two<W>) -> (Two<W>, W);
+}
+
+/// A number in one word or two.
+pub trait Number<W>: Copy {
+    /// As a double word, normalised.
+    fn to_two(self) -> Two<W>;
+
+    /// The product with `factor`, rounded to one word.
+    fn times(self, factor: Two<W>) -> W;
+}
+
+/// A sum of at most [`TERMS`] numbers.
+pub trait Sum<W>: Copy {
+    type Number;
+
+    /// No number yet. None will be greater than 2^k · e^0 for `bound` = 2^k.
+    fn empty(bound: W) -> Self;
+
+    fn plus(self, number: Self::Number) -> Self;
+
+    /// The sum of eight sums, in pairs. `bound` as in [`empty`](Sum::empty).
+    fn total(sums: [Self; 8], bound: W) -> Two<W>;
+}
+
+/// Terms of each of a block's eight sums.
+const TERMS: usize = BLOCK / 8;
+
+/// f64 arithmetic.
+pub struct OneWord;
+
+impl Precision for OneWord {
+    const EXP_ERROR: f64 = exp::ONE_WORD_ERROR;
+    /// 128 additions, 3 more, and taking e^max away: 132 roundings of 2^-53.
+    const SUM_ERROR: f64 = 1.5e-14;
+    /// 2^-46 of 1 is then 2^-30 of the rest, a 64th of f32's ulp.
+    const LEAST_REST: f64 = power_of_two(-16);
+    const RUNG: Rung = Rung::Double;
+    type Number<W: Word> = One<W>;
+    type Sum<W: Word> = One<W>;
+
+    #[inline(always)]
+    fn exp<W: Word>(z: W, c: W) -> One<W> {
+        One(exp::one_word(z, c))
+    }
+
+    #[inline(always)]
+    fn exp_at_0<W: Word>(z: W) -> One<W> {
+        One(exp::one_word_at_0(z))
+    }
+
+    #[inline(always)]
+    fn lanes<V: Vector>(sum: One<V>) -> [One<f64>; 8] {
+        let (mut words, mut sums) = ([0.0; 8], [One(0.0); 8]);
+        sum.0.store(&mut words);
+        for i in 0..8 {
+            sums[i] = One(words[i]);
+        }
+        sums
+    }
+
+    #[inline(always)]
+    fn log1p<W: Word>(t: Two<W>) -> (Two<W>, W) {
+        let (log, error) = log::one_word(t.hi);
+        (Two { hi: log, lo: log.splat(0.0) }, error)
+    }
+}
+
+#[derive(Clone, Copy)]
+pub struct One<W>(W);
+
+impl<W: Word> Number<W> for One<W> {
+    #[inline(always)]
+    fn to_two(self) -> Two<W> {
+        Two { hi: self.0, lo: self.0.splat(0.0) }
+    }
+
+    #[inline(always)]
+    fn times(self, factor: Two<W>) -> W {
+        self.0 * factor.hi
+    }
+}
+
+impl<W: Word> Sum<W> for One<W> {
+    type Number = Self;
+
+    #[inline(always)]
+    fn empty(bound: W) -> Self {
+        Self(bound.splat(0.0))
+    }
+
+    #[inline(always)]
+    fn plus(self, number: Self) -> Self {
+        Self(self.0 + number.0)
+    }
+
+    #[inline(always)]
+    fn total(mut sums: [Self; 8], _: W) -> Two<W> {
+        for width in [4, 2, 1] {
+            for i in 0..width {
+                sums[i] = sums[i].plus(sums[i + width]);
+            }
+        }
+        sums[0].to_two()
+    }
+}
+
+/// Double words.
+pub struct TwoWords;
+
+impl Precision for TwoWords {
+    const EXP_ERROR: f64 = exp::TWO_WORDS_ERROR;
+    /// See [`Head`]; the sum is at least half of its bound.
+    const SUM_ERROR: f64 = power_of_two(-82);
+    /// 2^-82 of 1 is then 2^-62 of the rest.
+    const LEAST_REST: f64 = power_of_two(-20);
+    const RUNG: Rung = Rung::DoubleWord;
+    type Number<W: Word> = Two<W>;
+    type Sum<W: Word> = Head<W>;
+
+    #[inline(always)]
+    fn exp<W: Word>(z: W, c: W) -> Two<W> {
+        exp::two_words(z, c)
+    }
+
+    #[inline(always)]
+    fn exp_at_0<W: Word>(z: W) -> Two<W> {
+        exp::two_words_at_0(z)
+    }
+
+    #[inline(always)]
+    fn lanes<V: Vector>(sum: Head<V>) -> [Head<f64>; 8] {
+        let (mut his, mut los, mut sums) = ([0.0; 8], [0.0; 8], [Head { hi: 0.0, lo: 0.0 }; 8]);
+        sum.hi.store(&mut his);
+        sum.lo.store(&mut los);
+        for i in 0..8 {
+            sums[i] = Head { hi: his[i], lo: los[i] };
+        }
+        sums
+    }
+
+    #[inline(always)]
+    fn log1p<W: Word>(t: Two<W>) -> (Two<W>, W) {
+        log::two_words(t)
+    }
+}
+
+impl<W: Word> Number<W> for Two<W> {
+    #[inline(always)]
+    fn to_two(self) -> Self {
+        self
+    }
+
+    #[inline(always)]
+    fn times(self, factor: Self) -> W {
+        Two::times(self, factor).hi
+    }
+}
+
+/// A sum of double words. Its high word starts from 2^8 times the bound of the terms, [`HEAD`], so that it is never
+/// less than a term: Dekker's three operations add exactly, where Knuth's would take six.
+///
+/// In units of the bound: with 128 terms the high word stays below 2^9, what each addition leaves below 2^-44; the
+/// low word adds up 128 of those, stays below 2^-37, and each of its roundings below 2^-90, all below 2^-83.9. The
+/// total's three roundings of at most 2^-34 · 2^-53 vanish beside that.
+#[derive(Clone, Copy)]
+pub struct Head<W> {
+    hi: W,
+    lo: W,
+}
+
+const HEAD: f64 = power_of_two(8 + exp::SCALE as i32);
+
+const _: () = assert!(TERMS <= 128);
+
+impl<W: Word> Sum<W> for Head<W> {
+    type Number = Two<W>;
+
+    #[inline(always)]
+    fn empty(bound: W) -> Self {
+        Self { hi: bound * bound.splat(HEAD), lo: bound.splat(0.0) }
+    }
+
+    #[inline(always)]
+    fn plus(self, number: Two<W>) -> Self {
+        let sum = fast_two_sum(self.hi, number.hi);
+        Self { hi: sum.hi, lo: self.lo + (sum.lo + number.lo) }
+    }
+
+    #[inline(always)]
+    fn total(mut sums: [Self; 8], bound: W) -> Two<W> {
+        let head = bound * bound.splat(HEAD);
+        for sum in &mut sums {
+            sum.hi = sum.hi - head;
+        }
+        for width in [4, 2, 1] {
+            for i in 0..width {
+                let (a, b) = (sums[i], sums[i + width]);
+                let high = two_sum(a.hi, b.hi);
+                sums[i] = Self { hi: high.hi, lo: (a.lo + b.lo) + high.lo };
+            }
+        }
+        two_sum(sums[0].hi, sums[0].lo)
+    }
+}
