@@ -12,8 +12,8 @@
 //! logarithm of softmax.
 
 use crate::float::Float;
-use crate::kernel::log;
 use crate::kernel::two::Two;
+use crate::kernel::{Each, log};
 use crate::lane::Lane;
 
 /// What an operation gives to each element of a lane at the edge.
@@ -23,26 +23,16 @@ pub(crate) struct Edge<T> {
 }
 
 impl<T: Float> Edge<T> {
-    /// The softmax of a lane with this maximum, unless it is finite.
-    pub(crate) fn softmax(max: f64, lane: &impl Lane<T>) -> Option<Self> {
-        Self::of(max, lane, [0.0, 0.0], |count| [1.0 / count, 0.0])
-    }
-
-    /// The log-softmax of a lane with this maximum, unless it is finite.
-    pub(crate) fn log_softmax(max: f64, lane: &impl Lane<T>) -> Option<Self> {
-        let log = |count: f64| log::two_words(Two { hi: count - 1.0, lo: 0.0 }).0.hi;
-        Self::of(max, lane, [f64::NEG_INFINITY; 2], |count| [0.0 - log(count), f64::NEG_INFINITY])
-    }
-
-    fn of(
-        max: f64,
-        lane: &impl Lane<T>,
-        no_mass: [f64; 2],
-        infinite: impl Fn(f64) -> [f64; 2],
-    ) -> Option<Self> {
-        let [at_infinity, elsewhere] = match max {
-            f64::INFINITY => infinite(count_infinite(lane)),
-            f64::NEG_INFINITY => no_mass,
+    /// What a lane with this maximum has instead of `each`, unless the maximum is finite.
+    pub(crate) fn of(each: Each, max: f64, lane: &impl Lane<T>) -> Option<Self> {
+        let [at_infinity, elsewhere] = match (max, each) {
+            (f64::INFINITY, Each::Share) => [1.0 / count_infinite(lane), 0.0],
+            (f64::INFINITY, Each::LogShare) => {
+                let log = log::two_words(Two { hi: count_infinite(lane) - 1.0, lo: 0.0 }).0;
+                [0.0 - log.hi, f64::NEG_INFINITY]
+            }
+            (f64::NEG_INFINITY, Each::Share) => [0.0; 2],
+            (f64::NEG_INFINITY, Each::LogShare) => [f64::NEG_INFINITY; 2],
             _ if max.is_nan() => [max; 2],
             _ => return None,
         };
@@ -56,6 +46,6 @@ impl<T: Float> Edge<T> {
 
 fn count_infinite<T: Float>(lane: &impl Lane<T>) -> f64 {
     let mut count = 0_u64;
-    lane.blocks(|block| count += block.iter().filter(|z| z.widen() == f64::INFINITY).count() as u64);
+    lane.pieces(|piece| count += piece.iter().filter(|z| z.widen() == f64::INFINITY).count() as u64);
     count as f64
 }

@@ -3,31 +3,48 @@
 /// Elements a block holds: 8 KiB of f64, so that a block and its result stay in the first-level cache.
 pub(crate) const BLOCK: usize = 1024;
 
-/// A sequence of numbers that can be read again and again, block by block.
+/// Elements a piece holds: 64 blocks. The unit that threads share a long lane by.
+pub(crate) const PIECE: usize = 64 * BLOCK;
+
+/// A sequence of numbers that can be read again and again, piece by piece.
 ///
-/// Every block but the last has [`BLOCK`] elements, whatever the layout in memory: the shape of every sum, and
+/// Every piece but the last has [`PIECE`] elements, whatever the layout in memory: the shape of every sum, and
 /// with it every bit of a gradient, follows from the length alone.
 pub(crate) trait Lane<T> {
-    /// Gives the blocks to `read`, in order.
-    fn blocks(&self, read: impl FnMut(&[T]));
+    /// Gives the pieces to `read`, in order.
+    fn pieces(&self, read: impl FnMut(&[T]));
+
+    /// The numbers, if they lie one after the other.
+    fn contiguous(&self) -> Option<&[T]>;
 }
 
-/// A place for as many numbers as its lane has, filled block by block.
+/// A place for as many numbers as its lane has, filled piece by piece.
 pub(crate) trait LaneMut<T> {
     /// Lets `fill` write the next `len` numbers.
-    fn next_block(&mut self, len: usize, fill: impl FnOnce(&mut [T]));
+    fn next_piece(&mut self, len: usize, fill: impl FnOnce(&mut [T]));
+
+    /// The place, if it is whole and contiguous.
+    fn contiguous(&mut self) -> Option<&mut [T]>;
 }
 
 impl<T> Lane<T> for &[T] {
-    fn blocks(&self, read: impl FnMut(&[T])) {
-        self.chunks(BLOCK).for_each(read);
+    fn pieces(&self, read: impl FnMut(&[T])) {
+        self.chunks(PIECE).for_each(read);
+    }
+
+    fn contiguous(&self) -> Option<&[T]> {
+        Some(self)
     }
 }
 
 impl<T> LaneMut<T> for &mut [T] {
-    fn next_block(&mut self, len: usize, fill: impl FnOnce(&mut [T])) {
-        let (block, rest) = std::mem::take(self).split_at_mut(len);
+    fn next_piece(&mut self, len: usize, fill: impl FnOnce(&mut [T])) {
+        let (piece, rest) = std::mem::take(self).split_at_mut(len);
         *self = rest;
-        fill(block);
+        fill(piece);
+    }
+
+    fn contiguous(&mut self) -> Option<&mut [T]> {
+        Some(self)
     }
 }

@@ -26,6 +26,7 @@ mod error;
 mod float;
 mod kernel;
 mod lane;
+mod threads;
 mod partial;
 
 mod ladder;
@@ -38,6 +39,10 @@ mod reference;
 
 #[cfg(feature = "ndarray")]
 mod axis;
+#[cfg(feature = "ndarray")]
+mod many;
+#[cfg(feature = "ndarray")]
+mod short;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 

@@ -1,9 +1,14 @@
 //! The operations on ndarray's arrays and views, over any axes and in any layout.
 
 use crate::axis::Axes;
-use crate::lane::{BLOCK, Lane, LaneMut};
-use crate::{Error, Float, ops};
-use ndarray::{Array, ArrayD, ArrayRef, ArrayViewD, ArrayViewMut, ArrayViewMutD, Axis, Dimension, IxDyn};
+use crate::kernel::Each;
+use crate::lane::{Lane, LaneMut, PIECE};
+use crate::many::{self, Columns, Wanted};
+use crate::partial::Partial;
+use crate::{Error, Float, ladder, ops};
+use ndarray::{
+    Array, ArrayBase, ArrayD, ArrayRef, ArrayViewD, ArrayViewMut, ArrayViewMutD, Axis, Dimension, IxDyn, RawData,
+};
 
 /// [`logsumexp`](crate::logsumexp) and its family as methods of ndarray's arrays and views.
 ///
@@ -74,7 +79,7 @@ impl<T: Float, D: Dimension> LogSumExp<T, D> for ArrayRef<T, D> {
     ) -> Result<(), Error> {
         let lanes = Lanes::new(self, &axes.into())?;
         let out = lanes.one_per_lane(out.into_dyn())?;
-        lanes.walk([out], |z, [mut out]| out.fill(ops::value(&z)));
+        lanes.reduce(Some(out), None);
         Ok(())
     }
 
@@ -95,9 +100,7 @@ impl<T: Float, D: Dimension> LogSumExp<T, D> for ArrayRef<T, D> {
         let lanes = Lanes::new(self, &axes.into())?;
         let (value, gradient) =
             (lanes.one_per_lane(value.into_dyn())?, lanes.one_per_element(gradient.into_dyn())?);
-        lanes.walk([value, gradient], |z, [mut value, mut gradient]| {
-            value.fill(ops::value_and_gradient(&z, Scatter::new(&mut gradient)));
-        });
+        lanes.reduce(Some(value), Some((Each::Share, gradient)));
         Ok(())
     }
 
@@ -110,7 +113,7 @@ impl<T: Float, D: Dimension> LogSumExp<T, D> for ArrayRef<T, D> {
     fn softmax_into(&self, axes: impl Into<Axes>, out: ArrayViewMut<'_, T, D>) -> Result<(), Error> {
         let lanes = Lanes::new(self, &axes.into())?;
         let out = lanes.one_per_element(out.into_dyn())?;
-        lanes.walk([out], |z, [mut out]| ops::gradient(&z, Scatter::new(&mut out)));
+        lanes.reduce(None, Some((Each::Share, out)));
         Ok(())
     }
 
@@ -123,7 +126,7 @@ impl<T: Float, D: Dimension> LogSumExp<T, D> for ArrayRef<T, D> {
     fn log_softmax_into(&self, axes: impl Into<Axes>, out: ArrayViewMut<'_, T, D>) -> Result<(), Error> {
         let lanes = Lanes::new(self, &axes.into())?;
         let out = lanes.one_per_element(out.into_dyn())?;
-        lanes.walk([out], |z, [mut out]| ops::log_gradient(&z, Scatter::new(&mut out)));
+        lanes.reduce(None, Some((Each::LogShare, out)));
         Ok(())
     }
 }
@@ -185,27 +188,81 @@ impl<'a, T: Float> Lanes<'a, T> {
         Ok(out.permuted_axes(IxDyn(&self.order)))
     }
 
-    /// Calls `each` with every lane and its part of each result.
-    fn walk<const N: usize>(
-        &self,
-        out: [ArrayViewMutD<'_, T>; N],
-        mut each: impl FnMut(ArrayViewD<'_, T>, [ArrayViewMutD<'_, T>; N]),
-    ) {
-        fn descend<T, const N: usize>(
-            z: ArrayViewD<'_, T>,
-            mut out: [ArrayViewMutD<'_, T>; N],
-            outer: usize,
-            each: &mut impl FnMut(ArrayViewD<'_, T>, [ArrayViewMutD<'_, T>; N]),
-        ) {
-            if outer == 0 {
-                return each(z, out);
-            }
-            for (index, z) in z.outer_iter().enumerate() {
-                let out = out.each_mut().map(|out| out.index_axis_mut(Axis(0), index));
-                descend(z, out, outer - 1, each);
-            }
+    /// Reduces every lane: its value, and a function of each element.
+    fn reduce(&self, value: Option<ArrayViewMutD<'_, T>>, each: Option<(Each, ArrayViewMutD<'_, T>)>) {
+        reduce(self.z.view(), Wanted { value, each }, self.outer);
+    }
+}
+
+/// The first `outer` axes of all arrays are the ones that stay. Many lanes at once where memory allows it.
+fn reduce<T: Float>(
+    z: ArrayViewD<'_, T>,
+    mut wanted: Wanted<ArrayViewMutD<'_, T>, ArrayViewMutD<'_, T>>,
+    outer: usize,
+) {
+    if outer == 0 {
+        let partial = Partial::over(&z);
+        if let Some((each, out)) = &mut wanted.each {
+            ops::each(*each, &partial, &z, Scatter::new(out));
         }
-        descend(self.z.view(), out, self.outer, &mut each);
+        if let Some(value) = &mut wanted.value {
+            value.fill(ladder::settle(&partial, &z).0);
+        }
+        return;
+    }
+    let count: usize = z.shape()[..outer].iter().product();
+    let length: usize = z.shape()[outer..].iter().product();
+    if count > 1 && length > 0 {
+        if let (Some(z), Some(wanted)) = (z.as_slice(), wanted.as_rows()) {
+            return many::rows(z, length, wanted);
+        }
+        if outer == 1
+            && let (Some(z), Some(wanted)) = (first_axis_last(z.view()).to_slice(), wanted.as_columns(count))
+        {
+            return Columns { z, pitch: count, start: 0, count }.reduce(wanted);
+        }
+    }
+    for (index, z) in z.outer_iter().enumerate() {
+        let value = wanted.value.as_mut().map(|value| value.index_axis_mut(Axis(0), index));
+        let each = wanted.each.as_mut().map(|(each, out)| (*each, out.index_axis_mut(Axis(0), index)));
+        reduce(z, Wanted { value, each }, outer - 1);
+    }
+}
+
+/// With the lanes as the columns of a table.
+fn first_axis_last<S: RawData>(array: ArrayBase<S, IxDyn>) -> ArrayBase<S, IxDyn> {
+    let rank = array.ndim();
+    array.permuted_axes(IxDyn(&(1..rank).chain([0]).collect::<Vec<_>>()))
+}
+
+impl<T> Wanted<ArrayViewMutD<'_, T>, ArrayViewMutD<'_, T>> {
+    /// The results as slices, if they lie in memory as rows do.
+    fn as_rows(&mut self) -> Option<Wanted<&mut [T], &mut [T]>> {
+        let value = match &mut self.value {
+            Some(value) => Some(value.as_slice_mut()?),
+            None => None,
+        };
+        let each = match &mut self.each {
+            Some((each, out)) => Some((*each, out.as_slice_mut()?)),
+            None => None,
+        };
+        Some(Wanted { value, each })
+    }
+
+    /// The results as slices, if they lie in memory as columns do.
+    fn as_columns(&mut self, count: usize) -> Option<Wanted<&mut [T], Vec<&mut [T]>>> {
+        let value = match &mut self.value {
+            Some(value) => Some(value.as_slice_mut()?),
+            None => None,
+        };
+        let each = match &mut self.each {
+            Some((each, out)) => {
+                let out = first_axis_last(out.view_mut()).into_slice()?;
+                Some((*each, out.chunks_mut(count).collect()))
+            }
+            None => None,
+        };
+        Some(Wanted { value, each })
     }
 }
 
@@ -217,19 +274,24 @@ fn same_shape(expected: &[usize], found: &[usize]) -> Result<(), Error> {
 }
 
 impl<T: Float> Lane<T> for ArrayViewD<'_, T> {
-    fn blocks(&self, mut read: impl FnMut(&[T])) {
+    fn pieces(&self, mut read: impl FnMut(&[T])) {
         if let Some(contiguous) = self.as_slice() {
-            return Lane::blocks(&contiguous, read);
+            return contiguous.pieces(read);
         }
-        let mut numbers = self.iter();
-        let mut gathered = [T::default(); BLOCK];
+        let mut numbers = self.iter().copied();
+        let mut gathered = Vec::with_capacity(self.len().min(PIECE));
         loop {
-            let count = gathered.iter_mut().zip(&mut numbers).map(|(to, &from)| *to = from).count();
-            if count == 0 {
+            gathered.clear();
+            gathered.extend(numbers.by_ref().take(PIECE));
+            if gathered.is_empty() {
                 return;
             }
-            read(&gathered[..count]);
+            read(&gathered);
         }
+    }
+
+    fn contiguous(&self) -> Option<&[T]> {
+        self.as_slice()
     }
 }
 
@@ -249,14 +311,21 @@ impl<'a, T> Scatter<'a, T> {
 }
 
 impl<T: Float> LaneMut<T> for Scatter<'_, T> {
-    fn next_block(&mut self, len: usize, fill: impl FnOnce(&mut [T])) {
+    fn next_piece(&mut self, len: usize, fill: impl FnOnce(&mut [T])) {
         match self {
-            Self::Contiguous(rest) => rest.next_block(len, fill),
+            Self::Contiguous(rest) => rest.next_piece(len, fill),
             Self::Strided(rest) => {
-                let mut block = [T::default(); BLOCK];
-                fill(&mut block[..len]);
-                block[..len].iter().zip(rest).for_each(|(&from, to)| *to = from);
+                let mut piece = vec![T::default(); len];
+                fill(&mut piece);
+                piece.iter().zip(rest).for_each(|(&from, to)| *to = from);
             }
+        }
+    }
+
+    fn contiguous(&mut self) -> Option<&mut [T]> {
+        match self {
+            Self::Contiguous(rest) => Some(rest),
+            Self::Strided(_) => None,
         }
     }
 }

@@ -3,10 +3,11 @@
 use crate::Error;
 use crate::edges::Edge;
 use crate::float::Float;
-use crate::kernel::block;
+use crate::kernel::{Each, block};
 use crate::ladder::{self, Rung};
 use crate::lane::{Lane, LaneMut};
 use crate::partial::Partial;
+use crate::threads::{GRAIN, join};
 
 /// log Σ e^{z_k}, correctly rounded.
 ///
@@ -62,7 +63,9 @@ pub fn logsumexp_and_rung<T: Float>(z: &[T]) -> (T, Rung) {
 /// [`Error::LengthMismatch`] if `gradient` is not as long as `z`; nothing is written then.
 pub fn logsumexp_with_gradient<T: Float>(z: &[T], gradient: &mut [T]) -> Result<T, Error> {
     same_length(z, gradient)?;
-    Ok(value_and_gradient(&z, gradient))
+    let partial = Partial::over(&z);
+    each(Each::Share, &partial, &z, gradient);
+    Ok(ladder::settle(&partial, &z).0)
 }
 
 /// e^{z_i} / Σ e^{z_k} into `out`: the gradient of [`logsumexp`], with the bounds and edges of
@@ -79,7 +82,7 @@ pub fn logsumexp_with_gradient<T: Float>(z: &[T], gradient: &mut [T]) -> Result<
 /// [`Error::LengthMismatch`] if `out` is not as long as `z`; nothing is written then.
 pub fn softmax<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
     same_length(z, out)?;
-    gradient(&z, out);
+    each(Each::Share, &Partial::over(&z), &z, out);
     Ok(())
 }
 
@@ -101,7 +104,7 @@ pub fn softmax<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
 /// [`Error::LengthMismatch`] if `out` is not as long as `z`; nothing is written then.
 pub fn log_softmax<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
     same_length(z, out)?;
-    log_gradient(&z, out);
+    each(Each::LogShare, &Partial::over(&z), &z, out);
     Ok(())
 }
 
@@ -117,49 +120,48 @@ pub(crate) fn value<T: Float>(lane: &impl Lane<T>) -> T {
     ladder::settle(&Partial::over(lane), lane).0
 }
 
-/// [`logsumexp_with_gradient`] of any lane.
-pub(crate) fn value_and_gradient<T: Float>(lane: &impl Lane<T>, out: impl LaneMut<T>) -> T {
-    let partial = Partial::over(lane);
-    shares(&partial, lane, out);
-    ladder::settle(&partial, lane).0
-}
-
-/// [`softmax`] of any lane.
-pub(crate) fn gradient<T: Float>(lane: &impl Lane<T>, out: impl LaneMut<T>) {
-    shares(&Partial::over(lane), lane, out);
-}
-
-/// e^{z_i − c} · 1/Σ e^{z_k − c}.
+/// A function of each number of a lane, given its partial.
 ///
-/// The relative error before the last rounding is below 2^-60 in two words and 2^-36 in one: 2^-7 and 2^-12 ulp. The
-/// rounding adds 1/2; a subnormal result of two words is rounded twice, the first time to 1/4 of its ulp at most.
-fn shares<T: Float>(partial: &Partial<T::First>, lane: &impl Lane<T>, out: impl LaneMut<T>) {
-    let max = partial.max;
-    if let Some(edge) = Edge::softmax(max, lane) {
-        return each(lane, out, |z| edge.at(z));
-    }
-    let (shift, inverse) = partial.inverse();
-    each_block(lane, out, |z, out| block::shares(z, shift, inverse, out));
-}
-
-/// [`log_softmax`] of any lane.
+/// [`Each::Share`]: e^{z_i − c} · 1/Σ e^{z_k − c}. The relative error before the last rounding is below 2^-60 in two
+/// words and 2^-36 in one: 2^-7 and 2^-12 ulp. The rounding adds 1/2; a subnormal result of two words is rounded
+/// twice, the first time to 1/4 of its ulp at most.
 ///
-/// z_i − LSE = (z_i − max) − log(1 + t): both parts are negative or 0, so that neither takes away from the other's
-/// accuracy, relative 2^-59 in two words and 2^-29 in one: 2^-6 and 2^-5 ulp.
-pub(crate) fn log_gradient<T: Float>(lane: &impl Lane<T>, out: impl LaneMut<T>) {
-    let partial = Partial::<T::First>::over(lane);
-    let max = partial.max;
-    if let Some(edge) = Edge::log_softmax(max, lane) {
-        return each(lane, out, |z| edge.at(z));
+/// [`Each::LogShare`]: z_i − LSE = (z_i − max) − log(1 + t). Both parts are negative or 0, so that neither takes away
+/// from the other's accuracy, relative 2^-59 in two words and 2^-29 in one: 2^-6 and 2^-5 ulp.
+pub(crate) fn each<T: Float>(
+    each: Each,
+    partial: &Partial<T::First>,
+    lane: &impl Lane<T>,
+    out: impl LaneMut<T>,
+) {
+    if let Some(edge) = Edge::of(each, partial.max, lane) {
+        return each_piece(lane, out, &|z, out| {
+            out.iter_mut().zip(z).for_each(|(out, &z)| *out = edge.at(z));
+        });
     }
-    let log = partial.above_maximum();
-    each_block(lane, out, |z, out| block::log_shares(z, max, log, out));
+    let (c, two) = partial.constants(each);
+    each_piece(lane, out, &|z, out| match each {
+        Each::Share => block::shares(z, c, two, out),
+        Each::LogShare => block::log_shares(z, c, two, out),
+    });
 }
 
-fn each<T: Float>(lane: &impl Lane<T>, out: impl LaneMut<T>, f: impl Fn(T) -> T) {
-    each_block(lane, out, |z, out| out.iter_mut().zip(z).for_each(|(out, &z)| *out = f(z)));
+fn each_piece<T: Float>(
+    lane: &impl Lane<T>,
+    mut out: impl LaneMut<T>,
+    f: &(impl Fn(&[T], &mut [T]) + Sync),
+) {
+    match (lane.contiguous(), out.contiguous()) {
+        (Some(z), Some(out)) => each_half(z, out, f),
+        _ => lane.pieces(|z| out.next_piece(z.len(), |out| f(z, out))),
+    }
 }
 
-fn each_block<T>(lane: &impl Lane<T>, mut out: impl LaneMut<T>, f: impl Fn(&[T], &mut [T])) {
-    lane.blocks(|z| out.next_block(z.len(), |out| f(z, out)));
+fn each_half<T: Float>(z: &[T], out: &mut [T], f: &(impl Fn(&[T], &mut [T]) + Sync)) {
+    if z.len() < 2 * GRAIN {
+        return f(z, out);
+    }
+    let half = z.len() / 2;
+    let ((z, z2), (out, out2)) = (z.split_at(half), out.split_at_mut(half));
+    join(|| each_half(z, out, f), || each_half(z2, out2, f));
 }

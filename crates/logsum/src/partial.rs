@@ -2,13 +2,14 @@
 
 use crate::float::Float;
 use crate::kernel::block::{self, Summed};
-use crate::kernel::columns::LANES;
+use crate::kernel::columns::{self, LANES};
 use crate::kernel::exp::{self, UNSCALE};
 use crate::kernel::precision::{Number, Precision};
 use crate::kernel::two::{Two, power_of_two};
 use crate::kernel::word::{Vector, Word};
-use crate::kernel::{Task, run};
-use crate::lane::{BLOCK, Lane};
+use crate::kernel::{Each, Task, run};
+use crate::lane::{BLOCK, Lane, PIECE};
+use crate::threads::join;
 use std::marker::PhantomData;
 
 /// Σ e^{z_k} over some of the numbers, as e^max + e^shift · tail.
@@ -31,7 +32,7 @@ pub(crate) struct Partial<P> {
     tail: Two,
     /// Bounds the tail's error, in the same units.
     error: f64,
-    precision: PhantomData<P>,
+    precision: PhantomData<fn() -> P>,
 }
 
 /// How far the maximum may rise above the shift.
@@ -62,55 +63,49 @@ impl<P: Precision> Partial<P> {
         precision: PhantomData,
     };
 
-    /// One block of at most [`BLOCK`] numbers.
-    pub(crate) fn of<T: Float>(block: &[T]) -> Self {
-        let summed = block::summed::<P, T>(block);
-        Self::from_sum(summed).unwrap_or_else(|| Self::of_rest(block, summed.max))
+    /// One piece of at most [`PIECE`] numbers.
+    pub(crate) fn of<T: Float>(piece: &[T]) -> Self {
+        run(Of(piece, PhantomData))
     }
 
-    /// A block of at most [`BLOCK`] numbers, given the sum of them all: none if that leaves too little of the rest.
-    pub(crate) fn from_sum(Summed { max, shift, sum }: Summed) -> Option<Self> {
-        if !max.is_finite() || sum.hi.is_nan() {
-            return Some(Self { max: max + sum.hi, ..Self::EMPTY });
-        }
-        // The term of the maximum is in the sum with just these bits.
-        let of_max = P::exp(max, shift).to_two();
-        let tail = sum.plus(of_max.negated());
-        let is_enough = tail.hi >= P::LEAST_REST * of_max.hi;
-        let error = P::EXP_ERROR * tail.hi + P::SUM_ERROR * sum.hi;
-        is_enough.then_some(Self { max, shift, tail, error, precision: PhantomData })
-    }
-
-    /// A block of finite maximum, the maximum's first occurrence left out of the sum.
-    #[cold]
-    fn of_rest<T: Float>(block: &[T], max: f64) -> Self {
-        let mut rest = [T::NEG_INFINITY; BLOCK];
-        let rest = &mut rest[..block.len()];
-        rest.copy_from_slice(block);
-        if let Some(first) = rest.iter_mut().find(|z| z.widen() == max) {
-            *first = T::NEG_INFINITY;
-        }
-        let Summed { max: second, shift, sum } = block::summed::<P, T>(rest);
-        let alone = Self { max, shift: max, ..Self::EMPTY };
-        if second == f64::NEG_INFINITY {
-            return alone;
-        }
-        // Unscaled first: the sum is about 1, the factor may be tiny.
-        let tail = sum.scaled(UNSCALE).times(exp::two_words(shift, max));
-        let error = (P::EXP_ERROR + P::SUM_ERROR + exp::TWO_WORDS_ERROR) * SLACK * tail.hi;
-        Self { tail, error, ..alone }
-    }
-
-    /// All numbers of a lane.
+    /// All numbers of a lane. Pieces are merged two by two, then the results, and so on, by threads or not.
     pub(crate) fn over<T: Float>(lane: &impl Lane<T>) -> Self {
-        let mut all = Self::EMPTY;
-        lane.blocks(|block| all = all.merge(Self::of(block)));
-        all
+        if let Some(numbers) = lane.contiguous() {
+            return Self::halves(numbers);
+        }
+        // Of 2^k pieces each, like the ones in the binary number of pieces so far.
+        let (mut merged, mut pieces) = (Vec::new(), 0_u64);
+        lane.pieces(|piece| {
+            let mut last = Self::of(piece);
+            for _ in 0..pieces.trailing_ones() {
+                last = merged.pop().unwrap_or(Self::EMPTY).merge(last);
+            }
+            merged.push(last);
+            pieces += 1;
+        });
+        merged.into_iter().rev().reduce(|right, left| left.merge(right)).unwrap_or(Self::EMPTY)
+    }
+
+    fn halves<T: Float>(numbers: &[T]) -> Self {
+        if numbers.len() <= PIECE {
+            return Self::of(numbers);
+        }
+        let (left, right) = numbers.split_at(numbers.len().next_power_of_two() / 2);
+        let (left, right) = join(|| Self::halves(left), || Self::halves(right));
+        left.merge(right)
     }
 
     /// The numbers of both. Associative and commutative within the bounds that it keeps; [`EMPTY`](Self::EMPTY) is
     /// its identity, exactly.
     pub(crate) fn merge(self, other: Self) -> Self {
+        if self.max == f64::NEG_INFINITY {
+            return other;
+        }
+        run(Merge(self, other))
+    }
+
+    #[inline(always)]
+    fn merged(self, other: Self) -> Self {
         let max = match () {
             () if self.max.is_nan() => self.max,
             () if other.max.is_nan() => other.max,
@@ -134,6 +129,7 @@ impl<P: Precision> Partial<P> {
         Self { max, shift, tail, error, precision: PhantomData }
     }
 
+    #[inline(always)]
     fn shifted(self, shift: f64) -> Self {
         if self.shift == shift {
             return self;
@@ -144,41 +140,255 @@ impl<P: Precision> Partial<P> {
     }
 
     /// t in units of UNSCALE. For a finite maximum.
+    #[inline(always)]
     fn scaled_tail(&self) -> Self {
         self.shifted(self.max)
+    }
+
+    /// Some numbers, given the sum of them all: none if taking e^max away leaves too little.
+    #[inline(always)]
+    fn from_sum(Summed { max, shift, sum }: Summed) -> Option<Self> {
+        if !max.is_finite() || sum.hi.is_nan() {
+            return Some(Self { max: max + sum.hi, ..Self::EMPTY });
+        }
+        // The term of the maximum is in the sum with just these bits.
+        let of_max = P::exp(max, shift).to_two();
+        let (tail, error) = rest::<P, f64>(sum, of_max);
+        let is_enough = tail.hi >= P::LEAST_REST * of_max.hi;
+        is_enough.then_some(Self { max, shift, tail, error, precision: PhantomData })
+    }
+
+    /// A block of finite maximum, the maximum's first occurrence left out of the sum.
+    #[inline(always)]
+    fn of_rest<T: Float, V: Vector>(block: &[T], max: f64, like: V) -> Self {
+        let mut rest = [T::NEG_INFINITY; BLOCK];
+        let rest = &mut rest[..block.len()];
+        rest.copy_from_slice(block);
+        let first = rest.iter().position(|z| z.widen() == max).unwrap_or(0);
+        rest[first] = T::NEG_INFINITY;
+        let Summed { max: second, shift, sum } = block::summed::<P, T, V>(rest, like);
+        let alone = Self { max, shift: max, ..Self::EMPTY };
+        if second == f64::NEG_INFINITY {
+            return alone;
+        }
+        // Unscaled first: the sum is about 1, the factor may be tiny.
+        let tail = sum.scaled(UNSCALE).times(exp::two_words(shift, max));
+        let error = (P::EXP_ERROR + P::SUM_ERROR + exp::TWO_WORDS_ERROR) * SLACK * tail.hi;
+        Self { tail, error, ..alone }
     }
 
     /// Whether the value is the maximum, and nothing else can be nearer: t < 2^-1076.
     ///
     /// Then 0 ≤ LSE − max < 2^-1076, while half of the least distance between two floats is 2^-1075. Terms that
-    /// counted as 0 do not matter: 2^64 of them are below 2^-1378. A row with a single finite number is this case
-    /// with t = 0, and by Lindemann and Weierstrass the only one in which the value is rational.
+    /// counted as e^-1000 do not matter: 2^64 of them are below 2^-1193. A row with a single finite number is this
+    /// case with t = 0, and by Lindemann and Weierstrass the only one in which the value is rational.
     pub(crate) fn is_its_maximum(&self) -> bool {
-        self.scaled_tail().tail.hi < power_of_two(512 - 1077)
+        self.shift == self.max && self.tail.hi < power_of_two(512 - 1077)
     }
 
     /// LSE as a double word and a bound on its error. For a finite maximum.
     pub(crate) fn estimate(&self) -> (Two, f64) {
-        let Self { max, tail, error, .. } = self.scaled_tail();
+        run(Estimate(*self))
+    }
+
+    /// What [`Each`] needs to know of a lane, for a finite maximum:
+    /// the shift, and 1 / Σ e^{z_k − shift}, relative error below 2^-61 in two words, 2^-37.3 in one;
+    /// or the maximum, and log(1 + t) = LSE − max, relative error below 2^-59 in two words, 2^-29 in one.
+    pub(crate) fn constants(&self, each: Each) -> (f64, Two) {
+        run(Constants(*self, each))
+    }
+}
+
+/// A piece that is under way, block by block. Sums with the same shift are added before anything is made of them.
+struct Piece<P> {
+    done: Partial<P>,
+    open: Option<Summed>,
+    /// Whether a maximum left too little of the rest.
+    has_failed: bool,
+}
+
+impl<P: Precision> Piece<P> {
+    const EMPTY: Self = Self { done: Partial::EMPTY, open: None, has_failed: false };
+
+    #[inline(always)]
+    fn push(&mut self, block: Summed) {
+        match &mut self.open {
+            Some(open) if open.shift == block.shift && block.max.is_finite() => {
+                open.sum = open.sum.plus(block.sum);
+                open.max = open.max.max(block.max);
+            }
+            _ => {
+                self.close();
+                self.open = Some(block);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn close(&mut self) {
+        if let Some(open) = self.open.take() {
+            match Partial::from_sum(open) {
+                Some(partial) => self.done = self.done.merged(partial),
+                None => self.has_failed = true,
+            }
+        }
+    }
+}
+
+/// Pieces of eight lanes that lie side by side.
+pub(crate) struct Pieces<P> {
+    lanes: [Piece<P>; LANES],
+    blocks: usize,
+    done: [Partial<P>; LANES],
+}
+
+impl<P: Precision> Pieces<P> {
+    pub(crate) const EMPTY: Self =
+        Self { lanes: [const { Piece::EMPTY }; LANES], blocks: 0, done: [Partial::EMPTY; LANES] };
+
+    /// A block of at most [`BLOCK`] rows; only the last may have fewer.
+    pub(crate) fn push<T: Float>(&mut self, tile: &[T], pitch: usize) {
+        run(Push { pieces: self, tile, pitch });
+    }
+
+    /// The partials of the first `count` lanes. A lane that cannot be done beside others is left to `alone`.
+    pub(crate) fn close(&mut self, alone: impl Fn(usize) -> Partial<P>, count: usize) -> [Partial<P>; LANES] {
+        run(Close(self));
+        for j in 0..count {
+            if self.lanes[j].has_failed {
+                self.done[j] = alone(j);
+            }
+        }
+        self.done
+    }
+
+    #[inline(always)]
+    fn end_piece(&mut self) {
+        for (lane, done) in self.lanes.iter_mut().zip(&mut self.done) {
+            lane.close();
+            *done = done.merged(lane.done);
+            lane.done = Partial::EMPTY;
+        }
+        self.blocks = 0;
+    }
+}
+
+struct Push<'a, T, P> {
+    pieces: &'a mut Pieces<P>,
+    tile: &'a [T],
+    pitch: usize,
+}
+
+impl<T: Float, P: Precision> Task for Push<'_, T, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) {
+        let Self { pieces, tile, pitch } = self;
+        if pieces.blocks == PIECE / BLOCK {
+            pieces.end_piece();
+        }
+        pieces.blocks += 1;
+        let blocks = columns::summed::<P, T, V>(tile, pitch, like);
+        for (lane, block) in pieces.lanes.iter_mut().zip(blocks) {
+            lane.has_failed |= !block.max.is_finite();
+            lane.push(block);
+        }
+    }
+}
+
+struct Close<'a, P>(&'a mut Pieces<P>);
+
+impl<P: Precision> Task for Close<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) {
+        self.0.end_piece();
+    }
+}
+
+struct Of<'a, T, P>(&'a [T], PhantomData<P>);
+
+impl<T: Float, P: Precision> Task for Of<'_, T, P> {
+    type Output = Partial<P>;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) -> Partial<P> {
+        let mut piece = Piece::EMPTY;
+        for block in self.0.chunks(BLOCK) {
+            piece.push(block::summed::<P, T, V>(block, like));
+        }
+        piece.close();
+        if !piece.has_failed {
+            return piece.done;
+        }
+        // Few numbers are near the maximum: block by block, it is left out where that is so.
+        let mut all = Partial::EMPTY;
+        for block in self.0.chunks(BLOCK) {
+            let summed = block::summed::<P, T, V>(block, like);
+            let partial = match Partial::from_sum(summed) {
+                Some(partial) => partial,
+                None => Partial::of_rest(block, summed.max, like),
+            };
+            all = all.merged(partial);
+        }
+        all
+    }
+}
+
+struct Merge<P>(Partial<P>, Partial<P>);
+
+impl<P: Precision> Task for Merge<P> {
+    type Output = Partial<P>;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> Partial<P> {
+        self.0.merged(self.1)
+    }
+}
+
+struct Estimate<P>(Partial<P>);
+
+impl<P: Precision> Task for Estimate<P> {
+    type Output = (Two, f64);
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> (Two, f64) {
+        let Partial { max, tail, error, .. } = self.0.scaled_tail();
         estimate::<P, f64>(max, tail, error)
     }
+}
 
-    /// log(1 + t) = LSE − max, relative error below 2^-59 in two words, 2^-29 in one. For a finite maximum.
-    pub(crate) fn above_maximum(&self) -> Two {
-        P::log1p(self.scaled_tail().tail.scaled(UNSCALE)).0
-    }
+struct Constants<P>(Partial<P>, Each);
 
-    /// The shift, and 1 / Σ e^{z_k − shift}, relative error below 2^-61 in two words, 2^-37.3 in one. For a finite
-    /// maximum.
-    pub(crate) fn inverse(&self) -> (f64, Two) {
-        let sum = self.tail.plus(P::exp(self.max, self.shift).to_two());
-        (self.shift, Two { hi: 1.0, lo: 0.0 }.over(sum.scaled(UNSCALE)))
+impl<P: Precision> Task for Constants<P> {
+    type Output = (f64, Two);
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> (f64, Two) {
+        let Partial { max, shift, tail, .. } = self.0;
+        match self.1 {
+            Each::Share => {
+                let sum = tail.plus(P::exp(max, shift).to_two());
+                (shift, Two { hi: 1.0, lo: 0.0 }.over(sum.scaled(UNSCALE)))
+            }
+            Each::LogShare => (max, P::log1p(self.0.scaled_tail().tail.scaled(UNSCALE)).0),
+        }
     }
+}
+
+/// What is left of a sum without the maximum's term, and a bound on its error.
+#[inline(always)]
+pub(crate) fn rest<P: Precision, W: Word>(sum: Two<W>, of_max: Two<W>) -> (Two<W>, W) {
+    let tail = sum.plus(of_max.negated());
+    let like = sum.hi;
+    (tail, like.splat(P::EXP_ERROR) * tail.hi + like.splat(P::SUM_ERROR) * sum.hi)
 }
 
 /// max + log(1 + t) and a bound on its error, for a tail and its error in units of UNSCALE and relative to e^max.
 #[inline(always)]
-fn estimate<P: Precision, W: Word>(max: W, tail: Two<W>, error: W) -> (Two<W>, W) {
+pub(crate) fn estimate<P: Precision, W: Word>(max: W, tail: Two<W>, error: W) -> (Two<W>, W) {
     let unscale = max.splat(UNSCALE);
     let t = tail.scaled(unscale);
     let (log, log_error) = P::log1p(t);

@@ -6,8 +6,6 @@ use super::two::{Two, power_of_two, two_sum};
 use super::word::{Vector, Word};
 use super::{Task, run};
 use crate::float::Float;
-use crate::lane::BLOCK;
-use std::marker::PhantomData;
 
 /// Numbers in a step of a loop.
 pub(super) const STEP: usize = 16;
@@ -24,53 +22,45 @@ pub(crate) struct Summed {
 }
 
 /// From this length on, a maximum within [`AT_0`] is not subtracted: e^z needs fewer steps than e^{z − m}.
-const LONG: usize = 64;
+pub(crate) const LONG: usize = 64;
 const AT_0: f64 = 64.0;
 
 /// What is subtracted from each number of a block of this length and maximum.
+#[inline(always)]
 pub(super) fn shift_for(max: f64, length: usize) -> f64 {
     if length >= LONG && max.abs() <= AT_0 { 0.0 } else { max }
 }
 
 /// The least power of 2 that is at least e^{max − shift}.
+#[inline(always)]
 pub(super) fn bound_for(max: f64, shift: f64) -> f64 {
     if shift == 0.0 { power_of_two((max * std::f64::consts::LOG2_E).ceil() as i32) } else { 1.0 }
 }
 
-/// [`Summed`], of a block.
-pub(crate) fn summed<P: Precision, T: Float>(block: &[T]) -> Summed {
-    debug_assert!(block.len() <= BLOCK);
-    run(SumUp { block, precision: PhantomData::<P> })
-}
-
-struct SumUp<'a, T, P> {
-    block: &'a [T],
-    precision: PhantomData<P>,
-}
-
-impl<T: Float, P: Precision> Task for SumUp<'_, T, P> {
-    type Output = Summed;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, like: V) -> Summed {
-        let max = maximum(self.block, like);
-        if max.is_infinite() {
-            let nan = self.block.iter().map(|z| z.widen()).find(|z| z.is_nan());
-            return Summed { max: nan.unwrap_or(max), shift: max, sum: Two::ZERO };
-        }
-        let shift = shift_for(max, self.block.len());
-        let bound = bound_for(max, shift);
-        let sum = if shift == 0.0 {
-            sum::<true, P, T, V>(self.block, like.splat(0.0), bound)
-        } else {
-            sum::<false, P, T, V>(self.block, like.splat(shift), bound)
-        };
-        Summed { max, shift, sum: <P::Sum<f64>>::total(P::lanes(sum), bound) }
-    }
-}
-
 // In what runs at a level every call must be inlined, or it is compiled without the level's instructions. Closures
 // cannot be made to: these are functions and plain loops.
+
+/// [`Summed`], of a block of at most [`BLOCK`](crate::lane::BLOCK) numbers.
+#[inline(always)]
+pub(crate) fn summed<P: Precision, T: Float, V: Vector>(block: &[T], like: V) -> Summed {
+    let max = maximum(block, like);
+    if max.is_infinite() {
+        return Summed { max: nan_in(block).unwrap_or(max), shift: max, sum: Two::ZERO };
+    }
+    let shift = shift_for(max, block.len());
+    let bound = bound_for(max, shift);
+    let sum = if shift == 0.0 {
+        sum::<true, P, T, V>(block, like.splat(0.0), bound)
+    } else {
+        sum::<false, P, T, V>(block, like.splat(shift), bound)
+    };
+    Summed { max, shift, sum: <P::Sum<f64>>::total(P::lanes(sum), bound) }
+}
+
+#[cold]
+fn nan_in<T: Float>(block: &[T]) -> Option<f64> {
+    block.iter().map(|z| z.widen()).find(|z| z.is_nan())
+}
 
 #[inline(always)]
 fn sum<const AT_0: bool, P: Precision, T: Float, V: Vector>(block: &[T], c: V, bound: f64) -> P::Sum<V> {
@@ -149,15 +139,15 @@ fn padded<T: Float>(numbers: &[T]) -> [T; STEP] {
 /// e^{z − shift} · inverse for each z of a block, where inverse is 1 / Σ e^{z_k − shift}.
 pub(crate) fn shares<T: Float>(block: &[T], shift: f64, inverse: Two, out: &mut [T]) {
     if shift == 0.0 {
-        run(Each { block, out, f: Share::<true> { shift, inverse } });
+        run(ForEach { block, out, f: Share::<true> { shift, inverse } });
     } else {
-        run(Each { block, out, f: Share::<false> { shift, inverse } });
+        run(ForEach { block, out, f: Share::<false> { shift, inverse } });
     }
 }
 
 /// z − max − log for each z of a block, where log is log Σ e^{z_k − max}.
 pub(crate) fn log_shares<T: Float>(block: &[T], max: f64, log: Two, out: &mut [T]) {
-    run(Each { block, out, f: LogShare { max, log } });
+    run(ForEach { block, out, f: LogShare { max, log } });
 }
 
 /// A function of each number.
@@ -173,9 +163,14 @@ struct Share<const AT_0: bool> {
 impl<T: Float, const AT_0: bool> Function<T> for Share<AT_0> {
     #[inline(always)]
     fn at<V: Vector>(&self, z: V) -> V {
-        let e = exp_from::<AT_0, T::First, V>(z, z.splat(self.shift));
-        e.times(self.inverse.splat(z)) * z.splat(exp::UNSCALE)
+        share::<AT_0, T, V>(z, z.splat(self.shift), self.inverse.splat(z))
     }
+}
+
+/// e^{z − shift} · inverse.
+#[inline(always)]
+pub(crate) fn share<const AT_0: bool, T: Float, V: Vector>(z: V, shift: V, inverse: Two<V>) -> V {
+    exp_from::<AT_0, T::First, V>(z, shift).times(inverse) * z.splat(exp::UNSCALE)
 }
 
 struct LogShare {
@@ -186,21 +181,27 @@ struct LogShare {
 impl<T> Function<T> for LogShare {
     #[inline(always)]
     fn at<V: Vector>(&self, z: V) -> V {
-        let difference = two_sum(z, z.splat(-self.max));
-        let log_share = difference.plus(self.log.negated().splat(z)).hi;
-        // A difference beyond the largest f64 has a low word that means nothing.
-        let minus_infinity = z.splat(f64::NEG_INFINITY);
-        difference.hi.where_at_most(f64::NEG_INFINITY, minus_infinity, log_share)
+        log_share(z, z.splat(self.max), self.log.splat(z))
     }
 }
 
-struct Each<'a, T, F> {
+/// z − max − log.
+#[inline(always)]
+pub(crate) fn log_share<V: Vector>(z: V, max: V, log: Two<V>) -> V {
+    let difference = two_sum(z, -max);
+    let log_share = difference.plus(log.negated()).hi;
+    // A difference beyond the largest f64 has a low word that means nothing.
+    let minus_infinity = z.splat(f64::NEG_INFINITY);
+    difference.hi.where_at_most(f64::NEG_INFINITY, minus_infinity, log_share)
+}
+
+struct ForEach<'a, T, F> {
     block: &'a [T],
     out: &'a mut [T],
     f: F,
 }
 
-impl<T: Float, F: Function<T>> Task for Each<'_, T, F> {
+impl<T: Float, F: Function<T>> Task for ForEach<'_, T, F> {
     type Output = ();
 
     #[inline(always)]

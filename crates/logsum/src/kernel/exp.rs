@@ -169,24 +169,27 @@ pub(crate) fn one_word_at_0<W: Word>(z: W) -> W {
 /// together below 6.6 · 2^-65 < 2^-62.2 < [`TWO_WORDS_ERROR`]. e^0 is exactly 1.
 #[inline(always)]
 pub(crate) fn two_words<W: Word>(z: W, c: W) -> Two<W> {
-    let exact = two_sum(z, -c);
+    let d = two_sum(z, -c);
     // What counts as −1000 has no low word: it might be anything.
-    let low = exact.hi.where_at_most(LEAST, z.splat(0.0), exact.lo);
-    two_words_of(Two { hi: z.splat(LEAST).max(exact.hi), lo: low })
+    let low = d.hi.where_at_most(LEAST, z.splat(0.0), d.lo);
+    let (k, minus_k) = step(z.splat(LEAST).max(d.hi));
+    two_words_of(z.splat(LEAST).max(d.hi), k, minus_k, low + k.entry(&LOGS_OF_ROUNDING))
 }
 
 /// e^z likewise: [`two_words`] where c = 0, in fewer steps.
 #[inline(always)]
 pub(crate) fn two_words_at_0<W: Word>(z: W) -> Two<W> {
-    two_words_of(Two { hi: z.splat(LEAST).max(z), lo: z.splat(0.0) })
+    let d = z.splat(LEAST).max(z);
+    let (k, minus_k) = step(d);
+    two_words_of(d, k, minus_k, k.entry(&LOGS_OF_ROUNDING))
 }
 
+/// `low`: what is to be added to d and does not fit into it.
 #[inline(always)]
-fn two_words_of<W: Word>(d: Two<W>) -> Two<W> {
-    let (k, minus_k) = step(d.hi);
+fn two_words_of<W: Word>(d: W, k: W, minus_k: W, low: W) -> Two<W> {
     let [step0, step1] = STEP;
-    let r0 = minus_k.mul_add(d.hi.splat(step0), d.hi);
-    let r1 = minus_k.mul_add(d.hi.splat(step1), d.lo + k.entry(&LOGS_OF_ROUNDING));
+    let r0 = minus_k.mul_add(d.splat(step0), d);
+    let r1 = minus_k.mul_add(d.splat(step1), low);
     let s = r0 + r1;
     let q = (s * s).mul_add(polynomial(s, TWO_WORDS), r1);
     // power·(1 + r₀ + q): the leading power + power·r₀ without error, the rest in one word.

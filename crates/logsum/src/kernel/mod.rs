@@ -74,6 +74,15 @@ impl Level {
 /// 0 until it is known. Only available levels are ever stored.
 static CURRENT: AtomicU8 = AtomicU8::new(0);
 
+/// A function of each number of a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Each {
+    /// e^{z_i} / Σ e^{z_k}: softmax, and the gradient of the log-sum-exp.
+    Share,
+    /// Its logarithm.
+    LogShare,
+}
+
 /// A loop that can run at any level.
 pub(crate) trait Task {
     type Output;

@@ -19,8 +19,8 @@ pub(super) fn sum<T: Float>(lane: &impl Lane<T>, center: Two, bits: usize) -> Su
     let negligible = -(IBig::from(bits) << fine); // e^-bits < 2^-bits
     let mut delta = IBig::NEG_ONE << bits;
     let mut count = 0_usize;
-    lane.blocks(|block| {
-        for z in block.iter().map(|z| z.widen()).filter(|z| z.is_finite()) {
+    lane.pieces(|piece| {
+        for z in piece.iter().map(|z| z.widen()).filter(|z| z.is_finite()) {
             count += 1;
             let u = fixed(z, fine) - &center;
             if u > negligible {

@@ -55,8 +55,8 @@ const INVERSE_FACTORIALS: [Fraction; TERMS + 1] = {
 pub(super) fn sum<T: Float>(lane: &impl Lane<T>, center: Two) -> Sum {
     let mut total = [0; LIMBS + 1];
     let mut count = 0_u64;
-    lane.blocks(|block| {
-        for z in block {
+    lane.pieces(|piece| {
+        for z in piece {
             total = plus(total, exp(z.widen(), center));
             count += 1;
         }

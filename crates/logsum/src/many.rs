@@ -1,0 +1,221 @@
+//! Many lanes at a time: rows that lie one after the other, and columns that lie side by side.
+
+use crate::edges::Edge;
+use crate::float::Float;
+use crate::kernel::columns::{self, Functions, LANES};
+use crate::kernel::precision::Precision;
+use crate::kernel::two::Two;
+use crate::ladder;
+use crate::lane::BLOCK;
+use crate::kernel::Each;
+use crate::ops;
+use crate::partial::{self, Partial, Pieces};
+use crate::short::{Rows, SHORT};
+use crate::threads::{GRAIN, join};
+
+/// What is wanted of each lane: its value, and a function of each of its elements.
+pub(crate) struct Wanted<V, E> {
+    pub(crate) value: Option<V>,
+    pub(crate) each: Option<(Each, E)>,
+}
+
+/// Each row of `length` numbers is a lane.
+pub(crate) fn rows<T: Float>(z: &[T], length: usize, wanted: Wanted<&mut [T], &mut [T]>) {
+    let count = z.len() / length;
+    let Wanted { value, each } = wanted;
+    if z.len() >= 2 * GRAIN && count >= 2 * LANES {
+        let half = (count / 2).next_multiple_of(LANES);
+        let (first, second) = z.split_at(half * length);
+        let (value, value2) = value.map(|value| value.split_at_mut(half)).unzip();
+        let (each, each2) = each
+            .map(|(each, out)| {
+                let (out, out2) = out.split_at_mut(half * length);
+                ((each, out), (each, out2))
+            })
+            .unzip();
+        let halves = (Wanted { value, each }, Wanted { value: value2, each: each2 });
+        join(|| rows(first, length, halves.0), || rows(second, length, halves.1));
+        return;
+    }
+    let (mut value, mut each) = (value, each);
+    let mut tile = [[0.0; LANES]; SHORT];
+    for (i, group) in z.chunks(LANES * length).enumerate() {
+        let count = group.len() / length;
+        let lane = |j: usize| &group[j * length..][..length];
+        let mut value = value.as_mut().map(|value| &mut value[i * LANES..][..count]);
+        let mut each = each.as_mut().map(|(each, out)| (*each, &mut out[i * LANES * length..][..group.len()]));
+        if length < SHORT {
+            let rows = Rows {
+                z: group,
+                length,
+                value: value.as_deref_mut(),
+                each: each.as_mut().map(|(each, out)| (*each, &mut **out)),
+            };
+            let [values_done, each_done] = rows.reduce(&mut tile);
+            for j in 0..count {
+                if value.is_some() && !values_done[j] || each.is_some() && !each_done[j] {
+                    let partial = Partial::over(&lane(j));
+                    if let Some((each, out)) = &mut each {
+                        ops::each(*each, &partial, &lane(j), &mut out[j * length..][..length]);
+                    }
+                    if let Some(value) = &mut value {
+                        value[j] = ladder::settle(&partial, &lane(j)).0;
+                    }
+                }
+            }
+            continue;
+        }
+        let mut partials = [Partial::EMPTY; LANES];
+        for (j, partial) in partials[..count].iter_mut().enumerate() {
+            *partial = Partial::over(&lane(j));
+            // While the row is in the cache.
+            if let Some((each, out)) = &mut each {
+                ops::each(*each, partial, &lane(j), &mut out[j * length..][..length]);
+            }
+        }
+        if let Some(value) = value {
+            settle(&partials, value, |j, partial| ladder::settle(partial, &lane(j)).0);
+        }
+    }
+}
+
+/// The constants of the lanes that have any.
+fn constants<P: Precision>(each: Each, partials: &[Partial<P>]) -> impl Iterator<Item = Option<(f64, Two)>> {
+    partials.iter().map(move |partial| partial.max.is_finite().then(|| partial.constants(each)))
+}
+
+/// Each value, by eight at a time where that settles it.
+fn settle<T: Float>(
+    partials: &[Partial<T::First>; LANES],
+    values: &mut [T],
+    otherwise: impl Fn(usize, &Partial<T::First>) -> T,
+) {
+    let settled = partial::settle::<T, T::First>(partials);
+    for (j, value) in values.iter_mut().enumerate() {
+        *value = settled[j].unwrap_or_else(|| otherwise(j, &partials[j]));
+    }
+}
+
+/// Numbers in rows of `pitch`, of which some columns are lanes: those from `start`, as many as are wanted.
+#[derive(Clone, Copy)]
+pub(crate) struct Columns<'a, T> {
+    pub(crate) z: &'a [T],
+    pub(crate) pitch: usize,
+    pub(crate) start: usize,
+    pub(crate) count: usize,
+}
+
+/// Columns that are read at once: some whole lines of the cache from each row.
+const WIDTH: usize = 8 * LANES;
+
+impl<'a, T: Float> Columns<'a, T> {
+    fn rows(self) -> impl Iterator<Item = &'a [T]> {
+        self.z.chunks(self.pitch).map(move |row| &row[self.start..][..self.count])
+    }
+
+    fn part(self, from: usize, count: usize) -> Self {
+        Self { start: self.start + from, count, ..self }
+    }
+
+    /// One column, gathered.
+    fn lane(self, j: usize) -> Vec<T> {
+        self.rows().map(|row| row[j]).collect()
+    }
+
+    /// Each column is a lane. `out` has a slice for each row, if a function of each element is wanted.
+    pub(crate) fn reduce(self, wanted: Wanted<&mut [T], Vec<&mut [T]>>) {
+        let Wanted { value, each } = wanted;
+        if self.z.len() / self.pitch * self.count >= 2 * GRAIN && self.count >= 4 * WIDTH {
+            let half = (self.count / 2).next_multiple_of(WIDTH);
+            let (value, value2) = value.map(|value| value.split_at_mut(half)).unzip();
+            let (each, each2) = each
+                .map(|(each, out)| {
+                    let (out, out2) = out.into_iter().map(|row| row.split_at_mut(half)).unzip();
+                    ((each, out), (each, out2))
+                })
+                .unzip();
+            let (first, second) = (self.part(0, half), self.part(half, self.count - half));
+            join(
+                || first.reduce(Wanted { value, each }),
+                || second.reduce(Wanted { value: value2, each: each2 }),
+            );
+            return;
+        }
+        let (mut value, mut each) = (value, each);
+        let mut tile = Vec::with_capacity(BLOCK.min(self.z.len() / self.pitch) * WIDTH);
+        for from in (0..self.count).step_by(WIDTH) {
+            let count = WIDTH.min(self.count - from);
+            self.part(from, count).reduce_tile(
+                &mut tile,
+                value.as_mut().map(|value| &mut value[from..][..count]),
+                each.as_mut().map(|(each, out)| (*each, out, from)),
+            );
+        }
+    }
+
+    /// The columns' part of a block of rows, row after row.
+    fn fill(self, tile: &mut Vec<T>, block: &[T]) {
+        tile.resize(block.len() / self.pitch * self.count, T::default());
+        columns::copy::<T, WIDTH>(block, self.pitch, self.start, tile, self.count);
+    }
+
+    /// At most [`WIDTH`] columns.
+    fn reduce_tile(
+        self,
+        tile: &mut Vec<T>,
+        value: Option<&mut [T]>,
+        each: Option<(Each, &mut Vec<&mut [T]>, usize)>,
+    ) {
+        let groups = self.count.div_ceil(LANES);
+        let mut pieces = [const { Pieces::<T::First>::EMPTY }; WIDTH / LANES];
+        for block in self.z.chunks(BLOCK * self.pitch) {
+            self.fill(tile, block);
+            for (g, pieces) in pieces[..groups].iter_mut().enumerate() {
+                pieces.push(&tile[g * LANES..], self.count);
+            }
+        }
+        let mut partials = [[Partial::<T::First>::EMPTY; LANES]; WIDTH / LANES];
+        for (g, pieces) in pieces[..groups].iter_mut().enumerate() {
+            let count = LANES.min(self.count - g * LANES);
+            partials[g] = pieces.close(|j| Partial::over(&&self.lane(g * LANES + j)[..]), count);
+        }
+        if let Some((each, out, from)) = each {
+            self.each(each, tile, partials.as_flattened(), out, from);
+        }
+        if let Some(value) = value {
+            for (g, value) in value.chunks_mut(LANES).enumerate() {
+                settle(&partials[g], value, |j, partial| {
+                    ladder::settle(partial, &&self.lane(g * LANES + j)[..]).0
+                });
+            }
+        }
+    }
+
+    /// `each` of every element, given the columns' partials, and in `tile` the block that was read last.
+    fn each(
+        self,
+        each: Each,
+        tile: &mut Vec<T>,
+        partials: &[Partial<T::First>],
+        out: &mut [&mut [T]],
+        from: usize,
+    ) {
+        let functions = Functions::<WIDTH>::new(each, constants(each, &partials[..self.count]));
+        let is_whole = out.len() <= BLOCK;
+        for (out, block) in out.chunks_mut(BLOCK).zip(self.z.chunks(BLOCK * self.pitch)) {
+            if !is_whole {
+                self.fill(tile, block);
+            }
+            functions.apply(tile, self.count, out, from);
+        }
+        for (j, partial) in partials[..self.count].iter().enumerate() {
+            if partial.max.is_finite() {
+                continue;
+            }
+            let lane = self.lane(j);
+            if let Some(edge) = Edge::of(each, partial.max, &&lane[..]) {
+                out.iter_mut().zip(lane).for_each(|(out, z)| out[from + j] = edge.at(z));
+            }
+        }
+    }
+}
