@@ -11,7 +11,7 @@ use crate::kernel::Each;
 use crate::ops;
 use crate::partial::{self, Partial, Pieces};
 use crate::short::{Rows, SHORT};
-use crate::threads::{GRAIN, join};
+use crate::threads::{grain, join};
 
 /// What is wanted of each lane: its value, and a function of each of its elements.
 pub(crate) struct Wanted<V, E> {
@@ -21,9 +21,13 @@ pub(crate) struct Wanted<V, E> {
 
 /// Each row of `length` numbers is a lane.
 pub(crate) fn rows<T: Float>(z: &[T], length: usize, wanted: Wanted<&mut [T], &mut [T]>) {
+    rows_by(grain(z.len()), z, length, wanted);
+}
+
+fn rows_by<T: Float>(grain: usize, z: &[T], length: usize, wanted: Wanted<&mut [T], &mut [T]>) {
     let count = z.len() / length;
     let Wanted { value, each } = wanted;
-    if z.len() >= 2 * GRAIN && count >= 2 * LANES {
+    if z.len() >= 2 * grain && count >= 2 * LANES {
         let half = (count / 2).next_multiple_of(LANES);
         let (first, second) = z.split_at(half * length);
         let (value, value2) = value.map(|value| value.split_at_mut(half)).unzip();
@@ -34,7 +38,7 @@ pub(crate) fn rows<T: Float>(z: &[T], length: usize, wanted: Wanted<&mut [T], &m
             })
             .unzip();
         let halves = (Wanted { value, each }, Wanted { value: value2, each: each2 });
-        join(|| rows(first, length, halves.0), || rows(second, length, halves.1));
+        join(|| rows_by(grain, first, length, halves.0), || rows_by(grain, second, length, halves.1));
         return;
     }
     let (mut value, mut each) = (value, each);
@@ -106,7 +110,7 @@ pub(crate) struct Columns<'a, T> {
 }
 
 /// Columns that are read at once: some whole lines of the cache from each row.
-const WIDTH: usize = 8 * LANES;
+const WIDTH: usize = 16 * LANES;
 
 impl<'a, T: Float> Columns<'a, T> {
     fn rows(self) -> impl Iterator<Item = &'a [T]> {
@@ -124,8 +128,12 @@ impl<'a, T: Float> Columns<'a, T> {
 
     /// Each column is a lane. `out` has a slice for each row, if a function of each element is wanted.
     pub(crate) fn reduce(self, wanted: Wanted<&mut [T], Vec<&mut [T]>>) {
+        self.reduce_by(grain(self.z.len()), wanted);
+    }
+
+    fn reduce_by(self, grain: usize, wanted: Wanted<&mut [T], Vec<&mut [T]>>) {
         let Wanted { value, each } = wanted;
-        if self.z.len() / self.pitch * self.count >= 2 * GRAIN && self.count >= 4 * WIDTH {
+        if self.z.len() / self.pitch * self.count >= 2 * grain && self.count >= 4 * WIDTH {
             let half = (self.count / 2).next_multiple_of(WIDTH);
             let (value, value2) = value.map(|value| value.split_at_mut(half)).unzip();
             let (each, each2) = each
@@ -136,42 +144,42 @@ impl<'a, T: Float> Columns<'a, T> {
                 .unzip();
             let (first, second) = (self.part(0, half), self.part(half, self.count - half));
             join(
-                || first.reduce(Wanted { value, each }),
-                || second.reduce(Wanted { value: value2, each: each2 }),
+                || first.reduce_by(grain, Wanted { value, each }),
+                || second.reduce_by(grain, Wanted { value: value2, each: each2 }),
             );
             return;
         }
         let (mut value, mut each) = (value, each);
-        let mut tile = Vec::with_capacity(BLOCK.min(self.z.len() / self.pitch) * WIDTH);
+        let mut tiles = Vec::with_capacity(BLOCK.min(self.z.len() / self.pitch) * WIDTH);
         for from in (0..self.count).step_by(WIDTH) {
             let count = WIDTH.min(self.count - from);
             self.part(from, count).reduce_tile(
-                &mut tile,
+                &mut tiles,
                 value.as_mut().map(|value| &mut value[from..][..count]),
                 each.as_mut().map(|(each, out)| (*each, out, from)),
             );
         }
     }
 
-    /// The columns' part of a block of rows, row after row.
-    fn fill(self, tile: &mut Vec<T>, block: &[T]) {
-        tile.resize(block.len() / self.pitch * self.count, T::default());
-        columns::copy::<T, WIDTH>(block, self.pitch, self.start, tile, self.count);
+    /// The columns' part of a block of rows, eight columns after eight.
+    fn fill(self, tiles: &mut Vec<T>, block: &[T]) {
+        tiles.resize(block.len() / self.pitch * self.count.next_multiple_of(LANES), T::default());
+        columns::copy(block, self.pitch, self.start, self.count, tiles);
     }
 
     /// At most [`WIDTH`] columns.
     fn reduce_tile(
         self,
-        tile: &mut Vec<T>,
+        tiles: &mut Vec<T>,
         value: Option<&mut [T]>,
         each: Option<(Each, &mut Vec<&mut [T]>, usize)>,
     ) {
         let groups = self.count.div_ceil(LANES);
         let mut pieces = [const { Pieces::<T::First>::EMPTY }; WIDTH / LANES];
         for block in self.z.chunks(BLOCK * self.pitch) {
-            self.fill(tile, block);
-            for (g, pieces) in pieces[..groups].iter_mut().enumerate() {
-                pieces.push(&tile[g * LANES..], self.count);
+            self.fill(tiles, block);
+            for (pieces, tile) in pieces.iter_mut().zip(tiles.chunks(block.len() / self.pitch * LANES)) {
+                pieces.push(tile);
             }
         }
         let mut partials = [[Partial::<T::First>::EMPTY; LANES]; WIDTH / LANES];
@@ -180,7 +188,7 @@ impl<'a, T: Float> Columns<'a, T> {
             partials[g] = pieces.close(|j| Partial::over(&&self.lane(g * LANES + j)[..]), count);
         }
         if let Some((each, out, from)) = each {
-            self.each(each, tile, partials.as_flattened(), out, from);
+            self.each(each, tiles, partials.as_flattened(), out, from);
         }
         if let Some(value) = value {
             for (g, value) in value.chunks_mut(LANES).enumerate() {
@@ -191,11 +199,11 @@ impl<'a, T: Float> Columns<'a, T> {
         }
     }
 
-    /// `each` of every element, given the columns' partials, and in `tile` the block that was read last.
+    /// `each` of every element, given the columns' partials, and in `tiles` the block that was read last.
     fn each(
         self,
         each: Each,
-        tile: &mut Vec<T>,
+        tiles: &mut Vec<T>,
         partials: &[Partial<T::First>],
         out: &mut [&mut [T]],
         from: usize,
@@ -204,9 +212,9 @@ impl<'a, T: Float> Columns<'a, T> {
         let is_whole = out.len() <= BLOCK;
         for (out, block) in out.chunks_mut(BLOCK).zip(self.z.chunks(BLOCK * self.pitch)) {
             if !is_whole {
-                self.fill(tile, block);
+                self.fill(tiles, block);
             }
-            functions.apply(tile, self.count, out, from);
+            functions.apply(tiles, out, from, self.count);
         }
         for (j, partial) in partials[..self.count].iter().enumerate() {
             if partial.max.is_finite() {

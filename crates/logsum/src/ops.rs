@@ -7,7 +7,7 @@ use crate::kernel::{Each, block};
 use crate::ladder::{self, Rung};
 use crate::lane::{Lane, LaneMut};
 use crate::partial::Partial;
-use crate::threads::{GRAIN, join};
+use crate::threads::{grain, join};
 
 /// log Σ e^{z_k}, correctly rounded.
 ///
@@ -152,16 +152,16 @@ fn each_piece<T: Float>(
     f: &(impl Fn(&[T], &mut [T]) + Sync),
 ) {
     match (lane.contiguous(), out.contiguous()) {
-        (Some(z), Some(out)) => each_half(z, out, f),
+        (Some(z), Some(out)) => each_half(grain(z.len()), z, out, f),
         _ => lane.pieces(|z| out.next_piece(z.len(), |out| f(z, out))),
     }
 }
 
-fn each_half<T: Float>(z: &[T], out: &mut [T], f: &(impl Fn(&[T], &mut [T]) + Sync)) {
-    if z.len() < 2 * GRAIN {
+fn each_half<T: Float>(grain: usize, z: &[T], out: &mut [T], f: &(impl Fn(&[T], &mut [T]) + Sync)) {
+    if z.len() < 2 * grain {
         return f(z, out);
     }
     let half = z.len() / 2;
     let ((z, z2), (out, out2)) = (z.split_at(half), out.split_at_mut(half));
-    join(|| each_half(z, out, f), || each_half(z2, out2, f));
+    join(|| each_half(grain, z, out, f), || each_half(grain, z2, out2, f));
 }

@@ -247,8 +247,8 @@ impl<P: Precision> Pieces<P> {
         Self { lanes: [const { Piece::EMPTY }; LANES], blocks: 0, done: [Partial::EMPTY; LANES] };
 
     /// A block of at most [`BLOCK`] rows; only the last may have fewer.
-    pub(crate) fn push<T: Float>(&mut self, tile: &[T], pitch: usize) {
-        run(Push { pieces: self, tile, pitch });
+    pub(crate) fn push<T: Float>(&mut self, tile: &[T]) {
+        run(Push { pieces: self, tile });
     }
 
     /// The partials of the first `count` lanes. A lane that cannot be done beside others is left to `alone`.
@@ -276,7 +276,6 @@ impl<P: Precision> Pieces<P> {
 struct Push<'a, T, P> {
     pieces: &'a mut Pieces<P>,
     tile: &'a [T],
-    pitch: usize,
 }
 
 impl<T: Float, P: Precision> Task for Push<'_, T, P> {
@@ -284,12 +283,12 @@ impl<T: Float, P: Precision> Task for Push<'_, T, P> {
 
     #[inline(always)]
     fn run<V: Vector>(self, like: V) {
-        let Self { pieces, tile, pitch } = self;
+        let Self { pieces, tile } = self;
         if pieces.blocks == PIECE / BLOCK {
             pieces.end_piece();
         }
         pieces.blocks += 1;
-        let blocks = columns::summed::<P, T, V>(tile, pitch, like);
+        let blocks = columns::summed::<P, T, V>(tile, like);
         for (lane, block) in pieces.lanes.iter_mut().zip(blocks) {
             lane.has_failed |= !block.max.is_finite();
             lane.push(block);

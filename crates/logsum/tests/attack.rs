@@ -1,16 +1,17 @@
 //! Random and adversarial rows against the run-time oracle: values to the bit, gradients and log-softmax to 1 ulp.
 //!
+//! Every row is put to the oracle at the best level that the machine has, and must have the same bits at the others.
 //! More than 100 000 rows by default, as many times that as the environment variable LOGSUM_ATTACK_SCALE says. To see the
 //! figures: `cargo test --test attack -- --nocapture`.
 
 mod common;
 
 use common::{Big, Format, big, nearest, oracle};
-use logsum::{Rung, log_softmax, logsumexp_and_rung, logsumexp_with_gradient, softmax};
+use logsum::{Level, Rung, log_softmax, logsumexp_and_rung, logsumexp_with_gradient, softmax};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 type Random = ChaCha8Rng;
 
@@ -286,21 +287,29 @@ impl Tally {
     }
 }
 
-fn check<T: Format>(z: &[T], tally: &mut Tally) {
+/// The value, the gradient and the log-softmax.
+type Results<T> = (T, Vec<T>, Vec<T>);
+
+fn results<T: Format>(z: &[T]) -> Results<T> {
+    let (mut gradient, mut log_p) = (vec![T::of(f64::NAN); z.len()], vec![T::of(f64::NAN); z.len()]);
+    let value = logsumexp_with_gradient(z, &mut gradient).unwrap();
+    log_softmax(z, &mut log_p).unwrap();
+    (value, gradient, log_p)
+}
+
+fn check<T: Format>(z: &[T], tally: &mut Tally) -> Results<T> {
     let row = || z.iter().take(300).map(|&z| format!("{:#x}", z.bits())).collect::<Vec<_>>().join(" ");
     let (expected, exact) = oracle(z);
     let (value, rung) = logsumexp_and_rung(z);
     assert_eq!(value.bits(), expected.bits(), "{value:?}, not {expected:?}, by {rung:?}, of {}", row());
-    let mut out = vec![T::of(f64::NAN); z.len()];
-    let with_gradient = logsumexp_with_gradient(z, &mut out).unwrap();
+    let (with_gradient, gradient, log_p) = results(z);
     assert_eq!(with_gradient.bits(), value.bits());
-    assert!(out.iter().all(|&p| p.into() >= 0.0), "a gradient is negative: {}", row());
-    let gradient_error = exact.softmax_error(&out);
-    let gradient = out.clone();
-    softmax(z, &mut out).unwrap();
-    assert!(out == gradient);
-    log_softmax(z, &mut out).unwrap();
-    let log_softmax_error = exact.log_softmax_error(z, &out);
+    assert!(gradient.iter().all(|&p| p.into() >= 0.0), "a gradient is negative: {}", row());
+    let gradient_error = exact.softmax_error(&gradient);
+    let mut p = vec![T::of(f64::NAN); z.len()];
+    softmax(z, &mut p).unwrap();
+    assert!(p == gradient);
+    let log_softmax_error = exact.log_softmax_error(z, &log_p);
     assert!(gradient_error <= 1.0, "a gradient is off by {gradient_error} ulp: {}", row());
     assert!(log_softmax_error <= 1.0, "a log-softmax is off by {log_softmax_error} ulp: {}", row());
     tally.rows += 1;
@@ -308,31 +317,50 @@ fn check<T: Format>(z: &[T], tally: &mut Tally) {
     *tally.rungs.entry(rung).or_default() += 1;
     tally.worst_gradient = tally.worst_gradient.max(gradient_error);
     tally.worst_log_softmax = tally.worst_log_softmax.max(log_softmax_error);
+    (value, gradient, log_p)
 }
+
+/// The level is chosen for the whole process.
+static LEVEL: Mutex<()> = Mutex::new(());
 
 fn attack<T: Format>(name: &str) {
     let scale: usize =
         std::env::var("LOGSUM_ATTACK_SCALE").map_or(1, |scale| scale.parse().expect("a whole number"));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let _level = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut others: Vec<Level> = Level::ALL.into_iter().filter(|level| level.is_available()).collect();
+    let best = others.pop().expect("there is the portable level");
+    println!("{best:?} against the oracle, {others:?} against it");
     let mut all = Tally::default();
     println!("{name:<18}{:>8}  worst ulp: gradient, log-softmax  rungs", "rows");
     for (number, regime) in regimes::<T>().into_iter().enumerate() {
-        let tally = Mutex::new(Tally::default());
+        assert!(Level::force(Some(best)));
+        let (tally, rows) = (Mutex::new(Tally::default()), Mutex::new(Vec::new()));
         std::thread::scope(|scope| {
             for thread in 0..threads {
-                let (tally, regime) = (&tally, &regime);
+                let (tally, rows, regime) = (&tally, &rows, &regime);
                 scope.spawn(move || {
-                    let mut mine = Tally::default();
+                    let (mut mine, mut my_rows) = (Tally::default(), Vec::new());
                     for index in (0..regime.rows * scale).skip(thread).step_by(threads) {
                         // Each row has a seed of its own: the same rows on any number of threads.
                         let mut random = Random::seed_from_u64((number as u64) << 40 | index as u64);
                         random.set_stream(T::PRECISION as u64);
-                        check(&(regime.row)(&mut random), &mut mine);
+                        let row = (regime.row)(&mut random);
+                        let results = check(&row, &mut mine);
+                        my_rows.push((row, results));
                     }
+                    rows.lock().expect("no thread panicked").extend(my_rows);
                     tally.lock().expect("no thread panicked").add(mine);
                 });
             }
         });
+        let rows = rows.into_inner().expect("no thread panicked");
+        for &level in &others {
+            assert!(Level::force(Some(level)));
+            for (row, expected) in &rows {
+                assert!(results(row) == *expected, "{level:?} differs: {row:?}");
+            }
+        }
         let tally = tally.into_inner().expect("no thread panicked");
         println!(
             "{:<18}{:>8}  {:>20.4}, {:>11.4}  {:?}",
@@ -340,6 +368,7 @@ fn attack<T: Format>(name: &str) {
         );
         all.add(tally);
     }
+    assert!(Level::force(None));
     println!("together {} rows of {} numbers, {:?}\n", all.rows, all.numbers, all.rungs);
     assert!(all.rows >= 50_000);
     let hardest = all.rungs.get(&Rung::FixedPoint).copied().unwrap_or(0)

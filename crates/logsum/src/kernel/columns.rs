@@ -10,13 +10,12 @@ use crate::float::Float;
 /// Lanes that are worked on at once.
 pub(crate) const LANES: usize = 8;
 
-/// [`Summed`] of each of eight lanes, bit for bit: lane j has the numbers `tile[i * pitch + j]`. What it says of a lane
+/// [`Summed`] of each of eight lanes, bit for bit: lane j has the numbers `tile[i * LANES + j]`. What it says of a lane
 /// whose maximum is infinite means nothing.
 #[inline(always)]
-pub(crate) fn summed<P: Precision, T: Float, V: Vector>(tile: &[T], pitch: usize, like: V) -> [Summed; LANES] {
-    let length = tile.len().div_ceil(pitch);
-    let mut max = [0.0; LANES];
-    maxima(tile, pitch, like).store(&mut max);
+pub(crate) fn summed<P: Precision, T: Float, V: Vector>(tile: &[T], like: V) -> [Summed; LANES] {
+    let length = tile.len() / LANES;
+    let max = maxima(tile, like);
     let (mut shift, mut bound) = ([0.0; LANES], [1.0; LANES]);
     let mut at_0 = true;
     for j in 0..LANES {
@@ -28,9 +27,9 @@ pub(crate) fn summed<P: Precision, T: Float, V: Vector>(tile: &[T], pitch: usize
     }
     let (c, bounds) = (like.load(&shift), like.load(&bound));
     let sum = if at_0 {
-        sum::<true, P, T, V>(tile, pitch, c, bounds)
+        sum::<true, P, T, V>(tile, c, bounds)
     } else {
-        sum::<false, P, T, V>(tile, pitch, c, bounds)
+        sum::<false, P, T, V>(tile, c, bounds)
     };
     let (mut his, mut los) = ([0.0; LANES], [0.0; LANES]);
     sum.hi.store(&mut his);
@@ -43,31 +42,48 @@ pub(crate) fn summed<P: Precision, T: Float, V: Vector>(tile: &[T], pitch: usize
 }
 
 #[inline(always)]
-fn maxima<T: Float, V: Vector>(tile: &[T], pitch: usize, like: V) -> V {
-    let mut greatest = [like.splat(f64::NEG_INFINITY); 4];
-    for rows in tile.chunks(4 * pitch) {
+fn maxima<T: Float, V: Vector>(tile: &[T], like: V) -> [f64; LANES] {
+    // Two rows in each half of what is compared at once.
+    let mut greatest = [T::wide(T::NEG_INFINITY, like); 4];
+    let (pairs, last) = tile.as_chunks();
+    let (fours, few) = pairs.as_chunks::<4>();
+    for numbers in fours {
         for i in 0..4 {
-            if let Some(row) = rows.get(i * pitch..) {
-                greatest[i] = load(row, like).max(greatest[i]);
-            }
+            greatest[i] = T::greater(greatest[i], &numbers[i], like);
         }
     }
-    greatest[0].max(greatest[1]).max(greatest[2].max(greatest[3]))
+    for numbers in few {
+        greatest[0] = T::greater(greatest[0], numbers, like);
+    }
+    let mut max = [T::NEG_INFINITY; LANES];
+    max[..last.len()].copy_from_slice(last);
+    let mut halves = [T::NEG_INFINITY; 2 * LANES];
+    for i in 0..4 {
+        T::store_wide(greatest[i], &mut halves, like);
+        for j in 0..2 * LANES {
+            let z = &mut max[j % LANES];
+            *z = if halves[j] > *z { halves[j] } else { *z };
+        }
+    }
+    let mut wide = [0.0; LANES];
+    for j in 0..LANES {
+        wide[j] = max[j].widen();
+    }
+    wide
 }
 
 /// Σ e^{z − c} of each lane; `bound` as in [`Sum::empty`].
 #[inline(always)]
 pub(crate) fn sum<const AT_0: bool, P: Precision, T: Float, V: Vector>(
     tile: &[T],
-    pitch: usize,
     c: V,
     bound: V,
 ) -> Two<V> {
     let mut sums = [<P::Sum<V>>::empty(bound); 8];
     // Counted to a constant, so that the sums stay in registers.
-    for rows in tile.chunks(8 * pitch) {
+    for rows in tile.chunks(8 * LANES) {
         for i in 0..8 {
-            if let Some(row) = rows.get(i * pitch..) {
+            if let Some(row) = rows.get(i * LANES..(i + 1) * LANES) {
                 sums[i] = sums[i].plus(exp_from::<AT_0, P, V>(load(row, c), c));
             }
         }
@@ -88,35 +104,31 @@ pub(crate) fn load<T: Float, V: Vector>(row: &[T], like: V) -> V {
     }
 }
 
-/// Copies `count` columns from `start` on out of rows of `pitch`: into rows of `count`, which is at most WIDTH.
-pub(crate) fn copy<T: Float, const WIDTH: usize>(
-    rows: &[T],
-    pitch: usize,
-    start: usize,
-    tile: &mut [T],
-    count: usize,
-) {
-    run(Copy::<T, WIDTH> { rows, pitch, start, tile, count });
+/// Copies `count` columns from `start` on out of rows of `pitch`: into one tile for each eight of them, one after the
+/// other, whose columns beyond `count` are −∞.
+pub(crate) fn copy<T: Float>(rows: &[T], pitch: usize, start: usize, count: usize, tiles: &mut [T]) {
+    run(Copy { rows, pitch, start, count, tiles });
 }
 
-struct Copy<'a, T, const WIDTH: usize> {
+struct Copy<'a, T> {
     rows: &'a [T],
     pitch: usize,
     start: usize,
-    tile: &'a mut [T],
     count: usize,
+    tiles: &'a mut [T],
 }
 
-impl<T: Float, const WIDTH: usize> Task for Copy<'_, T, WIDTH> {
+impl<T: Float> Task for Copy<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<V: Vector>(self, like: V) {
         /// Rows between the one that is copied and the one that is asked for.
-        const AHEAD: usize = 12;
-        let Self { rows, pitch, start, tile, count } = self;
+        const AHEAD: usize = 4;
+        let Self { rows, pitch, start, count, tiles } = self;
         let line = 64 / size_of::<T>();
-        for (i, (row, place)) in rows.chunks(pitch).zip(tile.chunks_mut(count)).enumerate() {
+        let size = rows.len() / pitch * LANES;
+        for (i, row) in rows.chunks_exact(pitch).enumerate() {
             let mut ahead = (i + AHEAD) * pitch + start;
             for _ in 0..count.div_ceil(line) {
                 if let Some(number) = rows.get(ahead) {
@@ -124,10 +136,18 @@ impl<T: Float, const WIDTH: usize> Task for Copy<'_, T, WIDTH> {
                 }
                 ahead += line;
             }
-            let row = &row[start..];
-            match (row.first_chunk::<WIDTH>(), place.first_chunk_mut::<WIDTH>()) {
-                (Some(numbers), Some(place)) => *place = *numbers,
-                _ => place.copy_from_slice(&row[..place.len()]),
+            let mut place = i * LANES;
+            for numbers in row[start..][..count].chunks(LANES) {
+                if let (Some(numbers), Some(place)) =
+                    (numbers.first_chunk::<LANES>(), tiles[place..].first_chunk_mut::<LANES>())
+                {
+                    *place = *numbers;
+                } else {
+                    let place = &mut tiles[place..][..LANES];
+                    place.fill(T::NEG_INFINITY);
+                    place[..numbers.len()].copy_from_slice(numbers);
+                }
+                place += size;
             }
         }
     }
@@ -153,13 +173,13 @@ impl<const N: usize> Functions<N> {
         functions
     }
 
-    /// Into each row's slice from `start` on, the functions of the tile's row, which has `pitch` columns.
-    pub(crate) fn apply<T: Float>(&self, tile: &[T], pitch: usize, out: &mut [&mut [T]], start: usize) {
+    /// Into `count` places from `start` on of each of the rows, the functions of the tiles.
+    pub(crate) fn apply<T: Float>(&self, tiles: &[T], out: &mut [&mut [T]], start: usize, count: usize) {
         let is_at_0 = self.c.iter().all(|&c| c == 0.0);
         match self.each {
-            Each::Share if is_at_0 => run(Apply::<_, N, 0> { functions: self, tile, pitch, out, start }),
-            Each::Share => run(Apply::<_, N, 1> { functions: self, tile, pitch, out, start }),
-            Each::LogShare => run(Apply::<_, N, 2> { functions: self, tile, pitch, out, start }),
+            Each::Share if is_at_0 => run(Apply::<_, N, 0> { functions: self, tiles, out, start, count }),
+            Each::Share => run(Apply::<_, N, 1> { functions: self, tiles, out, start, count }),
+            Each::LogShare => run(Apply::<_, N, 2> { functions: self, tiles, out, start, count }),
         }
     }
 
@@ -178,10 +198,10 @@ impl<const N: usize> Functions<N> {
 
 struct Apply<'a, 'o, T, const N: usize, const KIND: u8> {
     functions: &'a Functions<N>,
-    tile: &'a [T],
-    pitch: usize,
+    tiles: &'a [T],
     out: &'a mut [&'o mut [T]],
     start: usize,
+    count: usize,
 }
 
 impl<T: Float, const N: usize, const KIND: u8> Task for Apply<'_, '_, T, N, KIND> {
@@ -189,13 +209,12 @@ impl<T: Float, const N: usize, const KIND: u8> Task for Apply<'_, '_, T, N, KIND
 
     #[inline(always)]
     fn run<V: Vector>(self, like: V) {
-        for (out, row) in self.out.iter_mut().zip(self.tile.chunks(self.pitch)) {
-            let out = &mut out[self.start..][..row.len()];
-            let mut column = 0;
-            while column < row.len() {
-                let z = load(&row[column..], like);
-                store(self.functions.at::<KIND, T, V>(z, column), &mut out[column..]);
-                column += LANES;
+        let Self { functions, tiles, out, start, count } = self;
+        let size = out.len() * LANES;
+        for (i, row) in out.iter_mut().enumerate() {
+            for (g, out) in row[start..][..count].chunks_mut(LANES).enumerate() {
+                let z = load(&tiles[g * size + i * LANES..], like);
+                store(functions.at::<KIND, T, V>(z, g * LANES), out);
             }
         }
     }
