@@ -26,8 +26,8 @@ mod error;
 mod float;
 mod kernel;
 mod lane;
-mod threads;
 mod partial;
+mod threads;
 
 mod ladder;
 
@@ -42,9 +42,9 @@ mod axis;
 #[cfg(feature = "ndarray")]
 mod many;
 #[cfg(feature = "ndarray")]
-mod short;
-#[cfg(feature = "ndarray")]
 mod ndarray;
+#[cfg(feature = "ndarray")]
+mod short;
 
 pub use error::Error;
 pub use float::Float;

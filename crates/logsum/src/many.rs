@@ -2,12 +2,12 @@
 
 use crate::edges::Edge;
 use crate::float::Float;
+use crate::kernel::Each;
 use crate::kernel::columns::{self, Functions, LANES};
 use crate::kernel::precision::Precision;
 use crate::kernel::two::Two;
 use crate::ladder;
 use crate::lane::BLOCK;
-use crate::kernel::Each;
 use crate::ops;
 use crate::partial::{self, Partial, Pieces};
 use crate::short::{Rows, SHORT};
@@ -47,7 +47,8 @@ fn rows_by<T: Float>(grain: usize, z: &[T], length: usize, wanted: Wanted<&mut [
         let count = group.len() / length;
         let lane = |j: usize| &group[j * length..][..length];
         let mut value = value.as_mut().map(|value| &mut value[i * LANES..][..count]);
-        let mut each = each.as_mut().map(|(each, out)| (*each, &mut out[i * LANES * length..][..group.len()]));
+        let mut each =
+            each.as_mut().map(|(each, out)| (*each, &mut out[i * LANES * length..][..group.len()]));
         if length < SHORT {
             let rows = Rows {
                 z: group,

@@ -7,7 +7,8 @@ use crate::many::{self, Columns, Wanted};
 use crate::partial::Partial;
 use crate::{Error, Float, ladder, ops};
 use ndarray::{
-    Array, ArrayBase, ArrayD, ArrayRef, ArrayViewD, ArrayViewMut, ArrayViewMutD, Axis, Dimension, IxDyn, RawData,
+    Array, ArrayBase, ArrayD, ArrayRef, ArrayViewD, ArrayViewMut, ArrayViewMutD, Axis, Dimension, IxDyn,
+    RawData,
 };
 
 /// [`logsumexp`](crate::logsumexp) and its family as methods of ndarray's arrays and views.

@@ -146,11 +146,7 @@ pub(crate) fn each<T: Float>(
     });
 }
 
-fn each_piece<T: Float>(
-    lane: &impl Lane<T>,
-    mut out: impl LaneMut<T>,
-    f: &(impl Fn(&[T], &mut [T]) + Sync),
-) {
+fn each_piece<T: Float>(lane: &impl Lane<T>, mut out: impl LaneMut<T>, f: &(impl Fn(&[T], &mut [T]) + Sync)) {
     match (lane.contiguous(), out.contiguous()) {
         (Some(z), Some(out)) => each_half(grain(z.len()), z, out, f),
         _ => lane.pieces(|z| out.next_piece(z.len(), |out| f(z, out))),

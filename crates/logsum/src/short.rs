@@ -42,7 +42,8 @@ impl<T: Float> Task for Reduce<'_, '_, T> {
         // Of a lane whose maximum is infinite nothing is used.
         let finite = max.max(-max).where_at_most(f64::MAX, max, like.splat(0.0));
         let sum = sum::<false, T::First, f64, V>(tile.as_flattened(), finite, like.splat(1.0));
-        let (tail, error) = rest::<T::First, V>(sum, Two { hi: like.splat(1.0 / UNSCALE), lo: like.splat(0.0) });
+        let (tail, error) =
+            rest::<T::First, V>(sum, Two { hi: like.splat(1.0 / UNSCALE), lo: like.splat(0.0) });
         let mut is_done = [[false; LANES]; 2];
         let (mut maxima, mut tails) = ([0.0; LANES], [0.0; LANES]);
         max.store(&mut maxima);

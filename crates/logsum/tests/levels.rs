@@ -2,7 +2,12 @@
 //! steps and blocks of the loops, at every offset in memory, edges included. A binary of its own, as it chooses the
 //! level for the whole process.
 
-use logsum::{Float, Level, log_softmax, logsumexp, logsumexp_with_gradient};
+use logsum::{Float, Level, LogSumExp, log_softmax, logsumexp, logsumexp_with_gradient};
+use ndarray::{Array1, Array2, Array3, Axis, Zip, s};
+use std::sync::{Mutex, PoisonError};
+
+/// The level is chosen for the whole process.
+static LEVEL: Mutex<()> = Mutex::new(());
 
 fn lengths() -> impl Iterator<Item = usize> {
     (0..70).chain([127, 128, 1007, 1008, 1009, 1023, 1024, 1025, 1040, 2047, 2049, 5000])
@@ -50,6 +55,7 @@ fn all_results<T: Float>(of: impl Fn(f64) -> T + Copy) -> Vec<String> {
 
 #[test]
 fn all_levels_give_the_same_bits() {
+    let _level = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
     let mut first: Option<(Level, [Vec<String>; 2])> = None;
     for level in Level::ALL {
         if !Level::force(Some(level)) {
@@ -71,4 +77,95 @@ fn all_levels_give_the_same_bits() {
         }
     }
     assert!(Level::force(None));
+}
+
+/// A table of rows of all kinds, side by side.
+fn table<T: Float>(of: impl Fn(f64) -> T + Copy, rows: usize, columns: usize) -> Array2<T> {
+    let mut table = Array2::default((rows, columns));
+    for (i, mut place) in table.rows_mut().into_iter().enumerate() {
+        // Mostly of one kind, so that many go the same way together.
+        let kind = if i % 11 == 5 { i % 10 } else { i / 40 % 7 };
+        place.assign(&Array1::from(row(of, columns + i % 5, kind)).slice(s![i % 5..]));
+    }
+    table
+}
+
+/// All that is got of the rows of `table` is what each has alone, NaNs being one.
+fn check_rows<T: Float>(table: &Array2<T>, found: &[Array2<T>; 3], what: &str) {
+    let same = |a: T, b: T| format!("{a:?}") == format!("{b:?}");
+    let [values, gradient, log_p] = found;
+    Zip::indexed(table.rows()).and(gradient.rows()).and(log_p.rows()).for_each(|i, z, gradient, log_p| {
+        let z = z.to_vec();
+        let (mut expected, mut expected_log) = (z.clone(), z.clone());
+        let value = logsumexp_with_gradient(&z, &mut expected).unwrap();
+        log_softmax(&z, &mut expected_log).unwrap();
+        assert!(same(values[[i, 0]], value), "{what}, row {i}: {} and alone {value}", values[[i, 0]]);
+        assert!(gradient.iter().zip(expected).all(|(&a, b)| same(a, b)), "{what}, gradient of row {i}");
+        assert!(log_p.iter().zip(expected_log).all(|(&a, b)| same(a, b)), "{what}, log-softmax of row {i}");
+    });
+}
+
+/// By rows, by columns, and by the columns of each of several tables.
+fn check_every_way<T: Float>(of: impl Fn(f64) -> T + Copy, rows: usize, columns: usize, level: Level) {
+    let z = table(of, rows, columns);
+    let what = format!("{level:?}, {rows} rows of {columns}");
+    let as_column = |values: ndarray::ArrayD<T>| values.into_shape_with_order((rows, 1)).unwrap();
+    let (values, gradient) = z.logsumexp_with_gradient(1).unwrap();
+    check_rows(&z, &[as_column(values), gradient, z.log_softmax(1).unwrap()], &what);
+    check_rows(
+        &z,
+        &[as_column(z.logsumexp(1).unwrap()), z.softmax(1).unwrap(), z.log_softmax(1).unwrap()],
+        &what,
+    );
+
+    let columnwise = z.t().as_standard_layout().to_owned();
+    let (values, gradient) = columnwise.logsumexp_with_gradient(0).unwrap();
+    let log_p = columnwise.log_softmax(0).unwrap();
+    let turned = |array: Array2<T>| array.t().as_standard_layout().to_owned();
+    check_rows(&z, &[as_column(values), turned(gradient), turned(log_p)], &format!("{what}, as columns"));
+
+    let mut several = Array3::default((3, columns, rows));
+    several.axis_iter_mut(Axis(0)).for_each(|mut table| table.assign(&columnwise));
+    let values = several.logsumexp(1).unwrap();
+    let softmax = several.softmax(1).unwrap();
+    for i in 0..3 {
+        let values = as_column(values.index_axis(Axis(0), i).to_owned());
+        let softmax = turned(softmax.index_axis(Axis(0), i).to_owned());
+        let log_p = turned(columnwise.log_softmax(0).unwrap());
+        check_rows(&z, &[values, softmax, log_p], &format!("{what}, table {i}"));
+    }
+}
+
+#[test]
+fn many_lanes_at_once_have_the_bits_that_each_has_alone() {
+    let _level = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
+    for level in Level::ALL.into_iter().filter(|&level| Level::force(Some(level))) {
+        let short = (1..=67).flat_map(|length| [1, 2, 7, 8, 9, 16, 83].map(|rows| (rows, length)));
+        let long =
+            [(3, 1000), (9, 1023), (17, 1024), (20, 1025), (5, 3000), (140, 70), (300, 90), (2, 66_000)];
+        for (rows, length) in short.chain(long) {
+            check_every_way(|x| x, rows, length, level);
+            check_every_way(|x| x as f32, rows, length, level);
+        }
+    }
+    assert!(Level::force(None));
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let tables = [(40_000, 16), (700, 800), (3, 400_000), (1, 300_001)]
+        .map(|(rows, length)| table(|x| x as f32, rows, length));
+    let [one, four] = [1, 4].map(|threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let results = tables.iter().flat_map(|z| {
+                [z.view(), z.t()].map(|z| {
+                    [0, 1]
+                        .map(|axis| (z.logsumexp_with_gradient(axis).unwrap(), z.log_softmax(axis).unwrap()))
+                })
+            });
+            format!("{:?}", results.collect::<Vec<_>>())
+        })
+    });
+    assert!(one == four);
 }

@@ -127,9 +127,15 @@ impl Word for V256 {
             let j = _mm256_srli_epi64::<52>(_mm256_sub_epi64(_mm256_castpd_si256(a), from));
             let k = _mm256_srli_epi64::<52>(_mm256_sub_epi64(_mm256_castpd_si256(b), from));
             let (c, d) = (_mm256_castsi256_pd(j), _mm256_castsi256_pd(k));
-            let (e, f) = (_mm256_sub_epi64(one, _mm256_slli_epi64::<52>(j)), _mm256_sub_epi64(one, _mm256_slli_epi64::<52>(k)));
+            let (e, f) = (
+                _mm256_sub_epi64(one, _mm256_slli_epi64::<52>(j)),
+                _mm256_sub_epi64(one, _mm256_slli_epi64::<52>(k)),
+            );
             (
-                Self([_mm256_sub_pd(_mm256_or_pd(c, whole), whole), _mm256_sub_pd(_mm256_or_pd(d, whole), whole)]),
+                Self([
+                    _mm256_sub_pd(_mm256_or_pd(c, whole), whole),
+                    _mm256_sub_pd(_mm256_or_pd(d, whole), whole),
+                ]),
                 Self([_mm256_castsi256_pd(e), _mm256_castsi256_pd(f)]),
             )
         }

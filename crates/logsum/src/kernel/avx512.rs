@@ -181,8 +181,10 @@ impl Vector for V512 {
 #[inline(always)]
 unsafe fn quarters(a: __m512d, b: __m512d, c: __m512d, d: __m512d) -> [__m512d; 4] {
     unsafe {
-        let (even, odd) = (_mm512_shuffle_f64x2::<0b10_00_10_00>(a, b), _mm512_shuffle_f64x2::<0b11_01_11_01>(a, b));
-        let (even2, odd2) = (_mm512_shuffle_f64x2::<0b10_00_10_00>(c, d), _mm512_shuffle_f64x2::<0b11_01_11_01>(c, d));
+        let (even, odd) =
+            (_mm512_shuffle_f64x2::<0b10_00_10_00>(a, b), _mm512_shuffle_f64x2::<0b11_01_11_01>(a, b));
+        let (even2, odd2) =
+            (_mm512_shuffle_f64x2::<0b10_00_10_00>(c, d), _mm512_shuffle_f64x2::<0b11_01_11_01>(c, d));
         [
             _mm512_shuffle_f64x2::<0b10_00_10_00>(even, even2),
             _mm512_shuffle_f64x2::<0b10_00_10_00>(odd, odd2),

@@ -26,11 +26,8 @@ pub(crate) fn summed<P: Precision, T: Float, V: Vector>(tile: &[T], like: V) -> 
         at_0 &= shift[j] == 0.0;
     }
     let (c, bounds) = (like.load(&shift), like.load(&bound));
-    let sum = if at_0 {
-        sum::<true, P, T, V>(tile, c, bounds)
-    } else {
-        sum::<false, P, T, V>(tile, c, bounds)
-    };
+    let sum =
+        if at_0 { sum::<true, P, T, V>(tile, c, bounds) } else { sum::<false, P, T, V>(tile, c, bounds) };
     let (mut his, mut los) = ([0.0; LANES], [0.0; LANES]);
     sum.hi.store(&mut his);
     sum.lo.store(&mut los);
@@ -74,11 +71,7 @@ fn maxima<T: Float, V: Vector>(tile: &[T], like: V) -> [f64; LANES] {
 
 /// Σ e^{z − c} of each lane; `bound` as in [`Sum::empty`].
 #[inline(always)]
-pub(crate) fn sum<const AT_0: bool, P: Precision, T: Float, V: Vector>(
-    tile: &[T],
-    c: V,
-    bound: V,
-) -> Two<V> {
+pub(crate) fn sum<const AT_0: bool, P: Precision, T: Float, V: Vector>(tile: &[T], c: V, bound: V) -> Two<V> {
     let mut sums = [<P::Sum<V>>::empty(bound); 8];
     // Counted to a constant, so that the sums stay in registers.
     for rows in tile.chunks(8 * LANES) {

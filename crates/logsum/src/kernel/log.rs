@@ -66,7 +66,8 @@ pub(crate) fn two_words<W: Word>(t: Two<W>) -> (Two<W>, W) {
     let u = square.times(fast_two_sum(third, square.hi.mul_add(polynomial(square.hi, tail), rest)));
     let log_f = w.times(u).plus(w).scaled(like.splat(2.0));
     let log = Two { hi: k, lo: like.splat(0.0) }.times(Two::LN_2.splat(like)).plus(log_f);
-    let error = like.splat(power_of_two(-63)) * log_f.hi.max(-log_f.hi) + like.splat(power_of_two(-98)) * log.hi;
+    let error =
+        like.splat(power_of_two(-63)) * log_f.hi.max(-log_f.hi) + like.splat(power_of_two(-98)) * log.hi;
     (t.where_at_most(TINY, t, log), like.where_at_most(TINY, like * like.splat(TINY), error))
 }
 

@@ -109,9 +109,6 @@ impl Word for f64 {
     #[inline(always)]
     fn power_and_inverse(self) -> (Self, Self) {
         let k = self.to_bits().wrapping_sub(FROM) >> 52;
-        (
-            Self::from_bits(k | WHOLE.to_bits()) - WHOLE,
-            Self::from_bits(ONE.wrapping_sub(k << 52)),
-        )
+        (Self::from_bits(k | WHOLE.to_bits()) - WHOLE, Self::from_bits(ONE.wrapping_sub(k << 52)))
     }
 }
