@@ -37,8 +37,14 @@ pub(crate) mod sealed {
         /// Each exactly.
         fn load<V: Vector>(numbers: &[Self; 8], like: V) -> V;
 
+        /// The first eight, exactly; −∞ in the place of each that there is not.
+        fn load_up_to<V: Vector>(numbers: &[Self], like: V) -> V;
+
         /// Each rounded to the nearest.
         fn store<V: Vector>(vector: V, numbers: &mut [Self; 8]);
+
+        /// The same, past the caches.
+        fn stream<V: Vector>(vector: V, numbers: &mut [Self; 8]);
 
         /// Sixteen numbers, to take maxima of.
         type Wide<V: Vector>: Copy;
@@ -75,8 +81,18 @@ pub(crate) mod sealed {
         }
 
         #[inline(always)]
+        fn load_up_to<V: Vector>(numbers: &[Self], like: V) -> V {
+            like.load_f32_up_to(numbers)
+        }
+
+        #[inline(always)]
         fn store<V: Vector>(vector: V, numbers: &mut [Self; 8]) {
             vector.store_f32(numbers);
+        }
+
+        #[inline(always)]
+        fn stream<V: Vector>(vector: V, numbers: &mut [Self; 8]) {
+            vector.stream_f32(numbers);
         }
 
         #[inline(always)]
@@ -133,8 +149,18 @@ pub(crate) mod sealed {
         }
 
         #[inline(always)]
+        fn load_up_to<V: Vector>(numbers: &[Self], like: V) -> V {
+            like.load_up_to(numbers)
+        }
+
+        #[inline(always)]
         fn store<V: Vector>(vector: V, numbers: &mut [Self; 8]) {
             vector.store(numbers);
+        }
+
+        #[inline(always)]
+        fn stream<V: Vector>(vector: V, numbers: &mut [Self; 8]) {
+            vector.stream(numbers);
         }
 
         #[inline(always)]

@@ -3,6 +3,7 @@
 use crate::edges::Edge;
 use crate::float::Float;
 use crate::kernel::Each;
+use crate::kernel::block::Store;
 use crate::kernel::columns::{self, Functions, LANES};
 use crate::kernel::precision::Precision;
 use crate::kernel::two::Two;
@@ -10,7 +11,7 @@ use crate::ladder;
 use crate::lane::BLOCK;
 use crate::ops;
 use crate::partial::{self, Partial, Pieces};
-use crate::short::{Rows, SHORT};
+use crate::short::{self, Reduced, SHORT};
 use crate::threads::{grain, join};
 
 /// What is wanted of each lane: its value, and a function of each of its elements.
@@ -21,10 +22,10 @@ pub(crate) struct Wanted<V, E> {
 
 /// Each row of `length` numbers is a lane.
 pub(crate) fn rows<T: Float>(z: &[T], length: usize, wanted: Wanted<&mut [T], &mut [T]>) {
-    rows_by(grain(z.len()), z, length, wanted);
+    rows_by(grain(z.len()), Store::for_output::<T>(z.len()), z, length, wanted);
 }
 
-fn rows_by<T: Float>(grain: usize, z: &[T], length: usize, wanted: Wanted<&mut [T], &mut [T]>) {
+fn rows_by<T: Float>(grain: usize, to: Store, z: &[T], length: usize, wanted: Wanted<&mut [T], &mut [T]>) {
     let count = z.len() / length;
     let Wanted { value, each } = wanted;
     if z.len() >= 2 * grain && count >= 2 * LANES {
@@ -38,11 +39,12 @@ fn rows_by<T: Float>(grain: usize, z: &[T], length: usize, wanted: Wanted<&mut [
             })
             .unzip();
         let halves = (Wanted { value, each }, Wanted { value: value2, each: each2 });
-        join(|| rows_by(grain, first, length, halves.0), || rows_by(grain, second, length, halves.1));
+        join(|| rows_by(grain, to, first, length, halves.0), || rows_by(grain, to, second, length, halves.1));
         return;
     }
     let (mut value, mut each) = (value, each);
     let mut tile = [[0.0; LANES]; SHORT];
+    let mut kept = [[[0.0; LANES]; 2]; BLOCK / LANES];
     for (i, group) in z.chunks(LANES * length).enumerate() {
         let count = group.len() / length;
         let lane = |j: usize| &group[j * length..][..length];
@@ -50,18 +52,21 @@ fn rows_by<T: Float>(grain: usize, z: &[T], length: usize, wanted: Wanted<&mut [
         let mut each =
             each.as_mut().map(|(each, out)| (*each, &mut out[i * LANES * length..][..group.len()]));
         if length < SHORT {
-            let rows = Rows {
-                z: group,
-                length,
-                value: value.as_deref_mut(),
-                each: each.as_mut().map(|(each, out)| (*each, &mut **out)),
-            };
-            let [values_done, each_done] = rows.reduce(&mut tile);
+            let tile = &mut tile[..length];
+            columns::from_rows(group, tile);
+            let Reduced { values, has_value, has_each } =
+                short::reduce::<T>(tile, value.is_some(), each.as_ref().map(|(each, _)| *each));
+            if let Some(value) = &mut value {
+                value.copy_from_slice(&values[..count]);
+            }
+            if let Some((_, out)) = &mut each {
+                columns::to_rows(tile, out);
+            }
             for j in 0..count {
-                if value.is_some() && !values_done[j] || each.is_some() && !each_done[j] {
+                if value.is_some() && !has_value[j] || each.is_some() && !has_each[j] {
                     let partial = Partial::over(&lane(j));
                     if let Some((each, out)) = &mut each {
-                        ops::each(*each, &partial, &lane(j), &mut out[j * length..][..length]);
+                        ops::each(*each, &partial, &lane(j), &mut out[j * length..][..length], to);
                     }
                     if let Some(value) = &mut value {
                         value[j] = ladder::settle(&partial, &lane(j)).0;
@@ -72,11 +77,13 @@ fn rows_by<T: Float>(grain: usize, z: &[T], length: usize, wanted: Wanted<&mut [
         }
         let mut partials = [Partial::EMPTY; LANES];
         for (j, partial) in partials[..count].iter_mut().enumerate() {
-            *partial = Partial::over(&lane(j));
-            // While the row is in the cache.
-            if let Some((each, out)) = &mut each {
-                ops::each(*each, partial, &lane(j), &mut out[j * length..][..length]);
-            }
+            *partial = match &mut each {
+                None => Partial::over(&lane(j)),
+                // While the row is in the cache.
+                Some((each, out)) => {
+                    ops::partial_and_each(*each, lane(j), &mut out[j * length..][..length], &mut kept, to)
+                }
+            };
         }
         if let Some(value) = value {
             settle(&partials, value, |j, partial| ladder::settle(partial, &lane(j)).0);
@@ -151,6 +158,16 @@ impl<'a, T: Float> Columns<'a, T> {
             return;
         }
         let (mut value, mut each) = (value, each);
+        if self.z.len() / self.pitch < SHORT {
+            for from in (0..self.count).step_by(LANES) {
+                let count = LANES.min(self.count - from);
+                self.part(from, count).reduce_short(
+                    value.as_mut().map(|value| &mut value[from..][..count]),
+                    each.as_mut().map(|(each, out)| (*each, &mut out[..], from)),
+                );
+            }
+            return;
+        }
         let mut tiles = Vec::with_capacity(BLOCK.min(self.z.len() / self.pitch) * WIDTH);
         for from in (0..self.count).step_by(WIDTH) {
             let count = WIDTH.min(self.count - from);
@@ -159,6 +176,35 @@ impl<'a, T: Float> Columns<'a, T> {
                 value.as_mut().map(|value| &mut value[from..][..count]),
                 each.as_mut().map(|(each, out)| (*each, out, from)),
             );
+        }
+    }
+
+    /// At most eight columns of fewer than [`SHORT`] rows.
+    fn reduce_short(self, value: Option<&mut [T]>, each: Option<(Each, &mut [&mut [T]], usize)>) {
+        let mut tile = [[f64::NEG_INFINITY; LANES]; SHORT];
+        let length = self.z.len() / self.pitch;
+        let tile = &mut tile[..length];
+        for (place, row) in tile.iter_mut().zip(self.rows()) {
+            place.iter_mut().zip(row).for_each(|(place, z)| *place = z.widen());
+        }
+        let Reduced { values, has_value, has_each } =
+            short::reduce::<T>(tile, value.is_some(), each.as_ref().map(|&(each, ..)| each));
+        if let Some((each, out, from)) = each {
+            for (out, place) in out.iter_mut().zip(&*tile) {
+                out[from..][..self.count].iter_mut().zip(place).for_each(|(out, &x)| *out = T::narrow(x));
+            }
+            for j in (0..self.count).filter(|&j| !has_each[j]) {
+                let lane = self.lane(j);
+                let mut alone = lane.clone();
+                ops::each(each, &Partial::over(&&lane[..]), &&lane[..], &mut alone[..], Store::Caches);
+                out.iter_mut().zip(alone).for_each(|(out, x)| out[from + j] = x);
+            }
+        }
+        if let Some(value) = value {
+            value.copy_from_slice(&values[..self.count]);
+            for j in (0..self.count).filter(|&j| !has_value[j]) {
+                value[j] = ops::value(&&self.lane(j)[..]);
+            }
         }
     }
 

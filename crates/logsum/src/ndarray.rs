@@ -2,6 +2,7 @@
 
 use crate::axis::Axes;
 use crate::kernel::Each;
+use crate::kernel::block::Store;
 use crate::lane::{Lane, LaneMut, PIECE};
 use crate::many::{self, Columns, Wanted};
 use crate::partial::Partial;
@@ -204,7 +205,7 @@ fn reduce<T: Float>(
     if outer == 0 {
         let partial = Partial::over(&z);
         if let Some((each, out)) = &mut wanted.each {
-            ops::each(*each, &partial, &z, Scatter::new(out));
+            ops::each(*each, &partial, &z, Scatter::new(out), Store::for_output::<T>(z.len()));
         }
         if let Some(value) = &mut wanted.value {
             value.fill(ladder::settle(&partial, &z).0);

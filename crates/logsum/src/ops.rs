@@ -3,10 +3,13 @@
 use crate::Error;
 use crate::edges::Edge;
 use crate::float::Float;
-use crate::kernel::{Each, block};
+use crate::kernel::Each;
+use crate::kernel::block::{self, Store};
+use crate::kernel::columns::LANES;
+use crate::kernel::precision::Kept;
 use crate::ladder::{self, Rung};
-use crate::lane::{Lane, LaneMut};
-use crate::partial::Partial;
+use crate::lane::{BLOCK, Lane, LaneMut};
+use crate::partial::{self, Partial};
 use crate::threads::{grain, join};
 
 /// log Σ e^{z_k}, correctly rounded.
@@ -64,7 +67,7 @@ pub fn logsumexp_and_rung<T: Float>(z: &[T]) -> (T, Rung) {
 pub fn logsumexp_with_gradient<T: Float>(z: &[T], gradient: &mut [T]) -> Result<T, Error> {
     same_length(z, gradient)?;
     let partial = Partial::over(&z);
-    each(Each::Share, &partial, &z, gradient);
+    each(Each::Share, &partial, &z, gradient, Store::for_output::<T>(z.len()));
     Ok(ladder::settle(&partial, &z).0)
 }
 
@@ -82,7 +85,7 @@ pub fn logsumexp_with_gradient<T: Float>(z: &[T], gradient: &mut [T]) -> Result<
 /// [`Error::LengthMismatch`] if `out` is not as long as `z`; nothing is written then.
 pub fn softmax<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
     same_length(z, out)?;
-    each(Each::Share, &Partial::over(&z), &z, out);
+    each(Each::Share, &Partial::over(&z), &z, out, Store::for_output::<T>(z.len()));
     Ok(())
 }
 
@@ -104,7 +107,7 @@ pub fn softmax<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
 /// [`Error::LengthMismatch`] if `out` is not as long as `z`; nothing is written then.
 pub fn log_softmax<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
     same_length(z, out)?;
-    each(Each::LogShare, &Partial::over(&z), &z, out);
+    each(Each::LogShare, &Partial::over(&z), &z, out, Store::for_output::<T>(z.len()));
     Ok(())
 }
 
@@ -120,6 +123,26 @@ pub(crate) fn value<T: Float>(lane: &impl Lane<T>) -> T {
     ladder::settle(&Partial::over(lane), lane).0
 }
 
+/// The partial of a row, and a function of each of its numbers.
+#[cfg(feature = "ndarray")]
+pub(crate) fn partial_and_each<T: Float>(
+    function: Each,
+    row: &[T],
+    out: &mut [T],
+    kept: &mut [Kept; BLOCK / LANES],
+    to: Store,
+) -> Partial<T::First> {
+    if function == Each::Share
+        && row.len() <= BLOCK
+        && let Some(partial) = partial::with_shares(row, out, kept, to)
+    {
+        return partial;
+    }
+    let partial = Partial::over(&row);
+    each(function, &partial, &row, out, to);
+    partial
+}
+
 /// A function of each number of a lane, given its partial.
 ///
 /// [`Each::Share`]: e^{z_i − c} · 1/Σ e^{z_k − c}. The relative error before the last rounding is below 2^-60 in two
@@ -133,6 +156,7 @@ pub(crate) fn each<T: Float>(
     partial: &Partial<T::First>,
     lane: &impl Lane<T>,
     out: impl LaneMut<T>,
+    to: Store,
 ) {
     if let Some(edge) = Edge::of(each, partial.max, lane) {
         return each_piece(lane, out, &|z, out| {
@@ -141,8 +165,8 @@ pub(crate) fn each<T: Float>(
     }
     let (c, two) = partial.constants(each);
     each_piece(lane, out, &|z, out| match each {
-        Each::Share => block::shares(z, c, two, out),
-        Each::LogShare => block::log_shares(z, c, two, out),
+        Each::Share => block::shares(z, c, two, out, to),
+        Each::LogShare => block::log_shares(z, c, two, out, to),
     });
 }
 

@@ -1,10 +1,10 @@
 //! The state of a log-sum-exp that is under way, and its merge.
 
 use crate::float::Float;
-use crate::kernel::block::{self, Summed};
+use crate::kernel::block::{self, Store, Summed};
 use crate::kernel::columns::{self, LANES};
 use crate::kernel::exp::{self, UNSCALE};
-use crate::kernel::precision::{Number, Precision};
+use crate::kernel::precision::{Kept, Number, Precision};
 use crate::kernel::two::{Two, power_of_two};
 use crate::kernel::word::{Vector, Word};
 use crate::kernel::{Each, Task, run};
@@ -152,7 +152,7 @@ impl<P: Precision> Partial<P> {
             return Some(Self { max: max + sum.hi, ..Self::EMPTY });
         }
         // The term of the maximum is in the sum with just these bits.
-        let of_max = P::exp(max, shift).to_two();
+        let of_max = term_of_max::<P>(max, shift);
         let (tail, error) = rest::<P, f64>(sum, of_max);
         let is_enough = tail.hi >= P::LEAST_REST * of_max.hi;
         is_enough.then_some(Self { max, shift, tail, error, precision: PhantomData })
@@ -173,8 +173,7 @@ impl<P: Precision> Partial<P> {
         }
         // Unscaled first: the sum is about 1, the factor may be tiny.
         let tail = sum.scaled(UNSCALE).times(exp::two_words(shift, max));
-        let error = (P::EXP_ERROR + P::SUM_ERROR + exp::TWO_WORDS_ERROR) * SLACK * tail.hi;
-        Self { tail, error, ..alone }
+        Self { tail, error: error_of_rest::<P>(tail.hi), ..alone }
     }
 
     /// Whether the value is the maximum, and nothing else can be nearer: t < 2^-1076.
@@ -359,6 +358,41 @@ impl<P: Precision> Task for Estimate<P> {
     }
 }
 
+/// The partial of a row of at most [`BLOCK`] numbers, and its shares into `out`, from one exponential for each number;
+/// none, and nothing is written, where it takes more.
+pub(crate) fn with_shares<T: Float>(
+    row: &[T],
+    out: &mut [T],
+    kept: &mut [Kept],
+    to: Store,
+) -> Option<Partial<T::First>> {
+    run(WithShares { row, out, kept, to })
+}
+
+struct WithShares<'a, T> {
+    row: &'a [T],
+    out: &'a mut [T],
+    kept: &'a mut [Kept],
+    to: Store,
+}
+
+impl<T: Float> Task for WithShares<'_, T> {
+    type Output = Option<Partial<T::First>>;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) -> Self::Output {
+        let Self { row, out, kept, to } = self;
+        let summed = block::summed_and_kept::<T::First, T, V>(row, kept, like)?;
+        let partial = Partial::from_sum(summed)?;
+        if partial.max.is_finite() {
+            let (_, inverse) = constants(&partial, Each::Share);
+            block::shares_of_kept(kept, inverse, out, to, like);
+            return Some(partial);
+        }
+        None
+    }
+}
+
 struct Constants<P>(Partial<P>, Each);
 
 impl<P: Precision> Task for Constants<P> {
@@ -366,15 +400,32 @@ impl<P: Precision> Task for Constants<P> {
 
     #[inline(always)]
     fn run<V: Vector>(self, _: V) -> (f64, Two) {
-        let Partial { max, shift, tail, .. } = self.0;
-        match self.1 {
-            Each::Share => {
-                let sum = tail.plus(P::exp(max, shift).to_two());
-                (shift, Two { hi: 1.0, lo: 0.0 }.over(sum.scaled(UNSCALE)))
-            }
-            Each::LogShare => (max, P::log1p(self.0.scaled_tail().tail.scaled(UNSCALE)).0),
-        }
+        constants(&self.0, self.1)
     }
+}
+
+#[inline(always)]
+fn constants<P: Precision>(partial: &Partial<P>, each: Each) -> (f64, Two) {
+    let Partial { max, shift, tail, .. } = *partial;
+    match each {
+        Each::Share => {
+            let sum = tail.plus(term_of_max::<P>(max, shift));
+            (shift, Two { hi: 1.0, lo: 0.0 }.over(sum.scaled(UNSCALE)))
+        }
+        Each::LogShare => (max, P::log1p(partial.scaled_tail().tail.scaled(UNSCALE)).0),
+    }
+}
+
+/// e^{max − shift}.
+#[inline(always)]
+fn term_of_max<P: Precision>(max: f64, shift: f64) -> Two {
+    if shift == max { Two { hi: 1.0 / UNSCALE, lo: 0.0 } } else { P::exp(max, shift).to_two() }
+}
+
+/// Bounds the error of a tail that was summed about the second greatest number, and brought to the greatest.
+#[inline(always)]
+pub(crate) fn error_of_rest<P: Precision>(tail: f64) -> f64 {
+    (P::EXP_ERROR + P::SUM_ERROR + exp::TWO_WORDS_ERROR) * SLACK * tail
 }
 
 /// What is left of a sum without the maximum's term, and a bound on its error.

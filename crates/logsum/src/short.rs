@@ -1,131 +1,138 @@
-//! Rows that are too short to fill vectors by themselves: eight at a time, from the load to the rounding.
+//! Lanes that are too short to fill vectors by themselves: eight at a time, side by side, from exponentials to rounding.
 
 use crate::float::Float;
-use crate::kernel::block;
-use crate::kernel::columns::{LANES, load, store, sum};
-use crate::kernel::exp::UNSCALE;
+use crate::kernel::block::{self, LONG};
+use crate::kernel::columns::{self, LANES, Tile};
+use crate::kernel::exp::{self, UNSCALE};
 use crate::kernel::precision::Precision;
 use crate::kernel::two::Two;
 use crate::kernel::word::Vector;
 use crate::kernel::{Each, Task, run};
 use crate::partial::{estimate, rest};
 
-/// Rows shorter than this are taken eight at a time.
-pub(crate) const SHORT: usize = block::LONG;
+/// Lanes shorter than this are taken eight at a time.
+pub(crate) const SHORT: usize = LONG;
 
-/// At most eight rows of `length` numbers, one after the other, and what is wanted of them.
-pub(crate) struct Rows<'a, T> {
-    pub(crate) z: &'a [T],
-    pub(crate) length: usize,
-    pub(crate) value: Option<&'a mut [T]>,
-    pub(crate) each: Option<(Each, &'a mut [T])>,
+/// What became of eight lanes.
+pub(crate) struct Reduced<T> {
+    pub(crate) values: [T; LANES],
+    /// Whether the value, and whether the function of each element, is what the lane would have alone.
+    pub(crate) has_value: [bool; LANES],
+    pub(crate) has_each: [bool; LANES],
 }
 
-impl<T: Float> Rows<'_, T> {
-    /// Does what can be done side by side, with the bits that each row would have alone: whether the values, and
-    /// whether the functions of the elements, of each row are done.
-    pub(crate) fn reduce(self, tile: &mut [[f64; LANES]; SHORT]) -> [[bool; LANES]; 2] {
-        run(Reduce(self, tile))
-    }
+/// The values of eight lanes, the columns of the tile, if they are wanted; and into the tile, a function of each element.
+pub(crate) fn reduce<T: Float>(tile: &mut Tile, wants_value: bool, each: Option<Each>) -> Reduced<T> {
+    run(Reduce { tile, wants_value, each, values: [T::default(); LANES] })
 }
 
-struct Reduce<'a, 't, T>(Rows<'a, T>, &'t mut [[f64; LANES]; SHORT]);
+struct Reduce<'a, T> {
+    tile: &'a mut Tile,
+    wants_value: bool,
+    each: Option<Each>,
+    values: [T; LANES],
+}
 
-impl<T: Float> Task for Reduce<'_, '_, T> {
-    type Output = [[bool; LANES]; 2];
+impl<T: Float> Task for Reduce<'_, T> {
+    type Output = Reduced<T>;
 
     #[inline(always)]
-    fn run<V: Vector>(self, like: V) -> [[bool; LANES]; 2] {
-        let Self(Rows { z, length, value, each }, tile) = self;
-        let tile = &mut tile[..length];
-        let max = transpose(z, tile, like);
-        // Of a lane whose maximum is infinite nothing is used.
-        let finite = max.max(-max).where_at_most(f64::MAX, max, like.splat(0.0));
-        let sum = sum::<false, T::First, f64, V>(tile.as_flattened(), finite, like.splat(1.0));
-        let (tail, error) =
-            rest::<T::First, V>(sum, Two { hi: like.splat(1.0 / UNSCALE), lo: like.splat(0.0) });
-        let mut is_done = [[false; LANES]; 2];
-        let (mut maxima, mut tails) = ([0.0; LANES], [0.0; LANES]);
-        max.store(&mut maxima);
-        tail.hi.store(&mut tails);
+    fn run<V: Vector>(self, like: V) -> Reduced<T> {
+        let Self { tile, wants_value, each, mut values } = self;
+        let one = Two { hi: like.splat(1.0 / UNSCALE), lo: like.splat(0.0) };
+        let maxima = columns::maxima(tile.as_flattened(), like);
+        let mut is_finite = [false; LANES];
+        let mut max = [0.0; LANES];
         for j in 0..LANES {
-            is_done[1][j] = maxima[j].is_finite() && tails[j] >= T::First::LEAST_REST / UNSCALE;
+            is_finite[j] = maxima[j].is_finite();
+            max[j] = if is_finite[j] { maxima[j] } else { 0.0 };
         }
-        if let Some(value) = value {
-            let (v, bound) = estimate::<T::First, V>(finite, tail, error);
-            let [low, high] = T::ends(v, bound);
-            let [mut lows, mut highs] = [[T::default(); LANES]; 2];
-            T::store(low, &mut lows);
+        let max = like.load(&max);
+        let sum = columns::sum::<false, T::First, f64, V>(tile.as_flattened(), max, like.splat(1.0));
+        let (mut tail, mut error) = rest::<T::First, V>(sum, one);
+        let mut tails = [0.0; LANES];
+        tail.hi.store(&mut tails);
+        let (mut has_each, mut is_small) = (is_finite, false);
+        for j in 0..LANES {
+            // A NaN is not enough, either, and not small.
+            has_each[j] &= tails[j] >= T::First::LEAST_REST / UNSCALE;
+            is_small |= is_finite[j] && tails[j] < T::First::LEAST_REST / UNSCALE;
+        }
+        if is_small {
+            (tail, error) = with_rests::<T, V>(tile, max, (tail, error), &is_finite, &mut has_each);
+        }
+        let mut has_value = [false; LANES];
+        if wants_value {
+            let (value, bound) = estimate::<T::First, V>(max, tail, error);
+            let [low, high] = T::ends(value, bound);
+            let mut highs = [T::default(); LANES];
+            T::store(low, &mut values);
             T::store(high, &mut highs);
-            for j in 0..value.len() {
-                is_done[0][j] = is_done[1][j] && lows[j].same_bits(highs[j]);
-                value[j] = lows[j];
+            for j in 0..LANES {
+                has_value[j] = has_each[j] && values[j].same_bits(highs[j]);
             }
         }
         match each {
             None => {}
-            Some((Each::Share, out)) => {
-                let inverse = Two { hi: like.splat(1.0), lo: like.splat(0.0) }.over(sum_of(tail, like));
-                write::<true, T, V>(tile, finite, inverse, out);
+            Some(Each::Share) => {
+                let sum = tail.plus(one).scaled(like.splat(UNSCALE));
+                let inverse = Two { hi: like.splat(1.0), lo: like.splat(0.0) }.over(sum);
+                for place in tile {
+                    block::share::<false, T, V>(like.load(place), max, inverse).store(place);
+                }
             }
-            Some((Each::LogShare, out)) => {
+            Some(Each::LogShare) => {
                 let (log, _) = T::First::log1p(tail.scaled(like.splat(UNSCALE)));
-                write::<false, T, V>(tile, finite, log, out);
+                for place in tile {
+                    block::log_share(like.load(place), max, log).store(place);
+                }
             }
         }
-        is_done
+        Reduced { values, has_value, has_each }
     }
 }
 
-/// 1 + t.
+/// The tails and their errors, where they are too small to be what a sum leaves: the first maximum of such a lane is
+/// left out, and the sum is taken again, about the greatest of the others.
+#[cold]
 #[inline(always)]
-fn sum_of<V: Vector>(tail: Two<V>, like: V) -> Two<V> {
-    let one = Two { hi: like.splat(1.0 / UNSCALE), lo: like.splat(0.0) };
-    tail.plus(one).scaled(like.splat(UNSCALE))
-}
-
-// The loops count to constants, so that the vectors stay in registers.
-
-/// The rows as the columns of the tile, columns without a row being −∞, and their maxima.
-#[inline(always)]
-fn transpose<T: Float, V: Vector>(z: &[T], tile: &mut [[f64; LANES]], like: V) -> V {
-    let length = tile.len();
-    let mut max = like.splat(f64::NEG_INFINITY);
-    for (i, square) in tile.chunks_mut(LANES).enumerate() {
-        let mut vectors = [like.splat(f64::NEG_INFINITY); LANES];
-        for j in 0..LANES {
-            if let Some(row) = z.get(j * length..(j + 1) * length) {
-                vectors[j] = load(&row[i * LANES..], like);
-            }
+fn with_rests<T: Float, V: Vector>(
+    tile: &mut Tile,
+    max: V,
+    (tail, error): (Two<V>, V),
+    is_finite: &[bool; LANES],
+    has_each: &mut [bool; LANES],
+) -> (Two<V>, V) {
+    let mut maxima = [0.0; LANES];
+    max.store(&mut maxima);
+    let mut firsts = [None; LANES];
+    for j in 0..LANES {
+        if is_finite[j] && !has_each[j] {
+            firsts[j] = tile.iter().position(|place| place[j] == maxima[j]);
         }
-        let vectors = V::transposed(vectors);
-        for k in 0..LANES {
-            if let Some(place) = square.get_mut(k) {
-                vectors[k].store(place);
-                max = vectors[k].max(max);
-            }
+        if let Some(first) = firsts[j] {
+            tile[first][j] = f64::NEG_INFINITY;
         }
     }
-    max
-}
-
-#[inline(always)]
-fn write<const SHARES: bool, T: Float, V: Vector>(tile: &[[f64; LANES]], c: V, two: Two<V>, out: &mut [T]) {
-    let length = tile.len();
-    for (i, square) in tile.chunks(LANES).enumerate() {
-        let mut vectors = [c; LANES];
-        for k in 0..LANES {
-            if let Some(place) = square.get(k) {
-                let z = c.load(place);
-                vectors[k] =
-                    if SHARES { block::share::<false, T, V>(z, c, two) } else { block::log_share(z, c, two) };
-            }
-        }
-        let vectors = V::transposed(vectors);
-        for j in 0..LANES {
-            if let Some(row) = out.get_mut(j * length..(j + 1) * length) {
-                store(vectors[j], &mut row[i * LANES..]);
-            }
-        }
+    let mut seconds = columns::maxima(tile.as_flattened(), max);
+    let mut is_alone = [false; LANES];
+    for j in 0..LANES {
+        is_alone[j] = seconds[j] == f64::NEG_INFINITY;
+        seconds[j] = if seconds[j].is_finite() { seconds[j] } else { maxima[j] };
     }
+    let second = max.load(&seconds);
+    let sum = columns::sum::<false, T::First, f64, V>(tile.as_flattened(), second, max.splat(1.0));
+    let small = sum.scaled(max.splat(UNSCALE)).times(exp::two_words(second, max));
+    let [mut hi, mut lo, mut errors, mut small_hi, mut small_lo] = [[0.0; LANES]; 5];
+    (tail.hi.store(&mut hi), tail.lo.store(&mut lo), error.store(&mut errors));
+    (small.hi.store(&mut small_hi), small.lo.store(&mut small_lo));
+    for j in 0..LANES {
+        let Some(first) = firsts[j] else { continue };
+        tile[first][j] = maxima[j];
+        (hi[j], lo[j]) = if is_alone[j] { (0.0, 0.0) } else { (small_hi[j], small_lo[j]) };
+        errors[j] = crate::partial::error_of_rest::<T::First>(hi[j]);
+        // A NaN among them is left to the lane alone.
+        has_each[j] = hi[j] >= 0.0;
+    }
+    (Two { hi: max.load(&hi), lo: max.load(&lo) }, max.load(&errors))
 }

@@ -5,7 +5,9 @@
 )]
 // SAFETY, for every block below: the intrinsics need AVX2 and FMA. Values of V256 are made by `run_task`, which is
 // called only where both were detected, and by the methods of V256 values. Pointers come from references to arrays
-// of just as many numbers, and are read and written unaligned; gathered indices are four bits into sixteen numbers.
+// of just as many numbers, and are read and written unaligned; gathered indices are four bits into sixteen numbers;
+// `stream` needs the 16 bytes that its callers see to. A prefetch reads nothing, nor does a
+// masked load where its mask is 0.
 #![expect(clippy::undocumented_unsafe_blocks, reason = "said once, above")]
 
 use super::Task;
@@ -170,6 +172,33 @@ impl Vector for V256 {
     }
 
     #[inline(always)]
+    fn stream(self, numbers: &mut [f64; 8]) {
+        debug_assert!(numbers.as_ptr().addr() % 16 == 0);
+        let ([a, b], to) = (self.0, numbers.as_mut_ptr());
+        unsafe {
+            _mm_stream_pd(to, _mm256_castpd256_pd128(a));
+            _mm_stream_pd(to.add(2), _mm256_extractf128_pd::<1>(a));
+            _mm_stream_pd(to.add(4), _mm256_castpd256_pd128(b));
+            _mm_stream_pd(to.add(6), _mm256_extractf128_pd::<1>(b));
+        }
+    }
+
+    #[inline(always)]
+    fn stream_f32(self, numbers: &mut [f32; 8]) {
+        debug_assert!(numbers.as_ptr().addr() % 16 == 0);
+        let ([a, b], to) = (self.0, numbers.as_mut_ptr());
+        unsafe {
+            _mm_stream_ps(to, _mm256_cvtpd_ps(a));
+            _mm_stream_ps(to.add(4), _mm256_cvtpd_ps(b));
+        }
+    }
+
+    #[inline(always)]
+    fn fence(self) {
+        unsafe { _mm_sfence() }
+    }
+
+    #[inline(always)]
     fn transposed(vectors: [Self; 8]) -> [Self; 8] {
         let [Self(a), Self(b), Self(c), Self(d), Self(e), Self(f), Self(g), Self(h)] = vectors;
         unsafe {
@@ -210,6 +239,39 @@ impl Vector for V256 {
                 _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(numbers)),
             ]
         })
+    }
+
+    #[inline(always)]
+    fn load_up_to(self, numbers: &[f64]) -> Self {
+        let count = numbers.len().min(8) as i64;
+        Self(unsafe {
+            let (low, high) = (_mm256_setr_epi64x(0, 1, 2, 3), _mm256_setr_epi64x(4, 5, 6, 7));
+            let count = _mm256_set1_epi64x(count);
+            let (low, high) = (_mm256_cmpgt_epi64(count, low), _mm256_cmpgt_epi64(count, high));
+            let infinite = _mm256_set1_pd(f64::NEG_INFINITY);
+            let a = _mm256_maskload_pd(numbers.as_ptr(), low);
+            let b = _mm256_maskload_pd(numbers.as_ptr().wrapping_add(4), high);
+            [
+                _mm256_blendv_pd(infinite, a, _mm256_castsi256_pd(low)),
+                _mm256_blendv_pd(infinite, b, _mm256_castsi256_pd(high)),
+            ]
+        })
+    }
+
+    #[inline(always)]
+    fn load_f32_up_to(self, numbers: &[f32]) -> Self {
+        let count = numbers.len().min(8) as i32;
+        unsafe {
+            let mask =
+                _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+            let singles = _mm256_maskload_ps(numbers.as_ptr(), mask);
+            let infinite = _mm256_set1_ps(f32::NEG_INFINITY);
+            let singles = _mm256_blendv_ps(infinite, singles, _mm256_castsi256_ps(mask));
+            Self([
+                _mm256_cvtps_pd(_mm256_castps256_ps128(singles)),
+                _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(singles)),
+            ])
+        }
     }
 
     #[inline(always)]

@@ -5,7 +5,9 @@
 )]
 // SAFETY, for every block below: the intrinsics need AVX-512F (and F alone). Values of V512 are made by `run_task`,
 // which is called only where AVX-512F was detected, and by the methods of V512 values. Pointers come from references
-// to arrays of just as many numbers, and are read and written unaligned.
+// to arrays of just as many numbers, and are read and written unaligned; `stream` needs the 16 bytes that its callers
+// see to. A prefetch reads nothing, nor does a masked load
+// where its mask is 0.
 #![expect(clippy::undocumented_unsafe_blocks, reason = "said once, above")]
 
 use super::Task;
@@ -137,6 +139,35 @@ impl Vector for V512 {
     }
 
     #[inline(always)]
+    fn stream(self, numbers: &mut [f64; 8]) {
+        debug_assert!(numbers.as_ptr().addr() % 16 == 0);
+        let to = numbers.as_mut_ptr();
+        unsafe {
+            _mm_stream_pd(to, _mm512_castpd512_pd128(self.0));
+            _mm_stream_pd(to.add(2), _mm256_extractf128_pd::<1>(_mm512_castpd512_pd256(self.0)));
+            let high = _mm512_extractf64x4_pd::<1>(self.0);
+            _mm_stream_pd(to.add(4), _mm256_castpd256_pd128(high));
+            _mm_stream_pd(to.add(6), _mm256_extractf128_pd::<1>(high));
+        }
+    }
+
+    #[inline(always)]
+    fn stream_f32(self, numbers: &mut [f32; 8]) {
+        debug_assert!(numbers.as_ptr().addr() % 16 == 0);
+        let to = numbers.as_mut_ptr();
+        unsafe {
+            let singles = _mm512_cvtpd_ps(self.0);
+            _mm_stream_ps(to, _mm256_castps256_ps128(singles));
+            _mm_stream_ps(to.add(4), _mm256_extractf128_ps::<1>(singles));
+        }
+    }
+
+    #[inline(always)]
+    fn fence(self) {
+        unsafe { _mm_sfence() }
+    }
+
+    #[inline(always)]
     fn transposed(vectors: [Self; 8]) -> [Self; 8] {
         let [Self(a), Self(b), Self(c), Self(d), Self(e), Self(f), Self(g), Self(h)] = vectors;
         unsafe {
@@ -164,6 +195,21 @@ impl Vector for V512 {
     #[inline(always)]
     fn load_f32(self, numbers: &[f32; 8]) -> Self {
         Self(unsafe { _mm512_cvtps_pd(_mm256_loadu_ps(numbers.as_ptr())) })
+    }
+
+    #[inline(always)]
+    fn load_up_to(self, numbers: &[f64]) -> Self {
+        let mask = ((1_u32 << numbers.len().min(8)) - 1) as u8;
+        Self(unsafe { _mm512_mask_loadu_pd(_mm512_set1_pd(f64::NEG_INFINITY), mask, numbers.as_ptr()) })
+    }
+
+    #[inline(always)]
+    fn load_f32_up_to(self, numbers: &[f32]) -> Self {
+        let mask = ((1_u32 << numbers.len().min(8)) - 1) as u16;
+        Self(unsafe {
+            let singles = _mm512_mask_loadu_ps(_mm512_set1_ps(f32::NEG_INFINITY), mask, numbers.as_ptr());
+            _mm512_cvtps_pd(_mm512_castps512_ps256(singles))
+        })
     }
 
     #[inline(always)]

@@ -1,7 +1,6 @@
 //! The loops over a block of one lane, written once for every format, precision and level.
 
-use super::exp;
-use super::precision::{Number, Precision, Sum};
+use super::precision::{Kept, Number, Precision, Sum};
 use super::two::{Two, power_of_two, two_sum};
 use super::word::{Vector, Word};
 use super::{Task, run};
@@ -10,7 +9,7 @@ use crate::float::Float;
 /// Numbers in a step of a loop.
 pub(super) const STEP: usize = 16;
 
-/// The maximum m of some numbers and Σ e^{z − shift} over all of them, in units of [`exp::UNSCALE`].
+/// The maximum m of some numbers and Σ e^{z − shift} over all of them, in units of [`UNSCALE`](super::exp::UNSCALE).
 ///
 /// The sum's shape follows from how many numbers there are: the one at index i goes to sum i mod 8, in order, and
 /// the eight are added in pairs. A NaN makes m or the sum NaN; if m is infinite, the sum says nothing.
@@ -57,6 +56,27 @@ pub(crate) fn summed<P: Precision, T: Float, V: Vector>(block: &[T], like: V) ->
     Summed { max, shift, sum: <P::Sum<f64>>::total(P::lanes(sum), bound) }
 }
 
+/// [`summed`], of a block of finite maximum, whose exponentials are kept.
+#[inline(always)]
+pub(crate) fn summed_and_kept<P: Precision, T: Float, V: Vector>(
+    block: &[T],
+    kept: &mut [Kept],
+    like: V,
+) -> Option<Summed> {
+    let max = maximum(block, like);
+    if max.is_infinite() {
+        return None;
+    }
+    let shift = shift_for(max, block.len());
+    let bound = bound_for(max, shift);
+    let sum = if shift == 0.0 {
+        sum_and_keep::<true, P, T, V>(block, like.splat(0.0), bound, kept)
+    } else {
+        sum_and_keep::<false, P, T, V>(block, like.splat(shift), bound, kept)
+    };
+    Some(Summed { max, shift, sum: <P::Sum<f64>>::total(P::lanes(sum), bound) })
+}
+
 #[cold]
 fn nan_in<T: Float>(block: &[T]) -> Option<f64> {
     block.iter().map(|z| z.widen()).find(|z| z.is_nan())
@@ -69,8 +89,12 @@ fn sum<const AT_0: bool, P: Precision, T: Float, V: Vector>(block: &[T], c: V, b
     for numbers in whole {
         sum = plus::<AT_0, P, T, V>(sum, numbers, c);
     }
+    // What −∞ adds is too small to change a bit of what is used.
     if !rest.is_empty() {
-        sum = plus::<AT_0, P, T, V>(sum, &padded(rest), c);
+        sum = sum.plus(exp_from::<AT_0, P, V>(T::load_up_to(rest, c), c));
+    }
+    if let Some(rest) = rest.get(STEP / 2..) {
+        sum = sum.plus(exp_from::<AT_0, P, V>(T::load_up_to(rest, c), c));
     }
     sum
 }
@@ -84,6 +108,102 @@ fn plus<const AT_0: bool, P: Precision, T: Float, V: Vector>(
     let [low, high] = load(numbers, c);
     let (low, high) = (exp_from::<AT_0, P, V>(low, c), exp_from::<AT_0, P, V>(high, c));
     sum.plus(low).plus(high)
+}
+
+#[inline(always)]
+fn sum_and_keep<const AT_0: bool, P: Precision, T: Float, V: Vector>(
+    block: &[T],
+    c: V,
+    bound: f64,
+    kept: &mut [Kept],
+) -> P::Sum<V> {
+    let mut sum = <P::Sum<V>>::empty(c.splat(bound));
+    let (whole, rest) = block.as_chunks();
+    let (pairs, _) = kept.as_chunks_mut::<2>();
+    for (numbers, places) in whole.iter().zip(pairs.iter_mut()) {
+        sum = plus_and_keep::<AT_0, P, T, V>(sum, numbers, c, places);
+    }
+    if let (false, Some(places)) = (rest.is_empty(), pairs.get_mut(whole.len())) {
+        sum = plus_and_keep::<AT_0, P, T, V>(sum, &padded(rest), c, places);
+    }
+    sum
+}
+
+#[inline(always)]
+fn plus_and_keep<const AT_0: bool, P: Precision, T: Float, V: Vector>(
+    sum: P::Sum<V>,
+    numbers: &[T; STEP],
+    c: V,
+    places: &mut [Kept; 2],
+) -> P::Sum<V> {
+    let [low, high] = load(numbers, c);
+    let (low, high) = (exp_from::<AT_0, P, V>(low, c), exp_from::<AT_0, P, V>(high, c));
+    P::keep(low, &mut places[0]);
+    P::keep(high, &mut places[1]);
+    sum.plus(low).plus(high)
+}
+
+/// Where results go: [`Caches`](Store::Caches), or past them, as suits an output that is larger than they are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Store {
+    Caches,
+    Memory,
+}
+
+impl Store {
+    /// For an output of so many numbers, or a part of it.
+    pub(crate) fn for_output<T>(numbers: usize) -> Self {
+        /// Bytes that no cache of one core holds.
+        const LARGE: usize = 1 << 24;
+        if numbers.saturating_mul(size_of::<T>()) > LARGE { Self::Memory } else { Self::Caches }
+    }
+
+    /// Whether this part can go past the caches.
+    #[inline(always)]
+    fn is_memory<T>(self, out: &[T]) -> bool {
+        self == Self::Memory && out.as_ptr().addr().is_multiple_of(16)
+    }
+}
+
+#[inline(always)]
+fn store<const TO_MEMORY: bool, T: Float, V: Vector>(vector: V, out: &mut [T; 8]) {
+    if TO_MEMORY { T::stream(vector, out) } else { T::store(vector, out) }
+}
+
+/// The shares of a block whose exponentials were kept.
+#[inline(always)]
+pub(crate) fn shares_of_kept<T: Float, V: Vector>(
+    kept: &[Kept],
+    inverse: Two,
+    out: &mut [T],
+    to: Store,
+    like: V,
+) {
+    if to.is_memory(out) {
+        write_shares_of_kept::<true, T, V>(kept, inverse, out, like);
+        like.fence();
+    } else {
+        write_shares_of_kept::<false, T, V>(kept, inverse, out, like);
+    }
+}
+
+#[inline(always)]
+fn write_shares_of_kept<const TO_MEMORY: bool, T: Float, V: Vector>(
+    kept: &[Kept],
+    inverse: Two,
+    out: &mut [T],
+    like: V,
+) {
+    let inverse = inverse.splat(like);
+    let (whole, rest) = out.as_chunks_mut();
+    for (out, place) in whole.iter_mut().zip(kept) {
+        store::<TO_MEMORY, T, V>(T::First::kept(place, like).times(inverse), out);
+    }
+    if let (false, Some(place)) = (rest.is_empty(), kept.get(whole.len())) {
+        let mut last = [T::default(); 8];
+        T::store(T::First::kept(place, like).times(inverse), &mut last);
+        rest.copy_from_slice(&last[..rest.len()]);
+    }
 }
 
 /// e^{z − c}; c is 0 if AT_0 says so.
@@ -106,20 +226,31 @@ fn maximum<T: Float, V: Vector>(block: &[T], like: V) -> f64 {
     for numbers in few {
         greatest[0] = T::greater(greatest[0], numbers, like);
     }
+    let mut last = like.splat(f64::NEG_INFINITY);
     if !rest.is_empty() {
-        greatest[1] = T::greater(greatest[1], &padded(rest), like);
+        last = T::load_up_to(rest, like).max(last);
     }
-    let mut max = T::NEG_INFINITY;
-    let mut numbers = [T::NEG_INFINITY; STEP];
-    for i in 1..WAYS {
-        T::store_wide(greatest[i], &mut numbers, like);
-        greatest[0] = T::greater(greatest[0], &numbers, like);
+    if let Some(rest) = rest.get(STEP / 2..) {
+        last = T::load_up_to(rest, like).max(last);
     }
-    T::store_wide(greatest[0], &mut numbers, like);
-    for z in numbers {
-        max = if z > max { z } else { max };
+    if !whole.is_empty() {
+        let mut numbers = [T::NEG_INFINITY; STEP];
+        for i in 1..WAYS.min(whole.len()) {
+            T::store_wide(greatest[i], &mut numbers, like);
+            greatest[0] = T::greater(greatest[0], &numbers, like);
+        }
+        T::store_wide(greatest[0], &mut numbers, like);
+        let (halves, _) = numbers.as_chunks();
+        last = T::load(&halves[0], like).max(T::load(&halves[1], like).max(last));
     }
-    max.widen()
+    let mut max = [0.0; 8];
+    last.store(&mut max);
+    for width in [4, 2, 1] {
+        for i in 0..width {
+            max[i] = if max[i + width] > max[i] { max[i + width] } else { max[i] };
+        }
+    }
+    max[0]
 }
 
 #[inline(always)]
@@ -137,17 +268,17 @@ fn padded<T: Float>(numbers: &[T]) -> [T; STEP] {
 }
 
 /// e^{z − shift} · inverse for each z of a block, where inverse is 1 / Σ e^{z_k − shift}.
-pub(crate) fn shares<T: Float>(block: &[T], shift: f64, inverse: Two, out: &mut [T]) {
+pub(crate) fn shares<T: Float>(block: &[T], shift: f64, inverse: Two, out: &mut [T], to: Store) {
     if shift == 0.0 {
-        run(ForEach { block, out, f: Share::<true> { shift, inverse } });
+        run(ForEach { block, out, to, f: Share::<true> { shift, inverse } });
     } else {
-        run(ForEach { block, out, f: Share::<false> { shift, inverse } });
+        run(ForEach { block, out, to, f: Share::<false> { shift, inverse } });
     }
 }
 
 /// z − max − log for each z of a block, where log is log Σ e^{z_k − max}.
-pub(crate) fn log_shares<T: Float>(block: &[T], max: f64, log: Two, out: &mut [T]) {
-    run(ForEach { block, out, f: LogShare { max, log } });
+pub(crate) fn log_shares<T: Float>(block: &[T], max: f64, log: Two, out: &mut [T], to: Store) {
+    run(ForEach { block, out, to, f: LogShare { max, log } });
 }
 
 /// A function of each number.
@@ -170,7 +301,7 @@ impl<T: Float, const AT_0: bool> Function<T> for Share<AT_0> {
 /// e^{z − shift} · inverse.
 #[inline(always)]
 pub(crate) fn share<const AT_0: bool, T: Float, V: Vector>(z: V, shift: V, inverse: Two<V>) -> V {
-    exp_from::<AT_0, T::First, V>(z, shift).times(inverse) * z.splat(exp::UNSCALE)
+    exp_from::<AT_0, T::First, V>(z, shift).times(inverse)
 }
 
 struct LogShare {
@@ -198,6 +329,7 @@ pub(crate) fn log_share<V: Vector>(z: V, max: V, log: Two<V>) -> V {
 struct ForEach<'a, T, F> {
     block: &'a [T],
     out: &'a mut [T],
+    to: Store,
     f: F,
 }
 
@@ -206,23 +338,43 @@ impl<T: Float, F: Function<T>> Task for ForEach<'_, T, F> {
 
     #[inline(always)]
     fn run<V: Vector>(self, like: V) {
-        let (whole, rest) = self.block.as_chunks();
-        let (whole_out, rest_out) = self.out.as_chunks_mut();
-        for (numbers, out) in whole.iter().zip(whole_out) {
-            apply(&self.f, numbers, out, like);
-        }
-        if !rest.is_empty() {
-            let mut last = [T::default(); STEP];
-            apply(&self.f, &padded(rest), &mut last, like);
-            rest_out.copy_from_slice(&last[..rest.len()]);
+        if self.to.is_memory(self.out) {
+            for_each::<true, T, F, V>(self.block, self.out, &self.f, like);
+            like.fence();
+        } else {
+            for_each::<false, T, F, V>(self.block, self.out, &self.f, like);
         }
     }
 }
 
 #[inline(always)]
-fn apply<T: Float, F: Function<T>, V: Vector>(f: &F, numbers: &[T; STEP], out: &mut [T; STEP], like: V) {
+fn for_each<const TO_MEMORY: bool, T: Float, F: Function<T>, V: Vector>(
+    block: &[T],
+    out: &mut [T],
+    f: &F,
+    like: V,
+) {
+    let (whole, rest) = block.as_chunks();
+    let (whole_out, rest_out) = out.as_chunks_mut();
+    for (numbers, out) in whole.iter().zip(whole_out) {
+        apply::<TO_MEMORY, T, F, V>(f, numbers, out, like);
+    }
+    if !rest.is_empty() {
+        let mut last = [T::default(); STEP];
+        apply::<false, T, F, V>(f, &padded(rest), &mut last, like);
+        rest_out.copy_from_slice(&last[..rest.len()]);
+    }
+}
+
+#[inline(always)]
+fn apply<const TO_MEMORY: bool, T: Float, F: Function<T>, V: Vector>(
+    f: &F,
+    numbers: &[T; STEP],
+    out: &mut [T; STEP],
+    like: V,
+) {
     let [low, high] = load(numbers, like);
     let (halves, _) = out.as_chunks_mut();
-    T::store(f.at(low), &mut halves[0]);
-    T::store(f.at(high), &mut halves[1]);
+    store::<TO_MEMORY, T, V>(f.at(low), &mut halves[0]);
+    store::<TO_MEMORY, T, V>(f.at(high), &mut halves[1]);
 }

@@ -10,6 +10,92 @@ use crate::float::Float;
 /// Lanes that are worked on at once.
 pub(crate) const LANES: usize = 8;
 
+/// Eight lanes as columns.
+pub(crate) type Tile = [[f64; LANES]];
+
+/// Rows of the tile's length, one after the other, as its columns; a column without a row is −∞.
+pub(crate) fn from_rows<T: Float>(rows: &[T], tile: &mut Tile) {
+    run(FromRows { rows, tile });
+}
+
+struct FromRows<'a, T> {
+    rows: &'a [T],
+    tile: &'a mut Tile,
+}
+
+// Loops over registers count to constants, so that these are registers.
+impl<T: Float> Task for FromRows<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) {
+        let Self { rows, tile } = self;
+        let length = tile.len();
+        if length < LANES || rows.len() < LANES * length {
+            for (k, place) in tile.iter_mut().enumerate() {
+                *place = [f64::NEG_INFINITY; LANES];
+                for (place, row) in place.iter_mut().zip(rows.chunks_exact(length)) {
+                    *place = row[k].widen();
+                }
+            }
+            return;
+        }
+        for start in squares(length) {
+            let mut vectors = [like; LANES];
+            for j in 0..LANES {
+                vectors[j] = load(&rows[j * length + start..], like);
+            }
+            let vectors = V::transposed(vectors);
+            for k in 0..LANES {
+                vectors[k].store(&mut tile[start + k]);
+            }
+        }
+    }
+}
+
+/// Where the squares begin that a tile of eight rows or more is cut into; the last may overlap the one before.
+fn squares(length: usize) -> impl Iterator<Item = usize> {
+    (0..length).step_by(LANES).map(move |start| start.min(length - LANES))
+}
+
+/// Columns of the tile, rounded, as rows of its length, one after the other.
+pub(crate) fn to_rows<T: Float>(tile: &Tile, rows: &mut [T]) {
+    run(ToRows { tile, rows });
+}
+
+struct ToRows<'a, T> {
+    tile: &'a Tile,
+    rows: &'a mut [T],
+}
+
+impl<T: Float> Task for ToRows<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) {
+        let Self { tile, rows } = self;
+        let length = tile.len();
+        if length < LANES || rows.len() < LANES * length {
+            for (j, row) in rows.chunks_exact_mut(length).enumerate() {
+                for (out, place) in row.iter_mut().zip(tile) {
+                    *out = T::narrow(place[j]);
+                }
+            }
+            return;
+        }
+        for start in squares(length) {
+            let mut vectors = [like; LANES];
+            for k in 0..LANES {
+                vectors[k] = like.load(&tile[start + k]);
+            }
+            let vectors = V::transposed(vectors);
+            for j in 0..LANES {
+                store(vectors[j], &mut rows[j * length + start..]);
+            }
+        }
+    }
+}
+
 /// [`Summed`] of each of eight lanes, bit for bit: lane j has the numbers `tile[i * LANES + j]`. What it says of a lane
 /// whose maximum is infinite means nothing.
 #[inline(always)]
@@ -38,8 +124,9 @@ pub(crate) fn summed<P: Precision, T: Float, V: Vector>(tile: &[T], like: V) -> 
     lanes
 }
 
+/// The greatest number of each lane; a NaN is passed over, or it is the greatest.
 #[inline(always)]
-fn maxima<T: Float, V: Vector>(tile: &[T], like: V) -> [f64; LANES] {
+pub(crate) fn maxima<T: Float, V: Vector>(tile: &[T], like: V) -> [f64; LANES] {
     // Two rows in each half of what is compared at once.
     let mut greatest = [T::wide(T::NEG_INFINITY, like); 4];
     let (pairs, last) = tile.as_chunks();
@@ -89,11 +176,7 @@ pub(crate) fn sum<const AT_0: bool, P: Precision, T: Float, V: Vector>(tile: &[T
 pub(crate) fn load<T: Float, V: Vector>(row: &[T], like: V) -> V {
     match row.first_chunk() {
         Some(numbers) => T::load(numbers, like),
-        None => {
-            let mut numbers = [T::NEG_INFINITY; LANES];
-            numbers[..row.len()].copy_from_slice(row);
-            T::load(&numbers, like)
-        }
+        None => T::load_up_to(row, like),
     }
 }
 

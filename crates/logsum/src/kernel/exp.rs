@@ -121,6 +121,18 @@ pub(super) fn polynomial<const N: usize, W: Word>(x: W, coefficients: [f64; N]) 
     sum
 }
 
+/// The same in two chains, of the even and the odd powers, which do not wait for each other.
+#[inline(always)]
+pub(super) fn polynomial_by_halves<const N: usize, W: Word>(x: W, coefficients: [f64; N]) -> W {
+    let square = x * x;
+    let (mut sums, mut n) = ([x.splat(0.0); 2], N);
+    while n > 0 {
+        n -= 1;
+        sums[n % 2] = sums[n % 2].mul_add(square, x.splat(coefficients[n]));
+    }
+    sums[1].mul_add(x, sums[0])
+}
+
 /// e^{z − c} in units of 2^-[`SCALE`], with one word of precision.
 ///
 /// The bound, relative to e^{z − c}:

@@ -3,7 +3,7 @@
 //! 1 + t = 2^k · (1 + f) with 1 + f between √½ and √2, k = 0 and f = t exactly while t < 0.414: a small t keeps its
 //! relative accuracy. log(1 + f) = 2 atanh(w) = 2w + 2w·U, w = f/(2 + f), |w| ≤ 0.1716, U = w²/3 + w⁴/5 + …
 
-use super::exp::polynomial;
+use super::exp::polynomial_by_halves;
 use super::two::{Two, fast_two_sum, power_of_two};
 use super::word::Word;
 
@@ -37,7 +37,7 @@ pub(crate) fn one_word<W: Word>(t: W) -> (W, W) {
     let w = f.div(f + f.splat(2.0));
     let square = w * w;
     let [c0, c1, c2, c3, c4, c5, c6, c7, c8, ..] = ODD_INVERSES;
-    let u = square * polynomial(square, [c0, c1, c2, c3, c4, c5, c6, c7, c8]);
+    let u = square * polynomial_by_halves(square, [c0, c1, c2, c3, c4, c5, c6, c7, c8]);
     let log = k.mul_add(k.splat(std::f64::consts::LN_2), (w + w).mul_add(u, w + w));
     (log, log * log.splat(power_of_two(-49)))
 }
@@ -63,7 +63,7 @@ pub(crate) fn two_words<W: Word>(t: Two<W>) -> (Two<W>, W) {
     let square = w.times(w);
     let [_, tail @ ..] = ODD_INVERSES;
     let (third, rest) = (like.splat(THIRD.0), like.splat(THIRD.1));
-    let u = square.times(fast_two_sum(third, square.hi.mul_add(polynomial(square.hi, tail), rest)));
+    let u = square.times(fast_two_sum(third, square.hi.mul_add(polynomial_by_halves(square.hi, tail), rest)));
     let log_f = w.times(u).plus(w).scaled(like.splat(2.0));
     let log = Two { hi: k, lo: like.splat(0.0) }.times(Two::LN_2.splat(like)).plus(log_f);
     let error =

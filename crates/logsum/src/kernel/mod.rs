@@ -46,6 +46,7 @@ impl Level {
     }
 
     /// The one that kernels run at: the best there is, unless [`Level::force`] chose another.
+    #[inline]
     fn current() -> Self {
         match CURRENT.load(Ordering::Relaxed) {
             1 => Self::Portable,
@@ -99,6 +100,7 @@ pub(crate) trait Task {
         reason = "the only calls of the levels' entries, each where its features were detected"
     )
 )]
+#[inline]
 pub(crate) fn run<T: Task>(task: T) -> T::Output {
     match Level::current() {
         // SAFETY: `current` is a level whose features were detected.

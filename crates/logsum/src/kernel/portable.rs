@@ -115,6 +115,19 @@ impl Vector for Portable {
     }
 
     #[inline(always)]
+    fn stream(self, numbers: &mut [f64; 8]) {
+        self.store(numbers);
+    }
+
+    #[inline(always)]
+    fn stream_f32(self, numbers: &mut [f32; 8]) {
+        self.store_f32(numbers);
+    }
+
+    #[inline(always)]
+    fn fence(self) {}
+
+    #[inline(always)]
     fn transposed(vectors: [Self; 8]) -> [Self; 8] {
         std::array::from_fn(|i| Self(std::array::from_fn(|j| vectors[j].0[i])))
     }
@@ -130,6 +143,20 @@ impl Vector for Portable {
     #[inline(always)]
     fn load_f32(self, numbers: &[f32; 8]) -> Self {
         Self(numbers.map(f64::from))
+    }
+
+    #[inline(always)]
+    fn load_up_to(self, numbers: &[f64]) -> Self {
+        let mut all = [f64::NEG_INFINITY; 8];
+        all.iter_mut().zip(numbers).for_each(|(place, &z)| *place = z);
+        Self(all)
+    }
+
+    #[inline(always)]
+    fn load_f32_up_to(self, numbers: &[f32]) -> Self {
+        let mut all = [f64::NEG_INFINITY; 8];
+        all.iter_mut().zip(numbers).for_each(|(place, &z)| *place = z.into());
+        Self(all)
     }
 
     #[inline(always)]

@@ -34,6 +34,12 @@ pub trait Precision {
     /// e^z: the same as with c = 0, in fewer steps.
     fn exp_at_0<W: Word>(z: W) -> Self::Number<W>;
 
+    /// Stores a number, for [`kept`](Self::kept).
+    fn keep<V: Vector>(number: Self::Number<V>, place: &mut Kept);
+
+    /// The number that was stored here.
+    fn kept<V: Vector>(place: &Kept, like: V) -> Self::Number<V>;
+
     /// The eight sums of a vector.
     fn lanes<V: Vector>(sum: Self::Sum<V>) -> [Self::Sum<f64>; 8];
 
@@ -41,12 +47,15 @@ pub trait Precision {
     fn log1p<W: Word>(t: Two<W>) -> (Two<W>, W);
 }
 
+/// Eight numbers in one word or two.
+pub type Kept = [[f64; 8]; 2];
+
 /// A number in one word or two.
 pub trait Number<W>: Copy {
     /// As a double word, normalised.
     fn to_two(self) -> Two<W>;
 
-    /// The product with `factor`, rounded to one word.
+    /// The product with `factor`, with the units taken off, rounded to one word.
     fn times(self, factor: Two<W>) -> W;
 }
 
@@ -90,6 +99,16 @@ impl Precision for OneWord {
     }
 
     #[inline(always)]
+    fn keep<V: Vector>(number: One<V>, place: &mut Kept) {
+        number.0.store(&mut place[0]);
+    }
+
+    #[inline(always)]
+    fn kept<V: Vector>(place: &Kept, like: V) -> One<V> {
+        One(like.load(&place[0]))
+    }
+
+    #[inline(always)]
     fn lanes<V: Vector>(sum: One<V>) -> [One<f64>; 8] {
         let (mut words, mut sums) = ([0.0; 8], [One(0.0); 8]);
         sum.0.store(&mut words);
@@ -117,7 +136,7 @@ impl<W: Word> Number<W> for One<W> {
 
     #[inline(always)]
     fn times(self, factor: Two<W>) -> W {
-        self.0 * factor.hi
+        self.0 * (factor.hi * factor.hi.splat(exp::UNSCALE))
     }
 }
 
@@ -169,6 +188,17 @@ impl Precision for TwoWords {
     }
 
     #[inline(always)]
+    fn keep<V: Vector>(number: Two<V>, place: &mut Kept) {
+        number.hi.store(&mut place[0]);
+        number.lo.store(&mut place[1]);
+    }
+
+    #[inline(always)]
+    fn kept<V: Vector>(place: &Kept, like: V) -> Two<V> {
+        Two { hi: like.load(&place[0]), lo: like.load(&place[1]) }
+    }
+
+    #[inline(always)]
     fn lanes<V: Vector>(sum: Head<V>) -> [Head<f64>; 8] {
         let (mut his, mut los, mut sums) = ([0.0; 8], [0.0; 8], [Head { hi: 0.0, lo: 0.0 }; 8]);
         sum.hi.store(&mut his);
@@ -193,7 +223,7 @@ impl<W: Word> Number<W> for Two<W> {
 
     #[inline(always)]
     fn times(self, factor: Self) -> W {
-        Two::times(self, factor).hi
+        Two::times(self, factor).hi * self.hi.splat(exp::UNSCALE)
     }
 }
 

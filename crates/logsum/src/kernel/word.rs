@@ -45,6 +45,15 @@ pub trait Vector: Word {
 
     fn store_singles(self, singles: Self::Singles, numbers: &mut [f32; 16]);
 
+    /// Like `store`, past the caches; `numbers` is aligned to 16 bytes. In order only after `fence`.
+    fn stream(self, numbers: &mut [f64; 8]);
+
+    /// Like `store_f32`, past the caches; `numbers` is aligned to 16 bytes. In order only after `fence`.
+    fn stream_f32(self, numbers: &mut [f32; 8]);
+
+    /// Ends a series of `stream`s.
+    fn fence(self);
+
     /// Place i of vector j becomes place j of vector i.
     fn transposed(vectors: [Self; 8]) -> [Self; 8];
 
@@ -54,6 +63,12 @@ pub trait Vector: Word {
     fn load(self, numbers: &[f64; 8]) -> Self;
 
     fn load_f32(self, numbers: &[f32; 8]) -> Self;
+
+    /// The first eight; −∞ in the place of each that there is not.
+    fn load_up_to(self, numbers: &[f64]) -> Self;
+
+    /// The same.
+    fn load_f32_up_to(self, numbers: &[f32]) -> Self;
 
     fn store(self, numbers: &mut [f64; 8]);
 
