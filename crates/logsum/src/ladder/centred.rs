@@ -1,0 +1,60 @@
+//! The sum about the estimate of the rung before, in double words: what a row needs whose value is near to a point
+//! half-way between two floats, as one in thousands is by chance.
+
+use crate::float::Float;
+use crate::kernel::exp::{self, UNSCALE};
+use crate::kernel::two::{Two, power_of_two, two_sum};
+use crate::kernel::word::Vector;
+use crate::kernel::{Task, run};
+use crate::lane::{BLOCK, Lane};
+
+/// The float that the log-sum-exp rounds to, if this shows it, for a centre within 2^-50 of it.
+///
+/// Σ e^{z − center} = 1 + δ, and LSE = center + δ but for δ²/2. The bound: [`exp::WIDE_ERROR`] of a sum of 1; the additions
+/// of a block, 131 of 3u², and one for each block; the centre's low word, taken from z's with one rounding.
+pub(super) fn value<T: Float>(lane: &impl Lane<T>, center: Two) -> Option<T> {
+    let (mut sum, mut blocks) = (Two::ZERO, 0_u64);
+    lane.pieces(|piece| {
+        sum = sum.plus(run(Sum { piece, center }));
+        blocks += piece.len().div_ceil(BLOCK) as u64;
+    });
+    let delta = sum.plus_one_word(-1.0 / UNSCALE).scaled(UNSCALE);
+    // Not so if it is NaN.
+    let is_near = delta.hi.abs() < power_of_two(-50);
+    let low = two_sum(center.lo, delta.hi);
+    let error = exp::WIDE_ERROR
+        + power_of_two(-96)
+        + power_of_two(-104) * blocks as f64
+        + power_of_two(-104) * center.hi.abs()
+        + (delta.hi * delta.hi + low.lo.abs() + delta.lo.abs());
+    let [a, b] = T::ends(Two { hi: center.hi, lo: low.hi }, error).map(T::narrow);
+    (is_near && a.same_bits(b)).then_some(a)
+}
+
+struct Sum<'a, T> {
+    piece: &'a [T],
+    center: Two,
+}
+
+impl<T: Float> Task for Sum<'_, T> {
+    type Output = Two;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) -> Two {
+        let center = self.center.splat(like);
+        let mut all = Two::ZERO;
+        for block in self.piece.chunks(BLOCK) {
+            let mut sum = Two::ZERO.splat(like);
+            for numbers in block.chunks(8) {
+                sum = sum.plus(exp::wide(T::load_up_to(numbers, like), center));
+            }
+            let (mut his, mut los) = ([0.0; 8], [0.0; 8]);
+            sum.hi.store(&mut his);
+            sum.lo.store(&mut los);
+            for i in 0..8 {
+                all = all.plus(Two { hi: his[i], lo: los[i] });
+            }
+        }
+        all
+    }
+}
