@@ -21,6 +21,8 @@
 //! With the feature `ndarray` the same words are methods of ndarray's arrays and views, in the trait `LogSumExp`:
 //! over any axes, in any layout.
 
+#![cfg_attr(not(feature = "ndarray"), expect(dead_code, reason = "what is for many lanes at once"))]
+
 // From the bottom up; each module uses only those before it.
 mod error;
 mod float;

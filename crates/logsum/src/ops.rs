@@ -124,7 +124,6 @@ pub(crate) fn value<T: Float>(lane: &impl Lane<T>) -> T {
 }
 
 /// The partial of a row, and a function of each of its numbers.
-#[cfg(feature = "ndarray")]
 pub(crate) fn partial_and_each<T: Float>(
     function: Each,
     row: &[T],

@@ -124,8 +124,11 @@ fn with_rests<T: Float, V: Vector>(
     let sum = columns::sum::<false, T::First, f64, V>(tile.as_flattened(), second, max.splat(1.0));
     let small = sum.scaled(max.splat(UNSCALE)).times(exp::two_words(second, max));
     let [mut hi, mut lo, mut errors, mut small_hi, mut small_lo] = [[0.0; LANES]; 5];
-    (tail.hi.store(&mut hi), tail.lo.store(&mut lo), error.store(&mut errors));
-    (small.hi.store(&mut small_hi), small.lo.store(&mut small_lo));
+    tail.hi.store(&mut hi);
+    tail.lo.store(&mut lo);
+    error.store(&mut errors);
+    small.hi.store(&mut small_hi);
+    small.lo.store(&mut small_lo);
     for j in 0..LANES {
         let Some(first) = firsts[j] else { continue };
         tile[first][j] = maxima[j];

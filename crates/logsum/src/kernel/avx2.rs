@@ -173,7 +173,7 @@ impl Vector for V256 {
 
     #[inline(always)]
     fn stream(self, numbers: &mut [f64; 8]) {
-        debug_assert!(numbers.as_ptr().addr() % 16 == 0);
+        debug_assert!(numbers.as_ptr().addr().is_multiple_of(16));
         let ([a, b], to) = (self.0, numbers.as_mut_ptr());
         unsafe {
             _mm_stream_pd(to, _mm256_castpd256_pd128(a));
@@ -185,7 +185,7 @@ impl Vector for V256 {
 
     #[inline(always)]
     fn stream_f32(self, numbers: &mut [f32; 8]) {
-        debug_assert!(numbers.as_ptr().addr() % 16 == 0);
+        debug_assert!(numbers.as_ptr().addr().is_multiple_of(16));
         let ([a, b], to) = (self.0, numbers.as_mut_ptr());
         unsafe {
             _mm_stream_ps(to, _mm256_cvtpd_ps(a));

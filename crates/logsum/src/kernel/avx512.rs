@@ -140,7 +140,7 @@ impl Vector for V512 {
 
     #[inline(always)]
     fn stream(self, numbers: &mut [f64; 8]) {
-        debug_assert!(numbers.as_ptr().addr() % 16 == 0);
+        debug_assert!(numbers.as_ptr().addr().is_multiple_of(16));
         let to = numbers.as_mut_ptr();
         unsafe {
             _mm_stream_pd(to, _mm512_castpd512_pd128(self.0));
@@ -153,7 +153,7 @@ impl Vector for V512 {
 
     #[inline(always)]
     fn stream_f32(self, numbers: &mut [f32; 8]) {
-        debug_assert!(numbers.as_ptr().addr() % 16 == 0);
+        debug_assert!(numbers.as_ptr().addr().is_multiple_of(16));
         let to = numbers.as_mut_ptr();
         unsafe {
             let singles = _mm512_cvtpd_ps(self.0);

@@ -1,4 +1,8 @@
 //! The loops over a block of eight lanes that lie side by side.
+#![expect(
+    clippy::needless_range_loop,
+    reason = "loops over registers count to constants, so that these are registers"
+)]
 
 use super::block::{Summed, bound_for, exp_from, shift_for};
 use super::precision::{Precision, Sum};
