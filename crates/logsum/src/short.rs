@@ -52,14 +52,17 @@ impl<T: Float> Task for Reduce<'_, T> {
         let (mut tail, mut error) = rest::<T::First, V>(sum, one);
         let mut tails = [0.0; LANES];
         tail.hi.store(&mut tails);
-        let (mut has_each, mut is_small) = (is_finite, false);
+        let (mut has_each, mut is_small) = (is_finite, [false; LANES]);
         for j in 0..LANES {
-            // A NaN is not enough, either, and not small.
+            // A NaN is not enough, and not small either: it is left to the lane alone.
             has_each[j] &= tails[j] >= T::First::LEAST_REST / UNSCALE;
-            is_small |= is_finite[j] && tails[j] < T::First::LEAST_REST / UNSCALE;
+            is_small[j] = is_finite[j] && tails[j] < T::First::LEAST_REST / UNSCALE;
         }
-        if is_small {
-            (tail, error) = with_rests::<T, V>(tile, max, (tail, error), &is_finite, &mut has_each);
+        if is_small.contains(&true) {
+            (tail, error) = with_rests::<T, V>(tile, max, (tail, error), &is_small);
+            for j in 0..LANES {
+                has_each[j] |= is_small[j];
+            }
         }
         let mut has_value = [false; LANES];
         if wants_value {
@@ -100,14 +103,13 @@ fn with_rests<T: Float, V: Vector>(
     tile: &mut Tile,
     max: V,
     (tail, error): (Two<V>, V),
-    is_finite: &[bool; LANES],
-    has_each: &mut [bool; LANES],
+    is_small: &[bool; LANES],
 ) -> (Two<V>, V) {
     let mut maxima = [0.0; LANES];
     max.store(&mut maxima);
     let mut firsts = [None; LANES];
     for j in 0..LANES {
-        if is_finite[j] && !has_each[j] {
+        if is_small[j] {
             firsts[j] = tile.iter().position(|place| place[j] == maxima[j]);
         }
         if let Some(first) = firsts[j] {
@@ -134,8 +136,6 @@ fn with_rests<T: Float, V: Vector>(
         tile[first][j] = maxima[j];
         (hi[j], lo[j]) = if is_alone[j] { (0.0, 0.0) } else { (small_hi[j], small_lo[j]) };
         errors[j] = crate::partial::error_of_rest::<T::First>(hi[j]);
-        // A NaN among them is left to the lane alone.
-        has_each[j] = hi[j] >= 0.0;
     }
     (Two { hi: max.load(&hi), lo: max.load(&lo) }, max.load(&errors))
 }
