@@ -73,17 +73,9 @@ impl<P: Precision> Partial<P> {
         if let Some(numbers) = lane.contiguous() {
             return Self::halves(numbers);
         }
-        // Of 2^k pieces each, like the ones in the binary number of pieces so far.
-        let (mut merged, mut pieces) = (Vec::new(), 0_u64);
-        lane.pieces(|piece| {
-            let mut last = Self::of(piece);
-            for _ in 0..pieces.trailing_ones() {
-                last = merged.pop().unwrap_or(Self::EMPTY).merge(last);
-            }
-            merged.push(last);
-            pieces += 1;
-        });
-        merged.into_iter().rev().reduce(|right, left| left.merge(right)).unwrap_or(Self::EMPTY)
+        let mut merged = Merged::<P, 1>::EMPTY;
+        lane.pieces(|piece| merged.push([Self::of(piece)]));
+        merged.all_with([Self::EMPTY])[0]
     }
 
     fn halves<T: Float>(numbers: &[T]) -> Self {
@@ -234,16 +226,48 @@ impl<P: Precision> Piece<P> {
     }
 }
 
+/// The pieces of some lanes, merged two by two, then the results, and so on.
+struct Merged<P, const N: usize> {
+    /// Of 2^k pieces each, like the ones in the binary number of pieces so far.
+    parts: Vec<[Partial<P>; N]>,
+    pieces: u64,
+}
+
+impl<P: Precision, const N: usize> Merged<P, N> {
+    const EMPTY: Self = Self { parts: Vec::new(), pieces: 0 };
+
+    fn push(&mut self, mut piece: [Partial<P>; N]) {
+        for _ in 0..self.pieces.trailing_ones() {
+            piece = self.with_last(piece);
+        }
+        self.parts.push(piece);
+        self.pieces += 1;
+    }
+
+    /// All, and one piece more.
+    fn all_with(&mut self, mut last: [Partial<P>; N]) -> [Partial<P>; N] {
+        while !self.parts.is_empty() {
+            last = self.with_last(last);
+        }
+        last
+    }
+
+    fn with_last(&mut self, right: [Partial<P>; N]) -> [Partial<P>; N] {
+        let left = self.parts.pop().unwrap_or([Partial::EMPTY; N]);
+        std::array::from_fn(|j| left[j].merge(right[j]))
+    }
+}
+
 /// Pieces of eight lanes that lie side by side.
 pub(crate) struct Pieces<P> {
     lanes: [Piece<P>; LANES],
     blocks: usize,
-    done: [Partial<P>; LANES],
+    merged: Merged<P, LANES>,
 }
 
 impl<P: Precision> Pieces<P> {
     pub(crate) const EMPTY: Self =
-        Self { lanes: [const { Piece::EMPTY }; LANES], blocks: 0, done: [Partial::EMPTY; LANES] };
+        Self { lanes: [const { Piece::EMPTY }; LANES], blocks: 0, merged: Merged::EMPTY };
 
     /// A block of at most [`BLOCK`] rows; only the last may have fewer.
     pub(crate) fn push<T: Float>(&mut self, tile: &[T]) {
@@ -252,23 +276,25 @@ impl<P: Precision> Pieces<P> {
 
     /// The partials of the first `count` lanes. A lane that cannot be done beside others is left to `alone`.
     pub(crate) fn close(&mut self, alone: impl Fn(usize) -> Partial<P>, count: usize) -> [Partial<P>; LANES] {
-        run(Close(self));
-        for j in 0..count {
+        let last = run(EndPiece(self));
+        let mut partials = self.merged.all_with(last);
+        for (j, partial) in partials[..count].iter_mut().enumerate() {
             if self.lanes[j].has_failed {
-                self.done[j] = alone(j);
+                *partial = alone(j);
             }
         }
-        self.done
+        partials
     }
 
     #[inline(always)]
-    fn end_piece(&mut self) {
-        for (lane, done) in self.lanes.iter_mut().zip(&mut self.done) {
-            lane.close();
-            *done = done.merged(lane.done);
-            lane.done = Partial::EMPTY;
-        }
+    fn end_piece(&mut self) -> [Partial<P>; LANES] {
         self.blocks = 0;
+        let mut done = [Partial::EMPTY; LANES];
+        for (lane, done) in self.lanes.iter_mut().zip(&mut done) {
+            lane.close();
+            *done = std::mem::replace(&mut lane.done, Partial::EMPTY);
+        }
+        done
     }
 }
 
@@ -284,7 +310,8 @@ impl<T: Float, P: Precision> Task for Push<'_, T, P> {
     fn run<V: Vector>(self, like: V) {
         let Self { pieces, tile } = self;
         if pieces.blocks == PIECE / BLOCK {
-            pieces.end_piece();
+            let piece = pieces.end_piece();
+            pieces.merged.push(piece);
         }
         pieces.blocks += 1;
         let blocks = columns::summed::<P, T, V>(tile, like);
@@ -295,14 +322,14 @@ impl<T: Float, P: Precision> Task for Push<'_, T, P> {
     }
 }
 
-struct Close<'a, P>(&'a mut Pieces<P>);
+struct EndPiece<'a, P>(&'a mut Pieces<P>);
 
-impl<P: Precision> Task for Close<'_, P> {
-    type Output = ();
+impl<P: Precision> Task for EndPiece<'_, P> {
+    type Output = [Partial<P>; LANES];
 
     #[inline(always)]
-    fn run<V: Vector>(self, _: V) {
-        self.0.end_piece();
+    fn run<V: Vector>(self, _: V) -> [Partial<P>; LANES] {
+        self.0.end_piece()
     }
 }
 

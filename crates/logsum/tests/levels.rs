@@ -142,8 +142,17 @@ fn many_lanes_at_once_have_the_bits_that_each_has_alone() {
     let _level = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
     for level in Level::ALL.into_iter().filter(|&level| Level::force(Some(level))) {
         let short = (1..=67).flat_map(|length| [1, 2, 7, 8, 9, 16, 83].map(|rows| (rows, length)));
-        let long =
-            [(3, 1000), (9, 1023), (17, 1024), (20, 1025), (5, 3000), (140, 70), (300, 90), (2, 66_000)];
+        let long = [
+            (3, 1000),
+            (9, 1023),
+            (17, 1024),
+            (20, 1025),
+            (5, 3000),
+            (140, 70),
+            (300, 90),
+            (2, 66_000),
+            (9, 300_000),
+        ];
         for (rows, length) in short.chain(long) {
             check_every_way(&table(|x| x, rows, length), level);
             check_every_way(&table(|x| x as f32, rows, length), level);
