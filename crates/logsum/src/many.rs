@@ -44,7 +44,7 @@ fn rows_by<T: Float>(grain: usize, to: Store, z: &[T], length: usize, wanted: Wa
     }
     let (mut value, mut each) = (value, each);
     let mut tile = [[0.0; LANES]; SHORT];
-    let mut kept = [[[0.0; LANES]; 2]; BLOCK / LANES];
+    let mut kept = Vec::new();
     for (i, group) in z.chunks(LANES * length).enumerate() {
         let count = group.len() / length;
         let lane = |j: usize| &group[j * length..][..length];

@@ -4,12 +4,11 @@ use crate::Error;
 use crate::edges::Edge;
 use crate::float::Float;
 use crate::kernel::Each;
+use crate::kernel::block::LONG;
 use crate::kernel::block::{self, Store};
-use crate::kernel::columns::LANES;
-use crate::kernel::precision::Kept;
 use crate::ladder::{self, Rung};
-use crate::lane::{BLOCK, Lane, LaneMut};
-use crate::partial::{self, Partial};
+use crate::lane::{Lane, LaneMut};
+use crate::partial::{self, Kept, Partial};
 use crate::threads::{grain, join};
 
 /// log Σ e^{z_k}, correctly rounded.
@@ -66,8 +65,8 @@ pub fn logsumexp_and_rung<T: Float>(z: &[T]) -> (T, Rung) {
 /// [`Error::LengthMismatch`] if `gradient` is not as long as `z`; nothing is written then.
 pub fn logsumexp_with_gradient<T: Float>(z: &[T], gradient: &mut [T]) -> Result<T, Error> {
     same_length(z, gradient)?;
-    let partial = Partial::over(&z);
-    each(Each::Share, &partial, &z, gradient, Store::for_output::<T>(z.len()));
+    let partial =
+        partial_and_each(Each::Share, z, gradient, &mut Vec::new(), Store::for_output::<T>(z.len()));
     Ok(ladder::settle(&partial, &z).0)
 }
 
@@ -85,7 +84,7 @@ pub fn logsumexp_with_gradient<T: Float>(z: &[T], gradient: &mut [T]) -> Result<
 /// [`Error::LengthMismatch`] if `out` is not as long as `z`; nothing is written then.
 pub fn softmax<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
     same_length(z, out)?;
-    each(Each::Share, &Partial::over(&z), &z, out, Store::for_output::<T>(z.len()));
+    partial_and_each(Each::Share, z, out, &mut Vec::new(), Store::for_output::<T>(z.len()));
     Ok(())
 }
 
@@ -107,7 +106,7 @@ pub fn softmax<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
 /// [`Error::LengthMismatch`] if `out` is not as long as `z`; nothing is written then.
 pub fn log_softmax<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
     same_length(z, out)?;
-    each(Each::LogShare, &Partial::over(&z), &z, out, Store::for_output::<T>(z.len()));
+    partial_and_each(Each::LogShare, z, out, &mut Vec::new(), Store::for_output::<T>(z.len()));
     Ok(())
 }
 
@@ -123,16 +122,19 @@ pub(crate) fn value<T: Float>(lane: &impl Lane<T>) -> T {
     ladder::settle(&Partial::over(lane), lane).0
 }
 
+/// Longer rows are read twice: what would be kept of them, 8 or 16 bytes for a number, leaves the nearest caches.
+const KEPT: usize = 8192;
+
 /// The partial of a row, and a function of each of its numbers.
 pub(crate) fn partial_and_each<T: Float>(
     function: Each,
     row: &[T],
     out: &mut [T],
-    kept: &mut [Kept; BLOCK / LANES],
+    kept: &mut Kept<T>,
     to: Store,
 ) -> Partial<T::First> {
     if function == Each::Share
-        && row.len() <= BLOCK
+        && (LONG..=KEPT).contains(&row.len())
         && let Some(partial) = partial::with_shares(row, out, kept, to)
     {
         return partial;

@@ -1,10 +1,11 @@
 //! The state of a log-sum-exp that is under way, and its merge.
 
 use crate::float::Float;
+use crate::float::sealed::Sealed;
 use crate::kernel::block::{self, Store, Summed};
 use crate::kernel::columns::{self, LANES};
 use crate::kernel::exp::{self, UNSCALE};
-use crate::kernel::precision::{Kept, Number, Precision};
+use crate::kernel::precision::{Number, Precision};
 use crate::kernel::two::{Two, power_of_two};
 use crate::kernel::word::{Vector, Word};
 use crate::kernel::{Each, Task, run};
@@ -385,21 +386,26 @@ impl<P: Precision> Task for Estimate<P> {
     }
 }
 
-/// The partial of a row of at most [`BLOCK`] numbers, and its shares into `out`, from one exponential for each number;
+/// Exponentials that are kept in memory, to become shares.
+pub(crate) type Kept<T> = Vec<<<T as Sealed>::First as Precision>::Kept>;
+
+/// The partial of a row of at most [`PIECE`] numbers, and its shares into `out`, from one exponential for each number;
 /// none, and nothing is written, where it takes more.
 pub(crate) fn with_shares<T: Float>(
     row: &[T],
     out: &mut [T],
-    kept: &mut [Kept],
+    kept: &mut Kept<T>,
     to: Store,
 ) -> Option<Partial<T::First>> {
+    // Whole steps of sixteen, each kept as two eights.
+    kept.resize(kept.len().max(2 * row.len().div_ceil(16)), Default::default());
     run(WithShares { row, out, kept, to })
 }
 
-struct WithShares<'a, T> {
+struct WithShares<'a, T: Float> {
     row: &'a [T],
     out: &'a mut [T],
-    kept: &'a mut [Kept],
+    kept: &'a mut [<T::First as Precision>::Kept],
     to: Store,
 }
 
@@ -409,14 +415,23 @@ impl<T: Float> Task for WithShares<'_, T> {
     #[inline(always)]
     fn run<V: Vector>(self, like: V) -> Self::Output {
         let Self { row, out, kept, to } = self;
-        let summed = block::summed_and_kept::<T::First, T, V>(row, kept, like)?;
-        let partial = Partial::from_sum(summed)?;
-        if partial.max.is_finite() {
-            let (_, inverse) = constants(&partial, Each::Share);
-            block::shares_of_kept(kept, inverse, out, to, like);
-            return Some(partial);
+        let mut piece = Piece::<T::First>::EMPTY;
+        for (block, kept) in row.chunks(BLOCK).zip(kept.chunks_mut(BLOCK / 8)) {
+            let block = block::summed_and_kept::<T::First, T, V>(block, kept, like)?;
+            // All must be in the same units.
+            if piece.open.is_some_and(|open| open.shift != block.shift) {
+                return None;
+            }
+            piece.push(block);
         }
-        None
+        piece.close();
+        let partial = piece.done;
+        if piece.has_failed || !partial.max.is_finite() {
+            return None;
+        }
+        let (_, inverse) = constants(&partial, Each::Share);
+        block::shares_of_kept(kept, inverse, out, to, like);
+        Some(partial)
     }
 }
 

@@ -87,7 +87,7 @@ impl<T: Float> Task for Reduce<'_, T> {
             Some(Each::LogShare) => {
                 let (log, _) = T::First::log1p(tail.scaled(like.splat(UNSCALE)));
                 for place in tile {
-                    block::log_share(like.load(place), max, log).store(place);
+                    T::First::log_share(like.load(place), max, log).store(place);
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! The loops over a block of one lane, written once for every format, precision and level.
 
-use super::precision::{Kept, Number, Precision, Sum};
-use super::two::{Two, power_of_two, two_sum};
+use super::precision::{Number, Precision, Sum};
+use super::two::{Two, power_of_two};
 use super::word::{Vector, Word};
 use super::{Task, run};
 use crate::float::Float;
@@ -60,7 +60,7 @@ pub(crate) fn summed<P: Precision, T: Float, V: Vector>(block: &[T], like: V) ->
 #[inline(always)]
 pub(crate) fn summed_and_kept<P: Precision, T: Float, V: Vector>(
     block: &[T],
-    kept: &mut [Kept],
+    kept: &mut [P::Kept],
     like: V,
 ) -> Option<Summed> {
     let max = maximum(block, like);
@@ -115,7 +115,7 @@ fn sum_and_keep<const AT_0: bool, P: Precision, T: Float, V: Vector>(
     block: &[T],
     c: V,
     bound: f64,
-    kept: &mut [Kept],
+    kept: &mut [P::Kept],
 ) -> P::Sum<V> {
     let mut sum = <P::Sum<V>>::empty(c.splat(bound));
     let (whole, rest) = block.as_chunks();
@@ -134,7 +134,7 @@ fn plus_and_keep<const AT_0: bool, P: Precision, T: Float, V: Vector>(
     sum: P::Sum<V>,
     numbers: &[T; STEP],
     c: V,
-    places: &mut [Kept; 2],
+    places: &mut [P::Kept; 2],
 ) -> P::Sum<V> {
     let [low, high] = load(numbers, c);
     let (low, high) = (exp_from::<AT_0, P, V>(low, c), exp_from::<AT_0, P, V>(high, c));
@@ -173,7 +173,7 @@ fn store<const TO_MEMORY: bool, T: Float, V: Vector>(vector: V, out: &mut [T; 8]
 /// The shares of a block whose exponentials were kept.
 #[inline(always)]
 pub(crate) fn shares_of_kept<T: Float, V: Vector>(
-    kept: &[Kept],
+    kept: &[<T::First as Precision>::Kept],
     inverse: Two,
     out: &mut [T],
     to: Store,
@@ -189,7 +189,7 @@ pub(crate) fn shares_of_kept<T: Float, V: Vector>(
 
 #[inline(always)]
 fn write_shares_of_kept<const TO_MEMORY: bool, T: Float, V: Vector>(
-    kept: &[Kept],
+    kept: &[<T::First as Precision>::Kept],
     inverse: Two,
     out: &mut [T],
     like: V,
@@ -309,21 +309,11 @@ struct LogShare {
     log: Two,
 }
 
-impl<T> Function<T> for LogShare {
+impl<T: Float> Function<T> for LogShare {
     #[inline(always)]
     fn at<V: Vector>(&self, z: V) -> V {
-        log_share(z, z.splat(self.max), self.log.splat(z))
+        T::First::log_share(z, z.splat(self.max), self.log.splat(z))
     }
-}
-
-/// z − max − log.
-#[inline(always)]
-pub(crate) fn log_share<V: Vector>(z: V, max: V, log: Two<V>) -> V {
-    let difference = two_sum(z, -max);
-    let log_share = difference.plus(log.negated()).hi;
-    // A difference beyond the largest f64 has a low word that means nothing.
-    let minus_infinity = z.splat(f64::NEG_INFINITY);
-    difference.hi.where_at_most(f64::NEG_INFINITY, minus_infinity, log_share)
 }
 
 struct ForEach<'a, T, F> {

@@ -271,7 +271,7 @@ impl<const N: usize> Functions<N> {
         match KIND {
             0 => block::share::<true, T, V>(z, c, two),
             1 => block::share::<false, T, V>(z, c, two),
-            _ => block::log_share(z, c, two),
+            _ => T::First::log_share(z, c, two),
         }
     }
 }

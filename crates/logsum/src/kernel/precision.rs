@@ -34,21 +34,24 @@ pub trait Precision {
     /// e^z: the same as with c = 0, in fewer steps.
     fn exp_at_0<W: Word>(z: W) -> Self::Number<W>;
 
+    /// Eight numbers in memory.
+    type Kept: Copy + Default + Send;
+
     /// Stores a number, for [`kept`](Self::kept).
-    fn keep<V: Vector>(number: Self::Number<V>, place: &mut Kept);
+    fn keep<V: Vector>(number: Self::Number<V>, place: &mut Self::Kept);
 
     /// The number that was stored here.
-    fn kept<V: Vector>(place: &Kept, like: V) -> Self::Number<V>;
+    fn kept<V: Vector>(place: &Self::Kept, like: V) -> Self::Number<V>;
 
     /// The eight sums of a vector.
     fn lanes<V: Vector>(sum: Self::Sum<V>) -> [Self::Sum<f64>; 8];
 
     /// log(1 + t) for t ≥ 0, and a bound on its absolute error.
     fn log1p<W: Word>(t: Two<W>) -> (Two<W>, W);
-}
 
-/// Eight numbers in one word or two.
-pub type Kept = [[f64; 8]; 2];
+    /// z − max − log, where z ≤ max and log ≥ 0: neither difference takes away from the other's accuracy.
+    fn log_share<W: Word>(z: W, max: W, log: Two<W>) -> W;
+}
 
 /// A number in one word or two.
 pub trait Number<W>: Copy {
@@ -87,6 +90,7 @@ impl Precision for OneWord {
     const RUNG: Rung = Rung::Double;
     type Number<W: Word> = One<W>;
     type Sum<W: Word> = One<W>;
+    type Kept = [f64; 8];
 
     #[inline(always)]
     fn exp<W: Word>(z: W, c: W) -> One<W> {
@@ -99,13 +103,13 @@ impl Precision for OneWord {
     }
 
     #[inline(always)]
-    fn keep<V: Vector>(number: One<V>, place: &mut Kept) {
-        number.0.store(&mut place[0]);
+    fn keep<V: Vector>(number: One<V>, place: &mut [f64; 8]) {
+        number.0.store(place);
     }
 
     #[inline(always)]
-    fn kept<V: Vector>(place: &Kept, like: V) -> One<V> {
-        One(like.load(&place[0]))
+    fn kept<V: Vector>(place: &[f64; 8], like: V) -> One<V> {
+        One(like.load(place))
     }
 
     #[inline(always)]
@@ -122,6 +126,11 @@ impl Precision for OneWord {
     fn log1p<W: Word>(t: Two<W>) -> (Two<W>, W) {
         let (log, error) = log::one_word(t.hi);
         (Two { hi: log, lo: log.splat(0.0) }, error)
+    }
+
+    #[inline(always)]
+    fn log_share<W: Word>(z: W, max: W, log: Two<W>) -> W {
+        z - max - log.hi
     }
 }
 
@@ -176,6 +185,7 @@ impl Precision for TwoWords {
     const RUNG: Rung = Rung::DoubleWord;
     type Number<W: Word> = Two<W>;
     type Sum<W: Word> = Head<W>;
+    type Kept = [[f64; 8]; 2];
 
     #[inline(always)]
     fn exp<W: Word>(z: W, c: W) -> Two<W> {
@@ -188,13 +198,13 @@ impl Precision for TwoWords {
     }
 
     #[inline(always)]
-    fn keep<V: Vector>(number: Two<V>, place: &mut Kept) {
+    fn keep<V: Vector>(number: Two<V>, place: &mut [[f64; 8]; 2]) {
         number.hi.store(&mut place[0]);
         number.lo.store(&mut place[1]);
     }
 
     #[inline(always)]
-    fn kept<V: Vector>(place: &Kept, like: V) -> Two<V> {
+    fn kept<V: Vector>(place: &[[f64; 8]; 2], like: V) -> Two<V> {
         Two { hi: like.load(&place[0]), lo: like.load(&place[1]) }
     }
 
@@ -212,6 +222,15 @@ impl Precision for TwoWords {
     #[inline(always)]
     fn log1p<W: Word>(t: Two<W>) -> (Two<W>, W) {
         log::two_words(t)
+    }
+
+    #[inline(always)]
+    fn log_share<W: Word>(z: W, max: W, log: Two<W>) -> W {
+        let difference = two_sum(z, -max);
+        let log_share = difference.plus(log.negated()).hi;
+        // A difference beyond the largest f64 has a low word that means nothing.
+        let minus_infinity = z.splat(f64::NEG_INFINITY);
+        difference.hi.where_at_most(f64::NEG_INFINITY, minus_infinity, log_share)
     }
 }
 
