@@ -216,6 +216,10 @@ def chart(rows, path, title):
     axes.set_yticks([row + 0.3 for row in range(len(rows))], [label for label, *_ in rows], fontsize=8)
     axes.invert_yaxis()
     axes.set_xscale("log")
+    ticks = [1, 2, 5, 10, 20, 50, 100]
+    axes.set_xticks(ticks, map(str, ticks))
+    axes.minorticks_off()
+    axes.set_xlim(right=1.3 * max(times[name] / times[unit] for _, unit, _, times in rows for name in colours if name in times))
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xlabel("time, as a multiple of one read (copy, for gradients and softmax) of the same memory")
     axes.set_title(title, fontsize=9)
