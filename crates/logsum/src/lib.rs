@@ -35,6 +35,7 @@ mod ladder;
 
 mod edges;
 mod ops;
+mod pair;
 
 #[cfg(test)]
 mod reference;
@@ -57,6 +58,7 @@ pub use ladder::Rung;
 #[doc(hidden)]
 pub use ops::logsumexp_and_rung;
 pub use ops::{log_softmax, logsumexp, logsumexp_with_gradient, softmax};
+pub use pair::{each, log_logistic, log1mexp, log1pexp, logaddexp, logexpm1, logistic, logsubexp};
 #[cfg(feature = "ndarray")]
 pub use {self::ndarray::LogSumExp, axis::Axes};
 

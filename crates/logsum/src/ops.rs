@@ -110,7 +110,7 @@ pub fn log_softmax<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
     Ok(())
 }
 
-fn same_length<T>(z: &[T], out: &[T]) -> Result<(), Error> {
+pub(crate) fn same_length<T>(z: &[T], out: &[T]) -> Result<(), Error> {
     if z.len() == out.len() {
         return Ok(());
     }

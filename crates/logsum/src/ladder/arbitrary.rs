@@ -31,6 +31,19 @@ pub(super) fn sum<T: Float>(lane: &impl Lane<T>, center: Two, bits: usize) -> Su
     Sum { delta, bits, error: IBig::from(4 * count) }
 }
 
+/// e^{a − center} − e^{b − center} − 1, for a > b and a centre within 2^-20 of log(e^a − e^b).
+///
+/// Each exponential may be as large as 2^extra, and is taken with so many bits more: its error of at most 4 units of those,
+/// as above, and 2^extra for the cut of its argument, is less than 4 units once they are dropped.
+pub(super) fn difference(a: f64, b: f64, center: Two, bits: usize) -> Sum {
+    let extra = ((a - center.hi).max(0.0) * std::f64::consts::LOG2_E) as usize + 2;
+    let wide = bits + extra;
+    let fine = wide + GUARD;
+    let center = fixed(center.hi, fine) + fixed(center.lo, fine);
+    let [a, b] = [a, b].map(|z| exp(fixed(z, fine) - &center, fine) >> GUARD);
+    Sum { delta: ((a - b) >> extra) - (IBig::ONE << bits), bits, error: IBig::from(10) }
+}
+
 /// Bits computed beyond those asked for.
 const GUARD: usize = 64;
 

@@ -18,15 +18,46 @@ pub(super) fn value<T: Float>(lane: &impl Lane<T>, center: Two) -> Option<T> {
         sum = sum.plus(run(Sum { piece, center }));
         blocks += piece.len().div_ceil(BLOCK) as u64;
     });
+    let error = exp::WIDE_ERROR + power_of_two(-96) + power_of_two(-104) * blocks as f64;
+    nearest(sum, center, error)
+}
+
+/// The same for log(e^a − e^b), where the centre is not more than 40 below a.
+///
+/// Each exponential has its own error, and its part of the error of the centre's low word.
+pub(super) fn difference<T: Float>(a: f64, b: f64, center: Two) -> Option<T> {
+    if a - center.hi > 40.0 {
+        return None;
+    }
+    let [plus, minus] = run(Exponentials { z: [a, b], center });
+    let size = (plus.hi + minus.hi) * UNSCALE;
+    // A difference of double words has no bound relative to itself, but 2^-104 of each.
+    let error = (exp::WIDE_ERROR + power_of_two(-100) + power_of_two(-104) * center.hi.abs()) * size;
+    nearest(plus.plus(minus.negated()), center, error)
+}
+
+struct Exponentials {
+    z: [f64; 2],
+    center: Two,
+}
+
+impl Task for Exponentials {
+    type Output = [Two; 2];
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> [Two; 2] {
+        [exp::wide(self.z[0], self.center), exp::wide(self.z[1], self.center)]
+    }
+}
+
+/// `sum` is Σ e^{z − center} in units of UNSCALE, off by at most `error` and what the centre's size adds.
+fn nearest<T: Float>(sum: Two, center: Two, error: f64) -> Option<T> {
     let delta = sum.plus_one_word(-1.0 / UNSCALE).scaled(UNSCALE);
     // Not so if it is NaN.
     let is_near = delta.hi.abs() < power_of_two(-50);
     let low = two_sum(center.lo, delta.hi);
-    let error = exp::WIDE_ERROR
-        + power_of_two(-96)
-        + power_of_two(-104) * blocks as f64
-        + power_of_two(-104) * center.hi.abs()
-        + (delta.hi * delta.hi + low.lo.abs() + delta.lo.abs());
+    let error =
+        error + power_of_two(-104) * center.hi.abs() + (delta.hi * delta.hi + low.lo.abs() + delta.lo.abs());
     let [a, b] = T::ends(Two { hi: center.hi, lo: low.hi }, error).map(T::narrow);
     (is_near && a.same_bits(b)).then_some(a)
 }

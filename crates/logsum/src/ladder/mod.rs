@@ -62,6 +62,21 @@ pub(crate) fn settle<T: Float>(first: &Partial<T::First>, lane: &impl Lane<T>) -
     (value.unwrap_or_default(), Rung::Arbitrary)
 }
 
+/// log(e^a − e^b), correctly rounded, for finite a > b and a centre within 2^-40 of it, or of its size.
+///
+/// It ends as [`settle`] does: Σ c_i e^{z_i} with c = 1 and −1 and distinct z is no e^y for a rational y.
+pub(crate) fn settle_difference<T: Float>(a: T, b: T, center: Two) -> T {
+    let (a, b) = (a.widen(), b.widen());
+    if b - a < -1000.0 {
+        // Less than a by less than 2^-1400: a, but a negative zero for a zero.
+        return T::narrow(if a == 0.0 { -0.0 } else { a });
+    }
+    if let Some(value) = centred::difference(a, b, center) {
+        return value;
+    }
+    (9..).find_map(|log2| arbitrary::difference(a, b, center, 1 << log2).nearest(center)).unwrap_or_default()
+}
+
 /// The value if this precision settles it, else an estimate that is right to 2^-40 or better.
 fn in_words<T: Float, P: Precision>(partial: &Partial<P>) -> Result<(T, Rung), Two> {
     if !partial.max.is_finite() || partial.is_its_maximum() {

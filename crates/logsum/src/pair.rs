@@ -1,0 +1,477 @@
+//! Functions of one number or two that are the logarithm of a sum or difference of two exponentials, and the share of one
+//! in such a sum: each with its derivative beside it.
+//!
+//! | function | formula | derivative |
+//! |---|---|---|
+//! | [`logaddexp`] | log(e^a + e^b) | logistic(a − b), logistic(b − a) |
+//! | [`logsubexp`] | log(e^a − e^b) | 1/(1 − e^{b−a}), −1/(e^{a−b} − 1) |
+//! | [`log1pexp`] | log(1 + e^x) | logistic(x) |
+//! | [`log1mexp`] | log(1 − e^x) | −1/(e^-x − 1) |
+//! | [`logexpm1`] | log(e^x − 1) | 1/(1 − e^-x) |
+//! | [`log_logistic`] | −log(1 + e^-x) | logistic(−x) |
+//! | [`logistic`] | 1/(1 + e^-x) | logistic(x) · logistic(−x) |
+//!
+//! [`each`] has them for slices, many numbers at a time.
+
+use crate::float::Float;
+use crate::kernel::exp::{self, UNSCALE};
+use crate::kernel::log;
+use crate::kernel::precision::{Number, Precision};
+use crate::kernel::two::{Two, fast_two_sum, power_of_two, two_sum};
+use crate::kernel::word::{Vector, Word};
+use crate::kernel::{Task, run};
+use crate::ladder;
+use crate::ops::logsumexp;
+use crate::partial::estimate;
+use std::cmp::Ordering;
+
+/// log(e^a + e^b), correctly rounded: the log-sum-exp of two numbers.
+///
+/// Its derivatives are e^a/(e^a + e^b) = [`logistic`]`(a − b)` and the same with a and b exchanged; of two equal numbers
+/// each has 1/2. −∞ adds nothing; with a +∞ and no NaN it is +∞; with a NaN, NaN.
+///
+/// ```
+/// use logsum::logaddexp;
+/// assert_eq!(logaddexp(1e3, 1e3), 1000.6931471805599);
+/// assert_eq!(logaddexp(f64::NEG_INFINITY, f64::NEG_INFINITY), f64::NEG_INFINITY);
+/// assert_eq!(logaddexp(0.5f64.ln(), 0.5f64.ln()), 2.3190468138462996e-17); // numpy.logaddexp: 0
+/// ```
+pub fn logaddexp<T: Float>(a: T, b: T) -> T {
+    at(LogAddExp, a, b)
+}
+
+/// log(e^a − e^b), correctly rounded, also where the difference nearly vanishes, or its logarithm.
+///
+/// | a, b | value |
+/// |---|---|
+/// | a < b, both +∞, or a NaN | NaN |
+/// | equal otherwise | −∞ |
+/// | a = +∞ > b | +∞ |
+/// | b = −∞ | a |
+///
+/// ```
+/// use logsum::logsubexp;
+/// assert_eq!(logsubexp(1000.0, 999.0), 999.5413248546129);
+/// assert_eq!(logsubexp(1e-300, 0.0), -690.7755278982137);
+/// assert_eq!(logsubexp(2.0, 2.0), f64::NEG_INFINITY);
+/// assert!(logsubexp(1f64, 2.0).is_nan());
+/// ```
+pub fn logsubexp<T: Float>(a: T, b: T) -> T {
+    at(LogSubExp, a, b)
+}
+
+/// log(1 + e^x), correctly rounded; also known as softplus.
+///
+/// Its derivative is [`logistic`]`(x)`. It is 0 at −∞, +∞ at +∞, NaN at a NaN.
+///
+/// ```
+/// use logsum::log1pexp;
+/// assert_eq!(log1pexp(0.0), std::f64::consts::LN_2);
+/// assert_eq!(log1pexp(-40.0), 4.248354255291589e-18);
+/// assert_eq!(log1pexp(1e300), 1e300);
+/// ```
+pub fn log1pexp<T: Float>(x: T) -> T {
+    at(Log1pExp, x, x)
+}
+
+/// log(1 − e^x), correctly rounded: the logarithm of the probability that is left by one whose logarithm is x.
+///
+/// It is −∞ at 0, 0 at −∞, NaN above 0 and at a NaN.
+///
+/// ```
+/// use logsum::log1mexp;
+/// assert_eq!(log1mexp(-1e-20), -46.051701859880914);
+/// assert_eq!(log1mexp(-40.0), -4.248354255291589e-18);
+/// ```
+pub fn log1mexp<T: Float>(x: T) -> T {
+    at(Log1mExp, x, x)
+}
+
+/// log(e^x − 1), correctly rounded: the inverse of [`log1pexp`].
+///
+/// It is −∞ at 0, +∞ at +∞, NaN below 0 and at a NaN.
+///
+/// ```
+/// use logsum::logexpm1;
+/// assert_eq!(logexpm1(1e-20), -46.051701859880914);
+/// assert_eq!(logexpm1(std::f64::consts::LN_2), -4.638093627692599e-17); // e^x − 1 in f64: 1
+/// assert_eq!(logexpm1(1e4f32), 1e4);
+/// ```
+pub fn logexpm1<T: Float>(x: T) -> T {
+    at(LogExpm1, x, x)
+}
+
+/// log(1/(1 + e^-x)) = −log(1 + e^-x), correctly rounded: the logarithm of [`logistic`].
+///
+/// Its derivative is [`logistic`]`(−x)`. It is −∞ at −∞, 0 at +∞, NaN at a NaN.
+///
+/// ```
+/// use logsum::log_logistic;
+/// assert_eq!(log_logistic(40.0), -4.248354255291589e-18);
+/// assert_eq!(log_logistic(-1000.0f32), -1000.0);
+/// ```
+pub fn log_logistic<T: Float>(x: T) -> T {
+    at(LogLogistic, x, x)
+}
+
+/// 1/(1 + e^-x) within 1 ulp: the share of x in (x, 0), e^x/(e^x + 1).
+///
+/// Its derivative is logistic(x) · logistic(−x). It is 0 at −∞, 1 at +∞, NaN at a NaN.
+///
+/// ```
+/// use logsum::logistic;
+/// assert_eq!([logistic(0.0), logistic(f64::INFINITY), logistic(f64::NEG_INFINITY)], [0.5, 1.0, 0.0]);
+/// assert_eq!(logistic(-740.0), 4.2e-322); // 1/(1 + e^740) in f64: 0
+/// ```
+pub fn logistic<T: Float>(x: T) -> T {
+    at(Logistic, x, x)
+}
+
+/// The functions of this module for slices: `out[i]` is what the function gives for the numbers at i, to the bit.
+///
+/// ```
+/// let mut out = [0.0; 3];
+/// logsum::each::logaddexp(&[0.0, 1.0, 2.0], &[0.0, 0.0, f64::NEG_INFINITY], &mut out)?;
+/// assert_eq!(out, [std::f64::consts::LN_2, 1.3132616875182228, 2.0]);
+/// # Ok::<(), logsum::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::LengthMismatch`](crate::Error::LengthMismatch) if the slices are not of one length; nothing is written then.
+pub mod each {
+    use super::{Log1mExp, Log1pExp, LogAddExp, LogExpm1, LogLogistic, LogSubExp, Logistic, map};
+    use crate::{Error, Float, ops::same_length};
+
+    /// [`logaddexp`](crate::logaddexp) of each pair.
+    pub fn logaddexp<T: Float>(a: &[T], b: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length(a, b)?;
+        same_length(a, out)?;
+        map(a, b, out, LogAddExp);
+        Ok(())
+    }
+
+    /// [`logsubexp`](crate::logsubexp) of each pair.
+    pub fn logsubexp<T: Float>(a: &[T], b: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length(a, b)?;
+        same_length(a, out)?;
+        map(a, b, out, LogSubExp);
+        Ok(())
+    }
+
+    /// [`log1mexp`](crate::log1mexp) of each number.
+    pub fn log1mexp<T: Float>(x: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length(x, out)?;
+        map(x, x, out, Log1mExp);
+        Ok(())
+    }
+
+    /// [`logexpm1`](crate::logexpm1) of each number.
+    pub fn logexpm1<T: Float>(x: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length(x, out)?;
+        map(x, x, out, LogExpm1);
+        Ok(())
+    }
+
+    /// [`log1pexp`](crate::log1pexp) of each number.
+    pub fn log1pexp<T: Float>(x: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length(x, out)?;
+        map(x, x, out, Log1pExp);
+        Ok(())
+    }
+
+    /// [`log_logistic`](crate::log_logistic) of each number.
+    pub fn log_logistic<T: Float>(x: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length(x, out)?;
+        map(x, x, out, LogLogistic);
+        Ok(())
+    }
+
+    /// [`logistic`](crate::logistic) of each number.
+    pub fn logistic<T: Float>(x: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length(x, out)?;
+        map(x, x, out, Logistic);
+        Ok(())
+    }
+}
+
+/// A function of pairs; one of a single number has the same number twice.
+trait Function<T: Float>: Copy {
+    /// Eight results, from below and from above: where they are equal and finite, they are right.
+    fn ends<V: Vector>(self, a: V, b: V) -> [V; 2];
+
+    /// The result, whatever the numbers.
+    fn alone(self, a: T, b: T) -> T;
+}
+
+#[derive(Clone, Copy)]
+struct LogAddExp;
+
+impl<T: Float> Function<T> for LogAddExp {
+    #[inline(always)]
+    fn ends<V: Vector>(self, a: V, b: V) -> [V; 2] {
+        sum_ends::<T, V>(a, b)
+    }
+
+    fn alone(self, a: T, b: T) -> T {
+        logsumexp(&[a, b])
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Log1pExp;
+
+impl<T: Float> Function<T> for Log1pExp {
+    #[inline(always)]
+    fn ends<V: Vector>(self, x: V, _: V) -> [V; 2] {
+        sum_ends::<T, V>(x, x.splat(0.0))
+    }
+
+    fn alone(self, x: T, _: T) -> T {
+        logsumexp(&[x, T::default()])
+    }
+}
+
+#[derive(Clone, Copy)]
+struct LogLogistic;
+
+impl<T: Float> Function<T> for LogLogistic {
+    #[inline(always)]
+    fn ends<V: Vector>(self, x: V, _: V) -> [V; 2] {
+        sum_ends::<T, V>(-x, x.splat(0.0)).map(|end| -end)
+    }
+
+    fn alone(self, x: T, _: T) -> T {
+        T::narrow(-logsumexp(&[T::narrow(-x.widen()), T::default()]).widen())
+    }
+}
+
+#[derive(Clone, Copy)]
+struct LogSubExp;
+
+impl<T: Float> Function<T> for LogSubExp {
+    #[inline(always)]
+    fn ends<V: Vector>(self, a: V, b: V) -> [V; 2] {
+        difference_ends::<T, V>(a, b)
+    }
+
+    fn alone(self, a: T, b: T) -> T {
+        difference(a, b)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Log1mExp;
+
+impl<T: Float> Function<T> for Log1mExp {
+    #[inline(always)]
+    fn ends<V: Vector>(self, x: V, _: V) -> [V; 2] {
+        difference_ends::<T, V>(x.splat(0.0), x)
+    }
+
+    fn alone(self, x: T, _: T) -> T {
+        difference(T::default(), x)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct LogExpm1;
+
+impl<T: Float> Function<T> for LogExpm1 {
+    #[inline(always)]
+    fn ends<V: Vector>(self, x: V, _: V) -> [V; 2] {
+        difference_ends::<T, V>(x, x.splat(0.0))
+    }
+
+    fn alone(self, x: T, _: T) -> T {
+        difference(x, T::default())
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Logistic;
+
+impl<T: Float> Function<T> for Logistic {
+    /// e^min(x, 0) / (1 + e^-|x|). The relative error before the last rounding is below 2^-60 in two words and 2^-36 in
+    /// one; a subnormal result of two words is rounded twice.
+    #[inline(always)]
+    fn ends<V: Vector>(self, x: V, _: V) -> [V; 2] {
+        let zero = x.splat(0.0);
+        let power = T::First::exp(least(x, -x), zero).to_two();
+        let one = Two { hi: x.splat(1.0 / UNSCALE), lo: zero };
+        let inverse = Two { hi: x.splat(1.0), lo: zero }.over(power.plus(one).scaled(x.splat(UNSCALE)));
+        let share = T::First::exp(least(zero, x), zero).times(inverse);
+        [share; 2]
+    }
+
+    /// What is not finite is a NaN.
+    fn alone(self, x: T, _: T) -> T {
+        x
+    }
+}
+
+/// The lesser of both; b where either is NaN.
+#[inline(always)]
+fn least<W: Word>(a: W, b: W) -> W {
+    -(-a).max(-b)
+}
+
+/// The ends of log(e^a + e^b).
+#[inline(always)]
+fn sum_ends<T: Float, V: Vector>(a: V, b: V) -> [V; 2] {
+    let max = a.max(b);
+    // The maximum has a NaN that is in b, this has one that is in a.
+    let min = least(b, a);
+    let tail = T::First::exp(min, max).to_two();
+    let (value, bound) = estimate::<T::First, V>(max, tail, tail.hi * a.splat(T::First::EXP_ERROR));
+    T::ends(value, bound)
+}
+
+/// The ends of log(e^a − e^b).
+#[inline(always)]
+fn difference_ends<T: Float, V: Vector>(a: V, b: V) -> [V; 2] {
+    let (value, bound) = estimate_of_difference(a, b);
+    T::ends(value, bound)
+}
+
+/// log(e^a − e^b) and a bound on its error; not finite where e^a − e^b is not positive, or too small against e^a.
+///
+/// With u = e^{b − a} and y = 1 − u it is a − log(1 + t), t = u/y. For d = b − a > −2^-6, y is a series, relative error below
+/// 2^-65 (d²/3! and what follows is below 2^-14.5, with four roundings in one word; the first term left out, d⁹/10!, below
+/// 2^-75); else 1 − u has that of u, 2^-62.2, times u/y = t. In log(1 + t) a relative error of t counts u times.
+#[inline(always)]
+fn estimate_of_difference<W: Word>(a: W, b: W) -> (Two<W>, W) {
+    const NEAR: f64 = power_of_two(-6);
+    let one = a.splat(1.0);
+    let u = exp::two_words(b, a).scaled(a.splat(UNSCALE));
+    let d = two_sum(b, -a);
+    let [.., last] = FACTORIALS;
+    let mut series = a.splat(1.0 / last);
+    for factorial in FACTORIALS.into_iter().rev().skip(1) {
+        series = series.mul_add(d.hi, a.splat(1.0 / factorial));
+    }
+    let half = a.splat(0.5);
+    let first = fast_two_sum(one, half * d.hi);
+    let series = fast_two_sum(first.hi, first.lo + (d.hi * d.hi).mul_add(series, half * d.lo));
+    let y = d.where_at_most(-NEAR, u.negated().plus_one_word(one), d.negated().times(series));
+    let t = u.over(y);
+    let (log, log_error) = log::two_words(t);
+    let of_t = d.hi.where_at_most(-NEAR, one + t.hi, a.splat(2.0)) * u.hi * a.splat(exp::TWO_WORDS_ERROR);
+    let size = a.max(-a) + log.hi;
+    let of_sum = size.mul_add(a.splat(power_of_two(-98)), a.splat(power_of_two(-1070)));
+    let value = log.negated().plus_one_word(a);
+    // Where d is not negative, all of this means nothing.
+    let hi = d.hi.where_at_most(-f64::from_bits(1), value.hi, a.splat(f64::NAN));
+    (Two { hi, ..value }, (of_t + log_error + of_sum) * a.splat(1.000_1))
+}
+
+/// 3!, 4!, …, 9!
+const FACTORIALS: [f64; 7] = [6.0, 24.0, 120.0, 720.0, 5040.0, 40_320.0, 362_880.0];
+
+/// log(e^a − e^b), whatever the numbers.
+fn difference<T: Float>(a: T, b: T) -> T {
+    let (wide_a, wide_b) = (a.widen(), b.widen());
+    let value = match wide_a.partial_cmp(&wide_b) {
+        Some(Ordering::Equal) if wide_a == f64::INFINITY => f64::NAN,
+        Some(Ordering::Equal) => f64::NEG_INFINITY,
+        Some(Ordering::Greater) if wide_a == f64::INFINITY || wide_b == f64::NEG_INFINITY => wide_a + 0.0,
+        Some(Ordering::Greater) => {
+            return ladder::settle_difference(a, b, center_of_difference(wide_a, wide_b));
+        }
+        _ => f64::NAN,
+    };
+    T::narrow(value)
+}
+
+/// log(e^a − e^b) to 2^-40 of itself or better, for finite a > b.
+fn center_of_difference(a: f64, b: f64) -> Two {
+    run(CenterOfDifference(a, b))
+}
+
+struct CenterOfDifference(f64, f64);
+
+impl Task for CenterOfDifference {
+    type Output = Two;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> Two {
+        /// Up to here 1 − e^{b − a} is a − b to 2^-500, and its inverse might be infinite.
+        const TINY: f64 = power_of_two(-500);
+        let Self(a, b) = self;
+        if a - b > TINY {
+            return estimate_of_difference(a, b).0;
+        }
+        let (log, _) = log::two_words(Two { hi: TINY.div(a - b) - 1.0, lo: 0.0 });
+        let log_of_tiny = Two::LN_2.times(Two { hi: -500.0, lo: 0.0 });
+        log.negated().plus_one_word(a).plus(log_of_tiny)
+    }
+}
+
+fn at<T: Float, F: Function<T>>(function: F, a: T, b: T) -> T {
+    let mut out = [T::default()];
+    map(&[a], &[b], &mut out, function);
+    out[0]
+}
+
+fn map<T: Float, F: Function<T>>(a: &[T], b: &[T], out: &mut [T], function: F) {
+    run(Map { a, b, out, function });
+}
+
+struct Map<'a, T, F> {
+    a: &'a [T],
+    b: &'a [T],
+    out: &'a mut [T],
+    function: F,
+}
+
+impl<T: Float, F: Function<T>> Task for Map<'_, T, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) {
+        let Self { a, b, out, function } = self;
+        let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+        let (out, rest) = out.as_chunks_mut::<8>();
+        for ((a, b), out) in a.iter().zip(b).zip(out) {
+            *out = eight(function, a, b, like);
+        }
+        if !rest.is_empty() {
+            let (mut last_a, mut last_b) = ([T::default(); 8], [T::default(); 8]);
+            last_a[..rest_a.len()].copy_from_slice(rest_a);
+            last_b[..rest_b.len()].copy_from_slice(rest_b);
+            rest.copy_from_slice(&eight(function, &last_a, &last_b, like)[..rest.len()]);
+        }
+    }
+}
+
+#[inline(always)]
+fn eight<T: Float, F: Function<T>, V: Vector>(function: F, a: &[T; 8], b: &[T; 8], like: V) -> [T; 8] {
+    let [low, high] = function.ends(T::load(a, like), T::load(b, like));
+    let (mut lows, mut highs) = ([T::default(); 8], [T::default(); 8]);
+    T::store(low, &mut lows);
+    T::store(high, &mut highs);
+    let mut settled = [false; 8];
+    let mut are_settled = true;
+    for j in 0..8 {
+        settled[j] = lows[j].same_bits(highs[j]) & lows[j].widen().is_finite();
+        are_settled &= settled[j];
+    }
+    if !are_settled {
+        repair(function, a, b, &mut lows, &settled);
+    }
+    lows
+}
+
+#[cold]
+fn repair<T: Float, F: Function<T>>(
+    function: F,
+    a: &[T; 8],
+    b: &[T; 8],
+    out: &mut [T; 8],
+    settled: &[bool; 8],
+) {
+    for j in 0..8 {
+        if !settled[j] {
+            out[j] = function.alone(a[j], b[j]);
+        }
+    }
+}
