@@ -22,7 +22,7 @@ use crate::kernel::word::{Vector, Word};
 use crate::kernel::{Task, run};
 use crate::ladder;
 use crate::ops::logsumexp;
-use crate::partial::estimate;
+use crate::partial::estimate_of_log;
 use std::cmp::Ordering;
 
 /// log(e^a + e^b), correctly rounded: the log-sum-exp of two numbers.
@@ -321,8 +321,9 @@ fn sum_ends<T: Float, V: Vector>(a: V, b: V) -> [V; 2] {
     let max = a.max(b);
     // The maximum has a NaN that is in b, this has one that is in a.
     let min = least(b, a);
-    let tail = T::First::exp(min, max).to_two();
-    let (value, bound) = estimate::<T::First, V>(max, tail, tail.hi * a.splat(T::First::EXP_ERROR));
+    let t = T::First::exp(min, max).to_two().scaled(a.splat(UNSCALE));
+    // At most 1: its error is not divided by 1 + t.
+    let (value, bound) = estimate_of_log::<T::First, V>(max, t, t.hi * a.splat(T::First::EXP_ERROR));
     T::ends(value, bound)
 }
 

@@ -483,14 +483,19 @@ pub(crate) fn rest<P: Precision, W: Word>(sum: Two<W>, of_max: Two<W>) -> (Two<W
 pub(crate) fn estimate<P: Precision, W: Word>(max: W, tail: Two<W>, error: W) -> (Two<W>, W) {
     let unscale = max.splat(UNSCALE);
     let t = tail.scaled(unscale);
+    // d log(1 + t) = dt/(1 + t).
+    estimate_of_log::<P, W>(max, t, (error * unscale).div(t.hi + max.splat(1.0)))
+}
+
+/// max + log(1 + t) and a bound on its error, given how far t's own takes the logarithm.
+#[inline(always)]
+pub(crate) fn estimate_of_log<P: Precision, W: Word>(max: W, t: Two<W>, from_t: W) -> (Two<W>, W) {
     let (log, log_error) = P::log1p(t);
     let estimate = log.plus_one_word(max);
-    // d log(1 + t) = dt/(1 + t).
-    let from_tail = (error * unscale).div(t.hi + max.splat(1.0));
     // The sum max + log is exact but for its low word. t may have lost up to 2^-1074 to underflow.
     let size = max.max(-max) + log.hi;
     let from_sum = size.mul_add(max.splat(power_of_two(-103)), max.splat(power_of_two(-1070)));
-    (estimate, (from_tail + log_error + from_sum) * max.splat(SLACK))
+    (estimate, (from_t + log_error + from_sum) * max.splat(SLACK))
 }
 
 /// The log-sum-exps of eight lanes, where this precision settles them.
