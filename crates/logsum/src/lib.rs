@@ -35,7 +35,7 @@ mod ladder;
 
 mod edges;
 mod ops;
-mod pair;
+mod scalar;
 
 #[cfg(test)]
 mod reference;
@@ -58,7 +58,9 @@ pub use ladder::Rung;
 #[doc(hidden)]
 pub use ops::logsumexp_and_rung;
 pub use ops::{log_softmax, logsumexp, logsumexp_with_gradient, softmax};
-pub use pair::{each, log_logistic, log1mexp, log1pexp, logaddexp, logexpm1, logistic, logsubexp};
+pub use scalar::{
+    each, log_logistic, log1mexp, log1pexp, logaddexp, logexpm1, logistic, logit, logsubexp, xlogx, xlogy,
+};
 #[cfg(feature = "ndarray")]
 pub use {self::ndarray::LogSumExp, axis::Axes};
 

@@ -1,5 +1,5 @@
-//! Functions of one number or two that are the logarithm of a sum or difference of two exponentials, and the share of one
-//! in such a sum: each with its derivative beside it.
+//! Functions of one number or two: the logarithm of a sum or difference of two exponentials, correctly rounded, and what
+//! people need beside it, within 1 ulp; each with its derivative.
 //!
 //! | function | formula | derivative |
 //! |---|---|---|
@@ -10,6 +10,9 @@
 //! | [`logexpm1`] | log(e^x − 1) | 1/(1 − e^-x) |
 //! | [`log_logistic`] | −log(1 + e^-x) | logistic(−x) |
 //! | [`logistic`] | 1/(1 + e^-x) | logistic(x) · logistic(−x) |
+//! | [`logit`] | log(p/(1 − p)) | 1/(p(1 − p)) |
+//! | [`xlogx`] | x log x | log x + 1 |
+//! | [`xlogy`] | x log y | log y, x/y |
 //!
 //! [`each`] has them for slices, many numbers at a time.
 
@@ -127,6 +130,46 @@ pub fn logistic<T: Float>(x: T) -> T {
     at(Logistic, x, x)
 }
 
+/// log(p/(1 − p)) within 1 ulp, also where it nearly vanishes: the inverse of [`logistic`].
+///
+/// Its derivative is 1/(p(1 − p)). It is −∞ at 0, +∞ at 1, NaN outside of [0, 1] and at a NaN.
+///
+/// ```
+/// use logsum::logit;
+/// assert_eq!(logit(0.5), 0.0);
+/// assert_eq!(logit(0.5000000000000001), 4.440892098500626e-16);
+/// assert_eq!(logit(1e-320f64), -736.8272408909739);
+/// ```
+pub fn logit<T: Float>(p: T) -> T {
+    at(Logit, p, p)
+}
+
+/// x log x within 1 ulp: the summand of an entropy.
+///
+/// Its derivative is log x + 1. It is 0 at 0, +∞ at +∞, NaN below 0 and at a NaN.
+///
+/// ```
+/// use logsum::xlogx;
+/// assert_eq!([xlogx(0.0), xlogx(1.0), xlogx(2.0)], [0.0, 0.0, 2.0 * std::f64::consts::LN_2]);
+/// ```
+pub fn xlogx<T: Float>(x: T) -> T {
+    xlogy(x, x)
+}
+
+/// x log y within 1 ulp, and 0 where x is 0 and y is no NaN: the summand of a cross-entropy.
+///
+/// Its derivatives are log y and x/y. For an x other than 0 it is that times −∞ at y = 0, and times +∞ at +∞; NaN for y < 0
+/// and at a NaN.
+///
+/// ```
+/// use logsum::xlogy;
+/// assert_eq!([xlogy(0.0, 0.0), xlogy(2.0, 0.0), xlogy(0.0, -1.0)], [0.0, f64::NEG_INFINITY, 0.0]);
+/// assert_eq!(xlogy(3.0, 1.0000000000000002), 6.661338147750938e-16);
+/// ```
+pub fn xlogy<T: Float>(x: T, y: T) -> T {
+    at(XLogY, x, y)
+}
+
 /// The functions of this module for slices: `out[i]` is what the function gives for the numbers at i, to the bit.
 ///
 /// ```
@@ -139,7 +182,9 @@ pub fn logistic<T: Float>(x: T) -> T {
 /// # Errors
 /// [`Error::LengthMismatch`](crate::Error::LengthMismatch) if the slices are not of one length; nothing is written then.
 pub mod each {
-    use super::{Log1mExp, Log1pExp, LogAddExp, LogExpm1, LogLogistic, LogSubExp, Logistic, map};
+    use super::{
+        Log1mExp, Log1pExp, LogAddExp, LogExpm1, LogLogistic, LogSubExp, Logistic, Logit, XLogY, map,
+    };
     use crate::{Error, Float, ops::same_length};
 
     /// [`logaddexp`](crate::logaddexp) of each pair.
@@ -183,6 +228,28 @@ pub mod each {
     pub fn log_logistic<T: Float>(x: &[T], out: &mut [T]) -> Result<(), Error> {
         same_length(x, out)?;
         map(x, x, out, LogLogistic);
+        Ok(())
+    }
+
+    /// [`logit`](crate::logit) of each number.
+    pub fn logit<T: Float>(p: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length(p, out)?;
+        map(p, p, out, Logit);
+        Ok(())
+    }
+
+    /// [`xlogx`](crate::xlogx) of each number.
+    pub fn xlogx<T: Float>(x: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length(x, out)?;
+        map(x, x, out, XLogY);
+        Ok(())
+    }
+
+    /// [`xlogy`](crate::xlogy) of each pair.
+    pub fn xlogy<T: Float>(x: &[T], y: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length(x, y)?;
+        same_length(x, out)?;
+        map(x, y, out, XLogY);
         Ok(())
     }
 
@@ -306,6 +373,104 @@ impl<T: Float> Function<T> for Logistic {
     /// What is not finite is a NaN.
     fn alone(self, x: T, _: T) -> T {
         x
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Logit;
+
+impl<T: Float> Function<T> for Logit {
+    /// With q = 1 − p, log(p/q) is log(1 + t) or its negative, t = |p − q|/least(p, q) ≥ 0, for 0 < p < 1. Of p − q = 2p − 1 and
+    /// q two words are exact. The relative error before the last rounding is below 2^-58.
+    #[inline(always)]
+    fn ends<V: Vector>(self, p: V, _: V) -> [V; 2] {
+        let (zero, one) = (p.splat(0.0), p.splat(1.0));
+        let p_less_q = two_sum(p + p, -one);
+        let q = two_sum(one, -p);
+        let t = p_less_q.where_at_most(0.0, p_less_q.negated(), p_less_q);
+        let t = t.over(p_less_q.where_at_most(0.0, Two { hi: p, lo: zero }, q));
+        let log = log::two_words(t).0.hi;
+        let logit = p_less_q.hi.where_at_most(-power_of_two(-1000), -log, log);
+        // A zero is +0.
+        [within(p, logit + zero); 2]
+    }
+
+    fn alone(self, p: T, _: T) -> T {
+        let wide = p.widen();
+        T::narrow(if (0.0..1.0).contains(&wide) {
+            // So small that q is 1.
+            run(LogOf(wide))
+        } else if wide == 1.0 {
+            f64::INFINITY
+        } else {
+            f64::NAN
+        })
+    }
+}
+
+/// `value` where 2^-1000 ≤ x < 1, NaN elsewhere.
+#[inline(always)]
+fn within<W: Word>(x: W, value: W) -> W {
+    const BELOW: f64 = power_of_two(-1000);
+    let nan = x.splat(f64::NAN);
+    (-x).where_at_most(-BELOW, x.where_at_most(1.0 - power_of_two(-53), value, nan), nan)
+}
+
+#[derive(Clone, Copy)]
+struct XLogY;
+
+impl<T: Float> Function<T> for XLogY {
+    #[inline(always)]
+    fn ends<V: Vector>(self, x: V, y: V) -> [V; 2] {
+        let zero = x.splat(0.0);
+        // A zero is +0.
+        [log_of(y).times(Two { hi: x, lo: zero }).hi + zero; 2]
+    }
+
+    fn alone(self, x: T, y: T) -> T {
+        let (x, y) = (x.widen(), y.widen());
+        T::narrow(if x.is_nan() || y.is_nan() {
+            f64::NAN
+        } else if x == 0.0 {
+            0.0
+        } else {
+            x * run(LogOf(y))
+        })
+    }
+}
+
+/// log y in two words, relative error below 2^-58; not finite unless 2^-1000 ≤ y is.
+///
+/// It is log(1 + (y − 1)) from 1 on, and −log(1 + (1 − y)/y) below; of the differences two words are exact.
+#[inline(always)]
+fn log_of<W: Word>(y: W) -> Two<W> {
+    let (zero, one) = (y.splat(0.0), y.splat(1.0));
+    let above = two_sum(y, -one);
+    let t = above.where_at_most(0.0, above.negated().over(Two { hi: y, lo: zero }), above);
+    let log = log::two_words(t).0;
+    let log = above.where_at_most(0.0, log.negated(), log);
+    let hi = (-y).where_at_most(-power_of_two(-1000), log.hi, y.splat(f64::NAN));
+    Two { hi, ..log }
+}
+
+/// log y, whatever y ≥ 0 is, rounded; NaN below.
+struct LogOf(f64);
+
+impl Task for LogOf {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> f64 {
+        match self.0 {
+            y if y < 0.0 || y.is_nan() => f64::NAN,
+            0.0 => f64::NEG_INFINITY,
+            f64::INFINITY => f64::INFINITY,
+            // 2^100 y is exact.
+            y if y < power_of_two(-1000) => {
+                log_of(y * power_of_two(100)).plus(Two::LN_2.times(Two { hi: -100.0, lo: 0.0 })).hi
+            }
+            y => log_of(y).hi,
+        }
     }
 }
 

@@ -4,7 +4,10 @@
 mod common;
 
 use common::{Big, Format, big, nearest, ulps};
-use logsum::{Level, each, log_logistic, log1mexp, log1pexp, logaddexp, logexpm1, logistic, logsubexp};
+use logsum::{
+    Level, each, log_logistic, log1mexp, log1pexp, logaddexp, logexpm1, logistic, logit, logsubexp, xlogx,
+    xlogy,
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -174,6 +177,55 @@ fn check_numbers<T: Format>(count: usize) {
     assert!(worst < 0.51 && worst > 0.45, "{worst}");
 }
 
+/// The worst error of what is within 1 ulp.
+fn check_within_an_ulp<T: Format>(count: usize) {
+    let mut random = ChaCha8Rng::seed_from_u64(13);
+    let (mut worst_logit, mut worst_x_log_y, mut worst_x_log_x) = (0.0_f64, 0.0_f64, 0.0_f64);
+    for i in 0..count {
+        let mut uniform = || random.random_range(0.0..1.0_f64);
+        let p = T::of(match i % 4 {
+            0 => uniform(),
+            1 => 2f64.powf(-140.0 * uniform()),
+            2 => 0.5 + (uniform() - 0.5) * 2f64.powf(-50.0 * uniform()),
+            _ => 1.0 - 2f64.powf(-22.0 * uniform()) * uniform(),
+        });
+        let wide: f64 = p.into();
+        if wide > 0.0 && wide < 1.0 && wide != 0.5 {
+            let exact =
+                (big(wide, 2400) / (big(1.0, 2400) - big(wide, 2400))).with_precision(400).value().ln();
+            worst_logit = worst_logit.max(ulps(logit(p), &exact));
+        }
+        let y = T::of(match i % 3 {
+            0 => uniform() * 10.0,
+            1 => 1.0 + (uniform() - 0.5) * 2f64.powf(-24.0 * uniform()),
+            _ => 2f64.powf(200.0 * uniform() - 100.0),
+        });
+        let (x, wide) = (T::of(uniform() * 4.0 - 2.0), y.into());
+        if wide > 0.0 && wide != 1.0 {
+            let log = big(wide, 400).ln();
+            worst_x_log_y = worst_x_log_y.max(ulps(xlogy(x, y), &(big(x.into(), 400) * &log)));
+            worst_x_log_x = worst_x_log_x.max(ulps(xlogx(y), &(big(wide, 400) * log)));
+            let (mut a, mut b) = ([y; 9], [y; 9]);
+            each::xlogy(&[x; 9], &[y; 9], &mut a).unwrap();
+            each::xlogx(&[y; 9], &mut b).unwrap();
+            assert!(a.iter().all(|a| a.bits() == xlogy(x, y).bits()));
+            assert!(b.iter().all(|b| b.bits() == xlogx(y).bits()));
+        }
+    }
+    println!(
+        "logit, xlogy, xlogx: {count} each, worst {worst_logit:.4}, {worst_x_log_y:.4}, {worst_x_log_x:.4} ulp"
+    );
+    for worst in [worst_logit, worst_x_log_y, worst_x_log_x] {
+        assert!(worst < 0.51 && worst > 0.45, "{worst}");
+    }
+}
+
+#[test]
+fn logit_and_x_log_y_are_within_an_ulp() {
+    check_within_an_ulp::<f64>(3000);
+    check_within_an_ulp::<f32>(3000);
+}
+
 #[test]
 fn f64_is_correctly_rounded_at_every_level() {
     check_pairs::<f64>(2000);
@@ -237,7 +289,21 @@ fn edges() {
             assert!(same(found.into(), (expected as f32).into()), "{a} {b} in f32: {found}");
         }
     }
-    let numbers: [(OneOf, Rows<2>); 5] = [
+    let numbers: [(OneOf, Rows<2>); 7] = [
+        (
+            logit,
+            &[
+                [0.0, -INF],
+                [-0.0, -INF],
+                [1.0, INF],
+                [0.5, 0.0],
+                [-0.1, NAN],
+                [1.1, NAN],
+                [INF, NAN],
+                [NAN, NAN],
+            ],
+        ),
+        (xlogx, &[[0.0, 0.0], [1.0, 0.0], [INF, INF], [-1.0, NAN], [-INF, NAN], [NAN, NAN]]),
         (log1pexp, &[[INF, INF], [-INF, 0.0], [NAN, NAN], [-2000.0, 0.0], [1e300, 1e300]]),
         (
             log1mexp,
@@ -250,6 +316,26 @@ fn edges() {
             &[[INF, 1.0], [-INF, 0.0], [NAN, NAN], [0.0, 0.5], [-0.0, 0.5], [-800.0, 0.0], [800.0, 1.0]],
         ),
     ];
+    let x_log_y = [
+        [0.0, 0.0, 0.0],
+        [0.0, INF, 0.0],
+        [0.0, NAN, NAN],
+        [NAN, 1.0, NAN],
+        [2.0, 0.0, -INF],
+        [-2.0, 0.0, INF],
+        [2.0, INF, INF],
+        [-2.0, INF, -INF],
+        [1.0, -1.0, NAN],
+        [INF, 2.0, INF],
+        [INF, 0.5, -INF],
+        [1.0, 1.0, 0.0],
+        [0.0, 0.5, 0.0],
+        [1e308, 1e308, INF],
+        [1.0, 5e-324, -744.4400719213812],
+    ];
+    for [x, y, expected] in x_log_y {
+        assert!(same(xlogy(x, y), expected), "{x} log {y}: {}, not {expected}", xlogy(x, y));
+    }
     for (i, (f, rows)) in numbers.into_iter().enumerate() {
         for &[x, expected] in rows {
             assert!(same(f(x), expected), "function {i} of {x}: {}, not {expected}", f(x));
