@@ -16,6 +16,7 @@
 //!
 //! [`each`] has them for slices, many numbers at a time.
 
+use crate::Error;
 use crate::float::Float;
 use crate::kernel::exp::{self, UNSCALE};
 use crate::kernel::log;
@@ -24,7 +25,7 @@ use crate::kernel::two::{Two, fast_two_sum, power_of_two, two_sum};
 use crate::kernel::word::{Vector, Word};
 use crate::kernel::{Task, run};
 use crate::ladder;
-use crate::ops::logsumexp;
+use crate::ops::{logsumexp, same_length};
 use crate::partial::estimate_of_log;
 use std::cmp::Ordering;
 
@@ -185,79 +186,56 @@ pub mod each {
     use super::{
         Log1mExp, Log1pExp, LogAddExp, LogExpm1, LogLogistic, LogSubExp, Logistic, Logit, XLogY, map,
     };
-    use crate::{Error, Float, ops::same_length};
+    use crate::{Error, Float};
 
     /// [`logaddexp`](crate::logaddexp) of each pair.
     pub fn logaddexp<T: Float>(a: &[T], b: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(a, b)?;
-        same_length(a, out)?;
-        map(a, b, out, LogAddExp);
-        Ok(())
+        map(a, b, out, LogAddExp)
     }
 
     /// [`logsubexp`](crate::logsubexp) of each pair.
     pub fn logsubexp<T: Float>(a: &[T], b: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(a, b)?;
-        same_length(a, out)?;
-        map(a, b, out, LogSubExp);
-        Ok(())
+        map(a, b, out, LogSubExp)
     }
 
     /// [`log1mexp`](crate::log1mexp) of each number.
     pub fn log1mexp<T: Float>(x: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(x, out)?;
-        map(x, x, out, Log1mExp);
-        Ok(())
+        map(x, x, out, Log1mExp)
     }
 
     /// [`logexpm1`](crate::logexpm1) of each number.
     pub fn logexpm1<T: Float>(x: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(x, out)?;
-        map(x, x, out, LogExpm1);
-        Ok(())
+        map(x, x, out, LogExpm1)
     }
 
     /// [`log1pexp`](crate::log1pexp) of each number.
     pub fn log1pexp<T: Float>(x: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(x, out)?;
-        map(x, x, out, Log1pExp);
-        Ok(())
+        map(x, x, out, Log1pExp)
     }
 
     /// [`log_logistic`](crate::log_logistic) of each number.
     pub fn log_logistic<T: Float>(x: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(x, out)?;
-        map(x, x, out, LogLogistic);
-        Ok(())
+        map(x, x, out, LogLogistic)
     }
 
     /// [`logit`](crate::logit) of each number.
     pub fn logit<T: Float>(p: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(p, out)?;
-        map(p, p, out, Logit);
-        Ok(())
+        map(p, p, out, Logit)
     }
 
     /// [`xlogx`](crate::xlogx) of each number.
     pub fn xlogx<T: Float>(x: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(x, out)?;
-        map(x, x, out, XLogY);
-        Ok(())
+        map(x, x, out, XLogY)
     }
 
     /// [`xlogy`](crate::xlogy) of each pair.
     pub fn xlogy<T: Float>(x: &[T], y: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(x, y)?;
-        same_length(x, out)?;
-        map(x, y, out, XLogY);
-        Ok(())
+        map(x, y, out, XLogY)
     }
 
     /// [`logistic`](crate::logistic) of each number.
     pub fn logistic<T: Float>(x: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(x, out)?;
-        map(x, x, out, Logistic);
-        Ok(())
+        map(x, x, out, Logistic)
     }
 }
 
@@ -574,12 +552,15 @@ impl Task for CenterOfDifference {
 
 fn at<T: Float, F: Function<T>>(function: F, a: T, b: T) -> T {
     let mut out = [T::default()];
-    map(&[a], &[b], &mut out, function);
+    run(Map { a: &[a], b: &[b], out: &mut out, function });
     out[0]
 }
 
-fn map<T: Float, F: Function<T>>(a: &[T], b: &[T], out: &mut [T], function: F) {
+fn map<T: Float, F: Function<T>>(a: &[T], b: &[T], out: &mut [T], function: F) -> Result<(), Error> {
+    same_length(a, b)?;
+    same_length(a, out)?;
     run(Map { a, b, out, function });
+    Ok(())
 }
 
 struct Map<'a, T, F> {
