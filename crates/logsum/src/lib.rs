@@ -35,7 +35,6 @@ mod ladder;
 
 mod edges;
 mod ops;
-mod scalar;
 
 #[cfg(test)]
 mod reference;
@@ -55,12 +54,7 @@ pub use float::Float;
 pub use kernel::Level;
 #[doc(hidden)]
 pub use ladder::Rung;
-#[doc(hidden)]
-pub use ops::logsumexp_and_rung;
-pub use ops::{log_softmax, logsumexp, logsumexp_with_gradient, softmax};
-pub use scalar::{
-    each, log_logistic, log1mexp, log1pexp, logaddexp, logexpm1, logistic, logit, logsubexp, xlogx, xlogy,
-};
+pub use ops::*;
 #[cfg(feature = "ndarray")]
 pub use {self::ndarray::LogSumExp, axis::Axes};
 

@@ -66,7 +66,7 @@ fn rows_by<T: Float>(grain: usize, to: Store, z: &[T], length: usize, wanted: Wa
                 if value.is_some() && !has_value[j] || each.is_some() && !has_each[j] {
                     let partial = Partial::over(&lane(j));
                     if let Some((each, out)) = &mut each {
-                        ops::each(*each, &partial, &lane(j), &mut out[j * length..][..length], to);
+                        ops::each_of(*each, &partial, &lane(j), &mut out[j * length..][..length], to);
                     }
                     if let Some(value) = &mut value {
                         value[j] = ladder::settle(&partial, &lane(j)).0;
@@ -196,7 +196,7 @@ impl<'a, T: Float> Columns<'a, T> {
             for j in (0..self.count).filter(|&j| !has_each[j]) {
                 let lane = self.lane(j);
                 let mut alone = lane.clone();
-                ops::each(each, &Partial::over(&&lane[..]), &&lane[..], &mut alone[..], Store::Caches);
+                ops::each_of(each, &Partial::over(&&lane[..]), &&lane[..], &mut alone[..], Store::Caches);
                 out.iter_mut().zip(alone).for_each(|(out, x)| out[from + j] = x);
             }
         }

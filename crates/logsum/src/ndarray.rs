@@ -205,7 +205,7 @@ fn reduce<T: Float>(
     if outer == 0 {
         let partial = Partial::over(&z);
         if let Some((each, out)) = &mut wanted.each {
-            ops::each(*each, &partial, &z, Scatter::new(out), Store::for_output::<T>(z.len()));
+            ops::each_of(*each, &partial, &z, Scatter::new(out), Store::for_output::<T>(z.len()));
         }
         if let Some(value) = &mut wanted.value {
             value.fill(ladder::settle(&partial, &z).0);

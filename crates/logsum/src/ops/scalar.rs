@@ -16,6 +16,7 @@
 //!
 //! [`each`] has them for slices, many numbers at a time.
 
+use super::reduction::{logsumexp, same_length};
 use crate::Error;
 use crate::float::Float;
 use crate::kernel::exp::{self, UNSCALE};
@@ -25,7 +26,6 @@ use crate::kernel::two::{Two, fast_two_sum, power_of_two, two_sum};
 use crate::kernel::word::{Vector, Word};
 use crate::kernel::{Task, run};
 use crate::ladder;
-use crate::ops::{logsumexp, same_length};
 use crate::partial::estimate_of_log;
 use std::cmp::Ordering;
 
