@@ -63,6 +63,11 @@ pub(crate) mod sealed {
         /// The nearest number of this type, ties to even.
         fn narrow(x: f64) -> Self;
 
+        /// The number itself, but +0 for −0.
+        fn plus_zero(self) -> Self {
+            Self::narrow(self.widen() + 0.0)
+        }
+
         /// Every x with |x − v| ≤ bound lies between these two, once they are rounded to this type: if they then
         /// are equal, they are the number nearest to each x.
         fn ends<W: Word>(v: Two<W>, bound: W) -> [W; 2];

@@ -29,6 +29,7 @@ mod float;
 mod kernel;
 mod lane;
 mod partial;
+mod signed;
 mod threads;
 
 mod ladder;

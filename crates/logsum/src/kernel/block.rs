@@ -212,8 +212,9 @@ pub(super) fn exp_from<const AT_0: bool, P: Precision, W: Word>(z: W, c: W) -> P
     if AT_0 { P::exp_at_0(z) } else { P::exp(z, c) }
 }
 
+/// The greatest number; a NaN is passed over.
 #[inline(always)]
-fn maximum<T: Float, V: Vector>(block: &[T], like: V) -> f64 {
+pub(super) fn maximum<T: Float, V: Vector>(block: &[T], like: V) -> f64 {
     const WAYS: usize = 4;
     let mut greatest = [T::wide(T::NEG_INFINITY, like); WAYS];
     let (whole, rest) = block.as_chunks::<STEP>();
@@ -254,7 +255,7 @@ fn maximum<T: Float, V: Vector>(block: &[T], like: V) -> f64 {
 }
 
 #[inline(always)]
-fn load<T: Float, V: Vector>(numbers: &[T; STEP], like: V) -> [V; 2] {
+pub(super) fn load<T: Float, V: Vector>(numbers: &[T; STEP], like: V) -> [V; 2] {
     let (halves, _) = numbers.as_chunks();
     [T::load(&halves[0], like), T::load(&halves[1], like)]
 }

@@ -71,6 +71,18 @@ pub(crate) fn two_words<W: Word>(t: Two<W>) -> (Two<W>, W) {
     (t.where_at_most(TINY, t, log), like.where_at_most(TINY, like * like.splat(TINY), error))
 }
 
+/// log s and a bound on its absolute error, for 2^-1000 ≤ s ≤ 2^1000: log(1 + (s − 1)) from 1 on, −log(1 + (1 − s)/s) below.
+///
+/// s − 1 and the quotient have relative errors below 12u², which a logarithm does not enlarge.
+#[inline(always)]
+pub(crate) fn of_two<W: Word>(s: Two<W>) -> (Two<W>, W) {
+    let above = s.plus_one_word(s.hi.splat(-1.0));
+    let t = above.where_at_most(0.0, above.negated().over(s), above);
+    let (log, error) = two_words(t);
+    let signed = above.where_at_most(0.0, log.negated(), log);
+    (signed, log.hi.mul_add(log.hi.splat(power_of_two(-98)), error))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +118,27 @@ mod tests {
         }
         println!("worst errors {worst:.3?} of the bounds");
         assert!(worst.iter().all(|&worst| worst > 1.0 / 10.0), "a bound is too loose: {worst:?}");
+    }
+
+    #[test]
+    fn of_two_keeps_its_bound() {
+        let mut uniform = uniform(5);
+        let mut worst = 0f64;
+        for i in 0..6000 {
+            let hi = match i % 4 {
+                0 => power_of_two((uniform() * 1900.0) as i32 - 950) * (1.0 + uniform()),
+                1 => 1.0 + (uniform() - 0.5) * power_of_two(-((uniform() * 50.0) as i32)),
+                2 => 1.0 + (uniform() - 0.5),
+                _ => 4.0 * uniform() + 1e-9,
+            };
+            let s = Two { hi, lo: hi * power_of_two(-54) * (uniform() - 0.5) };
+            let (log, bound) = of_two(s);
+            let error = (big_two(log) - big_two(s).ln()).to_f64().value().abs();
+            assert!(error <= bound, "log {s:?}: off by {error:e}, bound {bound:e}");
+            worst = worst.max(error / bound);
+        }
+        assert!(worst > 1.0 / 10.0, "the bound is too loose: {worst}");
+        assert_eq!(of_two(Two { hi: 1.0, lo: 0.0 }), (Two::ZERO, 0.0));
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub(crate) mod block;
 pub(crate) mod columns;
 pub(crate) mod exp;
 pub(crate) mod log;
+pub(crate) mod pairs;
 mod portable;
 pub(crate) mod precision;
 pub(crate) mod two;

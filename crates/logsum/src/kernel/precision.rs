@@ -2,7 +2,7 @@
 
 use super::exp;
 use super::log;
-use super::two::{Two, fast_two_sum, power_of_two, two_sum};
+use super::two::{Two, fast_two_sum, power_of_two, two_product, two_sum};
 use super::word::{Vector, Word};
 use crate::ladder::Rung;
 use crate::lane::BLOCK;
@@ -14,6 +14,12 @@ pub trait Precision {
 
     /// Bounds what the additions of a block add to the error of Σ e^{z_k}, relative to that sum.
     const SUM_ERROR: f64;
+
+    /// Bounds what the products and additions of a block add to the error of Σ b_k e^{z_k}, relative to Σ |b_k| e^{z_k}.
+    const SIGNED_SUM_ERROR: f64;
+
+    /// Shares of a sum of any signs are taken from it if its relative error is at most this.
+    const SHARE_ERROR: f64;
 
     /// How small, against e^max, the sum of all others may be when it is got by taking e^max from the whole sum:
     /// [`SUM_ERROR`](Self::SUM_ERROR) is then still less than the error of an exponential, against what remains.
@@ -60,6 +66,13 @@ pub trait Number<W>: Copy {
 
     /// The product with `factor`, with the units taken off, rounded to one word.
     fn times(self, factor: Two<W>) -> W;
+
+    /// The product with a number in one word: one rounding in one word, 2^-104 in two.
+    fn by(self, factor: W) -> Self;
+
+    /// `sum` and this number, of any signs: one rounding in one word; in two, all roundings of a block are below
+    /// 2^-89 of the sum of the magnitudes: 128 of low words below 2^-45 of it. The sum is not normalised.
+    fn added_to(self, sum: Two<W>) -> Two<W>;
 }
 
 /// A sum of at most [`TERMS`] numbers.
@@ -85,6 +98,9 @@ impl Precision for OneWord {
     const EXP_ERROR: f64 = exp::ONE_WORD_ERROR;
     /// 128 additions, 3 more, and taking e^max away: 132 roundings of 2^-53.
     const SUM_ERROR: f64 = 1.5e-14;
+    /// One rounding more: a product's.
+    const SIGNED_SUM_ERROR: f64 = 1.5e-14;
+    const SHARE_ERROR: f64 = power_of_two(-30);
     /// 2^-46 of 1 is then 2^-30 of the rest, a 64th of f32's ulp.
     const LEAST_REST: f64 = power_of_two(-16);
     const RUNG: Rung = Rung::Double;
@@ -147,6 +163,16 @@ impl<W: Word> Number<W> for One<W> {
     fn times(self, factor: Two<W>) -> W {
         self.0 * (factor.hi * factor.hi.splat(exp::UNSCALE))
     }
+
+    #[inline(always)]
+    fn by(self, factor: W) -> Self {
+        Self(self.0 * factor)
+    }
+
+    #[inline(always)]
+    fn added_to(self, sum: Two<W>) -> Two<W> {
+        Two { hi: sum.hi + self.0, ..sum }
+    }
 }
 
 impl<W: Word> Sum<W> for One<W> {
@@ -180,6 +206,9 @@ impl Precision for TwoWords {
     const EXP_ERROR: f64 = exp::TWO_WORDS_ERROR;
     /// See [`Head`]; the sum is at least half of its bound.
     const SUM_ERROR: f64 = power_of_two(-82);
+    /// See [`Number::added_to`].
+    const SIGNED_SUM_ERROR: f64 = power_of_two(-88);
+    const SHARE_ERROR: f64 = power_of_two(-59);
     /// 2^-82 of 1 is then 2^-62 of the rest.
     const LEAST_REST: f64 = power_of_two(-20);
     const RUNG: Rung = Rung::DoubleWord;
@@ -243,6 +272,18 @@ impl<W: Word> Number<W> for Two<W> {
     #[inline(always)]
     fn times(self, factor: Self) -> W {
         Two::times(self, factor).hi * self.hi.splat(exp::UNSCALE)
+    }
+
+    #[inline(always)]
+    fn by(self, factor: W) -> Self {
+        let product = two_product(self.hi, factor);
+        Self { hi: product.hi, lo: self.lo.mul_add(factor, product.lo) }
+    }
+
+    #[inline(always)]
+    fn added_to(self, sum: Self) -> Self {
+        let high = two_sum(sum.hi, self.hi);
+        Self { hi: high.hi, lo: sum.lo + (high.lo + self.lo) }
     }
 }
 

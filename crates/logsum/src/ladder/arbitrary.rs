@@ -44,11 +44,26 @@ pub(super) fn difference(a: f64, b: f64, center: Two, bits: usize) -> Sum {
     Sum { delta: ((a - b) >> extra) - (IBig::ONE << bits), bits, error: IBig::from(10) }
 }
 
+/// weight · 2^-weight_bits · e^{z − center} with an error below 4 units of 2^-bits, if that is at most about 1.
+///
+/// e^{z − center} may be large or small where the weight is the opposite: it is taken to so many bits more, or fewer.
+pub(super) fn weighted(z: f64, weight: &IBig, weight_bits: usize, center: f64, bits: usize) -> IBig {
+    let length = weight.as_sign_words().1.len() * 64;
+    let wide = bits + length;
+    let fine = wide + GUARD;
+    let u = fixed(z, fine) - fixed(center, fine);
+    let negligible = -(IBig::from(fine + weight_bits) << fine);
+    if u < negligible {
+        return IBig::ZERO;
+    }
+    (exp(u, fine) * weight) >> (length + GUARD + weight_bits)
+}
+
 /// Bits computed beyond those asked for.
 const GUARD: usize = 64;
 
 /// x in units of 2^-bits, rounded down.
-fn fixed(x: f64, bits: usize) -> IBig {
+pub(super) fn fixed(x: f64, bits: usize) -> IBig {
     match exponent_of(x) + bits as isize {
         shift @ 0.. => integer(x) << shift as usize,
         shift => integer(x) >> shift.unsigned_abs(),

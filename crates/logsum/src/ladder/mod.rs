@@ -18,6 +18,7 @@
 mod arbitrary;
 mod centred;
 mod fixed;
+pub(crate) mod signed;
 
 use crate::float::Float;
 use crate::kernel::precision::{Precision, TwoWords};

@@ -2,6 +2,7 @@
 
 mod reduction;
 mod scalar;
+mod terms;
 
 #[doc(hidden)]
 pub use reduction::logsumexp_and_rung;
@@ -10,3 +11,4 @@ pub use reduction::{log_softmax, logsumexp, logsumexp_with_gradient, softmax};
 pub use scalar::{
     each, log_logistic, log1mexp, log1pexp, logaddexp, logexpm1, logistic, logit, logsubexp, xlogx, xlogy,
 };
+pub use terms::{NoMass, Terms};

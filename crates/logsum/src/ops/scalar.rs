@@ -418,15 +418,9 @@ impl<T: Float> Function<T> for XLogY {
 }
 
 /// log y in two words, relative error below 2^-58; not finite unless 2^-1000 ≤ y is.
-///
-/// It is log(1 + (y − 1)) from 1 on, and −log(1 + (1 − y)/y) below; of the differences two words are exact.
 #[inline(always)]
 fn log_of<W: Word>(y: W) -> Two<W> {
-    let (zero, one) = (y.splat(0.0), y.splat(1.0));
-    let above = two_sum(y, -one);
-    let t = above.where_at_most(0.0, above.negated().over(Two { hi: y, lo: zero }), above);
-    let log = log::two_words(t).0;
-    let log = above.where_at_most(0.0, log.negated(), log);
+    let (log, _) = log::of_two(Two { hi: y, lo: y.splat(0.0) });
     let hi = (-y).where_at_most(-power_of_two(-1000), log.hi, y.splat(f64::NAN));
     Two { hi, ..log }
 }

@@ -1,0 +1,196 @@
+//! The loops over a block of one lane with a second number for each of its numbers: a weight, or a tangent.
+
+use super::block::{STEP, load, maximum, shift_for};
+use super::precision::{Number, Precision};
+use super::two::{Two, two_product, two_sum};
+use super::word::Vector;
+use super::{Task, exp, run};
+use crate::float::Float;
+
+/// Sums over a block, in units of [`UNSCALE`](super::exp::UNSCALE).
+#[derive(Clone, Copy)]
+pub(crate) struct Weighted {
+    pub(crate) shift: f64,
+    /// Σ b e^{z − shift}.
+    pub(crate) sum: Two,
+    /// Σ |b| e^{z − shift}, roughly; not finite where a number of the block is a NaN or +∞, or a term is too large.
+    pub(crate) size: f64,
+}
+
+/// [`Weighted`], of a block of at most [`BLOCK`](crate::lane::BLOCK) numbers and as many weights.
+#[inline(always)]
+pub(crate) fn weighted<P: Precision, T: Float, V: Vector>(z: &[T], b: &[T], like: V) -> Weighted {
+    let max = maximum(z, like);
+    if max == f64::INFINITY {
+        return Weighted { shift: 0.0, sum: Two::ZERO, size: f64::NAN };
+    }
+    // Where all is −∞ the terms are e^-1000: nothing, but for a weight that is not finite.
+    let shift = if max == f64::NEG_INFINITY { 0.0 } else { shift_for(max, z.len()) };
+    let (sum, size) = sums::<P, T, V>(z, b, like.splat(shift));
+    Weighted { shift, sum, size }
+}
+
+#[inline(always)]
+fn sums<P: Precision, T: Float, V: Vector>(z: &[T], b: &[T], c: V) -> (Two, f64) {
+    let zero = c.splat(0.0);
+    let (mut sum, mut size) = (Two { hi: zero, lo: zero }, zero);
+    let ((whole_z, rest_z), (whole_b, rest_b)) = (z.as_chunks::<STEP>(), b.as_chunks::<STEP>());
+    for (z, b) in whole_z.iter().zip(whole_b) {
+        (sum, size) = step::<P, T, V>(z, b, c, (sum, size));
+    }
+    if !rest_z.is_empty() {
+        let (mut z, mut b) = ([T::NEG_INFINITY; STEP], [T::default(); STEP]);
+        z[..rest_z.len()].copy_from_slice(rest_z);
+        b[..rest_b.len()].copy_from_slice(rest_b);
+        (sum, size) = step::<P, T, V>(&z, &b, c, (sum, size));
+    }
+    total(sum, size)
+}
+
+#[inline(always)]
+fn step<P: Precision, T: Float, V: Vector>(
+    z: &[T; STEP],
+    b: &[T; STEP],
+    c: V,
+    (mut sum, mut size): (Two<V>, V),
+) -> (Two<V>, V) {
+    let (z, b) = (load(z, c), load(b, c));
+    for i in 0..2 {
+        let term = P::exp(z[i], c).by(b[i]);
+        let high = term.to_two().hi;
+        sum = term.added_to(sum);
+        size = size + high.max(-high);
+    }
+    (sum, size)
+}
+
+/// The sum of eight sums that are not normalised, and of eight sizes.
+#[inline(always)]
+fn total<V: Vector>(sum: Two<V>, size: V) -> (Two, f64) {
+    let [mut his, mut los, mut sizes] = [[0.0; 8]; 3];
+    sum.hi.store(&mut his);
+    sum.lo.store(&mut los);
+    size.store(&mut sizes);
+    let (mut all, mut whole) = (two_sum(his[0], los[0]), sizes[0]);
+    for i in 1..8 {
+        all = all.plus(two_sum(his[i], los[i]));
+        whole += sizes[i];
+    }
+    (all, whole)
+}
+
+/// Σ b e^{z − center} and Σ |b| e^{z − center}, in full double words: [`exp::wide`].
+pub(crate) fn about<T: Float>(z: &[T], b: &[T], center: Two) -> (Two, f64) {
+    run(About { z, b, center })
+}
+
+struct About<'a, T> {
+    z: &'a [T],
+    b: &'a [T],
+    center: Two,
+}
+
+impl<T: Float> Task for About<'_, T> {
+    type Output = (Two, f64);
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) -> (Two, f64) {
+        let Self { z, b, center } = self;
+        let (center, zero) = (center.splat(like), like.splat(0.0));
+        let (mut sum, mut size) = (Two { hi: zero, lo: zero }, zero);
+        for (z, b) in z.chunks(8).zip(b.chunks(8)) {
+            let mut weights = [T::default(); 8];
+            weights[..b.len()].copy_from_slice(b);
+            let term = exp::wide(T::load_up_to(z, like), center).by(T::load(&weights, like));
+            sum = term.added_to(sum);
+            size = size + term.hi.max(-term.hi);
+        }
+        total(sum, size)
+    }
+}
+
+/// b e^{z − shift} · inverse for each z of a block and its b.
+pub(crate) fn shares<T: Float>(z: &[T], b: &[T], shift: f64, inverse: Two, out: &mut [T]) {
+    run(Shares { z, b, shift, inverse, out });
+}
+
+struct Shares<'a, T> {
+    z: &'a [T],
+    b: &'a [T],
+    shift: f64,
+    inverse: Two,
+    out: &'a mut [T],
+}
+
+impl<T: Float> Task for Shares<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) {
+        let Self { z, b, shift, inverse, out } = self;
+        let (shift, inverse) = (like.splat(shift), inverse.splat(like));
+        for ((z, b), out) in z.chunks(8).zip(b.chunks(8)).zip(out.chunks_mut(8)) {
+            let mut shares = [T::default(); 8];
+            shares[..b.len()].copy_from_slice(b);
+            let b = T::load(&shares, like);
+            let share = T::First::exp(T::load_up_to(z, like), shift).by(b).times(inverse);
+            T::store(share, &mut shares);
+            out.copy_from_slice(&shares[..out.len()]);
+        }
+    }
+}
+
+/// Σ a b over a block: off by 2^-88 of the sum of the magnitudes at most.
+pub(crate) fn dot<T: Float>(a: &[T], b: &[T]) -> Two {
+    run(Dot { a, b })
+}
+
+struct Dot<'a, T> {
+    a: &'a [T],
+    b: &'a [T],
+}
+
+impl<T: Float> Task for Dot<'_, T> {
+    type Output = Two;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) -> Two {
+        let zero = like.splat(0.0);
+        let mut sum = Two { hi: zero, lo: zero };
+        for (a, b) in self.a.chunks(8).zip(self.b.chunks(8)) {
+            let [mut x, mut y] = [[T::default(); 8]; 2];
+            x[..a.len()].copy_from_slice(a);
+            y[..b.len()].copy_from_slice(b);
+            sum = two_product(T::load(&x, like), T::load(&y, like)).added_to(sum);
+        }
+        total(sum, zero).0
+    }
+}
+
+/// g (v − mean) in the place of each g of a block, and its v.
+pub(crate) fn times_differences<T: Float>(gradient: &mut [T], vector: &[T], mean: Two) {
+    run(TimesDifferences { gradient, vector, mean });
+}
+
+struct TimesDifferences<'a, T> {
+    gradient: &'a mut [T],
+    vector: &'a [T],
+    mean: Two,
+}
+
+impl<T: Float> Task for TimesDifferences<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) {
+        let mean = self.mean.negated().splat(like);
+        for (gradient, vector) in self.gradient.chunks_mut(8).zip(self.vector.chunks(8)) {
+            let [mut g, mut v] = [[T::default(); 8]; 2];
+            g[..gradient.len()].copy_from_slice(gradient);
+            v[..vector.len()].copy_from_slice(vector);
+            let difference = mean.plus_one_word(T::load(&v, like)).hi;
+            T::store(T::load(&g, like) * difference, &mut g);
+            gradient.copy_from_slice(&g[..gradient.len()]);
+        }
+    }
+}

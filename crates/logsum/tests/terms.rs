@@ -1,0 +1,291 @@
+//! Weighted and masked sums against arbitrary precision: values correctly rounded whatever cancels, gradients within 2 ulp,
+//! derivatives against each other; the edges.
+
+mod common;
+
+use common::{Big, Format, big, nearest, ulps};
+use logsum::{Error, Level, NoMass, Terms, logsumexp, softmax};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const BITS: usize = 3200;
+
+/// Σ b e^{z − c} to 3200 bits, and c.
+fn sum<T: Format>(z: &[T], b: &[T]) -> (Big, Big) {
+    let present = || {
+        z.iter()
+            .zip(b)
+            .map(|(&z, &b)| (z.into(), b.into()))
+            .filter(|&(z, b)| b != 0.0 && z > f64::NEG_INFINITY)
+    };
+    let c = present().map(|(z, b)| z + b.abs().ln()).fold(f64::NEG_INFINITY, f64::max);
+    let c = big(if c.is_finite() { c } else { 0.0 }, BITS);
+    let sum = present().fold(big(0.0, BITS), |sum, (z, b)| {
+        let d = (big(z, BITS) - &c).to_f64().value() + b.abs().ln();
+        if d < -2200.0 { sum } else { sum + (big(z, BITS) - &c).exp() * big(b, BITS) }
+    });
+    (sum, c)
+}
+
+/// The value and the sign; none where 3200 bits do not tell, and there nothing is left.
+fn exact<T: Format>(z: &[T], b: &[T]) -> Option<(T, f64)> {
+    let (sum, c) = sum(z, b);
+    let zero = big(0.0, BITS);
+    let sign = if sum < zero { -1.0 } else { 1.0 };
+    let magnitude = if sum < zero { -sum } else { sum };
+    let is_nothing =
+        magnitude.repr().significand().is_zero() || common::exponent(&magnitude) < -(BITS as isize) + 60;
+    if is_nothing {
+        return None;
+    }
+    let value = magnitude.ln() + c;
+    let is_zero = value.repr().significand().is_zero() || common::exponent(&value) < -1200;
+    Some((if is_zero { T::of(0.0) } else { T::of(nearest::<T>(&value).into() + 0.0) }, sign))
+}
+
+fn rows<T: Format>(count: usize) -> Vec<(Vec<T>, Vec<T>)> {
+    let mut random = ChaCha8Rng::seed_from_u64(21);
+    let widest = if T::PRECISION == 53 { 1.0 } else { 0.1 };
+    (0..count)
+        .map(|i| {
+            let length = if i % 50 == 0 { random.random_range(60..1100) } else { random.random_range(1..9) };
+            let spread = [1.0, 30.0, 700.0, 1e-6][i % 4];
+            let offset = [0.0, 0.0, 1e3, -5.0][i / 4 % 4];
+            let mut uniform = || random.random_range(-1.0..1.0_f64);
+            let mut z: Vec<T> = (0..length).map(|_| T::of(offset + spread * uniform())).collect();
+            let mut b: Vec<T> = (0..length)
+                .map(|_| {
+                    T::of(match i % 11 {
+                        0 | 1 => uniform(),
+                        2 => uniform().abs(),
+                        3 => uniform().signum(),
+                        4 => uniform() * 10f64.powf(widest * 300.0 * uniform()),
+                        5 => (uniform() * 3.0).round(),
+                        6 => uniform() * 10f64.powf(widest * -310.0),
+                        7 => uniform() * 10f64.powf(widest * 305.0),
+                        _ => uniform() * 5.0,
+                    })
+                })
+                .collect();
+            match i % 7 {
+                // Everything but a little cancels.
+                0 => {
+                    let (mut z2, mut b2) =
+                        (z.clone(), b.iter().map(|&b| T::of(-b.into())).collect::<Vec<T>>());
+                    if i % 2 == 0 {
+                        z2[0] = z2[0].neighbour(true);
+                    } else {
+                        b2[0] = b2[0].neighbour(true);
+                    }
+                    z.append(&mut z2);
+                    b.append(&mut b2);
+                }
+                // Close to 0: the last weight makes the sum nearly 1.
+                1 => {
+                    let rest: f64 = z.iter().zip(&b).map(|(&z, &b)| b.into() * z.into().exp()).sum();
+                    if rest.abs() < 1e30 {
+                        z.push(T::of(0.0));
+                        b.push(T::of(1.0 - rest));
+                    }
+                }
+                _ => {}
+            }
+            (z, b)
+        })
+        .collect()
+}
+
+fn check_values<T: Format>(count: usize) {
+    let rows = rows::<T>(count);
+    let mut nothing = 0;
+    for (i, (z, b)) in rows.iter().enumerate() {
+        let terms = Terms::new(z).weights(b).unwrap();
+        let expected = exact(z, b);
+        nothing += usize::from(expected.is_none());
+        let (expected, expected_sign) = expected.unwrap_or((T::of(f64::NEG_INFINITY), 0.0));
+        for level in Level::ALL.into_iter().filter(|&level| Level::force(Some(level))) {
+            let (value, sign) = terms.logsumexp_with_sign();
+            assert_eq!(
+                (value.bits(), sign.into()),
+                (expected.bits(), expected_sign),
+                "row {i} at {level:?}: {z:?}, {b:?}: {value}, not {expected}"
+            );
+            let value: f64 = terms.logsumexp().into();
+            assert_eq!(value.is_nan(), expected_sign < 0.0);
+        }
+    }
+    assert!(Level::force(None));
+    println!("{count} rows, {nothing} of them nothing: all correctly rounded");
+}
+
+#[test]
+fn values_in_f64_are_correctly_rounded() {
+    check_values::<f64>(2000);
+}
+
+#[test]
+fn values_in_f32_are_correctly_rounded() {
+    check_values::<f32>(2000);
+}
+
+fn check_gradients<T: Format>(count: usize) {
+    let mut worst = [0f64; 2];
+    for (z, b) in rows::<T>(count) {
+        let (sum, c) = sum(&z, &b);
+        let [mut by_z, mut by_weight] = [z.clone(), z.clone()];
+        let (_, sign) =
+            Terms::new(&z).weights(&b).unwrap().logsumexp_with_gradients(&mut by_z, &mut by_weight).unwrap();
+        if sign.into() == 0.0 {
+            let is_absent = b.iter().all(|b| Into::<f64>::into(*b) == 0.0);
+            for (&g, &b) in by_z.iter().zip(&b) {
+                let (g, b): (f64, f64) = (g.into(), b.into());
+                assert!(if is_absent || b == 0.0 { g == 0.0 } else { g.is_nan() }, "{z:?}: {by_z:?}");
+            }
+            continue;
+        }
+        for k in 0..z.len().min(40) {
+            let by_weight_exact = (big(z[k].into(), BITS) - &c).exp() / &sum;
+            let by_z_exact = &by_weight_exact * big(b[k].into(), BITS);
+            for (kind, (found, exact)) in
+                [(by_z[k], by_z_exact), (by_weight[k], by_weight_exact)].into_iter().enumerate()
+            {
+                if Into::<f64>::into(found).is_infinite() {
+                    assert!(common::exponent(&exact) >= if T::PRECISION == 53 { 1023 } else { 127 });
+                    continue;
+                }
+                let error = ulps(found, &exact);
+                assert!(error <= 1.5, "{z:?}, {b:?}: {k}: {found}, {} off by {error} ulp", ["z", "b"][kind]);
+                worst[kind] = worst[kind].max(error);
+            }
+        }
+    }
+    println!("worst gradient by z {:.4} ulp, by weight {:.4} ulp", worst[0], worst[1]);
+}
+
+#[test]
+fn gradients_are_right_whatever_cancels() {
+    check_gradients::<f64>(700);
+    check_gradients::<f32>(700);
+}
+
+/// Rows, with what is expected at the edges: value, sign, gradient, gradient by weight.
+type Edge = (&'static [f64], &'static [f64], f64, f64, &'static [f64], &'static [f64]);
+
+const INF: f64 = f64::INFINITY;
+const NAN: f64 = f64::NAN;
+
+#[test]
+fn edges_with_weights() {
+    let rows: &[Edge] = &[
+        (&[], &[], -INF, 0.0, &[], &[]),
+        (&[0.0, NAN, 0.0], &[0.5, 0.0, 0.5], 0.0, 1.0, &[0.5, 0.0, 0.5], &[1.0, NAN, 1.0]),
+        (&[0.0, INF], &[2.0, 0.0], std::f64::consts::LN_2, 1.0, &[1.0, 0.0], &[0.5, INF]),
+        (&[0.0, -INF], &[1.0, 5.0], 0.0, 1.0, &[1.0, 0.0], &[1.0, 0.0]),
+        (&[-INF, -INF], &[1.0, -5.0], -INF, 0.0, &[0.0, 0.0], &[0.0, 0.0]),
+        (&[1.0, 2.0], &[0.0, 0.0], -INF, 0.0, &[0.0, 0.0], &[0.0, 0.0]),
+        (&[3.0, 3.0], &[-7.0, 7.0], -INF, 0.0, &[NAN, NAN], &[NAN, NAN]),
+        (&[3.0, 4.0, 3.0], &[0.1, 0.0, -0.1], -INF, 0.0, &[NAN, 0.0, NAN], &[NAN, NAN, NAN]),
+        (
+            &[2.0, 9.0, 9.0],
+            &[-1.0, 3.0, -3.0],
+            2.0,
+            -1.0,
+            &[1.0, -3.0 * 1096.6331584284585, 3.0 * 1096.6331584284585],
+            &[-1.0, -1096.6331584284585, -1096.6331584284585],
+        ),
+        (&[INF, 0.0], &[3.0, 1.0], INF, 1.0, &[1.0, 0.0], &[1.0 / 3.0, 0.0]),
+        (&[INF, INF], &[-1.0, -3.0], INF, -1.0, &[0.25, 0.75], &[-0.25, -0.25]),
+        (&[INF, INF], &[1.0, -3.0], NAN, NAN, &[NAN, NAN], &[NAN, NAN]),
+        (&[0.0, 1.0], &[INF, 1.0], INF, 1.0, &[1.0, 0.0], &[0.0, 0.0]),
+        (&[-INF, 1.0], &[INF, 1.0], NAN, NAN, &[NAN, NAN], &[NAN, NAN]),
+        (&[1.0, NAN], &[1.0, 1.0], NAN, NAN, &[NAN, NAN], &[NAN, NAN]),
+        (&[1.0, 1.0], &[1.0, NAN], NAN, NAN, &[NAN, NAN], &[NAN, NAN]),
+        (&[0.0, -1e300], &[1.0, -1.0], 0.0, 1.0, &[1.0, 0.0], &[1.0, 0.0]),
+        (&[1e300, -1e300], &[-1e-300, 1e300], 1e300, -1.0, &[1.0, 0.0], &[-1e300, 0.0]),
+    ];
+    for (z, b, value, sign, by_z, by_weight) in rows {
+        let terms = Terms::new(z).weights(b).unwrap();
+        let [mut g, mut h] = [vec![9.0; z.len()], vec![9.0; z.len()]];
+        let found = terms.logsumexp_with_gradients(&mut g, &mut h).unwrap();
+        let same = |a: &f64, b: &f64| a == b || a.is_nan() && b.is_nan() || (a - b).abs() <= 4e-16 * b.abs();
+        assert!(same(&found.0, value) && same(&found.1, sign), "{z:?}, {b:?}: {found:?}");
+        assert!(g.iter().zip(*by_z).all(|(a, b)| same(a, b)), "{z:?}, {b:?}: by z {g:?}, not {by_z:?}");
+        assert!(
+            h.iter().zip(*by_weight).all(|(a, b)| same(a, b)),
+            "{z:?}, {b:?}: by weight {h:?}, not {by_weight:?}"
+        );
+        let alone = terms.logsumexp();
+        assert!(if *sign < 0.0 { alone.is_nan() } else { same(&alone, value) }, "{z:?}, {b:?}: {alone}");
+    }
+}
+
+#[test]
+fn a_mask_is_as_if_the_others_were_not_there() {
+    let z = [1.0, f64::NAN, -3.0, f64::INFINITY, 2.5, 700.0];
+    let mask = [true, false, true, false, true, false];
+    let few = [1.0, -3.0, 2.5];
+    let mut expected = [0.0; 3];
+    softmax(&few, &mut expected).unwrap();
+    for b in [None, Some([1.0; 6])] {
+        let terms = Terms::new(&z).mask(&mask).unwrap();
+        let terms = if let Some(b) = &b { terms.weights(b).unwrap() } else { terms };
+        let mut p = [9.0; 6];
+        assert_eq!(terms.logsumexp_with_gradient(&mut p).unwrap(), (logsumexp(&few), 1.0));
+        assert_eq!(p, [expected[0], 0.0, expected[1], 0.0, expected[2], 0.0]);
+        let t = [1.0, f64::NAN, 2.0, f64::INFINITY, 4.0, 8.0];
+        let (_, mean) = terms.jvp(&t).unwrap();
+        assert!((mean - (expected[0] + 2.0 * expected[1] + 4.0 * expected[2])).abs() < 1e-15);
+        terms.hvp(&t, &mut p).unwrap();
+        assert_eq!([p[1], p[3], p[5]], [0.0; 3]);
+        assert!(p.iter().sum::<f64>().abs() < 1e-15);
+    }
+}
+
+#[test]
+fn no_mass_as_chosen() {
+    let z = [f64::NEG_INFINITY; 4];
+    for (no_mass, share) in [(NoMass::Zero, 0.0), (NoMass::Uniform, 1.0 / 3.0), (NoMass::NaN, NAN)] {
+        for weighted in [false, true] {
+            let terms = Terms::new(&z).mask(&[true, true, false, true]).unwrap().no_mass(no_mass);
+            let terms = if weighted { terms.weights(&[1.0, 2.0, 3.0, 4.0]).unwrap() } else { terms };
+            let mut p = [9.0; 4];
+            assert_eq!(terms.logsumexp_with_gradient(&mut p).unwrap(), (-INF, 0.0));
+            for (i, p) in p.into_iter().enumerate() {
+                let expected = if i == 2 { 0.0 } else { share };
+                assert!(p == expected || p.is_nan() && expected.is_nan(), "{no_mass:?}: {p}");
+            }
+        }
+    }
+    assert_eq!(Terms::new(&[0.0, 0.0]).mask(&[false, false]).unwrap().logsumexp(), -INF);
+}
+
+#[test]
+fn lengths_must_agree() {
+    let error = |expected, found| Err(Error::LengthMismatch { expected, found });
+    assert_eq!(Terms::new(&[0.0, 1.0]).weights(&[1.0]).map(|_| ()), error(2, 1));
+    assert_eq!(Terms::new(&[0.0, 1.0]).mask(&[true; 3]).map(|_| ()), error(2, 3));
+    let terms = Terms::new(&[0.0, 1.0]);
+    assert_eq!(terms.logsumexp_with_gradient(&mut [0.0]).map(|_| ()), error(2, 1));
+    assert_eq!(terms.logsumexp_with_gradients(&mut [0.0; 2], &mut [0.0]).map(|_| ()), error(2, 1));
+    assert_eq!(terms.jvp(&[0.0]).map(|_| ()), error(2, 1));
+    assert_eq!(terms.hvp(&[0.0; 3], &mut [0.0; 2]), error(2, 3));
+    assert_eq!(terms.hvp(&[0.0; 2], &mut [0.0; 1]), error(2, 1));
+}
+
+#[test]
+fn long_rows_are_the_same_at_every_level() {
+    let mut random = ChaCha8Rng::seed_from_u64(5);
+    let z: Vec<f64> = (0..200_000).map(|i| random.random_range(-5.0..5.0) + f64::from(i) * 1e-3).collect();
+    let b: Vec<f64> = z.iter().map(|_| random.random_range(-1.0..1.0)).collect();
+    let mask: Vec<bool> = z.iter().map(|_| random.random()).collect();
+    let terms = Terms::new(&z).weights(&b).unwrap().mask(&mask).unwrap();
+    let mut results: Vec<(Vec<u64>, u64, u64)> = Vec::new();
+    for _ in Level::ALL.into_iter().filter(|&level| Level::force(Some(level))) {
+        let mut g = z.clone();
+        let (value, _) = terms.logsumexp_with_gradient(&mut g).unwrap();
+        let (_, derivative) = terms.jvp(&b).unwrap();
+        results.push((g.iter().map(|g| g.to_bits()).collect(), value.to_bits(), derivative.to_bits()));
+    }
+    assert!(Level::force(None));
+    assert!(results.windows(2).all(|pair| pair[0] == pair[1]));
+}
