@@ -1,6 +1,6 @@
 //! The loops over a block of one lane with a second number for each of its numbers: a weight, or a tangent.
 
-use super::block::{STEP, load, maximum, shift_for};
+use super::block::{STEP, exp_from, load, maximum, shift_for};
 use super::precision::{Number, Precision};
 use super::two::{Two, two_product, two_sum};
 use super::word::Vector;
@@ -26,29 +26,33 @@ pub(crate) fn weighted<P: Precision, T: Float, V: Vector>(z: &[T], b: &[T], like
     }
     // Where all is −∞ the terms are e^-1000: nothing, but for a weight that is not finite.
     let shift = if max == f64::NEG_INFINITY { 0.0 } else { shift_for(max, z.len()) };
-    let (sum, size) = sums::<P, T, V>(z, b, like.splat(shift));
+    let (sum, size) = if shift == 0.0 {
+        sums::<true, P, T, V>(z, b, like.splat(0.0))
+    } else {
+        sums::<false, P, T, V>(z, b, like.splat(shift))
+    };
     Weighted { shift, sum, size }
 }
 
 #[inline(always)]
-fn sums<P: Precision, T: Float, V: Vector>(z: &[T], b: &[T], c: V) -> (Two, f64) {
+fn sums<const AT_0: bool, P: Precision, T: Float, V: Vector>(z: &[T], b: &[T], c: V) -> (Two, f64) {
     let zero = c.splat(0.0);
     let (mut sum, mut size) = (Two { hi: zero, lo: zero }, zero);
     let ((whole_z, rest_z), (whole_b, rest_b)) = (z.as_chunks::<STEP>(), b.as_chunks::<STEP>());
     for (z, b) in whole_z.iter().zip(whole_b) {
-        (sum, size) = step::<P, T, V>(z, b, c, (sum, size));
+        (sum, size) = step::<AT_0, P, T, V>(z, b, c, (sum, size));
     }
     if !rest_z.is_empty() {
         let (mut z, mut b) = ([T::NEG_INFINITY; STEP], [T::default(); STEP]);
         z[..rest_z.len()].copy_from_slice(rest_z);
         b[..rest_b.len()].copy_from_slice(rest_b);
-        (sum, size) = step::<P, T, V>(&z, &b, c, (sum, size));
+        (sum, size) = step::<AT_0, P, T, V>(&z, &b, c, (sum, size));
     }
     total(sum, size)
 }
 
 #[inline(always)]
-fn step<P: Precision, T: Float, V: Vector>(
+fn step<const AT_0: bool, P: Precision, T: Float, V: Vector>(
     z: &[T; STEP],
     b: &[T; STEP],
     c: V,
@@ -56,7 +60,7 @@ fn step<P: Precision, T: Float, V: Vector>(
 ) -> (Two<V>, V) {
     let (z, b) = (load(z, c), load(b, c));
     for i in 0..2 {
-        let term = P::exp(z[i], c).by(b[i]);
+        let term = exp_from::<AT_0, P, V>(z[i], c).by(b[i]);
         let high = term.to_two().hi;
         sum = term.added_to(sum);
         size = size + high.max(-high);
@@ -99,9 +103,7 @@ impl<T: Float> Task for About<'_, T> {
         let (center, zero) = (center.splat(like), like.splat(0.0));
         let (mut sum, mut size) = (Two { hi: zero, lo: zero }, zero);
         for (z, b) in z.chunks(8).zip(b.chunks(8)) {
-            let mut weights = [T::default(); 8];
-            weights[..b.len()].copy_from_slice(b);
-            let term = exp::wide(T::load_up_to(z, like), center).by(T::load(&weights, like));
+            let term = exp::wide(T::load_up_to(z, like), center).by(T::load(&padded(b), like));
             sum = term.added_to(sum);
             size = size + term.hi.max(-term.hi);
         }
@@ -111,33 +113,74 @@ impl<T: Float> Task for About<'_, T> {
 
 /// b e^{z − shift} · inverse for each z of a block and its b.
 pub(crate) fn shares<T: Float>(z: &[T], b: &[T], shift: f64, inverse: Two, out: &mut [T]) {
-    run(Shares { z, b, shift, inverse, out });
+    run(ForEach { a: z, b, out, f: Share { shift, inverse } });
 }
 
-struct Shares<'a, T> {
-    z: &'a [T],
-    b: &'a [T],
+/// g (v − mean) for each g of a block and its v.
+pub(crate) fn times_differences<T: Float>(g: &[T], v: &[T], mean: Two, out: &mut [T]) {
+    run(ForEach { a: g, b: v, out, f: TimesDifference { mean } });
+}
+
+/// A function of each number and its second number.
+trait Function<T> {
+    fn at<V: Vector>(&self, a: V, b: V) -> V;
+}
+
+struct Share {
     shift: f64,
     inverse: Two,
-    out: &'a mut [T],
 }
 
-impl<T: Float> Task for Shares<'_, T> {
+impl<T: Float> Function<T> for Share {
+    #[inline(always)]
+    fn at<V: Vector>(&self, z: V, b: V) -> V {
+        T::First::exp(z, z.splat(self.shift)).by(b).times(self.inverse.splat(z))
+    }
+}
+
+struct TimesDifference {
+    mean: Two,
+}
+
+impl<T: Float> Function<T> for TimesDifference {
+    #[inline(always)]
+    fn at<V: Vector>(&self, g: V, v: V) -> V {
+        g * self.mean.negated().splat(g).plus_one_word(v).hi
+    }
+}
+
+struct ForEach<'a, T, F> {
+    a: &'a [T],
+    b: &'a [T],
+    out: &'a mut [T],
+    f: F,
+}
+
+impl<T: Float, F: Function<T>> Task for ForEach<'_, T, F> {
     type Output = ();
 
     #[inline(always)]
     fn run<V: Vector>(self, like: V) {
-        let Self { z, b, shift, inverse, out } = self;
-        let (shift, inverse) = (like.splat(shift), inverse.splat(like));
-        for ((z, b), out) in z.chunks(8).zip(b.chunks(8)).zip(out.chunks_mut(8)) {
-            let mut shares = [T::default(); 8];
-            shares[..b.len()].copy_from_slice(b);
-            let b = T::load(&shares, like);
-            let share = T::First::exp(T::load_up_to(z, like), shift).by(b).times(inverse);
-            T::store(share, &mut shares);
-            out.copy_from_slice(&shares[..out.len()]);
+        let Self { a, b, out, f } = self;
+        let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+        let (out, rest) = out.as_chunks_mut::<8>();
+        for ((a, b), out) in a.iter().zip(b).zip(out) {
+            T::store(f.at(T::load(a, like), T::load(b, like)), out);
+        }
+        if !rest.is_empty() {
+            let mut last = [T::default(); 8];
+            T::store(f.at(T::load(&padded(rest_a), like), T::load(&padded(rest_b), like)), &mut last);
+            rest.copy_from_slice(&last[..rest.len()]);
         }
     }
+}
+
+/// Fewer than eight numbers, and then 0.
+#[inline(always)]
+fn padded<T: Float>(numbers: &[T]) -> [T; 8] {
+    let mut eight = [T::default(); 8];
+    eight[..numbers.len()].copy_from_slice(numbers);
+    eight
 }
 
 /// Σ a b over a block: off by 2^-88 of the sum of the magnitudes at most.
@@ -157,40 +200,11 @@ impl<T: Float> Task for Dot<'_, T> {
     fn run<V: Vector>(self, like: V) -> Two {
         let zero = like.splat(0.0);
         let mut sum = Two { hi: zero, lo: zero };
-        for (a, b) in self.a.chunks(8).zip(self.b.chunks(8)) {
-            let [mut x, mut y] = [[T::default(); 8]; 2];
-            x[..a.len()].copy_from_slice(a);
-            y[..b.len()].copy_from_slice(b);
-            sum = two_product(T::load(&x, like), T::load(&y, like)).added_to(sum);
+        let ((a, rest_a), (b, rest_b)) = (self.a.as_chunks::<8>(), self.b.as_chunks::<8>());
+        for (a, b) in a.iter().zip(b) {
+            sum = two_product(T::load(a, like), T::load(b, like)).added_to(sum);
         }
+        sum = two_product(T::load(&padded(rest_a), like), T::load(&padded(rest_b), like)).added_to(sum);
         total(sum, zero).0
-    }
-}
-
-/// g (v − mean) in the place of each g of a block, and its v.
-pub(crate) fn times_differences<T: Float>(gradient: &mut [T], vector: &[T], mean: Two) {
-    run(TimesDifferences { gradient, vector, mean });
-}
-
-struct TimesDifferences<'a, T> {
-    gradient: &'a mut [T],
-    vector: &'a [T],
-    mean: Two,
-}
-
-impl<T: Float> Task for TimesDifferences<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(self, like: V) {
-        let mean = self.mean.negated().splat(like);
-        for (gradient, vector) in self.gradient.chunks_mut(8).zip(self.vector.chunks(8)) {
-            let [mut g, mut v] = [[T::default(); 8]; 2];
-            g[..gradient.len()].copy_from_slice(gradient);
-            v[..vector.len()].copy_from_slice(vector);
-            let difference = mean.plus_one_word(T::load(&v, like)).hi;
-            T::store(T::load(&g, like) * difference, &mut g);
-            gradient.copy_from_slice(&g[..gradient.len()]);
-        }
     }
 }

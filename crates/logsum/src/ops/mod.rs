@@ -6,6 +6,7 @@ mod terms;
 
 #[doc(hidden)]
 pub use reduction::logsumexp_and_rung;
+#[cfg(feature = "ndarray")]
 pub(crate) use reduction::{each as each_of, partial_and_each, value};
 pub use reduction::{log_softmax, logsumexp, logsumexp_with_gradient, softmax};
 pub use scalar::{

@@ -176,9 +176,11 @@ impl<'a, T: Float> Terms<'a, T> {
         same_length(self.z, out)?;
         let shares = self.with_shares().shares;
         let mean = self.mean(&shares, vector);
+        let mut gradient = [T::default(); BLOCK];
         for ((terms, out), vector) in self.blocks().zip(out.chunks_mut(BLOCK)).zip(vector.chunks(BLOCK)) {
-            shares.fill(terms, out);
-            pairs::times_differences(out, vector, mean);
+            let gradient = &mut gradient[..out.len()];
+            shares.fill(terms, gradient);
+            pairs::times_differences(gradient, vector, mean, out);
             terms.clear_masked(out);
         }
         Ok(())
