@@ -25,6 +25,11 @@ pub enum Error {
         /// The rank of the array.
         rank: usize,
     },
+    /// A temperature is positive and finite.
+    Temperature {
+        /// The temperature as it was given.
+        temperature: String,
+    },
     /// The same axis was named twice, perhaps once from the front and once from the back.
     AxisTwice {
         /// The axis, counted from the front.
@@ -50,6 +55,9 @@ impl fmt::Display for Error {
                     "axis {axis} is out of range: the array has rank {rank}, its axes are 0 to {} or -{rank} to -1",
                     rank - 1
                 )
+            }
+            Self::Temperature { temperature } => {
+                write!(f, "the temperature is {temperature}, it must be positive and finite")
             }
             Self::AxisTwice { axis } => write!(f, "axis {axis} is given twice"),
         }

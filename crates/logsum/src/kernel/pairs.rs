@@ -2,6 +2,7 @@
 
 use super::block::{STEP, exp_from, load, maximum, shift_for};
 use super::precision::{Number, Precision};
+use super::tempered::padded;
 use super::two::{Two, two_product, two_sum};
 use super::word::Vector;
 use super::{Task, exp, run};
@@ -173,14 +174,6 @@ impl<T: Float, F: Function<T>> Task for ForEach<'_, T, F> {
             rest.copy_from_slice(&last[..rest.len()]);
         }
     }
-}
-
-/// Fewer than eight numbers, and then 0.
-#[inline(always)]
-fn padded<T: Float>(numbers: &[T]) -> [T; 8] {
-    let mut eight = [T::default(); 8];
-    eight[..numbers.len()].copy_from_slice(numbers);
-    eight
 }
 
 /// Σ a b over a block: off by 2^-88 of the sum of the magnitudes at most.

@@ -34,14 +34,14 @@ pub(crate) struct Settled<T> {
 /// The terms are finite, at least one is not 0. `log` will be off by at most `most`.
 pub(crate) fn settle<T: Float>(pairs: Pairs<'_, T>, first: &SignedSum<T::First>, most: f64) -> Settled<T> {
     let mut center = None;
-    if let Some(estimate) = first.estimate() {
+    if let Some(estimate) = first.estimate(pairs.divisor) {
         if let Some(settled) = nearest(estimate, most) {
             return settled;
         }
         center = Some(estimate.log.to_two());
     }
     if T::First::RUNG == Rung::Double
-        && let Some(estimate) = SignedSum::<TwoWords>::over(pairs).estimate()
+        && let Some(estimate) = SignedSum::<TwoWords>::over(pairs).estimate(pairs.divisor)
     {
         if let Some(settled) = nearest(estimate, most) {
             return settled;
@@ -127,7 +127,7 @@ fn about<T: Float>(pairs: Pairs<'_, T>, center: Two) -> Option<Estimate> {
         blocks += 1.0;
     }
     let error = exp::WIDE_ERROR * 4.0 + power_of_two(-88) + power_of_two(-100) * (blocks + center.hi.abs());
-    Estimate::new(center, sum, error * size + power_of_two(512 - 400) * blocks)
+    Estimate::new(center, sum, error * size + power_of_two(512 - 400) * blocks, pairs.divisor)
 }
 
 /// b e^{z − log} in units of UNSCALE, whatever the size of b: it is taken to pieces, and its power of 2 goes to the exponent.
@@ -221,7 +221,7 @@ fn exact<T: Float>(pairs: Pairs<'_, T>) -> Settled<T> {
             - WEIGHT_BITS as f64 * std::f64::consts::LN_2
     };
     let greatest = groups.iter().map(|group| group.z + log_weight(group)).fold(f64::NEG_INFINITY, f64::max);
-    (9..).find_map(|log2| about_exactly(&groups, greatest, 1 << log2)).unwrap_or(Settled {
+    (9..).find_map(|log2| about_exactly(&groups, greatest, pairs.divisor, 1 << log2)).unwrap_or(Settled {
         value: T::default(),
         sign: 1.0,
         log: Log { shift: 0.0, rest: Two::ZERO },
@@ -232,7 +232,7 @@ fn exact<T: Float>(pairs: Pairs<'_, T>) -> Settled<T> {
 ///
 /// Each term is at most about 1 in relation to e^center, and taken to `bits` bits more; its error is below 4 units, as
 /// in [`super::arbitrary`]: weights are exact.
-fn about_exactly<T: Float>(groups: &[Group], center: f64, bits: usize) -> Option<Settled<T>> {
+fn about_exactly<T: Float>(groups: &[Group], center: f64, divisor: f64, bits: usize) -> Option<Settled<T>> {
     let mut sum = IBig::ZERO;
     for group in groups {
         sum += super::arbitrary::weighted(group.z, &group.weight, WEIGHT_BITS as usize, center, bits);
@@ -244,8 +244,10 @@ fn about_exactly<T: Float>(groups: &[Group], center: f64, bits: usize) -> Option
         return None;
     }
     let log = |sum: IBig| {
-        let sum = FBig::<mode::HalfEven, 2>::from_parts(sum, -(bits as isize));
-        let (significand, exponent) = sum.with_precision(bits + 64).value().ln().into_repr().into_parts();
+        let sum =
+            FBig::<mode::HalfEven, 2>::from_parts(sum, -(bits as isize)).with_precision(bits + 64).value();
+        let quotient = sum / FBig::from(IBig::from(divisor as u64));
+        let (significand, exponent) = quotient.ln().into_repr().into_parts();
         match exponent + (bits + 40) as isize {
             shift @ 0.. => significand << shift as usize,
             shift => significand >> shift.unsigned_abs(),

@@ -35,7 +35,7 @@ use crate::signed::{Log, Pairs, SignedSum};
 ///
 /// // log |e^1 − e^2| and its sign.
 /// let terms = Terms::new(&[1.0, 2.0]).weights(&[1.0, -1.0])?;
-/// assert_eq!(terms.logsumexp_with_sign(), (1.541324854612918, -1.0));
+/// assert_eq!(terms.logsumexp_with_sign(), (1.5413248546129181, -1.0));
 ///
 /// let terms = Terms::new(&[1.0, f64::NAN, 1.0]).mask(&[true, false, true])?;
 /// let mut p = [0.0; 3];
@@ -241,7 +241,7 @@ impl<'a, T: Float> Terms<'a, T> {
                 Some(mask) => self.reduced_plain(&Masked { z: self.z, mask }),
             };
         };
-        let pairs = Pairs { z: self.z, b, mask: self.mask };
+        let pairs = Pairs { z: self.z, b: Some(b), mask: self.mask, divisor: 1.0 };
         let first = SignedSum::<T::First>::over(pairs);
         let edge = |value, sign, shares| Reduced { value: T::narrow(value), sign, shares };
         if !first.is_finite() {
