@@ -3,7 +3,7 @@
 use super::block::{STEP, exp_from, load, maximum, shift_for};
 use super::precision::{Number, Precision};
 use super::tempered::padded;
-use super::two::{Two, two_product, two_sum};
+use super::two::{Two, power_of_two, two_product, two_sum};
 use super::word::Vector;
 use super::{Task, exp, run};
 use crate::float::Float;
@@ -117,11 +117,6 @@ pub(crate) fn shares<T: Float>(z: &[T], b: &[T], shift: f64, inverse: Two, out: 
     run(ForEach { a: z, b, out, f: Share { shift, inverse } });
 }
 
-/// g (v − mean) for each g of a block and its v.
-pub(crate) fn times_differences<T: Float>(g: &[T], v: &[T], mean: Two, out: &mut [T]) {
-    run(ForEach { a: g, b: v, out, f: TimesDifference { mean } });
-}
-
 /// A function of each number and its second number.
 trait Function<T> {
     fn at<V: Vector>(&self, a: V, b: V) -> V;
@@ -136,17 +131,6 @@ impl<T: Float> Function<T> for Share {
     #[inline(always)]
     fn at<V: Vector>(&self, z: V, b: V) -> V {
         T::First::exp(z, z.splat(self.shift)).by(b).times(self.inverse.splat(z))
-    }
-}
-
-struct TimesDifference {
-    mean: Two,
-}
-
-impl<T: Float> Function<T> for TimesDifference {
-    #[inline(always)]
-    fn at<V: Vector>(&self, g: V, v: V) -> V {
-        g * self.mean.negated().splat(g).plus_one_word(v).hi
     }
 }
 
@@ -199,5 +183,91 @@ impl<T: Float> Task for Dot<'_, T> {
         }
         sum = two_product(T::load(&padded(rest_a), like), T::load(&padded(rest_b), like)).added_to(sum);
         total(sum, zero).0
+    }
+}
+
+/// Σ b e^{z − shift} t over a block; not finite where a tangent is not, or is too large.
+pub(crate) fn slope<T: Float>(z: &[T], b: &[T], t: &[T], shift: f64) -> Two {
+    run(Slope { z, b, t, shift })
+}
+
+struct Slope<'a, T> {
+    z: &'a [T],
+    b: &'a [T],
+    t: &'a [T],
+    shift: f64,
+}
+
+impl<T: Float> Task for Slope<'_, T> {
+    type Output = Two;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) -> Two {
+        let (shift, zero) = (like.splat(self.shift), like.splat(0.0));
+        let mut sum = Two { hi: zero, lo: zero };
+        for ((z, b), t) in self.z.chunks(8).zip(self.b.chunks(8)).zip(self.t.chunks(8)) {
+            let (b, t) = (T::load(&padded(b), like), T::load(&padded(t), like));
+            sum = T::First::exp(T::load_up_to(z, like), shift).by(b).by(t).added_to(sum);
+        }
+        total(sum, zero).0
+    }
+}
+
+/// A sum times the inverse of another, with the units taken off.
+pub(crate) fn product(sum: Two, inverse: Two) -> Two {
+    run(Product(sum, inverse))
+}
+
+struct Product(Two, Two);
+
+impl Task for Product {
+    type Output = Two;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> Two {
+        self.0.times(self.1).scaled(exp::UNSCALE)
+    }
+}
+
+/// b e^{z − shift} · inverse · (v − mean) for each z of a block, its b and its v.
+pub(crate) struct Hessian {
+    pub(crate) shift: f64,
+    pub(crate) inverse: Two,
+    pub(crate) mean: Two,
+}
+
+impl Hessian {
+    pub(crate) fn fill<T: Float>(&self, z: &[T], b: &[T], v: &[T], out: &mut [T]) {
+        run(FillHessian { z, b, v, hessian: self, out });
+    }
+}
+
+struct FillHessian<'a, T> {
+    z: &'a [T],
+    b: &'a [T],
+    v: &'a [T],
+    hessian: &'a Hessian,
+    out: &'a mut [T],
+}
+
+impl<T: Float> Task for FillHessian<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) {
+        /// Half of [`exp::UNSCALE`], before the difference comes in, and half after: neither factor alone is out of range.
+        const HALF: f64 = power_of_two(-256);
+        let Hessian { shift, inverse, mean } = *self.hessian;
+        let (shift, half) = (like.splat(shift), like.splat(HALF));
+        let (inverse, mean) = (inverse.splat(like), mean.negated().splat(like));
+        let inputs = self.z.chunks(8).zip(self.b.chunks(8)).zip(self.v.chunks(8));
+        for (((z, b), v), out) in inputs.zip(self.out.chunks_mut(8)) {
+            let (b, v) = (T::load(&padded(b), like), T::load(&padded(v), like));
+            let power = T::First::exp(T::load_up_to(z, like), shift).by(b).to_two();
+            let share = power.times(inverse).scaled(half);
+            let mut rounded = [T::default(); 8];
+            T::store(share.times(mean.plus_one_word(v)).hi * half, &mut rounded);
+            out.copy_from_slice(&rounded[..out.len()]);
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::kernel::exp::{self, UNSCALE};
 use crate::kernel::log;
 use crate::kernel::pairs;
 use crate::kernel::precision::{Number, Precision, TwoWords};
-use crate::kernel::two::{Two, power_of_two, two_sum};
+use crate::kernel::two::{Two, parts, power_of_two, two_sum};
 use crate::kernel::word::Vector;
 use crate::kernel::{Task, run};
 use crate::lane::BLOCK;
@@ -70,35 +70,7 @@ fn nearest<T: Float>(Estimate { log, bound, sign }: Estimate, most: f64) -> Opti
 
 /// The greatest z + log |b|, roughly.
 fn greatest<T: Float>(pairs: Pairs<'_, T>) -> f64 {
-    pairs.present().map(|(z, b)| z + log_of(b.abs()).hi).fold(f64::NEG_INFINITY, f64::max)
-}
-
-fn log_of(b: f64) -> Two {
-    let (significand, exponent) = parts(b);
-    run(LogOf { significand, exponent: exponent as f64 })
-}
-
-struct LogOf {
-    significand: f64,
-    exponent: f64,
-}
-
-impl Task for LogOf {
-    type Output = Two;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> Two {
-        let (log, _) = log::of_two(Two { hi: self.significand, lo: 0.0 });
-        Two::LN_2.times(Two { hi: self.exponent, lo: 0.0 }).plus(log)
-    }
-}
-
-/// A number other than 0 as one with a magnitude in [1, 2), times 2 to a power.
-fn parts(x: f64) -> (f64, i32) {
-    let (normal, extra) = if x.abs() < f64::MIN_POSITIVE { (x * power_of_two(54), 54) } else { (x, 0) };
-    let exponent = (normal.to_bits() >> 52 & 0x7ff) as i32 - 1023;
-    let significand = f64::from_bits(normal.to_bits() & !(0x7ff << 52) | 1023 << 52);
-    (significand, exponent - extra)
+    pairs.present().map(|(z, b)| z + log::of_number(b.abs()).hi).fold(f64::NEG_INFINITY, f64::max)
 }
 
 /// No z may be further above the centre: e^z is then out of range.
@@ -145,7 +117,7 @@ pub(crate) fn power(z: f64, b: f64, log: Log) -> f64 {
     if !z.is_finite() {
         return z * b;
     }
-    let exponent = (z - log.shift) - log.rest.hi + log_of(b.abs()).hi;
+    let exponent = (z - log.shift) - log.rest.hi + log::of_number(b.abs()).hi;
     let k = (exponent * std::f64::consts::LOG2_E).clamp(-1080.0, 1030.0).round();
     let half = (k / 2.0).trunc() as i32;
     run(Term { z, b, log, k }).hi * UNSCALE * power_of_two(half) * power_of_two(k as i32 - half)
@@ -274,15 +246,6 @@ fn about_exactly<T: Float>(groups: &[Group], center: f64, divisor: f64, bits: us
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_their_parts() {
-        for x in [1.0, -1.5, 5e-324, -1e-310, f64::MAX, f64::MIN_POSITIVE, 0.1] {
-            let (significand, exponent) = parts(x);
-            assert!((1.0..2.0).contains(&significand.abs()));
-            assert_eq!(significand * power_of_two(exponent / 2) * power_of_two(exponent - exponent / 2), x);
-        }
-    }
 
     #[test]
     fn terms_of_any_weight() {

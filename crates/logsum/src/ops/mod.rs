@@ -1,13 +1,16 @@
 //! The operations, a file for each family: promise, edges, value and derivatives of each side by side.
 
+mod derivatives;
 mod moments;
 mod reduction;
 mod scalar;
 mod terms;
 
+pub use derivatives::{derivative, second_derivative};
 pub use moments::{
-    Temperature, logmeanexp, logsumexp_hvp, logsumexp_jvp, logvarexp, logvarexp_hvp, logvarexp_with_gradient,
-    softmax_entropy, softmax_entropy_hvp, softmax_entropy_with_gradient,
+    Temperature, logmeanexp, logsumexp_hvp, logsumexp_jvp, logvarexp, logvarexp_hvp, logvarexp_jvp,
+    logvarexp_with_gradient, softmax_entropy, softmax_entropy_hvp, softmax_entropy_jvp,
+    softmax_entropy_with_gradient,
 };
 #[doc(hidden)]
 pub use reduction::logsumexp_and_rung;

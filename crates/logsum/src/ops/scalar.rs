@@ -377,7 +377,7 @@ impl<T: Float> Function<T> for Logit {
         let wide = p.widen();
         T::narrow(if (0.0..1.0).contains(&wide) {
             // So small that q is 1.
-            run(LogOf(wide))
+            log_of_any(wide)
         } else if wide == 1.0 {
             f64::INFINITY
         } else {
@@ -412,7 +412,7 @@ impl<T: Float> Function<T> for XLogY {
         } else if x == 0.0 {
             0.0
         } else {
-            x * run(LogOf(y))
+            x * log_of_any(y)
         })
     }
 }
@@ -426,23 +426,12 @@ fn log_of<W: Word>(y: W) -> Two<W> {
 }
 
 /// log y, whatever y ≥ 0 is, rounded; NaN below.
-struct LogOf(f64);
-
-impl Task for LogOf {
-    type Output = f64;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> f64 {
-        match self.0 {
-            y if y < 0.0 || y.is_nan() => f64::NAN,
-            0.0 => f64::NEG_INFINITY,
-            f64::INFINITY => f64::INFINITY,
-            // 2^100 y is exact.
-            y if y < power_of_two(-1000) => {
-                log_of(y * power_of_two(100)).plus(Two::LN_2.times(Two { hi: -100.0, lo: 0.0 })).hi
-            }
-            y => log_of(y).hi,
-        }
+pub(super) fn log_of_any(y: f64) -> f64 {
+    match y {
+        y if y < 0.0 || y.is_nan() => f64::NAN,
+        0.0 => f64::NEG_INFINITY,
+        f64::INFINITY => f64::INFINITY,
+        y => log::of_number(y).hi,
     }
 }
 
