@@ -5,10 +5,9 @@ mod common;
 
 use common::{Big, Format, exact, hex, ulps};
 use logsum::{
-    Temperature, Terms, derivative, each, logmeanexp, logsumexp, logsumexp_hvp, logsumexp_jvp,
-    logsumexp_with_gradient, logvarexp, logvarexp_hvp, logvarexp_jvp, logvarexp_with_gradient,
-    second_derivative, softmax_entropy, softmax_entropy_hvp, softmax_entropy_jvp,
-    softmax_entropy_with_gradient,
+    Temperature, Terms, derivative, each, logmeanexp, logsumexp_hvp, logsumexp_jvp, logsumexp_with_gradient,
+    logvarexp, logvarexp_hvp, logvarexp_jvp, logvarexp_with_gradient, second_derivative, softmax_entropy,
+    softmax_entropy_hvp, softmax_entropy_jvp, softmax_entropy_with_gradient,
 };
 use std::collections::BTreeMap;
 
@@ -75,6 +74,7 @@ fn found<T: Format>(name: &str, parameters: &[T], z: &[T], v: &[T]) -> Found<T> 
     Found { value, jvp, gradient, hvp }
 }
 
+type Pairs<T> = fn(&[T], &[T], &mut [T]) -> Result<(), logsum::Error>;
 type Slices<T> = fn(&[T], &mut [T]) -> Result<(), logsum::Error>;
 
 /// A function of one number, with its slope; or of two.
@@ -84,7 +84,7 @@ fn of_scalar<T: Format>(name: &str, z: &[T]) -> Found<T> {
         f(z, &mut value).unwrap();
         (value[0], vec![slope(z[0])])
     };
-    let two = |f: fn(&[T], &[T], &mut [T]) -> Result<(), logsum::Error>, slopes: fn(T, T) -> [T; 2]| {
+    let two = |f: Pairs<T>, slopes: fn(T, T) -> [T; 2]| {
         let mut value = [T::default()];
         f(&z[..1], &z[1..], &mut value).unwrap();
         (value[0], slopes(z[0], z[1]).to_vec())
