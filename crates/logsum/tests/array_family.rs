@@ -82,7 +82,7 @@ fn terms_broadcast_weights_and_mask() {
             let terms =
                 z.terms(2).unwrap().weights(&weights).unwrap().mask(&mask).unwrap().no_mass(NoMass::NaN);
             let (value, sign) = terms.logsumexp_with_sign().unwrap();
-            let (by_z, by_weight) = terms.gradients().unwrap();
+            let [by_z, by_weight] = terms.gradients().unwrap();
             let (_, slope) = terms.jvp(&wide).unwrap();
             let hessian = terms.hvp(&wide).unwrap();
             let plain = terms.logsumexp().unwrap();

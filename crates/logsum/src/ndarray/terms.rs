@@ -17,7 +17,8 @@ use std::marker::PhantomData;
 /// use ndarray::array;
 /// let z = array![[0.0, 1.0, 2.0], [3.0, 3.0, f64::NAN]];
 /// let mask = array![[true, true, false], [true, true, false]];
-/// let terms = z.terms(-1)?.weights(&array![1.0, 0.0, 5.0])?.mask(&mask)?;
+/// let weights = array![1.0, 0.0, 5.0];
+/// let terms = z.terms(-1)?.weights(&weights)?.mask(&mask)?;
 /// let (value, gradient) = terms.logsumexp_with_gradient()?;
 /// assert_eq!(value, array![0.0, 3.0].into_dyn());
 /// assert_eq!(gradient, array![[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]);
@@ -114,11 +115,11 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     ///
     /// # Errors
     /// None: shapes were checked before.
-    pub fn gradients(&self) -> Result<(Array<T, D>, Array<T, D>), Error> {
+    pub fn gradients(&self) -> Result<[Array<T, D>; 2], Error> {
         let [by_z, by_weight] = self.plan.each([PerLane::Each; 2], |i, [by_z, by_weight]| {
             self.lane(i)?.logsumexp_with_gradients(by_z, by_weight).map(|_| ())
         })?;
-        Ok((self.plan.per_element(by_z), self.plan.per_element(by_weight)))
+        Ok([by_z, by_weight].map(|numbers| self.plan.per_element(numbers)))
     }
 
     /// [`Terms::softmax`] of each lane.
