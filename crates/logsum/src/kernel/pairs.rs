@@ -213,22 +213,6 @@ impl<T: Float> Task for Slope<'_, T> {
     }
 }
 
-/// A sum times the inverse of another, with the units taken off.
-pub(crate) fn product(sum: Two, inverse: Two) -> Two {
-    run(Product(sum, inverse))
-}
-
-struct Product(Two, Two);
-
-impl Task for Product {
-    type Output = Two;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> Two {
-        self.0.times(self.1).scaled(exp::UNSCALE)
-    }
-}
-
 /// b e^{z − shift} · inverse · (v − mean) for each z of a block, its b and its v.
 pub(crate) struct Hessian {
     pub(crate) shift: f64,

@@ -4,7 +4,8 @@
 //! basic building blocks of double-word arithmetic" (ACM TOMS 44, 2017); u = 2^-53. They need results that neither
 //! overflow nor underflow, which each caller sees to.
 
-use super::word::Word;
+use super::word::{Vector, Word};
+use super::{Task, run};
 
 /// `hi + lo`, where hi is the f64 nearest to the sum.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,6 +51,7 @@ pub(crate) fn parts(x: f64) -> (f64, i32) {
 }
 
 impl Two {
+    pub(crate) const ONE: Self = Self { hi: 1.0, lo: 0.0 };
     pub(crate) const ZERO: Self = Self { hi: 0.0, lo: 0.0 };
     pub(crate) const LN_2: Self = Self { hi: std::f64::consts::LN_2, lo: 2.319_046_813_846_299_6e-17 };
 
@@ -112,6 +114,38 @@ impl<W: Word> Two<W> {
     #[inline(always)]
     pub(crate) fn negated(self) -> Self {
         Self { hi: -self.hi, lo: -self.lo }
+    }
+}
+
+/// The product of two, outside of a task.
+pub(crate) fn product(a: Two, b: Two) -> Two {
+    run(Product(a, b))
+}
+
+struct Product(Two, Two);
+
+impl Task for Product {
+    type Output = Two;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> Two {
+        self.0.times(self.1)
+    }
+}
+
+/// The quotient of two, outside of a task.
+pub(crate) fn quotient(a: Two, b: Two) -> Two {
+    run(Quotient(a, b))
+}
+
+struct Quotient(Two, Two);
+
+impl Task for Quotient {
+    type Output = Two;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> Two {
+        self.0.over(self.1)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::edges::Edge;
 use crate::error::Error;
 use crate::float::Float;
 use crate::kernel::tempered::{self, Function, Scale, depth, power};
-use crate::kernel::two::{Two, power_of_two, two_sum};
+use crate::kernel::two::{self, Two, power_of_two, two_sum};
 use crate::kernel::word::{Vector, Word};
 use crate::kernel::{Each, Task, exp, exp::UNSCALE, log, run};
 use crate::ladder::signed;
@@ -101,12 +101,12 @@ pub struct Temperature(f64);
 
 impl Temperature {
     /// # Errors
-    /// [`Error::Temperature`] unless it is positive and finite.
+    /// [`Error::OutOfRange`] unless it is positive and finite.
     pub fn new(temperature: f64) -> Result<Self, Error> {
         let is_valid = temperature > 0.0 && temperature.is_finite();
         is_valid
             .then_some(Self(temperature))
-            .ok_or(Error::Temperature { temperature: temperature.to_string() })
+            .ok_or_else(|| Error::out_of_range("the temperature", temperature, "positive and finite"))
     }
 
     /// τ log Σ e^{z_k/τ}: between the maximum (τ → 0) and a sum of ever more equal terms.
@@ -606,9 +606,9 @@ pub fn logvarexp_hvp<T: Float>(z: &[T], ddof: usize, vector: &[T], out: &mut [T]
             let terms = || z.iter().map(|z| z.widen()).zip(vector.iter().map(|v| v.widen()));
             let slope = deviations.slope(terms());
             let mean = terms().fold(Two::ZERO, |sum, (z, v)| {
-                sum.plus(run(Product(deviations.part(z).power, Two { hi: v, lo: 0.0 })))
+                sum.plus(two::product(deviations.part(z).power, Two { hi: v, lo: 0.0 }))
             });
-            let mean = run(Quotient(mean, Two { hi: z.len() as f64, lo: 0.0 }));
+            let mean = two::quotient(mean, Two { hi: z.len() as f64, lo: 0.0 });
             for ((z, v), out) in z.iter().zip(vector).zip(out) {
                 *out =
                     T::narrow(run(VarianceHessian { deviations, z: z.widen(), v: v.widen(), mean, slope }));
@@ -671,9 +671,9 @@ impl Deviations {
         let mut deviations = Self { center, scale, mean: Two::ZERO, squares: Two::ZERO, value: 0.0 };
         let excesses = || z.iter().map(|z| deviations.part(z.widen()).excess);
         let mean = excesses().fold(Two::ZERO, |sum, excess| sum.plus(excess));
-        let mean = run(Quotient(mean, Two { hi: z.len() as f64, lo: 0.0 }));
+        let mean = two::quotient(mean, Two { hi: z.len() as f64, lo: 0.0 });
         let deviation = |excess: Two| excess.plus(mean.negated());
-        let squares = excesses().map(deviation).fold(Two::ZERO, |sum, d| sum.plus(run(Product(d, d))));
+        let squares = excesses().map(deviation).fold(Two::ZERO, |sum, d| sum.plus(two::product(d, d)));
         (deviations.mean, deviations.squares) = (mean, squares);
         deviations.value = run(LogVariance { deviations, count: (z.len() - ddof) as f64 });
         Ok(deviations)
@@ -683,7 +683,7 @@ impl Deviations {
     fn slope(self, terms: impl Iterator<Item = (f64, f64)>) -> Two {
         terms.fold(Two::ZERO, |sum, (z, t)| {
             let gradient = run(VarianceGradient { deviations: self, z });
-            sum.plus(run(Product(gradient, Two { hi: t, lo: 0.0 })))
+            sum.plus(two::product(gradient, Two { hi: t, lo: 0.0 }))
         })
     }
 
@@ -712,28 +712,6 @@ fn part(PartOf { center, scale, z }: PartOf) -> Part {
     let d = if z == f64::NEG_INFINITY { Two { hi: z, lo: 0.0 } } else { two_sum(z, -center) };
     let excess = exp::minus_one(if d.hi < -1000.0 { Two { hi: -1000.0, lo: 0.0 } } else { d });
     Part { power: excess.plus_one_word(1.0), excess: excess.scaled(scale) }
-}
-
-struct Product(Two, Two);
-
-impl Task for Product {
-    type Output = Two;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> Two {
-        self.0.times(self.1)
-    }
-}
-
-struct Quotient(Two, Two);
-
-impl Task for Quotient {
-    type Output = Two;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> Two {
-        self.0.over(self.1)
-    }
 }
 
 struct LogVariance {

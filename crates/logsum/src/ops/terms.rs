@@ -3,8 +3,9 @@
 use super::reduction::same_length;
 use crate::error::Error;
 use crate::float::Float;
+use crate::kernel::exp::UNSCALE;
 use crate::kernel::precision::Precision;
-use crate::kernel::two::{Two, power_of_two};
+use crate::kernel::two::{self, Two, power_of_two};
 use crate::kernel::{Each, block, block::Store, pairs};
 use crate::ladder;
 use crate::ladder::signed::{self, Settled};
@@ -202,7 +203,7 @@ impl<'a, T: Float> Terms<'a, T> {
                 let mut room = [T::default(); BLOCK];
                 pairs::slope(terms.z, terms.weights_in(&mut room), tangent, shift)
             });
-            let mean = pairs::product(sum, inverse);
+            let mean = two::product(sum, inverse).scaled(UNSCALE);
             if mean.hi.is_finite() {
                 return mean;
             }
