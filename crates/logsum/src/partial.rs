@@ -183,6 +183,11 @@ impl<P: Precision> Partial<P> {
         run(Estimate(*self))
     }
 
+    /// The share of all but one number that equals the maximum: t/(1 + t). For a finite maximum.
+    pub(crate) fn rest_of_max(&self) -> Two {
+        run(RestOfMax(*self))
+    }
+
     /// What [`Each`] needs to know of a lane, for a finite maximum:
     /// the shift, and 1 / Σ e^{z_k − shift}, relative error below 2^-61 in two words, 2^-37.3 in one;
     /// or the maximum, and log(1 + t) = LSE − max, relative error below 2^-59 in two words, 2^-29 in one.
@@ -434,6 +439,18 @@ impl<T: Float> Task for WithShares<'_, T> {
         let (_, inverse) = constants(&partial, Each::Share);
         block::shares_of_kept(kept, inverse.times(factor), out, to, like);
         Some(partial)
+    }
+}
+
+struct RestOfMax<P>(Partial<P>);
+
+impl<P: Precision> Task for RestOfMax<P> {
+    type Output = Two;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> Two {
+        let t = self.0.scaled_tail().tail.scaled(UNSCALE);
+        t.over(t.plus_one_word(1.0))
     }
 }
 

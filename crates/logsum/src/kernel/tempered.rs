@@ -14,17 +14,19 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// Relative error below 11u². −∞ for what is out of range.
+    /// An x from here down counts as −∞.
+    pub(crate) const OUT_OF_RANGE: f64 = -8e307;
+
+    /// Relative error below 11u².
     #[inline(always)]
     fn of<W: Word>(self, z: W) -> Two<W> {
-        const OUT_OF_RANGE: f64 = -1e300;
         let (temperature, zero) = (z.splat(self.temperature), z.splat(0.0));
         let d = two_sum(z, z.splat(-self.max));
         let rough = d.hi.div(temperature);
         let x = d.over(Two { hi: temperature, lo: zero });
         Two {
-            hi: rough.where_at_most(OUT_OF_RANGE, z.splat(f64::NEG_INFINITY), x.hi),
-            lo: rough.where_at_most(OUT_OF_RANGE, zero, x.lo),
+            hi: rough.where_at_most(Self::OUT_OF_RANGE, z.splat(f64::NEG_INFINITY), x.hi),
+            lo: rough.where_at_most(Self::OUT_OF_RANGE, zero, x.lo),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! The operations, a file for each family: promise, edges, value and derivatives of each side by side.
 
+mod cross_entropy;
 mod derivatives;
 mod moments;
 mod reduction;
 mod scalar;
 mod terms;
 
+pub use cross_entropy::{CrossEntropy, Reduction, Targets, cross_entropy, cross_entropy_with_gradient};
 pub use derivatives::{derivative, second_derivative};
 pub use moments::{
     Temperature, logmeanexp, logsumexp_hvp, logsumexp_jvp, logvarexp, logvarexp_hvp, logvarexp_jvp,
