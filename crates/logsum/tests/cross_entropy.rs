@@ -112,7 +112,8 @@ fn check<T: Format>(plain: bool) -> Worst {
         for (row, exact) in exact.iter().enumerate() {
             let value = exact.loss();
             let error = ulps(losses[row], &value);
-            assert!(error <= 1.0, "case {case}, {classes} classes: loss {} off by {error} ulp", losses[row]);
+            let most = if plain { 1.0 } else { 2.0 };
+            assert!(error <= most, "case {case}, {classes} classes: loss {} off by {error} ulp", losses[row]);
             worst.loss = worst.loss.max(error);
             total += value;
             for (k, slope) in exact.gradient().into_iter().enumerate() {
@@ -148,7 +149,7 @@ fn check<T: Format>(plain: bool) -> Worst {
             assert!(ulps(scaled, &expected) <= 2.0, "case {case}: {scaled}, {gradient}");
         }
     }
-    assert!(worst.mean <= 1.0, "{}", worst.mean);
+    assert!(worst.mean <= if plain { 1.0 } else { 2.0 }, "{}", worst.mean);
     worst
 }
 

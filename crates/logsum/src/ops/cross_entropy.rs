@@ -88,7 +88,7 @@ pub enum Reduction {
 /// These are PyTorch's definitions; the z-loss is that of PaLM. The logarithm is taken of Σ e^{z_k − z_t}, which is right under a
 /// common offset of 1e8, and where the loss is 1e-17.
 ///
-/// Losses of class targets without further options are within 1 ulp, others within 1 ulp and 2^-50 of the z-loss. Sums and
+/// Losses of class targets without further options are within 1 ulp, others within 2. Sums and
 /// means add less than 2^-90 of themselves, and are rounded once. Elements of gradients are within 1 ulp for class targets
 /// without further options, at the target too, however certain it is; others are off by 2 ulp of the greater of themselves,
 /// q_k/τ, and 1e-288.
