@@ -12,7 +12,7 @@ use crate::kernel::Each;
 use crate::kernel::block::Store;
 use crate::lane::{Lane, LaneMut, PIECE};
 use crate::many::{self, Columns, Wanted};
-use crate::ops::{Temperature, each};
+use crate::ops::{Cumulative, Temperature, each};
 use crate::partial::Partial;
 use crate::{Error, Float, ladder, ops};
 use ndarray::{
@@ -112,6 +112,9 @@ pub trait LogSumExp<T: Float, D: Dimension> {
         axes: impl Into<Axes>,
         temperature: Temperature,
     ) -> Result<(ArrayD<T>, Array<T, D>), Error>;
+
+    /// [`Cumulative::logsumexp`] along one axis.
+    fn logcumsumexp(&self, axis: isize, which: Cumulative) -> Result<Array<T, D>, Error>;
 
     /// [`logaddexp`](crate::logaddexp) of each pair; `other` broadcasts to this array's shape.
     fn logaddexp<E: Dimension>(&self, other: &ArrayRef<T, E>) -> Result<Array<T, D>, Error>;
@@ -261,6 +264,14 @@ impl<T: Float, D: Dimension> LogSumExp<T, D> for ArrayRef<T, D> {
         with_gradient(self, axes, |z, out| {
             temperature.logsumexp_with_gradient(z, out).map(|(value, _)| value)
         })
+    }
+
+    fn logcumsumexp(&self, axis: isize, which: Cumulative) -> Result<Array<T, D>, Error> {
+        let plan = Plan::new(self.shape(), &Axes::from(axis))?;
+        let z = plan.rows(self.view())?;
+        let mut out = vec![T::default(); z.all().len()];
+        which.rows(z.all(), plan.length, &mut out);
+        Ok(plan.per_element(out))
     }
 
     fn logaddexp<E: Dimension>(&self, other: &ArrayRef<T, E>) -> Result<Array<T, D>, Error> {

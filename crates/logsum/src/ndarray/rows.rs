@@ -29,6 +29,11 @@ pub(super) struct Rows<'a, A: Clone> {
 }
 
 impl<A: Clone> Rows<'_, A> {
+    /// One row after the other.
+    pub(super) fn all(&self) -> &[A] {
+        &self.numbers
+    }
+
     pub(super) fn row(&self, index: usize) -> &[A] {
         let start = if self.is_one { 0 } else { index * self.length };
         &self.numbers[start..][..self.length]

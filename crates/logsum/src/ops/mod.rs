@@ -1,6 +1,7 @@
 //! The operations, a file for each family: promise, edges, value and derivatives of each side by side.
 
 mod cross_entropy;
+mod cumulative;
 mod derivatives;
 mod moments;
 mod reduction;
@@ -8,6 +9,7 @@ mod scalar;
 mod terms;
 
 pub use cross_entropy::{CrossEntropy, Reduction, Targets, cross_entropy, cross_entropy_with_gradient};
+pub use cumulative::{Cumulative, logcumsumexp};
 pub use derivatives::{derivative, second_derivative};
 pub use moments::{
     Temperature, logmeanexp, logsumexp_hvp, logsumexp_jvp, logvarexp, logvarexp_hvp, logvarexp_jvp,
