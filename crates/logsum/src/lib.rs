@@ -35,6 +35,8 @@ mod threads;
 mod ladder;
 
 mod edges;
+mod short;
+
 mod ops;
 
 #[cfg(test)]
@@ -46,8 +48,6 @@ mod axis;
 mod many;
 #[cfg(feature = "ndarray")]
 mod ndarray;
-#[cfg(feature = "ndarray")]
-mod short;
 
 pub use error::Error;
 pub use float::Float;
