@@ -1,9 +1,11 @@
 //! The operations, a file for each family: promise, edges, value and derivatives of each side by side.
 
+mod matmul;
 mod reduction;
 mod scalar;
 mod terms;
 
+pub use matmul::{MatmulShape, log_matmul, log_matmul_vjp};
 #[doc(hidden)]
 pub use reduction::logsumexp_and_rung;
 #[cfg(feature = "ndarray")]
