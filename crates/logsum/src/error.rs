@@ -4,18 +4,18 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// An output slice must have as many elements as its input.
+    /// A slice must have so many elements: as many as the input, as a rule.
     LengthMismatch {
-        /// Elements of the input.
+        /// Elements that it must have.
         expected: usize,
-        /// Elements of the output that was given.
+        /// Elements that it has.
         found: usize,
     },
-    /// An output array must have exactly this shape.
+    /// An array must have this shape; weights and masks may also broadcast to it.
     ShapeMismatch {
-        /// The shape that the result has.
+        /// The shape that it must have.
         expected: Vec<usize>,
-        /// The shape of the output that was given.
+        /// The shape that it has.
         found: Vec<usize>,
     },
     /// A slice that is a matrix, or a batch of them, must have as many elements as the shape says.
@@ -39,6 +39,15 @@ pub enum Error {
         /// The rank of the array.
         rank: usize,
     },
+    /// A number that an operation is given must lie in a range.
+    OutOfRange {
+        /// What it is, and where.
+        what: String,
+        /// The number as it was given.
+        found: String,
+        /// The range.
+        range: String,
+    },
     /// The same axis was named twice, perhaps once from the front and once from the back.
     AxisTwice {
         /// The axis, counted from the front.
@@ -50,10 +59,13 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::LengthMismatch { expected, found } => {
-                write!(f, "the output has {found} elements, it must have {expected}, as the input has")
+                write!(
+                    f,
+                    "a slice has {found} elements where {expected} are needed, as many as its input has"
+                )
             }
             Self::ShapeMismatch { expected, found } => {
-                write!(f, "the output has shape {found:?}, it must have shape {expected:?}")
+                write!(f, "an array has shape {found:?} where {expected:?} is needed")
             }
             Self::MatrixLength { matrix, expected, found } => {
                 write!(f, "`{matrix}` has {found} elements, it must have {expected}, as the shape says")
@@ -71,8 +83,19 @@ impl fmt::Display for Error {
                     rank - 1
                 )
             }
+            Self::OutOfRange { what, found, range } => write!(f, "{what} is {found}, it must be {range}"),
             Self::AxisTwice { axis } => write!(f, "axis {axis} is given twice"),
         }
+    }
+}
+
+impl Error {
+    pub(crate) fn out_of_range(
+        what: impl fmt::Display,
+        found: impl fmt::Display,
+        range: impl fmt::Display,
+    ) -> Self {
+        Self::OutOfRange { what: what.to_string(), found: found.to_string(), range: range.to_string() }
     }
 }
 

@@ -57,7 +57,10 @@ pub use kernel::Level;
 pub use ladder::Rung;
 pub use ops::*;
 #[cfg(feature = "ndarray")]
-pub use {self::ndarray::LogSumExp, axis::Axes};
+pub use {
+    self::ndarray::{ArrayTerms, LogSumExp},
+    axis::Axes,
+};
 
 /// The README's example runs as a test.
 #[cfg(doctest)]

@@ -183,6 +183,11 @@ impl<P: Precision> Partial<P> {
         run(Estimate(*self))
     }
 
+    /// The share of all but one number that equals the maximum: t/(1 + t). For a finite maximum.
+    pub(crate) fn rest_of_max(&self) -> Two {
+        run(RestOfMax(*self))
+    }
+
     /// What [`Each`] needs to know of a lane, for a finite maximum:
     /// the shift, and 1 / Σ e^{z_k − shift}, relative error below 2^-61 in two words, 2^-37.3 in one;
     /// or the maximum, and log(1 + t) = LSE − max, relative error below 2^-59 in two words, 2^-29 in one.
@@ -389,21 +394,23 @@ impl<P: Precision> Task for Estimate<P> {
 /// Exponentials that are kept in memory, to become shares.
 pub(crate) type Kept<T> = Vec<<<T as Sealed>::First as Precision>::Kept>;
 
-/// The partial of a row of at most [`PIECE`] numbers, and its shares into `out`, from one exponential for each number;
-/// none, and nothing is written, where it takes more.
+/// The partial of a row of at most [`PIECE`] numbers, and its shares times a factor into `out`, from one exponential for each
+/// number; none, and nothing is written, where it takes more.
 pub(crate) fn with_shares<T: Float>(
     row: &[T],
+    factor: Two,
     out: &mut [T],
     kept: &mut Kept<T>,
     to: Store,
 ) -> Option<Partial<T::First>> {
     // Whole steps of sixteen, each kept as two eights.
     kept.resize(kept.len().max(2 * row.len().div_ceil(16)), Default::default());
-    run(WithShares { row, out, kept, to })
+    run(WithShares { row, factor, out, kept, to })
 }
 
 struct WithShares<'a, T: Float> {
     row: &'a [T],
+    factor: Two,
     out: &'a mut [T],
     kept: &'a mut [<T::First as Precision>::Kept],
     to: Store,
@@ -414,7 +421,7 @@ impl<T: Float> Task for WithShares<'_, T> {
 
     #[inline(always)]
     fn run<V: Vector>(self, like: V) -> Self::Output {
-        let Self { row, out, kept, to } = self;
+        let Self { row, factor, out, kept, to } = self;
         let mut piece = Piece::<T::First>::EMPTY;
         for (block, kept) in row.chunks(BLOCK).zip(kept.chunks_mut(BLOCK / 8)) {
             let block = block::summed_and_kept::<T::First, T, V>(block, kept, like)?;
@@ -430,8 +437,20 @@ impl<T: Float> Task for WithShares<'_, T> {
             return None;
         }
         let (_, inverse) = constants(&partial, Each::Share);
-        block::shares_of_kept(kept, inverse, out, to, like);
+        block::shares_of_kept(kept, inverse.times(factor), out, to, like);
         Some(partial)
+    }
+}
+
+struct RestOfMax<P>(Partial<P>);
+
+impl<P: Precision> Task for RestOfMax<P> {
+    type Output = Two;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> Two {
+        let t = self.0.scaled_tail().tail.scaled(UNSCALE);
+        t.over(t.plus_one_word(1.0))
     }
 }
 

@@ -12,12 +12,14 @@ use crate::lane::{BLOCK, PIECE};
 use crate::threads::join;
 use std::marker::PhantomData;
 
-/// Numbers with their weights. A number that is masked out has the weight 0.
+/// Numbers with their weights: 1 if none are given, 0 where a number is masked out. The sum is divided by `divisor`, a whole
+/// number.
 #[derive(Clone, Copy)]
 pub(crate) struct Pairs<'a, T> {
     pub(crate) z: &'a [T],
-    pub(crate) b: &'a [T],
+    pub(crate) b: Option<&'a [T]>,
     pub(crate) mask: Option<&'a [bool]>,
+    pub(crate) divisor: f64,
 }
 
 impl<'a, T: Float> Pairs<'a, T> {
@@ -27,17 +29,24 @@ impl<'a, T: Float> Pairs<'a, T> {
 
     fn split_at(self, middle: usize) -> (Self, Self) {
         let middle = middle.min(self.z.len());
-        let ((z, z2), (b, b2)) = (self.z.split_at(middle), self.b.split_at(middle));
+        let (z, z2) = self.z.split_at(middle);
+        let (b, b2) = self.b.map(|b| b.split_at(middle)).unzip();
         let (mask, mask2) = self.mask.map(|mask| mask.split_at(middle)).unzip();
-        (Self { z, b, mask }, Self { z: z2, b: b2, mask: mask2 })
+        (Self { z, b, mask, ..self }, Self { z: z2, b: b2, mask: mask2, ..self })
     }
 
     /// The weights of a block, 0 where the mask says so.
     pub(crate) fn weights<'b>(&'b self, room: &'b mut [T; BLOCK]) -> &'b [T] {
-        let Some(mask) = self.mask else { return self.b };
-        let room = &mut room[..self.b.len()];
-        for ((room, &b), &counts) in room.iter_mut().zip(self.b).zip(mask) {
-            *room = if counts { b } else { T::default() };
+        if let (Some(b), None) = (self.b, self.mask) {
+            return b;
+        }
+        let room = &mut room[..self.z.len()];
+        match self.b {
+            Some(b) => room.copy_from_slice(b),
+            None => room.fill(T::narrow(1.0)),
+        }
+        for (room, _) in room.iter_mut().zip(self.mask.unwrap_or_default()).filter(|(_, counts)| !**counts) {
+            *room = T::default();
         }
         room
     }
@@ -139,8 +148,8 @@ impl<P: Precision> SignedSum<P> {
     }
 
     /// The logarithm of the sum's magnitude, if it is known to some bits.
-    pub(crate) fn estimate(&self) -> Option<Estimate> {
-        Estimate::new(Two { hi: self.shift, lo: 0.0 }, self.sum, self.error)
+    pub(crate) fn estimate(&self, divisor: f64) -> Option<Estimate> {
+        Estimate::new(Two { hi: self.shift, lo: 0.0 }, self.sum, self.error, divisor)
     }
 
     /// The shift, and 1 / Σ b_k e^{z_k − shift}, if its relative error is at most this.
@@ -173,9 +182,10 @@ pub(crate) struct Estimate {
 }
 
 impl Estimate {
-    /// Of e^shift · sum, where the sum, in units of UNSCALE, is off by at most `error`; none if that is more than 2^-10 of it.
-    pub(crate) fn new(shift: Two, sum: Two, error: f64) -> Option<Self> {
-        run(Estimating { shift, sum, error })
+    /// Of e^shift · sum / divisor, where the sum, in units of UNSCALE, is off by at most `error`; none if that is more than
+    /// 2^-10 of it.
+    pub(crate) fn new(shift: Two, sum: Two, error: f64, divisor: f64) -> Option<Self> {
+        run(Estimating { shift, sum, error, divisor })
     }
 }
 
@@ -183,6 +193,7 @@ struct Estimating {
     shift: Two,
     sum: Two,
     error: f64,
+    divisor: f64,
 }
 
 impl Task for Estimating {
@@ -190,7 +201,7 @@ impl Task for Estimating {
 
     #[inline(always)]
     fn run<V: Vector>(self, _: V) -> Option<Estimate> {
-        let Self { shift, sum, error } = self;
+        let Self { shift, sum, error, divisor } = self;
         let sign = if sum.hi < 0.0 { -1.0 } else { 1.0 };
         let magnitude = if sum.hi < 0.0 { sum.negated() } else { sum }.scaled(UNSCALE);
         // Not so if either is a NaN.
@@ -200,10 +211,11 @@ impl Task for Estimating {
         if !is_known {
             return None;
         }
-        let (log, log_error) = log::of_two(magnitude);
+        // A quotient's relative error, 10u², goes with that of the logarithm's argument.
+        let (log, log_error) = log::of_two(magnitude.over(Two { hi: divisor, lo: 0.0 }));
         let rest = log.plus_one_word(shift.lo);
         // A relative error of e moves the logarithm by less than e · (1 + e).
-        let relative = error / (magnitude.hi / UNSCALE);
+        let relative = error / (magnitude.hi / UNSCALE) + power_of_two(-102);
         let rounding = power_of_two(-103) * (log.hi.abs() + shift.lo.abs() + power_of_two(-900));
         let bound = relative * 1.002 + log_error + rounding;
         Some(Estimate { log: Log { shift: shift.hi, rest }, bound, sign })
@@ -262,7 +274,8 @@ mod tests {
 
     /// The sum of each row is within the bound that it states.
     fn check<P: Precision>(z: &[f64], b: &[f64], worst: &mut f64) {
-        let SignedSum { shift, sum, error, size, .. } = SignedSum::<P>::over(Pairs { z, b, mask: None });
+        let SignedSum { shift, sum, error, size, .. } =
+            SignedSum::<P>::over(Pairs { z, b: Some(b), mask: None, divisor: 1.0 });
         let exact =
             z.iter().zip(b).fold(big(0.0), |sum, (&z, &b)| sum + (big(z) - big(shift)).exp() * big(b));
         let off = (big_two(sum) * big(UNSCALE) - exact).to_f64().value().abs();

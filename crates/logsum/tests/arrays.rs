@@ -194,11 +194,11 @@ fn messages_are_one_line_that_says_what_to_do() {
         (Error::AxisTwice { axis: 1 }, "axis 1 is given twice"),
         (
             Error::LengthMismatch { expected: 2, found: 1 },
-            "the output has 1 elements, it must have 2, as the input has",
+            "a slice has 1 elements where 2 are needed, as many as its input has",
         ),
         (
             Error::ShapeMismatch { expected: vec![2], found: vec![2, 1] },
-            "the output has shape [2, 1], it must have shape [2]",
+            "an array has shape [2, 1] where [2] is needed",
         ),
     ];
     for (error, message) in messages {

@@ -1,87 +1,10 @@
 //! The vectors that `mpmath/make.py` made with mpmath: values to the bit, softmax and log-softmax to 1 ulp.
 
-use logsum::{Float, LogSumExp, log_softmax, logsumexp_with_gradient, softmax};
+mod common;
+
+use common::{Big, Format, exact, hex, ulps};
+use logsum::{LogSumExp, log_softmax, logsumexp_with_gradient, softmax};
 use ndarray::{Array1, s};
-
-/// A format and how its numbers are made from f64, exactly.
-trait Format: Float + Into<f64> {
-    const BITS: i32;
-    const LEAST: i32;
-    fn of(x: f64) -> Self;
-    fn bits(self) -> u64;
-}
-
-impl Format for f32 {
-    const BITS: i32 = 24;
-    const LEAST: i32 = -149;
-    fn of(x: f64) -> Self {
-        x as f32
-    }
-    fn bits(self) -> u64 {
-        self.to_bits().into()
-    }
-}
-
-impl Format for f64 {
-    const BITS: i32 = 53;
-    const LEAST: i32 = -1074;
-    fn of(x: f64) -> Self {
-        x
-    }
-    fn bits(self) -> u64 {
-        self.to_bits()
-    }
-}
-
-/// A float as Python's float.hex() writes it.
-fn hex(text: &str) -> f64 {
-    let (sign, magnitude) = text.strip_prefix('-').map_or((1.0, text), |rest| (-1.0, rest));
-    if magnitude == "inf" {
-        return sign * f64::INFINITY;
-    }
-    let (significand, exponent) =
-        magnitude.strip_prefix("0x").and_then(|m| m.split_once('p')).expect("0x…p…");
-    let digits: String = significand.chars().filter(|&c| c != '.').collect();
-    let fraction_digits = significand.split_once('.').map_or(0, |(_, fraction)| fraction.len() as i32);
-    let whole = u64::from_str_radix(&digits, 16).expect("hexadecimal digits");
-    sign * scaled(whole as f64, exponent.parse::<i32>().expect("an exponent") - 4 * fraction_digits)
-}
-
-/// x · 2^e, in steps that neither overflow nor lose bits before the end.
-fn scaled(x: f64, e: i32) -> f64 {
-    let step = e.clamp(-500, 500);
-    if step == 0 { x } else { scaled(x * 2f64.powi(step), e - step) }
-}
-
-/// (hi + lo) · 2^e, where 1/2 ≤ |hi| < 1.
-#[derive(Clone, Copy)]
-struct Exact {
-    hi: f64,
-    lo: f64,
-    e: i32,
-}
-
-impl Exact {
-    fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split(':');
-        let (hi, lo) = (hex(parts.next()?), parts.next().map(hex)?);
-        Some(Self { hi, lo, e: parts.next()?.parse().ok()? })
-    }
-
-    /// |found − exact| in ulps of T at the exact value.
-    fn ulps<T: Format>(self, found: T) -> f64 {
-        if self.hi == 0.0 {
-            return scaled(found.into(), -T::LEAST).abs();
-        }
-        let ulp = (self.e - T::BITS).max(T::LEAST);
-        // In units of 2^e both are below 2, and found is exact: it has no bits below 2^-1074, nor above 2^e.
-        if ulp > self.e + 60 {
-            return scaled(found.into(), -ulp).abs();
-        }
-        let off = (scaled(found.into(), -self.e) - self.hi) - self.lo;
-        scaled(off, self.e - ulp).abs()
-    }
-}
 
 fn recipe(text: &str) -> Vec<f64> {
     let mut fields = text.split(',');
@@ -98,14 +21,14 @@ fn recipe(text: &str) -> Vec<f64> {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     };
-    (0..n).map(|_| scaled((splitmix64() >> 40) as f64 - 8_388_608.0, k)).collect()
+    (0..n).map(|_| ((splitmix64() >> 40) as f64 - 8_388_608.0) * 2f64.powi(k)).collect()
 }
 
 /// The exact values of a field by index: `hi:lo:e` for each element, or `index=hi:lo:e` for some.
-fn expected(field: &str) -> Vec<(usize, Option<Exact>)> {
+fn expected(field: &str) -> Vec<(usize, Option<Big>)> {
     let element = |(position, text): (usize, &str)| match text.split_once('=') {
-        Some((index, exact)) => (index.parse().expect("an index"), Exact::parse(exact)),
-        None => (position, Exact::parse(text)),
+        Some((index, text)) => (index.parse().expect("an index"), exact(text)),
+        None => (position, exact(text)),
     };
     field.split(' ').enumerate().map(element).collect()
 }
@@ -114,7 +37,7 @@ fn worst<T: Format>(line: &str, found: &[T], field: &str) -> f64 {
     let mut worst: f64 = 0.0;
     for (index, exact) in expected(field) {
         let error = match exact {
-            Some(exact) => exact.ulps(found[index]),
+            Some(exact) => ulps(found[index], &exact),
             None => {
                 if found[index].into() == f64::NEG_INFINITY {
                     0.0

@@ -348,6 +348,6 @@ fn edges() {
     let mut out = [0.0; 2];
     assert_eq!(
         each::logsubexp(&[1.0, 2.0], &[1.0], &mut out).unwrap_err().to_string(),
-        "the output has 1 elements, it must have 2, as the input has"
+        "a slice has 1 elements where 2 are needed, as many as its input has"
     );
 }

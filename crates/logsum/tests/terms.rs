@@ -120,12 +120,12 @@ fn check_values<T: Format>(count: usize) {
 
 #[test]
 fn values_in_f64_are_correctly_rounded() {
-    check_values::<f64>(2000);
+    check_values::<f64>(700);
 }
 
 #[test]
 fn values_in_f32_are_correctly_rounded() {
-    check_values::<f32>(2000);
+    check_values::<f32>(700);
 }
 
 fn check_gradients<T: Format>(count: usize) {
@@ -164,8 +164,8 @@ fn check_gradients<T: Format>(count: usize) {
 
 #[test]
 fn gradients_are_right_whatever_cancels() {
-    check_gradients::<f64>(700);
-    check_gradients::<f32>(700);
+    check_gradients::<f64>(250);
+    check_gradients::<f32>(250);
 }
 
 /// Rows, with what is expected at the edges: value, sign, gradient, gradient by weight.

@@ -17,7 +17,7 @@ pub(crate) const UNSCALE: f64 = power_of_two(-512);
 /// Smaller differences count as this one. c is at most 128 from the maximum, so that e^-1000 is below 2^-1257 of
 /// e^max: 2^64 such terms stay below 2^-1193, which no rounding can see (the smallest half-ulp is 2^-1075;
 /// `Partial::is_its_maximum` has the argument).
-const LEAST: f64 = -1000.0;
+pub(super) const LEAST: f64 = -1000.0;
 
 /// |[`one_word`] − exact| ≤ this · exact. Derivation there.
 pub(crate) const ONE_WORD_ERROR: f64 = 5.5e-12; // > 2^-37.44
@@ -263,6 +263,35 @@ pub(crate) fn wide<W: Word>(z: W, c: Two<W>) -> Two<W> {
     fast_two_sum(product.hi, e.lo.mul_add(power, product.lo))
 }
 
+/// 3!, 4!, …, 9!
+const FACTORIALS: [f64; 7] = [6.0, 24.0, 120.0, 720.0, 5040.0, 40_320.0, 362_880.0];
+
+/// e^d − 1 for |d| ≤ 2^-6, relative error below 2^-65: d²/3! and what follows is below 2^-14.5, with four roundings in one word;
+/// the first term left out, d⁹/10!, is below 2^-75.
+#[inline(always)]
+pub(crate) fn minus_one_near_0<W: Word>(d: Two<W>) -> Two<W> {
+    let like = d.hi;
+    let [.., last] = FACTORIALS;
+    let mut series = like.splat(1.0 / last);
+    for factorial in FACTORIALS.into_iter().rev().skip(1) {
+        series = series.mul_add(d.hi, like.splat(1.0 / factorial));
+    }
+    let half = like.splat(0.5);
+    let first = fast_two_sum(like.splat(1.0), half * d.hi);
+    d.times(fast_two_sum(first.hi, first.lo + (d.hi * d.hi).mul_add(series, half * d.lo)))
+}
+
+/// e^d − 1, relative error below 2^-64, for d ≤ 128; what is below −1000 counts as that.
+#[inline(always)]
+pub(crate) fn minus_one<W: Word>(d: Two<W>) -> Two<W> {
+    const NEAR: f64 = power_of_two(-6);
+    let far = wide(d.hi, Two { hi: -d.lo, lo: d.hi.splat(0.0) }).scaled(d.hi.splat(UNSCALE));
+    let far = far.plus_one_word(d.hi.splat(-1.0));
+    let near = minus_one_near_0(d);
+    let size = d.hi.max(-d.hi);
+    Two { hi: size.where_at_most(NEAR, near.hi, far.hi), lo: size.where_at_most(NEAR, near.lo, far.lo) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -345,6 +374,27 @@ mod tests {
         }
         println!("worst {worst:.3} of the bound");
         assert!(worst > 1.0 / 64.0, "{worst:e}");
+    }
+
+    #[test]
+    fn minus_one_keeps_its_bound() {
+        let mut worst = 0f64;
+        for (z, c) in arguments() {
+            let d = two_sum(z, -c);
+            let d = if d.hi < -900.0 { Two { hi: -900.0, lo: 0.0 } } else { d };
+            if d.hi == 0.0 {
+                continue;
+            }
+            let exact = if d.hi.abs() < power_of_two(-40) {
+                let d = big_two(d);
+                d.clone() * (big(1.0) + d.clone() / big(2.0) * (big(1.0) + d / big(3.0)))
+            } else {
+                big_two(d).with_precision(600).value().exp() - big(1.0)
+            };
+            worst = worst.max(relative_error(big_two(minus_one(d)), &exact));
+        }
+        println!("worst 2^{:.2}", worst.log2());
+        assert!(worst < power_of_two(-64) && worst > power_of_two(-70), "{worst:e}");
     }
 
     #[test]

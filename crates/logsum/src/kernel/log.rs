@@ -4,8 +4,9 @@
 //! relative accuracy. log(1 + f) = 2 atanh(w) = 2w + 2w·U, w = f/(2 + f), |w| ≤ 0.1716, U = w²/3 + w⁴/5 + …
 
 use super::exp::polynomial_by_halves;
-use super::two::{Two, fast_two_sum, power_of_two};
-use super::word::Word;
+use super::two::{Two, fast_two_sum, parts, power_of_two};
+use super::word::{Vector, Word};
+use super::{Task, run};
 
 /// 1/3 in two words.
 const THIRD: (f64, f64) = (1.0 / 3.0, 1.850371707708594e-17);
@@ -106,6 +107,27 @@ fn two_words_of<W: Word>(f: Two<W>, k: W) -> (Two<W>, W) {
     let log = Two { hi: k, lo: like.splat(0.0) }.times(Two::LN_2.splat(like)).plus(log_f);
     let from_f = like.splat(power_of_two(-63)) * log_f.hi.max(-log_f.hi);
     (log, log.hi.max(-log.hi).mul_add(like.splat(power_of_two(-98)), from_f))
+}
+
+/// log x in two words, for any finite x > 0: relative error below 2^-58.
+pub(crate) fn of_number(x: f64) -> Two {
+    run(OfNumber(x))
+}
+
+struct OfNumber(f64);
+
+impl Task for OfNumber {
+    type Output = Two;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> Two {
+        if self.0 > power_of_two(-900) && self.0 < power_of_two(900) {
+            return of_two(Two { hi: self.0, lo: 0.0 }).0;
+        }
+        let (significand, exponent) = parts(self.0);
+        let log = of_two(Two { hi: significand, lo: 0.0 }).0;
+        Two::LN_2.times(Two { hi: exponent.into(), lo: 0.0 }).plus(log)
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ pub(crate) mod pairs;
 mod portable;
 pub(crate) mod precision;
 pub(crate) mod product;
+pub(crate) mod scan;
+pub(crate) mod tempered;
 pub(crate) mod two;
 pub(crate) mod word;
 

@@ -2,7 +2,8 @@
 
 use super::block::{STEP, exp_from, load, maximum, shift_for};
 use super::precision::{Number, Precision};
-use super::two::{Two, two_product, two_sum};
+use super::tempered::padded;
+use super::two::{Two, power_of_two, two_product, two_sum};
 use super::word::Vector;
 use super::{Task, exp, run};
 use crate::float::Float;
@@ -116,11 +117,6 @@ pub(crate) fn shares<T: Float>(z: &[T], b: &[T], shift: f64, inverse: Two, out: 
     run(ForEach { a: z, b, out, f: Share { shift, inverse } });
 }
 
-/// g (v − mean) for each g of a block and its v.
-pub(crate) fn times_differences<T: Float>(g: &[T], v: &[T], mean: Two, out: &mut [T]) {
-    run(ForEach { a: g, b: v, out, f: TimesDifference { mean } });
-}
-
 /// A function of each number and its second number.
 trait Function<T> {
     fn at<V: Vector>(&self, a: V, b: V) -> V;
@@ -135,17 +131,6 @@ impl<T: Float> Function<T> for Share {
     #[inline(always)]
     fn at<V: Vector>(&self, z: V, b: V) -> V {
         T::First::exp(z, z.splat(self.shift)).by(b).times(self.inverse.splat(z))
-    }
-}
-
-struct TimesDifference {
-    mean: Two,
-}
-
-impl<T: Float> Function<T> for TimesDifference {
-    #[inline(always)]
-    fn at<V: Vector>(&self, g: V, v: V) -> V {
-        g * self.mean.negated().splat(g).plus_one_word(v).hi
     }
 }
 
@@ -175,14 +160,6 @@ impl<T: Float, F: Function<T>> Task for ForEach<'_, T, F> {
     }
 }
 
-/// Fewer than eight numbers, and then 0.
-#[inline(always)]
-fn padded<T: Float>(numbers: &[T]) -> [T; 8] {
-    let mut eight = [T::default(); 8];
-    eight[..numbers.len()].copy_from_slice(numbers);
-    eight
-}
-
 /// Σ a b over a block: off by 2^-88 of the sum of the magnitudes at most.
 pub(crate) fn dot<T: Float>(a: &[T], b: &[T]) -> Two {
     run(Dot { a, b })
@@ -206,5 +183,75 @@ impl<T: Float> Task for Dot<'_, T> {
         }
         sum = two_product(T::load(&padded(rest_a), like), T::load(&padded(rest_b), like)).added_to(sum);
         total(sum, zero).0
+    }
+}
+
+/// Σ b e^{z − shift} t over a block; not finite where a tangent is not, or is too large.
+pub(crate) fn slope<T: Float>(z: &[T], b: &[T], t: &[T], shift: f64) -> Two {
+    run(Slope { z, b, t, shift })
+}
+
+struct Slope<'a, T> {
+    z: &'a [T],
+    b: &'a [T],
+    t: &'a [T],
+    shift: f64,
+}
+
+impl<T: Float> Task for Slope<'_, T> {
+    type Output = Two;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) -> Two {
+        let (shift, zero) = (like.splat(self.shift), like.splat(0.0));
+        let mut sum = Two { hi: zero, lo: zero };
+        for ((z, b), t) in self.z.chunks(8).zip(self.b.chunks(8)).zip(self.t.chunks(8)) {
+            let (b, t) = (T::load(&padded(b), like), T::load(&padded(t), like));
+            sum = T::First::exp(T::load_up_to(z, like), shift).by(b).by(t).added_to(sum);
+        }
+        total(sum, zero).0
+    }
+}
+
+/// b e^{z − shift} · inverse · (v − mean) for each z of a block, its b and its v.
+pub(crate) struct Hessian {
+    pub(crate) shift: f64,
+    pub(crate) inverse: Two,
+    pub(crate) mean: Two,
+}
+
+impl Hessian {
+    pub(crate) fn fill<T: Float>(&self, z: &[T], b: &[T], v: &[T], out: &mut [T]) {
+        run(FillHessian { z, b, v, hessian: self, out });
+    }
+}
+
+struct FillHessian<'a, T> {
+    z: &'a [T],
+    b: &'a [T],
+    v: &'a [T],
+    hessian: &'a Hessian,
+    out: &'a mut [T],
+}
+
+impl<T: Float> Task for FillHessian<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) {
+        /// Half of [`exp::UNSCALE`], before the difference comes in, and half after: neither factor alone is out of range.
+        const HALF: f64 = power_of_two(-256);
+        let Hessian { shift, inverse, mean } = *self.hessian;
+        let (shift, half) = (like.splat(shift), like.splat(HALF));
+        let (inverse, mean) = (inverse.splat(like), mean.negated().splat(like));
+        let inputs = self.z.chunks(8).zip(self.b.chunks(8)).zip(self.v.chunks(8));
+        for (((z, b), v), out) in inputs.zip(self.out.chunks_mut(8)) {
+            let (b, v) = (T::load(&padded(b), like), T::load(&padded(v), like));
+            let power = T::First::exp(T::load_up_to(z, like), shift).by(b).to_two();
+            let share = power.times(inverse).scaled(half);
+            let mut rounded = [T::default(); 8];
+            T::store(share.times(mean.plus_one_word(v)).hi * half, &mut rounded);
+            out.copy_from_slice(&rounded[..out.len()]);
+        }
     }
 }

@@ -4,7 +4,8 @@
 //! basic building blocks of double-word arithmetic" (ACM TOMS 44, 2017); u = 2^-53. They need results that neither
 //! overflow nor underflow, which each caller sees to.
 
-use super::word::Word;
+use super::word::{Vector, Word};
+use super::{Task, run};
 
 /// `hi + lo`, where hi is the f64 nearest to the sum.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,7 +42,16 @@ pub(crate) const fn power_of_two(n: i32) -> f64 {
     if n < -1022 { f64::from_bits(1 << (n + 1074)) } else { f64::from_bits(((n + 1023) as u64) << 52) }
 }
 
+/// A finite number other than 0 as one with a magnitude in [1, 2), times 2 to a power.
+pub(crate) fn parts(x: f64) -> (f64, i32) {
+    let (normal, extra) = if x.abs() < f64::MIN_POSITIVE { (x * power_of_two(54), 54) } else { (x, 0) };
+    let exponent = (normal.to_bits() >> 52 & 0x7ff) as i32 - 1023;
+    let significand = f64::from_bits(normal.to_bits() & !(0x7ff << 52) | 1023 << 52);
+    (significand, exponent - extra)
+}
+
 impl Two {
+    pub(crate) const ONE: Self = Self { hi: 1.0, lo: 0.0 };
     pub(crate) const ZERO: Self = Self { hi: 0.0, lo: 0.0 };
     pub(crate) const LN_2: Self = Self { hi: std::f64::consts::LN_2, lo: 2.319_046_813_846_299_6e-17 };
 
@@ -104,5 +114,51 @@ impl<W: Word> Two<W> {
     #[inline(always)]
     pub(crate) fn negated(self) -> Self {
         Self { hi: -self.hi, lo: -self.lo }
+    }
+}
+
+/// The product of two, outside of a task.
+pub(crate) fn product(a: Two, b: Two) -> Two {
+    run(Product(a, b))
+}
+
+struct Product(Two, Two);
+
+impl Task for Product {
+    type Output = Two;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> Two {
+        self.0.times(self.1)
+    }
+}
+
+/// The quotient of two, outside of a task.
+pub(crate) fn quotient(a: Two, b: Two) -> Two {
+    run(Quotient(a, b))
+}
+
+struct Quotient(Two, Two);
+
+impl Task for Quotient {
+    type Output = Two;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> Two {
+        self.0.over(self.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_their_parts() {
+        for x in [1.0, -1.5, 5e-324, -1e-310, f64::MAX, f64::MIN_POSITIVE, 0.1] {
+            let (significand, exponent) = parts(x);
+            assert!((1.0..2.0).contains(&significand.abs()));
+            assert_eq!(significand * power_of_two(exponent / 2) * power_of_two(exponent - exponent / 2), x);
+        }
     }
 }

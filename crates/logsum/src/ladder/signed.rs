@@ -12,7 +12,7 @@ use crate::kernel::exp::{self, UNSCALE};
 use crate::kernel::log;
 use crate::kernel::pairs;
 use crate::kernel::precision::{Number, Precision, TwoWords};
-use crate::kernel::two::{Two, power_of_two, two_sum};
+use crate::kernel::two::{Two, parts, power_of_two, two_sum};
 use crate::kernel::word::Vector;
 use crate::kernel::{Task, run};
 use crate::lane::BLOCK;
@@ -34,14 +34,14 @@ pub(crate) struct Settled<T> {
 /// The terms are finite, at least one is not 0. `log` will be off by at most `most`.
 pub(crate) fn settle<T: Float>(pairs: Pairs<'_, T>, first: &SignedSum<T::First>, most: f64) -> Settled<T> {
     let mut center = None;
-    if let Some(estimate) = first.estimate() {
+    if let Some(estimate) = first.estimate(pairs.divisor) {
         if let Some(settled) = nearest(estimate, most) {
             return settled;
         }
         center = Some(estimate.log.to_two());
     }
     if T::First::RUNG == Rung::Double
-        && let Some(estimate) = SignedSum::<TwoWords>::over(pairs).estimate()
+        && let Some(estimate) = SignedSum::<TwoWords>::over(pairs).estimate(pairs.divisor)
     {
         if let Some(settled) = nearest(estimate, most) {
             return settled;
@@ -70,35 +70,7 @@ fn nearest<T: Float>(Estimate { log, bound, sign }: Estimate, most: f64) -> Opti
 
 /// The greatest z + log |b|, roughly.
 fn greatest<T: Float>(pairs: Pairs<'_, T>) -> f64 {
-    pairs.present().map(|(z, b)| z + log_of(b.abs()).hi).fold(f64::NEG_INFINITY, f64::max)
-}
-
-fn log_of(b: f64) -> Two {
-    let (significand, exponent) = parts(b);
-    run(LogOf { significand, exponent: exponent as f64 })
-}
-
-struct LogOf {
-    significand: f64,
-    exponent: f64,
-}
-
-impl Task for LogOf {
-    type Output = Two;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> Two {
-        let (log, _) = log::of_two(Two { hi: self.significand, lo: 0.0 });
-        Two::LN_2.times(Two { hi: self.exponent, lo: 0.0 }).plus(log)
-    }
-}
-
-/// A number other than 0 as one with a magnitude in [1, 2), times 2 to a power.
-fn parts(x: f64) -> (f64, i32) {
-    let (normal, extra) = if x.abs() < f64::MIN_POSITIVE { (x * power_of_two(54), 54) } else { (x, 0) };
-    let exponent = (normal.to_bits() >> 52 & 0x7ff) as i32 - 1023;
-    let significand = f64::from_bits(normal.to_bits() & !(0x7ff << 52) | 1023 << 52);
-    (significand, exponent - extra)
+    pairs.present().map(|(z, b)| z + log::of_number(b.abs()).hi).fold(f64::NEG_INFINITY, f64::max)
 }
 
 /// No z may be further above the centre: e^z is then out of range.
@@ -127,7 +99,7 @@ fn about<T: Float>(pairs: Pairs<'_, T>, center: Two) -> Option<Estimate> {
         blocks += 1.0;
     }
     let error = exp::WIDE_ERROR * 4.0 + power_of_two(-88) + power_of_two(-100) * (blocks + center.hi.abs());
-    Estimate::new(center, sum, error * size + power_of_two(512 - 400) * blocks)
+    Estimate::new(center, sum, error * size + power_of_two(512 - 400) * blocks, pairs.divisor)
 }
 
 /// b e^{z − log} in units of UNSCALE, whatever the size of b: it is taken to pieces, and its power of 2 goes to the exponent.
@@ -145,7 +117,7 @@ pub(crate) fn power(z: f64, b: f64, log: Log) -> f64 {
     if !z.is_finite() {
         return z * b;
     }
-    let exponent = (z - log.shift) - log.rest.hi + log_of(b.abs()).hi;
+    let exponent = (z - log.shift) - log.rest.hi + log::of_number(b.abs()).hi;
     let k = (exponent * std::f64::consts::LOG2_E).clamp(-1080.0, 1030.0).round();
     let half = (k / 2.0).trunc() as i32;
     run(Term { z, b, log, k }).hi * UNSCALE * power_of_two(half) * power_of_two(k as i32 - half)
@@ -221,7 +193,7 @@ fn exact<T: Float>(pairs: Pairs<'_, T>) -> Settled<T> {
             - WEIGHT_BITS as f64 * std::f64::consts::LN_2
     };
     let greatest = groups.iter().map(|group| group.z + log_weight(group)).fold(f64::NEG_INFINITY, f64::max);
-    (9..).find_map(|log2| about_exactly(&groups, greatest, 1 << log2)).unwrap_or(Settled {
+    (9..).find_map(|log2| about_exactly(&groups, greatest, pairs.divisor, 1 << log2)).unwrap_or(Settled {
         value: T::default(),
         sign: 1.0,
         log: Log { shift: 0.0, rest: Two::ZERO },
@@ -232,7 +204,7 @@ fn exact<T: Float>(pairs: Pairs<'_, T>) -> Settled<T> {
 ///
 /// Each term is at most about 1 in relation to e^center, and taken to `bits` bits more; its error is below 4 units, as
 /// in [`super::arbitrary`]: weights are exact.
-fn about_exactly<T: Float>(groups: &[Group], center: f64, bits: usize) -> Option<Settled<T>> {
+fn about_exactly<T: Float>(groups: &[Group], center: f64, divisor: f64, bits: usize) -> Option<Settled<T>> {
     let mut sum = IBig::ZERO;
     for group in groups {
         sum += super::arbitrary::weighted(group.z, &group.weight, WEIGHT_BITS as usize, center, bits);
@@ -244,8 +216,10 @@ fn about_exactly<T: Float>(groups: &[Group], center: f64, bits: usize) -> Option
         return None;
     }
     let log = |sum: IBig| {
-        let sum = FBig::<mode::HalfEven, 2>::from_parts(sum, -(bits as isize));
-        let (significand, exponent) = sum.with_precision(bits + 64).value().ln().into_repr().into_parts();
+        let sum =
+            FBig::<mode::HalfEven, 2>::from_parts(sum, -(bits as isize)).with_precision(bits + 64).value();
+        let quotient = sum / FBig::from(IBig::from(divisor as u64));
+        let (significand, exponent) = quotient.ln().into_repr().into_parts();
         match exponent + (bits + 40) as isize {
             shift @ 0.. => significand << shift as usize,
             shift => significand >> shift.unsigned_abs(),
@@ -272,15 +246,6 @@ fn about_exactly<T: Float>(groups: &[Group], center: f64, bits: usize) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_their_parts() {
-        for x in [1.0, -1.5, 5e-324, -1e-310, f64::MAX, f64::MIN_POSITIVE, 0.1] {
-            let (significand, exponent) = parts(x);
-            assert!((1.0..2.0).contains(&significand.abs()));
-            assert_eq!(significand * power_of_two(exponent / 2) * power_of_two(exponent - exponent / 2), x);
-        }
-    }
 
     #[test]
     fn terms_of_any_weight() {

@@ -5,6 +5,7 @@ use crate::edges::Edge;
 use crate::float::Float;
 use crate::kernel::Each;
 use crate::kernel::block::{self, LONG, Store};
+use crate::kernel::two::{self, Two};
 use crate::ladder::{self, Rung};
 use crate::lane::{Lane, LaneMut};
 use crate::partial::{self, Kept, Partial};
@@ -132,14 +133,29 @@ pub(crate) fn partial_and_each<T: Float>(
     kept: &mut Kept<T>,
     to: Store,
 ) -> Partial<T::First> {
-    if function == Each::Share
-        && (LONG..=KEPT).contains(&row.len())
-        && let Some(partial) = partial::with_shares(row, out, kept, to)
+    if function == Each::Share {
+        return partial_and_shares(row, Two::ONE, out, kept, to);
+    }
+    let partial = Partial::over(&row);
+    each(function, &partial, &row, out, to);
+    partial
+}
+
+/// The partial of a row, and its shares times a factor.
+pub(crate) fn partial_and_shares<T: Float>(
+    row: &[T],
+    factor: Two,
+    out: &mut [T],
+    kept: &mut Kept<T>,
+    to: Store,
+) -> Partial<T::First> {
+    if (LONG..=KEPT).contains(&row.len())
+        && let Some(partial) = partial::with_shares(row, factor, out, kept, to)
     {
         return partial;
     }
     let partial = Partial::over(&row);
-    each(function, &partial, &row, out, to);
+    each_scaled(Each::Share, &partial, &row, factor, out, to);
     partial
 }
 
@@ -158,14 +174,26 @@ pub(crate) fn each<T: Float>(
     out: impl LaneMut<T>,
     to: Store,
 ) {
+    each_scaled(each, partial, lane, Two::ONE, out, to);
+}
+
+/// The same, where shares are multiplied by a factor.
+fn each_scaled<T: Float>(
+    each: Each,
+    partial: &Partial<T::First>,
+    lane: &impl Lane<T>,
+    factor: Two,
+    out: impl LaneMut<T>,
+    to: Store,
+) {
     if let Some(edge) = Edge::of(each, partial.max, lane) {
         return each_piece(lane, out, &|z, out| {
-            out.iter_mut().zip(z).for_each(|(out, &z)| *out = edge.at(z));
+            out.iter_mut().zip(z).for_each(|(out, &z)| *out = T::narrow(edge.at(z).widen() * factor.hi));
         });
     }
     let (c, two) = partial.constants(each);
     each_piece(lane, out, &|z, out| match each {
-        Each::Share => block::shares(z, c, two, out, to),
+        Each::Share => block::shares(z, c, two::product(two, factor), out, to),
         Each::LogShare => block::log_shares(z, c, two, out, to),
     });
 }

@@ -22,7 +22,7 @@ use crate::float::Float;
 use crate::kernel::exp::{self, UNSCALE};
 use crate::kernel::log;
 use crate::kernel::precision::{Number, Precision};
-use crate::kernel::two::{Two, fast_two_sum, power_of_two, two_sum};
+use crate::kernel::two::{Two, power_of_two, two_sum};
 use crate::kernel::word::{Vector, Word};
 use crate::kernel::{Task, run};
 use crate::ladder;
@@ -377,7 +377,7 @@ impl<T: Float> Function<T> for Logit {
         let wide = p.widen();
         T::narrow(if (0.0..1.0).contains(&wide) {
             // So small that q is 1.
-            run(LogOf(wide))
+            log_of_any(wide)
         } else if wide == 1.0 {
             f64::INFINITY
         } else {
@@ -412,7 +412,7 @@ impl<T: Float> Function<T> for XLogY {
         } else if x == 0.0 {
             0.0
         } else {
-            x * run(LogOf(y))
+            x * log_of_any(y)
         })
     }
 }
@@ -426,23 +426,12 @@ fn log_of<W: Word>(y: W) -> Two<W> {
 }
 
 /// log y, whatever y ≥ 0 is, rounded; NaN below.
-struct LogOf(f64);
-
-impl Task for LogOf {
-    type Output = f64;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> f64 {
-        match self.0 {
-            y if y < 0.0 || y.is_nan() => f64::NAN,
-            0.0 => f64::NEG_INFINITY,
-            f64::INFINITY => f64::INFINITY,
-            // 2^100 y is exact.
-            y if y < power_of_two(-1000) => {
-                log_of(y * power_of_two(100)).plus(Two::LN_2.times(Two { hi: -100.0, lo: 0.0 })).hi
-            }
-            y => log_of(y).hi,
-        }
+pub(super) fn log_of_any(y: f64) -> f64 {
+    match y {
+        y if y < 0.0 || y.is_nan() => f64::NAN,
+        0.0 => f64::NEG_INFINITY,
+        f64::INFINITY => f64::INFINITY,
+        y => log::of_number(y).hi,
     }
 }
 
@@ -474,23 +463,14 @@ fn difference_ends<T: Float, V: Vector>(a: V, b: V) -> [V; 2] {
 /// log(e^a − e^b) and a bound on its error; not finite where e^a − e^b is not positive, or too small against e^a.
 ///
 /// With u = e^{b − a} and y = 1 − u it is a − log(1 + t), t = u/y. For d = b − a > −2^-6, y is a series, relative error below
-/// 2^-65 (d²/3! and what follows is below 2^-14.5, with four roundings in one word; the first term left out, d⁹/10!, below
-/// 2^-75); else 1 − u has that of u, 2^-62.2, times u/y = t. In log(1 + t) a relative error of t counts u times.
+/// 2^-65; else 1 − u has that of u, 2^-62.2, times u/y = t. In log(1 + t) a relative error of t counts u times.
 #[inline(always)]
 fn estimate_of_difference<W: Word>(a: W, b: W) -> (Two<W>, W) {
     const NEAR: f64 = power_of_two(-6);
     let one = a.splat(1.0);
     let u = exp::two_words(b, a).scaled(a.splat(UNSCALE));
     let d = two_sum(b, -a);
-    let [.., last] = FACTORIALS;
-    let mut series = a.splat(1.0 / last);
-    for factorial in FACTORIALS.into_iter().rev().skip(1) {
-        series = series.mul_add(d.hi, a.splat(1.0 / factorial));
-    }
-    let half = a.splat(0.5);
-    let first = fast_two_sum(one, half * d.hi);
-    let series = fast_two_sum(first.hi, first.lo + (d.hi * d.hi).mul_add(series, half * d.lo));
-    let y = d.where_at_most(-NEAR, u.negated().plus_one_word(one), d.negated().times(series));
+    let y = d.where_at_most(-NEAR, u.negated().plus_one_word(one), exp::minus_one_near_0(d).negated());
     let t = u.over(y);
     let (log, log_error) = log::two_words(t);
     let of_t = d.hi.where_at_most(-NEAR, one + t.hi, a.splat(2.0)) * u.hi * a.splat(exp::TWO_WORDS_ERROR);
@@ -501,9 +481,6 @@ fn estimate_of_difference<W: Word>(a: W, b: W) -> (Two<W>, W) {
     let hi = d.hi.where_at_most(-f64::from_bits(1), value.hi, a.splat(f64::NAN));
     (Two { hi, ..value }, (of_t + log_error + of_sum) * a.splat(1.000_1))
 }
-
-/// 3!, 4!, …, 9!
-const FACTORIALS: [f64; 7] = [6.0, 24.0, 120.0, 720.0, 5040.0, 40_320.0, 362_880.0];
 
 /// log(e^a − e^b), whatever the numbers.
 fn difference<T: Float>(a: T, b: T) -> T {

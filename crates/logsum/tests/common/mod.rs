@@ -224,3 +224,28 @@ pub fn oracle<T: Format>(z: &[T]) -> (T, Shifted) {
     }
     panic!("6000 bits do not settle {z:?}");
 }
+
+/// A float as Python's float.hex() writes it.
+pub fn hex(text: &str) -> f64 {
+    let (sign, magnitude) = text.strip_prefix('-').map_or((1.0, text), |rest| (-1.0, rest));
+    if magnitude == "inf" {
+        return sign * f64::INFINITY;
+    }
+    let (significand, exponent) =
+        magnitude.strip_prefix("0x").and_then(|m| m.split_once('p')).expect("0x…p…");
+    let digits: String = significand.chars().filter(|&c| c != '.').collect();
+    let fraction_digits = significand.split_once('.').map_or(0, |(_, fraction)| fraction.len() as i32);
+    let whole = u64::from_str_radix(&digits, 16).expect("hexadecimal digits");
+    let exponent = exponent.parse::<i32>().expect("an exponent") - 4 * fraction_digits;
+    // Neither half overflows, and no bit is lost before the end.
+    sign * (whole as f64 * 2f64.powi(exponent / 2)) * 2f64.powi(exponent - exponent / 2)
+}
+
+/// (hi + lo) · 2^e of hi:lo:e, as the scripts in `mpmath/` write it; none of anything else.
+pub fn exact(text: &str) -> Option<Big> {
+    let mut parts = text.split(':');
+    let (hi, lo) = (hex(parts.next().filter(|hi| hi.contains("0x"))?), parts.next().map(hex)?);
+    let e: isize = parts.next()?.parse().ok()?;
+    let sum = big(hi, 300) + big(lo, 300);
+    Some(if e < 0 { sum >> e.unsigned_abs() as isize } else { sum << e })
+}

@@ -1,10 +1,18 @@
 //! The operations on ndarray's arrays and views, over any axes and in any layout.
 
+mod rows;
+mod terms;
+
+pub use terms::ArrayTerms;
+
+use rows::{PerLane, Plan};
+
 use crate::axis::Axes;
 use crate::kernel::Each;
 use crate::kernel::block::Store;
 use crate::lane::{Lane, LaneMut, PIECE};
 use crate::many::{self, Columns, Wanted};
+use crate::ops::{Cumulative, Temperature, each};
 use crate::partial::Partial;
 use crate::{Error, Float, ladder, ops};
 use ndarray::{
@@ -64,6 +72,79 @@ pub trait LogSumExp<T: Float, D: Dimension> {
 
     /// Writes [`log_softmax`](LogSumExp::log_softmax) into `out`.
     fn log_softmax_into(&self, axes: impl Into<Axes>, out: ArrayViewMut<'_, T, D>) -> Result<(), Error>;
+
+    /// The terms e^{z_k} over the axes, to be given weights, a mask, or a choice at no mass.
+    fn terms(&self, axes: impl Into<Axes>) -> Result<ArrayTerms<'_, T, D>, Error>;
+
+    /// [`logsumexp_jvp`](crate::logsumexp_jvp) of each lane: values and derivatives in the direction `tangent`.
+    fn logsumexp_jvp(
+        &self,
+        axes: impl Into<Axes>,
+        tangent: &ArrayRef<T, D>,
+    ) -> Result<(ArrayD<T>, ArrayD<T>), Error>;
+
+    /// [`logsumexp_hvp`](crate::logsumexp_hvp) of each lane: the Hessian times a vector of the input's shape.
+    fn logsumexp_hvp(&self, axes: impl Into<Axes>, vector: &ArrayRef<T, D>) -> Result<Array<T, D>, Error>;
+
+    /// [`logmeanexp`](crate::logmeanexp) of each lane.
+    fn logmeanexp(&self, axes: impl Into<Axes>) -> Result<ArrayD<T>, Error>;
+
+    /// [`logvarexp`](crate::logvarexp) of each lane.
+    fn logvarexp(&self, axes: impl Into<Axes>, ddof: usize) -> Result<ArrayD<T>, Error>;
+
+    /// [`logvarexp_with_gradient`](crate::logvarexp_with_gradient) of each lane.
+    fn logvarexp_with_gradient(
+        &self,
+        axes: impl Into<Axes>,
+        ddof: usize,
+    ) -> Result<(ArrayD<T>, Array<T, D>), Error>;
+
+    /// [`softmax_entropy`](crate::softmax_entropy) of each lane.
+    fn softmax_entropy(&self, axes: impl Into<Axes>) -> Result<ArrayD<T>, Error>;
+
+    /// [`softmax_entropy_with_gradient`](crate::softmax_entropy_with_gradient) of each lane.
+    fn softmax_entropy_with_gradient(&self, axes: impl Into<Axes>)
+    -> Result<(ArrayD<T>, Array<T, D>), Error>;
+
+    /// [`Temperature::logsumexp_with_gradient`] of each lane: values, and the gradient, which is the softmax at this temperature.
+    fn logsumexp_at_temperature(
+        &self,
+        axes: impl Into<Axes>,
+        temperature: Temperature,
+    ) -> Result<(ArrayD<T>, Array<T, D>), Error>;
+
+    /// [`Cumulative::logsumexp`] along one axis.
+    fn logcumsumexp(&self, axis: isize, which: Cumulative) -> Result<Array<T, D>, Error>;
+
+    /// [`logaddexp`](crate::logaddexp) of each pair; `other` broadcasts to this array's shape.
+    fn logaddexp<E: Dimension>(&self, other: &ArrayRef<T, E>) -> Result<Array<T, D>, Error>;
+
+    /// [`logsubexp`](crate::logsubexp) of each pair; `other` broadcasts to this array's shape.
+    fn logsubexp<E: Dimension>(&self, other: &ArrayRef<T, E>) -> Result<Array<T, D>, Error>;
+
+    /// [`xlogy`](crate::xlogy) of each pair; `y` broadcasts to this array's shape.
+    fn xlogy<E: Dimension>(&self, y: &ArrayRef<T, E>) -> Result<Array<T, D>, Error>;
+
+    /// [`log1pexp`](crate::log1pexp) of each element.
+    fn log1pexp(&self) -> Array<T, D>;
+
+    /// [`log1mexp`](crate::log1mexp) of each element.
+    fn log1mexp(&self) -> Array<T, D>;
+
+    /// [`logexpm1`](crate::logexpm1) of each element.
+    fn logexpm1(&self) -> Array<T, D>;
+
+    /// [`log_logistic`](crate::log_logistic) of each element.
+    fn log_logistic(&self) -> Array<T, D>;
+
+    /// [`logistic`](crate::logistic) of each element.
+    fn logistic(&self) -> Array<T, D>;
+
+    /// [`logit`](crate::logit) of each element.
+    fn logit(&self) -> Array<T, D>;
+
+    /// [`xlogx`](crate::xlogx) of each element.
+    fn xlogx(&self) -> Array<T, D>;
 }
 
 impl<T: Float, D: Dimension> LogSumExp<T, D> for ArrayRef<T, D> {
@@ -131,6 +212,162 @@ impl<T: Float, D: Dimension> LogSumExp<T, D> for ArrayRef<T, D> {
         lanes.reduce(None, Some((Each::LogShare, out)));
         Ok(())
     }
+
+    fn terms(&self, axes: impl Into<Axes>) -> Result<ArrayTerms<'_, T, D>, Error> {
+        ArrayTerms::new(self, &axes.into())
+    }
+
+    fn logsumexp_jvp(
+        &self,
+        axes: impl Into<Axes>,
+        tangent: &ArrayRef<T, D>,
+    ) -> Result<(ArrayD<T>, ArrayD<T>), Error> {
+        self.terms(axes)?.jvp(tangent)
+    }
+
+    fn logsumexp_hvp(&self, axes: impl Into<Axes>, vector: &ArrayRef<T, D>) -> Result<Array<T, D>, Error> {
+        self.terms(axes)?.hvp(vector)
+    }
+
+    fn logmeanexp(&self, axes: impl Into<Axes>) -> Result<ArrayD<T>, Error> {
+        per_lane(self, axes, ops::logmeanexp)
+    }
+
+    fn logvarexp(&self, axes: impl Into<Axes>, ddof: usize) -> Result<ArrayD<T>, Error> {
+        per_lane(self, axes, |z| ops::logvarexp(z, ddof))
+    }
+
+    fn logvarexp_with_gradient(
+        &self,
+        axes: impl Into<Axes>,
+        ddof: usize,
+    ) -> Result<(ArrayD<T>, Array<T, D>), Error> {
+        with_gradient(self, axes, |z, out| ops::logvarexp_with_gradient(z, ddof, out))
+    }
+
+    fn softmax_entropy(&self, axes: impl Into<Axes>) -> Result<ArrayD<T>, Error> {
+        per_lane(self, axes, ops::softmax_entropy)
+    }
+
+    fn softmax_entropy_with_gradient(
+        &self,
+        axes: impl Into<Axes>,
+    ) -> Result<(ArrayD<T>, Array<T, D>), Error> {
+        with_gradient(self, axes, ops::softmax_entropy_with_gradient)
+    }
+
+    fn logsumexp_at_temperature(
+        &self,
+        axes: impl Into<Axes>,
+        temperature: Temperature,
+    ) -> Result<(ArrayD<T>, Array<T, D>), Error> {
+        with_gradient(self, axes, |z, out| {
+            temperature.logsumexp_with_gradient(z, out).map(|(value, _)| value)
+        })
+    }
+
+    fn logcumsumexp(&self, axis: isize, which: Cumulative) -> Result<Array<T, D>, Error> {
+        let plan = Plan::new(self.shape(), &Axes::from(axis))?;
+        let z = plan.rows(self.view())?;
+        let mut out = vec![T::default(); z.all().len()];
+        which.rows(z.all(), plan.length, &mut out);
+        Ok(plan.per_element(out))
+    }
+
+    fn logaddexp<E: Dimension>(&self, other: &ArrayRef<T, E>) -> Result<Array<T, D>, Error> {
+        of_pairs(self, other, each::logaddexp)
+    }
+
+    fn logsubexp<E: Dimension>(&self, other: &ArrayRef<T, E>) -> Result<Array<T, D>, Error> {
+        of_pairs(self, other, each::logsubexp)
+    }
+
+    fn xlogy<E: Dimension>(&self, y: &ArrayRef<T, E>) -> Result<Array<T, D>, Error> {
+        of_pairs(self, y, each::xlogy)
+    }
+
+    fn log1pexp(&self) -> Array<T, D> {
+        of_each(self, each::log1pexp)
+    }
+
+    fn log1mexp(&self) -> Array<T, D> {
+        of_each(self, each::log1mexp)
+    }
+
+    fn logexpm1(&self) -> Array<T, D> {
+        of_each(self, each::logexpm1)
+    }
+
+    fn log_logistic(&self) -> Array<T, D> {
+        of_each(self, each::log_logistic)
+    }
+
+    fn logistic(&self) -> Array<T, D> {
+        of_each(self, each::logistic)
+    }
+
+    fn logit(&self) -> Array<T, D> {
+        of_each(self, each::logit)
+    }
+
+    fn xlogx(&self) -> Array<T, D> {
+        of_each(self, each::xlogx)
+    }
+}
+
+/// A function of each lane.
+fn per_lane<T: Float, D: Dimension>(
+    z: &ArrayRef<T, D>,
+    axes: impl Into<Axes>,
+    f: impl Fn(&[T]) -> T + Sync,
+) -> Result<ArrayD<T>, Error> {
+    let plan = Plan::new(z.shape(), &axes.into())?;
+    let z = plan.rows(z.view())?;
+    let [value] = plan.each([PerLane::One], |i, [value]| {
+        value[0] = f(z.row(i));
+        Ok(())
+    })?;
+    Ok(plan.per_lane(value))
+}
+
+/// A function of each lane, and its gradient.
+fn with_gradient<T: Float, D: Dimension>(
+    z: &ArrayRef<T, D>,
+    axes: impl Into<Axes>,
+    f: impl Fn(&[T], &mut [T]) -> Result<T, Error> + Sync,
+) -> Result<(ArrayD<T>, Array<T, D>), Error> {
+    let plan = Plan::new(z.shape(), &axes.into())?;
+    let z = plan.rows(z.view())?;
+    let [value, gradient] = plan.each([PerLane::One, PerLane::Each], |i, [value, gradient]| {
+        value[0] = f(z.row(i), gradient)?;
+        Ok(())
+    })?;
+    Ok((plan.per_lane(value), plan.per_element(gradient)))
+}
+
+/// A function of each element, where all are one lane.
+fn of_each<T: Float, D: Dimension>(
+    x: &ArrayRef<T, D>,
+    f: impl Fn(&[T], &mut [T]) -> Result<(), Error>,
+) -> Array<T, D> {
+    let x = x.as_standard_layout();
+    let mut out = Array::default(x.raw_dim());
+    if let (Some(x), Some(out)) = (x.as_slice(), out.as_slice_mut()) {
+        // The lengths are equal.
+        f(x, out).unwrap_or_default();
+    }
+    out
+}
+
+fn of_pairs<T: Float, D: Dimension, E: Dimension>(
+    a: &ArrayRef<T, D>,
+    b: &ArrayRef<T, E>,
+    f: impl Fn(&[T], &[T], &mut [T]) -> Result<(), Error> + Sync,
+) -> Result<Array<T, D>, Error> {
+    let plan = Plan::new(a.shape(), &Axes::all())?;
+    let (a, b) = (plan.rows(a.view())?, plan.rows(b.view())?);
+    let [out] = plan.each([PerLane::Each], |i, [out]| f(a.row(i), b.row(i), out))?;
+    Ok(plan.per_element(out))
 }
 
 /// The shape of a result with one element per lane.

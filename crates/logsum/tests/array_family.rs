@@ -1,0 +1,158 @@
+//! The family on arrays: each lane as the slice functions have it, to the bit, over any axes and in any layout.
+
+use logsum::{
+    Axes, Error, LogSumExp, NoMass, Temperature, Terms, each, logistic, logmeanexp, logsubexp, logvarexp,
+    logvarexp_with_gradient, softmax_entropy, softmax_entropy_with_gradient,
+};
+use ndarray::{Array, Array3, ArrayView3, Axis, ShapeBuilder, array, s};
+
+fn numbers(shape: [usize; 3], seed: u64) -> Array3<f64> {
+    let mut state = seed;
+    Array::from_shape_simple_fn(shape, || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 40) as f64 / 8_388_608.0 - 1.0
+    })
+}
+
+/// The same numbers in memory orders and with strides of all kinds.
+fn layouts() -> Vec<Array3<f64>> {
+    let z = numbers([3, 4, 5], 1);
+    let mut fortran = Array3::zeros((3, 4, 5).f());
+    fortran.assign(&z);
+    let mut middle_first = Array3::zeros((4, 3, 5));
+    middle_first.assign(&z.view().permuted_axes([1, 0, 2]));
+    vec![z, fortran, middle_first.permuted_axes([1, 0, 2])]
+}
+
+/// Lanes over one axis, in order.
+fn lanes(z: ArrayView3<f64>, axis: usize) -> Vec<Vec<f64>> {
+    z.lanes(Axis(axis)).into_iter().map(|lane| lane.to_vec()).collect()
+}
+
+#[test]
+fn each_lane_is_as_its_slice() {
+    let t = numbers([3, 4, 5], 2);
+    let temperature = Temperature::new(0.3).unwrap();
+    for z in layouts() {
+        for axis in 0..3 {
+            let signed = axis as isize - 3;
+            let of = |array: ArrayView3<f64>| lanes(array, axis);
+            let mean = z.logmeanexp(signed).unwrap();
+            let variance = z.logvarexp(signed, 1).unwrap();
+            let (same_variance, variance_gradient) = z.logvarexp_with_gradient(signed, 1).unwrap();
+            let entropy = z.softmax_entropy(signed).unwrap();
+            let (same_entropy, entropy_gradient) = z.softmax_entropy_with_gradient(signed).unwrap();
+            let (tempered, tempered_gradient) = z.logsumexp_at_temperature(signed, temperature).unwrap();
+            let (value, slope) = z.logsumexp_jvp(signed, &t).unwrap();
+            let hessian = z.logsumexp_hvp(signed, &t).unwrap();
+            assert_eq!((same_variance, same_entropy), (variance.clone(), entropy.clone()));
+            assert_eq!(value, z.logsumexp(signed).unwrap());
+            for (i, lane) in of(z.view()).into_iter().enumerate() {
+                let nth = |array: &ndarray::ArrayD<f64>| *array.iter().nth(i).unwrap();
+                let mut out = lane.clone();
+                assert_eq!(nth(&mean), logmeanexp(&lane));
+                assert_eq!(nth(&variance), logvarexp(&lane, 1));
+                assert_eq!(nth(&entropy), softmax_entropy(&lane));
+                logvarexp_with_gradient(&lane, 1, &mut out).unwrap();
+                assert_eq!(of(variance_gradient.view())[i], out);
+                softmax_entropy_with_gradient(&lane, &mut out).unwrap();
+                assert_eq!(of(entropy_gradient.view())[i], out);
+                assert_eq!(nth(&tempered), temperature.logsumexp_with_gradient(&lane, &mut out).unwrap().0);
+                assert_eq!(of(tempered_gradient.view())[i], out);
+                let tangent = &of(t.view())[i];
+                assert_eq!(nth(&slope), logsum::logsumexp_jvp(&lane, tangent).unwrap().1);
+                logsum::logsumexp_hvp(&lane, tangent, &mut out).unwrap();
+                assert_eq!(of(hessian.view())[i], out);
+            }
+        }
+        assert_eq!(z.logmeanexp(Axes::all().keep()).unwrap().shape(), [1, 1, 1]);
+        assert_eq!(z.logmeanexp([0, 2]).unwrap().shape(), [4]);
+    }
+}
+
+#[test]
+fn terms_broadcast_weights_and_mask() {
+    let wide = numbers([3, 4, 5], 3);
+    let by_lane = array![1.0, -2.0, 0.0, 0.5, 3.0];
+    let mask = array![[[true], [false], [true], [true]]];
+    for z in layouts() {
+        for (weights, shape) in
+            [(wide.view().into_dyn(), "whole"), (by_lane.view().into_dyn(), "of one lane")]
+        {
+            let terms =
+                z.terms(2).unwrap().weights(&weights).unwrap().mask(&mask).unwrap().no_mass(NoMass::NaN);
+            let (value, sign) = terms.logsumexp_with_sign().unwrap();
+            let [by_z, by_weight] = terms.gradients().unwrap();
+            let (_, slope) = terms.jvp(&wide).unwrap();
+            let hessian = terms.hvp(&wide).unwrap();
+            let plain = terms.logsumexp().unwrap();
+            assert_eq!(terms.softmax().unwrap().mapv(f64::to_bits), by_z.mapv(f64::to_bits));
+            for (i, lane) in lanes(z.view(), 2).into_iter().enumerate() {
+                let b = match shape {
+                    "whole" => lanes(wide.view(), 2)[i].clone(),
+                    _ => by_lane.to_vec(),
+                };
+                let counts = [i % 4 != 1; 5];
+                let terms =
+                    Terms::new(&lane).weights(&b).unwrap().mask(&counts).unwrap().no_mass(NoMass::NaN);
+                let [mut g, mut h] = [lane.clone(), lane.clone()];
+                let expected = terms.logsumexp_with_gradients(&mut g, &mut h).unwrap();
+                let nth = |array: &ndarray::ArrayD<f64>| *array.iter().nth(i).unwrap();
+                let bits = |numbers: &[f64]| numbers.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(&[nth(&value), nth(&sign)]), bits(&[expected.0, expected.1]), "{shape}, {i}");
+                assert_eq!(nth(&plain).is_nan(), expected.1 < 0.0);
+                assert_eq!(bits(&lanes(by_z.view(), 2)[i]), bits(&g), "{shape}, {i}");
+                assert_eq!(bits(&lanes(by_weight.view(), 2)[i]), bits(&h), "{shape}, {i}");
+                let tangent = &lanes(wide.view(), 2)[i];
+                assert_eq!(nth(&slope).to_bits(), terms.jvp(tangent).unwrap().1.to_bits());
+                terms.hvp(tangent, &mut g).unwrap();
+                assert_eq!(bits(&lanes(hessian.view(), 2)[i]), bits(&g));
+            }
+        }
+    }
+    let many = numbers([2000, 3, 40], 5);
+    let [of_all, of_some] = [many.view(), many.slice(s![1999.., .., ..])];
+    let value =
+        of_all.terms(2).unwrap().weights(&numbers([1, 1, 40], 6)).unwrap().logsumexp_with_sign().unwrap().0;
+    let last =
+        of_some.terms(2).unwrap().weights(&numbers([1, 1, 40], 6)).unwrap().logsumexp_with_sign().unwrap().0;
+    assert_eq!(value.slice(s![1999.., ..]), last.view().into_dimensionality().unwrap());
+}
+
+#[test]
+fn elements_are_as_their_slices() {
+    for z in layouts() {
+        let view = z.slice(s![..;-1, 1.., ..;2]);
+        assert_eq!(view.logistic(), view.mapv(logistic));
+        assert_eq!(view.log1pexp(), view.mapv(logsum::log1pexp));
+        assert_eq!(view.mapv(f64::abs).logexpm1(), view.mapv(|x| logsum::logexpm1(x.abs())));
+        assert_eq!(view.mapv(|x| -x.abs()).log1mexp(), view.mapv(|x| logsum::log1mexp(-x.abs())));
+        assert_eq!(view.log_logistic(), view.mapv(logsum::log_logistic));
+        assert_eq!(view.mapv(f64::abs).logit(), view.mapv(|x| logsum::logit(x.abs())));
+        assert_eq!(view.mapv(f64::abs).xlogx(), view.mapv(|x| logsum::xlogx(x.abs())));
+        let row = array![-2.0, -3.0, -9.0];
+        assert_eq!(view.logsubexp(&row).unwrap()[[1, 2, 1]], logsubexp(view[[1, 2, 1]], -3.0));
+        assert_eq!(view.logaddexp(&row).unwrap()[[2, 0, 2]], logsum::logaddexp(view[[2, 0, 2]], -9.0));
+        assert_eq!(view.xlogy(&row.mapv(f64::abs)).unwrap()[[2, 0, 0]], logsum::xlogy(view[[2, 0, 0]], 2.0));
+        let wrong = view.logaddexp(&array![1.0, 2.0]);
+        assert_eq!(wrong.unwrap_err(), Error::ShapeMismatch { expected: vec![3, 3, 3], found: vec![2] });
+    }
+    let mut out = [0.0];
+    each::logaddexp(&[1.0], &[2.0], &mut out).unwrap();
+    assert_eq!(array![1.0].logaddexp(&ndarray::arr0(2.0)).unwrap(), array![out[0]]);
+}
+
+#[test]
+fn empty_arrays_and_wrong_shapes() {
+    let none = Array3::<f64>::zeros((2, 0, 3));
+    assert_eq!(none.logmeanexp(0).unwrap().shape(), [0, 3]);
+    assert!(none.logmeanexp(1).unwrap().iter().all(|x| x.is_nan()));
+    assert_eq!(none.softmax_entropy(1).unwrap(), Array::zeros((2, 3)).into_dyn());
+    assert_eq!(none.logistic().shape(), [2, 0, 3]);
+    let z = numbers([2, 3, 4], 7);
+    let mismatch = |found: &[usize]| Error::ShapeMismatch { expected: vec![2, 3, 4], found: found.to_vec() };
+    assert_eq!(z.terms(1).unwrap().weights(&array![1.0, 2.0]).err(), Some(mismatch(&[2])));
+    assert_eq!(z.terms(1).unwrap().mask(&array![true, false, true]).err(), Some(mismatch(&[3])));
+    assert_eq!(z.logsumexp_jvp(1, &numbers([1, 3, 4], 7)).err(), Some(mismatch(&[1, 3, 4])));
+    assert_eq!(z.terms(3).err(), Some(Error::AxisOutOfRange { axis: 3, rank: 3 }));
+}

@@ -1,0 +1,348 @@
+//! Cross-entropy against its definition in arbitrary precision, its derivatives against each other, and the edges.
+
+mod common;
+
+use common::{Big, Format, big, ulps};
+use logsum::{
+    CrossEntropy, Error, Reduction, Targets, cross_entropy, cross_entropy_with_gradient, logsumexp,
+};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const BITS: usize = 1300;
+
+fn of(x: f64) -> Big {
+    big(x, BITS)
+}
+
+/// What a row's loss is made of: q_k, the z-loss and the temperature.
+struct Row<'a> {
+    z: &'a [f64],
+    q: Vec<Big>,
+    z_loss: f64,
+    temperature: f64,
+}
+
+impl Row<'_> {
+    fn scaled(&self) -> Vec<Big> {
+        self.z.iter().map(|&z| of(z) / of(self.temperature)).collect()
+    }
+
+    /// LSE(z/τ), about the maximum.
+    fn lse(&self) -> Big {
+        let z = self.scaled();
+        let max = z.iter().max().expect("not empty").clone();
+        z.iter().fold(of(0.0), |sum, z| sum + (z - &max).exp()).ln() + max
+    }
+
+    fn loss(&self) -> Big {
+        let lse = self.lse();
+        let whole = self.q.iter().fold(of(0.0), |sum, q| sum + q);
+        let nll = self.scaled().iter().zip(&self.q).fold(of(0.0), |sum, (z, q)| sum + q * (&lse - z));
+        nll + whole * of(self.z_loss) * &lse * lse
+    }
+
+    fn gradient(&self) -> Vec<Big> {
+        let lse = self.lse();
+        let whole = self.q.iter().fold(of(0.0), |sum, q| sum + q);
+        let growth = of(1.0) + of(2.0) * of(self.z_loss) * &lse;
+        let slope = |(z, q): (&Big, &Big)| (&whole * (z - &lse).exp() * &growth - q) / of(self.temperature);
+        self.scaled().iter().zip(&self.q).map(slope).collect()
+    }
+}
+
+/// Numbers that f32 has.
+fn numbers(random: &mut ChaCha8Rng, count: usize, spread: f64) -> Vec<f64> {
+    (0..count).map(|_| f64::from((spread * random.random_range(-1.0..1.0)) as f32)).collect()
+}
+
+#[derive(Default)]
+struct Worst {
+    loss: f64,
+    mean: f64,
+    gradient: f64,
+}
+
+fn check<T: Format>(plain: bool) -> Worst {
+    let mut random = ChaCha8Rng::seed_from_u64(31);
+    let mut worst = Worst::default();
+    for case in 0..150 {
+        let classes = [1, 2, 3, 10, 40, 70, 300][case % 7];
+        let rows = random.random_range(1..4);
+        let offset = [0.0, 1e8, -1000.0][case % 3];
+        let spread = [1.0, 30.0, 300.0, 4000.0][case % 4];
+        let logits: Vec<f64> = numbers(&mut random, rows * classes, spread)
+            .into_iter()
+            .map(|z| f64::from((z + offset) as f32))
+            .collect();
+        let targets: Vec<usize> = (0..rows).map(|_| random.random_range(0..classes)).collect();
+        let weights: Vec<f64> = numbers(&mut random, classes, 3.0).into_iter().map(f64::abs).collect();
+        let probabilities: Vec<f64> = numbers(&mut random, rows * classes, 1.0)
+            .into_iter()
+            .map(|p| if p < 0.0 { 0.0 } else { p })
+            .collect();
+        let (weighted, soft) = (!plain && case % 2 == 0, !plain && case % 3 == 1);
+        let smoothing = if plain { 0.0 } else { [0.0, 0.25, 1.0][case % 3] };
+        let z_loss = if plain || offset > 0.0 { 0.0 } else { [0.0, 1.0 / 1024.0][case / 2 % 2] };
+        let temperature = if plain { 1.0 } else { [1.0, 0.25, 3.0][case / 3 % 3] };
+        let [z, w, p] =
+            [&logits, &weights, &probabilities].map(|x| x.iter().map(|&x| T::of(x)).collect::<Vec<T>>());
+        let loss = CrossEntropy::new(classes).label_smoothing(smoothing).unwrap().z_loss(z_loss).unwrap();
+        let loss = loss.temperature(temperature).unwrap();
+        let loss = if weighted { loss.class_weights(&w).unwrap() } else { loss };
+        let given = if soft { Targets::Probabilities(&p) } else { Targets::Classes(&targets) };
+        let weight = |k: usize| if weighted { of(weights[k]) } else { of(1.0) };
+        let spread_out = of(smoothing) / of(classes as f64);
+        let exact: Vec<Row> = (0..rows)
+            .map(|row| {
+                let q = (0..classes).map(|k| {
+                    let one = if soft {
+                        of(probabilities[row * classes + k])
+                    } else {
+                        of(f64::from(u8::from(targets[row] == k)))
+                    };
+                    weight(k) * ((of(1.0) - of(smoothing)) * one + &spread_out)
+                });
+                Row { z: &logits[row * classes..][..classes], q: q.collect(), z_loss, temperature }
+            })
+            .collect();
+        let (mut losses, mut gradient) = (vec![T::default(); rows], z.clone());
+        loss.losses_with_gradient(&z, given, &mut losses, &mut gradient).unwrap();
+        let mut total = of(0.0);
+        for (row, exact) in exact.iter().enumerate() {
+            let value = exact.loss();
+            let error = ulps(losses[row], &value);
+            let most = if plain { 1.0 } else { 2.0 };
+            assert!(error <= most, "case {case}, {classes} classes: loss {} off by {error} ulp", losses[row]);
+            worst.loss = worst.loss.max(error);
+            total += value;
+            for (k, slope) in exact.gradient().into_iter().enumerate() {
+                let found = gradient[row * classes + k];
+                let error = ulps(found, &slope);
+                // Where Q p and q cancel, it is q whose ulps count.
+                let off = (of(found.into()) - &slope).to_f64().value().abs();
+                let q = (&exact.q[k] / of(temperature)).to_f64().value();
+                let is_close = !plain && slope.to_f64().value().abs() < q.max(1e-288);
+                let allowed = 2.0 * q * 2f64.powi(1 - T::PRECISION as i32) + 1e-305;
+                assert!(
+                    error <= if plain { 1.0 } else { 2.0 } || is_close && off <= allowed,
+                    "case {case}, {classes} classes: gradient {found} off by {error} ulp, {plain}"
+                );
+                if !is_close {
+                    worst.gradient = worst.gradient.max(error);
+                }
+            }
+        }
+        let whole = if soft {
+            of(rows as f64)
+        } else {
+            targets.iter().fold(of(0.0), |sum, &target| sum + weight(target))
+        };
+        let mut scaled = z.clone();
+        let mean = loss.loss_with_gradient(&z, given, Reduction::Mean, &mut scaled).unwrap();
+        assert_eq!(mean.bits(), loss.loss(&z, given, Reduction::Mean).unwrap().bits());
+        worst.mean = worst.mean.max(ulps(mean, &(&total / &whole)));
+        let sum = loss.loss_with_gradient(&z, given, Reduction::Sum, &mut gradient).unwrap();
+        worst.mean = worst.mean.max(ulps(sum, &total));
+        for (scaled, gradient) in scaled.into_iter().zip(gradient) {
+            let expected = of(gradient.into()) / &whole;
+            assert!(ulps(scaled, &expected) <= 2.0, "case {case}: {scaled}, {gradient}");
+        }
+    }
+    assert!(worst.mean <= if plain { 1.0 } else { 2.0 }, "{}", worst.mean);
+    worst
+}
+
+#[test]
+fn losses_and_gradients_are_as_they_say() {
+    let report = |format: &str, kind: &str, worst: Worst| {
+        println!(
+            "{format}, {kind}: worst loss {:.4} ulp, mean {:.4}, gradient {:.4}",
+            worst.loss, worst.mean, worst.gradient
+        );
+    };
+    report("f64", "class targets", check::<f64>(true));
+    report("f32", "class targets", check::<f32>(true));
+    report("f64", "with options", check::<f64>(false));
+    report("f32", "with options", check::<f32>(false));
+}
+
+#[test]
+fn certain_targets_have_small_losses_and_slopes() {
+    for offset in [0.0, 1e8, -1e15] {
+        for classes in [3, 100] {
+            let mut z = vec![offset - 64.0; classes];
+            z[1] = offset;
+            let mut gradient = vec![9.0; classes];
+            let loss = cross_entropy_with_gradient(&z, &[1], &mut gradient).unwrap();
+            let expected = (classes - 1) as f64 * (-64f64).exp();
+            assert!((loss / expected - 1.0).abs() < 1e-15, "{loss}");
+            assert!((gradient[1] / -expected - 1.0).abs() < 1e-15, "{gradient:?}");
+            assert_eq!(gradient[0], gradient[2]);
+        }
+    }
+    assert_eq!(cross_entropy(&[5.0f32], &[0]).unwrap(), 0.0);
+}
+
+const INF: f64 = f64::INFINITY;
+const NAN: f64 = f64::NAN;
+
+#[test]
+fn edges() {
+    let third = 1.0 / 3.0;
+    let rows: [([f64; 3], usize, f64, [f64; 3]); 9] = [
+        ([0.0, 0.0, -INF], 0, std::f64::consts::LN_2, [-0.5, 0.5, 0.0]),
+        ([0.0, 0.0, -INF], 2, INF, [0.5, 0.5, -1.0]),
+        ([0.0, -INF, -INF], 0, 0.0, [0.0, 0.0, 0.0]),
+        ([-INF; 3], 0, INF, [0.0; 3]),
+        ([INF, INF, 0.0], 0, std::f64::consts::LN_2, [-0.5, 0.5, 0.0]),
+        ([INF, INF, INF], 1, 3f64.ln(), [third, third - 1.0, third]),
+        ([INF, 0.0, 0.0], 1, INF, [1.0, -1.0, 0.0]),
+        ([NAN, 0.0, 0.0], 1, NAN, [NAN; 3]),
+        ([f64::MAX, f64::MIN, 0.0], 1, INF, [1.0, -1.0, 0.0]),
+    ];
+    let same = |a: f64, b: f64| a == b || a.is_nan() && b.is_nan() || (a - b).abs() <= 3e-16 * b.abs();
+    for (z, target, value, slopes) in rows {
+        // In short rows, in long ones, and by the general way: as probabilities, which also take a temperature.
+        for length in [3, 90] {
+            let mut long = vec![if z[0].is_nan() || z == [-INF; 3] { z[0] } else { -INF }; length];
+            long[..3].copy_from_slice(&z);
+            let mut one_hot = vec![0.0; length];
+            one_hot[target] = 1.0;
+            for targets in [Targets::Classes(&[target]), Targets::Probabilities(&one_hot)] {
+                let mut gradient = vec![9.0; length];
+                let mut losses = [9.0];
+                let loss = CrossEntropy::new(length);
+                loss.losses_with_gradient(&long, targets, &mut losses, &mut gradient).unwrap();
+                assert!(same(losses[0], value), "{z:?}, {target}: {}", losses[0]);
+                assert!(same(loss.loss(&long, targets, Reduction::Mean).unwrap(), value));
+                for (k, slope) in slopes.into_iter().enumerate() {
+                    assert!(same(gradient[k], slope), "{z:?}, {target}, {targets:?}: {gradient:?}");
+                }
+                let rest = if z[0].is_nan() { NAN } else { 0.0 };
+                assert!(gradient[3..].iter().all(|&g| same(g, rest)), "{z:?}: {gradient:?}");
+            }
+        }
+    }
+    // Smoothing gives every class a share of the target: also one that is impossible.
+    let smooth = CrossEntropy::new(2).label_smoothing(0.5).unwrap();
+    assert_eq!(smooth.loss(&[0.0, -INF], Targets::Classes(&[0]), Reduction::Mean).unwrap(), INF);
+}
+
+#[test]
+fn what_is_ignored_does_not_count() {
+    let logits = [1.0, 2.0, NAN, NAN, 3.0, 3.0];
+    let loss = CrossEntropy::new(2).ignore(usize::MAX);
+    let targets = Targets::Classes(&[0, usize::MAX, 1]);
+    let mut gradient = [9.0; 6];
+    let mean = loss.loss_with_gradient(&logits, targets, Reduction::Mean, &mut gradient).unwrap();
+    let few = cross_entropy(&[1.0, 2.0, 3.0, 3.0], &[0, 1]).unwrap();
+    assert_eq!(mean, few);
+    assert_eq!(gradient[2..4], [0.0, 0.0]);
+    assert_eq!(gradient[4..], [0.25, -0.25]);
+    let all = Targets::Classes(&[usize::MAX; 3]);
+    assert!(loss.loss_with_gradient(&logits, all, Reduction::Mean, &mut gradient).unwrap().is_nan());
+    assert_eq!(gradient, [0.0; 6]);
+    assert_eq!(loss.loss(&logits, all, Reduction::Sum).unwrap(), 0.0);
+    let weights = [0.0, 2.0];
+    let weighted = CrossEntropy::new(2).class_weights(&weights).unwrap();
+    let targets = Targets::Classes(&[0, 1]);
+    assert_eq!(
+        weighted.loss(&[NAN, 0.0, 3.0, 3.0], targets, Reduction::Mean).unwrap(),
+        logsumexp(&[0.0, 0.0])
+    );
+    assert!(weighted.loss(&[0.0; 2], Targets::Classes(&[0]), Reduction::Mean).unwrap().is_nan());
+    assert!(CrossEntropy::new(3).loss(&[0f64; 0], Targets::Classes(&[]), Reduction::Mean).unwrap().is_nan());
+    assert_eq!(CrossEntropy::new(3).loss(&[0f64; 0], Targets::Classes(&[]), Reduction::Sum).unwrap(), 0.0);
+}
+
+/// Value, gradient, derivative in a direction, and Hessian times a vector, each against the one before.
+#[test]
+fn derivatives_agree() {
+    let mut random = ChaCha8Rng::seed_from_u64(3);
+    for case in 0..12 {
+        let (rows, classes) = (3, 7);
+        let z: Vec<f64> = numbers(&mut random, rows * classes, 3.0);
+        let v = numbers(&mut random, rows * classes, 1.0);
+        let p: Vec<f64> = numbers(&mut random, rows * classes, 1.0).into_iter().map(f64::abs).collect();
+        let loss = CrossEntropy::new(classes).ignore(99).temperature([1.0, 0.5][case % 2]).unwrap();
+        let loss = loss.z_loss([0.0, 0.01][case / 2 % 2]).unwrap();
+        let loss = loss.label_smoothing([0.0, 0.1][case / 4 % 2]).unwrap();
+        let targets = [Targets::Classes(&[1, 99, 6]), Targets::Probabilities(&p)][case % 2];
+        let reduction = [Reduction::Mean, Reduction::Sum][case / 2 % 2];
+        let value = |z: &[f64]| loss.loss(z, targets, reduction).unwrap();
+        let gradient = |z: &[f64]| {
+            let mut gradient = z.to_vec();
+            loss.loss_with_gradient(z, targets, reduction, &mut gradient).unwrap();
+            gradient
+        };
+        let moved = |by: f64| -> Vec<f64> { z.iter().zip(&v).map(|(z, v)| z + by * v).collect() };
+        // Error h⁴, h = 2^-10.
+        let h = 2f64.powi(-10);
+        let slope = |f: &dyn Fn(f64) -> f64| (8.0 * (f(h) - f(-h)) - (f(2.0 * h) - f(-2.0 * h))) / (12.0 * h);
+        let (same, derivative) = loss.jvp(&z, targets, reduction, &v).unwrap();
+        assert_eq!(same, value(&z));
+        assert!((slope(&|by| value(&moved(by))) - derivative).abs() < 1e-9, "{case}");
+        let dot: f64 = gradient(&z).iter().zip(&v).map(|(g, v)| g * v).sum();
+        assert!((dot - derivative).abs() < 1e-14);
+        let mut hessian = z.clone();
+        loss.hvp(&z, targets, reduction, &v, &mut hessian).unwrap();
+        for (k, &found) in hessian.iter().enumerate() {
+            let expected = slope(&|by| gradient(&moved(by))[k]);
+            assert!((found - expected).abs() < 1e-9, "case {case}: {found}, {expected}");
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let z = [0.0; 6];
+    let says = |result: Result<f64, Error>, words: &str| assert_eq!(result.unwrap_err().to_string(), words);
+    says(
+        cross_entropy(&z, &[0, 1, 0, 1]),
+        "the number of logits is 6, it must be a positive multiple of 4, the number of targets",
+    );
+    says(
+        cross_entropy(&z, &[]),
+        "the number of logits is 6, it must be a positive multiple of 0, the number of targets",
+    );
+    says(cross_entropy(&z, &[0, 3]), "the target of row 1 is 3, it must be below 3, the number of classes");
+    let mean = |loss: CrossEntropy<f64>, targets| loss.loss(&z, targets, Reduction::Mean);
+    says(
+        mean(CrossEntropy::new(4), Targets::Classes(&[0])),
+        "the number of logits is 6, it must be a multiple of 4, the number of classes",
+    );
+    says(
+        mean(CrossEntropy::new(0), Targets::Classes(&[0])),
+        "the number of logits is 6, it must be a multiple of 0, the number of classes",
+    );
+    says(
+        mean(CrossEntropy::new(3), Targets::Classes(&[0])),
+        "a slice has 1 elements where 2 are needed, as many as its input has",
+    );
+    says(
+        mean(CrossEntropy::new(3), Targets::Probabilities(&[0.0; 2])),
+        "a slice has 2 elements where 6 are needed, as many as its input has",
+    );
+    says(
+        mean(CrossEntropy::new(3), Targets::Probabilities(&[0.0, 0.0, 0.0, 1.0, -1.0, 0.0])),
+        "the target of row 1, class 1 is -1, it must be finite and not negative",
+    );
+    let loss = CrossEntropy::<f64>::new(2);
+    let words = |result: Result<CrossEntropy<f64>, Error>| result.unwrap_err().to_string();
+    assert_eq!(words(loss.label_smoothing(1.5)), "the label smoothing is 1.5, it must be between 0 and 1");
+    assert_eq!(words(loss.label_smoothing(NAN)), "the label smoothing is NaN, it must be between 0 and 1");
+    assert_eq!(words(loss.temperature(0.0)), "the temperature is 0, it must be positive and finite");
+    assert_eq!(words(loss.z_loss(-1.0)), "the z-loss is -1, it must be finite and not negative");
+    assert_eq!(
+        words(loss.class_weights(&[1.0, INF])),
+        "the weight of class 1 is inf, it must be finite and not negative"
+    );
+    assert_eq!(
+        words(loss.class_weights(&[1.0])),
+        "a slice has 1 elements where 2 are needed, as many as its input has"
+    );
+    let mut gradient = [7.0; 5];
+    assert!(cross_entropy_with_gradient(&z, &[0, 0], &mut gradient).is_err());
+    assert_eq!(gradient, [7.0; 5]);
+}

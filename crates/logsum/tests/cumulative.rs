@@ -1,0 +1,219 @@
+//! Cumulative log-sum-exp against the log-sum-exp of each prefix, which has tests of its own; its derivatives against their
+//! definition; drift.
+
+mod common;
+
+use common::{Big, Format, big, ulps};
+use logsum::{Cumulative, Error, Level, LogSumExp, logcumsumexp, logsumexp};
+use ndarray::{Array2, Array3, Axis};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+fn directions() -> [Cumulative; 4] {
+    let (forward, reverse) = (Cumulative::forward(), Cumulative::reverse());
+    [forward, reverse, forward.exclusive(), reverse.exclusive()]
+}
+
+/// The numbers that each value is of, by what the name of the direction says.
+fn expected<T: Format>(which: usize, z: &[T], i: usize) -> T {
+    logsumexp(match which {
+        0 => &z[..=i],
+        1 => &z[i..],
+        2 => &z[..i],
+        _ => &z[i + 1..],
+    })
+}
+
+fn rows<T: Format>() -> Vec<Vec<T>> {
+    let mut random = ChaCha8Rng::seed_from_u64(41);
+    let mut rows: Vec<Vec<f64>> = vec![
+        vec![],
+        vec![f64::NEG_INFINITY; 300],
+        vec![0.0; 1500],
+        (0..400).map(|i| if i == 200 { f64::INFINITY } else { f64::from(i) }).collect(),
+        (0..400).map(|i| if i == 300 { f64::NAN } else { -f64::from(i) }).collect(),
+        (0..300)
+            .map(|i| [f64::INFINITY, f64::NAN, 0.0][usize::from(i > 130) + usize::from(i > 260)])
+            .collect(),
+        vec![0.0, -1000.0, -2000.0, 1e5, -1e30, 1e30],
+    ];
+    for case in 0..120 {
+        let length = [1, 2, 7, 127, 128, 129, 1023, 1024, 1025, 1300][case % 10];
+        let mut uniform = || random.random_range(-1.0..1.0_f64);
+        rows.push(match case % 8 {
+            0 => (0..length).map(|_| uniform()).collect(),
+            1 => (0..length).map(|_| 300.0 * uniform()).collect(),
+            2 => (0..length).map(|i| i as f64 * 0.7 + uniform()).collect(),
+            3 => (0..length).map(|i| -(i as f64) * 0.7 + uniform()).collect(),
+            // Jumps that leave all before out of sight.
+            4 => (0..length).map(|i| (i / 50) as f64 * 700.0 + uniform()).collect(),
+            // One number for all others.
+            5 => (0..length).map(|i| if i == 0 { 0.0 } else { -50.0 + uniform() }).collect(),
+            6 => (0..length).map(|i| if i % 3 == 0 { f64::NEG_INFINITY } else { 30.0 * uniform() }).collect(),
+            // Normalised: the last values nearly cancel.
+            _ => {
+                let z: Vec<f64> = (0..length).map(|_| 5.0 * uniform()).collect();
+                let whole = logsumexp(&z);
+                z.iter().map(|z| z - whole).collect()
+            }
+        });
+    }
+    rows.into_iter().map(|row| row.into_iter().map(T::of).collect()).collect()
+}
+
+fn check<T: Format>() {
+    let (mut values, mut different) = (0, 0);
+    for z in rows::<T>() {
+        for (which, cumulative) in directions().into_iter().enumerate() {
+            let mut out = z.clone();
+            cumulative.logsumexp(&z, &mut out).unwrap();
+            let some = (0..z.len()).filter(|i| i % 7 == 0 || *i < 140 || *i > 1010 || z.len() - i < 140);
+            for i in some {
+                let right = expected(which, &z, i);
+                let is_same = right.bits() == out[i].bits()
+                    || Into::<f64>::into(right).is_nan() && Into::<f64>::into(out[i]).is_nan();
+                values += 1;
+                different += usize::from(!is_same);
+                let is_next =
+                    [true, false].map(|up| right.neighbour(up).bits() == out[i].bits()).contains(&true);
+                assert!(
+                    is_same || T::PRECISION == 53 && is_next,
+                    "{} numbers, direction {which}, {i}: {}, not {right}",
+                    z.len(),
+                    out[i]
+                );
+            }
+        }
+    }
+    println!("{values} values, {different} of them the float next to the nearest");
+    assert!(different * 300 < values);
+}
+
+#[test]
+fn f32_values_are_those_of_the_prefixes() {
+    check::<f32>();
+}
+
+#[test]
+fn f64_values_are_those_of_the_prefixes_or_next_to_them() {
+    check::<f64>();
+}
+
+#[test]
+fn layouts_and_levels_have_the_same_bits() {
+    let mut random = ChaCha8Rng::seed_from_u64(42);
+    let z = Array2::from_shape_simple_fn((19, 1100), || 20.0 * random.random_range(-1.0..1.0_f64));
+    for cumulative in directions() {
+        let mut alone = z.clone();
+        for (z, mut out) in z.rows().into_iter().zip(alone.rows_mut()) {
+            cumulative.logsumexp(&z.to_vec(), out.as_slice_mut().unwrap()).unwrap();
+        }
+        for _ in Level::ALL.into_iter().filter(|&level| Level::force(Some(level))) {
+            assert_eq!(z.logcumsumexp(-1, cumulative).unwrap(), alone);
+            assert_eq!(z.t().logcumsumexp(0, cumulative).unwrap(), alone.t());
+        }
+        assert!(Level::force(None));
+    }
+    let cube = Array3::from_shape_fn((4, 5, 6), |(i, j, k)| ((i * 31 + j * 17 + k * 7) % 23) as f32);
+    for axis in 0..3 {
+        let found = cube.logcumsumexp(axis as isize, Cumulative::reverse()).unwrap();
+        for (z, out) in cube.lanes(Axis(axis)).into_iter().zip(found.lanes(Axis(axis))) {
+            let mut expected = z.to_vec();
+            Cumulative::reverse().logsumexp(&z.to_vec(), &mut expected).unwrap();
+            assert_eq!(out.to_vec(), expected);
+        }
+    }
+    assert_eq!(
+        cube.logcumsumexp(3, Cumulative::forward()).err(),
+        Some(Error::AxisOutOfRange { axis: 3, rank: 3 })
+    );
+    assert_eq!(Array2::<f32>::zeros((3, 0)).logcumsumexp(1, Cumulative::forward()).unwrap().shape(), [3, 0]);
+}
+
+/// Of n equal numbers it is z + log n.
+#[test]
+fn there_is_no_drift() {
+    let z = vec![0.1f32; 5_000_000];
+    let mut out = z.clone();
+    logcumsumexp(&z, &mut out).unwrap();
+    for i in [0, 1, 1000, 123_456, 1_048_576, 3_999_999, 4_999_999] {
+        let exact = (f64::from(0.1f32) + ((i + 1) as f64).ln()) as f32;
+        assert_eq!(out[i], exact, "{i}");
+    }
+    // Slowly rising: each chunk has a new maximum.
+    let z: Vec<f64> = (0..2_000_000).map(|i| f64::from(i) * 1e-3).collect();
+    let mut out = z.clone();
+    logcumsumexp(&z, &mut out).unwrap();
+    // Σ e^{-k/1000} over k ≤ i.
+    let limit = |i: usize| (-(-1e-3 * (i + 1) as f64).exp_m1() / -(-1e-3f64).exp_m1()).ln() + z[i];
+    for i in [5000, 100_000, 1_999_999] {
+        assert!((out[i] / limit(i) - 1.0).abs() < 4e-16, "{i}: {}, {}", out[i], limit(i));
+    }
+}
+
+/// Σ w_k e^{z_k} / Σ e^{z_k} over some numbers.
+fn mean(z: &[f64], w: impl Fn(usize) -> f64, over: &[usize]) -> Big {
+    let exp = |k: usize| big(z[k], 300).exp();
+    let sum =
+        |w: &dyn Fn(usize) -> f64| over.iter().fold(big(0.0, 300), |sum, &k| sum + exp(k) * big(w(k), 300));
+    sum(&w) / sum(&|_| 1.0)
+}
+
+#[test]
+fn derivatives_are_as_defined() {
+    let mut random = ChaCha8Rng::seed_from_u64(43);
+    let mut worst = [0f64; 2];
+    for case in 0..12 {
+        let n = 14;
+        let spread = [2.0, 40.0, 0.01][case % 3];
+        let slope = [0.0, 9.0, -9.0][case / 3 % 3];
+        let z: Vec<f64> =
+            (0..n).map(|i| spread * random.random_range(-1.0..1.0) + slope * i as f64).collect();
+        // Positive, so that nothing cancels.
+        let t: Vec<f64> = (0..n).map(|_| random.random_range(0.1..1.0)).collect();
+        for (which, cumulative) in directions().into_iter().enumerate() {
+            let over = |i: usize| -> Vec<usize> {
+                (0..n).filter(|&k| [k <= i, k >= i, k < i, k > i][which]).collect()
+            };
+            let [mut jvp, mut vjp] = [z.clone(), z.clone()];
+            cumulative.jvp(&z, &t, &mut jvp).unwrap();
+            cumulative.vjp(&z, &t, &mut vjp).unwrap();
+            for i in 0..n {
+                let others = over(i);
+                if others.is_empty() {
+                    assert_eq!(jvp[i], 0.0);
+                } else {
+                    worst[0] = worst[0].max(ulps(jvp[i], &mean(&z, |k| t[k], &others)));
+                }
+                let gradient = (0..n).filter(|&j| over(j).contains(&i)).fold(big(0.0, 300), |sum, j| {
+                    sum + mean(&z, |k| f64::from(u8::from(k == i)), &over(j)) * big(t[j], 300)
+                });
+                worst[1] = worst[1].max(ulps(vjp[i], &gradient));
+            }
+        }
+    }
+    println!("worst ulp: jvp {:.3}, vjp {:.3}", worst[0], worst[1]);
+    assert!(worst.iter().all(|&worst| worst <= 1.0), "{worst:?}");
+}
+
+#[test]
+fn derivatives_at_the_edges() {
+    const INF: f64 = f64::INFINITY;
+    let forward = Cumulative::forward();
+    let of = |z: &[f64]| {
+        let [mut jvp, mut vjp] = [vec![9.0; z.len()], vec![9.0; z.len()]];
+        let ones: Vec<f64> = (1..=z.len()).map(|i| i as f64).collect();
+        forward.jvp(z, &ones, &mut jvp).unwrap();
+        forward.vjp(z, &ones, &mut vjp).unwrap();
+        (jvp, vjp)
+    };
+    assert_eq!(of(&[-INF, -INF, 0.0]), (vec![0.0, 0.0, 3.0], vec![0.0, 0.0, 3.0]));
+    assert_eq!(of(&[0.0, INF, 5.0, INF]), (vec![1.0, 2.0, 2.0, 3.0], vec![1.0, 2.0 + 3.0 + 2.0, 0.0, 2.0]));
+    let (jvp, vjp) = of(&[0.0, f64::NAN, 0.0]);
+    assert!(jvp[0] == 1.0 && jvp[1..].iter().all(|x| x.is_nan()));
+    assert!(vjp.iter().all(|x| x.is_nan()));
+    assert_eq!(of(&[]), (vec![], vec![]));
+    let wrong = forward.jvp(&[0.0; 2], &[0.0], &mut [0.0; 2]);
+    assert_eq!(wrong, Err(Error::LengthMismatch { expected: 2, found: 1 }));
+    assert_eq!(logcumsumexp(&[0.0; 2], &mut [0.0]), Err(Error::LengthMismatch { expected: 2, found: 1 }));
+}
