@@ -18,6 +18,20 @@ pub enum Error {
         /// The shape that it has.
         found: Vec<usize>,
     },
+    /// A slice that is a matrix, or a batch of them, must have as many elements as the shape says.
+    MatrixLength {
+        /// Which argument.
+        matrix: &'static str,
+        /// Elements by the shape.
+        expected: usize,
+        /// Elements that were given.
+        found: usize,
+    },
+    /// No memory can hold matrices of this shape.
+    ShapeTooLarge {
+        /// The shape as it was given.
+        shape: Vec<usize>,
+    },
     /// Axes of an array of rank r run from −r to r − 1.
     AxisOutOfRange {
         /// The axis as it was given.
@@ -52,6 +66,12 @@ impl fmt::Display for Error {
             }
             Self::ShapeMismatch { expected, found } => {
                 write!(f, "an array has shape {found:?} where {expected:?} is needed")
+            }
+            Self::MatrixLength { matrix, expected, found } => {
+                write!(f, "`{matrix}` has {found} elements, it must have {expected}, as the shape says")
+            }
+            Self::ShapeTooLarge { shape } => {
+                write!(f, "matrices of shape {shape:?} have more elements than memory can hold")
             }
             Self::AxisOutOfRange { axis, rank: 0 } => {
                 write!(f, "axis {axis} is out of range: the array has rank 0, hence no axes")

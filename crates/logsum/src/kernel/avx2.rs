@@ -146,6 +146,7 @@ impl Word for V256 {
 
 impl Vector for V256 {
     type Singles = [__m256; 2];
+    const HAS_MANY_REGISTERS: bool = false;
 
     #[inline(always)]
     fn singles(self, x: f32) -> [__m256; 2] {

@@ -121,6 +121,7 @@ impl Word for V512 {
 
 impl Vector for V512 {
     type Singles = __m512;
+    const HAS_MANY_REGISTERS: bool = true;
 
     #[inline(always)]
     fn singles(self, x: f32) -> __m512 {

@@ -35,12 +35,29 @@ pub(crate) fn one_word<W: Word>(t: W) -> (W, W) {
     let scaled = (t + t.splat(1.0)) * scale - t.splat(1.0);
     let f = t.where_at_most(SMALL, t, scaled);
     let k = t.where_at_most(SMALL, t.splat(0.0), k);
+    let log = one_word_of(f, k);
+    (log, log * log.splat(power_of_two(-49)))
+}
+
+/// log s and a bound on its absolute error, for 2^-500 ≤ s ≤ 2^520, in one word.
+///
+/// Here f is exact, but k log 2 and log(1 + f) may have opposite signs: |k log 2| is at most 2 |log s| then.
+#[inline(always)]
+pub(crate) fn of_one_word<W: Word>(s: W) -> (W, W) {
+    let scaled = s * s.splat(power_of_two(500));
+    let (k, scale) = scaled.power_and_inverse();
+    let log = one_word_of(scaled * scale - s.splat(1.0), k - s.splat(500.0));
+    (log, log.max(-log) * log.splat(power_of_two(-48)))
+}
+
+/// k log 2 + log(1 + f).
+#[inline(always)]
+fn one_word_of<W: Word>(f: W, k: W) -> W {
     let w = f.div(f + f.splat(2.0));
     let square = w * w;
     let [c0, c1, c2, c3, c4, c5, c6, c7, c8, ..] = ODD_INVERSES;
     let u = square * polynomial_by_halves(square, [c0, c1, c2, c3, c4, c5, c6, c7, c8]);
-    let log = k.mul_add(k.splat(std::f64::consts::LN_2), (w + w).mul_add(u, w + w));
-    (log, log * log.splat(power_of_two(-49)))
+    k.mul_add(k.splat(std::f64::consts::LN_2), (w + w).mul_add(u, w + w))
 }
 
 /// log(1 + t) for t ≥ 0, and a bound on its absolute error, in two words.
@@ -60,6 +77,27 @@ pub(crate) fn two_words<W: Word>(t: Two<W>) -> (Two<W>, W) {
     let scaled = s.scaled(scale).plus_one_word(like.splat(-1.0));
     let f = t.where_at_most(SMALL, t, scaled);
     let k = like.where_at_most(SMALL, like.splat(0.0), k);
+    let (log, error) = two_words_of(f, k);
+    (t.where_at_most(TINY, t, log), like.where_at_most(TINY, like * like.splat(TINY), error))
+}
+
+/// log s and a bound on its absolute error, for 2^-1000 ≤ s ≤ 2^1000.
+///
+/// As in [`two_words`], where f = s · 2^-k − 1 has a relative error below 2u².
+#[inline(always)]
+pub(crate) fn of_two<W: Word>(s: Two<W>) -> (Two<W>, W) {
+    let like = s.hi;
+    let raised = s.scaled(like.splat(power_of_two(1000)));
+    let raised = s.where_at_most(1.0, raised, s);
+    let (k, scale) = raised.hi.power_and_inverse();
+    let k = like.where_at_most(1.0, k - like.splat(1000.0), k);
+    two_words_of(raised.scaled(scale).plus_one_word(like.splat(-1.0)), k)
+}
+
+/// k log 2 + log(1 + f), and the bound that [`two_words`] derives.
+#[inline(always)]
+fn two_words_of<W: Word>(f: Two<W>, k: W) -> (Two<W>, W) {
+    let like = k;
     let w = f.over(f.plus_one_word(like.splat(2.0)));
     let square = w.times(w);
     let [_, tail @ ..] = ODD_INVERSES;
@@ -67,21 +105,8 @@ pub(crate) fn two_words<W: Word>(t: Two<W>) -> (Two<W>, W) {
     let u = square.times(fast_two_sum(third, square.hi.mul_add(polynomial_by_halves(square.hi, tail), rest)));
     let log_f = w.times(u).plus(w).scaled(like.splat(2.0));
     let log = Two { hi: k, lo: like.splat(0.0) }.times(Two::LN_2.splat(like)).plus(log_f);
-    let error =
-        like.splat(power_of_two(-63)) * log_f.hi.max(-log_f.hi) + like.splat(power_of_two(-98)) * log.hi;
-    (t.where_at_most(TINY, t, log), like.where_at_most(TINY, like * like.splat(TINY), error))
-}
-
-/// log s and a bound on its absolute error, for 2^-1000 ≤ s ≤ 2^1000: log(1 + (s − 1)) from 1 on, −log(1 + (1 − s)/s) below.
-///
-/// s − 1 and the quotient have relative errors below 12u², which a logarithm does not enlarge.
-#[inline(always)]
-pub(crate) fn of_two<W: Word>(s: Two<W>) -> (Two<W>, W) {
-    let above = s.plus_one_word(s.hi.splat(-1.0));
-    let t = above.where_at_most(0.0, above.negated().over(s), above);
-    let (log, error) = two_words(t);
-    let signed = above.where_at_most(0.0, log.negated(), log);
-    (signed, log.hi.mul_add(log.hi.splat(power_of_two(-98)), error))
+    let from_f = like.splat(power_of_two(-63)) * log_f.hi.max(-log_f.hi);
+    (log, log.hi.max(-log.hi).mul_add(like.splat(power_of_two(-98)), from_f))
 }
 
 /// log x in two words, for any finite x > 0: relative error below 2^-58.
@@ -140,6 +165,26 @@ mod tests {
         }
         println!("worst errors {worst:.3?} of the bounds");
         assert!(worst.iter().all(|&worst| worst > 1.0 / 10.0), "a bound is too loose: {worst:?}");
+    }
+
+    #[test]
+    fn of_one_word_keeps_its_bound() {
+        let mut uniform = uniform(6);
+        let mut worst = 0f64;
+        for i in 0..6000 {
+            let s = match i % 3 {
+                0 => power_of_two((uniform() * 1018.0) as i32 - 499) * (1.0 + uniform()),
+                1 => 1.0 + (uniform() - 0.5) * power_of_two(-((uniform() * 50.0) as i32)),
+                _ => 4.0 * uniform() + 1e-9,
+            };
+            let (log, bound) = of_one_word(s);
+            let error = (big(log) - big(s).ln()).to_f64().value().abs();
+            assert!(error <= bound, "log {s:?}: off by {error:e}, bound {bound:e}");
+            worst = worst.max(error / bound.max(f64::MIN_POSITIVE));
+        }
+        println!("worst error {worst:.3} of the bound");
+        assert!(worst > 1.0 / 16.0, "the bound is too loose: {worst}");
+        assert_eq!(of_one_word(1.0), (0.0, 0.0));
     }
 
     #[test]

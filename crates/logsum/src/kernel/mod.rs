@@ -14,6 +14,7 @@ pub(crate) mod log;
 pub(crate) mod pairs;
 mod portable;
 pub(crate) mod precision;
+pub(crate) mod product;
 pub(crate) mod scan;
 pub(crate) mod tempered;
 pub(crate) mod two;

@@ -98,6 +98,7 @@ impl Word for Portable {
 
 impl Vector for Portable {
     type Singles = [f32; 16];
+    const HAS_MANY_REGISTERS: bool = false;
 
     #[inline(always)]
     fn singles(self, x: f32) -> [f32; 16] {

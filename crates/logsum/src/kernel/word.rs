@@ -37,6 +37,9 @@ pub trait Vector: Word {
     /// Sixteen f32.
     type Singles: Copy;
 
+    /// Whether 28 vectors fit into the registers; else 5 do.
+    const HAS_MANY_REGISTERS: bool;
+
     /// The same f32 everywhere.
     fn singles(self, x: f32) -> Self::Singles;
 

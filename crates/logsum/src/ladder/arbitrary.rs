@@ -14,21 +14,47 @@ use dashu_int::IBig;
 /// exponential, at most 1.01, by less than 1 with the cut of the result; or it is left out, below 1. Together
 /// less than 4 for each number.
 pub(super) fn sum<T: Float>(lane: &impl Lane<T>, center: Two, bits: usize) -> Sum {
-    let fine = bits + GUARD;
-    let center = fixed(center.hi, fine) + fixed(center.lo, fine);
-    let negligible = -(IBig::from(bits) << fine); // e^-bits < 2^-bits
-    let mut delta = IBig::NEG_ONE << bits;
-    let mut count = 0_usize;
-    lane.pieces(|piece| {
-        for z in piece.iter().map(|z| z.widen()).filter(|z| z.is_finite()) {
-            count += 1;
-            let u = fixed(z, fine) - &center;
-            if u > negligible {
-                delta += exp(u, fine) >> GUARD;
-            }
+    let mut total = Total::new(center, bits);
+    lane.pieces(|piece| piece.iter().for_each(|z| total.add(Two { hi: z.widen(), lo: 0.0 })));
+    total.sum()
+}
+
+/// The same of numbers in two words.
+pub(super) fn sum_of(numbers: impl Iterator<Item = Two>, center: Two, bits: usize) -> Sum {
+    let mut total = Total::new(center, bits);
+    numbers.for_each(|z| total.add(z));
+    total.sum()
+}
+
+struct Total {
+    center: IBig,
+    delta: IBig,
+    bits: usize,
+    count: usize,
+}
+
+impl Total {
+    fn new(center: Two, bits: usize) -> Self {
+        let center = fixed(center.hi, bits + GUARD) + fixed(center.lo, bits + GUARD);
+        Self { center, delta: IBig::NEG_ONE << bits, bits, count: 0 }
+    }
+
+    fn add(&mut self, z: Two) {
+        if !z.hi.is_finite() {
+            return;
         }
-    });
-    Sum { delta, bits, error: IBig::from(4 * count) }
+        self.count += 1;
+        let fine = self.bits + GUARD;
+        let u = fixed(z.hi, fine) + fixed(z.lo, fine) - &self.center;
+        let negligible = -(IBig::from(self.bits) << fine); // e^-bits < 2^-bits
+        if u > negligible {
+            self.delta += exp(u, fine) >> GUARD;
+        }
+    }
+
+    fn sum(self) -> Sum {
+        Sum { delta: self.delta, bits: self.bits, error: IBig::from(4 * self.count) }
+    }
 }
 
 /// e^{a − center} − e^{b − center} − 1, for a > b and a centre within 2^-20 of log(e^a − e^b).

@@ -51,7 +51,7 @@ impl Task for Exponentials {
 }
 
 /// `sum` is Σ e^{z − center} in units of UNSCALE, off by at most `error` and what the centre's size adds.
-fn nearest<T: Float>(sum: Two, center: Two, error: f64) -> Option<T> {
+pub(super) fn nearest<T: Float>(sum: Two, center: Two, error: f64) -> Option<T> {
     let delta = sum.plus_one_word(-1.0 / UNSCALE).scaled(UNSCALE);
     // Not so if it is NaN.
     let is_near = delta.hi.abs() < power_of_two(-50);

@@ -53,30 +53,49 @@ const INVERSE_FACTORIALS: [Fraction; TERMS + 1] = {
 /// The bound, in units of 2^-256, from [`exp_m1`]: each term is 2^q · (e^r ± 2^12), 2^q ≤ e^{z − center} and these
 /// add up to less than 1.01; each term is cut off once (1), or is left out below 1. Together less than 2^13 + n.
 pub(super) fn sum<T: Float>(lane: &impl Lane<T>, center: Two) -> Sum {
-    let mut total = [0; LIMBS + 1];
-    let mut count = 0_u64;
-    lane.pieces(|piece| {
-        for z in piece {
-            total = plus(total, exp(z.widen(), center));
-            count += 1;
-        }
-    });
-    let bytes: Vec<u8> = total.iter().flat_map(|limb| limb.to_le_bytes()).collect();
-    let delta = IBig::from(UBig::from_le_bytes(&bytes)) - (IBig::ONE << BITS);
-    Sum { delta, bits: BITS, error: IBig::from(count) + IBig::from(1 << 13) }
+    let mut total = Total::EMPTY;
+    lane.pieces(|piece| piece.iter().for_each(|z| total.add(Two { hi: z.widen(), lo: 0.0 }, center)));
+    total.sum()
+}
+
+/// The same of numbers in two words, each below 2^51.
+pub(super) fn sum_of(numbers: impl Iterator<Item = Two>, center: Two) -> Sum {
+    let mut total = Total::EMPTY;
+    numbers.for_each(|z| total.add(z, center));
+    total.sum()
+}
+
+struct Total {
+    sum: Fixed,
+    count: u64,
+}
+
+impl Total {
+    const EMPTY: Self = Self { sum: [0; LIMBS + 1], count: 0 };
+
+    fn add(&mut self, z: Two, center: Two) {
+        self.sum = plus(self.sum, exp(z, center));
+        self.count += 1;
+    }
+
+    fn sum(&self) -> Sum {
+        let bytes: Vec<u8> = self.sum.iter().flat_map(|limb| limb.to_le_bytes()).collect();
+        let delta = IBig::from(UBig::from_le_bytes(&bytes)) - (IBig::ONE << BITS);
+        Sum { delta, bits: BITS, error: IBig::from(self.count) + IBig::from(1 << 13) }
+    }
 }
 
 /// e^{z − center}, rounded down, where the centre is at least z − 2^-20.
-fn exp(z: f64, center: Two) -> Fixed {
-    /// e^-178 < 2^-256.
+fn exp(z: Two, center: Two) -> Fixed {
+    /// e^-178 < 2^-256.7: what the low words add is below 2^-2.
     const NEGLIGIBLE: f64 = -178.0;
-    let difference = two_sum(z, -center.hi);
+    let difference = two_sum(z.hi, -center.hi);
     if !matches!(difference.hi.partial_cmp(&NEGLIGIBLE), Some(std::cmp::Ordering::Greater)) {
         return [0; LIMBS + 1];
     }
-    let u = plus(plus(fixed(difference.hi), fixed(difference.lo)), fixed(-center.lo));
+    let u = [difference.lo, z.lo, -center.lo].map(fixed).into_iter().fold(fixed(difference.hi), plus);
     // u = q log 2 + r with 0 ≤ r < log 2; the estimate of q may be one off.
-    let mut q = ((difference.hi - center.lo) * std::f64::consts::LOG2_E).floor() as i64;
+    let mut q = ((difference.hi + (z.lo - center.lo)) * std::f64::consts::LOG2_E).floor() as i64;
     let mut r = plus(u, times_small(LN_2, q.unsigned_abs()));
     if q > 0 {
         r = plus(u, negated(times_small(LN_2, q.unsigned_abs())));
@@ -95,7 +114,7 @@ fn exp(z: f64, center: Two) -> Fixed {
 
 /// e^r − 1 for 0 ≤ r < log 2.
 ///
-/// The bound, in units: r is off by at most 260 (three conversions, |q| ≤ 257 times what log 2 lacks), x = r/2^8 by
+/// The bound, in units: r is off by at most 261 (four conversions, |q| ≤ 257 times what log 2 lacks), x = r/2^8 by
 /// 260/256 + 1. A Horner step truncates its factor and its product, 2 in all, and what it inherits is shrunk by
 /// x < 2^-8.5; the sum is off by at most 3.2. A squaring doubles the error, times 1 + e, and adds 1: eight of them
 /// multiply it by 2^8 · Π(1 + e_i) < 2^9, in all below 2^9 · 4.3 < 2^12. Every cut is downward, so that the result

@@ -19,6 +19,7 @@ mod arbitrary;
 mod centred;
 mod fixed;
 pub(crate) mod signed;
+pub(crate) mod sums;
 
 use crate::float::Float;
 use crate::kernel::precision::{Precision, TwoWords};

@@ -3,6 +3,7 @@
 mod cross_entropy;
 mod cumulative;
 mod derivatives;
+mod matmul;
 mod moments;
 mod reduction;
 mod scalar;
@@ -12,6 +13,7 @@ mod terms;
 pub use cross_entropy::{CrossEntropy, Reduction, Targets, cross_entropy, cross_entropy_with_gradient};
 pub use cumulative::{Cumulative, logcumsumexp};
 pub use derivatives::{derivative, second_derivative};
+pub use matmul::{MatmulShape, log_matmul, log_matmul_vjp};
 pub use moments::{
     Temperature, logmeanexp, logsumexp_hvp, logsumexp_jvp, logvarexp, logvarexp_hvp, logvarexp_jvp,
     logvarexp_with_gradient, softmax_entropy, softmax_entropy_hvp, softmax_entropy_jvp,

@@ -1,0 +1,441 @@
+//! The rungs for the log-sum-exp of sums: log Σ e^{x_k + y_k}, where x_k + y_k is exact, though no float.
+//!
+//! The rungs are those of plain numbers. The last ends as it does there: the sums are rational.
+
+use super::{Rung, Sum, arbitrary, centred, exponent_of, fixed, integer, round};
+use crate::float::Float;
+use crate::kernel::exp::{self, UNSCALE};
+use crate::kernel::precision::{Precision, Sum as _, TwoWords};
+use crate::kernel::two::{Two, power_of_two, two_sum};
+use crate::kernel::word::{Vector, Word};
+use crate::kernel::{Task, run};
+use crate::lane::BLOCK;
+use dashu_float::{FBig, round::mode};
+use dashu_int::IBig;
+use std::marker::PhantomData;
+
+/// The numbers x_k + y_k: as many x as y.
+#[derive(Clone, Copy)]
+pub(crate) struct Sums<'a, T> {
+    pub(crate) x: &'a [T],
+    pub(crate) y: &'a [T],
+}
+
+impl<T: Float> Sums<'_, T> {
+    /// Each rounded, and what the rounding took away.
+    fn all(&self) -> impl Iterator<Item = Two> {
+        self.x.iter().zip(self.y).map(|(x, y)| two_sum(x.widen(), y.widen()))
+    }
+
+    fn blocks(&self) -> impl Iterator<Item = Self> {
+        self.x.chunks(BLOCK).zip(self.y.chunks(BLOCK)).map(|(x, y)| Self { x, y })
+    }
+}
+
+/// log Σ e^{x_k + y_k}, correctly rounded. A sum of two f64 beyond the greatest is infinite.
+pub(crate) fn settle<T: Float>(sums: Sums<'_, T>) -> T {
+    /// Beyond it, what a sum was rounded by is not small.
+    const LARGE: f64 = power_of_two(50);
+    let [first, second] = run(Greatest(sums));
+    if !first.is_finite() {
+        return T::narrow(first);
+    }
+    if first.abs() > LARGE {
+        return exact(sums);
+    }
+    let low = if second < first { run(LowOfGreatest { sums, second }) } else { 0.0 };
+    let greatest = Two { hi: first, lo: low };
+    let unsettled = match in_words::<T, T::First>(sums, greatest, second) {
+        Ok(value) => return value,
+        Err(center) => center,
+    };
+    let center = match T::First::RUNG {
+        Rung::DoubleWord => unsettled,
+        _ => match in_words::<T, TwoWords>(sums, greatest, second) {
+            Ok(value) => return value,
+            Err(center) => center,
+        },
+    };
+    about(sums, center)
+        .or_else(|| fixed::sum_of(sums.all(), center).nearest(center))
+        .unwrap_or_else(|| exact(sums))
+}
+
+/// Others so far below the greatest sum are less than 2^-1298 of it, where nothing can see them but a tie.
+const UNSEEN: f64 = -900.0;
+
+/// The value if this precision settles it, else an estimate.
+///
+/// As in [`Partial`](crate::partial::Partial), the greatest stands apart, unless there are several about equal: it is m, and
+/// t = Σ e^{x + y − m} over the others. x + y − m has an error of 2^-104 |m|; the rest of the bound on t is that of this
+/// precision, whose sums are in units of at most 2 here, and that of the blocks' sum.
+fn in_words<T: Float, P: Precision>(sums: Sums<'_, T>, greatest: Two, second: f64) -> Result<T, Two> {
+    let m = greatest.hi;
+    if second - m < UNSEEN {
+        let others = Others::of(second > f64::NEG_INFINITY);
+        return rounded(greatest, [others; 2]).ok_or(greatest);
+    }
+    // What x + y was rounded by is below 2^-2.
+    let power = ((second - m) * std::f64::consts::LOG2_E).ceil() + 1.0;
+    let bound = power_of_two(power.max(-700.0) as i32);
+    let (mut sum, mut blocks) = (Two::ZERO, 0.0);
+    for block in sums.blocks() {
+        sum = sum.plus(run(Rest { sums: block, greatest, second, bound, precision: PhantomData::<P> }));
+        blocks += 1.0;
+    }
+    let sum = sum.scaled(UNSCALE);
+    let t = if second < m { sum } else { sum.plus_one_word(-1.0) };
+    let relative = P::EXP_ERROR + power_of_two(-103) * (blocks + m.abs());
+    let from_sum = P::SUM_ERROR * (sum.hi + bound) + power_of_two(-1070);
+    let (log, log_error) = run(LogOfRest { t, precision: PhantomData::<P> });
+    let error = ((relative * sum.hi + from_sum) / (1.0 + t.hi) + log_error) * 1.000_01;
+    let value = greatest.plus(log);
+    let [low, high] = T::ends(value, error + power_of_two(-102) * (m.abs() + log.hi)).map(T::narrow);
+    if low.same_bits(high) {
+        return Ok(low);
+    }
+    // Where the greatest is near to a point half-way between two floats, it takes all of its words.
+    let ends = [log.lo - error, log.lo + error].map(|lo| log.hi + lo);
+    let [low, high] = [ends[0] * (1.0 - power_of_two(-52)), ends[1] * (1.0 + power_of_two(-52))];
+    rounded(greatest, [Others::Add(low), Others::Add(high)]).ok_or(value)
+}
+
+/// What others add to the greatest sum.
+#[derive(Clone, Copy)]
+enum Others {
+    Nothing,
+    /// More than nothing, less than can be seen.
+    Trace,
+    Add(f64),
+}
+
+impl Others {
+    fn of(are_any: bool) -> Self {
+        if are_any { Self::Trace } else { Self::Nothing }
+    }
+}
+
+/// The float that the greatest and what others add round to, if both ends do.
+///
+/// The greatest is a multiple of 2^e, and no point half-way between two floats is within 2^(e - 4) of it, unless it is
+/// one.
+fn rounded<T: Float>(greatest: Two, ends: [Others; 2]) -> Option<T> {
+    let words = [greatest.hi, greatest.lo].into_iter().filter(|&word| word != 0.0);
+    let finest = words.map(exponent_of).min().unwrap_or(exponent_of(0.0)) - 4;
+    let [low, high] = ends.map(|end| {
+        let (n, exponent) = match end {
+            Others::Nothing => (IBig::ZERO, finest),
+            Others::Add(x) if x > 0.0 && exponent_of(x) + 52 >= finest => (integer(x), exponent_of(x)),
+            _ => (IBig::ONE, finest),
+        };
+        let least = exponent.min(finest);
+        let units = |n: IBig, exponent: isize| n << (exponent - least) as usize;
+        let word = |x: f64| if x == 0.0 { IBig::ZERO } else { units(integer(x), exponent_of(x)) };
+        round::<T>(word(greatest.hi) + word(greatest.lo) + units(n, exponent), least).plus_zero()
+    });
+    low.same_bits(high).then_some(low)
+}
+
+/// The rung about the centre.
+fn about<T: Float>(sums: Sums<'_, T>, center: Two) -> Option<T> {
+    let (mut sum, mut blocks) = (Two::ZERO, 0.0);
+    for block in sums.blocks() {
+        sum = sum.plus(run(AboutTwo { sums: block, center }));
+        blocks += 1.0;
+    }
+    // x + y − centre has one more rounding than in `centred::value`.
+    let error = exp::WIDE_ERROR
+        + power_of_two(-96)
+        + power_of_two(-104) * blocks
+        + power_of_two(-103) * center.hi.abs();
+    centred::nearest(sum, center, error)
+}
+
+/// The greatest finite sum, exactly, and where it is.
+fn greatest<T: Float>(sums: Sums<'_, T>) -> Option<(Two, usize)> {
+    let is_greater = |a: Two, b: Two| a.hi > b.hi || a.hi == b.hi && a.lo > b.lo;
+    let finite = sums.all().zip(0..).filter(|(sum, _)| sum.hi.is_finite());
+    finite.reduce(|a, b| if is_greater(b.0, a.0) { b } else { a })
+}
+
+/// The last rung: as many bits as it takes.
+#[cold]
+fn exact<T: Float>(sums: Sums<'_, T>) -> T {
+    let Some((greatest, at)) = greatest(sums) else { return T::NEG_INFINITY };
+    let others = sums.all().zip(0..).filter(|&(sum, k)| sum.hi.is_finite() && k != at);
+    let second = others.map(|(sum, _)| sum.plus(greatest.negated()).hi).fold(f64::NEG_INFINITY, f64::max);
+    let value = if second < UNSEEN {
+        rounded(greatest, [Others::of(second > f64::NEG_INFINITY); 2])
+    } else {
+        (9..).find_map(|log2| about_exactly(sums, greatest, 1 << log2))
+    };
+    value.unwrap_or_default()
+}
+
+/// Settles the value, if so many bits do: greatest + log Σ e^{x + y − greatest}.
+///
+/// Each exponential is off by less than 4 units, as in [`arbitrary::sum`]. dashu's logarithm is trusted to 2^16 units.
+fn about_exactly<T: Float>(sums: Sums<'_, T>, greatest: Two, bits: usize) -> Option<T> {
+    let Sum { delta, error, .. } = arbitrary::sum_of(sums.all(), greatest, bits);
+    let sum = delta + (IBig::ONE << bits);
+    let log = |sum: IBig| {
+        let sum = FBig::<mode::HalfEven, 2>::from_parts(sum, -(bits as isize));
+        let (significand, exponent) = sum.with_precision(bits + 64).value().ln().into_repr().into_parts();
+        match exponent + bits as isize {
+            shift @ 0.. => significand << shift as usize,
+            shift => significand >> shift.unsigned_abs(),
+        }
+    };
+    let slack = IBig::ONE << 16;
+    let exponent = [exponent_of(greatest.hi), exponent_of(greatest.lo), -(bits as isize)];
+    let exponent = exponent.into_iter().min().unwrap_or(0);
+    let units = |x: f64| integer(x) << (exponent_of(x) - exponent) as usize;
+    let greatest = units(greatest.hi) + units(greatest.lo);
+    let rounded = |log: IBig| {
+        round::<T>(&greatest + (log << (-(bits as isize) - exponent) as usize), exponent).plus_zero()
+    };
+    let (low, high) = (rounded(log(&sum - &error) - &slack), rounded(log(sum + error) + slack));
+    low.same_bits(high).then_some(low)
+}
+
+/// e^{x_i + y_i} / Σ e^{x_k + y_k} into `out`, by the conventions of [`softmax`](crate::softmax) at the edges.
+///
+/// The relative error is below (number of terms + 8) · 2^-53; what is below e^-999 of the greatest is 0.
+pub(crate) fn shares<T: Float>(sums: Sums<'_, T>, out: &mut [f64]) {
+    match (run(Greatest(sums))[0], greatest(sums)) {
+        (c, Some((greatest, _))) if c.is_finite() => {
+            let inverse = 1.0 / run(Exponentials { sums, greatest, out });
+            out.iter_mut().for_each(|out| *out *= inverse);
+        }
+        (f64::INFINITY, _) => {
+            let count = sums.all().filter(|sum| sum.hi == f64::INFINITY).count();
+            for (sum, out) in sums.all().zip(out) {
+                *out = if sum.hi == f64::INFINITY { 1.0 / count as f64 } else { 0.0 };
+            }
+        }
+        (c, _) => out.fill(if c.is_nan() { c } else { 0.0 }),
+    }
+}
+
+/// A sum less c, from −1000 on, normalised. c is near the greatest sum.
+#[inline(always)]
+fn difference<V: Vector>(sum: Two<V>, c: Two<V>) -> Two<V> {
+    const LEAST: f64 = -1000.0;
+    let d = two_sum(sum.hi, -c.hi);
+    // What counts as −1000 has no low word: it might be anything.
+    let low = d.hi.where_at_most(LEAST, c.hi.splat(0.0), d.lo + (sum.lo - c.lo));
+    two_sum(c.hi.splat(LEAST).max(d.hi), low)
+}
+
+struct Greatest<'a, T>(Sums<'a, T>);
+
+impl<T: Float> Task for Greatest<'_, T> {
+    type Output = [f64; 2];
+
+    /// The greatest and the second greatest sum, rounded; the first NaN if there is one.
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) -> [f64; 2] {
+        let (mut first, mut nan) = (like.splat(f64::NEG_INFINITY), like.splat(0.0));
+        let mut second = first;
+        for (x, y) in self.0.x.chunks(8).zip(self.0.y.chunks(8)) {
+            let z = T::load_up_to(x, like) + T::load_up_to(y, like);
+            second = second.max(-(-z).max(-first));
+            first = z.max(first);
+            nan = nan + z.where_at_most(f64::INFINITY, like.splat(0.0), z);
+        }
+        let mut eights = [[0.0; 8]; 3];
+        first.store(&mut eights[0]);
+        second.store(&mut eights[1]);
+        nan.store(&mut eights[2]);
+        let [mut first, mut second] = [f64::NEG_INFINITY; 2];
+        for i in 0..8 {
+            for z in [eights[0][i], eights[1][i]] {
+                second = Word::max(second, if z < first { z } else { first });
+                first = Word::max(z, first);
+            }
+            first = first + eights[2][i];
+        }
+        [first, second]
+    }
+}
+
+/// The low words of the sums above the second greatest: there is one.
+struct LowOfGreatest<'a, T> {
+    sums: Sums<'a, T>,
+    second: f64,
+}
+
+impl<T: Float> Task for LowOfGreatest<'_, T> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) -> f64 {
+        let Self { sums: Sums { x, y }, second } = self;
+        let (mut low, zero) = (like.splat(0.0), like.splat(0.0));
+        for (x, y) in x.chunks(8).zip(y.chunks(8)) {
+            let sum = two_sum(T::load_up_to(x, like), T::load_up_to(y, like));
+            low = low + sum.hi.where_at_most(second, zero, sum.lo);
+        }
+        let mut eight = [0.0; 8];
+        low.store(&mut eight);
+        let mut low = 0.0;
+        for x in eight {
+            low += x;
+        }
+        low
+    }
+}
+
+/// Σ e^{x + y − greatest} over the sums of a block that are not above the second greatest, in units of UNSCALE.
+struct Rest<'a, T, P> {
+    sums: Sums<'a, T>,
+    greatest: Two,
+    second: f64,
+    bound: f64,
+    precision: PhantomData<P>,
+}
+
+impl<T: Float, P: Precision> Task for Rest<'_, T, P> {
+    type Output = Two;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) -> Two {
+        let Self { sums: Sums { x, y }, greatest, second, bound, .. } = self;
+        let (greatest, least) = (greatest.splat(like), like.splat(f64::NEG_INFINITY));
+        let mut total = <P::Sum<V>>::empty(like.splat(bound));
+        for (x, y) in x.chunks(8).zip(y.chunks(8)) {
+            let sum = two_sum(T::load_up_to(x, like), T::load_up_to(y, like));
+            let hi = sum.hi.where_at_most(second, sum.hi, least);
+            let d = difference(Two { hi, ..sum }, greatest);
+            total = total.plus(P::exp(d.hi, -d.lo));
+        }
+        <P::Sum<f64>>::total(P::lanes(total), bound)
+    }
+}
+
+/// log(1 + t) and a bound on its error.
+struct LogOfRest<P> {
+    t: Two,
+    precision: PhantomData<P>,
+}
+
+impl<P: Precision> Task for LogOfRest<P> {
+    type Output = (Two, f64);
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> (Two, f64) {
+        P::log1p(self.t)
+    }
+}
+
+/// Σ e^{x + y − center} over a block, in units of UNSCALE, to nearly the full precision of double words.
+struct AboutTwo<'a, T> {
+    sums: Sums<'a, T>,
+    center: Two,
+}
+
+impl<T: Float> Task for AboutTwo<'_, T> {
+    type Output = Two;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) -> Two {
+        let Self { sums: Sums { x, y }, center } = self;
+        let (center, zero) = (center.splat(like), like.splat(0.0));
+        let mut sum = Two::ZERO.splat(like);
+        for (x, y) in x.chunks(8).zip(y.chunks(8)) {
+            let d = difference(two_sum(T::load_up_to(x, like), T::load_up_to(y, like)), center);
+            sum = sum.plus(exp::wide(d.hi, Two { hi: zero, lo: -d.lo }));
+        }
+        let (mut his, mut los) = ([0.0; 8], [0.0; 8]);
+        sum.hi.store(&mut his);
+        sum.lo.store(&mut los);
+        let mut all = Two::ZERO;
+        for i in 0..8 {
+            all = all.plus(Two { hi: his[i], lo: los[i] });
+        }
+        all
+    }
+}
+
+/// e^{x + y − greatest} for each, and their sum.
+struct Exponentials<'a, T> {
+    sums: Sums<'a, T>,
+    greatest: Two,
+    out: &'a mut [f64],
+}
+
+impl<T: Float> Task for Exponentials<'_, T> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) -> f64 {
+        let Self { sums: Sums { x, y }, greatest, out } = self;
+        let (greatest, mut sum) = (greatest.splat(like), like.splat(0.0));
+        for ((x, y), out) in x.chunks(8).zip(y.chunks(8)).zip(out.chunks_mut(8)) {
+            let d = difference(two_sum(T::load_up_to(x, like), T::load_up_to(y, like)), greatest);
+            let e = exp::two_words(d.hi, -d.lo).hi * like.splat(UNSCALE);
+            let e = d.hi.where_at_most(-999.0, like.splat(0.0), e);
+            sum = sum + e;
+            let mut eight = [0.0; 8];
+            e.store(&mut eight);
+            out.copy_from_slice(&eight[..out.len()]);
+        }
+        let mut eight = [0.0; 8];
+        sum.store(&mut eight);
+        let mut sum = 0.0;
+        for e in eight {
+            sum += e;
+        }
+        sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::precision::OneWord;
+    use crate::reference::uniform;
+
+    /// Every rung that settles a value settles it as 1024 bits do.
+    #[test]
+    fn rungs_agree() {
+        let mut uniform = uniform(7);
+        let mut settled = [0; 4];
+        let mut count = 0;
+        for i in 0..1500 {
+            let spread = [1.0, 30.0, 1e-6, 300.0, 1e5][i % 5];
+            let mut row = || -> Vec<f64> { (0..2 + i % 11).map(|_| spread * (uniform() - 0.5)).collect() };
+            let (x, mut y) = (row(), row());
+            if i % 3 == 0 {
+                // The value is a rounding error near 0.
+                let value = settle(Sums { x: &x, y: &y });
+                y.iter_mut().for_each(|y| *y -= value);
+            }
+            let sums = Sums { x: &x, y: &y };
+            let [first, second] = run(Greatest(sums));
+            let (max, _) = greatest::<f64>(sums).expect("all are finite");
+            assert_eq!(max.hi, first);
+            let exact: f64 = about_exactly(sums, max, 1024).expect("1024 bits settle these");
+            let two = in_words::<f64, TwoWords>(sums, max, second);
+            let center = two.map_or_else(|center| center, |value| Two { hi: value, lo: 0.0 });
+            // A value alone is no centre to 2^-50, unless it is small.
+            let is_center = two.is_err() || exact.abs() < 0.1;
+            let rungs = [
+                in_words::<f64, OneWord>(sums, max, second).ok(),
+                two.ok(),
+                about(sums, center).filter(|_| is_center),
+                fixed::sum_of(sums.all(), center).nearest(center),
+            ];
+            count += 1;
+            for (rung, value) in rungs.into_iter().enumerate() {
+                settled[rung] += usize::from(value.is_some());
+                assert!(
+                    value.is_none_or(|value| value == exact),
+                    "{x:?} {y:?}, rung {rung}: {value:?}, not {exact}"
+                );
+            }
+        }
+        println!("of {count} settled by words, double words, about the centre, fixed point: {settled:?}");
+        assert!(settled[0] > 100 && settled[1] > 800 && settled[2] > 300 && settled[3] > 1300, "{settled:?}");
+    }
+}
