@@ -3,7 +3,7 @@
 use super::Float;
 use super::sealed::{Sealed, ends_in_f64};
 use crate::kernel::precision::OneWord;
-use crate::kernel::two::{Two, power_of_two};
+use crate::kernel::two::Two;
 use crate::kernel::word::{Vector, Word};
 use half::{bf16, f16};
 
@@ -18,7 +18,7 @@ trait Half: Copy + Default + Into<f64> {
 
     fn bits(self) -> u16;
 
-    /// From an f32 that is a number of this format, or rounds to infinity in it.
+    /// The nearest, ties to even.
     fn from_single(single: f32) -> Self;
 
     /// Exactly.
@@ -75,7 +75,11 @@ impl Half for bf16 {
 
     #[inline(always)]
     fn from_single(single: f32) -> Self {
-        Self::from_bits((single.to_bits() >> 16) as u16)
+        let bits = single.to_bits();
+        // Not so that a NaN becomes another number.
+        let is_number = bits << 1 <= f32::INFINITY.to_bits() << 1;
+        let up = u32::from(is_number) * (0x7fff + (bits >> 16 & 1));
+        Self::from_bits(((bits + up) >> 16) as u16)
     }
 
     #[inline(always)]
@@ -97,21 +101,15 @@ impl Half for bf16 {
     }
 }
 
-/// The f32 that is the nearest number of T, ties to even, or infinite.
+/// An f32 that rounds to the same f16, and the same bf16, as x does.
 ///
-/// Adding 2^{e + 53 − p} to a magnitude between 2^e and 2^{e + 1} leaves it no bits below 2^{e − p + 1}, the last of p.
-/// Where T is subnormal, e is that of its least normal number. The result fits into an f32, unless it is infinite in T.
+/// It is x, cut to 13 significant bits, of which the last is 1 if that took anything away: what has at least two bits fewer
+/// is nearest to both. f32 has all numbers of 13 bits from 2^-137 on; what is less is 0 in both formats.
 #[inline(always)]
-fn nearest<T: Half>(x: f64) -> f32 {
-    const EXPONENT: u64 = 0x7ff << 52;
-    const LARGE: f64 = power_of_two(200);
-    let least_normal = power_of_two(T::LEAST_POWER as i32 + T::SIGNIFICAND_BITS as i32 - 1);
-    let size = x.abs();
-    // A NaN stays in the first, and is not in the second.
-    let size = if size > LARGE { LARGE } else { size };
-    let base = if size > least_normal { size } else { least_normal };
-    let cut = f64::from_bits((base.to_bits() & EXPONENT) + ((53 - T::SIGNIFICAND_BITS as u64) << 52));
-    ((size + cut) - cut).copysign(x) as f32
+fn single(x: f64) -> f32 {
+    const CUT: u64 = (1 << 40) - 1;
+    let bits = x.to_bits();
+    f64::from_bits((bits | ((bits & CUT) + CUT)) & !CUT) as f32
 }
 
 impl<T: Half> Sealed for T {
@@ -144,7 +142,7 @@ impl<T: Half> Sealed for T {
         let (mut wide, mut singles) = ([0.0; 8], [0.0; 8]);
         vector.store(&mut wide);
         for i in 0..8 {
-            singles[i] = nearest::<T>(wide[i]);
+            singles[i] = single(wide[i]);
         }
         *numbers = T::from_singles(singles, vector);
     }
@@ -189,7 +187,7 @@ impl<T: Half> Sealed for T {
 
     #[inline(always)]
     fn narrow(x: f64) -> Self {
-        T::from_single(nearest::<T>(x))
+        T::from_single(single(x))
     }
 
     #[inline(always)]
@@ -201,6 +199,7 @@ impl<T: Half> Sealed for T {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::two::power_of_two;
     use crate::kernel::{Level, Task, run};
 
     struct Stored<T>([f64; 8], std::marker::PhantomData<T>);
@@ -265,8 +264,14 @@ mod tests {
             let small = [0.0, 5e-324, 1e-310, 1e-300, 1e-200, 1e-100, 1e-60, 1e-50];
             stored(small, [0; 8]);
             stored(small.map(|x| -x), [1 << 15; 8]);
-            for nan in run(Stored::<T>([f64::NAN; 8], Default::default())) {
-                assert!(of_bits(nan).into().is_nan() && T::narrow(f64::NAN).into().is_nan());
+            for nan in
+                [1, 1 << 51, (1 << 52) - 1].map(|payload| f64::from_bits(f64::INFINITY.to_bits() | payload))
+            {
+                for nan in [nan, -nan] {
+                    assert!(T::narrow(nan).into().is_nan());
+                    let stored = run(Stored::<T>([nan; 8], Default::default()));
+                    assert!(stored.iter().all(|&bits| of_bits(bits).into().is_nan()));
+                }
             }
             for (bits, expected) in [(infinity, f64::INFINITY), (infinity | 1 << 15, f64::NEG_INFINITY)] {
                 assert_eq!(run(Loaded([of_bits(bits); 8])), [expected; 8]);

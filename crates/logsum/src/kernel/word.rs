@@ -79,7 +79,7 @@ pub trait Vector: Word {
     #[cfg(feature = "half")]
     fn f16_to_f32(self, halves: [u16; 8]) -> [f32; 8];
 
-    /// Eight f32 that are numbers of f16, or round to infinity there, as the bits of these.
+    /// The bits of the f16 nearest to each, ties to even.
     #[cfg(feature = "half")]
     fn f32_to_f16(self, singles: [f32; 8]) -> [u16; 8];
 }
