@@ -1,11 +1,18 @@
-//! The numbers that logsum takes: f32 and f64.
+//! The numbers that logsum takes: f32 and f64, f16 and bf16.
+
+#[cfg(feature = "half")]
+mod half;
 
 use crate::kernel::precision::{OneWord, Precision, TwoWords};
 use crate::kernel::two::{Two, power_of_two};
 use crate::kernel::word::{Vector, Word};
 use std::fmt::{Debug, Display};
 
-/// A floating-point number that logsum computes with: `f32` or `f64`.
+/// A floating-point number that logsum computes with: `f32` or `f64`; with the feature `half` also `f16` and `bf16` of the
+/// crate [half](https://docs.rs/half).
+///
+/// The narrow formats are computed with in f64, and rounded once, to nearest: a value beyond the greatest number of the
+/// format by half a unit in its last place or more is infinite.
 ///
 /// The trait is sealed: its rounding test and its error bounds belong to the library.
 pub trait Float:
@@ -132,12 +139,9 @@ pub(crate) mod sealed {
             like.store_singles(wide, numbers);
         }
 
-        /// The ends are rounded to f64 on the way, each by at most 2^-53 of itself: the interval is widened by twice
-        /// that. Rounding is monotone, so that equal ends settle all between them.
         #[inline(always)]
         fn ends<W: Word>(v: Two<W>, bound: W) -> [W; 2] {
-            let bound = widened(bound, v.hi);
-            [v.hi + (v.lo - bound), v.hi + (v.lo + bound)]
+            ends_in_f64(v, bound)
         }
     }
 
@@ -209,6 +213,16 @@ pub(crate) mod sealed {
             let bound = widened(bound, v.lo);
             [v.hi + (v.lo - bound), v.hi + (v.lo + bound)]
         }
+    }
+
+    /// [`Sealed::ends`] of formats narrower than f64.
+    ///
+    /// The ends are rounded to f64 on the way, each by at most 2^-53 of itself: the interval is widened by twice
+    /// that. Rounding is monotone, so that equal ends settle all between them.
+    #[inline(always)]
+    pub(super) fn ends_in_f64<W: Word>(v: Two<W>, bound: W) -> [W; 2] {
+        let bound = widened(bound, v.hi);
+        [v.hi + (v.lo - bound), v.hi + (v.lo + bound)]
     }
 
     /// A bound that also covers the roundings of x, and its own.

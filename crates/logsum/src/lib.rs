@@ -19,7 +19,8 @@
 //! ```
 //!
 //! With the feature `ndarray` the same words are methods of ndarray's arrays and views, in the trait `LogSumExp`:
-//! over any axes, in any layout.
+//! over any axes, in any layout. With the feature `half` all of it takes the crate half's f16 and bf16, too: narrow numbers
+//! in and out, f64 arithmetic between, one rounding.
 
 #![cfg_attr(not(feature = "ndarray"), expect(dead_code, reason = "what is for many lanes at once"))]
 
@@ -35,6 +36,8 @@ mod threads;
 mod ladder;
 
 mod edges;
+mod short;
+
 mod ops;
 
 #[cfg(test)]
@@ -46,8 +49,6 @@ mod axis;
 mod many;
 #[cfg(feature = "ndarray")]
 mod ndarray;
-#[cfg(feature = "ndarray")]
-mod short;
 
 pub use error::Error;
 pub use float::Float;

@@ -2,6 +2,7 @@
 //! steps and blocks of the loops, at every offset in memory, edges included. A binary of its own, as it chooses the
 //! level for the whole process.
 
+use half::{bf16, f16};
 use logsum::{Float, Level, LogSumExp, log_softmax, logsumexp, logsumexp_with_gradient, softmax};
 use ndarray::{Array1, Array2, Array3, ArrayViewMut2, Axis, Zip, s};
 use rand::{RngExt, SeedableRng};
@@ -57,14 +58,19 @@ fn all_results<T: Float>(of: impl Fn(f64) -> T + Copy) -> Vec<String> {
 #[test]
 fn all_levels_give_the_same_bits() {
     let _level = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut first: Option<(Level, [Vec<String>; 2])> = None;
+    let mut first: Option<(Level, [Vec<String>; 4])> = None;
     for level in Level::ALL {
         if !Level::force(Some(level)) {
             println!("skipped: this machine lacks {level:?}");
             continue;
         }
-        let found = [all_results(|x| x), all_results(|x| x as f32)];
-        println!("{level:?}: {} rows", found[0].len() + found[1].len());
+        let found = [
+            all_results(|x| x),
+            all_results(|x| x as f32),
+            all_results(f16::from_f64),
+            all_results(bf16::from_f64),
+        ];
+        println!("{level:?}: {} rows", 4 * found[0].len());
         match &first {
             None => first = Some((level, found)),
             Some((other, expected)) => {
@@ -156,6 +162,9 @@ fn many_lanes_at_once_have_the_bits_that_each_has_alone() {
         for (rows, length) in short.chain(long) {
             check_every_way(&table(|x| x, rows, length), level);
             check_every_way(&table(|x| x as f32, rows, length), level);
+            if rows * length < 30_000 {
+                check_every_way(&table(f16::from_f64, rows, length), level);
+            }
         }
     }
     assert!(Level::force(None));

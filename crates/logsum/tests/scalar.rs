@@ -4,6 +4,7 @@
 mod common;
 
 use common::{Big, Format, big, nearest, ulps};
+use half::{bf16, f16};
 use logsum::{
     Level, each, log_logistic, log1mexp, log1pexp, logaddexp, logexpm1, logistic, logit, logsubexp, xlogx,
     xlogy,
@@ -236,6 +237,14 @@ fn f64_is_correctly_rounded_at_every_level() {
 fn f32_is_correctly_rounded_at_every_level() {
     check_pairs::<f32>(2000);
     check_numbers::<f32>(2000);
+}
+
+#[test]
+fn half_is_correctly_rounded_at_every_level() {
+    check_pairs::<f16>(2000);
+    check_numbers::<f16>(2000);
+    check_pairs::<bf16>(2000);
+    check_numbers::<bf16>(2000);
 }
 
 #[test]

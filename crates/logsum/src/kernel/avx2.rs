@@ -1,10 +1,10 @@
-//! AVX2 with FMA: eight f64 in two registers.
+//! AVX2 with FMA and F16C: eight f64 in two registers.
 #![expect(
     unsafe_code,
-    reason = "a V256 only comes from another or from run_task, which only a CPU with AVX2 and FMA runs"
+    reason = "a V256 only comes from another or from run_task, which only a CPU with AVX2, FMA and F16C runs"
 )]
-// SAFETY, for every block below: the intrinsics need AVX2 and FMA. Values of V256 are made by `run_task`, which is
-// called only where both were detected, and by the methods of V256 values. Pointers come from references to arrays
+// SAFETY, for every block below: the intrinsics need AVX2, FMA and F16C. Values of V256 are made by `run_task`, which
+// is called only where all were detected, and by the methods of V256 values. Pointers come from references to arrays
 // of just as many numbers, and are read and written unaligned; gathered indices are four bits into sixteen numbers;
 // `stream` needs the 16 bytes that its callers see to. A prefetch reads nothing, nor does a
 // masked load where its mask is 0.
@@ -18,7 +18,7 @@ use std::ops::{Add, Mul, Neg, Sub};
 #[derive(Clone, Copy)]
 pub(super) struct V256([__m256d; 2]);
 
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn run_task<T: Task>(task: T) -> T::Output {
     task.run(V256([_mm256_setzero_pd(); 2]))
 }
@@ -290,6 +290,29 @@ impl Vector for V256 {
         unsafe {
             _mm256_storeu_ps(numbers.as_mut_ptr(), _mm256_set_m128(_mm256_cvtpd_ps(b), _mm256_cvtpd_ps(a)))
         }
+    }
+
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    fn f16_to_f32(self, halves: [u16; 8]) -> [f32; 8] {
+        let mut singles = [0.0; 8];
+        unsafe {
+            let halves = _mm_loadu_si128(halves.as_ptr().cast());
+            _mm256_storeu_ps(singles.as_mut_ptr(), _mm256_cvtph_ps(halves));
+        }
+        singles
+    }
+
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    fn f32_to_f16(self, singles: [f32; 8]) -> [u16; 8] {
+        let mut halves = [0; 8];
+        unsafe {
+            let singles = _mm256_loadu_ps(singles.as_ptr());
+            let nearest = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(singles);
+            _mm_storeu_si128(halves.as_mut_ptr().cast(), nearest);
+        }
+        halves
     }
 }
 

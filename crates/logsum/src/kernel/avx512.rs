@@ -1,10 +1,10 @@
 //! AVX-512: eight f64 in a register.
 #![expect(
     unsafe_code,
-    reason = "a V512 only comes from another or from run_task, which only a CPU with AVX-512F runs"
+    reason = "a V512 only comes from another or from run_task, which only a CPU with AVX-512F and F16C runs"
 )]
-// SAFETY, for every block below: the intrinsics need AVX-512F (and F alone). Values of V512 are made by `run_task`,
-// which is called only where AVX-512F was detected, and by the methods of V512 values. Pointers come from references
+// SAFETY, for every block below: the intrinsics need AVX-512F and F16C. Values of V512 are made by `run_task`,
+// which is called only where both were detected, and by the methods of V512 values. Pointers come from references
 // to arrays of just as many numbers, and are read and written unaligned; `stream` needs the 16 bytes that its callers
 // see to. A prefetch reads nothing, nor does a masked load
 // where its mask is 0.
@@ -18,7 +18,7 @@ use std::ops::{Add, Mul, Neg, Sub};
 #[derive(Clone, Copy)]
 pub(super) struct V512(__m512d);
 
-#[target_feature(enable = "avx512f")]
+#[target_feature(enable = "avx512f,f16c")]
 pub(super) fn run_task<T: Task>(task: T) -> T::Output {
     task.run(V512(_mm512_setzero_pd()))
 }
@@ -221,6 +221,29 @@ impl Vector for V512 {
     #[inline(always)]
     fn store_f32(self, numbers: &mut [f32; 8]) {
         unsafe { _mm256_storeu_ps(numbers.as_mut_ptr(), _mm512_cvtpd_ps(self.0)) }
+    }
+
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    fn f16_to_f32(self, halves: [u16; 8]) -> [f32; 8] {
+        let mut singles = [0.0; 8];
+        unsafe {
+            let halves = _mm_loadu_si128(halves.as_ptr().cast());
+            _mm256_storeu_ps(singles.as_mut_ptr(), _mm256_cvtph_ps(halves));
+        }
+        singles
+    }
+
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    fn f32_to_f16(self, singles: [f32; 8]) -> [u16; 8] {
+        let mut halves = [0; 8];
+        unsafe {
+            let singles = _mm256_loadu_ps(singles.as_ptr());
+            let nearest = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(singles);
+            _mm_storeu_si128(halves.as_mut_ptr().cast(), nearest);
+        }
+        halves
     }
 }
 

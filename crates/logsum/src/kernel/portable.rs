@@ -169,4 +169,16 @@ impl Vector for Portable {
     fn store_f32(self, numbers: &mut [f32; 8]) {
         *numbers = self.0.map(|x| x as f32);
     }
+
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    fn f16_to_f32(self, halves: [u16; 8]) -> [f32; 8] {
+        halves.map(|bits| half::f16::from_bits(bits).to_f32())
+    }
+
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    fn f32_to_f16(self, singles: [f32; 8]) -> [u16; 8] {
+        singles.map(|single| half::f16::from_f32(single).to_bits())
+    }
 }

@@ -13,6 +13,7 @@ use super::word::Vector;
 use super::{Task, run};
 use crate::float::Float;
 use crate::partial::estimate_of_log;
+use std::marker::PhantomData;
 
 /// Numbers in a chunk. A cumulative sum within a chunk starts anew, and is added to what comes before: that is its shape, whether
 /// the eight chunks are of one lane or of eight.
@@ -61,38 +62,40 @@ pub(crate) struct Before {
     pub(crate) first: [usize; LANES],
 }
 
-/// max + log(1 + t), or max + log t above the maximum's row, into each place of the tile that the sums have; and whether each
-/// place is settled.
+/// max + log(1 + t), or max + log t above the maximum's row, into each place of the tile that the sums have. What is not
+/// settled is marked by a number other than 0.
 ///
-/// t is off by 2^-62.2 of itself: an exponential's error. Its sums are of double words, and add less than 2^-88.
-pub(crate) fn logarithms<T: Float>(
-    sums: &Sums,
-    before: &Before,
-    tile: &mut Tile,
-    settled: &mut [[bool; LANES]],
-) {
-    run(Logarithms::<T> { sums, before, tile, settled, format: std::marker::PhantomData });
+/// t is off by 2^-62.2 of itself: an exponential's error. Its sums are of double words, and add less than 2^-88. Narrower formats
+/// are settled by the rounding test; beside f64 there is nothing wider, and a bound of 2^-5 ulp is enough.
+pub(crate) fn logarithms<T: Float>(sums: &Sums, before: &Before, tile: &mut Tile, marks: &mut Tile) {
+    let all = run(Logarithms::<T, false> { sums, before, tile, marks, format: PhantomData });
+    if all == [0.0; LANES] {
+        marks.fill(all);
+    } else {
+        run(Logarithms::<T, true> { sums, before, tile, marks, format: PhantomData });
+    }
 }
 
-struct Logarithms<'a, T> {
+struct Logarithms<'a, T, const MARKS: bool> {
     sums: &'a Sums,
     before: &'a Before,
     tile: &'a mut Tile,
-    settled: &'a mut [[bool; LANES]],
-    format: std::marker::PhantomData<T>,
+    marks: &'a mut Tile,
+    format: PhantomData<T>,
 }
 
 /// Bounds the relative error of t.
 const T_ERROR: f64 = exp::TWO_WORDS_ERROR * 1.01;
 
-impl<T: Float> Task for Logarithms<'_, T> {
-    type Output = ();
+/// The same where it is in one word: three roundings more.
+const WORD_ERROR: f64 = power_of_two(-51);
+
+impl<T: Float, const MARKS: bool> Task for Logarithms<'_, T, MARKS> {
+    type Output = [f64; LANES];
 
     #[inline(always)]
-    fn run<V: Vector>(self, like: V) {
-        /// A t above the maximum's row that is less than e^-600 may lack numbers that count as e^-1000.
-        const LEAST: f64 = power_of_two(-860);
-        let Self { sums, before, tile, settled, .. } = self;
+    fn run<V: Vector>(self, like: V) -> [f64; LANES] {
+        let Self { sums, before, tile, marks, .. } = self;
         let max = like.load(&before.max);
         let carry = Two { hi: like.load(&before.hi), lo: like.load(&before.lo) };
         let mut last_first = 0;
@@ -100,48 +103,94 @@ impl<T: Float> Task for Logarithms<'_, T> {
             last_first = last_first.max(before.first[j]);
         }
         let unscale = like.splat(UNSCALE);
-        for (i, ((hi, lo), (place, settled))) in
-            sums.hi.iter().zip(&sums.lo).zip(tile.iter_mut().zip(settled)).enumerate()
+        let mut all = like.splat(0.0);
+        for (i, ((hi, lo), (place, mark))) in
+            sums.hi.iter().zip(&sums.lo).zip(tile.iter_mut().zip(marks)).enumerate()
         {
-            let sum = fast_two_sum(like.load(hi), like.load(lo));
-            let t = carry.plus(sum).scaled(unscale);
+            let t = if is_widest::<T>() {
+                carry.plus(fast_two_sum(like.load(hi), like.load(lo))).scaled(unscale)
+            } else {
+                // The logarithm looks at one word only.
+                let word = (carry.hi + like.load(hi)) + (carry.lo + like.load(lo));
+                Two { hi: word * unscale, lo: like.splat(0.0) }
+            };
             let least_one = -(-t.hi).max(like.splat(-1.0));
-            let from_t = least_one * like.splat(T_ERROR);
+            let from_t = least_one * like.splat(if is_widest::<T>() { T_ERROR } else { WORD_ERROR });
             let (mut value, mut bound) = estimate_of_log::<T::First, V>(max, t, from_t);
             if i < last_first {
-                let (log, error) = log::of_two(t);
-                let above = log.plus_one_word(max);
-                let size = max.max(-max) + log.hi.max(-log.hi);
-                let of_sum = size.mul_add(like.splat(power_of_two(-102)), like.splat(T_ERROR));
-                // Not settled where t is too small.
-                let nan = like.splat(f64::NAN);
-                let above_bound = t.hi.where_at_most(LEAST, nan, error + of_sum);
-                let mut is_above = [0.0; LANES];
-                for j in 0..LANES {
-                    is_above[j] = if i < before.first[j] { 1.0 } else { 0.0 };
-                }
-                let is_above = like.load(&is_above);
-                value = Two {
-                    hi: is_above.where_at_most(0.5, value.hi, above.hi),
-                    lo: is_above.where_at_most(0.5, value.lo, above.lo),
-                };
-                bound = is_above.where_at_most(0.5, bound, above_bound);
+                (value, bound) = with_above(i, before, max, t, (value, bound));
             }
-            let [low, high] = T::ends(value, bound);
-            let (mut lows, mut highs) = ([T::default(); LANES], [T::default(); LANES]);
-            T::store(low, &mut lows);
-            T::store(high, &mut highs);
-            // Beside f64 there is nothing wider: where the bound leaves two neighbours, the one that is nearer by the estimate.
-            let is_widest = T::SIGNIFICAND_BITS == f64::MANTISSA_DIGITS as usize;
-            if is_widest {
-                value.hi.store(place)
+            let unsettled = if is_widest::<T>() {
+                (value.hi + like.splat(0.0)).store(place);
+                let size = value.hi.max(-value.hi);
+                let excess = bound - size * like.splat(power_of_two(-58));
+                excess.where_at_most(0.0, like.splat(0.0), excess)
             } else {
-                low.store(place)
-            }
-            for j in 0..LANES {
-                let are_near = is_widest && lows[j].widen().next_up() == highs[j].widen();
-                settled[j] = (lows[j].same_bits(highs[j]) || are_near) && lows[j].widen().is_finite();
+                let [low, high] = T::ends(value, bound);
+                let (mut lows, mut highs) = ([T::default(); LANES], [T::default(); LANES]);
+                T::store(low, &mut lows);
+                T::store(high, &mut highs);
+                let low = T::load(&lows, like);
+                (low + like.splat(0.0)).store(place);
+                low - T::load(&highs, like)
+            };
+            if MARKS {
+                unsettled.store(mark);
+            } else {
+                all = all + unsettled.max(-unsettled);
             }
         }
+        let mut marks = [0.0; LANES];
+        all.store(&mut marks);
+        marks
+    }
+}
+
+fn is_widest<T: Float>() -> bool {
+    T::SIGNIFICAND_BITS == f64::MANTISSA_DIGITS as usize
+}
+
+/// What is above the maximum's row in its column has max + log t.
+#[inline(always)]
+fn with_above<V: Vector>(
+    i: usize,
+    before: &Before,
+    max: V,
+    t: Two<V>,
+    (value, bound): (Two<V>, V),
+) -> (Two<V>, V) {
+    /// A t that is less than e^-600 may lack numbers that count as e^-1000.
+    const LEAST: f64 = power_of_two(-860);
+    let (log, error) = log::of_two(t);
+    let above = log.plus_one_word(max);
+    let size = max.max(-max) + log.hi.max(-log.hi);
+    let of_sum = size.mul_add(max.splat(power_of_two(-102)), max.splat(WORD_ERROR));
+    // Not settled where t is too small.
+    let above_bound = t.hi.where_at_most(LEAST, max.splat(f64::NAN), error + of_sum);
+    let mut is_above = [0.0; LANES];
+    for j in 0..LANES {
+        is_above[j] = if i < before.first[j] { 1.0 } else { 0.0 };
+    }
+    let is_above = max.load(&is_above);
+    let value = Two {
+        hi: is_above.where_at_most(0.5, value.hi, above.hi),
+        lo: is_above.where_at_most(0.5, value.lo, above.lo),
+    };
+    (value, is_above.where_at_most(0.5, bound, above_bound))
+}
+
+/// The greatest of some numbers; a NaN is passed over.
+pub(crate) fn maximum<T: Float>(numbers: &[T]) -> f64 {
+    run(Maximum(numbers))
+}
+
+struct Maximum<'a, T>(&'a [T]);
+
+impl<T: Float> Task for Maximum<'_, T> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) -> f64 {
+        super::block::maximum(self.0, like)
     }
 }

@@ -77,6 +77,14 @@ pub trait Vector: Word {
 
     /// Each rounded to the nearest f32.
     fn store_f32(self, numbers: &mut [f32; 8]);
+
+    /// The bits of eight f16 as f32, exactly.
+    #[cfg(feature = "half")]
+    fn f16_to_f32(self, halves: [u16; 8]) -> [f32; 8];
+
+    /// The bits of the f16 nearest to each, ties to even.
+    #[cfg(feature = "half")]
+    fn f32_to_f16(self, singles: [f32; 8]) -> [u16; 8];
 }
 
 /// Counting exponents from √½ rather than 1: the bits of √½ are taken off first.

@@ -152,7 +152,8 @@ fn is_normal(x: f64) -> bool {
     x.to_bits() >> 52 & 0x7ff != 0
 }
 
-/// The float nearest to n · 2^exponent, ties to even. The value is within the range of T.
+/// The float nearest to n · 2^exponent, ties to even; infinite beyond the range of T, which only f16's log-sum-exp can be,
+/// and that only with e^16 numbers.
 fn round<T: Float>(n: IBig, exponent: isize) -> T {
     let (sign, magnitude) = n.into_parts();
     let length = magnitude.bit_len() as isize;
@@ -166,7 +167,7 @@ fn round<T: Float>(n: IBig, exponent: isize) -> T {
     if is_half_or_more && (kept % 2 == 1 || magnitude.trailing_zeros() != Some(dropped - 1)) {
         kept += 1;
     }
-    // The significand is whole and fits, the product is a number of T: both steps are exact.
+    // The significand is whole and fits, the product is a number of T, but for its range: both steps are exact.
     let power = (exponent + dropped as isize) as i32;
     let rounded = kept as f64 * power_of_two(power / 2) * power_of_two(power - power / 2);
     T::narrow(if sign == Sign::Negative { -rounded } else { rounded })

@@ -7,6 +7,7 @@ mod matmul;
 mod moments;
 mod reduction;
 mod scalar;
+mod segments;
 mod terms;
 
 pub use cross_entropy::{CrossEntropy, Reduction, Targets, cross_entropy, cross_entropy_with_gradient};
@@ -26,4 +27,5 @@ pub use reduction::{log_softmax, logsumexp, logsumexp_with_gradient, softmax};
 pub use scalar::{
     each, log_logistic, log1mexp, log1pexp, logaddexp, logexpm1, logistic, logit, logsubexp, xlogx, xlogy,
 };
+pub use segments::{Segments, segment_logsumexp};
 pub use terms::{NoMass, Terms};

@@ -6,6 +6,7 @@
 
 use dashu_float::{FBig, round::mode};
 use dashu_int::{IBig, Sign, UBig, ops::BitTest};
+use half::{bf16, f16};
 use logsum::Float;
 
 pub type Big = FBig<mode::HalfEven, 2>;
@@ -44,6 +45,44 @@ impl Format for f64 {
     }
     fn neighbour(self, up: bool) -> Self {
         if up { self.next_up() } else { self.next_down() }
+    }
+}
+
+impl Format for f16 {
+    const PRECISION: isize = 11;
+    const LEAST_EXPONENT: isize = -24;
+    fn of(x: f64) -> Self {
+        Self::from_f64(x)
+    }
+    fn bits(self) -> u64 {
+        self.to_bits().into()
+    }
+    fn neighbour(self, up: bool) -> Self {
+        Self::from_bits(neighbour(self.to_bits(), up))
+    }
+}
+
+impl Format for bf16 {
+    const PRECISION: isize = 8;
+    const LEAST_EXPONENT: isize = -133;
+    fn of(x: f64) -> Self {
+        Self::from_f64(x)
+    }
+    fn bits(self) -> u64 {
+        self.to_bits().into()
+    }
+    fn neighbour(self, up: bool) -> Self {
+        Self::from_bits(neighbour(self.to_bits(), up))
+    }
+}
+
+/// The bits of the next number up or down, of a format whose sign is the first of 16 bits.
+fn neighbour(bits: u16, up: bool) -> u16 {
+    const SIGN: u16 = 1 << 15;
+    match (bits & SIGN != 0, up) {
+        _ if bits & !SIGN == 0 => 1 | if up { 0 } else { SIGN },
+        (false, true) | (true, false) => bits + 1,
+        _ => bits - 1,
     }
 }
 
@@ -211,7 +250,11 @@ trait Largest {
 }
 
 impl<T: Format> Largest for T {
-    const LARGEST_EXPONENT: isize = if T::PRECISION == 24 { 128 } else { 1024 };
+    const LARGEST_EXPONENT: isize = match T::PRECISION {
+        8 | 24 => 128,
+        11 => 16,
+        _ => 1024,
+    };
 }
 
 /// The correctly rounded log-sum-exp of finite numbers and −∞ (at least one finite), and the arithmetic that found it.
