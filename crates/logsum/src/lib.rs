@@ -59,7 +59,7 @@ pub use ladder::Rung;
 pub use ops::*;
 #[cfg(feature = "ndarray")]
 pub use {
-    self::ndarray::{ArrayTerms, LogSumExp},
+    self::ndarray::{ArrayTerms, LogMatmul, LogSumExp},
     axis::Axes,
 };
 

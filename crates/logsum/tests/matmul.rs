@@ -177,3 +177,399 @@ fn f32_is_correctly_rounded_at_every_level() {
 fn f64_is_correctly_rounded_at_every_level() {
     assert!((1..=3).map(check::<f64>).sum::<usize>() > 10_000);
 }
+
+/// Larger than a block in every direction, near and far: a sample of the entries.
+fn check_blocks<T: Format>() {
+    let mut random = ChaCha8Rng::seed_from_u64(21);
+    let [rows, inner, columns] = [270, 300, 265];
+    for kind in [0, 1, 2, 3] {
+        let a: Vec<T> = matrix(kind, rows * inner, &mut random);
+        let b: Vec<T> = matrix(kind, inner * columns, &mut random);
+        let found = product(&a, &b, [rows, inner, columns]);
+        for corner in [0, columns - 1, 255 * columns + 255, 256 * columns + 256, rows * columns - 1]
+            .into_iter()
+            .chain((0..20).map(|_| random.random_range(0..rows * columns)))
+        {
+            let (i, j) = (corner / columns, corner % columns);
+            let expected = entry(&a[i * inner..][..inner], &column(&b, columns, j));
+            assert!(
+                same(found[corner], expected),
+                "kind {kind}, ({i}, {j}): {}, not {expected}",
+                found[corner]
+            );
+        }
+        for level in Level::ALL.into_iter().filter(|&level| Level::force(Some(level))) {
+            let again = product(&a, &b, [rows, inner, columns]);
+            assert!(again.iter().zip(&found).all(|(&a, &b)| same(a, b)), "kind {kind} at {level:?}");
+        }
+        assert!(Level::force(None));
+    }
+}
+
+#[test]
+fn blocks_are_put_together() {
+    check_blocks::<f32>();
+    check_blocks::<f64>();
+}
+
+/// One column is a row of log-sum-exps; the identity of log space changes nothing.
+#[test]
+fn laws() {
+    let mut random = ChaCha8Rng::seed_from_u64(22);
+    let a: Vec<f64> = matrix(2, 30 * 40, &mut random);
+    let sums = product(&a, &[0.0; 40], [30, 40, 1]);
+    assert!(sums.iter().zip(a.chunks(40)).all(|(&sum, row)| sum == logsumexp(row)));
+    let identity: Vec<f64> =
+        (0..40 * 40).map(|place| if place % 41 == 0 { 0.0 } else { f64::NEG_INFINITY }).collect();
+    assert_eq!(product(&a, &identity, [30, 40, 40]), a);
+    // Log-probabilities, whose rows add up to 1: what is left is their rounding.
+    let rows: Vec<f64> = a.chunks(40).flat_map(|row| row.iter().map(|z| z - logsumexp(row))).collect();
+    let totals = product(&rows, &[0.0; 40], [30, 40, 1]);
+    assert!(
+        totals
+            .iter()
+            .zip(rows.chunks(40))
+            .all(|(&total, row)| total == logsumexp(row) && total.abs() < 1e-13)
+    );
+}
+
+fn check_batch<T: Format>() {
+    let mut random = ChaCha8Rng::seed_from_u64(23);
+    for [batch, rows, inner, columns] in
+        [[5, 3, 4, 9], [70, 2, 130, 3], [2, 200, 100, 150], [3, 1, 1, 1], [300, 30, 30, 30]]
+    {
+        let a: Vec<T> = matrix(2, batch * rows * inner, &mut random);
+        let b: Vec<T> = matrix(2, batch * inner * columns, &mut random);
+        let g: Vec<T> = matrix(0, batch * rows * columns, &mut random);
+        let all = product(&a, &b, [batch, rows, inner, columns]);
+        let [grad_a, grad_b] = gradients(&a, &b, [batch, rows, inner, columns], &g);
+        for i in 0..batch {
+            fn part<T>(all: &[T], i: usize, batch: usize) -> &[T] {
+                &all[i * (all.len() / batch)..][..all.len() / batch]
+            }
+            let (a, b, g) = (part(&a, i, batch), part(&b, i, batch), part(&g, i, batch));
+            assert_eq!(product(a, b, [rows, inner, columns]), part(&all, i, batch), "product {i}");
+            let [of_a, of_b] = gradients(a, b, [rows, inner, columns], g);
+            assert_eq!(
+                (&of_a[..], &of_b[..]),
+                (part(&grad_a, i, batch), part(&grad_b, i, batch)),
+                "gradients {i}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_batch_is_its_products_one_by_one() {
+    check_batch::<f32>();
+    check_batch::<f64>();
+}
+
+fn gradients<T: Format>(a: &[T], b: &[T], shape: impl Into<MatmulShape>, g: &[T]) -> [Vec<T>; 2] {
+    let mut gradients = [vec![T::of(7.0); a.len()], vec![T::of(7.0); b.len()]];
+    let [of_a, of_b] = &mut gradients;
+    log_matmul_vjp(a, b, shape, g, of_a, of_b).unwrap();
+    gradients
+}
+
+/// Every derivative against Σ G P in high precision, in parts of its bound.
+fn check_gradients<T: Format>(seed: u64) -> f64 {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let (shapes, mut worst) = ([[1, 1, 1], [2, 3, 4], [9, 5, 17], [3, 40, 2]], 0.0_f64);
+    for (a_kind, b_kind) in (0..KINDS * KINDS).map(|kind| (kind % KINDS, kind / KINDS)) {
+        let [rows, inner, columns] = shapes[(a_kind + b_kind) % shapes.len()];
+        let a: Vec<T> = matrix(a_kind, rows * inner, &mut random);
+        let b: Vec<T> = matrix(b_kind, inner * columns, &mut random);
+        let g: Vec<T> = matrix([0, 1, 6][a_kind % 3], rows * columns, &mut random);
+        let is_infinite = |x: &T| (*x).into() == f64::INFINITY;
+        if a.iter().chain(&b).any(is_infinite) || (a_kind, b_kind) == (13, 13) {
+            // What `edges` has, and what is beyond the range.
+            continue;
+        }
+        let found = gradients(&a, &b, [rows, inner, columns], &g);
+        let zero = || big(0.0, 200);
+        let mut exact = [vec![[zero(), zero()]; a.len()], vec![[zero(), zero()]; b.len()]];
+        for (i, j) in (0..rows * columns).map(|place| (place / columns, place % columns)) {
+            let pairs = || (0..inner).map(|k| (a[i * inner + k].into(), b[k * columns + j].into()));
+            let sums: Vec<Option<Big>> = pairs()
+                .map(|(x, y): (f64, f64)| {
+                    // As the conventions have it: beyond f64 a sum is infinite.
+                    (x + y).is_finite().then(|| big(x, WIDE) + big(y, WIDE))
+                })
+                .collect();
+            let finite: Vec<Big> = sums.iter().flatten().cloned().collect();
+            if finite.is_empty() {
+                continue;
+            }
+            let log = Exact::new(&finite, 200).value();
+            let g = big(g[i * columns + j].into(), 200);
+            for (k, sum) in sums.iter().enumerate() {
+                let Some(sum) = sum else { continue };
+                let d = (sum - &log).with_precision(300).value();
+                if d.to_f64().value() < -1000.0 {
+                    continue;
+                }
+                let p = d.exp().with_precision(200).value();
+                for (gradient, place) in exact.iter_mut().zip([i * inner + k, k * columns + j]) {
+                    let [total, size] = &mut gradient[place];
+                    *total += &g * &p;
+                    *size += if g.to_f64().value() < 0.0 { -(&g * &p) } else { &g * &p };
+                }
+            }
+        }
+        let of_sum = (300 + rows + inner + columns) as f64 * 2f64.powi(-53)
+            + if T::PRECISION == 24 { 2f64.powi(-35) } else { 0.0 };
+        for (which, (found, exact)) in found.iter().zip(&exact).enumerate() {
+            for (place, (&found, [exact, size])) in found.iter().zip(exact).enumerate() {
+                let off = (big(found.into(), 2000) - exact).to_f64().value().abs();
+                let half_ulp = (T::of(found.into()).neighbour(true).into() - found.into()).abs() / 2.0;
+                let size = size.to_f64().value();
+                let bound = of_sum * size + 1.01 * half_ulp + 1e-200;
+                assert!(
+                    off <= bound,
+                    "kinds {a_kind} and {b_kind}, {rows} × {inner} × {columns}, gradient {which}, place {place}: \
+                     {found}, not {exact}: off by {off:e}, bound {bound:e}"
+                );
+                let beyond_rounding = off - half_ulp;
+                if size > 1e-100 && beyond_rounding > 0.0 {
+                    worst = worst.max(beyond_rounding / (of_sum * size));
+                }
+            }
+        }
+    }
+    println!("worst error beyond the rounding: {worst:.3} of the bound");
+    worst
+}
+
+#[test]
+fn gradients_are_within_their_bound() {
+    assert!(check_gradients::<f32>(31) > 1e-3);
+    assert!(check_gradients::<f64>(32) > 1e-3);
+}
+
+#[test]
+fn gradients_are_those_of_the_values() {
+    let mut random = ChaCha8Rng::seed_from_u64(33);
+    let [rows, inner, columns] = [4, 5, 6];
+    let a: Vec<f64> = matrix(1, rows * inner, &mut random);
+    let b: Vec<f64> = matrix(1, inner * columns, &mut random);
+    let g: Vec<f64> = matrix(0, rows * columns, &mut random);
+    let shape = [rows, inner, columns];
+    let objective =
+        |a: &[f64], b: &[f64]| -> f64 { product(a, b, shape).iter().zip(&g).map(|(c, g)| c * g).sum() };
+    let [of_a, of_b] = gradients(&a, &b, shape, &g);
+    const STEP: f64 = 1e-5;
+    for place in 0..a.len().max(b.len()) {
+        let slope = |numbers: &[f64], f: &dyn Fn(&[f64]) -> f64| {
+            let [up, down] = [STEP, -STEP].map(|step| {
+                let mut numbers = numbers.to_vec();
+                numbers[place] += step;
+                f(&numbers)
+            });
+            (up - down) / (2.0 * STEP)
+        };
+        if place < a.len() {
+            assert!((slope(&a, &|a| objective(a, &b)) - of_a[place]).abs() < 1e-8, "a {place}");
+        }
+        if place < b.len() {
+            assert!((slope(&b, &|b| objective(&a, b)) - of_b[place]).abs() < 1e-8, "b {place}");
+        }
+    }
+}
+
+/// Blocks of the gradients' products, against their sums in f64, and at every level.
+#[test]
+fn gradients_of_blocks() {
+    let mut random = ChaCha8Rng::seed_from_u64(34);
+    let [rows, inner, columns] = [270, 265, 300];
+    for kind in [1, 3] {
+        let a: Vec<f64> = matrix(kind, rows * inner, &mut random);
+        let b: Vec<f64> = matrix(kind, inner * columns, &mut random);
+        let g: Vec<f64> = matrix(0, rows * columns, &mut random);
+        let c = product(&a, &b, [rows, inner, columns]);
+        let [of_a, of_b] = gradients(&a, &b, [rows, inner, columns], &g);
+        let p =
+            |i: usize, k: usize, j: usize| (a[i * inner + k] + b[k * columns + j] - c[i * columns + j]).exp();
+        for _ in 0..200 {
+            let (i, k, j) = (
+                random.random_range(0..rows),
+                random.random_range(0..inner),
+                random.random_range(0..columns),
+            );
+            let sum: f64 = (0..columns).map(|j| g[i * columns + j] * p(i, k, j)).sum();
+            assert!((sum - of_a[i * inner + k]).abs() < 1e-10, "kind {kind}, a ({i}, {k})");
+            let sum: f64 = (0..rows).map(|i| g[i * columns + j] * p(i, k, j)).sum();
+            assert!((sum - of_b[k * columns + j]).abs() < 1e-10, "kind {kind}, b ({k}, {j})");
+        }
+        for level in Level::ALL.into_iter().filter(|&level| Level::force(Some(level))) {
+            assert!(
+                gradients(&a, &b, [rows, inner, columns], &g) == [of_a.clone(), of_b.clone()],
+                "{level:?}"
+            );
+        }
+        assert!(Level::force(None));
+    }
+}
+
+#[test]
+fn edges() {
+    const INF: f64 = f64::INFINITY;
+    const NAN: f64 = f64::NAN;
+    // No terms: no mass.
+    assert_eq!(product::<f64>(&[], &[], [2, 0, 2]), [-INF; 4]);
+    assert_eq!(gradients::<f64>(&[], &[], [2, 0, 2], &[1.0; 4]), [vec![], vec![]]);
+    for shape in [[0, 3, 2], [2, 3, 0], [0, 0, 0]] {
+        let [rows, inner, columns] = shape;
+        let (a, b) = (vec![1.0; rows * inner], vec![1.0; inner * columns]);
+        assert_eq!(product(&a, &b, shape), []);
+        assert_eq!(gradients(&a, &b, shape, &[]), [vec![0.0; a.len()], vec![0.0; b.len()]]);
+    }
+    assert_eq!(product::<f64>(&[], &[], [0, 3, 3, 3]), []);
+
+    // Rows of A with each b: the values, and the shares with the cotangent 2.
+    #[rustfmt::skip]
+    let rows: [([f64; 3], [f64; 3], f64, [f64; 3]); 10] = [
+        ([-INF, -INF, -INF], [0.0, 1.0, 2.0], -INF, [0.0; 3]),
+        ([0.0, 1.0, 2.0], [-INF, -INF, -INF], -INF, [0.0; 3]),
+        ([0.0, -INF, 2.0], [-INF, 5.0, -INF], -INF, [0.0; 3]),
+        ([0.0, -INF, 2.0], [-INF, 5.0, 1.0], 3.0, [0.0, 0.0, 2.0]),
+        ([INF, 0.0, 2.0], [1.0, 0.0, INF], INF, [1.0, 0.0, 1.0]),
+        ([INF, 0.0, 2.0], [-INF, 0.0, 1.0], NAN, [NAN; 3]),
+        ([-INF, 0.0, 2.0], [INF, 0.0, 1.0], NAN, [NAN; 3]),
+        ([NAN, 0.0, 2.0], [-INF, 0.0, 1.0], NAN, [NAN; 3]),
+        ([0.0, 0.0, 2.0], [1.0, NAN, INF], NAN, [NAN; 3]),
+        ([0.0, -1e5, 0.0], [-1e5, 0.0, -1e5], -1e5 + 1.0986122886681098, [2.0 / 3.0; 3]),
+    ];
+    for (a, b, value, shares) in rows {
+        fn check<T: Format>(a: [f64; 3], b: [f64; 3], value: f64, shares: [f64; 3]) {
+            let [a, b] = [a, b].map(|row| row.map(T::of));
+            let found = product(&a, &b, [1, 3, 1])[0];
+            assert!(same(found, T::of(value)), "{a:?} {b:?}: {found}, not {value}");
+            for of in gradients(&a, &b, [1, 3, 1], &[T::of(2.0)]) {
+                for (found, share) in of.into_iter().zip(shares) {
+                    let close = (found.into() - share).abs() <= share.abs() * 1e-6;
+                    assert!(
+                        close || found.into().is_nan() && share.is_nan(),
+                        "{a:?} {b:?}: {found}, not {share}"
+                    );
+                }
+            }
+            // A cotangent of 0 takes nothing from anywhere.
+            let nothing = gradients(&a, &b, [1, 3, 1], &[T::of(0.0)]);
+            assert!(nothing.iter().flatten().all(|&of| of.into() == 0.0), "{a:?} {b:?}: {nothing:?}");
+        }
+        check::<f32>(a, b, value, shares);
+        check::<f64>(a, b, value, shares);
+    }
+    // Edges are left to their rows and columns.
+    let c = product(&[NAN, 0.0, 1.0, 2.0, INF, 0.0, -INF, -INF], &[1.0, -INF, 2.0, 0.0], [4, 2, 2]);
+    let expected = [NAN, NAN, 4.126928011042972, 2.0, INF, NAN, -INF, -INF];
+    assert!(c.iter().zip(expected).all(|(&c, expected)| same(c, expected)), "{c:?}");
+    // Beyond the range of the format.
+    let [big, less] = [3e38, -2e38f32];
+    assert_eq!(product(&[big], &[-less, less], [1, 1, 2]), [f32::INFINITY, big + less]);
+    assert_eq!(product(&[-1.7e308], &[-1e308, 1.7e308, 0.0], [1, 1, 3]), [-INF, 0.0, -1.7e308]);
+    // A cotangent that is not finite counts where there is mass.
+    let [of_a, _] = gradients(&[0.0, -INF], &[0.0, 0.0], [1, 2, 1], &[INF]);
+    assert_eq!(of_a, [INF, 0.0]);
+    let [of_a, _] = gradients(&[0.0, -INF], &[0.0, 0.0], [1, 2, 1], &[NAN]);
+    assert!(of_a[0].is_nan() && of_a[1] == 0.0);
+}
+
+/// Rows that span millions, where exponentials relative to maxima underflow.
+#[test]
+fn large_ranges() {
+    let a = [-1e6, 1e6, 0.0, 5.0, 2e5, -1e6];
+    let b = [1e6, -1e6, 3.0, 0.0, -1e6, 1e6];
+    // Sums: 0 + 0 …; of the first: (−1e6 + 1e6, 1e6 + 3, 0 − 1e6).
+    assert_eq!(product(&a, &b, [2, 3, 2])[0], 1_000_003.0);
+    assert_eq!(product(&[-1e6, 1e6], &[1e6, -1e6], [1, 2, 1])[0], std::f64::consts::LN_2);
+    assert_eq!(product(&[-1e6f32, 1e6], &[1e6, -1e6], [1, 2, 1])[0], std::f32::consts::LN_2);
+    assert_eq!(product(&[-1e300, 1e300], &[1e300, -1e300], [1, 2, 1])[0], std::f64::consts::LN_2);
+}
+
+#[test]
+fn lengths_are_checked() {
+    let check = |shape: MatmulShape, lengths: [usize; 3], message: &str| {
+        let [a, b, mut out] = lengths.map(|length| vec![0.5; length]);
+        let error = log_matmul(&a, &b, shape, &mut out).unwrap_err();
+        assert_eq!(error.to_string(), message);
+        let (mut grad_a, mut grad_b) = (vec![0.5; a.len()], vec![0.5; b.len()]);
+        assert!(log_matmul_vjp(&a, &b, shape, &out.clone(), &mut grad_a, &mut grad_b).is_err());
+        assert!(out.into_iter().chain(grad_a).chain(grad_b).all(|x| x == 0.5), "nothing is written");
+    };
+    check([2, 3, 4].into(), [5, 12, 8], "`a` has 5 elements, it must have 6, as the shape says");
+    check([2, 3, 4].into(), [6, 11, 8], "`b` has 11 elements, it must have 12, as the shape says");
+    check([2, 3, 4].into(), [6, 12, 9], "`out` has 9 elements, it must have 8, as the shape says");
+    check([2, 1, 3, 1].into(), [6, 6, 1], "`out` has 1 elements, it must have 2, as the shape says");
+    let huge = usize::MAX / 2 + 1;
+    check(
+        [huge, 2, 1].into(),
+        [0, 2, 0],
+        &format!("matrices of shape [1, {huge}, 2, 1] have more elements than memory can hold"),
+    );
+    let (mut grad_a, mut grad_b) = ([0.5; 6], [0.5; 11]);
+    let error = log_matmul_vjp(&[0.0; 6], &[0.0; 12], [2, 3, 4], &[0.0; 8], &mut grad_a, &mut grad_b);
+    let expected = Error::MatrixLength { matrix: "grad_b", expected: 12, found: 11 };
+    assert_eq!(error, Err(expected));
+    assert_eq!((grad_a, grad_b), ([0.5; 6], [0.5; 11]));
+    // No number at all, however large the other side is.
+    assert_eq!(product::<f64>(&[], &[], [0, 0, huge]), []);
+}
+
+#[test]
+fn arrays() {
+    use logsum::LogMatmul;
+    use ndarray::{Array, Array2, Array3, Axis, IxDyn, ShapeBuilder, s};
+    let mut random = ChaCha8Rng::seed_from_u64(41);
+    let mut array = |shape: &[usize]| {
+        let size = shape.iter().product();
+        Array::from_shape_vec(IxDyn(shape), matrix::<f64>(1, size, &mut random)).unwrap()
+    };
+    let (a, b) = (array(&[3, 4]), array(&[4, 5]));
+    let c = a.log_matmul(&b).unwrap();
+    assert_eq!(c.shape(), [3, 5]);
+    assert_eq!(c.as_slice().unwrap(), product(a.as_slice().unwrap(), b.as_slice().unwrap(), [3, 4, 5]));
+    // Any layout.
+    let mut fortran = Array2::zeros((3, 4).f());
+    fortran.assign(&a);
+    let reversed = b.slice(s![..;-1, ..]);
+    assert_eq!(fortran.log_matmul(&b).unwrap(), c);
+    assert_eq!(a.slice(s![.., ..;-1]).log_matmul(&reversed).unwrap(), c);
+    assert_eq!(b.t().log_matmul(&a.t()).unwrap(), c.t());
+    // Batches, that broadcast.
+    let (a, b) = (array(&[2, 1, 3, 4]), array(&[5, 4, 2]));
+    let c = a.log_matmul(&b).unwrap();
+    assert_eq!(c.shape(), [2, 5, 3, 2]);
+    for (i, j) in (0..10).map(|place| (place / 5, place % 5)) {
+        let one = a.slice(s![i, 0, .., ..]).log_matmul(&b.slice(s![j, .., ..])).unwrap();
+        assert_eq!(c.slice(s![i, j, .., ..]).into_dyn(), one, "{i} {j}");
+    }
+    let g = array(&[5, 3, 2]);
+    let many: Array3<f64> = Array3::from_shape_fn((5, 3, 4), |(_, i, k)| a[[1, 0, i, k]]);
+    let (of_a, of_b) = many.log_matmul_vjp(&b, &g).unwrap();
+    for j in 0..5 {
+        let (one_a, one_b) = many
+            .index_axis(Axis(0), j)
+            .log_matmul_vjp(&b.index_axis(Axis(0), j), &g.index_axis(Axis(0), j))
+            .unwrap();
+        assert_eq!((of_a.index_axis(Axis(0), j), of_b.index_axis(Axis(0), j)), (one_a.view(), one_b.view()));
+    }
+    assert_eq!(
+        array(&[2, 0]).log_matmul(&array(&[0, 3])).unwrap(),
+        Array::from_elem(IxDyn(&[2, 3]), f64::NEG_INFINITY)
+    );
+    assert_eq!(array(&[0, 2, 2]).log_matmul(&array(&[1, 2, 3])).unwrap().shape(), [0, 2, 3]);
+    // What does not fit.
+    let message = |a: &[usize], b: &[usize]| {
+        Array::<f64, _>::zeros(IxDyn(a)).log_matmul(&Array::zeros(IxDyn(b))).unwrap_err().to_string()
+    };
+    assert_eq!(message(&[2, 3], &[4, 5]), "an array has shape [4, 5] where [3, 5] is needed");
+    assert_eq!(message(&[2, 2, 3], &[4, 3, 5]), "an array has shape [4, 3, 5] where [2, 3, 5] is needed");
+    assert_eq!(
+        message(&[3], &[3, 5]),
+        "axis -2 is out of range: the array has rank 1, its axes are 0 to 0 or -1 to -1"
+    );
+    let error = many.log_matmul_vjp(&b.slice(s![..1, .., ..]), &g).unwrap_err();
+    assert_eq!(error, Error::ShapeMismatch { expected: vec![5, 4, 2], found: vec![1, 4, 2] });
+}

@@ -200,7 +200,7 @@ fn about_exactly<T: Float>(sums: Sums<'_, T>, greatest: Two, bits: usize) -> Opt
 
 /// e^{x_i + y_i} / Σ e^{x_k + y_k} into `out`, by the conventions of [`softmax`](crate::softmax) at the edges.
 ///
-/// The relative error is below (number of terms + 8) · 2^-53; what is below e^-999 of the greatest is 0.
+/// The relative error is below (number of terms / 8 + 16) · 2^-53; what is below e^-999 of the greatest is 0.
 pub(crate) fn shares<T: Float>(sums: Sums<'_, T>, out: &mut [f64]) {
     match (run(Greatest(sums))[0], greatest(sums)) {
         (c, Some((greatest, _))) if c.is_finite() => {

@@ -1,8 +1,10 @@
 //! The operations on ndarray's arrays and views, over any axes and in any layout.
 
+mod matmul;
 mod rows;
 mod terms;
 
+pub use matmul::LogMatmul;
 pub use terms::ArrayTerms;
 
 use rows::{PerLane, Plan};

@@ -121,10 +121,10 @@ pub fn log_matmul<T: Float>(
 /// grad_a_ik = Σ_j G_ij P_ijk    grad_b_kj = Σ_i G_ij P_ijk    P_ijk = e^{A_ik + B_kj − C_ij}
 /// ```
 ///
-/// With N = `rows` + `inner` + `columns`, each derivative is off by at most 2^-35 (f32) or (N/64 + 300) · 2^-53 (f64; 2^-44.5
-/// for N < 3000) of Σ |G| P, plus half an ulp of its own; a P below 2^-700 may count as 0. It is several matrix products, three
-/// in f64 for either format; what is outside of their range is taken alone, as in [`log_matmul`]. It needs memory in
-/// proportion to `rows` × `columns`, and where something is taken alone, to the gradients.
+/// With N = `rows` + `inner` + `columns`, each derivative is off by at most (N + 300) · 2^-53, and 2^-35 more for f32, of
+/// Σ |G| P, and half an ulp of its own; a P below 2^-700 may count as 0. It is three matrix products in f64 and several times
+/// as much memory as the gradients and the cotangent take; an S_ij that is out of range for that, below e^-200 of what the
+/// maxima of A's row and B's column would give, is taken alone, as in [`log_matmul`].
 ///
 /// | sums over k | P_ijk, for a G_ij other than 0 |
 /// |---|---|
