@@ -19,8 +19,8 @@
 //! ```
 //!
 //! With the feature `ndarray` the same words are methods of ndarray's arrays and views, in the trait `LogSumExp`:
-//! over any axes, in any layout. With the feature `half` all of it takes the crate half's f16 and bf16, too: narrow numbers
-//! in and out, f64 arithmetic between, one rounding.
+//! over any axes, in any layout. With the feature `half` all of it takes the crate half's f16 and bf16, too:
+//! narrow numbers in and out, f64 arithmetic between, one rounding.
 
 #![cfg_attr(not(feature = "ndarray"), expect(dead_code, reason = "what is for many lanes at once"))]
 
