@@ -19,14 +19,16 @@
 //! ```
 //!
 //! With the feature `ndarray` the same words are methods of ndarray's arrays and views, in the trait `LogSumExp`:
-//! over any axes, in any layout. With the feature `half` all of it takes the crate half's f16 and bf16, too: narrow numbers
-//! in and out, f64 arithmetic between, one rounding.
+//! over any axes, in any layout. With the feature `half` all of it takes the crate half's f16 and bf16, too:
+//! narrow numbers in and out, f64 arithmetic between, one rounding. With the feature `complex` there is
+//! `complex_logsumexp`. Integers are taken as f64, by [`floats`].
 
 #![cfg_attr(not(feature = "ndarray"), expect(dead_code, reason = "what is for many lanes at once"))]
 
 // From the bottom up; each module uses only those before it.
 mod error;
 mod float;
+mod integer;
 mod kernel;
 mod lane;
 mod partial;
@@ -52,6 +54,7 @@ mod ndarray;
 
 pub use error::Error;
 pub use float::Float;
+pub use integer::{Integer, floats};
 #[doc(hidden)]
 pub use kernel::Level;
 #[doc(hidden)]
