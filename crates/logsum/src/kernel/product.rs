@@ -4,6 +4,10 @@
 //! while their numbers are computed (their exponentials are taken then: once for each block of the result). Every entry is
 //! a chain of fused multiply-adds over [`INNER`] steps, and then a sum of these, in order: its bits do not depend on
 //! the level, nor on where its block begins.
+#![expect(
+    clippy::needless_range_loop,
+    reason = "loops over registers count to constants, so that these are registers"
+)]
 
 use super::Task;
 use super::precision::{Number, Precision};

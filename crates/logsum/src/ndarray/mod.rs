@@ -308,6 +308,7 @@ impl<T: Float, D: Dimension> LogSumExp<T, D> for ArrayRef<T, D> {
     ) -> Result<(T, Array<T, D>), Error> {
         let plan = Plan::new(self.shape(), &Axes::from(axis))?;
         let z = plan.rows(self.view())?;
+        loss.has_classes(axis, plan.length)?;
         let mut gradient = vec![T::default(); z.all().len()];
         let value = loss.loss_with_gradient(z.all(), targets, reduction, &mut gradient)?;
         Ok((value, plan.per_element(gradient)))
