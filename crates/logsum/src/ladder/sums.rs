@@ -248,12 +248,13 @@ impl<T: Float> Task for Greatest<'_, T> {
         second.store(&mut eights[1]);
         nan.store(&mut eights[2]);
         let [mut first, mut second] = [f64::NEG_INFINITY; 2];
-        for i in 0..8 {
-            for z in [eights[0][i], eights[1][i]] {
+        let [firsts, seconds, nans] = eights;
+        for ((a, b), nan) in firsts.into_iter().zip(seconds).zip(nans) {
+            for z in [a, b] {
                 second = Word::max(second, if z < first { z } else { first });
                 first = Word::max(z, first);
             }
-            first = first + eights[2][i];
+            first += nan;
         }
         [first, second]
     }

@@ -5,6 +5,9 @@ use crate::ops::{self, MatmulShape};
 use crate::{Error, Float};
 use ndarray::{Array, ArrayD, ArrayRef, CowArray, Dimension, IxDyn};
 
+/// Of the left factor and of the right one.
+type Gradients<T, D, E> = (Array<T, D>, Array<T, E>);
+
 /// [`log_matmul`](crate::log_matmul) and its derivatives as methods of ndarray's arrays and views.
 ///
 /// The last two axes are those of the matrices; the others number the products of a batch, and broadcast as they do in NumPy.
@@ -31,7 +34,7 @@ pub trait LogMatmul<T: Float, D: Dimension> {
         &self,
         right: &ArrayRef<T, E>,
         cotangent: &ArrayRef<T, F>,
-    ) -> Result<(Array<T, D>, Array<T, E>), Error>;
+    ) -> Result<Gradients<T, D, E>, Error>;
 }
 
 impl<T: Float, D: Dimension> LogMatmul<T, D> for ArrayRef<T, D> {
@@ -60,7 +63,7 @@ impl<T: Float, D: Dimension> LogMatmul<T, D> for ArrayRef<T, D> {
         &self,
         right: &ArrayRef<T, E>,
         cotangent: &ArrayRef<T, F>,
-    ) -> Result<(Array<T, D>, Array<T, E>), Error> {
+    ) -> Result<Gradients<T, D, E>, Error> {
         let shapes = Shapes::new(self.shape(), right.shape())?;
         same_shape(&shapes.left(), self.shape())?;
         same_shape(&shapes.right(), right.shape())?;
