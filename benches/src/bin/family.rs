@@ -2,6 +2,7 @@
 //! and copy of the first input, as JSON, and writes the result. `family.py` has the inputs and the rivals.
 
 use half::f16;
+use num_complex::Complex;
 use logsum::{
     CrossEntropy, Cumulative, LogMatmul, LogSumExp, Reduction, Segments, Targets, Temperature,
     cross_entropy_with_gradient, each,
@@ -119,6 +120,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         "log_matmul" => {
             let b = other()?;
             median(|| result = z.log_matmul(&b).unwrap())
+        }
+        "complex_logsumexp" => {
+            let z: Vec<Complex<f32>> =
+                numbers.iter().zip(&other()?).map(|(&re, &im)| Complex { re, im }).collect();
+            let (length, mut values) = (z.len() / out.nrows(), vec![0.0; out.nrows()]);
+            let time = median(|| {
+                for (z, value) in z.chunks(length).zip(&mut values) {
+                    *value = complex_logsumexp(z).re;
+                }
+            });
+            result = Array1::from(values).into_dyn();
+            time
         }
         "cross_entropy" => {
             let labels = ids()?;

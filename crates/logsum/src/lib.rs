@@ -7,7 +7,11 @@
 //! - [`logsumexp`] returns the float nearest to the exact value, ties to even, for every input of f32 or f64.
 //! - [`logsumexp_with_gradient`], [`softmax`] and [`log_softmax`] are within 1 ulp per element.
 //! - No result depends on the machine, on the layout in memory, or on the platform's mathematical library.
-//! - A call allocates nothing that grows with its input, but for the result of a method that returns an array.
+//! - A call of these four allocates nothing that grows with its input, but for the result of a method that returns an array.
+//!
+//! Around them, under the same conventions: weights, signs and masks ([`Terms`]); mean, variance, entropy and [`Temperature`];
+//! functions of one number or two ([`logaddexp`], [`log1pexp`], …) with their [`derivative`]s; [`logcumsumexp`];
+//! [`segment_logsumexp`]; [`log_matmul`]; [`cross_entropy`].
 //!
 //! ```
 //! let z = [1000.0, 1001.0, 1002.0]; // Σ e^z overflows

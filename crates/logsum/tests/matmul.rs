@@ -428,7 +428,8 @@ fn edges() {
 
     // Rows of A with each b: the values, and the shares with the cotangent 2.
     #[rustfmt::skip]
-    let rows: [([f64; 3], [f64; 3], f64, [f64; 3]); 10] = [
+    type Row = ([f64; 3], [f64; 3], f64, [f64; 3]);
+    let rows: [Row; 10] = [
         ([-INF, -INF, -INF], [0.0, 1.0, 2.0], -INF, [0.0; 3]),
         ([0.0, 1.0, 2.0], [-INF, -INF, -INF], -INF, [0.0; 3]),
         ([0.0, -INF, 2.0], [-INF, 5.0, -INF], -INF, [0.0; 3]),
