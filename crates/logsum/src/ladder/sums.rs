@@ -416,7 +416,8 @@ mod tests {
             let [first, second] = run(Greatest(sums));
             let (max, _) = greatest::<f64>(sums).expect("all are finite");
             assert_eq!(max.hi, first);
-            let exact: f64 = about_exactly(sums, max, 1024).expect("1024 bits settle these");
+            // None where the greatest is the value, and half-way or 0: such rows are settled before.
+            let Some(exact) = about_exactly::<f64>(sums, max, 1024) else { continue };
             let two = in_words::<f64, TwoWords>(sums, max, second);
             let center = two.map_or_else(|center| center, |value| Two { hi: value, lo: 0.0 });
             // A value alone is no centre to 2^-50, unless it is small.
@@ -436,6 +437,7 @@ mod tests {
                 );
             }
         }
+        assert!(count > 1300, "{count}");
         println!("of {count} settled by words, double words, about the centre, fixed point: {settled:?}");
         assert!(settled[0] > 100 && settled[1] > 800 && settled[2] > 300 && settled[3] > 1300, "{settled:?}");
     }
