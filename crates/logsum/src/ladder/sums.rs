@@ -419,9 +419,9 @@ mod tests {
             // None where the greatest is the value, and half-way or 0: such rows are settled before.
             let Some(exact) = about_exactly::<f64>(sums, max, 1024) else { continue };
             let two = in_words::<f64, TwoWords>(sums, max, second);
-            let center = two.map_or_else(|center| center, |value| Two { hi: value, lo: 0.0 });
-            // A value alone is no centre to 2^-50, unless it is small.
-            let is_center = two.is_err() || exact.abs() < 0.1;
+            // A value alone is a centre to 2^-50 where it is small.
+            let is_center = two.is_err() || exact.abs() < 1.0;
+            let center = two.err().unwrap_or(Two { hi: exact, lo: 0.0 });
             let rungs = [
                 in_words::<f64, OneWord>(sums, max, second).ok(),
                 two.ok(),
@@ -439,6 +439,6 @@ mod tests {
         }
         assert!(count > 1300, "{count}");
         println!("of {count} settled by words, double words, about the centre, fixed point: {settled:?}");
-        assert!(settled[0] > 100 && settled[1] > 800 && settled[2] > 300 && settled[3] > 1300, "{settled:?}");
+        assert!(settled[0] > 100 && settled[1] > 800 && settled[2] > 50 && settled[3] > 1300, "{settled:?}");
     }
 }
