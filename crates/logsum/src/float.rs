@@ -30,6 +30,18 @@ pub(crate) mod sealed {
         /// What its first rung computes in: the next wider precision.
         type First: Precision;
 
+        /// Whether [`sum_in_singles`](Sealed::sum_in_singles) is of use.
+        #[cfg(feature = "half")]
+        const HAS_SINGLES: bool = false;
+
+        /// Σ e^z of a block in f32 arithmetic, off by [`single::ERROR`](crate::kernel::single::ERROR); none if a
+        /// number is too great for that.
+        #[cfg(feature = "half")]
+        #[inline(always)]
+        fn sum_in_singles<V: Vector>(_: &[Self], _: V) -> Option<f64> {
+            None
+        }
+
         /// Bits of the significand, the implicit one included.
         const SIGNIFICAND_BITS: usize;
 

@@ -8,6 +8,8 @@ use crate::kernel::columns::{self, Functions, LANES};
 use crate::kernel::precision::Precision;
 use crate::kernel::two::Two;
 use crate::ladder;
+#[cfg(feature = "half")]
+use crate::ladder::single;
 use crate::lane::BLOCK;
 use crate::ops;
 use crate::partial::{self, Partial, Pieces};
@@ -75,6 +77,14 @@ fn rows_by<T: Float>(grain: usize, to: Store, z: &[T], length: usize, wanted: Wa
             }
             continue;
         }
+        #[cfg(feature = "half")]
+        if T::HAS_SINGLES
+            && each.is_none()
+            && let Some(value) = &mut value
+        {
+            values_in_singles(group, length, value);
+            continue;
+        }
         let mut partials = [Partial::EMPTY; LANES];
         for (j, partial) in partials[..count].iter_mut().enumerate() {
             *partial = match &mut each {
@@ -88,6 +98,20 @@ fn rows_by<T: Float>(grain: usize, to: Store, z: &[T], length: usize, wanted: Wa
         if let Some(value) = value {
             settle(&partials, value, |j, partial| ladder::settle(partial, &lane(j)).0);
         }
+    }
+}
+
+/// The values of up to eight rows, by the rung that is for values alone where that settles them.
+#[cfg(feature = "half")]
+fn values_in_singles<T: Float>(rows: &[T], length: usize, values: &mut [T]) {
+    let lane = |j: usize| &rows[j * length..][..length];
+    let mut sums = [f64::NAN; LANES];
+    for (j, sum) in sums[..values.len()].iter_mut().enumerate() {
+        *sum = single::of(lane(j)).unwrap_or(f64::NAN);
+    }
+    let settled = single::settle::<T>(&sums, length);
+    for (j, value) in values.iter_mut().enumerate() {
+        *value = settled[j].unwrap_or_else(|| ladder::settle(&Partial::over(&lane(j)), &lane(j)).0);
     }
 }
 

@@ -6,13 +6,14 @@ mod common;
 use common::{Format, big, nearest, oracle, ulps};
 use half::{bf16, f16};
 use logsum::{
-    Error, Float, Level, LogSumExp, Temperature, Terms, derivative, each, log_logistic, log_softmax,
-    log1mexp, log1pexp, logaddexp, logexpm1, logistic, logit, logmeanexp, logsumexp, logsumexp_jvp,
-    logsumexp_with_gradient, logvarexp, softmax, softmax_entropy, xlogx,
+    Error, Float, Level, LogSumExp, Rung, Temperature, Terms, derivative, each, log_logistic, log_softmax,
+    log1mexp, log1pexp, logaddexp, logexpm1, logistic, logit, logmeanexp, logsumexp, logsumexp_and_rung,
+    logsumexp_jvp, logsumexp_with_gradient, logvarexp, softmax, softmax_entropy, xlogx,
 };
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeMap;
 
 /// An exact value rounded to T, given that value rounded to f64.
 ///
@@ -134,19 +135,25 @@ fn results<T: Float>(z: &[T]) -> (T, Vec<T>, Vec<T>) {
 
 fn check_rows<T: Format>(count: usize) {
     let (mut worst, mut worst_log) = (0f64, 0f64);
+    let mut rungs: BTreeMap<Rung, usize> = BTreeMap::new();
     for z in rows::<T>(count) {
         let (expected, exact) = oracle(&z);
         let (value, p, log_p) = results(&z);
         assert_eq!(value.bits(), expected.bits(), "{z:?}: {value}, not {expected}");
-        assert_eq!(logsumexp(&z).bits(), expected.bits());
         worst = worst.max(exact.softmax_error(&p));
         worst_log = worst_log.max(exact.log_softmax_error(&z, &log_p));
         for level in Level::ALL.into_iter().filter(|&level| Level::force(Some(level))) {
+            let (alone, rung) = logsumexp_and_rung(&z);
+            assert_eq!(alone.bits(), expected.bits(), "{level:?}, {rung:?}: {z:?}: {alone}, not {expected}");
+            *rungs.entry(rung).or_default() += 1;
             assert!(results(&z) == (value, p.clone(), log_p.clone()), "{level:?}: {z:?}");
         }
         assert!(Level::force(None));
     }
-    println!("{count} rows correctly rounded, softmax within {worst:.4} ulp, log-softmax {worst_log:.4}");
+    println!(
+        "{count} rows correctly rounded, softmax within {worst:.4} ulp, log-softmax {worst_log:.4}, {rungs:?}"
+    );
+    assert!(rungs[&Rung::Single] > count && rungs[&Rung::Double] > count / 2);
     for worst in [worst, worst_log] {
         assert!(worst < 0.51 && worst > 0.49, "{worst}");
     }

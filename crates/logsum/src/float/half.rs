@@ -3,6 +3,7 @@
 use super::Float;
 use super::sealed::{Sealed, ends_in_f64};
 use crate::kernel::precision::OneWord;
+use crate::kernel::single;
 use crate::kernel::two::Two;
 use crate::kernel::word::{Vector, Word};
 use half::{bf16, f16};
@@ -107,18 +108,54 @@ impl Half for bf16 {
 /// bits fewer is nearest to both. f32 has all numbers of 13 bits from 2^-137 on; what is less is 0 in both
 /// formats.
 #[inline(always)]
-fn single(x: f64) -> f32 {
+fn odd(x: f64) -> f32 {
     const CUT: u64 = (1 << 40) - 1;
     let bits = x.to_bits();
     f64::from_bits((bits | ((bits & CUT) + CUT)) & !CUT) as f32
 }
 
+#[inline(always)]
+fn step_of_singles<T: Half, V: Vector>(step: &[T; single::STEP], like: V) -> [f32; single::STEP] {
+    let mut singles = [0.0; single::STEP];
+    let (eights, _) = step.as_chunks();
+    let (places, _) = singles.as_chunks_mut();
+    for i in 0..single::STEP / 8 {
+        places[i] = T::to_singles(&eights[i], like);
+    }
+    singles
+}
+
 impl<T: Half> Sealed for T {
     type First = OneWord;
+    const HAS_SINGLES: bool = true;
     const SIGNIFICAND_BITS: usize = <T as Half>::SIGNIFICAND_BITS;
     const LEAST_POWER: isize = <T as Half>::LEAST_POWER;
 
     const NEG_INFINITY: Self = <T as Half>::NEG_INFINITY;
+
+    #[inline(always)]
+    fn sum_in_singles<V: Vector>(block: &[Self], like: V) -> Option<f64> {
+        // Positive numbers, ∞ and NaNs are ordered as their bits are, and above all negative ones.
+        let mut greatest = i16::MIN;
+        for half in block {
+            let bits = half.bits() as i16;
+            greatest = if bits > greatest { bits } else { greatest };
+        }
+        if greatest > T::from_single(single::GREATEST).bits() as i16 {
+            return None;
+        }
+        let mut sum = single::Sum::empty(like);
+        let (steps, rest) = block.as_chunks();
+        for step in steps {
+            sum = sum.plus(&step_of_singles(step, like), like);
+        }
+        if !rest.is_empty() {
+            let mut step = [<T as Half>::NEG_INFINITY; single::STEP];
+            step[..rest.len()].copy_from_slice(rest);
+            sum = sum.plus(&step_of_singles(&step, like), like);
+        }
+        Some(sum.total())
+    }
 
     #[inline(always)]
     fn widen(self) -> f64 {
@@ -143,7 +180,7 @@ impl<T: Half> Sealed for T {
         let (mut wide, mut singles) = ([0.0; 8], [0.0; 8]);
         vector.store(&mut wide);
         for i in 0..8 {
-            singles[i] = single(wide[i]);
+            singles[i] = odd(wide[i]);
         }
         *numbers = T::from_singles(singles, vector);
     }
@@ -188,7 +225,7 @@ impl<T: Half> Sealed for T {
 
     #[inline(always)]
     fn narrow(x: f64) -> Self {
-        T::from_single(single(x))
+        T::from_single(odd(x))
     }
 
     #[inline(always)]

@@ -293,6 +293,15 @@ impl Vector for V256 {
     }
 
     #[cfg(feature = "half")]
+    type Sixteen = S256;
+
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    fn sixteen(self, numbers: &[f32; 16]) -> S256 {
+        S256(unsafe { [_mm256_loadu_ps(numbers.as_ptr()), _mm256_loadu_ps(numbers[8..].as_ptr())] })
+    }
+
+    #[cfg(feature = "half")]
     #[inline(always)]
     fn f16_to_f32(self, halves: [u16; 8]) -> [f32; 8] {
         let mut singles = [0.0; 8];
@@ -327,5 +336,72 @@ unsafe fn transposed([a, b, c, d]: [__m256d; 4]) -> [__m256d; 4] {
             _mm256_permute2f128_pd::<0x31>(ab, cd),
             _mm256_permute2f128_pd::<0x31>(ab1, cd1),
         ]
+    }
+}
+
+/// Sixteen f32, made of a V256.
+#[cfg(feature = "half")]
+#[derive(Clone, Copy)]
+pub(super) struct S256([__m256; 2]);
+
+#[cfg(feature = "half")]
+impl super::word::Sixteen for S256 {
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self {
+        Self(unsafe { [_mm256_set1_ps(x); 2] })
+    }
+
+    #[inline(always)]
+    fn add(self, Self([c, d]): Self) -> Self {
+        let [a, b] = self.0;
+        Self(unsafe { [_mm256_add_ps(a, c), _mm256_add_ps(b, d)] })
+    }
+
+    #[inline(always)]
+    fn mul(self, Self([c, d]): Self) -> Self {
+        let [a, b] = self.0;
+        Self(unsafe { [_mm256_mul_ps(a, c), _mm256_mul_ps(b, d)] })
+    }
+
+    #[inline(always)]
+    fn mul_add(self, Self([c, d]): Self, Self([e, f]): Self) -> Self {
+        let [a, b] = self.0;
+        Self(unsafe { [_mm256_fmadd_ps(a, c, e), _mm256_fmadd_ps(b, d, f)] })
+    }
+
+    #[inline(always)]
+    fn max(self, Self([c, d]): Self) -> Self {
+        let [a, b] = self.0;
+        // The second where either is NaN.
+        Self(unsafe { [_mm256_max_ps(a, c), _mm256_max_ps(b, d)] })
+    }
+
+    #[inline(always)]
+    fn scaled_entry(self, table: &[f32; 16]) -> Self {
+        let [a, b] = self.0;
+        Self(unsafe { [scaled_entry(a, table), scaled_entry(b, table)] })
+    }
+
+    #[inline(always)]
+    fn store(self, numbers: &mut [f32; 16]) {
+        let [a, b] = self.0;
+        unsafe {
+            _mm256_storeu_ps(numbers.as_mut_ptr(), a);
+            _mm256_storeu_ps(numbers[8..].as_mut_ptr(), b);
+        }
+    }
+}
+
+#[cfg(feature = "half")]
+#[inline(always)]
+unsafe fn scaled_entry(k: __m256, table: &[f32; 16]) -> __m256 {
+    unsafe {
+        let (low, high) = (_mm256_loadu_ps(table.as_ptr()), _mm256_loadu_ps(table[8..].as_ptr()));
+        let k = _mm256_castps_si256(k);
+        // Three bits of each index; the fourth becomes a sign, which is what a blend looks at.
+        let (low, high) = (_mm256_permutevar8x32_ps(low, k), _mm256_permutevar8x32_ps(high, k));
+        let is_high = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(k));
+        let entry = _mm256_castps_si256(_mm256_blendv_ps(low, high, is_high));
+        _mm256_castsi256_ps(_mm256_add_epi32(entry, _mm256_slli_epi32::<19>(k)))
     }
 }

@@ -224,6 +224,15 @@ impl Vector for V512 {
     }
 
     #[cfg(feature = "half")]
+    type Sixteen = S512;
+
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    fn sixteen(self, numbers: &[f32; 16]) -> S512 {
+        S512(unsafe { _mm512_loadu_ps(numbers.as_ptr()) })
+    }
+
+    #[cfg(feature = "half")]
     #[inline(always)]
     fn f16_to_f32(self, halves: [u16; 8]) -> [f32; 8] {
         let mut singles = [0.0; 8];
@@ -261,5 +270,54 @@ unsafe fn quarters(a: __m512d, b: __m512d, c: __m512d, d: __m512d) -> [__m512d; 
             _mm512_shuffle_f64x2::<0b11_01_11_01>(even, even2),
             _mm512_shuffle_f64x2::<0b11_01_11_01>(odd, odd2),
         ]
+    }
+}
+
+/// Sixteen f32, made of a V512.
+#[cfg(feature = "half")]
+#[derive(Clone, Copy)]
+pub(super) struct S512(__m512);
+
+#[cfg(feature = "half")]
+impl super::word::Sixteen for S512 {
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self {
+        Self(unsafe { _mm512_set1_ps(x) })
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Self(unsafe { _mm512_add_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        Self(unsafe { _mm512_mul_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: Self, b: Self) -> Self {
+        Self(unsafe { _mm512_fmadd_ps(self.0, a.0, b.0) })
+    }
+
+    #[inline(always)]
+    fn max(self, x: Self) -> Self {
+        // The second where either is NaN.
+        Self(unsafe { _mm512_max_ps(self.0, x.0) })
+    }
+
+    #[inline(always)]
+    fn scaled_entry(self, table: &[f32; 16]) -> Self {
+        Self(unsafe {
+            let k = _mm512_castps_si512(self.0);
+            // It looks at four bits of each index.
+            let entry = _mm512_castps_si512(_mm512_permutexvar_ps(k, _mm512_loadu_ps(table.as_ptr())));
+            _mm512_castsi512_ps(_mm512_add_epi32(entry, _mm512_slli_epi32::<19>(k)))
+        })
+    }
+
+    #[inline(always)]
+    fn store(self, numbers: &mut [f32; 16]) {
+        unsafe { _mm512_storeu_ps(numbers.as_mut_ptr(), self.0) }
     }
 }

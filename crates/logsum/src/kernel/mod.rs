@@ -18,6 +18,8 @@ mod portable;
 pub(crate) mod precision;
 pub(crate) mod product;
 pub(crate) mod scan;
+#[cfg(feature = "half")]
+pub(crate) mod single;
 pub(crate) mod tempered;
 pub(crate) mod two;
 pub(crate) mod word;

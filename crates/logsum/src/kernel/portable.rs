@@ -171,6 +171,15 @@ impl Vector for Portable {
     }
 
     #[cfg(feature = "half")]
+    type Sixteen = [f32; 16];
+
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    fn sixteen(self, numbers: &[f32; 16]) -> [f32; 16] {
+        *numbers
+    }
+
+    #[cfg(feature = "half")]
     #[inline(always)]
     fn f16_to_f32(self, halves: [u16; 8]) -> [f32; 8] {
         halves.map(|bits| half::f16::from_bits(bits).to_f32())
@@ -180,5 +189,46 @@ impl Vector for Portable {
     #[inline(always)]
     fn f32_to_f16(self, singles: [f32; 8]) -> [u16; 8] {
         singles.map(|single| half::f16::from_f32(single).to_bits())
+    }
+}
+
+#[cfg(feature = "half")]
+impl super::word::Sixteen for [f32; 16] {
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self {
+        [x; 16]
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        std::array::from_fn(|i| self[i] + other[i])
+    }
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        std::array::from_fn(|i| self[i] * other[i])
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: Self, b: Self) -> Self {
+        std::array::from_fn(|i| self[i].mul_add(a[i], b[i]))
+    }
+
+    #[inline(always)]
+    fn max(self, x: Self) -> Self {
+        std::array::from_fn(|i| if self[i] > x[i] { self[i] } else { x[i] })
+    }
+
+    #[inline(always)]
+    fn scaled_entry(self, table: &[f32; 16]) -> Self {
+        self.map(|k| {
+            let entry = table[k.to_bits() as usize & 15];
+            f32::from_bits(entry.to_bits().wrapping_add(k.to_bits() << 19))
+        })
+    }
+
+    #[inline(always)]
+    fn store(self, numbers: &mut [f32; 16]) {
+        *numbers = self;
     }
 }

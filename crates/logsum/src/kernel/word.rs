@@ -78,6 +78,13 @@ pub trait Vector: Word {
     /// Each rounded to the nearest f32.
     fn store_f32(self, numbers: &mut [f32; 8]);
 
+    /// Sixteen f32 to compute with.
+    #[cfg(feature = "half")]
+    type Sixteen: Sixteen;
+
+    #[cfg(feature = "half")]
+    fn sixteen(self, numbers: &[f32; 16]) -> Self::Sixteen;
+
     /// The bits of eight f16 as f32, exactly.
     #[cfg(feature = "half")]
     fn f16_to_f32(self, halves: [u16; 8]) -> [f32; 8];
@@ -85,6 +92,28 @@ pub trait Vector: Word {
     /// The bits of the f16 nearest to each, ties to even.
     #[cfg(feature = "half")]
     fn f32_to_f16(self, singles: [f32; 8]) -> [u16; 8];
+}
+
+/// f32 arithmetic on sixteen numbers.
+#[cfg(feature = "half")]
+pub trait Sixteen: Copy {
+    /// x everywhere.
+    fn splat(self, x: f32) -> Self;
+
+    fn add(self, other: Self) -> Self;
+
+    fn mul(self, other: Self) -> Self;
+
+    /// self · a + b, rounded once.
+    fn mul_add(self, a: Self, b: Self) -> Self;
+
+    /// x where self is not greater, and where either is NaN.
+    fn max(self, x: Self) -> Self;
+
+    /// The entry that the low four bits of self point at, plus 2^19 times the bits of self.
+    fn scaled_entry(self, table: &[f32; 16]) -> Self;
+
+    fn store(self, numbers: &mut [f32; 16]);
 }
 
 /// Counting exponents from √½ rather than 1: the bits of √½ are taken off first.

@@ -3,6 +3,7 @@
 //! | rung | arithmetic | error of LSE, about |
 //! |---|---|---|
 //! | [`Rung::Maximum`] | none: the value is the greatest number itself | 0 |
+//! | [`Rung::Single`] | f32; only for f16 and bf16, and for values alone | 2^-18 |
 //! | [`Rung::Double`] | f64; only for narrower inputs | 2^-37 |
 //! | [`Rung::DoubleWord`] | two f64 | 2^-61 |
 //! | [`Rung::Centred`] | two f64, about the estimate of the rung before | 2^-94 |
@@ -19,6 +20,8 @@ mod arbitrary;
 mod centred;
 mod fixed;
 pub(crate) mod signed;
+#[cfg(feature = "half")]
+pub(crate) mod single;
 pub(crate) mod sums;
 
 use crate::float::Float;
@@ -34,11 +37,23 @@ use dashu_int::{IBig, Sign};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rung {
     Maximum,
+    Single,
     Double,
     DoubleWord,
     Centred,
     FixedPoint,
     Arbitrary,
+}
+
+/// The log-sum-exp of a lane, correctly rounded.
+pub(crate) fn value<T: Float>(lane: &impl Lane<T>) -> (T, Rung) {
+    #[cfg(feature = "half")]
+    if T::HAS_SINGLES
+        && let Some(value) = single::value(lane)
+    {
+        return (value, Rung::Single);
+    }
+    settle(&Partial::over(lane), lane)
 }
 
 /// The log-sum-exp of a lane, correctly rounded, given what its first rung found.

@@ -480,10 +480,14 @@ fn reduce<T: Float>(
     outer: usize,
 ) {
     if outer == 0 {
+        let Some((each, out)) = &mut wanted.each else {
+            if let Some(value) = &mut wanted.value {
+                value.fill(ops::value(&z));
+            }
+            return;
+        };
         let partial = Partial::over(&z);
-        if let Some((each, out)) = &mut wanted.each {
-            ops::each_of(*each, &partial, &z, Scatter::new(out), Store::for_output::<T>(z.len()));
-        }
+        ops::each_of(*each, &partial, &z, Scatter::new(out), Store::for_output::<T>(z.len()));
         if let Some(value) = &mut wanted.value {
             value.fill(ladder::settle(&partial, &z).0);
         }

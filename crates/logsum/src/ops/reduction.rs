@@ -38,7 +38,7 @@ pub fn logsumexp<T: Float>(z: &[T]) -> T {
 /// [`logsumexp`], and which rung of the ladder settled it.
 #[doc(hidden)]
 pub fn logsumexp_and_rung<T: Float>(z: &[T]) -> (T, Rung) {
-    ladder::settle(&Partial::over(&z), &z)
+    ladder::value(&z)
 }
 
 /// The value of [`logsumexp`], and into `gradient` its derivatives ∂LSE/∂z_i = e^{z_i} / Σ e^{z_k} = softmax(z)_i.
@@ -119,7 +119,7 @@ pub(crate) fn same_length<T>(z: &[T], out: &[T]) -> Result<(), Error> {
 
 /// [`logsumexp`] of any lane.
 pub(crate) fn value<T: Float>(lane: &impl Lane<T>) -> T {
-    ladder::settle(&Partial::over(lane), lane).0
+    ladder::value(lane).0
 }
 
 /// Longer rows are read twice: what would be kept of them, 8 or 16 bytes for a number, leaves the nearest caches.
