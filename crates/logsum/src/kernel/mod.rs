@@ -16,6 +16,7 @@ mod portable;
 pub(crate) mod precision;
 pub(crate) mod product;
 pub(crate) mod scan;
+pub(crate) mod targets;
 pub(crate) mod tempered;
 pub(crate) mod two;
 pub(crate) mod word;
