@@ -183,9 +183,9 @@ impl<P: Precision> Partial<P> {
         run(Estimate(*self))
     }
 
-    /// The share of all but one number that equals the maximum: t/(1 + t). For a finite maximum.
-    pub(crate) fn rest_of_max(&self) -> Two {
-        run(RestOfMax(*self))
+    /// What shares and their logarithms are made of, for a finite maximum.
+    pub(crate) fn parts(&self) -> Parts {
+        run(OfParts(*self))
     }
 
     /// What [`Each`] needs to know of a lane, for a finite maximum:
@@ -394,23 +394,36 @@ impl<P: Precision> Task for Estimate<P> {
 /// Exponentials that are kept in memory, to become shares.
 pub(crate) type Kept<T> = Vec<<<T as Sealed>::First as Precision>::Kept>;
 
-/// The partial of a row of at most [`PIECE`] numbers, and its shares times a factor into `out`, from one exponential for each
-/// number; none, and nothing is written, where it takes more.
+/// What is written of the shares.
+#[derive(Clone, Copy)]
+pub(crate) struct Shares {
+    /// They are multiplied by it.
+    pub(crate) factor: Two,
+    /// Where 1 is subtracted before.
+    pub(crate) target: Option<usize>,
+}
+
+impl Shares {
+    pub(crate) const ALONE: Self = Self { factor: Two::ONE, target: None };
+}
+
+/// The partial of a row of at most [`PIECE`] numbers, and its shares into `out`, from one exponential for each number; none, and
+/// nothing is written, where it takes more.
 pub(crate) fn with_shares<T: Float>(
     row: &[T],
-    factor: Two,
+    shares: Shares,
     out: &mut [T],
     kept: &mut Kept<T>,
     to: Store,
 ) -> Option<Partial<T::First>> {
     // Whole steps of sixteen, each kept as two eights.
     kept.resize(kept.len().max(2 * row.len().div_ceil(16)), Default::default());
-    run(WithShares { row, factor, out, kept, to })
+    run(WithShares { row, shares, out, kept, to })
 }
 
 struct WithShares<'a, T: Float> {
     row: &'a [T],
-    factor: Two,
+    shares: Shares,
     out: &'a mut [T],
     kept: &'a mut [<T::First as Precision>::Kept],
     to: Store,
@@ -421,7 +434,7 @@ impl<T: Float> Task for WithShares<'_, T> {
 
     #[inline(always)]
     fn run<V: Vector>(self, like: V) -> Self::Output {
-        let Self { row, factor, out, kept, to } = self;
+        let Self { row, shares: Shares { factor, target }, out, kept, to } = self;
         let mut piece = Piece::<T::First>::EMPTY;
         for (block, kept) in row.chunks(BLOCK).zip(kept.chunks_mut(BLOCK / 8)) {
             let block = block::summed_and_kept::<T::First, T, V>(block, kept, like)?;
@@ -436,21 +449,53 @@ impl<T: Float> Task for WithShares<'_, T> {
         if piece.has_failed || !partial.max.is_finite() {
             return None;
         }
+        let Partial { max, shift, tail, .. } = partial;
+        if let Some(target) = target {
+            // Minus what the others add up to, which loses nothing where that is little: at the maximum it is the tail.
+            let place = &mut kept[target / 8];
+            let others = if row[target].widen() == max {
+                tail
+            } else {
+                let at_target = <T::First as Precision>::kept_at(place, target % 8);
+                tail.plus(term_of_max::<T::First>(max, shift)).plus(at_target.negated())
+            };
+            <T::First as Precision>::keep_at(place, target % 8, others.negated());
+        }
         let (_, inverse) = constants(&partial, Each::Share);
         block::shares_of_kept(kept, inverse.times(factor), out, to, like);
         Some(partial)
     }
 }
 
-struct RestOfMax<P>(Partial<P>);
+/// Of Σ e^{z_k − shift} = e^{max − shift} (1 + t), with the bounds of [`Partial::constants`].
+#[derive(Clone, Copy)]
+pub(crate) struct Parts {
+    pub(crate) shift: f64,
+    /// 1 / Σ e^{z_k − shift}.
+    pub(crate) inverse: Two,
+    /// log(1 + t).
+    pub(crate) log: Two,
+    /// t/(1 + t): the share of all but one number that equals the maximum.
+    pub(crate) rest: Two,
+}
 
-impl<P: Precision> Task for RestOfMax<P> {
-    type Output = Two;
+impl Parts {
+    /// For the maximum as the shift.
+    pub(crate) fn at_maximum<P: Precision>(tail: Two) -> Self {
+        Partial::<P> { max: 0.0, shift: 0.0, tail, error: 0.0, precision: PhantomData }.parts()
+    }
+}
+
+struct OfParts<P>(Partial<P>);
+
+impl<P: Precision> Task for OfParts<P> {
+    type Output = Parts;
 
     #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> Two {
+    fn run<V: Vector>(self, _: V) -> Parts {
+        let (shift, inverse) = constants(&self.0, Each::Share);
         let t = self.0.scaled_tail().tail.scaled(UNSCALE);
-        t.over(t.plus_one_word(1.0))
+        Parts { shift, inverse, log: P::log1p(t).0, rest: t.over(t.plus_one_word(1.0)) }
     }
 }
 

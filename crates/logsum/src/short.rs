@@ -4,11 +4,12 @@ use crate::float::Float;
 use crate::kernel::block::{self, LONG};
 use crate::kernel::columns::{self, LANES, Tile};
 use crate::kernel::exp::{self, UNSCALE};
-use crate::kernel::precision::Precision;
-use crate::kernel::two::Two;
+use crate::kernel::precision::{Number, Precision};
+use crate::kernel::two::{Two, two_sum};
 use crate::kernel::word::Vector;
 use crate::kernel::{Each, Task, run};
 use crate::partial::{estimate, rest};
+use std::marker::PhantomData;
 
 /// Lanes shorter than this are taken eight at a time.
 pub(crate) const SHORT: usize = LONG;
@@ -39,31 +40,7 @@ impl<T: Float> Task for Reduce<'_, T> {
     #[inline(always)]
     fn run<V: Vector>(self, like: V) -> Reduced<T> {
         let Self { tile, wants_value, each, mut values } = self;
-        let one = Two { hi: like.splat(1.0 / UNSCALE), lo: like.splat(0.0) };
-        let maxima = columns::maxima(tile.as_flattened(), like);
-        let mut is_finite = [false; LANES];
-        let mut max = [0.0; LANES];
-        for j in 0..LANES {
-            is_finite[j] = maxima[j].is_finite();
-            max[j] = if is_finite[j] { maxima[j] } else { 0.0 };
-        }
-        let max = like.load(&max);
-        let sum = columns::sum::<false, T::First, f64, V>(tile.as_flattened(), max, like.splat(1.0));
-        let (mut tail, mut error) = rest::<T::First, V>(sum, one);
-        let mut tails = [0.0; LANES];
-        tail.hi.store(&mut tails);
-        let (mut has_each, mut is_small) = (is_finite, [false; LANES]);
-        for j in 0..LANES {
-            // A NaN is not enough, and not small either: it is left to the lane alone.
-            has_each[j] &= tails[j] >= T::First::LEAST_REST / UNSCALE;
-            is_small[j] = is_finite[j] && tails[j] < T::First::LEAST_REST / UNSCALE;
-        }
-        if is_small.contains(&true) {
-            (tail, error) = with_rests::<T, V>(tile, max, (tail, error), &is_small);
-            for j in 0..LANES {
-                has_each[j] |= is_small[j];
-            }
-        }
+        let Tails { max, tail, error, is_right: has_each } = tails::<T, V>(tile, like);
         let mut has_value = [false; LANES];
         if wants_value {
             let (value, bound) = estimate::<T::First, V>(max, tail, error);
@@ -78,8 +55,7 @@ impl<T: Float> Task for Reduce<'_, T> {
         match each {
             None => {}
             Some(Each::Share) => {
-                let sum = tail.plus(one).scaled(like.splat(UNSCALE));
-                let inverse = Two { hi: like.splat(1.0), lo: like.splat(0.0) }.over(sum);
+                let inverse = inverse(tail);
                 for place in tile {
                     block::share::<false, T, V>(like.load(place), max, inverse).store(place);
                 }
@@ -92,6 +68,123 @@ impl<T: Float> Task for Reduce<'_, T> {
             }
         }
         Reduced { values, has_value, has_each }
+    }
+}
+
+/// The sums of eight lanes without a maximum.
+struct Tails<V> {
+    max: V,
+    /// In units of UNSCALE.
+    tail: Two<V>,
+    error: V,
+    /// Whether the lane is right: its maximum is finite, and there is no NaN.
+    is_right: [bool; LANES],
+}
+
+#[inline(always)]
+fn tails<T: Float, V: Vector>(tile: &mut Tile, like: V) -> Tails<V> {
+    let one = Two { hi: like.splat(1.0 / UNSCALE), lo: like.splat(0.0) };
+    let maxima = columns::maxima(tile.as_flattened(), like);
+    let mut is_finite = [false; LANES];
+    let mut max = [0.0; LANES];
+    for j in 0..LANES {
+        is_finite[j] = maxima[j].is_finite();
+        max[j] = if is_finite[j] { maxima[j] } else { 0.0 };
+    }
+    let max = like.load(&max);
+    let sum = columns::sum::<false, T::First, f64, V>(tile.as_flattened(), max, like.splat(1.0));
+    let (mut tail, mut error) = rest::<T::First, V>(sum, one);
+    let mut tails = [0.0; LANES];
+    tail.hi.store(&mut tails);
+    let (mut is_right, mut is_small) = (is_finite, [false; LANES]);
+    for j in 0..LANES {
+        // A NaN is not enough, and not small either: it is left to the lane alone.
+        is_right[j] &= tails[j] >= T::First::LEAST_REST / UNSCALE;
+        is_small[j] = is_finite[j] && tails[j] < T::First::LEAST_REST / UNSCALE;
+    }
+    if is_small.contains(&true) {
+        (tail, error) = with_rests::<T, V>(tile, max, (tail, error), &is_small);
+        for j in 0..LANES {
+            is_right[j] |= is_small[j];
+        }
+    }
+    Tails { max, tail, error, is_right }
+}
+
+/// 1 / Σ e^{z_k − max}.
+#[inline(always)]
+fn inverse<V: Vector>(tail: Two<V>) -> Two<V> {
+    let like = tail.hi;
+    let one = Two { hi: like.splat(1.0), lo: like.splat(0.0) };
+    one.over(tail.plus(Two { hi: like.splat(1.0 / UNSCALE), lo: one.lo }).scaled(like.splat(UNSCALE)))
+}
+
+/// The weights times log Σ e^{z_k − z_t} of eight lanes, the columns of the tile; and into the tile, if there is a factor,
+/// the gradients of these times the factor. None where the lane must be done alone.
+pub(crate) fn cross_entropy<T: Float>(
+    tile: &mut Tile,
+    targets: [usize; LANES],
+    weights: [f64; LANES],
+    factor: Option<Two>,
+) -> [Option<Two>; LANES] {
+    run(CrossEntropy::<T> { tile, targets, weights, factor, format: PhantomData })
+}
+
+struct CrossEntropy<'a, T> {
+    tile: &'a mut Tile,
+    targets: [usize; LANES],
+    weights: [f64; LANES],
+    factor: Option<Two>,
+    format: PhantomData<T>,
+}
+
+impl<T: Float> Task for CrossEntropy<'_, T> {
+    type Output = [Option<Two>; LANES];
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) -> [Option<Two>; LANES] {
+        let Self { tile, targets, weights, factor, .. } = self;
+        let Tails { max, tail, is_right, .. } = tails::<T, V>(tile, like);
+        let (zero, one) = (like.splat(0.0), like.splat(1.0));
+        let mut at_targets = [0.0; LANES];
+        for j in 0..LANES {
+            at_targets[j] = tile[targets[j]][j];
+        }
+        let (z, weight) = (like.load(&at_targets), Two { hi: like.load(&weights), lo: zero });
+        let t = tail.scaled(like.splat(UNSCALE));
+        let loss = two_sum(max, -z).plus(T::First::log1p(t).0).times(weight);
+        if let Some(factor) = factor {
+            let inverse = inverse(tail);
+            let scaled = inverse.times(factor.splat(like)).times(weight);
+            // 1 − p: exact to its own last bits, for p = 1/(1 + t) at the maximum, and for p ≤ 1/2 elsewhere.
+            let share = T::First::exp(z, max).to_two().times(inverse).scaled(like.splat(-UNSCALE));
+            let (others, of_max) = (share.plus_one_word(one), t.over(t.plus_one_word(one)));
+            let depth = max - z;
+            let rest = Two {
+                hi: depth.where_at_most(0.0, of_max.hi, others.hi),
+                lo: depth.where_at_most(0.0, of_max.lo, others.lo),
+            };
+            let slope = rest.times(factor.splat(like)).times(weight).hi;
+            for place in tile.iter_mut() {
+                block::share::<false, T, V>(like.load(place), max, scaled).store(place);
+            }
+            let mut slopes = [0.0; LANES];
+            slope.store(&mut slopes);
+            for j in 0..LANES {
+                tile[targets[j]][j] = -slopes[j];
+            }
+        }
+        let [mut his, mut los] = [[0.0; LANES]; 2];
+        loss.hi.store(&mut his);
+        loss.lo.store(&mut los);
+        let mut done = [None; LANES];
+        for j in 0..LANES {
+            // Of finite numbers: what is impossible, or overflows, is left to the lane alone.
+            if is_right[j] && weights[j] > 0.0 && his[j].is_finite() {
+                done[j] = Some(Two { hi: his[j], lo: los[j] });
+            }
+        }
+        done
     }
 }
 

@@ -160,13 +160,13 @@ impl Store {
 
     /// Whether this part can go past the caches.
     #[inline(always)]
-    fn is_memory<T>(self, out: &[T]) -> bool {
+    pub(super) fn is_memory<T>(self, out: &[T]) -> bool {
         self == Self::Memory && out.as_ptr().addr().is_multiple_of(16)
     }
 }
 
 #[inline(always)]
-fn store<const TO_MEMORY: bool, T: Float, V: Vector>(vector: V, out: &mut [T; 8]) {
+pub(super) fn store<const TO_MEMORY: bool, T: Float, V: Vector>(vector: V, out: &mut [T; 8]) {
     if TO_MEMORY { T::stream(vector, out) } else { T::store(vector, out) }
 }
 

@@ -20,6 +20,7 @@ pub(crate) mod product;
 pub(crate) mod scan;
 #[cfg(feature = "half")]
 pub(crate) mod single;
+pub(crate) mod targets;
 pub(crate) mod tempered;
 pub(crate) mod two;
 pub(crate) mod word;

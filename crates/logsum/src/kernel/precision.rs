@@ -40,6 +40,12 @@ pub trait Precision {
     /// e^z: the same as with c = 0, in fewer steps.
     fn exp_at_0<W: Word>(z: W) -> Self::Number<W>;
 
+    /// e^{(z − max) · inverse}, for z ≤ max and `inverse` the inverse of a temperature.
+    ///
+    /// What is below −1000 counts as that: difference, product and inverse are off by 2^-51.4 of at most 1000 in one word, which
+    /// adds 2^-41.4 to [`EXP_ERROR`](Self::EXP_ERROR); by 16u² in two, which adds 2^-92.
+    fn exp_at_temperature<W: Word>(z: W, max: W, inverse: Two<W>) -> Self::Number<W>;
+
     /// Eight numbers in memory.
     type Kept: Copy + Default + Send;
 
@@ -48,6 +54,12 @@ pub trait Precision {
 
     /// The number that was stored here.
     fn kept<V: Vector>(place: &Self::Kept, like: V) -> Self::Number<V>;
+
+    /// The one of the eight at this index.
+    fn kept_at(place: &Self::Kept, index: usize) -> Two;
+
+    /// Puts another in the place of the one at this index.
+    fn keep_at(place: &mut Self::Kept, index: usize, number: Two);
 
     /// The eight sums of a vector.
     fn lanes<V: Vector>(sum: Self::Sum<V>) -> [Self::Sum<f64>; 8];
@@ -63,6 +75,18 @@ pub trait Precision {
 pub trait Number<W>: Copy {
     /// As a double word, normalised.
     fn to_two(self) -> Two<W>;
+
+    /// Of a double word, its high word alone in one word.
+    fn of(two: Two<W>) -> Self;
+
+    /// a − b: exact in two words.
+    fn difference(a: W, b: W) -> Self;
+
+    /// Off by a rounding in one word, by 2^-104 in two where both have the same sign.
+    fn added(self, other: Self) -> Self;
+
+    /// Off by a rounding in one word, by 2^-103 in two.
+    fn multiplied(self, other: Self) -> Self;
 
     /// The product with `factor`, with the units taken off, rounded to one word.
     fn times(self, factor: Two<W>) -> W;
@@ -119,6 +143,11 @@ impl Precision for OneWord {
     }
 
     #[inline(always)]
+    fn exp_at_temperature<W: Word>(z: W, max: W, inverse: Two<W>) -> One<W> {
+        One(exp::one_word_at_0((z - max) * inverse.hi))
+    }
+
+    #[inline(always)]
     fn keep<V: Vector>(number: One<V>, place: &mut [f64; 8]) {
         number.0.store(place);
     }
@@ -126,6 +155,16 @@ impl Precision for OneWord {
     #[inline(always)]
     fn kept<V: Vector>(place: &[f64; 8], like: V) -> One<V> {
         One(like.load(place))
+    }
+
+    #[inline(always)]
+    fn kept_at(place: &[f64; 8], index: usize) -> Two {
+        Two { hi: place[index], lo: 0.0 }
+    }
+
+    #[inline(always)]
+    fn keep_at(place: &mut [f64; 8], index: usize, number: Two) {
+        place[index] = number.hi;
     }
 
     #[inline(always)]
@@ -157,6 +196,26 @@ impl<W: Word> Number<W> for One<W> {
     #[inline(always)]
     fn to_two(self) -> Two<W> {
         Two { hi: self.0, lo: self.0.splat(0.0) }
+    }
+
+    #[inline(always)]
+    fn of(two: Two<W>) -> Self {
+        Self(two.hi)
+    }
+
+    #[inline(always)]
+    fn difference(a: W, b: W) -> Self {
+        Self(a - b)
+    }
+
+    #[inline(always)]
+    fn added(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
+    #[inline(always)]
+    fn multiplied(self, other: Self) -> Self {
+        Self(self.0 * other.0)
     }
 
     #[inline(always)]
@@ -227,6 +286,16 @@ impl Precision for TwoWords {
     }
 
     #[inline(always)]
+    fn exp_at_temperature<W: Word>(z: W, max: W, inverse: Two<W>) -> Two<W> {
+        let difference = two_sum(z, -max);
+        let x = difference.times(inverse);
+        // What is out of range has no low word, and may have no high one.
+        let rough = difference.hi * inverse.hi;
+        let hi = rough.where_at_most(exp::LEAST, z.splat(exp::LEAST), x.hi);
+        exp::two_words(hi, rough.where_at_most(exp::LEAST, z.splat(0.0), -x.lo))
+    }
+
+    #[inline(always)]
     fn keep<V: Vector>(number: Two<V>, place: &mut [[f64; 8]; 2]) {
         number.hi.store(&mut place[0]);
         number.lo.store(&mut place[1]);
@@ -235,6 +304,16 @@ impl Precision for TwoWords {
     #[inline(always)]
     fn kept<V: Vector>(place: &[[f64; 8]; 2], like: V) -> Two<V> {
         Two { hi: like.load(&place[0]), lo: like.load(&place[1]) }
+    }
+
+    #[inline(always)]
+    fn kept_at(place: &[[f64; 8]; 2], index: usize) -> Two {
+        Two { hi: place[0][index], lo: place[1][index] }
+    }
+
+    #[inline(always)]
+    fn keep_at(place: &mut [[f64; 8]; 2], index: usize, number: Two) {
+        [place[0][index], place[1][index]] = [number.hi, number.lo];
     }
 
     #[inline(always)]
@@ -267,6 +346,26 @@ impl<W: Word> Number<W> for Two<W> {
     #[inline(always)]
     fn to_two(self) -> Self {
         self
+    }
+
+    #[inline(always)]
+    fn of(two: Self) -> Self {
+        two
+    }
+
+    #[inline(always)]
+    fn difference(a: W, b: W) -> Self {
+        two_sum(a, -b)
+    }
+
+    #[inline(always)]
+    fn added(self, other: Self) -> Self {
+        self.plus(other)
+    }
+
+    #[inline(always)]
+    fn multiplied(self, other: Self) -> Self {
+        Two::times(self, other)
     }
 
     #[inline(always)]

@@ -15,7 +15,7 @@ pub(crate) struct Scale {
 
 impl Scale {
     /// An x from here down counts as −∞.
-    pub(crate) const OUT_OF_RANGE: f64 = -8e307;
+    const OUT_OF_RANGE: f64 = -8e307;
 
     /// Relative error below 11u².
     #[inline(always)]

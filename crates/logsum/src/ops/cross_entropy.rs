@@ -1,16 +1,17 @@
 //! The loss of classification, and its gradient in the same pass.
 
-use super::moments::{Moments, Share};
-use super::reduction::{partial_and_shares, same_length};
+mod row;
+
+use super::reduction::same_length;
 use crate::error::Error;
 use crate::float::Float;
 use crate::kernel::block::Store;
-use crate::kernel::precision::{Number, Precision};
-use crate::kernel::tempered::{Function, Scale};
+use crate::kernel::columns::{self, LANES};
+use crate::kernel::pairs;
 use crate::kernel::two::{self, Two, two_sum};
-use crate::kernel::word::Vector;
-use crate::kernel::{Each, Task, exp, exp::UNSCALE, run};
-use crate::partial::{Kept, Partial};
+use crate::lane::BLOCK;
+use crate::partial::Kept;
+use crate::short::{self, SHORT};
 use crate::threads::{grain, join};
 
 /// The mean of log Σ_k e^{z_k − z_t} over rows of `logits`, one for each target t: the negative logarithm of softmax at t.
@@ -187,10 +188,9 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
     /// [`Error::OutOfRange`] if the number of logits is no multiple of the number of classes, or a target is no class or a
     /// negative probability; [`Error::LengthMismatch`] if there are not as many targets as rows, or logits.
     pub fn loss(&self, logits: &[T], targets: Targets<'_, T>, reduction: Reduction) -> Result<T, Error> {
-        let rows = self.rows(logits, targets)?;
-        let mut losses = vec![Two::ZERO; rows];
-        self.all(logits, targets, Two::ONE, &mut losses, None);
-        Ok(self.reduced(&losses, targets, reduction))
+        let whole = self.whole(logits, targets, reduction)?;
+        let sums = Work::new(self, targets, None, Store::Caches).over(logits, Wanted::NOTHING);
+        Ok(T::narrow(divided(sums.loss, whole)))
     }
 
     /// The value of [`loss`](Self::loss), and its gradient into `gradient`.
@@ -204,18 +204,12 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
         reduction: Reduction,
         gradient: &mut [T],
     ) -> Result<T, Error> {
-        let rows = self.rows(logits, targets)?;
+        let whole = self.whole(logits, targets, reduction)?;
         same_length(logits, gradient)?;
-        let mut losses = vec![Two::ZERO; rows];
-        let factor = match reduction {
-            Reduction::Sum => Two::ONE,
-            Reduction::Mean => match self.whole_weight(targets, rows) {
-                Two { hi: 0.0, .. } => Two::ZERO,
-                weight => two::quotient(Two::ONE, weight),
-            },
-        };
-        self.all(logits, targets, factor, &mut losses, Some(gradient));
-        Ok(self.reduced(&losses, targets, reduction))
+        let to = self.store(logits);
+        let wanted = Wanted { gradient: Some(gradient), ..Wanted::NOTHING };
+        let sums = Work::new(self, targets, whole, to).over(logits, wanted);
+        Ok(T::narrow(divided(sums.loss, whole)))
     }
 
     /// The loss of each row into `losses`.
@@ -252,9 +246,9 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
         if losses.len() != rows {
             return Err(Error::LengthMismatch { expected: rows, found: losses.len() });
         }
-        let mut all = vec![Two::ZERO; rows];
-        self.all(logits, targets, Two::ONE, &mut all, gradient);
-        losses.iter_mut().zip(all).for_each(|(loss, all)| *loss = T::narrow(all.hi));
+        let to = self.store(logits);
+        let wanted = Wanted { losses: Some(losses), gradient, ..Wanted::NOTHING };
+        Work::new(self, targets, None, to).over(logits, wanted);
         Ok(())
     }
 
@@ -271,12 +265,11 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
         reduction: Reduction,
         tangent: &[T],
     ) -> Result<(T, T), Error> {
+        let whole = self.whole(logits, targets, reduction)?;
         same_length(logits, tangent)?;
-        let mut gradient = vec![T::default(); logits.len()];
-        let loss = self.loss_with_gradient(logits, targets, reduction, &mut gradient)?;
-        let blocks = gradient.chunks(crate::lane::BLOCK).zip(tangent.chunks(crate::lane::BLOCK));
-        let slope = blocks.fold(Two::ZERO, |sum, (g, t)| sum.plus(crate::kernel::pairs::dot(g, t)));
-        Ok((loss, T::narrow(slope.hi)))
+        let wanted = Wanted { tangent: Some(tangent), ..Wanted::NOTHING };
+        let sums = Work::new(self, targets, whole, Store::Caches).over(logits, wanted);
+        Ok((T::narrow(divided(sums.loss, whole)), T::narrow(sums.slope.hi)))
     }
 
     /// The Hessian of [`loss`](Self::loss) times a vector, into `out`: for each row Q p_k ((v_k − v̄)(1 + 2ζ LSE) + 2ζ v̄)/τ², with
@@ -294,36 +287,11 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
         vector: &[T],
         out: &mut [T],
     ) -> Result<(), Error> {
-        let rows = self.rows(logits, targets)?;
+        let whole = self.whole(logits, targets, reduction)?;
         same_length(logits, vector)?;
         same_length(logits, out)?;
-        let whole = match reduction {
-            Reduction::Sum => 1.0,
-            Reduction::Mean => self.whole_weight(targets, rows).hi,
-        };
-        for row in 0..rows {
-            let range = row * self.classes..(row + 1) * self.classes;
-            let (z, v, out) = (&logits[range.clone()], &vector[range.clone()], &mut out[range]);
-            let (z, v) = (wide(z), wide(v));
-            let mut q = vec![0.0; self.classes];
-            let weight = self.fill_weights(targets, row, &mut q).hi;
-            match Moments::of(&z, self.temperature) {
-                Ok(moments) if weight > 0.0 => {
-                    let hessian = Hessian {
-                        moments,
-                        mean: moments.mean(&z, &v),
-                        scale: weight / whole / self.temperature / self.temperature,
-                        twice_z_loss: 2.0 * self.z_loss,
-                        lse: moments.value_over_temperature().hi,
-                    };
-                    let mut wide_out = vec![0.0; self.classes];
-                    moments.each(&z, &v, &mut wide_out, hessian);
-                    out.iter_mut().zip(wide_out).for_each(|(out, x)| *out = T::narrow(x));
-                }
-                Err(max) if max.is_nan() => out.fill(T::narrow(max)),
-                _ => out.fill(T::default()),
-            }
-        }
+        let work = Work::new(self, targets, whole, self.store(logits));
+        work.hvp(grain(logits.len()), 0, logits, vector, out);
         Ok(())
     }
 
@@ -361,82 +329,54 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
             }
             Targets::Probabilities(targets) => {
                 same_length(logits, targets)?;
-                for (place, target) in targets.iter().enumerate() {
-                    let (row, class) = (place / self.classes, place % self.classes);
-                    not_negative(format_args!("the target of row {row}, class {class}"), target.widen())?;
+                let is_right = |&target: &T| target.widen() >= 0.0 && target.widen() < f64::INFINITY;
+                for (row, targets) in targets.chunks(self.classes).enumerate() {
+                    // Without a way out of the loop, which is then one of vectors.
+                    if targets.iter().fold(true, |all, target| all & is_right(target)) {
+                        continue;
+                    }
+                    for (class, target) in targets.iter().enumerate() {
+                        not_negative(format_args!("the target of row {row}, class {class}"), target.widen())?;
+                    }
                 }
             }
         }
         Ok(rows)
     }
 
-    /// What a mean is divided by.
-    fn whole_weight(&self, targets: Targets<'_, T>, rows: usize) -> Two {
-        match targets {
-            Targets::Classes(targets) => targets
-                .iter()
-                .filter(|&&target| self.ignored != Some(target))
-                .fold(Two::ZERO, |sum, &target| sum.plus_one_word(self.weight(target))),
-            Targets::Probabilities(_) => Two { hi: rows as f64, lo: 0.0 },
+    /// What losses are divided by; none for a sum.
+    fn whole(
+        &self,
+        logits: &[T],
+        targets: Targets<'_, T>,
+        reduction: Reduction,
+    ) -> Result<Option<Two>, Error> {
+        let rows = self.rows(logits, targets)?;
+        if reduction == Reduction::Sum {
+            return Ok(None);
         }
+        let count = |rows: usize| Two { hi: rows as f64, lo: 0.0 };
+        Ok(Some(match targets {
+            Targets::Probabilities(_) => count(rows),
+            Targets::Classes(targets) => {
+                let counted = targets.iter().filter(|&&target| self.ignored != Some(target));
+                match self.class_weights {
+                    None => count(counted.count()),
+                    Some(weights) => {
+                        counted.fold(Two::ZERO, |sum, &target| sum.plus_one_word(weights[target].widen()))
+                    }
+                }
+            }
+        }))
+    }
+
+    /// Short rows are written through the caches: past them a part of a line costs as much as all of it.
+    fn store(&self, logits: &[T]) -> Store {
+        if self.classes < SHORT { Store::Caches } else { Store::for_output::<T>(logits.len()) }
     }
 
     fn weight(&self, class: usize) -> f64 {
         self.class_weights.map_or(1.0, |weights| weights[class].widen())
-    }
-
-    fn reduced(&self, losses: &[Two], targets: Targets<'_, T>, reduction: Reduction) -> T {
-        let sum = losses.iter().fold(Two::ZERO, |sum, &loss| sum.plus(loss));
-        // What is infinite has no low word.
-        let sum =
-            if sum.hi.is_nan() { Two { hi: losses.iter().map(|loss| loss.hi).sum(), lo: 0.0 } } else { sum };
-        let whole = match reduction {
-            Reduction::Sum => return T::narrow(sum.hi),
-            Reduction::Mean => self.whole_weight(targets, losses.len()),
-        };
-        T::narrow(if sum.hi.is_finite() && whole.hi > 0.0 {
-            two::quotient(sum, whole).hi
-        } else {
-            sum.hi / whole.hi
-        })
-    }
-
-    /// The loss of each row, and its gradient times the factor.
-    fn all(
-        &self,
-        logits: &[T],
-        targets: Targets<'_, T>,
-        factor: Two,
-        losses: &mut [Two],
-        gradient: Option<&mut [T]>,
-    ) {
-        let work = Work { of: self, targets, factor, to: Store::for_output::<T>(logits.len()) };
-        work.part(grain(logits.len()), 0, logits, losses, gradient);
-    }
-
-    /// q of a row, and Q.
-    fn fill_weights(&self, targets: Targets<'_, T>, row: usize, q: &mut [f64]) -> Two {
-        let spread = self.smoothing / self.classes as f64;
-        match targets {
-            Targets::Classes(targets) => {
-                let target = targets[row];
-                if self.ignored == Some(target) {
-                    q.fill(0.0);
-                    return Two::ZERO;
-                }
-                for (class, q) in q.iter_mut().enumerate() {
-                    *q = spread * self.weight(class);
-                }
-                q[target] += (1.0 - self.smoothing) * self.weight(target);
-            }
-            Targets::Probabilities(targets) => {
-                let targets = &targets[row * self.classes..][..self.classes];
-                for (class, (q, target)) in q.iter_mut().zip(targets).enumerate() {
-                    *q = self.weight(class) * ((1.0 - self.smoothing) * target.widen() + spread);
-                }
-            }
-        }
-        q.iter().fold(Two::ZERO, |sum, &q| sum.plus_one_word(q))
     }
 }
 
@@ -448,254 +388,205 @@ fn not_negative(what: impl std::fmt::Display, x: f64) -> Result<(), Error> {
     }
 }
 
-fn wide<T: Float>(row: &[T]) -> Vec<f64> {
-    row.iter().map(|z| z.widen()).collect()
+/// NaN where there is nothing to divide by.
+fn divided(sum: Two, whole: Option<Two>) -> f64 {
+    match whole {
+        None => sum.hi,
+        Some(Two { hi: 0.0, .. }) => f64::NAN,
+        Some(whole) if sum.hi.is_finite() => two::quotient(sum, whole).hi,
+        Some(_) => sum.hi,
+    }
+}
+
+/// What is wanted of some rows, beside the sum of their losses.
+struct Wanted<'a, T> {
+    losses: Option<&'a mut [T]>,
+    gradient: Option<&'a mut [T]>,
+    /// To be multiplied with the gradient.
+    tangent: Option<&'a [T]>,
+}
+
+impl<T> Wanted<'_, T> {
+    const NOTHING: Self = Self { losses: None, gradient: None, tangent: None };
+
+    /// The first rows, and the others.
+    fn split(self, rows: usize, classes: usize) -> (Self, Self) {
+        let (losses, losses2) = self.losses.map(|losses| losses.split_at_mut(rows)).unzip();
+        let (gradient, gradient2) =
+            self.gradient.map(|gradient| gradient.split_at_mut(rows * classes)).unzip();
+        let (tangent, tangent2) = self.tangent.map(|tangent| tangent.split_at(rows * classes)).unzip();
+        (Self { losses, gradient, tangent }, Self { losses: losses2, gradient: gradient2, tangent: tangent2 })
+    }
+}
+
+/// Over some rows.
+#[derive(Clone, Copy)]
+struct Sums {
+    loss: Two,
+    /// Of the gradient times the tangent.
+    slope: Two,
+}
+
+impl Sums {
+    const ZERO: Self = Self { loss: Two::ZERO, slope: Two::ZERO };
+
+    fn plus(self, other: Self) -> Self {
+        let plus = |a: Two, b: Two| match a.plus(b) {
+            // What is infinite has no low word.
+            sum if sum.hi.is_nan() => Two { hi: a.hi + b.hi, lo: 0.0 },
+            sum => sum,
+        };
+        Self { loss: plus(self.loss, other.loss), slope: plus(self.slope, other.slope) }
+    }
+}
+
+/// Memory that rows use one after the other.
+struct Room<T: Float> {
+    kept: Kept<T>,
+    gradient: Vec<T>,
+}
+
+impl<T: Float> Room<T> {
+    fn new() -> Self {
+        Self { kept: Vec::new(), gradient: Vec::new() }
+    }
 }
 
 /// What is done to each row.
 struct Work<'a, T> {
     of: &'a CrossEntropy<'a, T>,
     targets: Targets<'a, T>,
+    /// Of gradients: 1 over what losses are divided by.
     factor: Two,
     to: Store,
+    /// 1/τ.
+    per_temperature: Two,
+    /// 1 − ε.
+    certain: Two,
+    /// ε/K.
+    spread: Two,
+    /// Σ w_k, if targets are spread.
+    weights: Two,
 }
 
-impl<T: Float> Work<'_, T> {
-    /// Rows from `first` on, by threads where that pays.
-    fn part(&self, grain: usize, first: usize, z: &[T], losses: &mut [Two], gradient: Option<&mut [T]>) {
+impl<'a, T: Float> Work<'a, T> {
+    fn new(of: &'a CrossEntropy<'a, T>, targets: Targets<'a, T>, whole: Option<Two>, to: Store) -> Self {
+        let alone = |hi| Two { hi, lo: 0.0 };
+        let weights = match of.class_weights {
+            Some(weights) if of.smoothing > 0.0 => {
+                weights.iter().fold(Two::ZERO, |sum, weight| sum.plus_one_word(weight.widen()))
+            }
+            _ => alone(of.classes as f64),
+        };
+        let factor = match whole {
+            None => Two::ONE,
+            Some(Two { hi: 0.0, .. }) => Two::ZERO,
+            Some(whole) => two::quotient(Two::ONE, whole),
+        };
+        Self {
+            of,
+            targets,
+            factor,
+            to,
+            per_temperature: two::quotient(Two::ONE, alone(of.temperature)),
+            certain: two_sum(1.0, -of.smoothing),
+            spread: two::quotient(alone(of.smoothing), alone(of.classes as f64)),
+            weights,
+        }
+    }
+
+    fn over(&self, z: &[T], wanted: Wanted<'_, T>) -> Sums {
+        if z.is_empty() {
+            return Sums::ZERO;
+        }
+        self.part(grain(z.len()), 0, z, wanted, &mut Room::new())
+    }
+
+    /// Rows from `first` on, halved whether there are threads or not: what is added to what depends on their number alone.
+    fn part(&self, grain: usize, first: usize, z: &[T], wanted: Wanted<'_, T>, room: &mut Room<T>) -> Sums {
         let classes = self.of.classes;
-        if z.len() >= 2 * grain && losses.len() > 1 {
-            let half = losses.len() / 2;
-            let (z, z2) = z.split_at(half * classes);
-            let (losses, losses2) = losses.split_at_mut(half);
-            let (gradient, gradient2) =
-                gradient.map(|gradient| gradient.split_at_mut(half * classes)).unzip();
+        let rows = z.len() / classes;
+        let least = if classes < SHORT { LANES } else { 1 };
+        if rows <= least {
+            return self.group(first, z, wanted, room);
+        }
+        let half = rows.next_power_of_two() / 2;
+        let (z, z2) = z.split_at(half * classes);
+        let (wanted, wanted2) = wanted.split(half, classes);
+        let (sums, sums2) = if z.len() + z2.len() >= 2 * grain {
             join(
-                || self.part(grain, first, z, losses, gradient),
-                || self.part(grain, first + half, z2, losses2, gradient2),
-            );
-            return;
-        }
-        let mut gradient = gradient;
-        let mut kept = Kept::<T>::new();
-        for (i, (z, loss)) in z.chunks(classes).zip(losses).enumerate() {
-            let gradient = gradient.as_mut().map(|gradient| &mut gradient[i * classes..][..classes]);
-            *loss = match self.targets {
-                Targets::Classes(targets)
-                    if self.of.smoothing == 0.0 && self.of.z_loss == 0.0 && self.of.temperature == 1.0 =>
-                {
-                    self.plain(z, targets[first + i], gradient, &mut kept)
-                }
-                _ => self.general(z, first + i, gradient),
-            };
-        }
-    }
-
-    /// w log Σ e^{z_k − z_t}; w (p_k − [k = t]).
-    fn plain(&self, z: &[T], target: usize, gradient: Option<&mut [T]>, kept: &mut Kept<T>) -> Two {
-        let weight = if self.of.ignored == Some(target) { 0.0 } else { self.of.weight(target) };
-        if weight == 0.0 {
-            gradient.into_iter().for_each(|gradient| gradient.fill(T::default()));
-            return Two::ZERO;
-        }
-        let weight = Two { hi: weight, lo: 0.0 };
-        let at_target = z[target].widen();
-        let factor = two::product(self.factor, weight);
-        let Some(gradient) = gradient else {
-            return loss_of(&Partial::<T::First>::over(&z), z, at_target, weight);
-        };
-        let partial = partial_and_shares(z, factor, gradient, kept, self.to);
-        gradient[target] = if partial.max == f64::NEG_INFINITY {
-            T::default()
-        } else if partial.max.is_finite() {
-            let rest = if at_target == partial.max {
-                partial.rest_of_max()
-            } else {
-                let (shift, inverse) = partial.constants(Each::Share);
-                run(RestOf::<T> { z: z[target], shift, inverse })
-            };
-            T::narrow(-two::product(rest, factor).hi)
+                || self.part(grain, first, z, wanted, room),
+                || self.part(grain, first + half, z2, wanted2, &mut Room::new()),
+            )
         } else {
-            // 1/c − 1, or −1.
-            T::narrow((gradient[target].widen() / factor.hi - 1.0) * factor.hi)
+            let sums = self.part(grain, first, z, wanted, room);
+            (sums, self.part(grain, first + half, z2, wanted2, room))
         };
-        loss_of(&partial, z, at_target, weight)
+        sums.plus(sums2)
     }
 
-    /// Any targets and options, in double words.
-    fn general(&self, z: &[T], row: usize, gradient: Option<&mut [T]>) -> Two {
-        let Self { of, targets, factor, .. } = self;
-        let mut q = vec![0.0; of.classes];
-        let weight = of.fill_weights(*targets, row, &mut q);
-        if weight.hi == 0.0 {
-            gradient.into_iter().for_each(|gradient| gradient.fill(T::default()));
-            return Two::ZERO;
-        }
-        let z = wide(z);
-        let moments = match Moments::of(&z, of.temperature) {
-            Ok(moments) => moments,
-            Err(max) => return self.at_edge(max, &z, &q, weight.hi, gradient),
-        };
-        let lse = moments.value_over_temperature();
-        let excess = two::product(lse, Two { hi: 2.0 * of.z_loss, lo: 0.0 });
-        if let Some(gradient) = gradient {
-            let slope = Slope {
-                share: Share(two::product(moments.inverse, weight)),
-                growth: excess.plus_one_word(1.0),
-                factor: two::quotient(*factor, Two { hi: of.temperature, lo: 0.0 }),
-            };
-            let mut out = vec![0.0; of.classes];
-            moments.each(&z, &q, &mut out, slope);
-            gradient.iter_mut().zip(out).for_each(|(gradient, x)| *gradient = T::narrow(x));
-            // Where p > 1/2 it is 1 − (1 − p), and 1 − p is known to its own last bits: so is Q − q there.
-            if moments.inverse.hi > 0.5 {
-                let certain = z.iter().position(|&z| z == moments.scale.max).unwrap_or(0);
-                let others = (0..of.classes).filter(|&k| k != certain);
-                let others = others.fold(Two::ZERO, |sum, k| sum.plus_one_word(q[k]));
-                gradient[certain] = T::narrow(run(AtMaximum { moments, slope, others, weight, excess }));
+    /// One row, or up to eight short ones.
+    fn group(&self, first: usize, z: &[T], wanted: Wanted<'_, T>, room: &mut Room<T>) -> Sums {
+        let classes = self.of.classes;
+        let Wanted { mut losses, gradient, tangent } = wanted;
+        let mut gradient = match tangent {
+            None => gradient,
+            Some(_) => {
+                room.gradient.resize(z.len(), T::default());
+                Some(&mut room.gradient[..])
             }
+        };
+        let mut done = [None; LANES];
+        if let (true, Targets::Classes(targets)) = (classes < SHORT && self.is_plain(), self.targets) {
+            let targets = &targets[first..][..z.len() / classes];
+            done = self.short(z, targets, gradient.as_deref_mut());
         }
-        let Scale { max, temperature } = moments.scale;
-        let is_impossible =
-            |(&z, &q): (&f64, &f64)| q > 0.0 && (z - max) / temperature <= Scale::OUT_OF_RANGE;
-        if z.iter().zip(&q).any(is_impossible) {
-            return Two { hi: f64::INFINITY, lo: 0.0 };
-        }
-        let loss = moments.sum(&z, &q, Loss(moments.log));
-        let squared = two::product(lse, lse);
-        loss.plus(two::product(squared, Two { hi: weight.hi * of.z_loss, lo: 0.0 }))
-    }
-
-    /// A row without a finite maximum.
-    fn at_edge(&self, max: f64, z: &[f64], q: &[f64], weight: f64, gradient: Option<&mut [T]>) -> Two {
-        let count = z.iter().filter(|&&z| z == f64::INFINITY).count() as f64;
-        let factor = self.factor.hi / self.of.temperature;
-        for (k, out) in gradient.into_iter().flatten().enumerate() {
-            let share = if z[k] == f64::INFINITY { 1.0 / count } else { 0.0 };
-            *out = T::narrow(match max {
-                f64::NEG_INFINITY => 0.0,
-                f64::INFINITY => (weight * share - q[k]) * factor,
-                nan => nan,
+        let mut sums = Sums::ZERO;
+        for (j, z) in z.chunks(classes).enumerate() {
+            let loss = done[j].unwrap_or_else(|| {
+                let gradient = gradient.as_mut().map(|gradient| &mut gradient[j * classes..][..classes]);
+                self.row(first + j, z, gradient, &mut room.kept)
             });
-        }
-        let is_elsewhere = |(&z, &q): (&f64, &f64)| q > 0.0 && z != f64::INFINITY;
-        let hi = match max {
-            f64::INFINITY if self.of.z_loss == 0.0 && !z.iter().zip(q).any(is_elsewhere) => {
-                return two::product(crate::kernel::log::of_number(count), Two { hi: weight, lo: 0.0 });
+            if let Some(losses) = &mut losses {
+                losses[j] = T::narrow(loss.hi);
             }
-            nan if nan.is_nan() => nan,
-            _ => f64::INFINITY,
-        };
-        Two { hi, lo: 0.0 }
-    }
-}
-
-/// w ((max − z_t) + log(1 + t)): neither part is negative.
-fn loss_of<T: Float>(partial: &Partial<T::First>, z: &[T], at_target: f64, weight: Two) -> Two {
-    let alone = |hi| Two { hi, lo: 0.0 };
-    match partial.max {
-        max if max.is_nan() => alone(max),
-        f64::INFINITY if at_target == f64::INFINITY => {
-            let count = z.iter().filter(|z| z.widen() == f64::INFINITY).count();
-            two::product(crate::kernel::log::of_number(count as f64), weight)
+            sums = sums.plus(Sums { loss, ..Sums::ZERO });
         }
-        _ if at_target == f64::NEG_INFINITY || !partial.max.is_finite() => alone(f64::INFINITY),
-        max => {
-            let (_, log) = partial.constants(Each::LogShare);
-            let difference = two_sum(max, -at_target);
-            if difference.hi.is_infinite() {
-                return alone(f64::INFINITY);
+        if let (Some(gradient), Some(tangent)) = (gradient, tangent) {
+            for (gradient, tangent) in gradient.chunks(BLOCK).zip(tangent.chunks(BLOCK)) {
+                sums = sums.plus(Sums { slope: pairs::dot(gradient, tangent), ..Sums::ZERO });
             }
-            two::product(difference.plus(log), weight)
         }
+        sums
     }
-}
 
-/// 1 − p, for a p of at most 1/2.
-struct RestOf<T> {
-    z: T,
-    shift: f64,
-    inverse: Two,
-}
-
-impl<T: Float> Task for RestOf<T> {
-    type Output = Two;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> Two {
-        let Self { z, shift, inverse } = self;
-        let power = T::First::exp(z.widen(), shift).to_two();
-        power.times(inverse).scaled(UNSCALE).negated().plus_one_word(1.0)
+    /// Whether the losses are log Σ e^{z_k − z_t} times a weight.
+    fn is_plain(&self) -> bool {
+        let of = self.of;
+        of.smoothing == 0.0 && of.z_loss == 0.0 && of.temperature == 1.0
     }
-}
 
-/// q (log Σ e^x − x), 0 where q is.
-#[derive(Clone, Copy)]
-struct Loss(Two);
-
-impl Function for Loss {
-    #[inline(always)]
-    fn at<V: Vector>(self, x: Two<V>, q: V) -> Two<V> {
-        let zero = q.splat(0.0);
-        let loss = self.0.splat(q).plus(x.negated()).times(Two { hi: q, lo: zero });
-        Two { hi: q.where_at_most(0.0, zero, loss.hi), lo: q.where_at_most(0.0, zero, loss.lo) }
+    /// The weight of a row of this target, 0 if it is ignored.
+    fn weight_of(&self, target: usize) -> f64 {
+        if self.of.ignored == Some(target) { 0.0 } else { self.of.weight(target) }
     }
-}
 
-/// factor · (Q p growth − q), the share having Q in it.
-#[derive(Clone, Copy)]
-struct Slope {
-    share: Share,
-    growth: Two,
-    factor: Two,
-}
-
-impl Function for Slope {
-    #[inline(always)]
-    fn at<V: Vector>(self, x: Two<V>, q: V) -> Two<V> {
-        let share = self.share.at(x, q).times(self.growth.splat(q));
-        share.plus_one_word(-q).times(self.factor.splat(q))
-    }
-}
-
-/// The same at the maximum: factor · ((Q − q) − Q (1 − p) + Q p · excess), excess = growth − 1.
-struct AtMaximum {
-    moments: Moments,
-    slope: Slope,
-    others: Two,
-    weight: Two,
-    excess: Two,
-}
-
-impl Task for AtMaximum {
-    type Output = f64;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> f64 {
-        let Self { moments, slope, others, weight, excess } = self;
-        let rest = exp::minus_one(moments.log.negated()).times(weight);
-        let grown = moments.inverse.times(weight).times(excess);
-        others.plus(rest).plus(grown).times(slope.factor).hi
-    }
-}
-
-/// scale · p ((v − v̄)(1 + 2ζ LSE) + 2ζ v̄).
-#[derive(Clone, Copy)]
-struct Hessian {
-    moments: Moments,
-    mean: Two,
-    scale: f64,
-    twice_z_loss: f64,
-    lse: f64,
-}
-
-impl Function for Hessian {
-    #[inline(always)]
-    fn at<V: Vector>(self, x: Two<V>, v: V) -> Two<V> {
-        let word = |x: f64| Two { hi: v.splat(x), lo: v.splat(0.0) };
-        let difference = self.mean.negated().splat(v).plus_one_word(v);
-        let grown = difference.times(word(1.0 + self.twice_z_loss * self.lse));
-        let inner = grown.plus(self.mean.splat(v).times(word(self.twice_z_loss)));
-        Share(self.moments.inverse).at(x, v).times(inner).times(word(self.scale))
+    /// Up to eight rows of class targets without further options, side by side; none for those that are left to
+    /// [`row`](Self::row).
+    fn short(&self, z: &[T], targets: &[usize], gradient: Option<&mut [T]>) -> [Option<Two>; LANES] {
+        let mut tile = [[0.0; LANES]; SHORT];
+        let tile = &mut tile[..self.of.classes];
+        columns::from_rows(z, tile);
+        let (mut places, mut weights) = ([0; LANES], [0.0; LANES]);
+        for (j, &target) in targets.iter().enumerate() {
+            weights[j] = self.weight_of(target);
+            places[j] = if weights[j] > 0.0 { target } else { 0 };
+        }
+        let factor = gradient.is_some().then_some(self.factor);
+        let losses = short::cross_entropy::<T>(tile, places, weights, factor);
+        if let Some(gradient) = gradient {
+            columns::to_rows(tile, gradient);
+        }
+        losses
     }
 }

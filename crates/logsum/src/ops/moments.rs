@@ -309,12 +309,12 @@ fn at_edge<T: Float>(each: Each, max: f64, z: &[T], out: &mut [T]) {
 
 /// What a softmax averages, with x = (z − max)/τ.
 #[derive(Clone, Copy)]
-pub(super) struct Moments {
-    pub(super) scale: Scale,
+struct Moments {
+    scale: Scale,
     /// log Σ e^x.
-    pub(super) log: Two,
+    log: Two,
     /// 1/Σ e^x.
-    pub(super) inverse: Two,
+    inverse: Two,
     /// ā = Σ p (−x); 0 until [`with_depth`](Self::with_depth).
     depth: Two,
 }
@@ -324,7 +324,7 @@ impl Moments {
     ///
     /// The first maximum stands apart: Σ e^x = 1 + t, and a small t keeps its relative accuracy. Each exponential is off by
     /// 2^-62.2, as is −x e^x by 2^-62 in [`with_depth`](Self::with_depth); the terms are positive, so that sums are off by no more.
-    pub(super) fn of<T: Float>(z: &[T], temperature: f64) -> Result<Self, f64> {
+    fn of<T: Float>(z: &[T], temperature: f64) -> Result<Self, f64> {
         let max = Partial::<T::First>::over(&z).max;
         if !max.is_finite() {
             return Err(max);
@@ -355,28 +355,21 @@ impl Moments {
         run(Value(*self))
     }
 
-    /// log Σ e^{z/τ}.
-    pub(super) fn value_over_temperature(&self) -> Two {
-        let Scale { max, temperature } = self.scale;
-        let max = two::quotient(Two { hi: max, lo: 0.0 }, Two { hi: temperature, lo: 0.0 });
-        self.log.plus(max)
-    }
-
     fn entropy(&self) -> f64 {
         self.log.plus(self.depth).hi
     }
 
     /// Σ p v.
-    pub(super) fn mean<T: Float>(&self, z: &[T], v: &[T]) -> Two {
+    fn mean<T: Float>(&self, z: &[T], v: &[T]) -> Two {
         self.sum(z, v, ShareTimes(self.inverse))
     }
 
-    pub(super) fn sum<T: Float>(&self, z: &[T], v: &[T], f: impl Function) -> Two {
+    fn sum<T: Float>(&self, z: &[T], v: &[T], f: impl Function) -> Two {
         let blocks = z.chunks(BLOCK).zip(v.chunks(BLOCK));
         blocks.fold(Two::ZERO, |sum, (z, v)| sum.plus(tempered::sum(z, v, self.scale, f)))
     }
 
-    pub(super) fn each<T: Float>(&self, z: &[T], v: &[T], out: &mut [T], f: impl Function) {
+    fn each<T: Float>(&self, z: &[T], v: &[T], out: &mut [T], f: impl Function) {
         tempered::each(z, v, self.scale, f, out);
     }
 }
@@ -432,7 +425,7 @@ impl Function for Depth {
 
 /// p, of 1/Σ e^x.
 #[derive(Clone, Copy)]
-pub(super) struct Share(pub(super) Two);
+struct Share(Two);
 
 impl Function for Share {
     #[inline(always)]

@@ -5,10 +5,9 @@ use crate::edges::Edge;
 use crate::float::Float;
 use crate::kernel::Each;
 use crate::kernel::block::{self, LONG, Store};
-use crate::kernel::two::{self, Two};
 use crate::ladder::{self, Rung};
 use crate::lane::{Lane, LaneMut};
-use crate::partial::{self, Kept, Partial};
+use crate::partial::{self, Kept, Partial, Shares};
 use crate::threads::{grain, join};
 
 /// log Σ e^{z_k}, correctly rounded.
@@ -123,7 +122,7 @@ pub(crate) fn value<T: Float>(lane: &impl Lane<T>) -> T {
 }
 
 /// Longer rows are read twice: what would be kept of them, 8 or 16 bytes for a number, leaves the nearest caches.
-const KEPT: usize = 8192;
+pub(super) const KEPT: usize = 8192;
 
 /// The partial of a row, and a function of each of its numbers.
 pub(crate) fn partial_and_each<T: Float>(
@@ -133,29 +132,14 @@ pub(crate) fn partial_and_each<T: Float>(
     kept: &mut Kept<T>,
     to: Store,
 ) -> Partial<T::First> {
-    if function == Each::Share {
-        return partial_and_shares(row, Two::ONE, out, kept, to);
-    }
-    let partial = Partial::over(&row);
-    each(function, &partial, &row, out, to);
-    partial
-}
-
-/// The partial of a row, and its shares times a factor.
-pub(crate) fn partial_and_shares<T: Float>(
-    row: &[T],
-    factor: Two,
-    out: &mut [T],
-    kept: &mut Kept<T>,
-    to: Store,
-) -> Partial<T::First> {
-    if (LONG..=KEPT).contains(&row.len())
-        && let Some(partial) = partial::with_shares(row, factor, out, kept, to)
+    if function == Each::Share
+        && (LONG..=KEPT).contains(&row.len())
+        && let Some(partial) = partial::with_shares(row, Shares::ALONE, out, kept, to)
     {
         return partial;
     }
     let partial = Partial::over(&row);
-    each_scaled(Each::Share, &partial, &row, factor, out, to);
+    each(function, &partial, &row, out, to);
     partial
 }
 
@@ -174,26 +158,14 @@ pub(crate) fn each<T: Float>(
     out: impl LaneMut<T>,
     to: Store,
 ) {
-    each_scaled(each, partial, lane, Two::ONE, out, to);
-}
-
-/// The same, where shares are multiplied by a factor.
-fn each_scaled<T: Float>(
-    each: Each,
-    partial: &Partial<T::First>,
-    lane: &impl Lane<T>,
-    factor: Two,
-    out: impl LaneMut<T>,
-    to: Store,
-) {
     if let Some(edge) = Edge::of(each, partial.max, lane) {
         return each_piece(lane, out, &|z, out| {
-            out.iter_mut().zip(z).for_each(|(out, &z)| *out = T::narrow(edge.at(z).widen() * factor.hi));
+            out.iter_mut().zip(z).for_each(|(out, &z)| *out = edge.at(z));
         });
     }
     let (c, two) = partial.constants(each);
     each_piece(lane, out, &|z, out| match each {
-        Each::Share => block::shares(z, c, two::product(two, factor), out, to),
+        Each::Share => block::shares(z, c, two, out, to),
         Each::LogShare => block::log_shares(z, c, two, out, to),
     });
 }

@@ -1,0 +1,360 @@
+//! One row.
+
+use super::{Targets, Work};
+use crate::float::Float;
+use crate::float::sealed::Sealed;
+use crate::kernel::block::LONG;
+use crate::kernel::targets::{self, Block, Curvature, Depth, Exponent, Power, PowerTimes, Slope, Weight};
+use crate::kernel::two::{self, Two, power_of_two, two_sum};
+use crate::kernel::word::Vector;
+use crate::kernel::{Task, exp::UNSCALE, log, run};
+use crate::lane::BLOCK;
+use crate::ops::reduction::KEPT;
+use crate::partial::{self, Kept, Partial, Parts, Shares};
+use crate::threads::join;
+
+/// A row and what its targets weigh: q_k.
+struct Row<'a, T> {
+    /// The logits, the probabilities, the weights of classes.
+    block: Block<'a, T>,
+    /// q_k but for what the target class has beside it; none where that is all.
+    weight: Option<Weight>,
+    target: Option<Target>,
+    /// Q.
+    whole: Two,
+}
+
+#[derive(Clone, Copy)]
+struct Target {
+    class: usize,
+    z: f64,
+    /// (1 − ε) w_t.
+    weight: Two,
+    /// q_t.
+    q: Two,
+    /// Q − q_t.
+    others: Two,
+}
+
+/// The softmax of a row, for a finite maximum.
+struct Softmax {
+    max: f64,
+    exponent: Exponent,
+    parts: Parts,
+}
+
+impl<T: Float> Work<'_, T> {
+    /// The loss of a row.
+    pub(super) fn row(&self, index: usize, z: &[T], gradient: Option<&mut [T]>, kept: &mut Kept<T>) -> Two {
+        let row = self.weighted(index, z);
+        if row.whole.hi == 0.0 {
+            gradient.into_iter().for_each(|gradient| gradient.fill(T::default()));
+            return Two::ZERO;
+        }
+        let Some(gradient) = gradient else {
+            return match self.softmax(z) {
+                Err(max) => self.at_edge(&row, max, None),
+                Ok(softmax) => self.finish(&row, softmax.max, softmax.parts).loss,
+            };
+        };
+        if let (true, Some(Target { class, .. })) = (self.is_plain(), row.target)
+            && (LONG..=KEPT).contains(&z.len())
+        {
+            let shares = Shares { factor: two::product(self.factor, row.whole), target: Some(class) };
+            if let Some(partial) = partial::with_shares(z, shares, gradient, kept, self.to) {
+                return self.finish(&row, partial.max, partial.parts()).loss;
+            }
+        }
+        let softmax = match self.softmax(z) {
+            Ok(softmax) => softmax,
+            Err(max) => return self.at_edge(&row, max, Some(gradient)),
+        };
+        let finished = self.finish(&row, softmax.max, softmax.parts);
+        let Finished { inverse, factor, .. } = finished;
+        let slope = Slope { exponent: softmax.exponent, inverse, weight: row.weight, factor };
+        targets::each::<T::First, T>(row.block, slope, gradient, self.to);
+        if let Some((class, slope)) = self.slope_apart(&row, &softmax, &finished) {
+            gradient[class] = T::narrow(slope.hi);
+        }
+        finished.loss
+    }
+
+    fn weighted<'a>(&'a self, index: usize, z: &'a [T]) -> Row<'a, T> {
+        let is_spread = self.of.smoothing > 0.0;
+        let smoothed = |a| Weight::Smoothed { a, b: self.spread };
+        match self.targets {
+            Targets::Classes(targets) => {
+                let class = targets[index];
+                if self.of.ignored == Some(class) {
+                    return Row {
+                        block: Block { z, v: None, w: None },
+                        weight: None,
+                        target: None,
+                        whole: Two::ZERO,
+                    };
+                }
+                let own = self.of.weight(class);
+                let weight = two::product(self.certain, Two { hi: own, lo: 0.0 });
+                let target = Target { class, z: z[class].widen(), weight, q: weight, others: Two::ZERO };
+                if !is_spread {
+                    let block = Block { z, v: None, w: None };
+                    return Row { block, weight: None, target: Some(target), whole: weight };
+                }
+                let q = two::product(self.spread, Two { hi: own, lo: 0.0 }).plus(weight);
+                let others = two::product(self.spread, self.weights.plus_one_word(-own));
+                Row {
+                    block: Block { z, v: None, w: self.of.class_weights },
+                    weight: Some(smoothed(Two::ZERO)),
+                    target: Some(Target { q, others, ..target }),
+                    whole: q.plus(others),
+                }
+            }
+            Targets::Probabilities(targets) => {
+                let v = &targets[index * z.len()..][..z.len()];
+                let block = Block { z, v: Some(v), w: self.of.class_weights };
+                let weight = if is_spread { smoothed(self.certain) } else { Weight::Given };
+                Row { block, weight: Some(weight), target: None, whole: sum::<T>(block, weight) }
+            }
+        }
+    }
+
+    /// For a finite maximum; else it is the error.
+    ///
+    /// At a temperature the first maximum is left out of the sum, so that a small t keeps its relative accuracy.
+    fn softmax(&self, z: &[T]) -> Result<Softmax, f64> {
+        if self.of.temperature == 1.0 {
+            let partial = Partial::<T::First>::over(&z);
+            if !partial.max.is_finite() {
+                return Err(partial.max);
+            }
+            let parts = partial.parts();
+            let exponent = if parts.shift == 0.0 { Exponent::At0 } else { Exponent::Shifted(parts.shift) };
+            return Ok(Softmax { max: partial.max, exponent, parts });
+        }
+        let max = z.chunks(BLOCK).map(targets::greatest).fold(f64::NEG_INFINITY, f64::max);
+        if max.is_infinite() {
+            return Err(z.iter().map(|z| z.widen()).find(|z| z.is_nan()).unwrap_or(max));
+        }
+        let exponent = Exponent::Tempered { max, inverse: self.per_temperature };
+        let first = z.iter().position(|z| z.widen() == max).unwrap_or(0);
+        let tail =
+            [&z[..first], &z[first + 1..]].map(|z| sum::<T>(Block { z, v: None, w: None }, Power(exponent)));
+        let tail = tail[0].plus(tail[1]);
+        if tail.hi.is_nan() {
+            return Err(f64::NAN);
+        }
+        Ok(Softmax { max, exponent, parts: Parts::at_maximum::<T::First>(tail) })
+    }
+
+    /// Σ q_k (max − z_k)/τ.
+    fn depth(&self, row: &Row<'_, T>, max: f64) -> Two {
+        let of = |z: &[T], scale: f64| {
+            let depth = Depth { weight: row.weight.unwrap_or(Weight::Given), max: max * scale };
+            let spread =
+                if row.weight.is_some() { sum::<T>(Block { z, ..row.block }, depth) } else { Two::ZERO };
+            let own = match row.target {
+                Some(Target { z, weight, .. }) if weight.hi > 0.0 => {
+                    two::product(two_sum(max * scale, -z * scale), weight)
+                }
+                _ => Two::ZERO,
+            };
+            two::product(spread.plus(own), self.per_temperature)
+        };
+        let depth = of(row.block.z, 1.0);
+        if depth.hi.is_finite() {
+            return depth;
+        }
+        // Differences or products may overflow on the way to a sum that does not.
+        const SMALL: f64 = power_of_two(-200);
+        let small: Vec<T> = row.block.z.iter().map(|z| T::narrow(z.widen() * SMALL)).collect();
+        let depth = of(&small, SMALL).scaled(1.0 / SMALL);
+        if depth.hi.is_finite() { depth } else { Two { hi: f64::INFINITY, lo: 0.0 } }
+    }
+
+    fn finish(&self, row: &Row<'_, T>, max: f64, parts: Parts) -> Finished {
+        let finished = run(Finish {
+            max,
+            parts,
+            depth: self.depth(row, max),
+            whole: row.whole,
+            per_temperature: self.per_temperature,
+            z_loss: self.of.z_loss,
+            factor: self.factor,
+        });
+        // Of finite numbers: what overflows on the way ends as NaN.
+        if finished.loss.hi.is_finite() {
+            return finished;
+        }
+        Finished { loss: Two { hi: f64::INFINITY, lo: 0.0 }, ..finished }
+    }
+
+    /// The class whose element of the gradient is not what the loop gives, and what it is.
+    ///
+    /// Where p > 1/2 it is 1 − (1 − p), and 1 − p is known to its own last bits: so is Q − q there.
+    fn slope_apart(&self, row: &Row<'_, T>, softmax: &Softmax, finished: &Finished) -> Option<(usize, Two)> {
+        let Finished { excess, inverse, factor, .. } = *finished;
+        let is_certain = softmax.parts.rest.hi < 0.5;
+        let (class, others) = match row.target {
+            Some(Target { class, z, q, .. }) if !is_certain || z != softmax.max => {
+                let share = targets::share_of::<T::First>(z, softmax.exponent, inverse);
+                return Some((class, share.plus(two::product(q, factor).negated())));
+            }
+            Some(Target { class, others, .. }) => (class, others),
+            None if is_certain => {
+                let class = row.block.z.iter().position(|z| z.widen() == softmax.max)?;
+                let weight = row.weight?;
+                let parts = [(0, class), (class + 1, usize::MAX - class - 1)];
+                let [before, after] =
+                    parts.map(|(start, count)| sum::<T>(row.block.part(start, count), weight));
+                (class, before.plus(after))
+            }
+            None => return None,
+        };
+        let rest = softmax.parts.rest;
+        Some((class, run(AtMaximum { rest, others, whole: row.whole, excess, factor })))
+    }
+
+    /// q_k.
+    fn weight_at(&self, row: &Row<'_, T>, k: usize) -> f64 {
+        let part = row.block.part(k, 1);
+        let spread = row.weight.map_or(0.0, |weight| sum::<T>(part, weight).hi);
+        spread + row.target.map_or(0.0, |target| if target.class == k { target.weight.hi } else { 0.0 })
+    }
+
+    /// A row without a finite maximum.
+    fn at_edge(&self, row: &Row<'_, T>, max: f64, gradient: Option<&mut [T]>) -> Two {
+        let z = row.block.z;
+        let is_infinite = |z: &T| z.widen() == f64::INFINITY;
+        let count = z.iter().copied().filter(is_infinite).count() as f64;
+        let factor = two::product(self.factor, self.per_temperature).hi;
+        for (k, out) in gradient.into_iter().flatten().enumerate() {
+            let share = if is_infinite(&z[k]) { 1.0 / count } else { 0.0 };
+            *out = T::narrow(match max {
+                f64::NEG_INFINITY => 0.0,
+                f64::INFINITY => (row.whole.hi * share - self.weight_at(row, k)) * factor,
+                nan => nan,
+            });
+        }
+        let hi = match max {
+            f64::INFINITY
+                if self.of.z_loss == 0.0
+                    && (0..z.len()).all(|k| is_infinite(&z[k]) || self.weight_at(row, k) == 0.0) =>
+            {
+                return two::product(log::of_number(count), row.whole);
+            }
+            nan if nan.is_nan() => nan,
+            _ => f64::INFINITY,
+        };
+        Two { hi, lo: 0.0 }
+    }
+
+    /// The Hessian of rows from `first` on, times a vector, by threads where that pays.
+    pub(super) fn hvp(&self, grain: usize, first: usize, z: &[T], v: &[T], out: &mut [T]) {
+        let classes = self.of.classes;
+        let rows = z.len() / classes;
+        if z.len() >= 2 * grain && rows > 1 {
+            let half = rows / 2;
+            let ((z, z2), (v, v2)) = (z.split_at(half * classes), v.split_at(half * classes));
+            let (out, out2) = out.split_at_mut(half * classes);
+            join(|| self.hvp(grain, first, z, v, out), || self.hvp(grain, first + half, z2, v2, out2));
+            return;
+        }
+        let rows = z.chunks(classes).zip(v.chunks(classes)).zip(out.chunks_mut(classes));
+        for (i, ((z, v), out)) in rows.enumerate() {
+            let row = self.weighted(first + i, z);
+            match self.softmax(z) {
+                _ if row.whole.hi == 0.0 => out.fill(T::default()),
+                Err(max) => out.fill(if max.is_nan() { T::narrow(max) } else { T::default() }),
+                Ok(Softmax { max, exponent, parts }) => {
+                    let per_temperature = self.per_temperature;
+                    let lse = two::product(Two { hi: max, lo: 0.0 }, per_temperature).plus(parts.log);
+                    let twice = Two { hi: 2.0 * self.of.z_loss, lo: 0.0 };
+                    let block = Block { z, v: Some(v), w: None };
+                    let mean = sum::<T>(block, PowerTimes(exponent)).scaled(UNSCALE);
+                    let mean = two::product(mean, parts.inverse);
+                    let factor = two::product(self.factor, two::product(per_temperature, per_temperature));
+                    let curvature = Curvature {
+                        exponent,
+                        inverse: two::product(two::product(parts.inverse, row.whole), factor),
+                        mean,
+                        growth: two::product(lse, twice).plus_one_word(1.0),
+                        offset: two::product(mean, twice),
+                    };
+                    targets::each::<T::First, T>(block, curvature, out, self.to);
+                }
+            }
+        }
+    }
+}
+
+/// The sum of a function over a row.
+fn sum<T: Float>(row: Block<'_, T>, f: impl targets::Function) -> Two {
+    let starts = (0..row.z.len()).step_by(BLOCK);
+    starts.fold(Two::ZERO, |sum, start| {
+        sum.plus(targets::sum::<<T as Sealed>::First, T>(row.part(start, BLOCK), f))
+    })
+}
+
+/// From the softmax of a row to its loss.
+struct Finish {
+    max: f64,
+    parts: Parts,
+    depth: Two,
+    whole: Two,
+    per_temperature: Two,
+    z_loss: f64,
+    factor: Two,
+}
+
+#[derive(Clone, Copy)]
+struct Finished {
+    loss: Two,
+    /// 2ζ LSE.
+    excess: Two,
+    /// What exponentials are multiplied by, to be the first part of the gradient.
+    inverse: Two,
+    /// What q is multiplied by, to be the second.
+    factor: Two,
+}
+
+impl Task for Finish {
+    type Output = Finished;
+
+    /// Neither log(1 + t) nor any max − z is negative: nothing cancels.
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> Finished {
+        let Self { max, parts, depth, whole, per_temperature, z_loss, factor } = self;
+        let mut loss = parts.log.times(whole).plus(depth);
+        let mut excess = Two::ZERO;
+        if z_loss > 0.0 {
+            let lse = Two { hi: max, lo: 0.0 }.times(per_temperature).plus(parts.log);
+            let scaled = lse.times(Two { hi: z_loss, lo: 0.0 });
+            loss = loss.plus(scaled.times(lse).times(whole));
+            excess = scaled.scaled(2.0);
+        }
+        let factor = factor.times(per_temperature);
+        let inverse = parts.inverse.times(whole).times(factor).times(excess.plus_one_word(1.0));
+        Finished { loss, excess, inverse, factor }
+    }
+}
+
+/// factor · ((Q − q) − Q (1 − p) + Q p · excess), of 1 − p = rest.
+struct AtMaximum {
+    rest: Two,
+    others: Two,
+    whole: Two,
+    excess: Two,
+    factor: Two,
+}
+
+impl Task for AtMaximum {
+    type Output = Two;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> Two {
+        let Self { rest, others, whole, excess, factor } = self;
+        let share = rest.negated().plus_one_word(1.0);
+        let grown = share.times(excess).plus(rest.negated()).times(whole);
+        others.plus(grown).times(factor)
+    }
+}
