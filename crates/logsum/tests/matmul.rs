@@ -411,6 +411,9 @@ fn gradients_of_blocks() {
     }
 }
 
+/// A row of A, a column of B, the value, and the gradients' parts.
+type Edge = ([f64; 3], [f64; 3], f64, [f64; 3]);
+
 #[test]
 fn edges() {
     const INF: f64 = f64::INFINITY;
@@ -428,7 +431,7 @@ fn edges() {
 
     // Rows of A with each b: the values, and the shares with the cotangent 2.
     #[rustfmt::skip]
-    let rows: [([f64; 3], [f64; 3], f64, [f64; 3]); 10] = [
+    let rows: [Edge; 10] = [
         ([-INF, -INF, -INF], [0.0, 1.0, 2.0], -INF, [0.0; 3]),
         ([0.0, 1.0, 2.0], [-INF, -INF, -INF], -INF, [0.0; 3]),
         ([0.0, -INF, 2.0], [-INF, 5.0, -INF], -INF, [0.0; 3]),

@@ -40,6 +40,9 @@ pub trait Precision {
     /// e^z: the same as with c = 0, in fewer steps.
     fn exp_at_0<W: Word>(z: W) -> Self::Number<W>;
 
+    /// e^d, for a d of two words that is at least −1000; [`OneWord`] takes the first alone.
+    fn exp_of_two<W: Word>(d: Two<W>) -> Self::Number<W>;
+
     /// Eight numbers in memory.
     type Kept: Copy + Default + Send;
 
@@ -116,6 +119,11 @@ impl Precision for OneWord {
     #[inline(always)]
     fn exp_at_0<W: Word>(z: W) -> One<W> {
         One(exp::one_word_at_0(z))
+    }
+
+    #[inline(always)]
+    fn exp_of_two<W: Word>(d: Two<W>) -> One<W> {
+        One(exp::one_word_at_0(d.hi))
     }
 
     #[inline(always)]
@@ -224,6 +232,11 @@ impl Precision for TwoWords {
     #[inline(always)]
     fn exp_at_0<W: Word>(z: W) -> Two<W> {
         exp::two_words_at_0(z)
+    }
+
+    #[inline(always)]
+    fn exp_of_two<W: Word>(d: Two<W>) -> Two<W> {
+        exp::two_words_of_two(d)
     }
 
     #[inline(always)]

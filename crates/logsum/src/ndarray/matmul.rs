@@ -26,6 +26,7 @@ pub trait LogMatmul<T: Float, D: Dimension> {
     /// The matrix product in log space with `right`.
     fn log_matmul<E: Dimension>(&self, right: &ArrayRef<T, E>) -> Result<ArrayD<T>, Error>;
 
+    #[expect(clippy::type_complexity, reason = "two arrays, each as its factor")]
     /// [`log_matmul_vjp`](crate::log_matmul_vjp): the gradients for this factor and for `right`. Here nothing broadcasts.
     fn log_matmul_vjp<E: Dimension, F: Dimension>(
         &self,
