@@ -25,6 +25,9 @@ pub(crate) enum Command {
     /// Log-softmax: z − log Σ e^z
     #[command(after_help = SOFTMAX_EXAMPLES)]
     LogSoftmax(Elementwise),
+    /// Cross-entropy of rows of scores against labels: log Σ e^{z_k − z_label}, and its mean
+    #[command(after_help = CROSS_ENTROPY_EXAMPLES)]
+    CrossEntropy(CrossEntropy),
     /// Print a completion script for a shell
     Completions {
         /// bash, zsh, fish, elvish or powershell
@@ -56,8 +59,58 @@ pub(crate) struct Reduction {
     #[arg(long)]
     pub(crate) keepdims: bool,
 
+    /// What to take of the numbers that are given by their logarithms
+    #[arg(long, value_name = "OP", default_value = "sum", conflicts_with = "weights")]
+    pub(crate) op: Op,
+
+    #[command(flatten)]
+    pub(crate) weights: Weights,
+
     #[command(flatten)]
     pub(crate) destination: Destination,
+}
+
+/// log Σ w e^z
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Weights {
+    /// File of weights w, of any sign, which broadcast to the input's shape; where a sum is negative the result is nan
+    #[arg(long, value_name = "FILE")]
+    pub(crate) weights: Option<PathBuf>,
+}
+
+/// `cross-entropy`
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CrossEntropy {
+    /// File of scores, a row for each example, a column for each class; - for standard input
+    #[arg(value_name = "SCORES")]
+    pub(crate) scores: PathBuf,
+
+    /// File of labels: for each row the number of its class, from 0
+    #[arg(value_name = "LABELS")]
+    pub(crate) labels: PathBuf,
+
+    /// Leave out rows with this label
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) ignore: Option<usize>,
+
+    /// Print the loss of each row, not their mean
+    #[arg(long)]
+    pub(crate) rows: bool,
+
+    #[command(flatten)]
+    pub(crate) destination: Destination,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Op {
+    /// log Σ e^z
+    Sum,
+    /// log of the mean of e^z
+    Mean,
+    /// log of the variance of e^z, over n
+    Variance,
+    /// Entropy of softmax(z), in nats
+    Entropy,
 }
 
 /// `softmax` and `log-softmax`
@@ -79,6 +132,9 @@ pub(crate) struct Gradient {
     /// Leave the reduced axes in the values, with length 1
     #[arg(long)]
     pub(crate) keepdims: bool,
+
+    #[command(flatten)]
+    pub(crate) weights: Weights,
 
     /// File for the gradient; its ending says how: .npy, .csv or .json
     #[arg(short, long, value_name = "OUT")]
@@ -132,7 +188,9 @@ Examples:
   logsum lse scores.npy --axis -1 -o lse.npy     one for each row, into a file
   logsum lse big.npy --axis 0,2 --keepdims       over two axes, which stay with length 1
   seq 1 10 | logsum lse -                        from a pipe
-  logsum lse scores.csv --axis 1 --format json   as JSON";
+  logsum lse scores.csv --axis 1 --format json   as JSON
+  logsum lse log_w.npy --op mean                 the logarithm of the mean of e^z
+  logsum lse z.npy --axis 1 --weights w.csv      log Σ w e^z for each row; w may be one row for all";
 
 const GRAD_EXAMPLES: &str = "\
 The gradient has the input's shape and type: ∂LSE/∂z = softmax(z), each element within 1 ulp.
@@ -140,6 +198,12 @@ The gradient has the input's shape and type: ∂LSE/∂z = softmax(z), each elem
 Examples:
   logsum grad scores.npy --axis -1 -o gradient.npy
   logsum grad scores.csv --axis 1 -o gradient.csv --format json > values.json";
+
+const CROSS_ENTROPY_EXAMPLES: &str = "\
+Examples:
+  logsum cross-entropy scores.npy labels.npy            the mean loss
+  logsum cross-entropy scores.csv labels.txt --rows     the loss of each row
+  logsum cross-entropy scores.npy labels.npy --ignore 255";
 
 const SOFTMAX_EXAMPLES: &str = "\
 The result has the input's shape and type, each element within 1 ulp of the exact one.

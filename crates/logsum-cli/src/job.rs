@@ -1,23 +1,28 @@
 //! From the arguments to the result.
 
-use crate::args::{Args, Command, Destination, Format, Numbers};
+use crate::args::{Args, Command, CrossEntropy, Destination, Format, Numbers, Op};
 use crate::input::{self, Input, Number};
 use crate::output::Target;
 use crate::progress::Progress;
 use anyhow::{Context, Result, bail};
 use clap::CommandFactory;
-use logsum::{Axes, LogSumExp};
+use logsum::{Axes, LogSumExp, Reduction, Targets};
 use ndarray::{ArrayD, ArrayViewD, Axis};
 use std::io::Write;
 use std::path::PathBuf;
 
 pub(crate) fn run(args: Args) -> Result<()> {
     match args.command {
-        Command::Lse(args) => Job::new(&args.numbers, args.keepdims).run(Operation::Value, &args.destination),
+        Command::Lse(args) => Job::new(&args.numbers, args.keepdims)
+            .weights(args.weights.weights)
+            .run(Operation::Value(args.op), &args.destination),
         Command::Grad(args) => {
             let gradient = Destination { output: Some(args.output), format: None };
-            Job::new(&args.numbers, args.keepdims).run(Operation::ValueAndGradient(args.format), &gradient)
+            Job::new(&args.numbers, args.keepdims)
+                .weights(args.weights.weights)
+                .run(Operation::ValueAndGradient(args.format), &gradient)
         }
+        Command::CrossEntropy(args) => cross_entropy(&args),
         Command::Softmax(args) => Job::new(&args.numbers, false).run(Operation::Softmax, &args.destination),
         Command::LogSoftmax(args) => {
             Job::new(&args.numbers, false).run(Operation::LogSoftmax, &args.destination)
@@ -37,7 +42,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
 
 #[derive(Clone, Copy)]
 enum Operation {
-    Value,
+    Value(Op),
     /// The gradient is the result; the values go to standard output, in this format.
     ValueAndGradient(Option<Format>),
     Softmax,
@@ -48,6 +53,7 @@ struct Job {
     input: PathBuf,
     axis: Vec<isize>,
     axes: Axes,
+    weights: Option<PathBuf>,
 }
 
 /// Numbers taken at a time where the first axis stays: some megabytes.
@@ -57,16 +63,47 @@ impl Job {
     fn new(numbers: &Numbers, keep: bool) -> Self {
         let Numbers { input, axis } = numbers;
         let axes = if axis.is_empty() { Axes::all() } else { Axes::from(&axis[..]) };
-        Self { input: input.clone(), axis: axis.clone(), axes: if keep { axes.keep() } else { axes } }
+        Self {
+            input: input.clone(),
+            axis: axis.clone(),
+            axes: if keep { axes.keep() } else { axes },
+            weights: None,
+        }
+    }
+
+    fn weights(self, weights: Option<PathBuf>) -> Self {
+        Self { weights, ..self }
     }
 
     /// Every output is opened before the input is read: nothing is computed that cannot be written.
     fn run(&self, operation: Operation, destination: &Destination) -> Result<()> {
         let target = Target::new(destination, &self.input)?;
         let progress = Progress::new();
-        match input::read(&self.input, &progress)? {
-            Input::F32(array) => self.compute(operation, array.view()?, target, &progress),
-            Input::F64(array) => self.compute(operation, array.view()?, target, &progress),
+        let weights = match &self.weights {
+            Some(path) if path == &self.input => {
+                bail!("{}: cannot be both the numbers and their weights", path.display())
+            }
+            Some(path) => Some(input::read(path, &progress)?),
+            None => None,
+        };
+        match (input::read(&self.input, &progress)?, &weights) {
+            (Input::F32(array), None) => self.compute(operation, array.view()?, None, target, &progress),
+            (Input::F64(array), None) => self.compute(operation, array.view()?, None, target, &progress),
+            (Input::F32(array), Some(Input::F32(weights))) => {
+                self.compute(operation, array.view()?, Some(weights.view()?), target, &progress)
+            }
+            (Input::F64(array), Some(Input::F64(weights))) => {
+                self.compute(operation, array.view()?, Some(weights.view()?), target, &progress)
+            }
+            (Input::F64(array), Some(Input::F32(weights))) => {
+                let weights = weights.view()?.mapv(f64::from);
+                self.compute(operation, array.view()?, Some(weights.view()), target, &progress)
+            }
+            (Input::F32(array), Some(Input::F64(weights))) => {
+                // The numbers become f64, and with them the result: no weight is rounded.
+                let array = array.view()?.mapv(f64::from);
+                self.compute(operation, array.view(), Some(weights.view()?), target, &progress)
+            }
         }
     }
 
@@ -74,13 +111,14 @@ impl Job {
         &self,
         operation: Operation,
         z: ArrayViewD<'_, T>,
+        weights: Option<ArrayViewD<'_, T>>,
         target: Target,
         progress: &Progress,
     ) -> Result<()> {
         let values_shape =
             self.values_shape::<T>(z.shape()).with_context(|| self.input.display().to_string())?;
         let result_shape = match operation {
-            Operation::Value => values_shape.clone(),
+            Operation::Value(_) => values_shape.clone(),
             _ => z.shape().to_vec(),
         };
         let mut result = target.writer(result_shape.clone())?;
@@ -92,6 +130,14 @@ impl Job {
             _ => None,
         };
         let pieces = self.pieces(&z);
+        let wide = match (&weights, &self.weights) {
+            (Some(weights), Some(path)) => Some(weights.broadcast(z.raw_dim()).with_context(|| {
+                let (found, shape) = (weights.shape(), z.shape());
+                format!("{}: has the shape {found:?}, which does not broadcast to {shape:?}", path.display())
+            })?),
+            _ => None,
+        };
+        let wide_pieces = wide.as_ref().map(|wide| self.pieces(wide));
         progress.computing(pieces.len());
         // Pieces are cut along the first axis, and then it is the first of the results, too.
         let room = |shape: &[usize], piece: &ArrayViewD<'_, T>| {
@@ -102,14 +148,26 @@ impl Job {
             room(&shape).with_context(|| self.input.display().to_string())
         };
         let mut piece_values = Vec::new();
-        for piece in &pieces {
+        for (i, piece) in pieces.iter().enumerate() {
             let axes = self.axes.clone();
+            let weights = wide_pieces.as_ref().map(|pieces| &pieces[i]);
             let mut computed = room(&result_shape, piece)?;
             let out = computed.view_mut();
             match operation {
-                Operation::Value => piece.logsumexp_into(axes, out)?,
+                Operation::Value(op) => match (op, weights) {
+                    (_, Some(weights)) => computed.assign(&piece.terms(axes)?.weights(weights)?.logsumexp()?),
+                    (Op::Sum, None) => piece.logsumexp_into(axes, out)?,
+                    (Op::Mean, None) => computed.assign(&piece.logmeanexp(axes)?),
+                    (Op::Variance, None) => computed.assign(&piece.logvarexp(axes, 0)?),
+                    (Op::Entropy, None) => computed.assign(&piece.softmax_entropy(axes)?),
+                },
                 Operation::Softmax => piece.softmax_into(axes, out)?,
                 Operation::LogSoftmax => piece.log_softmax_into(axes, out)?,
+                Operation::ValueAndGradient(_) if let Some(weights) = weights => {
+                    let (value, gradient) = piece.terms(axes)?.weights(weights)?.logsumexp_with_gradient()?;
+                    computed.assign(&gradient);
+                    piece_values.push(value);
+                }
                 Operation::ValueAndGradient(_) => {
                     let mut value = room(&values_shape, piece)?;
                     piece.logsumexp_with_gradient_into(axes, value.view_mut(), out)?;
@@ -153,6 +211,63 @@ impl Job {
         let is_it = |&given: &isize| given == axis as isize || given == axis as isize - rank as isize;
         self.axis.is_empty() || self.axis.iter().any(is_it)
     }
+}
+
+/// The losses of rows of scores, or their mean.
+fn cross_entropy(args: &CrossEntropy) -> Result<()> {
+    let target = Target::new(&args.destination, &args.scores)?;
+    let progress = Progress::new();
+    if args.scores == args.labels {
+        bail!("{}: cannot be both the scores and the labels", args.scores.display());
+    }
+    let labels = match input::read(&args.labels, &progress)? {
+        Input::F32(array) => array.view()?.mapv(f64::from),
+        Input::F64(array) => array.view()?.to_owned(),
+    };
+    let labels = labels.iter().enumerate().map(|(row, &label)| {
+        let is_whole = label >= 0.0 && label < 2f64.powi(53) && label.trunc() == label;
+        let words = || {
+            format!("{}: label {row} is {label}, it must be a whole number from 0 on", args.labels.display())
+        };
+        is_whole.then_some(label as usize).with_context(words)
+    });
+    let labels = labels.collect::<Result<Vec<usize>>>()?;
+    match input::read(&args.scores, &progress)? {
+        Input::F32(array) => losses(args, array.view()?, &labels, target),
+        Input::F64(array) => losses(args, array.view()?, &labels, target),
+    }
+}
+
+fn losses<T: Number>(
+    args: &CrossEntropy,
+    scores: ArrayViewD<'_, T>,
+    labels: &[usize],
+    target: Target,
+) -> Result<()> {
+    let name = || args.scores.display().to_string();
+    let &[rows, classes] = scores.shape() else {
+        bail!("{}: has the shape {:?}, scores are a table of rows and classes", name(), scores.shape());
+    };
+    if labels.len() != rows {
+        bail!("{}: has {} labels, the scores have {rows} rows", args.labels.display(), labels.len());
+    }
+    let scores = scores.as_standard_layout();
+    let loss = logsum::CrossEntropy::new(classes);
+    let loss = args.ignore.map_or(loss, |label| loss.ignore(label));
+    let targets = Targets::Classes(labels);
+    let scores = scores.as_slice().unwrap_or_default();
+    let result = if args.rows {
+        let mut losses = room::<T>(&[rows]).with_context(name)?;
+        if let Some(losses) = losses.as_slice_mut() {
+            loss.losses(scores, targets, losses).with_context(name)?;
+        }
+        losses
+    } else {
+        ndarray::arr0(loss.loss(scores, targets, Reduction::Mean).with_context(name)?).into_dyn()
+    };
+    let mut writer = target.writer(result.shape().to_vec())?;
+    writer.write(&result)?;
+    writer.finish()
 }
 
 /// Zeros for a result; one that memory cannot hold is a complaint, where an allocation would end the program.

@@ -8,11 +8,11 @@ use crate::kernel::two::{Two, power_of_two};
 use crate::kernel::word::{Vector, Word};
 use std::fmt::{Debug, Display};
 
-/// A floating-point number that logsum computes with: `f32` or `f64`; with the feature `half` also `f16` and `bf16` of the
-/// crate [half](https://docs.rs/half).
+/// A floating-point number that logsum computes with: `f32` or `f64`; with the feature `half` also `f16` and
+/// `bf16` of the crate [half](https://docs.rs/half).
 ///
-/// The narrow formats are computed with in f64, and rounded once, to nearest: a value beyond the greatest number of the
-/// format by half a unit in its last place or more is infinite.
+/// The narrow formats are computed with in f64, and rounded once, to nearest: a value beyond the greatest number
+/// of the format by half a unit in its last place or more is infinite.
 ///
 /// The trait is sealed: its rounding test and its error bounds belong to the library.
 pub trait Float:

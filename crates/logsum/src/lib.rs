@@ -7,7 +7,11 @@
 //! - [`logsumexp`] returns the float nearest to the exact value, ties to even, for every input of f32 or f64.
 //! - [`logsumexp_with_gradient`], [`softmax`] and [`log_softmax`] are within 1 ulp per element.
 //! - No result depends on the machine, on the layout in memory, or on the platform's mathematical library.
-//! - A call allocates nothing that grows with its input, but for the result of a method that returns an array.
+//! - A call of these four allocates nothing that grows with its input, but for the result of a method that returns an array.
+//!
+//! Around them, under the same conventions: weights, signs and masks ([`Terms`]); mean, variance, entropy and [`Temperature`];
+//! functions of one number or two ([`logaddexp`], [`log1pexp`], …) with their [`derivative`]s; [`logcumsumexp`];
+//! [`segment_logsumexp`]; [`log_matmul`]; [`cross_entropy`].
 //!
 //! ```
 //! let z = [1000.0, 1001.0, 1002.0]; // Σ e^z overflows
@@ -19,14 +23,16 @@
 //! ```
 //!
 //! With the feature `ndarray` the same words are methods of ndarray's arrays and views, in the trait `LogSumExp`:
-//! over any axes, in any layout. With the feature `half` all of it takes the crate half's f16 and bf16, too: narrow numbers
-//! in and out, f64 arithmetic between, one rounding.
+//! over any axes, in any layout. With the feature `half` all of it takes the crate half's f16 and bf16, too:
+//! narrow numbers in and out, f64 arithmetic between, one rounding. With the feature `complex` there is
+//! `complex_logsumexp`. Integers are taken as f64, by [`floats`].
 
 #![cfg_attr(not(feature = "ndarray"), expect(dead_code, reason = "what is for many lanes at once"))]
 
 // From the bottom up; each module uses only those before it.
 mod error;
 mod float;
+mod integer;
 mod kernel;
 mod lane;
 mod partial;
@@ -52,6 +58,7 @@ mod ndarray;
 
 pub use error::Error;
 pub use float::Float;
+pub use integer::{Integer, floats};
 #[doc(hidden)]
 pub use kernel::Level;
 #[doc(hidden)]

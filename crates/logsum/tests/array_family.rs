@@ -1,8 +1,9 @@
 //! The family on arrays: each lane as the slice functions have it, to the bit, over any axes and in any layout.
 
 use logsum::{
-    Axes, Error, LogSumExp, NoMass, Temperature, Terms, each, logistic, logmeanexp, logsubexp, logvarexp,
-    logvarexp_with_gradient, softmax_entropy, softmax_entropy_with_gradient,
+    Axes, CrossEntropy, Error, LogSumExp, NoMass, Reduction, Segments, Targets, Temperature, Terms, each,
+    logistic, logmeanexp, logsubexp, logvarexp, logvarexp_with_gradient, softmax_entropy,
+    softmax_entropy_with_gradient,
 };
 use ndarray::{Array, Array3, ArrayView3, Axis, ShapeBuilder, array, s};
 
@@ -140,6 +141,33 @@ fn elements_are_as_their_slices() {
     let mut out = [0.0];
     each::logaddexp(&[1.0], &[2.0], &mut out).unwrap();
     assert_eq!(array![1.0].logaddexp(&ndarray::arr0(2.0)).unwrap(), array![out[0]]);
+}
+
+#[test]
+fn segments_and_classes_lie_along_any_axis() {
+    let segments = Segments::by_ids(&[2, 0, 2, 0], 3).unwrap();
+    for z in layouts() {
+        let found = z.segment_logsumexp(1, &segments).unwrap();
+        assert_eq!(found.shape(), [3, 3, 5]);
+        let found: Array3<f64> = found.into_dimensionality().unwrap();
+        let classes = Targets::Classes(&[0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2]);
+        let loss = CrossEntropy::new(4);
+        let (value, gradient) = z.cross_entropy_with_gradient(1, &loss, classes, Reduction::Sum).unwrap();
+        let mut rows = Vec::new();
+        for (i, lane) in lanes(z.view(), 1).into_iter().enumerate() {
+            let mut out = [0.0; 3];
+            segments.logsumexp(&lane, &mut out).unwrap();
+            assert_eq!(lanes(found.view(), 1)[i], out);
+            rows.extend(lane);
+        }
+        let mut expected = rows.clone();
+        assert_eq!(value, loss.loss_with_gradient(&rows, classes, Reduction::Sum, &mut expected).unwrap());
+        assert_eq!(lanes(gradient.view(), 1).concat(), expected);
+        let wrong = z.segment_logsumexp(2, &segments).err();
+        assert_eq!(wrong, Some(Error::LengthMismatch { expected: 4, found: 5 }));
+        let wrong = z.cross_entropy_with_gradient(0, &loss, classes, Reduction::Sum).unwrap_err();
+        assert_eq!(wrong.to_string(), "the length of axis 0 is 3, it must be 4, the number of classes");
+    }
 }
 
 #[test]

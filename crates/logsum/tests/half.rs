@@ -1,5 +1,5 @@
-//! f16 and bf16: every number through the functions of one, rows against arbitrary precision, what weighs and averages
-//! against f64, the edges, and the end of the range.
+//! f16 and bf16: every number through the functions of one, rows against arbitrary precision, what weighs and
+//! averages against f64, the edges, and the end of the range.
 
 mod common;
 
@@ -16,8 +16,8 @@ use rand_chacha::ChaCha8Rng;
 
 /// An exact value rounded to T, given that value rounded to f64.
 ///
-/// The latter is on the same side of each half-way point as the exact value, unless it is one: none of those that are met
-/// here is.
+/// The latter is on the same side of each half-way point as the exact value, unless it is one: none of those that
+/// are met here is.
 fn rounded<T: Format>(wide: f64) -> T {
     if !wide.is_finite() || wide == 0.0 {
         return T::of(wide);

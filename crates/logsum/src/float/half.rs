@@ -103,8 +103,9 @@ impl Half for bf16 {
 
 /// An f32 that rounds to the same f16, and the same bf16, as x does.
 ///
-/// It is x, cut to 13 significant bits, of which the last is 1 if that took anything away: what has at least two bits fewer
-/// is nearest to both. f32 has all numbers of 13 bits from 2^-137 on; what is less is 0 in both formats.
+/// It is x, cut to 13 significant bits, of which the last is 1 if that took anything away: what has at least two
+/// bits fewer is nearest to both. f32 has all numbers of 13 bits from 2^-137 on; what is less is 0 in both
+/// formats.
 #[inline(always)]
 fn single(x: f64) -> f32 {
     const CUT: u64 = (1 << 40) - 1;

@@ -9,6 +9,8 @@ mod avx2;
 mod avx512;
 pub(crate) mod block;
 pub(crate) mod columns;
+#[cfg(feature = "complex")]
+pub(crate) mod complex;
 pub(crate) mod exp;
 pub(crate) mod log;
 pub(crate) mod pairs;

@@ -11,9 +11,9 @@
 //!
 //! The last rung ends for every input. Floats are rational; group the equal ones, and Σ c_i e^{z_i} has distinct
 //! rational exponents and whole c_i ≥ 1. Were its logarithm a rational y (a float, or half-way between two), then
-//! Σ c_i e^{z_i} − e^y = 0, and by Lindemann–Weierstrass that needs a single group with c = 1 and z = y: a row with
-//! one finite number, which is settled as its maximum. In every other case the value keeps a distance from each
-//! half-way point, and some precision shows it.
+//! Σ c_i e^{z_i} − e^y = 0, and by Lindemann–Weierstrass that needs a single group with c = 1 and z = y: a row
+//! with one finite number, which is settled as its maximum. In every other case the value keeps a distance from
+//! each half-way point, and some precision shows it.
 
 mod arbitrary;
 mod centred;
@@ -152,8 +152,8 @@ fn is_normal(x: f64) -> bool {
     x.to_bits() >> 52 & 0x7ff != 0
 }
 
-/// The float nearest to n · 2^exponent, ties to even; infinite beyond the range of T, which only f16's log-sum-exp can be,
-/// and that only with e^16 numbers.
+/// The float nearest to n · 2^exponent, ties to even; infinite beyond the range of T, which only f16's log-sum-exp
+/// can be, and that only with e^16 numbers.
 fn round<T: Float>(n: IBig, exponent: isize) -> T {
     let (sign, magnitude) = n.into_parts();
     let length = magnitude.bit_len() as isize;

@@ -444,6 +444,7 @@ mod tests {
                 );
             }
         }
+        assert!(count > 1300, "{count}");
         println!("of {count} settled by words, double words, about the centre, fixed point: {settled:?}");
         assert!(settled[0] > 100 && settled[1] > 800 && settled[2] > 50 && settled[3] > 1300, "{settled:?}");
     }

@@ -5,6 +5,9 @@ use crate::ops::{self, MatmulShape};
 use crate::{Error, Float};
 use ndarray::{Array, ArrayD, ArrayRef, CowArray, Dimension, IxDyn};
 
+/// Of the left factor and of the right one.
+type Gradients<T, D, E> = (Array<T, D>, Array<T, E>);
+
 /// [`log_matmul`](crate::log_matmul) and its derivatives as methods of ndarray's arrays and views.
 ///
 /// The last two axes are those of the matrices; the others number the products of a batch, and broadcast as they do in NumPy.
@@ -26,13 +29,12 @@ pub trait LogMatmul<T: Float, D: Dimension> {
     /// The matrix product in log space with `right`.
     fn log_matmul<E: Dimension>(&self, right: &ArrayRef<T, E>) -> Result<ArrayD<T>, Error>;
 
-    #[expect(clippy::type_complexity, reason = "two arrays, each as its factor")]
     /// [`log_matmul_vjp`](crate::log_matmul_vjp): the gradients for this factor and for `right`. Here nothing broadcasts.
     fn log_matmul_vjp<E: Dimension, F: Dimension>(
         &self,
         right: &ArrayRef<T, E>,
         cotangent: &ArrayRef<T, F>,
-    ) -> Result<(Array<T, D>, Array<T, E>), Error>;
+    ) -> Result<Gradients<T, D, E>, Error>;
 }
 
 impl<T: Float, D: Dimension> LogMatmul<T, D> for ArrayRef<T, D> {
@@ -61,7 +63,7 @@ impl<T: Float, D: Dimension> LogMatmul<T, D> for ArrayRef<T, D> {
         &self,
         right: &ArrayRef<T, E>,
         cotangent: &ArrayRef<T, F>,
-    ) -> Result<(Array<T, D>, Array<T, E>), Error> {
+    ) -> Result<Gradients<T, D, E>, Error> {
         let shapes = Shapes::new(self.shape(), right.shape())?;
         same_shape(&shapes.left(), self.shape())?;
         same_shape(&shapes.right(), right.shape())?;

@@ -14,7 +14,7 @@ use crate::kernel::Each;
 use crate::kernel::block::Store;
 use crate::lane::{Lane, LaneMut, PIECE};
 use crate::many::{self, Columns, Wanted};
-use crate::ops::{Cumulative, Temperature, each};
+use crate::ops::{CrossEntropy, Cumulative, Reduction, Segments, Targets, Temperature, each};
 use crate::partial::Partial;
 use crate::{Error, Float, ladder, ops};
 use ndarray::{
@@ -117,6 +117,19 @@ pub trait LogSumExp<T: Float, D: Dimension> {
 
     /// [`Cumulative::logsumexp`] along one axis.
     fn logcumsumexp(&self, axis: isize, which: Cumulative) -> Result<Array<T, D>, Error>;
+
+    /// [`Segments::logsumexp`] along one axis, which then numbers the segments.
+    fn segment_logsumexp(&self, axis: isize, segments: &Segments) -> Result<ArrayD<T>, Error>;
+
+    /// [`CrossEntropy::loss_with_gradient`], with the classes along `axis`, and targets for the lanes in order. Probabilities lie
+    /// lane by lane.
+    fn cross_entropy_with_gradient(
+        &self,
+        axis: isize,
+        loss: &CrossEntropy<'_, T>,
+        targets: Targets<'_, T>,
+        reduction: Reduction,
+    ) -> Result<(T, Array<T, D>), Error>;
 
     /// [`logaddexp`](crate::logaddexp) of each pair; `other` broadcasts to this array's shape.
     fn logaddexp<E: Dimension>(&self, other: &ArrayRef<T, E>) -> Result<Array<T, D>, Error>;
@@ -274,6 +287,31 @@ impl<T: Float, D: Dimension> LogSumExp<T, D> for ArrayRef<T, D> {
         let mut out = vec![T::default(); z.all().len()];
         which.rows(z.all(), plan.length, &mut out);
         Ok(plan.per_element(out))
+    }
+
+    fn segment_logsumexp(&self, axis: isize, segments: &Segments) -> Result<ArrayD<T>, Error> {
+        let plan = Plan::new(self.shape(), &Axes::from(axis))?;
+        let z = plan.rows(self.view())?;
+        let mut values = vec![T::default(); plan.count * segments.count()];
+        for (i, out) in values.chunks_mut(segments.count().max(1)).enumerate() {
+            segments.logsumexp(z.row(i), out)?;
+        }
+        Ok(plan.with_length(segments.count()).per_element(values))
+    }
+
+    fn cross_entropy_with_gradient(
+        &self,
+        axis: isize,
+        loss: &CrossEntropy<'_, T>,
+        targets: Targets<'_, T>,
+        reduction: Reduction,
+    ) -> Result<(T, Array<T, D>), Error> {
+        let plan = Plan::new(self.shape(), &Axes::from(axis))?;
+        let z = plan.rows(self.view())?;
+        loss.has_classes(axis, plan.length)?;
+        let mut gradient = vec![T::default(); z.all().len()];
+        let value = loss.loss_with_gradient(z.all(), targets, reduction, &mut gradient)?;
+        Ok((value, plan.per_element(gradient)))
     }
 
     fn logaddexp<E: Dimension>(&self, other: &ArrayRef<T, E>) -> Result<Array<T, D>, Error> {

@@ -95,6 +95,15 @@ impl Plan {
         self.rows(array)
     }
 
+    /// For results with so many elements a lane, where one axis is reduced.
+    pub(super) fn with_length(mut self, length: usize) -> Self {
+        if let Some(&axis) = self.order.last() {
+            self.shape[axis] = length;
+        }
+        self.length = length;
+        self
+    }
+
     /// One element for each lane.
     pub(super) fn per_lane<T: Float>(&self, values: Vec<T>) -> ArrayD<T> {
         // As many values as the shape has places.

@@ -327,6 +327,15 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
         Ok(())
     }
 
+    #[cfg(feature = "ndarray")]
+    pub(crate) fn has_classes(&self, axis: isize, length: usize) -> Result<(), Error> {
+        let range = || format!("{}, the number of classes", self.classes);
+        let is_it = length == self.classes;
+        is_it
+            .then_some(())
+            .ok_or_else(|| Error::out_of_range(format_args!("the length of axis {axis}"), length, range()))
+    }
+
     /// How many rows there are.
     fn rows(&self, logits: &[T], targets: Targets<'_, T>) -> Result<usize, Error> {
         if self.classes == 0 || !logits.len().is_multiple_of(self.classes) {

@@ -1,5 +1,7 @@
 //! The operations, a file for each family: promise, edges, value and derivatives of each side by side.
 
+#[cfg(feature = "complex")]
+mod complex;
 mod cross_entropy;
 mod cumulative;
 mod derivatives;
@@ -10,6 +12,8 @@ mod scalar;
 mod segments;
 mod terms;
 
+#[cfg(feature = "complex")]
+pub use complex::{complex_logsumexp, complex_logsumexp_weighted, complex_logsumexp_with_gradient};
 pub use cross_entropy::{CrossEntropy, Reduction, Targets, cross_entropy, cross_entropy_with_gradient};
 pub use cumulative::{Cumulative, logcumsumexp};
 pub use derivatives::{derivative, second_derivative};

@@ -122,8 +122,18 @@ impl Temperature {
     /// # Errors
     /// [`Error::LengthMismatch`] if `gradient` is not as long as `z`; nothing is written then.
     pub fn logsumexp_with_gradient<T: Float>(self, z: &[T], gradient: &mut [T]) -> Result<(T, T), Error> {
-        self.softmax(z, gradient)?;
-        Ok((self.logsumexp(z), self.entropy(z)))
+        same_length(z, gradient)?;
+        match Moments::of(z, self.0) {
+            Ok(moments) => {
+                moments.each(z, z, gradient, Share(moments.inverse));
+                let entropy = moments.with_depth(z).entropy();
+                Ok((T::narrow(moments.value()), T::narrow(entropy)))
+            }
+            Err(max) => {
+                at_edge(Each::Share, max, z, gradient);
+                Ok((T::narrow(max), self.entropy(z)))
+            }
+        }
     }
 
     /// The value of [`logsumexp`](Self::logsumexp), and its derivative in the direction `tangent`: Σ p_k t_k.
@@ -184,7 +194,7 @@ impl Temperature {
     /// −Σ p_k log p_k, p being softmax(z/τ): [`softmax_entropy`], which is at τ = 1.
     pub fn entropy<T: Float>(self, z: &[T]) -> T {
         T::narrow(match Moments::of(z, self.0) {
-            Ok(moments) => moments.entropy(),
+            Ok(moments) => moments.with_depth(z).entropy(),
             Err(f64::INFINITY) => {
                 let mut log_p = vec![T::default(); z.len()];
                 at_edge(Each::LogShare, f64::INFINITY, z, &mut log_p);
@@ -202,10 +212,16 @@ impl Temperature {
     pub fn entropy_with_gradient<T: Float>(self, z: &[T], gradient: &mut [T]) -> Result<T, Error> {
         same_length(z, gradient)?;
         match Moments::of(z, self.0) {
-            Ok(moments) => moments.each(z, z, gradient, EntropyGradient(moments)),
-            Err(max) => gradient.fill(T::narrow(if max.is_nan() { max } else { 0.0 })),
+            Ok(moments) => {
+                let moments = moments.with_depth(z);
+                moments.each(z, z, gradient, EntropyGradient(moments));
+                Ok(T::narrow(moments.entropy()))
+            }
+            Err(max) => {
+                gradient.fill(T::narrow(if max.is_nan() { max } else { 0.0 }));
+                Ok(self.entropy(z))
+            }
         }
-        Ok(self.entropy(z))
     }
 
     /// [`softmax_entropy_jvp`] at τ.
@@ -215,7 +231,7 @@ impl Temperature {
     pub fn entropy_jvp<T: Float>(self, z: &[T], tangent: &[T]) -> Result<(T, T), Error> {
         same_length(z, tangent)?;
         let slope = match Moments::of(z, self.0) {
-            Ok(moments) => moments.sum(z, tangent, EntropySlope(moments)).hi,
+            Ok(moments) => moments.sum(z, tangent, EntropySlope(moments.with_depth(z))).hi,
             Err(max) if max.is_nan() => max,
             Err(_) => 0.0,
         };
@@ -231,6 +247,7 @@ impl Temperature {
         same_length(z, out)?;
         match Moments::of(z, self.0) {
             Ok(moments) => {
+                let moments = moments.with_depth(z);
                 let mean = moments.mean(z, vector);
                 let covariance = moments.sum(z, vector, Covariance { moments, mean });
                 moments.each(z, vector, out, EntropyHessian { moments, mean, covariance });
@@ -298,7 +315,7 @@ pub(super) struct Moments {
     pub(super) log: Two,
     /// 1/Σ e^x.
     pub(super) inverse: Two,
-    /// ā = Σ p (−x).
+    /// ā = Σ p (−x); 0 until [`with_depth`](Self::with_depth).
     depth: Two,
 }
 
@@ -306,7 +323,7 @@ impl Moments {
     /// For a finite maximum; else it is the error.
     ///
     /// The first maximum stands apart: Σ e^x = 1 + t, and a small t keeps its relative accuracy. Each exponential is off by
-    /// 2^-62.2, as is −x e^x by 2^-62; the terms are positive, so that their sums are off by no more.
+    /// 2^-62.2, as is −x e^x by 2^-62 in [`with_depth`](Self::with_depth); the terms are positive, so that sums are off by no more.
     pub(super) fn of<T: Float>(z: &[T], temperature: f64) -> Result<Self, f64> {
         let max = Partial::<T::First>::over(&z).max;
         if !max.is_finite() {
@@ -314,7 +331,7 @@ impl Moments {
         }
         let scale = Scale { max, temperature };
         let first = z.iter().position(|z| z.widen() == max).unwrap_or(0);
-        let [mut tail, mut depth] = [Two::ZERO; 2];
+        let mut tail = Two::ZERO;
         for (i, block) in z.chunks(BLOCK).enumerate() {
             let mut room = [T::default(); BLOCK];
             let room = &mut room[..block.len()];
@@ -323,9 +340,15 @@ impl Moments {
                 room[first - i * BLOCK] = T::NEG_INFINITY;
             }
             tail = tail.plus(tempered::sum(room, room, scale, Power));
-            depth = depth.plus(tempered::sum(room, room, scale, Depth));
         }
-        Ok(run(Finish { scale, tail, depth }))
+        Ok(run(Finish { scale, tail }))
+    }
+
+    /// With what entropies need, too.
+    fn with_depth<T: Float>(self, z: &[T]) -> Self {
+        // Scaled at the end: it may be tiny. The maximum adds nothing to it.
+        let depth = two::product(self.sum(z, z, Depth), self.inverse).scaled(UNSCALE);
+        Self { depth, ..self }
     }
 
     fn value(&self) -> f64 {
@@ -361,7 +384,6 @@ impl Moments {
 struct Finish {
     scale: Scale,
     tail: Two,
-    depth: Two,
 }
 
 impl Task for Finish {
@@ -369,12 +391,10 @@ impl Task for Finish {
 
     #[inline(always)]
     fn run<V: Vector>(self, _: V) -> Moments {
-        let Self { scale, tail, depth } = self;
+        let Self { scale, tail } = self;
         let t = tail.scaled(UNSCALE);
         let inverse = Two { hi: 1.0, lo: 0.0 }.over(t.plus_one_word(1.0));
-        // Scaled at the end: it may be tiny.
-        let depth = depth.times(inverse).scaled(UNSCALE);
-        Moments { scale, log: log::two_words(t).0, inverse, depth }
+        Moments { scale, log: log::two_words(t).0, inverse, depth: Two::ZERO }
     }
 }
 

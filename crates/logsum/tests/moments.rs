@@ -1,0 +1,132 @@
+//! The edges of mean, variance, entropy and temperature, and values where the plain formulas fail.
+
+mod common;
+
+use common::{Format, big, nearest};
+use logsum::{
+    Error, Temperature, log_softmax, logmeanexp, logsumexp, logsumexp_hvp, logvarexp, logvarexp_hvp,
+    logvarexp_jvp, logvarexp_with_gradient, softmax, softmax_entropy, softmax_entropy_hvp,
+    softmax_entropy_jvp, softmax_entropy_with_gradient,
+};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const INF: f64 = f64::INFINITY;
+const NAN: f64 = f64::NAN;
+
+fn same(a: f64, b: f64) -> bool {
+    a == b || a.is_nan() && b.is_nan()
+}
+
+fn all_same(a: &[f64], b: &[f64]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(&a, &b)| same(a, b))
+}
+
+/// A row, its mean, variance with its gradient, and entropy with its gradient.
+type Edge = (&'static [f64], f64, f64, &'static [f64], f64, &'static [f64]);
+
+#[test]
+fn edges() {
+    let rows: &[Edge] = &[
+        (&[], NAN, NAN, &[], 0.0, &[]),
+        (&[5.0], 5.0, -INF, &[NAN], 0.0, &[0.0]),
+        (&[2.0, 2.0], 2.0, -INF, &[NAN, NAN], std::f64::consts::LN_2, &[0.0, 0.0]),
+        (&[-INF, -INF], -INF, -INF, &[0.0, 0.0], 0.0, &[0.0, 0.0]),
+        (&[INF, 0.0], INF, INF, &[2.0, 0.0], 0.0, &[0.0, 0.0]),
+        (&[INF, INF], INF, NAN, &[NAN, NAN], std::f64::consts::LN_2, &[0.0, 0.0]),
+        (&[INF, INF, 1.0], INF, INF, &[1.0, 1.0, 0.0], std::f64::consts::LN_2, &[0.0; 3]),
+        (&[NAN, 0.0], NAN, NAN, &[NAN, NAN], NAN, &[NAN, NAN]),
+    ];
+    for &(z, mean, variance, variance_gradient, entropy, entropy_gradient) in rows {
+        let mut g = vec![9.0; z.len()];
+        assert!(same(logmeanexp(z), mean), "{z:?}: {}", logmeanexp(z));
+        assert!(same(logvarexp_with_gradient(z, 0, &mut g).unwrap(), variance), "{z:?}: {}", logvarexp(z, 0));
+        assert!(all_same(&g, variance_gradient), "{z:?}: {g:?}");
+        assert!(
+            same(softmax_entropy_with_gradient(z, &mut g).unwrap(), entropy),
+            "{z:?}: {}",
+            softmax_entropy(z)
+        );
+        assert!(all_same(&g, entropy_gradient), "{z:?}: {g:?}");
+        let ones = vec![1.0; z.len()];
+        let [a, b] = [softmax_entropy_jvp(z, &ones).unwrap().1, logvarexp_jvp(z, 0, &ones).unwrap().1];
+        assert!(same(a, entropy_gradient.iter().sum()), "{z:?}: {a}");
+        assert!(same(b, variance_gradient.iter().sum()), "{z:?}: {b}");
+        let cold = Temperature::new(0.5).unwrap();
+        let mut tempered = g.clone();
+        assert!(same(cold.logsumexp_with_gradient(z, &mut tempered).unwrap().1, entropy), "{z:?}");
+        softmax(z, &mut g).unwrap();
+        assert!(all_same(&tempered, &g), "{z:?}");
+        cold.log_softmax(z, &mut tempered).unwrap();
+        log_softmax(z, &mut g).unwrap();
+        assert!(all_same(&tempered, &g), "{z:?}");
+        type Hvp = fn(&[f64], &[f64], &mut [f64]) -> Result<(), Error>;
+        let hvps: [Hvp; 3] = [logsumexp_hvp, softmax_entropy_hvp, |z, v, out| logvarexp_hvp(z, 0, v, out)];
+        for hvp in hvps {
+            hvp(z, &ones, &mut g).unwrap();
+            let is_ordinary = g.iter().all(|x| *x == 0.0 || x.is_nan());
+            assert!(is_ordinary, "{z:?}: {g:?}");
+        }
+    }
+    assert!(logvarexp(&[1f64, 2.0], 2).is_nan());
+    assert_eq!(logvarexp(&[0.0, -INF], 0), -2.0 * std::f64::consts::LN_2);
+}
+
+#[test]
+fn means_are_correctly_rounded() {
+    fn check<T: Format>() {
+        let mut random = ChaCha8Rng::seed_from_u64(61);
+        for case in 0..400 {
+            let n = random.random_range(1..12);
+            let spread = [1.0, 40.0, 1e-9, 1e-200][case % 4];
+            let offset = [0.0, 0.0, 1e3][case % 3];
+            let z: Vec<T> = (0..n).map(|_| T::of(offset + spread * random.random_range(-1.0..1.0))).collect();
+            let wide = |x: f64| big(x, 2500);
+            let sum = z.iter().fold(wide(0.0), |sum, &z| sum + wide(z.into()).exp());
+            let mean = (sum / wide(n as f64)).ln();
+            let is_exact = z.iter().all(|&x| x == z[0]);
+            let expected = if is_exact { z[0] } else { nearest::<T>(&mean) };
+            assert_eq!(logmeanexp(&z).bits(), expected.bits(), "{z:?}: {}", logmeanexp(&z));
+        }
+    }
+    check::<f64>();
+    check::<f32>();
+}
+
+#[test]
+fn where_plain_formulas_fail() {
+    // Two numbers an ulp apart: the variance is (ulp/2)², up to the exponential.
+    let z = [1.0, 1.0 + f64::EPSILON];
+    let expected = 2.0 * (f64::EPSILON / 2.0).ln() + 2.0;
+    assert!((logvarexp(&z, 0) - expected).abs() < 1e-13);
+    // So small that the squares underflow.
+    let least = f64::from_bits(1);
+    assert!((logvarexp(&[0.0, least], 0) - 2.0 * ((-1074.0 - 1.0) * std::f64::consts::LN_2)).abs() < 1e-11);
+    assert!((logvarexp(&[1e5f64, 1e5 + 1.0], 0) - 2e5 - logvarexp(&[0.0, 1.0], 0)).abs() < 1e-10);
+    let cold = Temperature::new(1e-300).unwrap();
+    assert_eq!(cold.logsumexp(&[3.0, 2.0]), 3.0);
+    let hot = Temperature::new(1e300).unwrap();
+    assert_eq!(hot.entropy(&[3.0, -5.0]), std::f64::consts::LN_2);
+    for temperature in [0.0, -1.0, NAN, INF] {
+        let words = format!("the temperature is {temperature}, it must be positive and finite");
+        assert_eq!(Temperature::new(temperature).unwrap_err().to_string(), words);
+    }
+    let same = Temperature::new(1.0).unwrap();
+    let z = [0.1, 0.7, -3.0, 0.0];
+    assert_eq!(same.logsumexp(&z), logsumexp(&z));
+}
+
+#[test]
+fn lengths_must_agree() {
+    let z = [0.0, 1.0];
+    let error = Error::LengthMismatch { expected: 2, found: 1 };
+    let one = &mut [0.0][..];
+    assert_eq!(logvarexp_with_gradient(&z, 0, one), Err(error.clone()));
+    assert_eq!(softmax_entropy_with_gradient(&z, one), Err(error.clone()));
+    assert_eq!(softmax_entropy_hvp(&z, &[0.0], &mut [0.0; 2]), Err(error.clone()));
+    assert_eq!(logvarexp_hvp(&z, 0, &[0.0; 2], one), Err(error.clone()));
+    assert_eq!(softmax_entropy_jvp(&z, &[0.0]), Err(error.clone()));
+    assert_eq!(logvarexp_jvp(&z, 0, &[0.0]), Err(error.clone()));
+    assert_eq!(Temperature::new(1.0).unwrap().softmax(&z, one), Err(error.clone()));
+    assert_eq!(Temperature::new(1.0).unwrap().logsumexp_jvp(&z, &[0.0]), Err(error));
+}
