@@ -121,7 +121,7 @@ pub fn log_matmul<T: Float>(
 /// grad_a_ik = Σ_j G_ij P_ijk    grad_b_kj = Σ_i G_ij P_ijk    P_ijk = e^{A_ik + B_kj − C_ij}
 /// ```
 ///
-/// With N = `rows` + `inner` + `columns`, each derivative is off by at most (N + 300) · 2^-53, and 2^-35 more for f32, of
+/// With N = `rows` + `inner` + `columns`, each derivative is off by at most (N + 300) · 2^-53, and 2^-35 more for f32 and narrower, of
 /// Σ |G| P, and half an ulp of its own; a P below 2^-700 may count as 0. It is three matrix products in f64 and several times
 /// as much memory as the gradients and the cotangent take; an S_ij that is out of range for that, below e^-200 of what the
 /// maxima of A's row and B's column would give, is taken alone, as in [`log_matmul`].
