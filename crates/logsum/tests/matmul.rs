@@ -55,7 +55,12 @@ impl Exact {
 
 /// The nearest T, infinite beyond its range, and +0 for −0.
 fn round<T: Format>(x: &Big) -> T {
-    let largest = if T::PRECISION == 24 { f64::from(f32::MAX) } else { f64::MAX };
+    let largest = match T::PRECISION {
+        8 => half::bf16::MAX.into(),
+        11 => half::f16::MAX.into(),
+        24 => f64::from(f32::MAX),
+        _ => f64::MAX,
+    };
     // The largest and half of an ulp: from there on it is infinite.
     let end = big(largest, WIDE)
         + (big(largest, WIDE) >> (T::PRECISION + 1)) * (big(1.0, WIDE) + (big(1.0, WIDE) >> 10));
@@ -176,6 +181,12 @@ fn f32_is_correctly_rounded_at_every_level() {
 #[test]
 fn f64_is_correctly_rounded_at_every_level() {
     assert!((1..=3).map(check::<f64>).sum::<usize>() > 10_000);
+}
+
+#[test]
+fn halves_are_correctly_rounded_at_every_level() {
+    assert!(check::<half::f16>(1) > 10_000);
+    assert!(check::<half::bf16>(2) > 10_000);
 }
 
 /// Larger than a block in every direction, near and far: a sample of the entries.
@@ -318,11 +329,12 @@ fn check_gradients<T: Format>(seed: u64) -> f64 {
             }
         }
         let of_sum = (300 + rows + inner + columns) as f64 * 2f64.powi(-53)
-            + if T::PRECISION == 24 { 2f64.powi(-35) } else { 0.0 };
+            + if T::PRECISION == 53 { 0.0 } else { 2f64.powi(-35) };
         for (which, (found, exact)) in found.iter().zip(&exact).enumerate() {
             for (place, (&found, [exact, size])) in found.iter().zip(exact).enumerate() {
                 let off = (big(found.into(), 2000) - exact).to_f64().value().abs();
-                let half_ulp = (T::of(found.into()).neighbour(true).into() - found.into()).abs() / 2.0;
+                let to_neighbour = |up| (found.neighbour(up).into() - found.into()).abs();
+                let half_ulp = to_neighbour(true).max(to_neighbour(false)) / 2.0;
                 let size = size.to_f64().value();
                 let bound = of_sum * size + 1.01 * half_ulp + 1e-200;
                 assert!(
@@ -345,6 +357,8 @@ fn check_gradients<T: Format>(seed: u64) -> f64 {
 fn gradients_are_within_their_bound() {
     assert!(check_gradients::<f32>(31) > 1e-3);
     assert!(check_gradients::<f64>(32) > 1e-3);
+    check_gradients::<half::f16>(33);
+    check_gradients::<half::bf16>(34);
 }
 
 #[test]
@@ -411,6 +425,9 @@ fn gradients_of_blocks() {
     }
 }
 
+/// A row of A, a column of B, the value, and the gradients' parts.
+type Edge = ([f64; 3], [f64; 3], f64, [f64; 3]);
+
 #[test]
 fn edges() {
     const INF: f64 = f64::INFINITY;
@@ -428,8 +445,7 @@ fn edges() {
 
     // Rows of A with each b: the values, and the shares with the cotangent 2.
     #[rustfmt::skip]
-    type Row = ([f64; 3], [f64; 3], f64, [f64; 3]);
-    let rows: [Row; 10] = [
+    let rows: [Edge; 10] = [
         ([-INF, -INF, -INF], [0.0, 1.0, 2.0], -INF, [0.0; 3]),
         ([0.0, 1.0, 2.0], [-INF, -INF, -INF], -INF, [0.0; 3]),
         ([0.0, -INF, 2.0], [-INF, 5.0, -INF], -INF, [0.0; 3]),

@@ -195,6 +195,13 @@ pub(crate) fn two_words_at_0<W: Word>(z: W) -> Two<W> {
     two_words_of(d, k, minus_k, k.entry(&LOGS_OF_ROUNDING))
 }
 
+/// e^d likewise, for a normalised d of two words that is at least −1000.
+#[inline(always)]
+pub(crate) fn two_words_of_two<W: Word>(d: Two<W>) -> Two<W> {
+    let (k, minus_k) = step(d.hi);
+    two_words_of(d.hi, k, minus_k, d.lo + k.entry(&LOGS_OF_ROUNDING))
+}
+
 /// `low`: what is to be added to d and does not fit into it.
 #[inline(always)]
 fn two_words_of<W: Word>(d: W, k: W, minus_k: W, low: W) -> Two<W> {

@@ -46,6 +46,9 @@ pub trait Precision {
     /// adds 2^-41.4 to [`EXP_ERROR`](Self::EXP_ERROR); by 16u² in two, which adds 2^-92.
     fn exp_at_temperature<W: Word>(z: W, max: W, inverse: Two<W>) -> Self::Number<W>;
 
+    /// e^d, for a d of two words that is at least −1000; [`OneWord`] takes the first alone.
+    fn exp_of_two<W: Word>(d: Two<W>) -> Self::Number<W>;
+
     /// Eight numbers in memory.
     type Kept: Copy + Default + Send;
 
@@ -145,6 +148,11 @@ impl Precision for OneWord {
     #[inline(always)]
     fn exp_at_temperature<W: Word>(z: W, max: W, inverse: Two<W>) -> One<W> {
         One(exp::one_word_at_0((z - max) * inverse.hi))
+    }
+
+    #[inline(always)]
+    fn exp_of_two<W: Word>(d: Two<W>) -> One<W> {
+        One(exp::one_word_at_0(d.hi))
     }
 
     #[inline(always)]
@@ -293,6 +301,11 @@ impl Precision for TwoWords {
         let rough = difference.hi * inverse.hi;
         let hi = rough.where_at_most(exp::LEAST, z.splat(exp::LEAST), x.hi);
         exp::two_words(hi, rough.where_at_most(exp::LEAST, z.splat(0.0), -x.lo))
+    }
+
+    #[inline(always)]
+    fn exp_of_two<W: Word>(d: Two<W>) -> Two<W> {
+        exp::two_words_of_two(d)
     }
 
     #[inline(always)]

@@ -4,10 +4,6 @@
 //! while their numbers are computed (their exponentials are taken then: once for each block of the result). Every entry is
 //! a chain of fused multiply-adds over [`INNER`] steps, and then a sum of these, in order: its bits do not depend on
 //! the level, nor on where its block begins.
-#![expect(
-    clippy::needless_range_loop,
-    reason = "loops over registers count to constants, so that these are registers"
-)]
 
 use super::Task;
 use super::precision::{Number, Precision};
@@ -22,8 +18,10 @@ pub(crate) const INNER: usize = 128;
 /// Rows, and columns, of the largest block of the result: what is packed of them stays in the second-level cache.
 pub(crate) const OUTER: usize = 256;
 
-/// Eight rows or columns of a factor, side by side.
-type Eight = [f64; 8];
+/// Eight rows or columns of a factor, side by side, in one line of the caches.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(crate) struct Eight(pub(crate) [f64; 8]);
 
 /// A matrix that a product is taken of.
 pub(crate) trait Source {
@@ -89,7 +87,7 @@ fn eight_of<T: Float, V: Vector>(row: &[T], column: usize, like: V) -> V {
 }
 
 #[inline(always)]
-pub(crate) fn first_of(numbers: &[f64]) -> &Eight {
+pub(crate) fn first_of(numbers: &[f64]) -> &[f64; 8] {
     numbers.first_chunk().expect("columns are padded to eights")
 }
 
@@ -242,11 +240,11 @@ impl<L: Source, R: Source> Task for Block<'_, L, R> {
 
 fn clear(eights: &mut Vec<Eight>, length: usize) {
     eights.clear();
-    eights.resize(length, [0.0; 8]);
+    eights.resize(length, Eight([0.0; 8]));
 }
 
 fn reserve(eights: &mut Vec<Eight>, length: usize) {
-    eights.resize(eights.len().max(length), [0.0; 8]);
+    eights.resize(eights.len().max(length), Eight([0.0; 8]));
 }
 
 /// What is packed of each number: itself; or two words; or x₁, x₂; or x₁, x₂, x.
@@ -285,7 +283,7 @@ fn pack<S: Source, V: Vector>(
     for ((panel, first), sizes) in
         out.chunks_mut(slices * length).zip((outer.start..outer.end).step_by(8)).zip(sizes)
     {
-        let mut size = like.load(sizes);
+        let mut size = like.load(&sizes.0);
         if factor.by_rows {
             for p in (0..length).step_by(8) {
                 let mut his = [zero.hi; 8];
@@ -307,26 +305,26 @@ fn pack<S: Source, V: Vector>(
                 put(eight, form, panel, p, length);
             }
         }
-        size.store(sizes);
+        size.store(&mut sizes.0);
     }
 }
 
 #[inline(always)]
 fn put<V: Vector>(x: Two<V>, form: Form, panel: &mut [Eight], p: usize, length: usize) {
     match form {
-        Form::One => return x.hi.store(&mut panel[p]),
+        Form::One => return x.hi.store(&mut panel[p].0),
         Form::Two => {
-            x.hi.store(&mut panel[p]);
-            return x.lo.store(&mut panel[length + p]);
+            x.hi.store(&mut panel[p].0);
+            return x.lo.store(&mut panel[length + p].0);
         }
         Form::Left | Form::Right => {}
     }
     let slicer = x.hi.splat(SLICER);
     let high = (x.hi + slicer) - slicer;
-    high.store(&mut panel[p]);
-    ((x.hi - high) + x.lo).store(&mut panel[length + p]);
+    high.store(&mut panel[p].0);
+    ((x.hi - high) + x.lo).store(&mut panel[length + p].0);
     if form == Form::Right {
-        x.hi.store(&mut panel[2 * length + p]);
+        x.hi.store(&mut panel[2 * length + p].0);
     }
 }
 
@@ -341,75 +339,132 @@ fn multiply<const R: usize, const N: usize, V: Vector>(
     like: V,
 ) {
     let [left_slices, right_slices] = words.forms().map(Form::slices);
-    let panels = sums.stride;
-    let stride = right_slices * length;
+    let (panels, stride) = (sums.stride, right_slices * length);
     for (i, left) in left.chunks_exact(left_slices * length).enumerate() {
         let mut j = 0;
         while j < panels {
-            let right = &right[j * stride..];
-            if words == Words::Two {
-                for first in (0..8).step_by(R / 2) {
-                    let place = (8 * i + first) * panels + j;
-                    tile_of_two::<R, V>(left, first, right, length, place, sums, like);
+            // Where two words are summed, each sum takes two registers, and more for what is under way.
+            let (rows, eights) = match words {
+                Words::Two => (R / 2, 1),
+                _ if j + N <= panels => (R, N),
+                _ => (R, 1),
+            };
+            for first in (0..8).step_by(rows) {
+                let right = &right[j * stride..];
+                let tile = Tile { left, first, right, stride, length, place: (8 * i + first) * panels + j };
+                match words {
+                    Words::One if eights == 1 => tile.add_in_one::<R, 1, V>(sums, like),
+                    Words::One => tile.add_in_one::<R, N, V>(sums, like),
+                    Words::Sliced if eights == 1 => tile.add_in_slices::<R, 1, V>(sums, like),
+                    Words::Sliced => tile.add_in_slices::<R, N, V>(sums, like),
+                    Words::Two => tile.add_in_two::<R, V>(sums, like),
                 }
-                j += 1;
-                continue;
             }
-            let is_whole = j + N <= panels;
-            for first in (0..8).step_by(R) {
-                let place = (8 * i + first) * panels + j;
-                if is_whole {
-                    tile::<R, N, V>(left, first, right, stride, length, words, place, sums, like);
-                } else {
-                    tile::<R, 1, V>(left, first, right, stride, length, words, place, sums, like);
-                }
-            }
-            j += if is_whole { N } else { 1 };
+            j += eights;
         }
     }
 }
 
-/// Adds the product of R of a panel's rows and N panels of columns to the sums at `place`.
-#[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "a struct of them would be taken apart at once")]
-fn tile<const R: usize, const N: usize, V: Vector>(
-    left: &[Eight],
+/// Some rows of a panel, from `first` on, and some panels of columns, which lie `stride` apart; and the place of their sums.
+#[derive(Clone, Copy)]
+struct Tile<'a> {
+    left: &'a [Eight],
     first: usize,
-    right: &[Eight],
+    right: &'a [Eight],
     stride: usize,
     length: usize,
-    words: Words,
     place: usize,
-    sums: &mut Sums,
-    like: V,
-) {
-    let mut columns: [&[Eight]; N] = [&[]; N];
-    for n in 0..N {
-        columns[n] = &right[n * stride..][..length];
+}
+
+impl Tile<'_> {
+    #[inline(always)]
+    fn add_in_one<const R: usize, const N: usize, V: Vector>(self, sums: &mut Sums, like: V) {
+        let chains = self.chains::<R, N, V>(0, 1, like);
+        add_words(chains, &mut sums.hi, self.place, sums.stride, like);
     }
-    let high = chains::<R, N, V>(&left[..length], first, columns, like);
-    if words == Words::One {
-        for r in 0..R {
-            let row = &mut sums.hi[place + r * sums.stride..][..N];
-            for n in 0..N {
-                (like.load(&row[n]) + high[r][n]).store(&mut row[n]);
+
+    #[inline(always)]
+    fn add_in_slices<const R: usize, const N: usize, V: Vector>(self, sums: &mut Sums, like: V) {
+        let high = self.chains::<R, N, V>(0, 1, like);
+        for (r, row) in high.into_iter().enumerate() {
+            for (n, hi) in row.into_iter().enumerate() {
+                add(Two { hi, lo: like.splat(0.0) }, self.place + r * sums.stride + n, sums);
             }
         }
-        return;
+        let low = self.chains::<R, N, V>(1, 2, like);
+        add_words(low, &mut sums.lo, self.place, sums.stride, like);
     }
-    for r in 0..R {
-        for n in 0..N {
-            add(Two { hi: high[r][n], lo: like.splat(0.0) }, place + r * sums.stride + n, sums);
+
+    /// Half of R rows and one panel of columns.
+    #[inline(always)]
+    fn add_in_two<const R: usize, V: Vector>(self, sums: &mut Sums, like: V) {
+        let (length, first) = (self.length, self.first.min(8 - R / 2));
+        let zero = like.splat(0.0);
+        let mut totals = [Two { hi: zero, lo: zero }; R];
+        let (left, left_low) = self.left[..2 * length].split_at(length);
+        let (right, right_low) = self.right[..2 * length].split_at(length);
+        for p in 0..length {
+            let r = Two { hi: like.load(&right[p].0), lo: like.load(&right_low[p].0) };
+            for (i, total) in totals[..R / 2].iter_mut().enumerate() {
+                let l =
+                    Two { hi: like.splat(left[p].0[first + i]), lo: like.splat(left_low[p].0[first + i]) };
+                let product = two_product(l.hi, r.hi);
+                let high = two_sum(total.hi, product.hi);
+                let low = l.lo.mul_add(r.hi, l.hi.mul_add(r.lo, high.lo + product.lo));
+                *total = Two { hi: high.hi, lo: total.lo + low };
+            }
+        }
+        for (i, &total) in totals[..R / 2].iter().enumerate() {
+            add(total, self.place + i * sums.stride, sums);
         }
     }
-    for n in 0..N {
-        columns[n] = &right[n * stride + length..][..2 * length];
+
+    /// For R rows and N panels of columns, Σ_p left(p) · right(p) over so many slices, from the first of the left and this
+    /// one of the right factor on: each a chain of fused multiply-adds.
+    #[inline(always)]
+    fn chains<const R: usize, const N: usize, V: Vector>(
+        self,
+        from: usize,
+        slices: usize,
+        like: V,
+    ) -> [[V; N]; R] {
+        let length = slices * self.length;
+        let left = &self.left[..length];
+        let mut columns: [&[Eight]; N] = [&[]; N];
+        for (n, columns) in columns.iter_mut().enumerate() {
+            *columns = &self.right[n * self.stride + from * self.length..][..length];
+        }
+        let first = self.first.min(8 - R);
+        let mut sums = [[like.splat(0.0); N]; R];
+        for p in 0..length {
+            let mut eights = [like; N];
+            for (eight, column) in eights.iter_mut().zip(columns) {
+                *eight = like.load(&column[p].0);
+            }
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let x = like.splat(left[p].0[first + r]);
+                for (sum, &eight) in sums.iter_mut().zip(&eights) {
+                    *sum = x.mul_add(eight, *sum);
+                }
+            }
+        }
+        sums
     }
-    let low = chains::<R, N, V>(&left[..2 * length], first, columns, like);
-    for r in 0..R {
-        let row = &mut sums.lo[place + r * sums.stride..][..N];
-        for n in 0..N {
-            (like.load(&row[n]) + low[r][n]).store(&mut row[n]);
+}
+
+/// Adds a tile to words.
+#[inline(always)]
+fn add_words<const R: usize, const N: usize, V: Vector>(
+    tile: [[V; N]; R],
+    words: &mut [Eight],
+    place: usize,
+    stride: usize,
+    like: V,
+) {
+    for (r, row) in tile.into_iter().enumerate() {
+        let words = &mut words[place + r * stride..][..N];
+        for (word, sum) in words.iter_mut().zip(row) {
+            (like.load(&word.0) + sum).store(&mut word.0);
         }
     }
 }
@@ -417,64 +472,82 @@ fn tile<const R: usize, const N: usize, V: Vector>(
 /// Adds a number to the sum at `place`.
 #[inline(always)]
 fn add<V: Vector>(number: Two<V>, place: usize, sums: &mut Sums) {
-    let (hi, lo) = (&mut sums.hi[place], &mut sums.lo[place]);
+    let (hi, lo) = (&mut sums.hi[place].0, &mut sums.lo[place].0);
     let like = number.hi;
     let sum = two_sum(like.load(hi), number.hi);
     sum.hi.store(hi);
     (like.load(lo) + (sum.lo + number.lo)).store(lo);
 }
 
-/// [`tile`], in two words: half as many rows, for each sum takes twice the registers, and one panel of columns.
-#[inline(always)]
-fn tile_of_two<const R: usize, V: Vector>(
-    left: &[Eight],
-    first: usize,
-    right: &[Eight],
-    length: usize,
-    place: usize,
-    sums: &mut Sums,
-    like: V,
-) {
-    let zero = like.splat(0.0);
-    let mut totals = [Two { hi: zero, lo: zero }; R];
-    let (left, left_low) = left[..2 * length].split_at(length);
-    let (right, right_low) = right[..2 * length].split_at(length);
-    for p in 0..length {
-        let r = Two { hi: like.load(&right[p]), lo: like.load(&right_low[p]) };
-        for i in 0..R / 2 {
-            let l = Two { hi: like.splat(left[p][first + i]), lo: like.splat(left_low[p][first + i]) };
-            let product = two_product(l.hi, r.hi);
-            let high = two_sum(totals[i].hi, product.hi);
-            let low = l.lo.mul_add(r.hi, l.hi.mul_add(r.lo, high.lo + product.lo));
-            totals[i] = Two { hi: high.hi, lo: totals[i].lo + low };
-        }
-    }
-    for i in 0..R / 2 {
-        add(totals[i], place + i * sums.stride, sums);
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::exp::UNSCALE;
+    use crate::kernel::run;
+    use crate::reference::{big, uniform};
 
-/// Σ_p left(p, first + r) · columns_n(p), each a chain of fused multiply-adds.
-#[inline(always)]
-fn chains<const R: usize, const N: usize, V: Vector>(
-    left: &[Eight],
-    first: usize,
-    columns: [&[Eight]; N],
-    like: V,
-) -> [[V; N]; R] {
-    let mut sums = [[like.splat(0.0); N]; R];
-    let first = first.min(8 - R);
-    for p in 0..left.len() {
-        let mut eights = [like; N];
-        for n in 0..N {
-            eights[n] = like.load(&columns[n][p]);
+    const ALL: [Words; 3] = [Words::One, Words::Sliced, Words::Two];
+
+    /// Of sums in each of ALL, the worst error in parts of its bound, against 400 bits. Two blocks of steps and a part.
+    fn worst_errors(spread: f64) -> [f64; 3] {
+        const STEPS: usize = 2 * INNER + 44;
+        let mut uniform = uniform(8);
+        let mut numbers = |count: usize| -> Vec<f64> { (0..count).map(|_| -spread * uniform()).collect() };
+        let (mut a, mut b) = (numbers(9 * STEPS), numbers(STEPS * 11));
+        // Where all terms are the same, their errors add up.
+        a.chunks_mut(STEPS).step_by(2).for_each(|row| row.fill(row[0]));
+        for k in 1..STEPS {
+            (0..11).step_by(2).for_each(|j| b[k * 11 + j] = b[j]);
         }
-        for r in 0..R {
-            let x = like.splat(left[p][first + r]);
-            for n in 0..N {
-                sums[r][n] = x.mul_add(eights[n], sums[r][n]);
+        let exact = [&a, &b].map(|z| z.iter().map(|&z| big(z).exp()).collect::<Vec<_>>());
+        let (left, right) = (
+            Powers { z: &a[..], columns: STEPS, shifts: Shifts::Rows(&[0.0; 9]), unit: UNSCALE },
+            Powers { z: &b[..], columns: 11, shifts: Shifts::Columns(&[0.0; 16]), unit: UNSCALE },
+        );
+        let mut rooms = ALL.map(|_| Room::default());
+        for (room, words) in rooms.iter_mut().zip(ALL) {
+            run(Block {
+                left: &Factor { source: left, by_rows: true },
+                right: &Factor { source: right, by_rows: false },
+                place: Place { rows: Span { start: 0, end: 9 }, columns: Span { start: 0, end: 11 } },
+                steps: STEPS,
+                words,
+                room,
+            });
+        }
+        let mut worst = [0f64; 3];
+        for (i, j) in (0..99).map(|place| (place / 11, place % 11)) {
+            let (mut sum, mut sizes) = (big(0.0), big(0.0));
+            for k in 0..STEPS {
+                let (l, r) = (&exact[0][i * STEPS + k], &exact[1][k * 11 + j]);
+                sum += l * r;
+                sizes += l + r;
+            }
+            let [size, sizes] = [&sum, &sizes].map(|sum| sum.to_f64().value());
+            let of_exponentials = 2.0 * <f64 as crate::float::sealed::Sealed>::First::EXP_ERROR * size;
+            let bounds = [
+                // The exponentials' high words alone.
+                error_of_one_word(STEPS) * size + power_of_two(-52) * size,
+                error_of_slices(STEPS) * sizes,
+                error_of_two_words(STEPS) * size,
+            ];
+            for ((worst, bound), room) in worst.iter_mut().zip(bounds).zip(&rooms) {
+                let place = i * room.sums.stride + j / 8;
+                let low = room.sums.lo.get(place).map_or(0.0, |low| low.0[j % 8]);
+                let off = big(room.sums.hi[place].0[j % 8]) + big(low) - &sum;
+                *worst = worst.max(off.to_f64().value().abs() / (1.001 * of_exponentials + bound));
             }
         }
+        println!("spread {spread}: worst errors {worst:.4?} of the bounds");
+        worst
     }
-    sums
+
+    #[test]
+    fn sums_keep_their_bounds() {
+        let worst = [0.01, 1.0, 10.0, 100.0].map(worst_errors);
+        for words in 0..ALL.len() {
+            let worst = worst.iter().map(|worst| worst[words]).fold(0.0, f64::max);
+            assert!(worst < 1.0 && worst > 1.0 / 16.0, "{worst:e}");
+        }
+    }
 }

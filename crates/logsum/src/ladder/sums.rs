@@ -67,7 +67,8 @@ const UNSEEN: f64 = -900.0;
 /// The value if this precision settles it, else an estimate.
 ///
 /// As in [`Partial`](crate::partial::Partial), the greatest stands apart, unless there are several about equal: it is m, and
-/// t = Σ e^{x + y − m} over the others. x + y − m has an error of 2^-104 |m|; the rest of the bound on t is that of this
+/// t = Σ e^{x + y − m} over the others. In two words x + y − m has an error of 2^-104 |m|; in one, where only the first of m's
+/// words is taken away, of 2^-53 |m| and twice 2^-53 of a sum down to m − 1000. The rest of the bound on t is that of this
 /// precision, whose sums are in units of at most 2 here, and that of the blocks' sum.
 fn in_words<T: Float, P: Precision>(sums: Sums<'_, T>, greatest: Two, second: f64) -> Result<T, Two> {
     let m = greatest.hi;
@@ -85,7 +86,11 @@ fn in_words<T: Float, P: Precision>(sums: Sums<'_, T>, greatest: Two, second: f6
     }
     let sum = sum.scaled(UNSCALE);
     let t = if second < m { sum } else { sum.plus_one_word(-1.0) };
-    let relative = P::EXP_ERROR + power_of_two(-103) * (blocks + m.abs());
+    let of_differences = match P::RUNG {
+        Rung::Double => power_of_two(-51) * (m.abs() + 1000.0),
+        _ => power_of_two(-103) * m.abs(),
+    };
+    let relative = P::EXP_ERROR + of_differences + power_of_two(-103) * blocks;
     let from_sum = P::SUM_ERROR * (sum.hi + bound) + power_of_two(-1070);
     let (log, log_error) = run(LogOfRest { t, precision: PhantomData::<P> });
     let error = ((relative * sum.hi + from_sum) / (1.0 + t.hi) + log_error) * 1.000_01;
@@ -243,17 +248,16 @@ impl<T: Float> Task for Greatest<'_, T> {
             first = z.max(first);
             nan = nan + z.where_at_most(f64::INFINITY, like.splat(0.0), z);
         }
-        let mut eights = [[0.0; 8]; 3];
-        first.store(&mut eights[0]);
-        second.store(&mut eights[1]);
-        nan.store(&mut eights[2]);
+        let [mut firsts, mut seconds, mut nans] = [[0.0; 8]; 3];
+        first.store(&mut firsts);
+        second.store(&mut seconds);
+        nan.store(&mut nans);
         let [mut first, mut second] = [f64::NEG_INFINITY; 2];
-        let [firsts, seconds, nans] = eights;
-        for ((a, b), nan) in firsts.into_iter().zip(seconds).zip(nans) {
-            for z in [a, b] {
-                second = Word::max(second, if z < first { z } else { first });
-                first = Word::max(z, first);
-            }
+        for z in firsts.into_iter().chain(seconds) {
+            second = Word::max(second, if z < first { z } else { first });
+            first = Word::max(z, first);
+        }
+        for nan in nans {
             first += nan;
         }
         [first, second]
@@ -307,8 +311,11 @@ impl<T: Float, P: Precision> Task for Rest<'_, T, P> {
         for (x, y) in x.chunks(8).zip(y.chunks(8)) {
             let sum = two_sum(T::load_up_to(x, like), T::load_up_to(y, like));
             let hi = sum.hi.where_at_most(second, sum.hi, least);
-            let d = difference(Two { hi, ..sum }, greatest);
-            total = total.plus(P::exp(d.hi, -d.lo));
+            let d = match P::RUNG {
+                Rung::Double => Two { hi: hi - greatest.hi, lo: sum.lo },
+                _ => difference(Two { hi, ..sum }, greatest),
+            };
+            total = total.plus(P::exp_of_two(d));
         }
         <P::Sum<f64>>::total(P::lanes(total), bound)
     }
@@ -374,7 +381,7 @@ impl<T: Float> Task for Exponentials<'_, T> {
         let (greatest, mut sum) = (greatest.splat(like), like.splat(0.0));
         for ((x, y), out) in x.chunks(8).zip(y.chunks(8)).zip(out.chunks_mut(8)) {
             let d = difference(two_sum(T::load_up_to(x, like), T::load_up_to(y, like)), greatest);
-            let e = exp::two_words(d.hi, -d.lo).hi * like.splat(UNSCALE);
+            let e = exp::two_words_of_two(d).hi * like.splat(UNSCALE);
             let e = d.hi.where_at_most(-999.0, like.splat(0.0), e);
             sum = sum + e;
             let mut eight = [0.0; 8];
@@ -416,7 +423,7 @@ mod tests {
             let [first, second] = run(Greatest(sums));
             let (max, _) = greatest::<f64>(sums).expect("all are finite");
             assert_eq!(max.hi, first);
-            // None where the greatest is the value, and half-way or 0: such rows are settled before.
+            // None where the greatest is the value, and half-way or 0.
             let Some(exact) = about_exactly::<f64>(sums, max, 1024) else { continue };
             let two = in_words::<f64, TwoWords>(sums, max, second);
             // A value alone is a centre to 2^-50 where it is small.
