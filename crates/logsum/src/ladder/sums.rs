@@ -69,7 +69,7 @@ const UNSEEN: f64 = -900.0;
 /// As in [`Partial`](crate::partial::Partial), the greatest stands apart, unless there are several about equal: it is m, and
 /// t = Σ e^{x + y − m} over the others. In two words x + y − m has an error of 2^-104 |m|; in one, where only the first of m's
 /// words is taken away, of 2^-53 |m| and twice 2^-53 of a sum down to m − 1000. The rest of the bound on t is that of this
-/// precision, whose sums are in units of at most 2 here, and that of the blocks' sum.
+/// precision, for each block relative to its sum or to `bound`, and that of the blocks' sum.
 fn in_words<T: Float, P: Precision>(sums: Sums<'_, T>, greatest: Two, second: f64) -> Result<T, Two> {
     let m = greatest.hi;
     if second - m < UNSEEN {
@@ -91,7 +91,7 @@ fn in_words<T: Float, P: Precision>(sums: Sums<'_, T>, greatest: Two, second: f6
         _ => power_of_two(-103) * m.abs(),
     };
     let relative = P::EXP_ERROR + of_differences + power_of_two(-103) * blocks;
-    let from_sum = P::SUM_ERROR * (sum.hi + bound) + power_of_two(-1070);
+    let from_sum = P::SUM_ERROR * (sum.hi + blocks * bound) + power_of_two(-1070);
     let (log, log_error) = run(LogOfRest { t, precision: PhantomData::<P> });
     let error = ((relative * sum.hi + from_sum) / (1.0 + t.hi) + log_error) * 1.000_01;
     let value = greatest.plus(log);

@@ -73,9 +73,10 @@ impl MatmulShape {
 /// Each C_ij is the float nearest to the log-sum-exp of the exact sums A_ik + B_kj, of which no float need be one. So no bit
 /// depends on the machine, on threads, or on the shape of the rest: a batch has the bits of its products one by one.
 ///
-/// It takes the time of a matrix product in f64, or of three for f64, plus 0.5 to 1 ns for each A_ik + B_kj of an entry that is
-/// less than about e^-600 of what the maxima of its row of A and column of B would give (for f64, less than about e^-10). Beside
-/// `out` it needs a few MiB for each thread, and memory in proportion to a row of A and the rows and columns of one product.
+/// It takes a matrix product in f64, and for f64 three. Where many entries of a block are less than about e^-15 of what the maxima
+/// of their row of A and column of B would give, f64 takes that block again in double words, in about three times the time. An
+/// entry below e^-600 of that, or so near to 0 or to a point half-way between two floats that the products do not settle
+/// it, is taken alone: 2 to 4 ns for each k. Beside `out` it needs 3 MiB for each thread, and `rows` + `inner` + `columns` numbers.
 ///
 /// | sums over k | C_ij |
 /// |---|---|
@@ -121,8 +122,8 @@ pub fn log_matmul<T: Float>(
 /// grad_a_ik = Σ_j G_ij P_ijk    grad_b_kj = Σ_i G_ij P_ijk    P_ijk = e^{A_ik + B_kj − C_ij}
 /// ```
 ///
-/// With N = `rows` + `inner` + `columns`, each derivative is off by at most (N + 300) · 2^-53, and 2^-35 more for f32 and narrower, of
-/// Σ |G| P, and half an ulp of its own; a P below 2^-700 may count as 0. It is three matrix products in f64 and several times
+/// With N = `rows` + `inner` + `columns`, each derivative is off by at most (N + 300) · 2^-53 of Σ |G| P, 2^-35 more for f32
+/// and narrower, and half an ulp of its own; a P below 2^-700 may count as 0. It is three matrix products in f64 and several times
 /// as much memory as the gradients and the cotangent take; an S_ij that is out of range for that, below e^-200 of what the
 /// maxima of A's row and B's column would give, is taken alone, as in [`log_matmul`].
 ///
@@ -319,7 +320,7 @@ struct Product<'a, T> {
 const POWER: i32 = 240;
 const UNIT: f64 = UNSCALE * power_of_two(POWER);
 
-/// Where more than one in so many entries of a block of slices is not settled, the block is taken in two words.
+/// Where slices leave more than one in so many places of a block unsettled, the block is taken in two words.
 const MANY: usize = 16;
 
 impl<T: Float> Product<'_, T> {
@@ -341,9 +342,7 @@ impl<T: Float> Product<'_, T> {
         let (product, again) = (self.plan(Self::WORDS), self.plan(Words::Two));
         product.over(0..self.rows, out, room, &|place, out, room| {
             let mut unsettled = self.settle(product.words, place, out, room);
-            if product.words == Words::Sliced
-                && unsettled.len() > place.rows.len() * place.columns.len() / MANY
-            {
+            if product.words == Words::Sliced && unsettled.len() > room.sums.hi.len() * 8 / MANY {
                 again.block(place, room);
                 unsettled = self.settle(again.words, place, out, room);
             }
