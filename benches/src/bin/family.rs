@@ -2,13 +2,13 @@
 //! and copy of the first input, as JSON, and writes the result. `family.py` has the inputs and the rivals.
 
 use half::f16;
-use num_complex::Complex;
 use logsum::{
     CrossEntropy, Cumulative, LogMatmul, LogSumExp, Reduction, Segments, Targets, Temperature,
-    cross_entropy_with_gradient, each,
+    complex_logsumexp, cross_entropy_with_gradient, each,
 };
 use ndarray::{Array1, Array2, ArrayD, arr0};
 use ndarray_npy::{read_npy, write_npy};
+use num_complex::Complex;
 use std::error::Error;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
