@@ -288,6 +288,17 @@ pub(crate) fn minus_one_near_0<W: Word>(d: Two<W>) -> Two<W> {
     d.times(fast_two_sum(first.hi, first.lo + (d.hi * d.hi).mul_add(series, half * d.lo)))
 }
 
+/// The same in one word, relative error below 2^-51: that of its first rounding and its last two.
+#[inline(always)]
+pub(crate) fn one_word_minus_one_near_0<W: Word>(d: W) -> W {
+    let [.., last, _, _] = FACTORIALS;
+    let mut series = d.splat(1.0 / last);
+    for factorial in FACTORIALS.into_iter().rev().skip(3) {
+        series = series.mul_add(d, d.splat(1.0 / factorial));
+    }
+    (d * d).mul_add(series.mul_add(d, d.splat(0.5)), d)
+}
+
 /// e^d − 1, relative error below 2^-64, for d ≤ 128; what is below −1000 counts as that.
 #[inline(always)]
 pub(crate) fn minus_one<W: Word>(d: Two<W>) -> Two<W> {

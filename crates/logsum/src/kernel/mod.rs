@@ -13,6 +13,7 @@ pub(crate) mod columns;
 pub(crate) mod complex;
 pub(crate) mod exp;
 pub(crate) mod log;
+pub(crate) mod map;
 pub(crate) mod pairs;
 mod portable;
 pub(crate) mod precision;
@@ -21,7 +22,6 @@ pub(crate) mod scan;
 #[cfg(feature = "half")]
 pub(crate) mod single;
 pub(crate) mod targets;
-pub(crate) mod tempered;
 pub(crate) mod two;
 pub(crate) mod word;
 

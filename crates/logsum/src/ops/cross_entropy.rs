@@ -7,9 +7,8 @@ use crate::error::Error;
 use crate::float::Float;
 use crate::kernel::block::Store;
 use crate::kernel::columns::{self, LANES};
-use crate::kernel::pairs;
+use crate::kernel::map;
 use crate::kernel::two::{self, Two, two_sum};
-use crate::lane::BLOCK;
 use crate::partial::Kept;
 use crate::short::{self, SHORT};
 use crate::threads::{grain, join};
@@ -553,9 +552,7 @@ impl<'a, T: Float> Work<'a, T> {
             sums = sums.plus(Sums { loss, ..Sums::ZERO });
         }
         if let (Some(gradient), Some(tangent)) = (gradient, tangent) {
-            for (gradient, tangent) in gradient.chunks(BLOCK).zip(tangent.chunks(BLOCK)) {
-                sums = sums.plus(Sums { slope: pairs::dot(gradient, tangent), ..Sums::ZERO });
-            }
+            sums = sums.plus(Sums { slope: map::dot(gradient, tangent), ..Sums::ZERO });
         }
         sums
     }

@@ -5,13 +5,14 @@ use super::terms::Terms;
 use crate::edges::Edge;
 use crate::error::Error;
 use crate::float::Float;
-use crate::kernel::tempered::{self, Function, Scale, depth, power};
+use crate::kernel::block::Store;
+use crate::kernel::map::{self, Block, Exponent, Function, Power, PowerTimes, Share, Tempered};
+use crate::kernel::precision::{Number, Precision, TwoWords};
 use crate::kernel::two::{self, Two, power_of_two, two_sum};
 use crate::kernel::word::{Vector, Word};
 use crate::kernel::{Each, Task, exp, exp::UNSCALE, log, run};
 use crate::ladder::signed;
-use crate::lane::BLOCK;
-use crate::partial::Partial;
+use crate::partial::{Partial, Parts};
 use crate::signed::{Pairs, SignedSum};
 
 /// log((1/n) Σ e^{z_k}), correctly rounded: the logarithm of the mean of n numbers that are given by their logarithms.
@@ -125,7 +126,7 @@ impl Temperature {
         same_length(z, gradient)?;
         match Moments::of(z, self.0) {
             Ok(moments) => {
-                moments.each(z, z, gradient, Share(moments.inverse));
+                each(z, None, moments.share, gradient);
                 let entropy = moments.with_depth(z).entropy();
                 Ok((T::narrow(moments.value()), T::narrow(entropy)))
             }
@@ -158,7 +159,7 @@ impl Temperature {
         match Moments::of(z, self.0) {
             Ok(moments) => {
                 let hessian = Hessian { moments, mean: moments.mean(z, vector) };
-                moments.each(z, vector, out, hessian);
+                each(z, Some(vector), hessian, out);
                 Ok(())
             }
             Err(_) => logsumexp_hvp(z, vector, out),
@@ -172,7 +173,7 @@ impl Temperature {
     pub fn softmax<T: Float>(self, z: &[T], out: &mut [T]) -> Result<(), Error> {
         same_length(z, out)?;
         match Moments::of(z, self.0) {
-            Ok(moments) => moments.each(z, z, out, Share(moments.inverse)),
+            Ok(moments) => each(z, None, moments.share, out),
             Err(max) => at_edge(Each::Share, max, z, out),
         }
         Ok(())
@@ -185,7 +186,7 @@ impl Temperature {
     pub fn log_softmax<T: Float>(self, z: &[T], out: &mut [T]) -> Result<(), Error> {
         same_length(z, out)?;
         match Moments::of(z, self.0) {
-            Ok(moments) => moments.each(z, z, out, LogShare(moments.log)),
+            Ok(Moments { scale, log, .. }) => each(z, None, LogShare { scale, log }, out),
             Err(max) => at_edge(Each::LogShare, max, z, out),
         }
         Ok(())
@@ -214,7 +215,7 @@ impl Temperature {
         match Moments::of(z, self.0) {
             Ok(moments) => {
                 let moments = moments.with_depth(z);
-                moments.each(z, z, gradient, EntropyGradient(moments));
+                each(z, None, EntropyGradient(moments), gradient);
                 Ok(T::narrow(moments.entropy()))
             }
             Err(max) => {
@@ -231,7 +232,7 @@ impl Temperature {
     pub fn entropy_jvp<T: Float>(self, z: &[T], tangent: &[T]) -> Result<(T, T), Error> {
         same_length(z, tangent)?;
         let slope = match Moments::of(z, self.0) {
-            Ok(moments) => moments.sum(z, tangent, EntropySlope(moments.with_depth(z))).hi,
+            Ok(moments) => sum(z, Some(tangent), EntropySlope(moments.with_depth(z))).hi,
             Err(max) if max.is_nan() => max,
             Err(_) => 0.0,
         };
@@ -249,8 +250,8 @@ impl Temperature {
             Ok(moments) => {
                 let moments = moments.with_depth(z);
                 let mean = moments.mean(z, vector);
-                let covariance = moments.sum(z, vector, Covariance { moments, mean });
-                moments.each(z, vector, out, EntropyHessian { moments, mean, covariance });
+                let covariance = sum(z, Some(vector), Covariance { moments, mean });
+                each(z, Some(vector), EntropyHessian { moments, mean, covariance }, out);
             }
             Err(max) => out.fill(T::narrow(if max.is_nan() { max } else { 0.0 })),
         }
@@ -307,47 +308,58 @@ fn at_edge<T: Float>(each: Each, max: f64, z: &[T], out: &mut [T]) {
     }
 }
 
+/// z at a temperature, and what is made of Σ e^x, x = (z − max)/τ; for a finite maximum, which else is the error.
+///
+/// The first maximum is left out of the sum, so that a small t keeps its relative accuracy: Σ e^x = 1 + t.
+pub(super) fn tempered<T: Float>(z: &[T], temperature: f64) -> Result<(Tempered, Parts), f64> {
+    let max = map::greatest(z);
+    if max.is_infinite() {
+        return Err(z.iter().map(|z| z.widen()).find(|z| z.is_nan()).unwrap_or(max));
+    }
+    let scale = Tempered::new(max, temperature);
+    let first = z.iter().position(|z| z.widen() == max).unwrap_or(0);
+    let rests = [&z[..first], &z[first + 1..]];
+    let [before, after] = rests.map(|z| sum(z, None, Power(Exponent::Tempered(scale))));
+    let tail = before.plus(after);
+    if tail.hi.is_nan() {
+        return Err(f64::NAN);
+    }
+    Ok((scale, Parts::at_maximum::<T::First>(tail)))
+}
+
+fn sum<T: Float>(z: &[T], v: Option<&[T]>, f: impl Function) -> Two {
+    map::sum::<T::First, T>(Block { z, v, w: None }, f)
+}
+
+fn each<T: Float>(z: &[T], v: Option<&[T]>, f: impl Function, out: &mut [T]) {
+    map::each::<T::First, T>(Block { z, v, w: None }, f, out, Store::for_output::<T>(z.len()));
+}
+
 /// What a softmax averages, with x = (z − max)/τ.
 #[derive(Clone, Copy)]
 struct Moments {
-    scale: Scale,
+    scale: Tempered,
+    temperature: f64,
+    /// p.
+    share: Share,
     /// log Σ e^x.
     log: Two,
-    /// 1/Σ e^x.
-    inverse: Two,
     /// ā = Σ p (−x); 0 until [`with_depth`](Self::with_depth).
     depth: Two,
 }
 
 impl Moments {
     /// For a finite maximum; else it is the error.
-    ///
-    /// The first maximum stands apart: Σ e^x = 1 + t, and a small t keeps its relative accuracy. Each exponential is off by
-    /// 2^-62.2, as is −x e^x by 2^-62 in [`with_depth`](Self::with_depth); the terms are positive, so that sums are off by no more.
     fn of<T: Float>(z: &[T], temperature: f64) -> Result<Self, f64> {
-        let max = Partial::<T::First>::over(&z).max;
-        if !max.is_finite() {
-            return Err(max);
-        }
-        let scale = Scale { max, temperature };
-        let first = z.iter().position(|z| z.widen() == max).unwrap_or(0);
-        let mut tail = Two::ZERO;
-        for (i, block) in z.chunks(BLOCK).enumerate() {
-            let mut room = [T::default(); BLOCK];
-            let room = &mut room[..block.len()];
-            room.copy_from_slice(block);
-            if (i * BLOCK..i * BLOCK + block.len()).contains(&first) {
-                room[first - i * BLOCK] = T::NEG_INFINITY;
-            }
-            tail = tail.plus(tempered::sum(room, room, scale, Power));
-        }
-        Ok(run(Finish { scale, tail }))
+        let (scale, Parts { inverse, log, .. }) = tempered(z, temperature)?;
+        let share = Share { exponent: Exponent::Tempered(scale), inverse };
+        Ok(Self { scale, temperature, share, log, depth: Two::ZERO })
     }
 
     /// With what entropies need, too.
     fn with_depth<T: Float>(self, z: &[T]) -> Self {
         // Scaled at the end: it may be tiny. The maximum adds nothing to it.
-        let depth = two::product(self.sum(z, z, Depth), self.inverse).scaled(UNSCALE);
+        let depth = two::product(sum(z, None, Depth(self.scale)), self.share.inverse).scaled(UNSCALE);
         Self { depth, ..self }
     }
 
@@ -361,33 +373,10 @@ impl Moments {
 
     /// Σ p v.
     fn mean<T: Float>(&self, z: &[T], v: &[T]) -> Two {
-        self.sum(z, v, ShareTimes(self.inverse))
-    }
-
-    fn sum<T: Float>(&self, z: &[T], v: &[T], f: impl Function) -> Two {
-        let blocks = z.chunks(BLOCK).zip(v.chunks(BLOCK));
-        blocks.fold(Two::ZERO, |sum, (z, v)| sum.plus(tempered::sum(z, v, self.scale, f)))
-    }
-
-    fn each<T: Float>(&self, z: &[T], v: &[T], out: &mut [T], f: impl Function) {
-        tempered::each(z, v, self.scale, f, out);
-    }
-}
-
-struct Finish {
-    scale: Scale,
-    tail: Two,
-}
-
-impl Task for Finish {
-    type Output = Moments;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> Moments {
-        let Self { scale, tail } = self;
-        let t = tail.scaled(UNSCALE);
-        let inverse = Two { hi: 1.0, lo: 0.0 }.over(t.plus_one_word(1.0));
-        Moments { scale, log: log::two_words(t).0, inverse, depth: Two::ZERO }
+        let powers = sum(z, Some(v), PowerTimes(self.share.exponent));
+        let mean = two::product(powers, self.share.inverse).scaled(UNSCALE);
+        // A large v must not meet the scale of exponentials.
+        if mean.hi.is_finite() { mean } else { sum(z, Some(v), ShareTimes(self.share)) }
     }
 }
 
@@ -398,64 +387,50 @@ impl Task for Value {
 
     #[inline(always)]
     fn run<V: Vector>(self, _: V) -> f64 {
-        let Moments { scale, log, .. } = self.0;
-        log.times(Two { hi: scale.temperature, lo: 0.0 }).plus_one_word(scale.max).hi + 0.0
+        let Moments { scale, temperature, log, .. } = self.0;
+        log.times(Two { hi: temperature, lo: 0.0 }).plus_one_word(scale.max).hi + 0.0
     }
 }
 
+/// e^x (−x).
 #[derive(Clone, Copy)]
-struct Power;
-
-impl Function for Power {
-    #[inline(always)]
-    fn at<V: Vector>(self, x: Two<V>, _: V) -> Two<V> {
-        power(x)
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Depth;
+struct Depth(Tempered);
 
 impl Function for Depth {
     #[inline(always)]
-    fn at<V: Vector>(self, x: Two<V>, _: V) -> Two<V> {
-        power(x).times(depth(x))
-    }
-}
-
-/// p, of 1/Σ e^x.
-#[derive(Clone, Copy)]
-struct Share(Two);
-
-impl Function for Share {
-    #[inline(always)]
-    fn at<V: Vector>(self, x: Two<V>, _: V) -> Two<V> {
-        power(x).times(self.0.splat(x.hi)).scaled(x.hi.splat(UNSCALE))
+    fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
+        let x = self.0.near_x::<P, V>(z);
+        P::exp_of_two(x.to_two()).multiplied(x.by(z.splat(-1.0)))
     }
 }
 
 /// p v.
 #[derive(Clone, Copy)]
-struct ShareTimes(Two);
+struct ShareTimes(Share);
 
 impl Function for ShareTimes {
     #[inline(always)]
-    fn at<V: Vector>(self, x: Two<V>, v: V) -> Two<V> {
-        Share(self.0).at(x, v).times(Two { hi: v, lo: v.splat(0.0) })
+    fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
+        self.0.at::<P, V>(z, v, w).by(v)
     }
 }
 
 /// x − log Σ e^x.
 #[derive(Clone, Copy)]
-struct LogShare(Two);
+struct LogShare {
+    scale: Tempered,
+    log: Two,
+}
 
 impl Function for LogShare {
     #[inline(always)]
-    fn at<V: Vector>(self, x: Two<V>, _: V) -> Two<V> {
-        let share = x.plus(self.0.negated().splat(x.hi));
+    fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
+        let x = self.scale.x::<P, V>(z);
+        let share = x.added(P::Number::of(self.log.negated().splat(z))).to_two();
         // What is out of range has no low word.
-        let infinite = x.hi.splat(f64::NEG_INFINITY);
-        Two { hi: x.hi.where_at_most(f64::NEG_INFINITY, infinite, share.hi), ..share }
+        let infinite = Two { hi: z.splat(f64::NEG_INFINITY), lo: z.splat(0.0) };
+        let hi = x.to_two().hi.where_at_most(f64::NEG_INFINITY, infinite.hi, share.hi);
+        P::Number::of(Two { hi, ..share })
     }
 }
 
@@ -468,23 +443,19 @@ struct Hessian {
 
 impl Function for Hessian {
     #[inline(always)]
-    fn at<V: Vector>(self, x: Two<V>, v: V) -> Two<V> {
-        let difference = self.mean.negated().splat(v).plus_one_word(v);
-        let share = Share(self.moments.inverse).at(x, v);
-        share.times(difference).over(self.moments.temperature(v))
+    fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
+        let Self { moments: Moments { scale, share, .. }, mean } = self;
+        scale.divided::<P, V>(map::Hessian { share, mean }.at::<P, V>(z, v, w))
     }
 }
 
 impl Moments {
-    #[inline(always)]
-    fn temperature<W: Word>(&self, like: W) -> Two<W> {
-        Two { hi: like.splat(self.scale.temperature), lo: like.splat(0.0) }
-    }
-
     /// a − ā.
     #[inline(always)]
-    fn above_mean<W: Word>(&self, x: Two<W>) -> Two<W> {
-        depth(x).plus(self.depth.negated().splat(x.hi))
+    fn above_mean<P: Precision, V: Vector>(&self, z: V) -> P::Number<V> {
+        // In two words in any precision: it may cancel.
+        let depth = self.scale.near_x::<P, V>(z).to_two().negated();
+        P::Number::of(depth.plus(self.depth.negated().splat(z)))
     }
 }
 
@@ -494,9 +465,9 @@ struct EntropyGradient(Moments);
 
 impl Function for EntropyGradient {
     #[inline(always)]
-    fn at<V: Vector>(self, x: Two<V>, v: V) -> Two<V> {
-        let share = Share(self.0.inverse).at(x, v);
-        share.times(self.0.above_mean(x)).over(self.0.temperature(v))
+    fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
+        let share = self.0.share.at::<P, V>(z, v, w);
+        self.0.scale.divided::<P, V>(share.multiplied(self.0.above_mean::<P, V>(z)))
     }
 }
 
@@ -506,8 +477,8 @@ struct EntropySlope(Moments);
 
 impl Function for EntropySlope {
     #[inline(always)]
-    fn at<V: Vector>(self, x: Two<V>, v: V) -> Two<V> {
-        EntropyGradient(self.0).at(x, v).times(Two { hi: v, lo: v.splat(0.0) })
+    fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
+        EntropyGradient(self.0).at::<P, V>(z, v, w).by(v)
     }
 }
 
@@ -520,9 +491,10 @@ struct Covariance {
 
 impl Function for Covariance {
     #[inline(always)]
-    fn at<V: Vector>(self, x: Two<V>, v: V) -> Two<V> {
-        let difference = self.mean.negated().splat(v).plus_one_word(v);
-        Share(self.moments.inverse).at(x, v).times(difference).times(self.moments.above_mean(x))
+    fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
+        let share = self.moments.share.at::<P, V>(z, v, w);
+        let difference = map::difference::<P, V>(v, self.mean);
+        share.multiplied(difference).multiplied(self.moments.above_mean::<P, V>(z))
     }
 }
 
@@ -536,12 +508,14 @@ struct EntropyHessian {
 
 impl Function for EntropyHessian {
     #[inline(always)]
-    fn at<V: Vector>(self, x: Two<V>, v: V) -> Two<V> {
-        let difference = self.mean.negated().splat(v).plus_one_word(v);
-        let product = difference.times(self.moments.above_mean(x).plus_one_word(v.splat(-1.0)));
-        let inner = product.plus(self.covariance.negated().splat(v));
-        let temperature = self.moments.temperature(v);
-        Share(self.moments.inverse).at(x, v).times(inner).over(temperature).over(temperature)
+    fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
+        let Self { moments, mean, covariance } = self;
+        let less_one = P::Number::of(Two { hi: v.splat(-1.0), lo: v.splat(0.0) });
+        let product =
+            map::difference::<P, V>(v, mean).multiplied(moments.above_mean::<P, V>(z).added(less_one));
+        let inner = product.added(P::Number::of(covariance.negated().splat(v)));
+        let result = moments.share.at::<P, V>(z, v, w).multiplied(inner);
+        moments.scale.divided::<P, V>(moments.scale.divided::<P, V>(result))
     }
 }
 
@@ -578,9 +552,8 @@ pub fn logvarexp_with_gradient<T: Float>(z: &[T], ddof: usize, gradient: &mut [T
     same_length(z, gradient)?;
     Ok(match Deviations::of(z, ddof) {
         Ok(deviations) => {
-            for (z, out) in z.iter().zip(gradient) {
-                *out = T::narrow(run(VarianceGradient { deviations, z: z.widen() }).hi);
-            }
+            let lane = Block { z, v: None, w: None };
+            map::each::<TwoWords, T>(lane, VarianceGradient(deviations), gradient, Store::Caches);
             T::narrow(deviations.value)
         }
         Err(edge) => {
@@ -600,12 +573,14 @@ pub fn logvarexp_with_gradient<T: Float>(z: &[T], ddof: usize, gradient: &mut [T
 /// [`Error::LengthMismatch`] if `tangent` is not as long as `z`.
 pub fn logvarexp_jvp<T: Float>(z: &[T], ddof: usize, tangent: &[T]) -> Result<(T, T), Error> {
     same_length(z, tangent)?;
-    let terms = || z.iter().map(|z| z.widen()).zip(tangent.iter().map(|t| t.widen()));
     let (value, slope) = match Deviations::of(z, ddof) {
-        Ok(deviations) => (deviations.value, deviations.slope(terms()).hi),
+        Ok(deviations) => {
+            let lane = Block { z, v: Some(tangent), w: None };
+            (deviations.value, map::sum::<TwoWords, T>(lane, VarianceSlope(deviations)).hi)
+        }
         Err(edge) => {
             let at = |z: f64| if z == f64::INFINITY { edge.at_infinity } else { edge.elsewhere };
-            (edge.value, terms().map(|(z, t)| at(z) * t).sum())
+            (edge.value, z.iter().zip(tangent).map(|(z, t)| at(z.widen()) * t.widen()).sum())
         }
     };
     Ok((T::narrow(value), T::narrow(slope)))
@@ -623,16 +598,11 @@ pub fn logvarexp_hvp<T: Float>(z: &[T], ddof: usize, vector: &[T], out: &mut [T]
     same_length(z, out)?;
     match Deviations::of(z, ddof) {
         Ok(deviations) => {
-            let terms = || z.iter().map(|z| z.widen()).zip(vector.iter().map(|v| v.widen()));
-            let slope = deviations.slope(terms());
-            let mean = terms().fold(Two::ZERO, |sum, (z, v)| {
-                sum.plus(two::product(deviations.part(z).power, Two { hi: v, lo: 0.0 }))
-            });
+            let lane = Block { z, v: Some(vector), w: None };
+            let slope = map::sum::<TwoWords, T>(lane, VarianceSlope(deviations));
+            let mean = map::sum::<TwoWords, T>(lane, PowerOf(deviations));
             let mean = two::quotient(mean, Two { hi: z.len() as f64, lo: 0.0 });
-            for ((z, v), out) in z.iter().zip(vector).zip(out) {
-                *out =
-                    T::narrow(run(VarianceHessian { deviations, z: z.widen(), v: v.widen(), mean, slope }));
-            }
+            map::each::<TwoWords, T>(lane, VarianceHessian { deviations, mean, slope }, out, Store::Caches);
         }
         Err(edge) => out.fill(T::narrow(if edge.elsewhere.is_nan() { f64::NAN } else { 0.0 })),
     }
@@ -658,19 +628,10 @@ struct Deviations {
     value: f64,
 }
 
-/// What one number has.
-#[derive(Clone, Copy)]
-struct Part {
-    /// e^{z − center}.
-    power: Two,
-    /// scale · (power − 1).
-    excess: Two,
-}
-
 impl Deviations {
     fn of<T: Float>(z: &[T], ddof: usize) -> Result<Self, VarianceEdge> {
         let edge = |value, elsewhere| VarianceEdge { value, at_infinity: elsewhere, elsewhere };
-        let max = Partial::<T::First>::over(&z).max;
+        let max = if z.iter().any(|z| z.widen().is_nan()) { f64::NAN } else { map::greatest(z) };
         let least = z.iter().map(|z| z.widen()).fold(f64::INFINITY, f64::min);
         if z.len() <= ddof || max.is_nan() || least == f64::INFINITY {
             return Err(edge(f64::NAN, f64::NAN));
@@ -689,49 +650,76 @@ impl Deviations {
         let scale = if max - least < power_of_two(-300) { power_of_two(600) } else { 1.0 };
         let center = logmeanexp(z).widen();
         let mut deviations = Self { center, scale, mean: Two::ZERO, squares: Two::ZERO, value: 0.0 };
-        let excesses = || z.iter().map(|z| deviations.part(z.widen()).excess);
-        let mean = excesses().fold(Two::ZERO, |sum, excess| sum.plus(excess));
-        let mean = two::quotient(mean, Two { hi: z.len() as f64, lo: 0.0 });
-        let deviation = |excess: Two| excess.plus(mean.negated());
-        let squares = excesses().map(deviation).fold(Two::ZERO, |sum, d| sum.plus(two::product(d, d)));
-        (deviations.mean, deviations.squares) = (mean, squares);
+        let lane = Block { z, v: None, w: None };
+        let sum = map::sum::<TwoWords, T>(lane, Excess(deviations));
+        deviations.mean = two::quotient(sum, Two { hi: z.len() as f64, lo: 0.0 });
+        deviations.squares = map::sum::<TwoWords, T>(lane, Square(deviations));
         deviations.value = run(LogVariance { deviations, count: (z.len() - ddof) as f64 });
         Ok(deviations)
     }
 
-    /// Σ g t, of each z and its t.
-    fn slope(self, terms: impl Iterator<Item = (f64, f64)>) -> Two {
-        terms.fold(Two::ZERO, |sum, (z, t)| {
-            let gradient = run(VarianceGradient { deviations: self, z });
-            sum.plus(two::product(gradient, Two { hi: t, lo: 0.0 }))
-        })
-    }
-
-    fn part(&self, z: f64) -> Part {
-        run(PartOf { center: self.center, scale: self.scale, z })
-    }
-}
-
-struct PartOf {
-    center: f64,
-    scale: f64,
-    z: f64,
-}
-
-impl Task for PartOf {
-    type Output = Part;
-
+    /// scale · (x − 1).
     #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> Part {
-        part(self)
+    fn excess<W: Word>(&self, z: W) -> Two<W> {
+        const LEAST: f64 = -1000.0;
+        let d = two_sum(z, z.splat(-self.center));
+        let least = Two { hi: z.splat(LEAST), lo: z.splat(0.0) };
+        exp::minus_one(d.where_at_most(LEAST, least, d)).scaled(z.splat(self.scale))
+    }
+
+    /// x.
+    #[inline(always)]
+    fn power<W: Word>(&self, excess: Two<W>) -> Two<W> {
+        let like = excess.hi;
+        excess.scaled(like.splat(self.scale.recip())).plus_one_word(like.splat(1.0))
+    }
+
+    /// scale · (x − the mean of all x).
+    #[inline(always)]
+    fn deviation<W: Word>(&self, excess: Two<W>) -> Two<W> {
+        excess.plus(self.mean.negated().splat(excess.hi))
+    }
+
+    /// 2 x d / S.
+    #[inline(always)]
+    fn gradient<W: Word>(&self, excess: Two<W>) -> Two<W> {
+        let like = excess.hi;
+        let product = self.power(excess).times(self.deviation(excess)).over(self.squares.splat(like));
+        product.scaled(like.splat(2.0)).scaled(like.splat(self.scale))
     }
 }
 
-#[inline(always)]
-fn part(PartOf { center, scale, z }: PartOf) -> Part {
-    let d = if z == f64::NEG_INFINITY { Two { hi: z, lo: 0.0 } } else { two_sum(z, -center) };
-    let excess = exp::minus_one(if d.hi < -1000.0 { Two { hi: -1000.0, lo: 0.0 } } else { d });
-    Part { power: excess.plus_one_word(1.0), excess: excess.scaled(scale) }
+#[derive(Clone, Copy)]
+struct Excess(Deviations);
+
+impl Function for Excess {
+    #[inline(always)]
+    fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
+        P::Number::of(self.0.excess(z))
+    }
+}
+
+/// The square of a deviation.
+#[derive(Clone, Copy)]
+struct Square(Deviations);
+
+impl Function for Square {
+    #[inline(always)]
+    fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
+        let deviation = self.0.deviation(self.0.excess(z));
+        P::Number::of(deviation.times(deviation))
+    }
+}
+
+/// x v.
+#[derive(Clone, Copy)]
+struct PowerOf(Deviations);
+
+impl Function for PowerOf {
+    #[inline(always)]
+    fn at<P: Precision, V: Vector>(self, z: V, v: V, _: V) -> P::Number<V> {
+        P::Number::of(self.0.power(self.0.excess(z))).by(v)
+    }
 }
 
 struct LogVariance {
@@ -751,49 +739,45 @@ impl Task for LogVariance {
     }
 }
 
-struct VarianceGradient {
-    deviations: Deviations,
-    z: f64,
-}
+#[derive(Clone, Copy)]
+struct VarianceGradient(Deviations);
 
-impl Task for VarianceGradient {
-    type Output = Two;
-
+impl Function for VarianceGradient {
     #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> Two {
-        variance_gradient(self.deviations, self.z).0
+    fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
+        P::Number::of(self.0.gradient(self.0.excess(z)))
     }
 }
 
-/// 2 x d / S, and the parts.
-#[inline(always)]
-fn variance_gradient(Deviations { center, scale, mean, squares, .. }: Deviations, z: f64) -> (Two, Part) {
-    let part = part(PartOf { center, scale, z });
-    let deviation = part.excess.plus(mean.negated());
-    let gradient = part.power.times(deviation).over(squares).scaled(2.0).scaled(scale);
-    (gradient, part)
+/// The gradient times v.
+#[derive(Clone, Copy)]
+struct VarianceSlope(Deviations);
+
+impl Function for VarianceSlope {
+    #[inline(always)]
+    fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
+        VarianceGradient(self.0).at::<P, V>(z, v, w).by(v)
+    }
 }
 
+#[derive(Clone, Copy)]
 struct VarianceHessian {
     deviations: Deviations,
-    z: f64,
-    v: f64,
     mean: Two,
     slope: Two,
 }
 
-impl Task for VarianceHessian {
-    type Output = f64;
-
+impl Function for VarianceHessian {
     #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> f64 {
-        let Self { deviations, z, v, mean, slope } = self;
-        let Deviations { scale, squares, mean: mean_excess, .. } = deviations;
-        let (gradient, Part { power, excess }) = variance_gradient(deviations, z);
-        // x + d, where d is divided by the scale.
-        let deviation = excess.plus(mean_excess.negated()).scaled(scale.recip());
-        let inner = power.plus(deviation).times(Two { hi: v, lo: 0.0 }).plus(mean.negated());
-        let first = power.times(inner).scaled(scale).over(squares).scaled(2.0).scaled(scale);
-        first.plus(gradient.times(slope).negated()).hi
+    fn at<P: Precision, V: Vector>(self, z: V, v: V, _: V) -> P::Number<V> {
+        let Self { deviations, mean, slope } = self;
+        let (scale, squares) = (z.splat(deviations.scale), deviations.squares.splat(z));
+        let excess = deviations.excess(z);
+        let power = deviations.power(excess);
+        // x + d.
+        let sum = power.plus(deviations.deviation(excess).scaled(z.splat(deviations.scale.recip())));
+        let inner = sum.times(Two { hi: v, lo: z.splat(0.0) }).plus(mean.negated().splat(z));
+        let first = power.times(inner).scaled(scale).over(squares).scaled(z.splat(2.0)).scaled(scale);
+        P::Number::of(first.plus(deviations.gradient(excess).times(slope.splat(z)).negated()))
     }
 }

@@ -19,10 +19,10 @@
 use super::reduction::{logsumexp, same_length};
 use crate::Error;
 use crate::float::Float;
-use crate::kernel::exp::{self, UNSCALE};
+use crate::kernel::exp::UNSCALE;
 use crate::kernel::log;
-use crate::kernel::precision::{Number, Precision};
-use crate::kernel::two::{Two, power_of_two, two_sum};
+use crate::kernel::precision::{Number, Precision, TwoWords};
+use crate::kernel::two::{Two, power_of_two};
 use crate::kernel::word::{Vector, Word};
 use crate::kernel::{Task, run};
 use crate::ladder;
@@ -341,11 +341,11 @@ impl<T: Float> Function<T> for Logistic {
     #[inline(always)]
     fn ends<V: Vector>(self, x: V, _: V) -> [V; 2] {
         let zero = x.splat(0.0);
-        let power = T::First::exp(least(x, -x), zero).to_two();
-        let one = Two { hi: x.splat(1.0 / UNSCALE), lo: zero };
-        let inverse = Two { hi: x.splat(1.0), lo: zero }.over(power.plus(one).scaled(x.splat(UNSCALE)));
-        let share = T::First::exp(least(zero, x), zero).times(inverse);
-        [share; 2]
+        let power = T::First::exp(least(x, -x), zero).by(x.splat(UNSCALE));
+        let whole = power.added(number::<T, V>(x.splat(1.0)));
+        // The power is scaled again: where it is the numerator, it may be next to subnormal numbers.
+        let scaled = T::First::exp(least(zero, x), zero);
+        [scaled.over(whole).by(x.splat(UNSCALE)).to_two().hi; 2]
     }
 
     /// What is not finite is a NaN.
@@ -359,18 +359,19 @@ struct Logit;
 
 impl<T: Float> Function<T> for Logit {
     /// With q = 1 − p, log(p/q) is log(1 + t) or its negative, t = |p − q|/least(p, q) ≥ 0, for 0 < p < 1. Of p − q = 2p − 1 and
-    /// q two words are exact. The relative error before the last rounding is below 2^-58.
+    /// q two words are exact. The relative error before the last rounding is below 2^-58, 2^-48 in one word.
     #[inline(always)]
     fn ends<V: Vector>(self, p: V, _: V) -> [V; 2] {
-        let (zero, one) = (p.splat(0.0), p.splat(1.0));
-        let p_less_q = two_sum(p + p, -one);
-        let q = two_sum(one, -p);
-        let t = p_less_q.where_at_most(0.0, p_less_q.negated(), p_less_q);
-        let t = t.over(p_less_q.where_at_most(0.0, Two { hi: p, lo: zero }, q));
-        let log = log::two_words(t).0.hi;
-        let logit = p_less_q.hi.where_at_most(-power_of_two(-1000), -log, log);
+        let one = p.splat(1.0);
+        let difference = |a, b| <T::First as Precision>::Number::difference(a, b).to_two();
+        let (p_less_q, q) = (difference(p + p, one), difference(one, p));
+        let size = p_less_q.where_at_most(0.0, p_less_q.negated(), p_less_q);
+        let least = p_less_q.where_at_most(0.0, Two { hi: p, lo: p.splat(0.0) }, q);
+        let number = <T::First as Precision>::Number::of;
+        let (log, _) = T::First::log1p(number(size).over(number(least)).to_two());
+        let logit = p_less_q.hi.where_at_most(-power_of_two(-1000), -log.hi, log.hi);
         // A zero is +0.
-        [within(p, logit + zero); 2]
+        [within(p, logit + p.splat(0.0)); 2]
     }
 
     fn alone(self, p: T, _: T) -> T {
@@ -400,9 +401,8 @@ struct XLogY;
 impl<T: Float> Function<T> for XLogY {
     #[inline(always)]
     fn ends<V: Vector>(self, x: V, y: V) -> [V; 2] {
-        let zero = x.splat(0.0);
         // A zero is +0.
-        [log_of(y).times(Two { hi: x, lo: zero }).hi + zero; 2]
+        [log_of::<T, V>(y).multiplied(number::<T, V>(x)).to_two().hi + x.splat(0.0); 2]
     }
 
     fn alone(self, x: T, y: T) -> T {
@@ -417,12 +417,18 @@ impl<T: Float> Function<T> for XLogY {
     }
 }
 
-/// log y in two words, relative error below 2^-58; not finite unless 2^-1000 ≤ y is.
+/// A number in the precision of the format.
 #[inline(always)]
-fn log_of<W: Word>(y: W) -> Two<W> {
-    let (log, _) = log::of_two(Two { hi: y, lo: y.splat(0.0) });
-    let hi = (-y).where_at_most(-power_of_two(-1000), log.hi, y.splat(f64::NAN));
-    Two { hi, ..log }
+fn number<T: Float, V: Vector>(x: V) -> <T::First as Precision>::Number<V> {
+    Number::of(Two { hi: x, lo: x.splat(0.0) })
+}
+
+/// log y, relative error below 2^-58, or 2^-48 in one word; not finite unless y is, and at least 2^-1000, or 2^-400.
+#[inline(always)]
+fn log_of<T: Float, V: Vector>(y: V) -> <T::First as Precision>::Number<V> {
+    let (log, least) = T::First::log(y);
+    let hi = (-y).where_at_most(-least, log.hi, y.splat(f64::NAN));
+    Number::of(Two { hi, ..log })
 }
 
 /// log y, whatever y ≥ 0 is, rounded; NaN below.
@@ -456,24 +462,29 @@ fn sum_ends<T: Float, V: Vector>(a: V, b: V) -> [V; 2] {
 /// The ends of log(e^a − e^b).
 #[inline(always)]
 fn difference_ends<T: Float, V: Vector>(a: V, b: V) -> [V; 2] {
-    let (value, bound) = estimate_of_difference(a, b);
+    let (value, bound) = estimate_of_difference::<T::First, V>(a, b);
     T::ends(value, bound)
 }
 
 /// log(e^a − e^b) and a bound on its error; not finite where e^a − e^b is not positive, or too small against e^a.
 ///
 /// With u = e^{b − a} and y = 1 − u it is a − log(1 + t), t = u/y. For d = b − a > −2^-6, y is a series, relative error below
-/// 2^-65; else 1 − u has that of u, 2^-62.2, times u/y = t. In log(1 + t) a relative error of t counts u times.
+/// 2^-65, or 2^-51 in one word; else 1 − u has that of u times u/y = t. In log(1 + t) a relative error of t counts u times. The
+/// roundings of y and t are below [`SUM_ERROR`](Precision::SUM_ERROR).
 #[inline(always)]
-fn estimate_of_difference<W: Word>(a: W, b: W) -> (Two<W>, W) {
+fn estimate_of_difference<P: Precision, W: Word>(a: W, b: W) -> (Two<W>, W) {
     const NEAR: f64 = power_of_two(-6);
     let one = a.splat(1.0);
-    let u = exp::two_words(b, a).scaled(a.splat(UNSCALE));
-    let d = two_sum(b, -a);
-    let y = d.where_at_most(-NEAR, u.negated().plus_one_word(one), exp::minus_one_near_0(d).negated());
-    let t = u.over(y);
-    let (log, log_error) = log::two_words(t);
-    let of_t = d.hi.where_at_most(-NEAR, one + t.hi, a.splat(2.0)) * u.hi * a.splat(exp::TWO_WORDS_ERROR);
+    let u = P::exp(b, a).by(a.splat(UNSCALE));
+    let d = P::Number::difference(b, a);
+    let far = P::Number::of(u.to_two().negated().plus_one_word(one)).to_two();
+    let near = P::minus_one_near_0(d).to_two().negated();
+    let (d, u) = (d.to_two(), u.to_two());
+    let y = d.where_at_most(-NEAR, far, near);
+    let t = P::Number::of(u).over(P::Number::of(y)).to_two();
+    let (log, log_error) = P::log1p(t);
+    let of_exponential = a.splat(P::EXP_ERROR + P::SUM_ERROR);
+    let of_t = d.hi.where_at_most(-NEAR, one + t.hi, a.splat(2.0)) * u.hi * of_exponential;
     let size = a.max(-a) + log.hi;
     let of_sum = size.mul_add(a.splat(power_of_two(-98)), a.splat(power_of_two(-1070)));
     let value = log.negated().plus_one_word(a);
@@ -513,7 +524,7 @@ impl Task for CenterOfDifference {
         const TINY: f64 = power_of_two(-500);
         let Self(a, b) = self;
         if a - b > TINY {
-            return estimate_of_difference(a, b).0;
+            return estimate_of_difference::<TwoWords, f64>(a, b).0;
         }
         let (log, _) = log::two_words(Two { hi: TINY.div(a - b) - 1.0, lo: 0.0 });
         let log_of_tiny = Two::LN_2.times(Two { hi: -500.0, lo: 0.0 });

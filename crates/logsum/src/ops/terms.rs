@@ -4,9 +4,10 @@ use super::reduction::same_length;
 use crate::error::Error;
 use crate::float::Float;
 use crate::kernel::exp::UNSCALE;
+use crate::kernel::map::{self, Block, Exponent, PowerTimes, Share};
 use crate::kernel::precision::Precision;
 use crate::kernel::two::{self, Two, power_of_two};
-use crate::kernel::{Each, block, block::Store, pairs};
+use crate::kernel::{Each, block, block::Store};
 use crate::ladder;
 use crate::ladder::signed::{self, Settled};
 use crate::lane::{BLOCK, Lane, PIECE};
@@ -177,31 +178,28 @@ impl<'a, T: Float> Terms<'a, T> {
         same_length(self.z, out)?;
         let shares = self.with_shares().shares;
         let mean = self.mean(&shares, vector);
-        for ((terms, out), vector) in self.blocks().zip(out.chunks_mut(BLOCK)).zip(vector.chunks(BLOCK)) {
-            match shares.constants() {
-                Some((shift, inverse)) => {
-                    let mut room = [T::default(); BLOCK];
-                    let hessian = pairs::Hessian { shift, inverse, mean };
-                    hessian.fill(terms.z, terms.weights_in(&mut room), vector, out);
-                }
-                None => {
-                    shares.fill(terms, out);
-                    for (out, v) in out.iter_mut().zip(vector) {
-                        *out = T::narrow(out.widen() * mean.negated().plus_one_word(v.widen()).hi);
-                    }
+        match shares.plain() {
+            Some(share) => {
+                let lane = Block { z: self.z, v: Some(vector), w: self.weights };
+                map::each::<T::First, T>(lane, map::Hessian { share, mean }, out, Store::Caches);
+            }
+            None => {
+                self.each_block(out, |terms, out| shares.fill(terms, out));
+                for (out, v) in out.iter_mut().zip(vector) {
+                    *out = T::narrow(out.widen() * mean.negated().plus_one_word(v.widen()).hi);
                 }
             }
-            terms.clear_masked(out);
         }
+        self.clear_masked(out);
         Ok(())
     }
 
     /// Σ g_k t_k.
     fn mean(&self, shares: &Shares, tangent: &[T]) -> Two {
-        if let Some((shift, inverse)) = shares.constants() {
+        if let Some(Share { exponent, inverse }) = shares.plain() {
             let sum = self.sum_of_blocks(tangent, |terms, tangent| {
-                let mut room = [T::default(); BLOCK];
-                pairs::slope(terms.z, terms.weights_in(&mut room), tangent, shift)
+                let block = Block { z: terms.z, v: Some(tangent), w: terms.weights };
+                map::sum::<T::First, T>(block, PowerTimes(exponent))
             });
             let mean = two::product(sum, inverse).scaled(UNSCALE);
             if mean.hi.is_finite() {
@@ -212,27 +210,23 @@ impl<'a, T: Float> Terms<'a, T> {
             let mut gradient = [T::default(); BLOCK];
             let gradient = &mut gradient[..tangent.len()];
             shares.fill(terms, gradient);
-            pairs::dot(gradient, tangent)
+            map::dot(gradient, tangent)
         })
     }
 
     /// A sum over blocks and their parts of a tangent, which is 0 where the mask says so.
     fn sum_of_blocks(&self, tangent: &[T], f: impl Fn(Self, &[T]) -> Two) -> Two {
         let mut counted = [T::default(); BLOCK];
-        let mut sum = Two::ZERO;
-        for (terms, tangent) in self.blocks().zip(tangent.chunks(BLOCK)) {
+        let blocks = self.blocks().zip(tangent.chunks(BLOCK));
+        blocks.fold(Two::ZERO, |sum, (terms, tangent)| {
+            if terms.mask.is_none() {
+                return sum.plus(f(terms, tangent));
+            }
             let counted = &mut counted[..tangent.len()];
             counted.copy_from_slice(tangent);
             terms.clear_masked(counted);
-            sum = sum.plus(f(terms, counted));
-        }
-        sum
-    }
-
-    /// The weights of a block, 1 if none were given.
-    fn weights_in<'b>(&'b self, room: &'b mut [T; BLOCK]) -> &'b [T] {
-        room.fill(T::narrow(1.0));
-        self.weights.unwrap_or(&room[..self.z.len()])
+            sum.plus(f(terms, counted))
+        })
     }
 
     /// 0 where the mask says so.
@@ -355,10 +349,12 @@ enum Shares {
 }
 
 impl Shares {
-    /// The shift and the inverse of the sum, where the shares are that simple.
-    fn constants(&self) -> Option<(f64, Two)> {
+    /// Where the shares are that simple.
+    fn plain(&self) -> Option<Share> {
         match *self {
-            Self::Plain { shift, inverse } | Self::Weighted { shift, inverse } => Some((shift, inverse)),
+            Self::Plain { shift, inverse } | Self::Weighted { shift, inverse } => {
+                Some(Share { exponent: Exponent::from(shift), inverse })
+            }
             _ => None,
         }
     }
@@ -369,7 +365,9 @@ impl Shares {
         match *self {
             Self::Plain { shift, inverse } => block::shares(terms.z, shift, inverse, out, Store::Caches),
             Self::Weighted { shift, inverse } => {
-                pairs::shares(terms.z, terms.weights.unwrap_or_default(), shift, inverse, out);
+                let share = Share { exponent: Exponent::from(shift), inverse };
+                let block = Block { z: terms.z, v: None, w: terms.weights };
+                map::each::<T::First, T>(block, share, out, Store::Caches);
             }
             _ => {
                 for (i, out) in out.iter_mut().enumerate() {

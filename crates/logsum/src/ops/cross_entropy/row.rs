@@ -4,11 +4,12 @@ use super::{Targets, Work};
 use crate::float::Float;
 use crate::float::sealed::Sealed;
 use crate::kernel::block::LONG;
-use crate::kernel::targets::{self, Block, Curvature, Depth, Exponent, Power, PowerTimes, Slope, Weight};
+use crate::kernel::map::{self, Block, Exponent, PowerTimes, Share};
+use crate::kernel::targets::{Curvature, Depth, Slope, Weight};
 use crate::kernel::two::{self, Two, power_of_two, two_sum};
 use crate::kernel::word::Vector;
 use crate::kernel::{Task, exp::UNSCALE, log, run};
-use crate::lane::BLOCK;
+use crate::ops::moments::tempered;
 use crate::ops::reduction::KEPT;
 use crate::partial::{self, Kept, Partial, Parts, Shares};
 use crate::threads::join;
@@ -71,8 +72,9 @@ impl<T: Float> Work<'_, T> {
         };
         let finished = self.finish(&row, softmax.max, softmax.parts);
         let Finished { inverse, factor, .. } = finished;
-        let slope = Slope { exponent: softmax.exponent, inverse, weight: row.weight, factor };
-        targets::each::<T::First, T>(row.block, slope, gradient, self.to);
+        let share = Share { exponent: softmax.exponent, inverse };
+        let slope = Slope { share, weight: row.weight, factor };
+        map::each::<T::First, T>(row.block, slope, gradient, self.to);
         if let Some((class, slope)) = self.slope_apart(&row, &softmax, &finished) {
             gradient[class] = T::narrow(slope.hi);
         }
@@ -119,8 +121,6 @@ impl<T: Float> Work<'_, T> {
     }
 
     /// For a finite maximum; else it is the error.
-    ///
-    /// At a temperature the first maximum is left out of the sum, so that a small t keeps its relative accuracy.
     fn softmax(&self, z: &[T]) -> Result<Softmax, f64> {
         if self.of.temperature == 1.0 {
             let partial = Partial::<T::First>::over(&z);
@@ -128,22 +128,10 @@ impl<T: Float> Work<'_, T> {
                 return Err(partial.max);
             }
             let parts = partial.parts();
-            let exponent = if parts.shift == 0.0 { Exponent::At0 } else { Exponent::Shifted(parts.shift) };
-            return Ok(Softmax { max: partial.max, exponent, parts });
+            return Ok(Softmax { max: partial.max, exponent: Exponent::from(parts.shift), parts });
         }
-        let max = z.chunks(BLOCK).map(targets::greatest).fold(f64::NEG_INFINITY, f64::max);
-        if max.is_infinite() {
-            return Err(z.iter().map(|z| z.widen()).find(|z| z.is_nan()).unwrap_or(max));
-        }
-        let exponent = Exponent::Tempered { max, inverse: self.per_temperature };
-        let first = z.iter().position(|z| z.widen() == max).unwrap_or(0);
-        let tail =
-            [&z[..first], &z[first + 1..]].map(|z| sum::<T>(Block { z, v: None, w: None }, Power(exponent)));
-        let tail = tail[0].plus(tail[1]);
-        if tail.hi.is_nan() {
-            return Err(f64::NAN);
-        }
-        Ok(Softmax { max, exponent, parts: Parts::at_maximum::<T::First>(tail) })
+        let (scale, parts) = tempered(z, self.of.temperature)?;
+        Ok(Softmax { max: scale.max, exponent: Exponent::Tempered(scale), parts })
     }
 
     /// Σ q_k (max − z_k)/τ.
@@ -196,7 +184,7 @@ impl<T: Float> Work<'_, T> {
         let is_certain = softmax.parts.rest.hi < 0.5;
         let (class, others) = match row.target {
             Some(Target { class, z, q, .. }) if !is_certain || z != softmax.max => {
-                let share = targets::share_of::<T::First>(z, softmax.exponent, inverse);
+                let share = map::one::<T::First>(z, Share { exponent: softmax.exponent, inverse });
                 return Some((class, share.plus(two::product(q, factor).negated())));
             }
             Some(Target { class, others, .. }) => (class, others),
@@ -274,13 +262,15 @@ impl<T: Float> Work<'_, T> {
                     let mean = two::product(mean, parts.inverse);
                     let factor = two::product(self.factor, two::product(per_temperature, per_temperature));
                     let curvature = Curvature {
-                        exponent,
-                        inverse: two::product(two::product(parts.inverse, row.whole), factor),
+                        share: Share {
+                            exponent,
+                            inverse: two::product(two::product(parts.inverse, row.whole), factor),
+                        },
                         mean,
                         growth: two::product(lse, twice).plus_one_word(1.0),
                         offset: two::product(mean, twice),
                     };
-                    targets::each::<T::First, T>(block, curvature, out, self.to);
+                    map::each::<T::First, T>(block, curvature, out, self.to);
                 }
             }
         }
@@ -288,11 +278,8 @@ impl<T: Float> Work<'_, T> {
 }
 
 /// The sum of a function over a row.
-fn sum<T: Float>(row: Block<'_, T>, f: impl targets::Function) -> Two {
-    let starts = (0..row.z.len()).step_by(BLOCK);
-    starts.fold(Two::ZERO, |sum, start| {
-        sum.plus(targets::sum::<<T as Sealed>::First, T>(row.part(start, BLOCK), f))
-    })
+fn sum<T: Float>(row: Block<'_, T>, f: impl map::Function) -> Two {
+    map::sum::<<T as Sealed>::First, T>(row, f)
 }
 
 /// From the softmax of a row to its loss.
