@@ -299,10 +299,20 @@ pub(crate) fn one_word_minus_one_near_0<W: Word>(d: W) -> W {
     (d * d).mul_add(series.mul_add(d, d.splat(0.5)), d)
 }
 
+/// Where a series takes over from e^d less 1.
+const NEAR: f64 = power_of_two(-6);
+
+/// e^d − 1 in one word, for d ≤ 128; what is below −1000 counts as that. The exponential's error is to e^d − 1 as 1 to 1 − e^-d, at
+/// most 2^6.1 times as large.
+#[inline(always)]
+pub(crate) fn one_word_minus_one<W: Word>(d: W) -> W {
+    let far = one_word_at_0(d).mul_add(d.splat(UNSCALE), d.splat(-1.0));
+    d.max(-d).where_at_most(NEAR, one_word_minus_one_near_0(d), far)
+}
+
 /// e^d − 1, relative error below 2^-64, for d ≤ 128; what is below −1000 counts as that.
 #[inline(always)]
 pub(crate) fn minus_one<W: Word>(d: Two<W>) -> Two<W> {
-    const NEAR: f64 = power_of_two(-6);
     let far = wide(d.hi, Two { hi: -d.lo, lo: d.hi.splat(0.0) }).scaled(d.hi.splat(UNSCALE));
     let far = far.plus_one_word(d.hi.splat(-1.0));
     let near = minus_one_near_0(d);
@@ -396,7 +406,7 @@ mod tests {
 
     #[test]
     fn minus_one_keeps_its_bound() {
-        let mut worst = 0f64;
+        let [mut worst, mut worst_of_one, mut worst_near] = [0f64; 3];
         for (z, c) in arguments() {
             let d = two_sum(z, -c);
             let d = if d.hi < -900.0 { Two { hi: -900.0, lo: 0.0 } } else { d };
@@ -410,7 +420,16 @@ mod tests {
                 big_two(d).with_precision(600).value().exp() - big(1.0)
             };
             worst = worst.max(relative_error(big_two(minus_one(d)), &exact));
+            let of_one = relative_error(big(one_word_minus_one(d.hi)), &exact);
+            let of_rounding = d.lo.abs() / d.hi.abs();
+            worst_of_one = worst_of_one.max(of_one - 2.0 * of_rounding);
+            if d.hi.abs() <= NEAR {
+                worst_near = worst_near.max(of_one - 2.0 * of_rounding);
+            }
         }
+        println!("one word: worst 2^{:.2}, near 0 2^{:.2}", worst_of_one.log2(), worst_near.log2());
+        assert!(worst_of_one < power_of_two(-31) && worst_of_one > power_of_two(-37), "{worst_of_one:e}");
+        assert!(worst_near < power_of_two(-51) && worst_near > power_of_two(-56), "{worst_near:e}");
         println!("worst 2^{:.2}", worst.log2());
         assert!(worst < power_of_two(-64) && worst > power_of_two(-70), "{worst:e}");
     }

@@ -43,6 +43,9 @@ pub trait Precision {
     /// e^d − 1 for |d| ≤ 2^-6: relative error below 2^-51 in one word, 2^-65 in two.
     fn minus_one_near_0<W: Word>(d: Self::Number<W>) -> Self::Number<W>;
 
+    /// e^d − 1 for −1000 ≤ d ≤ 128: relative error below 2^-31 in one word, 2^-64 in two.
+    fn minus_one<W: Word>(d: Self::Number<W>) -> Self::Number<W>;
+
     /// e^d, for a d of two words that is at least −1000; [`OneWord`] takes the first alone.
     fn exp_of_two<W: Word>(d: Two<W>) -> Self::Number<W>;
 
@@ -151,6 +154,11 @@ impl Precision for OneWord {
     #[inline(always)]
     fn minus_one_near_0<W: Word>(d: One<W>) -> One<W> {
         One(exp::one_word_minus_one_near_0(d.0))
+    }
+
+    #[inline(always)]
+    fn minus_one<W: Word>(d: One<W>) -> One<W> {
+        One(exp::one_word_minus_one(d.0))
     }
 
     #[inline(always)]
@@ -309,6 +317,11 @@ impl Precision for TwoWords {
     #[inline(always)]
     fn minus_one_near_0<W: Word>(d: Two<W>) -> Two<W> {
         exp::minus_one_near_0(d)
+    }
+
+    #[inline(always)]
+    fn minus_one<W: Word>(d: Two<W>) -> Two<W> {
+        exp::minus_one(d)
     }
 
     #[inline(always)]

@@ -8,9 +8,9 @@ use crate::float::Float;
 use crate::kernel::block::Store;
 use crate::kernel::map::{self, Block, Exponent, Function, Power, PowerTimes, Share, Tempered};
 use crate::kernel::precision::{Number, Precision, TwoWords};
-use crate::kernel::two::{self, Two, power_of_two, two_sum};
+use crate::kernel::two::{self, Two, power_of_two};
 use crate::kernel::word::{Vector, Word};
-use crate::kernel::{Each, Task, exp, exp::UNSCALE, log, run};
+use crate::kernel::{Each, Task, exp::UNSCALE, log, run};
 use crate::ladder::signed;
 use crate::partial::{Partial, Parts};
 use crate::signed::{Pairs, SignedSum};
@@ -521,7 +521,7 @@ impl Function for EntropyHessian {
 
 /// log((1/(n − ddof)) Σ (e^{z_k} − mean)²): the logarithm of the variance of n numbers that are given by their logarithms.
 ///
-/// Off by half an ulp and 2^-57 at most, and 2^-100 |z|: within 1 ulp unless it is less than 2^-4 in magnitude. Nothing cancels where
+/// Off by half an ulp and 2^-57 (f32: 2^-29) at most, and 2^-100 |z|: within 1 ulp unless it is less than 2^-4 in magnitude. Nothing cancels where
 /// the numbers are near to each other: e^{z_k − c} − 1 is summed, c being near to the logarithm of the mean.
 ///
 /// | input | value | gradient |
@@ -539,7 +539,9 @@ impl Function for EntropyHessian {
 /// assert_eq!(logvarexp(&[0.0, 1e-15], 0), -70.46384715094126);
 /// ```
 pub fn logvarexp<T: Float>(z: &[T], ddof: usize) -> T {
-    T::narrow(Deviations::of(z, ddof).map_or_else(|edge| edge.value, |deviations| deviations.value))
+    T::narrow(
+        Deviations::of::<T, T::First>(z, ddof).map_or_else(|edge| edge.value, |deviations| deviations.value),
+    )
 }
 
 /// The value of [`logvarexp`], and into `gradient` its derivatives 2 e^{z_i} (e^{z_i} − mean) / Σ (e^{z_k} − mean)².
@@ -550,7 +552,7 @@ pub fn logvarexp<T: Float>(z: &[T], ddof: usize) -> T {
 /// [`Error::LengthMismatch`] if `gradient` is not as long as `z`; nothing is written then.
 pub fn logvarexp_with_gradient<T: Float>(z: &[T], ddof: usize, gradient: &mut [T]) -> Result<T, Error> {
     same_length(z, gradient)?;
-    Ok(match Deviations::of(z, ddof) {
+    Ok(match Deviations::of::<T, TwoWords>(z, ddof) {
         Ok(deviations) => {
             let lane = Block { z, v: None, w: None };
             map::each::<TwoWords, T>(lane, VarianceGradient(deviations), gradient, Store::Caches);
@@ -573,7 +575,7 @@ pub fn logvarexp_with_gradient<T: Float>(z: &[T], ddof: usize, gradient: &mut [T
 /// [`Error::LengthMismatch`] if `tangent` is not as long as `z`.
 pub fn logvarexp_jvp<T: Float>(z: &[T], ddof: usize, tangent: &[T]) -> Result<(T, T), Error> {
     same_length(z, tangent)?;
-    let (value, slope) = match Deviations::of(z, ddof) {
+    let (value, slope) = match Deviations::of::<T, TwoWords>(z, ddof) {
         Ok(deviations) => {
             let lane = Block { z, v: Some(tangent), w: None };
             (deviations.value, map::sum::<TwoWords, T>(lane, VarianceSlope(deviations)).hi)
@@ -596,7 +598,7 @@ pub fn logvarexp_jvp<T: Float>(z: &[T], ddof: usize, tangent: &[T]) -> Result<(T
 pub fn logvarexp_hvp<T: Float>(z: &[T], ddof: usize, vector: &[T], out: &mut [T]) -> Result<(), Error> {
     same_length(z, vector)?;
     same_length(z, out)?;
-    match Deviations::of(z, ddof) {
+    match Deviations::of::<T, TwoWords>(z, ddof) {
         Ok(deviations) => {
             let lane = Block { z, v: Some(vector), w: None };
             let slope = map::sum::<TwoWords, T>(lane, VarianceSlope(deviations));
@@ -629,7 +631,7 @@ struct Deviations {
 }
 
 impl Deviations {
-    fn of<T: Float>(z: &[T], ddof: usize) -> Result<Self, VarianceEdge> {
+    fn of<T: Float, P: Precision>(z: &[T], ddof: usize) -> Result<Self, VarianceEdge> {
         let edge = |value, elsewhere| VarianceEdge { value, at_infinity: elsewhere, elsewhere };
         let max = if z.iter().any(|z| z.widen().is_nan()) { f64::NAN } else { map::greatest(z) };
         let least = z.iter().map(|z| z.widen()).fold(f64::INFINITY, f64::min);
@@ -651,20 +653,20 @@ impl Deviations {
         let center = logmeanexp(z).widen();
         let mut deviations = Self { center, scale, mean: Two::ZERO, squares: Two::ZERO, value: 0.0 };
         let lane = Block { z, v: None, w: None };
-        let sum = map::sum::<TwoWords, T>(lane, Excess(deviations));
+        let sum = map::sum::<P, T>(lane, Excess(deviations));
         deviations.mean = two::quotient(sum, Two { hi: z.len() as f64, lo: 0.0 });
-        deviations.squares = map::sum::<TwoWords, T>(lane, Square(deviations));
+        deviations.squares = map::sum::<P, T>(lane, Square(deviations));
         deviations.value = run(LogVariance { deviations, count: (z.len() - ddof) as f64 });
         Ok(deviations)
     }
 
     /// scale · (x − 1).
     #[inline(always)]
-    fn excess<W: Word>(&self, z: W) -> Two<W> {
+    fn excess<P: Precision, W: Word>(&self, z: W) -> P::Number<W> {
         const LEAST: f64 = -1000.0;
-        let d = two_sum(z, z.splat(-self.center));
+        let d = P::Number::difference(z, z.splat(self.center)).to_two();
         let least = Two { hi: z.splat(LEAST), lo: z.splat(0.0) };
-        exp::minus_one(d.where_at_most(LEAST, least, d)).scaled(z.splat(self.scale))
+        P::minus_one(P::Number::of(d.where_at_most(LEAST, least, d))).by(z.splat(self.scale))
     }
 
     /// x.
@@ -695,7 +697,7 @@ struct Excess(Deviations);
 impl Function for Excess {
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
-        P::Number::of(self.0.excess(z))
+        self.0.excess::<P, V>(z)
     }
 }
 
@@ -706,8 +708,8 @@ struct Square(Deviations);
 impl Function for Square {
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
-        let deviation = self.0.deviation(self.0.excess(z));
-        P::Number::of(deviation.times(deviation))
+        let deviation = P::Number::of(self.0.deviation(self.0.excess::<P, V>(z).to_two()));
+        deviation.multiplied(deviation)
     }
 }
 
@@ -718,7 +720,7 @@ struct PowerOf(Deviations);
 impl Function for PowerOf {
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, v: V, _: V) -> P::Number<V> {
-        P::Number::of(self.0.power(self.0.excess(z))).by(v)
+        P::Number::of(self.0.power(self.0.excess::<P, V>(z).to_two())).by(v)
     }
 }
 
@@ -745,7 +747,7 @@ struct VarianceGradient(Deviations);
 impl Function for VarianceGradient {
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
-        P::Number::of(self.0.gradient(self.0.excess(z)))
+        P::Number::of(self.0.gradient(self.0.excess::<P, V>(z).to_two()))
     }
 }
 
@@ -772,7 +774,7 @@ impl Function for VarianceHessian {
     fn at<P: Precision, V: Vector>(self, z: V, v: V, _: V) -> P::Number<V> {
         let Self { deviations, mean, slope } = self;
         let (scale, squares) = (z.splat(deviations.scale), deviations.squares.splat(z));
-        let excess = deviations.excess(z);
+        let excess = deviations.excess::<P, V>(z).to_two();
         let power = deviations.power(excess);
         // x + d.
         let sum = power.plus(deviations.deviation(excess).scaled(z.splat(deviations.scale.recip())));

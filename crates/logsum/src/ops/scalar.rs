@@ -340,12 +340,14 @@ impl<T: Float> Function<T> for Logistic {
     /// one; a subnormal result of two words is rounded twice.
     #[inline(always)]
     fn ends<V: Vector>(self, x: V, _: V) -> [V; 2] {
-        let zero = x.splat(0.0);
-        let power = T::First::exp(least(x, -x), zero).by(x.splat(UNSCALE));
-        let whole = power.added(number::<T, V>(x.splat(1.0)));
-        // The power is scaled again: where it is the numerator, it may be next to subnormal numbers.
-        let scaled = T::First::exp(least(zero, x), zero);
-        [scaled.over(whole).by(x.splat(UNSCALE)).to_two().hi; 2]
+        let (one, zero) = (x.splat(1.0), x.splat(0.0));
+        let scaled = T::First::exp(least(x, -x), zero);
+        let whole = scaled.by(x.splat(UNSCALE)).added(number::<T, V>(one));
+        // The numerator is scaled: it may be next to subnormal numbers.
+        let power = scaled.to_two();
+        let hi = x.where_at_most(0.0, power.hi, x.splat(1.0 / UNSCALE));
+        let numerator = Number::of(Two { hi, lo: x.where_at_most(0.0, power.lo, zero) });
+        [<T::First as Precision>::Number::<V>::over(numerator, whole).by(x.splat(UNSCALE)).to_two().hi; 2]
     }
 
     /// What is not finite is a NaN.
