@@ -56,6 +56,8 @@ mod many;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 
+#[cfg(all(feature = "complex", feature = "ndarray"))]
+pub use self::ndarray::ComplexLogSumExp;
 pub use error::Error;
 pub use float::Float;
 pub use integer::{Integer, floats};

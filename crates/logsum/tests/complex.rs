@@ -6,8 +6,10 @@ mod common;
 
 use common::{Big, Format, big, exact, exponent, hex};
 use logsum::{
-    Error, Level, complex_logsumexp, complex_logsumexp_weighted, complex_logsumexp_with_gradient, logsumexp,
+    Axes, ComplexLogSumExp, Error, Level, LogSumExp, complex_logsumexp, complex_logsumexp_weighted,
+    complex_logsumexp_with_gradient, logsumexp,
 };
+use ndarray::{Array3, arr1, s};
 use num_complex::Complex;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -222,4 +224,27 @@ fn edges() {
     );
     let mut gradient = [two; 3];
     assert!(complex_logsumexp_with_gradient(&[one, two], &mut gradient).is_err() && gradient == [two; 3]);
+}
+
+#[test]
+fn arrays_over_any_axes() {
+    let z = Array3::from_shape_fn((3, 4, 2), |(i, j, k)| Complex::new(i as f64 - k as f64, j as f64));
+    for axes in [Axes::from(0), Axes::from(-1), Axes::from([0, 2]), Axes::all(), Axes::from(1).keep()] {
+        let (values, gradients) = z.complex_logsumexp_with_gradient(axes.clone()).unwrap();
+        assert_eq!(values, z.complex_logsumexp(axes.clone()).unwrap());
+        assert_eq!(gradients.dim(), z.dim());
+        let ones = z.mapv(|_| Complex::from(1.0));
+        assert_eq!(values, z.complex_logsumexp_weighted(axes, &ones).unwrap());
+    }
+    let middle = z.complex_logsumexp(1).unwrap();
+    assert_eq!(middle[[2, 1]], complex_logsumexp(&z.slice(s![2, .., 1]).to_vec()));
+    let weights = arr1(&[Complex::new(0.0, 1.0), Complex::new(2.0, 0.0)]);
+    let last = z.complex_logsumexp_weighted(-1, &weights).unwrap();
+    let lane = z.slice(s![1, 3, ..]).to_vec();
+    assert_eq!(last[[1, 3]], complex_logsumexp_weighted(&lane, weights.as_slice().unwrap()).unwrap());
+    assert_eq!(
+        z.complex_logsumexp(3).unwrap_err().to_string(),
+        z.mapv(|z| z.re).logsumexp(3).unwrap_err().to_string()
+    );
+    assert!(z.complex_logsumexp_weighted(0, &arr1(&[Complex::from(1.0); 3])).is_err());
 }

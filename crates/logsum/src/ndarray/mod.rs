@@ -1,9 +1,13 @@
 //! The operations on ndarray's arrays and views, over any axes and in any layout.
 
+#[cfg(feature = "complex")]
+mod complex;
 mod matmul;
 mod rows;
 mod terms;
 
+#[cfg(feature = "complex")]
+pub use complex::ComplexLogSumExp;
 pub use matmul::LogMatmul;
 pub use terms::ArrayTerms;
 

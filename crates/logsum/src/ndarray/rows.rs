@@ -1,9 +1,9 @@
 //! Arrays as rows: the axes that stay first, the reduced ones last, in C order. What lies otherwise in memory is copied first.
 
 use super::same_shape;
+use crate::Error;
 use crate::axis::Axes;
 use crate::threads::{grain, join};
-use crate::{Error, Float};
 use ndarray::{Array, ArrayD, ArrayView, ArrayViewD, Axis, Dimension, IxDyn};
 use std::borrow::Cow;
 
@@ -105,13 +105,13 @@ impl Plan {
     }
 
     /// One element for each lane.
-    pub(super) fn per_lane<T: Float>(&self, values: Vec<T>) -> ArrayD<T> {
+    pub(super) fn per_lane<A: Default>(&self, values: Vec<A>) -> ArrayD<A> {
         // As many values as the shape has places.
         ArrayD::from_shape_vec(IxDyn(&self.reduced_shape), values).unwrap_or_default()
     }
 
     /// One element for each of the input's.
-    pub(super) fn per_element<T: Float, D: Dimension>(&self, numbers: Vec<T>) -> Array<T, D> {
+    pub(super) fn per_element<A: Clone + Default, D: Dimension>(&self, numbers: Vec<A>) -> Array<A, D> {
         let permuted: Vec<usize> = self.order.iter().map(|&axis| self.shape[axis]).collect();
         let mut inverse = vec![0; self.order.len()];
         for (place, &axis) in self.order.iter().enumerate() {
@@ -125,16 +125,16 @@ impl Plan {
     }
 
     /// Calls `f` for each lane, with its place in each of the results, which have one element a lane, or one an element.
-    pub(super) fn each<T: Float, const N: usize>(
+    pub(super) fn each<A: Clone + Default + Send, const N: usize>(
         &self,
         sizes: [PerLane; N],
-        f: impl Fn(usize, [&mut [T]; N]) -> Result<(), Error> + Sync,
-    ) -> Result<[Vec<T>; N], Error> {
+        f: impl Fn(usize, [&mut [A]; N]) -> Result<(), Error> + Sync,
+    ) -> Result<[Vec<A>; N], Error> {
         let lengths = sizes.map(|size| match size {
             PerLane::One => 1,
             PerLane::Each => self.length,
         });
-        let mut results = lengths.map(|length| vec![T::default(); length * self.count]);
+        let mut results = lengths.map(|length| vec![A::default(); length * self.count]);
         let mut parts = results.iter_mut().map(Vec::as_mut_slice);
         let parts = std::array::from_fn(|_| parts.next().unwrap_or_default());
         let least = (grain(self.count * self.length) / self.length.max(1)).max(1);
@@ -151,13 +151,13 @@ pub(super) enum PerLane {
     Each,
 }
 
-fn each_part<T: Float, const N: usize>(
+fn each_part<A: Send, const N: usize>(
     start: usize,
     count: usize,
     least: usize,
     lengths: [usize; N],
-    mut parts: [&mut [T]; N],
-    f: &(impl Fn(usize, [&mut [T]; N]) -> Result<(), Error> + Sync),
+    mut parts: [&mut [A]; N],
+    f: &(impl Fn(usize, [&mut [A]; N]) -> Result<(), Error> + Sync),
 ) -> Result<(), Error> {
     if count >= 2 * least {
         let half = count / 2;
