@@ -1,0 +1,61 @@
+"""The correctly rounded, differentiable log-sum-exp: log Σ e^z, and the family around it.
+
+`logsumexp`, `softmax` and `log_softmax` take what those of `scipy.special` take. `logsum.torch` and `logsum.jax` have the same
+words for PyTorch and JAX, with derivatives of any order.
+"""
+
+from ._core import (
+    __version__,
+    log1mexp,
+    log1pexp,
+    log_logistic,
+    log_softmax,
+    logaddexp,
+    logexpm1,
+    logistic,
+    logit,
+    logsubexp,
+    logsumexp,
+    softmax,
+    xlogx,
+    xlogy,
+)
+from ._general import (
+    cross_entropy,
+    log_matmul,
+    logcumsumexp,
+    logmeanexp,
+    logsumexp_hvp,
+    logsumexp_jvp,
+    logsumexp_value_and_grad,
+    logvarexp,
+    segment_logsumexp,
+    softmax_entropy,
+)
+
+__all__ = [
+    "__version__",
+    "cross_entropy",
+    "log1mexp",
+    "log1pexp",
+    "log_logistic",
+    "log_matmul",
+    "log_softmax",
+    "logaddexp",
+    "logcumsumexp",
+    "logexpm1",
+    "logistic",
+    "logit",
+    "logmeanexp",
+    "logsubexp",
+    "logsumexp",
+    "logsumexp_hvp",
+    "logsumexp_jvp",
+    "logsumexp_value_and_grad",
+    "logvarexp",
+    "segment_logsumexp",
+    "softmax",
+    "softmax_entropy",
+    "xlogx",
+    "xlogy",
+]

@@ -1,0 +1,154 @@
+"""Arrays of other libraries as NumPy arrays that share their memory, and back."""
+
+import sys
+
+import numpy as np
+
+
+class Elsewhere(TypeError):
+    """An array is not in the memory of this machine's processor."""
+
+
+class Numpy:
+    """NumPy's own arrays, and whatever it makes arrays of."""
+
+    def array(self, x):
+        if isinstance(x, np.ma.MaskedArray):
+            raise TypeError("a masked array: give its data, and where=~mask")
+        if isinstance(x, np.matrix):
+            raise TypeError("a numpy.matrix is always of two dimensions: give numpy.asarray(x)")
+        return np.asarray(x)
+
+    def dtype(self, *arrays):
+        return floating(np.result_type(*arrays), np.dtype(np.float64))
+
+    def result(self, value):
+        return value
+
+
+class Torch:
+    """Tensors of PyTorch."""
+
+    def __init__(self, example):
+        self.torch = sys.modules["torch"]
+        self.device = example.device
+
+    def array(self, x):
+        if not isinstance(x, self.torch.Tensor):
+            x = self.torch.asarray(x)
+        if x.device.type != "cpu":
+            raise Elsewhere(f"a tensor on {x.device}: call logsum.torch, or move it to the CPU with .cpu()")
+        x = x.detach().resolve_conj().resolve_neg()
+        if x.dtype == self.torch.bfloat16:
+            import ml_dtypes
+
+            return x.view(self.torch.int16).numpy().view(ml_dtypes.bfloat16)
+        return x.numpy()
+
+    def dtype(self, *arrays):
+        tensors = [self.result(np.empty(1, array.dtype)) for array in arrays]
+        dtype = tensors[0].dtype
+        for tensor in tensors[1:]:
+            dtype = self.torch.promote_types(dtype, tensor.dtype)
+        if not (dtype.is_floating_point or dtype.is_complex):
+            dtype = self.torch.get_default_dtype()
+        return self.array(self.torch.empty(1, dtype=dtype)).dtype
+
+    def result(self, value):
+        value = np.ascontiguousarray(value) if np.ndim(value) else np.array(value)
+        if value.dtype.name == "bfloat16":
+            return self.torch.from_numpy(value.view(np.int16)).view(self.torch.bfloat16)
+        return self.torch.from_numpy(value)
+
+
+class Jax:
+    """Arrays of JAX that are no tracers."""
+
+    def __init__(self, example):
+        import jax
+
+        self.jax = jax
+        self.device = None if isinstance(example, jax.core.Tracer) else example.device
+
+    def array(self, x):
+        if isinstance(x, self.jax.core.Tracer):
+            raise Elsewhere("a traced array: call logsum.jax, which can be transformed")
+        if isinstance(x, self.jax.Array) and any(device.platform != "cpu" for device in x.devices()):
+            raise Elsewhere(f"an array on {x.device}: call logsum.jax")
+        return np.asarray(x)
+
+    def dtype(self, *arrays):
+        dtype = self.jax.numpy.result_type(*(array.dtype for array in arrays))
+        return floating(np.dtype(dtype), np.dtype(self.jax.numpy.zeros(()).dtype))
+
+    def result(self, value):
+        return self.jax.device_put(self.jax.numpy.asarray(value), self.device)
+
+
+class Standard:
+    """Arrays of any library that follows the array API standard."""
+
+    def __init__(self, example):
+        self.namespace = example.__array_namespace__()
+        self.device = example.device
+        self.cpu = self.namespace.asarray(0).device
+
+    def array(self, x):
+        if not hasattr(x, "__array_namespace__"):
+            return np.asarray(x)
+        if x.device != self.cpu:
+            x = x.to_device(self.cpu)
+        try:
+            return np.from_dlpack(x)
+        except (BufferError, TypeError, RuntimeError) as error:
+            message = f"an array of {type(x).__module__} on {x.device} that NumPy cannot read: move it to the CPU"
+            raise Elsewhere(message) from error
+
+    def dtype(self, *arrays):
+        floats = [array.dtype for array in arrays if array.dtype.kind in "fcV"]
+        default = np.from_dlpack(self.namespace.asarray(1.0)).dtype
+        if len(floats) < len(arrays):
+            floats.append(default)
+        return floating(np.result_type(*floats), default)
+
+    def result(self, value):
+        return self.namespace.asarray(np.asarray(value), device=self.device)
+
+
+NUMPY = Numpy()
+
+
+def library_of(*arrays):
+    """The library whose arrays these are; NumPy if of none."""
+    for x in arrays:
+        if isinstance(x, (np.ndarray, np.generic, list, tuple, int, float, complex)) or x is None:
+            continue
+        name = type(x).__module__.partition(".")[0]
+        if name == "torch":
+            return Torch(x)
+        if name in ("jax", "jaxlib"):
+            return Jax(x)
+        if hasattr(x, "__array_namespace__"):
+            return Standard(x)
+    return NUMPY
+
+
+def floating(dtype, default):
+    """The format to compute in: `default` for integers."""
+    if dtype.kind in "biu":
+        return default
+    if dtype.kind in "fc" or dtype.name == "bfloat16":
+        return dtype
+    raise TypeError(f"numbers are needed, not {dtype}")
+
+
+def native(array, dtype):
+    """The numbers as the compiled part reads them: of one of its formats, aligned, in whole steps. Copied only if they are not."""
+    if dtype.char == "g":
+        dtype = np.dtype(np.float64)
+    elif dtype.char == "G":
+        dtype = np.dtype(np.complex128)
+    array = np.asarray(array, dtype=dtype.newbyteorder("="))
+    if not array.flags.aligned or any(step % array.itemsize for step in array.strides):
+        array = array.copy()
+    return array

@@ -1,0 +1,17 @@
+//! The compiled part of the Python package: NumPy arrays in and out. What has to be brought into shape first, lists, integers, other
+//! libraries' arrays, is seen to in Python, in `python/logsum/_general.py`.
+
+mod family;
+mod numbers;
+mod reductions;
+mod ufunc;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    reductions::add_to(module)?;
+    family::add_to(module)?;
+    ufunc::add_to(module)
+}

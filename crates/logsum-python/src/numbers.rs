@@ -1,0 +1,151 @@
+//! NumPy arrays as views of numbers, results as NumPy arrays, and errors as exceptions.
+
+use half::{bf16, f16};
+use logsum::{Axes, Error};
+use ndarray::{Array, ArrayD, Dimension};
+use num_complex::Complex;
+use numpy::{
+    Element, IntoPyArray, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn,
+    PyUntypedArray, PyUntypedArrayMethods,
+};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyInt, PyTuple};
+
+/// The formats that are computed in as they are.
+pub(crate) enum Numbers<'py> {
+    F16(PyReadonlyArrayDyn<'py, f16>),
+    BF16(PyReadonlyArrayDyn<'py, bf16>),
+    F32(PyReadonlyArrayDyn<'py, f32>),
+    F64(PyReadonlyArrayDyn<'py, f64>),
+}
+
+/// The same expression for the array of any format.
+macro_rules! in_format {
+    ($numbers:expr, $array:ident => $then:expr) => {
+        match $numbers {
+            $crate::numbers::Numbers::F16($array) => $then,
+            $crate::numbers::Numbers::BF16($array) => $then,
+            $crate::numbers::Numbers::F32($array) => $then,
+            $crate::numbers::Numbers::F64($array) => $then,
+        }
+    };
+}
+pub(crate) use in_format;
+
+/// A float that NumPy has, too.
+pub(crate) trait Format: logsum::Float + Element {}
+
+impl<T: logsum::Float + Element> Format for T {}
+
+impl<'py> Numbers<'py> {
+    /// None unless it is an ndarray, no subclass, of native floats in whole steps.
+    pub(crate) fn of(a: &Bound<'py, PyAny>) -> PyResult<Option<Self>> {
+        let Ok(array) = a.cast_exact::<PyUntypedArray>() else { return Ok(None) };
+        let dtype = array.dtype();
+        let size = dtype.itemsize().max(1) as isize;
+        let is_plain = dtype.is_native_byteorder().unwrap_or(false)
+            && array.is_aligned()
+            && array.strides().iter().all(|stride| stride % size == 0);
+        Ok(match dtype.char() {
+            _ if !is_plain => None,
+            b'd' => Some(Self::F64(view(a)?)),
+            b'f' => Some(Self::F32(view(a)?)),
+            b'e' => Some(Self::F16(view(a)?)),
+            // What ml_dtypes registers; its character is not its own.
+            _ if size == 2 && dtype.typeobj().name()? == "bfloat16" => Some(Self::BF16(view(a)?)),
+            _ => None,
+        })
+    }
+
+    /// SciPy gives a scalar an axis, so that one can be named.
+    pub(crate) fn is_scalar(&self) -> bool {
+        in_format!(self, array => array.ndim() == 0)
+    }
+
+    pub(crate) fn needed(a: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let error = || PyTypeError::new_err("an array of floats in the machine's byte order is needed");
+        Self::of(a)?.ok_or_else(error)
+    }
+}
+
+/// A view that nobody else writes to through this package.
+pub(crate) fn view<'py, T: Element>(a: &Bound<'py, PyAny>) -> PyResult<PyReadonlyArrayDyn<'py, T>> {
+    let array = a.cast::<PyArrayDyn<T>>().map_err(|_| {
+        let dtype = T::get_dtype(a.py());
+        PyTypeError::new_err(format!("an array of {dtype} is needed, as the first one is"))
+    })?;
+    Ok(array.try_readonly()?)
+}
+
+/// Axes as NumPy writes them: none, a number, or several.
+pub(crate) fn axes(axis: Option<&Bound<'_, PyAny>>, keepdims: bool) -> PyResult<Axes> {
+    let axes = match axis {
+        None => Axes::all(),
+        Some(axis) => match axis.cast::<PyTuple>() {
+            Ok(several) => Axes::from(several.iter().map(|axis| index(&axis)).collect::<PyResult<Vec<_>>>()?),
+            Err(_) => Axes::from(index(axis)?),
+        },
+    };
+    Ok(if keepdims { axes.keep() } else { axes })
+}
+
+/// Whole numbers, and whatever says that it is one. One that is too large is as good as the largest: out of range.
+pub(crate) fn index(axis: &Bound<'_, PyAny>) -> PyResult<isize> {
+    if !axis.is_instance_of::<PyInt>() && !axis.hasattr("__index__")? {
+        let name = axis.get_type().name()?;
+        return Err(PyTypeError::new_err(format!(
+            "an axis is an integer, a tuple of integers, or None, not {name}"
+        )));
+    }
+    let number = axis.py().import("operator")?.call_method1("index", (axis,))?;
+    number.extract().or(Ok(isize::MAX))
+}
+
+/// Runs what takes long without the interpreter.
+pub(crate) fn detached<R: Send>(py: Python<'_>, length: usize, work: impl FnOnce() -> R + Send) -> R {
+    /// It takes about as long to let go of the interpreter as to sum so many numbers.
+    const SHORT: usize = 1024;
+    if length < SHORT { work() } else { py.detach(work) }
+}
+
+/// An array, or a scalar for one without axes.
+pub(crate) fn given<A: Element, D: Dimension>(
+    py: Python<'_>,
+    array: Array<A, D>,
+) -> PyResult<Bound<'_, PyAny>> {
+    let array = array.into_dyn().into_pyarray(py).into_any();
+    let is_scalar = array.cast::<PyUntypedArray>().is_ok_and(|array| array.ndim() == 0);
+    if is_scalar { array.get_item(PyTuple::empty(py)) } else { Ok(array) }
+}
+
+/// Complex numbers of one of the two formats.
+pub(crate) enum ComplexNumbers<'py> {
+    F32(PyReadonlyArrayDyn<'py, Complex<f32>>),
+    F64(PyReadonlyArrayDyn<'py, Complex<f64>>),
+}
+
+impl<'py> ComplexNumbers<'py> {
+    pub(crate) fn needed(a: &Bound<'py, PyAny>) -> PyResult<Self> {
+        Ok(match a.cast::<PyUntypedArray>()?.dtype().char() {
+            b'F' => Self::F32(view(a)?),
+            _ => Self::F64(view(a)?),
+        })
+    }
+}
+
+/// A result that is one number is an array without axes.
+pub(crate) fn one<T>(value: T) -> ArrayD<T> {
+    ndarray::arr0(value).into_dyn()
+}
+
+pub(crate) fn exception(py: Python<'_>, error: Error) -> PyErr {
+    if let Error::AxisOutOfRange { axis, rank } = error {
+        let of_numpy = || py.import("numpy.exceptions")?.getattr("AxisError")?.call1((axis, rank));
+        return match of_numpy() {
+            Ok(error) => PyErr::from_value(error),
+            Err(error) => error,
+        };
+    }
+    PyValueError::new_err(error.to_string())
+}

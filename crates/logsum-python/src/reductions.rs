@@ -1,0 +1,308 @@
+//! Log-sum-exp, softmax, log-softmax, their derivatives, and weighted sums.
+
+use crate::numbers::{ComplexNumbers, Format, Numbers, axes, detached, exception, given, in_format, view};
+use logsum::{Axes, ComplexLogSumExp, LogSumExp, NoMass};
+use numpy::PyReadonlyArrayDyn;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+/// What Python's part of the package does with everything else.
+fn general<'py>(
+    py: Python<'py>,
+    name: &str,
+    arguments: impl pyo3::call::PyCallArgs<'py>,
+    keywords: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    py.import("logsum._general")?.getattr(name)?.call(arguments, keywords)
+}
+
+/// log Σ b e^a over axes, correctly rounded.
+///
+/// Takes what ``scipy.special.logsumexp`` takes, and returns the same type and dtype.
+///
+/// Parameters
+/// ----------
+/// a : array_like
+///     Numbers: of any strides, float16, bfloat16, float32, float64, integers (as float64), complex. Arrays of PyTorch, JAX, and
+///     other libraries of the array API on the CPU are read in place, and the result is of their type.
+/// axis : None, int or tuple of ints
+///     What to sum over: everything if None.
+/// b : array_like, optional
+///     Weights of any sign; they broadcast against `a`. What has weight 0 is absent, even if it is NaN.
+/// keepdims : bool
+///     Whether the axes stay, with length 1.
+/// return_sign : bool
+///     Whether to give the logarithm of the sum's magnitude, and its sign. Without it a negative sum gives NaN.
+/// where : array_like of bool, optional
+///     What counts; it broadcasts against `a`.
+/// out : ndarray, optional
+///     Where to write the values.
+///
+/// Returns
+/// -------
+/// value : array or scalar
+///     The float nearest to the exact one. Of nothing, or of −∞ alone: −∞. With +∞: +∞. With NaN: NaN.
+/// sign : array or scalar
+///     1, −1, or 0 where all cancels or nothing is there; a phase for complex numbers. With `return_sign` only.
+///
+/// Examples
+/// --------
+/// >>> import logsum
+/// >>> float(logsum.logsumexp([1000.0, 1000.0]))
+/// 1000.6931471805599
+/// >>> float(logsum.logsumexp([0.0, -40.0]))
+/// 4.248354255291589e-18
+#[pyfunction]
+#[pyo3(
+    signature = (a, axis=None, b=None, keepdims=None, return_sign=None, *, r#where=None, out=None),
+    text_signature = "(a, axis=None, b=None, keepdims=False, return_sign=False, *, where=None, out=None)"
+)]
+fn logsumexp<'py>(
+    a: &Bound<'py, PyAny>,
+    axis: Option<&Bound<'py, PyAny>>,
+    b: Option<&Bound<'py, PyAny>>,
+    keepdims: Option<&Bound<'py, PyAny>>,
+    return_sign: Option<&Bound<'py, PyAny>>,
+    r#where: Option<&Bound<'py, PyAny>>,
+    out: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = a.py();
+    let keep = keepdims.map_or(Ok(false), |keepdims| keepdims.is_truthy())?;
+    let with_sign = return_sign.map_or(Ok(false), |return_sign| return_sign.is_truthy())?;
+    if b.is_none()
+        && r#where.is_none()
+        && out.is_none()
+        && !with_sign
+        && let Some(numbers) = Numbers::of(a)?
+        && !numbers.is_scalar()
+    {
+        let axes = axes(axis, keep)?;
+        return in_format!(numbers, a => values(py, &a, axes));
+    }
+    general(py, "logsumexp", (a, axis, b, keep, with_sign, r#where, out), None)
+}
+
+fn values<'py, T: Format>(
+    py: Python<'py>,
+    a: &PyReadonlyArrayDyn<'py, T>,
+    axes: Axes,
+) -> PyResult<Bound<'py, PyAny>> {
+    let a = a.as_array();
+    let values = detached(py, a.len(), || a.logsumexp(axes));
+    given(py, values.map_err(|error| exception(py, error))?)
+}
+
+/// e^x / Σ e^x over axes, each within 1 ulp; of −∞ alone 0, of c times +∞ 1/c at each.
+///
+/// Takes what ``scipy.special.softmax`` takes.
+#[pyfunction]
+#[pyo3(signature = (x, axis=None))]
+fn softmax<'py>(x: &Bound<'py, PyAny>, axis: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    let py = x.py();
+    let Some(numbers) = Numbers::of(x)? else { return general(py, "softmax", (x, axis), None) };
+    let axes = axes(axis, false)?;
+    in_format!(numbers, x => {
+        let x = x.as_array();
+        let shares = detached(py, x.len(), || x.softmax(axes));
+        given(py, shares.map_err(|error| exception(py, error))?)
+    })
+}
+
+/// x − log Σ e^x over axes, each within 1 ulp: log-softmax of what is nearly certain, too, has all its digits.
+///
+/// Takes what ``scipy.special.log_softmax`` takes.
+#[pyfunction]
+#[pyo3(signature = (x, axis=None))]
+fn log_softmax<'py>(x: &Bound<'py, PyAny>, axis: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    let py = x.py();
+    let Some(numbers) = Numbers::of(x)? else { return general(py, "log_softmax", (x, axis), None) };
+    let axes = axes(axis, false)?;
+    in_format!(numbers, x => {
+        let x = x.as_array();
+        let shares = detached(py, x.len(), || x.log_softmax(axes));
+        given(py, shares.map_err(|error| exception(py, error))?)
+    })
+}
+
+/// Values and gradient.
+#[pyfunction]
+fn value_and_grad<'py>(
+    a: &Bound<'py, PyAny>,
+    axis: Option<&Bound<'py, PyAny>>,
+    keepdims: bool,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let py = a.py();
+    let axes = axes(axis, keepdims)?;
+    in_format!(Numbers::needed(a)?, a => {
+        let a = a.as_array();
+        let both = detached(py, a.len(), || a.logsumexp_with_gradient(axes));
+        let (value, gradient) = both.map_err(|error| exception(py, error))?;
+        (given(py, value)?, given(py, gradient)?).into_pyobject(py)
+    })
+}
+
+/// Weights and mask as far as there are any, of the first array's shape.
+struct Beside<'py, T: Format> {
+    b: Option<PyReadonlyArrayDyn<'py, T>>,
+    mask: Option<PyReadonlyArrayDyn<'py, bool>>,
+    no_mass: NoMass,
+}
+
+impl<'py, T: Format> Beside<'py, T> {
+    fn of(b: Option<&Bound<'py, PyAny>>, mask: Option<&Bound<'py, PyAny>>, no_mass: &str) -> PyResult<Self> {
+        let no_mass = match no_mass {
+            "zero" => NoMass::Zero,
+            "uniform" => NoMass::Uniform,
+            "nan" => NoMass::NaN,
+            other => {
+                let message = format!("no_mass is '{other}', it must be 'zero', 'uniform' or 'nan'");
+                return Err(PyValueError::new_err(message));
+            }
+        };
+        Ok(Self { b: b.map(view).transpose()?, mask: mask.map(view).transpose()?, no_mass })
+    }
+}
+
+/// Of what a call over weighted terms gives.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Want {
+    Values,
+    Gradients,
+}
+
+/// Values and signs; and, if wanted, the gradient by a, and, with weights, that by b.
+#[pyfunction]
+#[pyo3(signature = (a, b, r#where, axis, keepdims, gradients, no_mass))]
+fn terms<'py>(
+    a: &Bound<'py, PyAny>,
+    b: Option<&Bound<'py, PyAny>>,
+    r#where: Option<&Bound<'py, PyAny>>,
+    axis: Option<&Bound<'py, PyAny>>,
+    keepdims: bool,
+    gradients: bool,
+    no_mass: &str,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let py = a.py();
+    let axes = axes(axis, keepdims)?;
+    let want = if gradients { Want::Gradients } else { Want::Values };
+    in_format!(Numbers::needed(a)?, a => of_terms(py, &a, &Beside::of(b, r#where, no_mass)?, axes, want))
+}
+
+fn of_terms<'py, T: Format>(
+    py: Python<'py>,
+    a: &PyReadonlyArrayDyn<'py, T>,
+    Beside { b, mask, no_mass }: &Beside<'py, T>,
+    axes: Axes,
+    want: Want,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let (a, b, mask) =
+        (a.as_array(), b.as_ref().map(|b| b.as_array()), mask.as_ref().map(|mask| mask.as_array()));
+    let work = || {
+        let mut terms = a.terms(axes)?.no_mass(*no_mass);
+        if let Some(b) = &b {
+            terms = terms.weights::<ndarray::IxDyn>(b)?;
+        }
+        if let Some(mask) = &mask {
+            terms = terms.mask::<ndarray::IxDyn>(mask)?;
+        }
+        let (value, sign) = terms.logsumexp_with_sign()?;
+        Ok(match want {
+            Want::Values => (value, sign, None, None),
+            Want::Gradients if b.is_none() => (value, sign, Some(terms.logsumexp_with_gradient()?.1), None),
+            Want::Gradients => {
+                let [of_a, of_b] = terms.gradients()?;
+                (value, sign, Some(of_a), Some(of_b))
+            }
+        })
+    };
+    let (value, sign, of_a, of_b) = detached(py, a.len(), work).map_err(|error| exception(py, error))?;
+    let of_a = of_a.map(|of_a| given(py, of_a)).transpose()?;
+    let of_b = of_b.map(|of_b| given(py, of_b)).transpose()?;
+    (given(py, value)?, given(py, sign)?, of_a, of_b).into_pyobject(py)
+}
+
+/// Values and their derivatives in a direction.
+#[pyfunction]
+#[pyo3(signature = (a, tangent, axis, keepdims))]
+fn jvp<'py>(
+    a: &Bound<'py, PyAny>,
+    tangent: &Bound<'py, PyAny>,
+    axis: Option<&Bound<'py, PyAny>>,
+    keepdims: bool,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let py = a.py();
+    let axes = axes(axis, keepdims)?;
+    in_format!(Numbers::needed(a)?, a => {
+        let tangent = like(&a, tangent)?;
+        let (a, tangent) = (a.as_array(), tangent.as_array());
+        let both = detached(py, a.len(), || a.logsumexp_jvp(axes, &tangent));
+        let (value, slope) = both.map_err(|error| exception(py, error))?;
+        (given(py, value)?, given(py, slope)?).into_pyobject(py)
+    })
+}
+
+/// The Hessian times a vector.
+#[pyfunction]
+#[pyo3(signature = (a, vector, axis))]
+fn hvp<'py>(
+    a: &Bound<'py, PyAny>,
+    vector: &Bound<'py, PyAny>,
+    axis: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = a.py();
+    let axes = axes(axis, false)?;
+    in_format!(Numbers::needed(a)?, a => {
+        let vector = like(&a, vector)?;
+        let (a, vector) = (a.as_array(), vector.as_array());
+        let product = detached(py, a.len(), || a.logsumexp_hvp(axes, &vector));
+        given(py, product.map_err(|error| exception(py, error))?)
+    })
+}
+
+/// An array of the format of the first.
+pub(crate) fn like<'py, T: Format>(
+    _: &PyReadonlyArrayDyn<'py, T>,
+    other: &Bound<'py, PyAny>,
+) -> PyResult<PyReadonlyArrayDyn<'py, T>> {
+    view(other)
+}
+
+/// log Σ b e^a of complex numbers.
+#[pyfunction]
+#[pyo3(signature = (a, b, axis, keepdims))]
+fn of_complex<'py>(
+    a: &Bound<'py, PyAny>,
+    b: Option<&Bound<'py, PyAny>>,
+    axis: Option<&Bound<'py, PyAny>>,
+    keepdims: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = a.py();
+    let axes = axes(axis, keepdims)?;
+    macro_rules! values {
+        ($a:ident) => {{
+            let b = b.map(view).transpose()?;
+            let (a, b) = ($a.as_array(), b.as_ref().map(|b: &PyReadonlyArrayDyn<'py, _>| b.as_array()));
+            let values = detached(py, a.len(), || match &b {
+                None => a.complex_logsumexp(axes),
+                Some(b) => a.complex_logsumexp_weighted(axes, b),
+            });
+            given(py, values.map_err(|error| exception(py, error))?)
+        }};
+    }
+    match ComplexNumbers::needed(a)? {
+        ComplexNumbers::F32(a) => values!(a),
+        ComplexNumbers::F64(a) => values!(a),
+    }
+}
+
+pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(logsumexp, module)?)?;
+    module.add_function(wrap_pyfunction!(softmax, module)?)?;
+    module.add_function(wrap_pyfunction!(log_softmax, module)?)?;
+    module.add_function(wrap_pyfunction!(value_and_grad, module)?)?;
+    module.add_function(wrap_pyfunction!(terms, module)?)?;
+    module.add_function(wrap_pyfunction!(jvp, module)?)?;
+    module.add_function(wrap_pyfunction!(hvp, module)?)?;
+    module.add_function(wrap_pyfunction!(of_complex, module)?)
+}

@@ -1,0 +1,160 @@
+//! The functions of one number or two as ufuncs of NumPy: broadcasting, `out`, `where`, `reduce`, `accumulate`, `at`.
+#![expect(
+    unsafe_code,
+    reason = "a ufunc's loop is called by NumPy with pointers and strides, and made by its C interface"
+)]
+
+use half::f16;
+use logsum::{Error, Float, each};
+use numpy::npyffi::{NPY_TYPES, PY_UFUNC_API, PyUFuncGenericFunction, npy_intp};
+use pyo3::prelude::*;
+use std::ffi::{CStr, c_char, c_int, c_void};
+
+/// Numbers that are taken at a time.
+const CHUNK: usize = 512;
+
+/// A function of one slice.
+type Unary<T> = fn(&[T], &mut [T]) -> Result<(), Error>;
+
+/// A function of two.
+type Binary<T> = fn(&[T], &[T], &mut [T]) -> Result<(), Error>;
+
+/// A loop's function, for each format.
+trait Function {
+    const ARGUMENTS: usize;
+
+    fn fill<T: Float>(a: &[T], b: &[T], out: &mut [T]) -> Result<(), Error>;
+}
+
+macro_rules! functions {
+    ($($kind:ident $function:ident $type:ident $doc:literal)*) => {
+        $(
+            struct $type;
+
+            impl Function for $type {
+                const ARGUMENTS: usize = arguments!($kind);
+
+                fn fill<T: Float>(a: &[T], b: &[T], out: &mut [T]) -> Result<(), Error> {
+                    call!($kind, $function, a, b, out)
+                }
+            }
+        )*
+
+        pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+            $(add::<$type>(module, stringify!($function), concat!(stringify!($function), "\0"), concat!($doc, "\0"))?;)*
+            Ok(())
+        }
+    };
+}
+
+macro_rules! arguments {
+    (of_one) => {
+        1
+    };
+    (of_two) => {
+        2
+    };
+}
+
+macro_rules! call {
+    (of_one, $function:ident, $a:ident, $b:ident, $out:ident) => {{
+        let _ = $b;
+        (each::$function as Unary<T>)($a, $out)
+    }};
+    (of_two, $function:ident, $a:ident, $b:ident, $out:ident) => {
+        (each::$function as Binary<T>)($a, $b, $out)
+    };
+}
+
+functions! {
+    of_two logaddexp LogAddExp "log(e^x1 + e^x2), correctly rounded."
+    of_two logsubexp LogSubExp "log(e^x1 - e^x2), correctly rounded; NaN where x1 < x2."
+    of_two xlogy XLogY "x1 log x2, within 1 ulp; 0 where x1 is 0, unless x2 is NaN."
+    of_one log1pexp Log1pExp "log(1 + e^x), softplus, correctly rounded."
+    of_one log1mexp Log1mExp "log(1 - e^x) for x <= 0, correctly rounded."
+    of_one logexpm1 LogExpm1 "log(e^x - 1) for x >= 0, the inverse of log1pexp, correctly rounded."
+    of_one log_logistic LogLogistic "-log(1 + e^-x), correctly rounded."
+    of_one logistic Logistic "1/(1 + e^-x), within 1 ulp."
+    of_one logit Logit "log(p/(1 - p)), within 1 ulp."
+    of_one xlogx XLogX "x log x, within 1 ulp; 0 at 0."
+}
+
+/// The loop that NumPy calls: `dimensions[0]` numbers, each argument with its pointer and its step in bytes.
+///
+/// # Safety
+/// As NumPy calls it: there are as many arguments as the ufunc was made with, and one result, of this format.
+unsafe extern "C" fn run<T: Float, F: Function>(
+    arguments: *mut *mut c_char,
+    dimensions: *mut npy_intp,
+    steps: *mut npy_intp,
+    _: *mut c_void,
+) {
+    let [mut a, mut b, mut out] = [[T::default(); CHUNK]; 3];
+    // SAFETY: NumPy's contract; elements may be unaligned, and the result may be an argument, so they are copied.
+    unsafe {
+        let count = usize::try_from(*dimensions).unwrap_or(0);
+        let load = |argument: usize, start: usize, to: &mut [T]| {
+            let (base, step) = (*arguments.add(argument), *steps.add(argument));
+            for (i, to) in to.iter_mut().enumerate() {
+                *to = base.offset((start + i) as isize * step).cast::<T>().read_unaligned();
+            }
+        };
+        let mut start = 0;
+        // In a reduction or an accumulation each result is the next one's first argument: number by number.
+        let is_chain = F::ARGUMENTS == 2
+            && *steps == *steps.add(2)
+            && (*arguments).wrapping_offset(*steps) == *arguments.add(2);
+        while start < count {
+            let length = if is_chain { 1 } else { CHUNK.min(count - start) };
+            load(0, start, &mut a[..length]);
+            if F::ARGUMENTS == 2 {
+                load(1, start, &mut b[..length]);
+            }
+            // The slices are of one length: there is no error.
+            let _ = F::fill(&a[..length], &b[..length], &mut out[..length]);
+            let (base, step) = (*arguments.add(F::ARGUMENTS), *steps.add(F::ARGUMENTS));
+            for (i, value) in out[..length].iter().enumerate() {
+                base.offset((start + i) as isize * step).cast::<T>().write_unaligned(*value);
+            }
+            start += length;
+        }
+    }
+}
+
+fn add<F: Function>(
+    module: &Bound<'_, PyModule>,
+    name: &str,
+    c_name: &'static str,
+    doc: &'static str,
+) -> PyResult<()> {
+    const TYPES: [NPY_TYPES; 3] = [NPY_TYPES::NPY_HALF, NPY_TYPES::NPY_FLOAT, NPY_TYPES::NPY_DOUBLE];
+    let py = module.py();
+    let loops: [PyUFuncGenericFunction; 3] = [Some(run::<f16, F>), Some(run::<f32, F>), Some(run::<f64, F>)];
+    let types = TYPES.into_iter().flat_map(|format| std::iter::repeat_n(format as c_char, F::ARGUMENTS + 1));
+    // A ufunc keeps them as long as it lives, which is as long as the process does.
+    let (loops, types) = (Box::leak(Box::new(loops)), Vec::leak(types.collect()));
+    let data: &mut [*mut c_void; 3] = Box::leak(Box::new([std::ptr::null_mut(); 3]));
+    let text = |text: &'static str| {
+        CStr::from_bytes_with_nul(text.as_bytes()).map(CStr::as_ptr).unwrap_or(c"".as_ptr())
+    };
+    /// The ufunc has no identity: NumPy's interface for one that is -inf is not within reach.
+    const NONE: c_int = -1;
+    // SAFETY: what is pointed to lives for ever, and the lengths are those that are given.
+    let ufunc = unsafe {
+        let ufunc = PY_UFUNC_API.PyUFunc_FromFuncAndData(
+            py,
+            loops.as_mut_ptr(),
+            data.as_mut_ptr(),
+            types.as_mut_ptr(),
+            TYPES.len() as c_int,
+            F::ARGUMENTS as c_int,
+            1,
+            NONE,
+            text(c_name),
+            text(doc),
+            0,
+        );
+        Bound::from_owned_ptr_or_err(py, ufunc)?
+    };
+    module.add(name, ufunc)
+}
