@@ -3,7 +3,7 @@
 import numpy as np
 
 from . import _core
-from ._libraries import Elsewhere, library_of, native
+from ._libraries import library_of, native
 
 
 def brought(*arguments):
@@ -51,7 +51,30 @@ def written(out, value):
     return out
 
 
+def elsewhere(*arrays):
+    """The module of this package for arrays that NumPy cannot read: traced by JAX, recorded by PyTorch, on another device. Else none."""
+    for x in arrays:
+        name = type(x).__module__.partition(".")[0]
+        if name == "torch" and (x.device.type != "cpu" or x.requires_grad):
+            from . import torch
+
+            return torch
+        if name in ("jax", "jaxlib"):
+            import jax as framework
+
+            is_traced = isinstance(x, framework.core.Tracer)
+            if is_traced or x.dtype.kind == "c" or any(device.platform != "cpu" for device in x.devices()):
+                from . import jax
+
+                return jax
+    return None
+
+
 def logsumexp(a, axis, b, keepdims, return_sign, where, out):
+    if (module := elsewhere(a, b, where)) is not None:
+        if out is not None:
+            raise TypeError("out must be left out for arrays of another library")
+        return module.logsumexp(a, axis, b, keepdims, return_sign, where)
     library, dtype, (a, b) = brought(a, b)
     mask = None if where is None else mask_of(where, library)
     a, b, mask = together(a, b, mask)
@@ -82,6 +105,8 @@ def of_complex(a, b, mask, axis, keepdims, return_sign):
 
 
 def softmax(x, axis):
+    if (module := elsewhere(x)) is not None:
+        return module.softmax(x, axis)
     library, dtype, (x,) = brought(x)
     if dtype.kind == "c":
         return finished(library, dtype, complex_shares(x, axis, np.exp))
@@ -89,6 +114,8 @@ def softmax(x, axis):
 
 
 def log_softmax(x, axis):
+    if (module := elsewhere(x)) is not None:
+        return module.log_softmax(x, axis)
     library, dtype, (x,) = brought(x)
     if dtype.kind == "c":
         return finished(library, dtype, complex_shares(x, axis, lambda log: log))
