@@ -1,0 +1,148 @@
+"""logsum.torch: derivatives of every kind and order, against torch's checks, and right where torch's own are wrong."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import logsum.torch as lt  # noqa: E402
+from torch.autograd import gradcheck, gradgradcheck  # noqa: E402
+
+torch.manual_seed(0)
+X = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+Y = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+LABELS = torch.tensor([1, -100, 3])
+SOFT = torch.rand(3, 4, dtype=torch.float64)
+WEIGHT = torch.tensor([0.5, 1.0, 2.0, 0.0], dtype=torch.float64)
+
+FUNCTIONS = {
+    "logsumexp": (lambda x: lt.logsumexp(x, 1), (X,)),
+    "logsumexp, all": (lambda x: lt.logsumexp(x), (X,)),
+    "logsumexp, two dimensions": (lambda x: lt.logsumexp(x, (0, -1), keepdim=True), (X,)),
+    "softmax": (lambda x: lt.softmax(x, 0), (X,)),
+    "log_softmax": (lambda x: lt.log_softmax(x, -1), (X,)),
+    "logcumsumexp": (lambda x: lt.logcumsumexp(x, 1), (X,)),
+    "logcumsumexp, reverse": (lambda x: lt.logcumsumexp(x, 0, reverse=True), (X,)),
+    "logaddexp": (lt.logaddexp, (X, Y)),
+    "cross_entropy": (lambda x: lt.cross_entropy(x, LABELS), (X,)),
+    "cross_entropy, weighted": (lambda x: lt.cross_entropy(x, LABELS, WEIGHT, label_smoothing=0.1), (X,)),
+    "cross_entropy, soft": (lambda x: lt.cross_entropy(x, SOFT, reduction="none"), (X,)),
+    "logsumexp with weights": (lambda x, b: lt.logsumexp(x, 1, b * b), (X, Y)),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_derivatives(name):
+    function, inputs = FUNCTIONS[name]
+    assert gradcheck(function, inputs, check_forward_ad="with weights" not in name, check_batched_grad=True)
+    assert gradgradcheck(function, inputs)
+
+
+OPERATORS = {
+    "logsumexp": (lt._logsumexp, (X, [-1])),
+    "softmax": (lt._softmax, (X, [-2])),
+    "log_softmax": (lt._log_softmax, (X, [-2, -1])),
+    "logcumsumexp": (lt._logcumsumexp, (X, -1, False)),
+    "logaddexp": (lt._logaddexp, (X, Y)),
+    "cross_entropy": (lt._losses, (X, LABELS, WEIGHT, -100, 0.1)),
+    "cross_entropy_gradient": (lt._losses_gradient, (X, SOFT, None, -100, 0.0)),
+}
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_operators(name):
+    operator, arguments = OPERATORS[name]
+    torch.library.opcheck(operator.operator, arguments)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_agrees_with_torch(name):
+    function, inputs = FUNCTIONS[name]
+    theirs = {
+        "logsumexp": lambda x: torch.logsumexp(x, 1),
+        "logsumexp, all": lambda x: torch.logsumexp(x, (0, 1)),
+        "logsumexp, two dimensions": lambda x: torch.logsumexp(x, (0, 1), keepdim=True),
+        "softmax": lambda x: torch.softmax(x, 0),
+        "log_softmax": lambda x: torch.log_softmax(x, -1),
+        "logcumsumexp": lambda x: torch.logcumsumexp(x, 1),
+        "logcumsumexp, reverse": lambda x: torch.logcumsumexp(x.flip(0), 0).flip(0),
+        "logaddexp": torch.logaddexp,
+        "cross_entropy": lambda x: torch.nn.functional.cross_entropy(x, LABELS),
+        "cross_entropy, weighted": lambda x: torch.nn.functional.cross_entropy(x, LABELS, WEIGHT, label_smoothing=0.1),
+        "cross_entropy, soft": lambda x: torch.nn.functional.cross_entropy(x, SOFT, reduction="none"),
+        "logsumexp with weights": lambda x, b: (b * b * x.exp()).sum(1).log(),
+    }[name]
+    torch.testing.assert_close(function(*inputs), theirs(*inputs), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_formats(dtype):
+    x = torch.randn(5, 7).to(dtype)
+    for function in (lt.logsumexp, lt.softmax, lt.log_softmax, lt.logcumsumexp):
+        ours = function(x, 1)
+        assert ours.dtype == dtype
+        torch.testing.assert_close(ours, function(x.double(), 1).to(dtype), rtol=0, atol=0.01)
+    assert lt.logaddexp(x, x).dtype == dtype
+
+
+def test_right_where_torch_is_not():
+    inf = torch.inf
+    x = torch.tensor([[1e8, 1e8], [-inf, -inf], [inf, 1.0]], requires_grad=True)
+    lt.logsumexp(x, 1).sum().backward()
+    assert x.grad.tolist() == [[0.5, 0.5], [0.0, 0.0], [1.0, 0.0]]
+    assert lt.logsumexp(torch.tensor([0.0, -40.0], dtype=torch.float64), 0).item() == 4.248354255291589e-18
+    # Masked scores: torch's own loss is NaN, its gradient too.
+    z = torch.tensor([[2.0, -inf, 1.0]], requires_grad=True)
+    probabilities = torch.tensor([[0.5, 0.0, 0.5]])
+    loss = lt.cross_entropy(z, probabilities)
+    loss.backward()
+    assert torch.isfinite(loss) and torch.isfinite(z.grad).all()
+    assert torch.isnan(torch.nn.functional.cross_entropy(z.detach(), probabilities))
+
+
+@pytest.mark.parametrize("name", ["logsumexp", "softmax", "log_softmax", "logcumsumexp", "logaddexp", "cross_entropy"])
+def test_compile(name):
+    function, inputs = FUNCTIONS[name]
+    compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+    ours = torch.autograd.grad(function(*inputs).sum(), inputs)
+    theirs = torch.autograd.grad(compiled(*inputs).sum(), inputs)
+    for a, b in zip(ours, theirs):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["logsumexp", "softmax", "log_softmax", "logcumsumexp", "logaddexp"])
+def test_vmap_and_transforms(name):
+    one = {
+        "logsumexp": lambda x: lt.logsumexp(x, 0),
+        "softmax": lambda x: lt.softmax(x, 0),
+        "log_softmax": lambda x: lt.log_softmax(x, 0),
+        "logcumsumexp": lambda x: lt.logcumsumexp(x, 0),
+        "logaddexp": lambda x: lt.logaddexp(x, 2 * x),
+    }[name]
+    x = X.detach()
+    rows = torch.stack([one(row) for row in x])
+    torch.testing.assert_close(torch.vmap(one)(x), rows, rtol=0, atol=0)
+    gradients = torch.stack([torch.func.grad(lambda row: one(row).sum())(row) for row in x])
+    batched = torch.vmap(torch.func.grad(lambda row: one(row).sum()))(x)
+    torch.testing.assert_close(batched, gradients, rtol=1e-14, atol=1e-15)
+    jacobian = torch.func.jacrev(one)(x[0])
+    torch.testing.assert_close(torch.func.jacfwd(one)(x[0]), jacobian, rtol=1e-12, atol=1e-14)
+
+
+def test_package_takes_tensors():
+    import logsum
+
+    x = torch.randn(4, 5)
+    assert isinstance(logsum.logsumexp(x, axis=1), torch.Tensor)
+    y = torch.randn(4, 5, requires_grad=True)
+    logsum.logsumexp(y).backward()
+    torch.testing.assert_close(y.grad, torch.softmax(y.detach().reshape(-1), 0).reshape(4, 5))
+    assert logsum.softmax(torch.randn(3, dtype=torch.bfloat16)).dtype == torch.bfloat16
+
+
+def test_bad_arguments():
+    with pytest.raises(IndexError, match="out of range"):
+        lt.logsumexp(X, 2)
+    with pytest.raises(ValueError, match="reduction"):
+        lt.cross_entropy(X, LABELS, reduction="median")
+    with pytest.raises(ValueError, match="target"):
+        lt.cross_entropy(X, torch.tensor([1, 2]))
