@@ -6,10 +6,10 @@ from . import _core
 from ._libraries import library_of, native
 
 
-def brought(*arguments):
-    """The library, the format, and the arguments as NumPy arrays of that format; none for none."""
-    library = library_of(*arguments)
-    arrays = [None if x is None else library.array(x) for x in arguments]
+def brought(first, *others):
+    """The library, the format, and the arguments as NumPy arrays of that format; none for none, but of the first."""
+    library = library_of(first, *others)
+    arrays = [library.array(first), *(None if x is None else library.array(x) for x in others)]
     dtype = library.dtype(*(x for x in arrays if x is not None))
     return library, dtype, [None if x is None else native(x, dtype) for x in arrays]
 

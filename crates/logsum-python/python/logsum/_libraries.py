@@ -13,6 +13,8 @@ class Numpy:
     """NumPy's own arrays, and whatever it makes arrays of."""
 
     def array(self, x):
+        if x is None:
+            raise TypeError("numbers are needed, not None")
         if isinstance(x, np.ma.MaskedArray):
             raise TypeError("a masked array: give its data, and where=~mask")
         if isinstance(x, np.matrix):

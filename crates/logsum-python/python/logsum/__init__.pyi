@@ -1,0 +1,94 @@
+from collections.abc import Sequence
+from typing import Any, Literal, SupportsIndex, TypeAlias, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__version__: str
+
+_Axis: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | None
+# An array or a scalar, of the type of the input: NumPy's, or another library's.
+_Result: TypeAlias = Any
+_Array: TypeAlias = Any
+
+logaddexp: np.ufunc
+logsubexp: np.ufunc
+xlogy: np.ufunc
+log1pexp: np.ufunc
+log1mexp: np.ufunc
+logexpm1: np.ufunc
+log_logistic: np.ufunc
+logistic: np.ufunc
+logit: np.ufunc
+xlogx: np.ufunc
+
+@overload
+def logsumexp(
+    a: ArrayLike | _Array,
+    axis: _Axis = None,
+    b: ArrayLike | _Array | None = None,
+    keepdims: bool = False,
+    return_sign: Literal[False] = False,
+    *,
+    where: ArrayLike | _Array | None = None,
+    out: NDArray[Any] | None = None,
+) -> _Result: ...
+@overload
+def logsumexp(
+    a: ArrayLike | _Array,
+    axis: _Axis = None,
+    b: ArrayLike | _Array | None = None,
+    keepdims: bool = False,
+    *,
+    return_sign: Literal[True],
+    where: ArrayLike | _Array | None = None,
+    out: NDArray[Any] | None = None,
+) -> tuple[_Result, _Result]: ...
+def softmax(x: ArrayLike | _Array, axis: _Axis = None) -> _Result: ...
+def log_softmax(x: ArrayLike | _Array, axis: _Axis = None) -> _Result: ...
+@overload
+def logsumexp_value_and_grad(
+    a: ArrayLike | _Array,
+    axis: _Axis = None,
+    b: None = None,
+    where: ArrayLike | _Array | None = None,
+    *,
+    keepdims: bool = False,
+    no_mass: Literal["zero", "uniform", "nan"] = "zero",
+) -> tuple[_Result, _Array]: ...
+@overload
+def logsumexp_value_and_grad(
+    a: ArrayLike | _Array,
+    axis: _Axis = None,
+    *,
+    b: ArrayLike | _Array,
+    where: ArrayLike | _Array | None = None,
+    keepdims: bool = False,
+    no_mass: Literal["zero", "uniform", "nan"] = "zero",
+) -> tuple[_Result, tuple[_Array, _Array]]: ...
+def logsumexp_jvp(
+    a: ArrayLike | _Array, tangent: ArrayLike | _Array, axis: _Axis = None, *, keepdims: bool = False
+) -> tuple[_Result, _Result]: ...
+def logsumexp_hvp(a: ArrayLike | _Array, vector: ArrayLike | _Array, axis: _Axis = None) -> _Array: ...
+def logmeanexp(a: ArrayLike | _Array, axis: _Axis = None, keepdims: bool = False) -> _Result: ...
+def logvarexp(a: ArrayLike | _Array, axis: _Axis = None, ddof: int = 0, keepdims: bool = False) -> _Result: ...
+def softmax_entropy(a: ArrayLike | _Array, axis: _Axis = None, keepdims: bool = False) -> _Result: ...
+def logcumsumexp(
+    a: ArrayLike | _Array, axis: int = -1, reverse: bool = False, exclusive: bool = False
+) -> _Array: ...
+def segment_logsumexp(
+    a: ArrayLike | _Array, segment_ids: ArrayLike | _Array, num_segments: int | None = None, *, axis: int = 0
+) -> _Array: ...
+def log_matmul(a: ArrayLike | _Array, b: ArrayLike | _Array) -> _Result: ...
+def cross_entropy(
+    logits: ArrayLike | _Array,
+    target: ArrayLike | _Array,
+    weight: ArrayLike | _Array | None = None,
+    *,
+    axis: int = -1,
+    ignore_index: int = -100,
+    reduction: Literal["mean", "sum", "none"] = "mean",
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    temperature: float = 1.0,
+) -> _Result: ...

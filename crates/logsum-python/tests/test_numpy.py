@@ -1,0 +1,317 @@
+"""The NumPy side: values against mpmath, layouts, formats, ufuncs, threads, errors."""
+
+import concurrent.futures
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import ml_dtypes
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from hypothesis.extra import numpy as hnp
+
+import logsum
+
+mpmath.mp.prec = 2000
+
+
+def exact(a, b=None):
+    """The float64 nearest to log Σ b e^a of finite numbers, not of nothing."""
+    b = [1] * len(a) if b is None else b
+    terms = [mpmath.mpf(float(w)) * mpmath.exp(mpmath.mpf(float(z))) for z, w in zip(a, b)]
+    return float(mpmath.log(mpmath.fsum(terms)))
+
+
+@st.composite
+def arrays_and_axes(draw):
+    dtype = draw(st.sampled_from([np.float16, np.float32, np.float64]))
+    shape = draw(hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=5))
+    a = draw(hnp.arrays(dtype, shape, elements=st.floats(-50, 50, width=16)))
+    if draw(st.booleans()):
+        a = a.transpose(draw(st.permutations(range(a.ndim))))
+    slices = tuple(slice(None, None, draw(st.sampled_from([1, 2, -1, -2]))) for _ in range(a.ndim))
+    axis = draw(st.none() | st.integers(-a.ndim, a.ndim - 1) | hnp.valid_tuple_axes(a.ndim, min_size=1))
+    return a[slices], axis
+
+
+@settings(max_examples=400, deadline=None)
+@given(arrays_and_axes(), st.booleans())
+def test_shapes_strides_formats_and_axes(case, keepdims):
+    a, axis = case
+    value = logsum.logsumexp(a, axis, keepdims=keepdims)
+    like = np.sum(a, axis, keepdims=keepdims)
+    assert value.shape == like.shape and value.dtype == a.dtype and type(value) is type(like)
+    axes = range(a.ndim) if axis is None else np.atleast_1d(axis)
+    kept = [d for d in range(a.ndim) if d not in [axis % a.ndim for axis in axes]]
+    lanes = a.transpose(*kept, *(axis % a.ndim for axis in axes)).reshape(
+        np.size(value), int(np.prod([a.shape[axis] for axis in axes]))
+    )
+    for value, lane in zip(np.ravel(value), lanes):
+        if a.dtype == np.float64:
+            assert value == (exact(lane) if lane.size else -np.inf)
+        elif lane.size:
+            assert abs(float(value) - exact(lane)) <= 0.501 * np.spacing(abs(value))
+    if a.size:
+        p = logsum.softmax(a, axis)
+        assert p.shape == a.shape and p.dtype == a.dtype
+        np.testing.assert_allclose(np.exp(logsum.log_softmax(a, axis)), p, rtol=0.02, atol=0.02)
+        value, gradient = logsum.logsumexp_value_and_grad(a, axis)
+        assert np.array_equal(gradient, p) and np.array_equal(value, logsum.logsumexp(a, axis))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    hnp.arrays(np.float64, (3, 4), elements=st.floats(-700, 700)),
+    hnp.arrays(np.float64, (4,), elements=st.floats(-1e3, 1e3)),
+)
+def test_weights_of_any_sign(a, b):
+    value, sign = logsum.logsumexp(a, axis=1, b=b, return_sign=True)
+    for row, value, sign in zip(a, value, sign):
+        total = mpmath.fsum(mpmath.mpf(w) * mpmath.exp(mpmath.mpf(z)) for z, w in zip(row.tolist(), b.tolist()))
+        assert sign == mpmath.sign(total)
+        assert value == (float(mpmath.log(abs(total))) if total else -np.inf)
+
+
+def test_values_that_others_lose():
+    assert logsum.logsumexp([0.0, -40.0]) == 4.248354255291589e-18
+    assert logsum.logsumexp([1000, 1000]) == 1000.6931471805599
+    half = np.log(0.5)
+    assert logsum.logsumexp([half, half]) == 2.3190468138462996e-17
+    assert logsum.logsumexp([0, -750], b=[1e-200, 1e300]) == exact([0, -750], [1e-200, 1e300])
+    assert logsum.logsumexp(np.zeros(70_000, np.float16)) == np.float16(11.16)
+
+
+def test_conventions():
+    inf, nan = np.inf, np.nan
+    assert logsum.logsumexp([]) == -inf
+    assert np.array_equal(logsum.logsumexp(np.zeros((2, 0)), axis=1), [-inf, -inf])
+    assert np.array_equal(logsum.softmax([-inf, -inf]), [0, 0])
+    assert np.array_equal(logsum.softmax([inf, 0, inf]), [0.5, 0, 0.5])
+    assert np.isnan(logsum.softmax([nan, 0])).all()
+    assert logsum.logsumexp([nan, 1], b=[0, 1]) == 1
+    assert logsum.logsumexp([nan, 1], where=[False, True]) == 1
+    assert np.isnan(logsum.logsumexp([0, 0], b=[1, -2]))
+    value, (of_a, of_b) = logsum.logsumexp_value_and_grad([0.0, 1.0], b=[0.0, 1.0])
+    assert value == 1 and of_a.tolist() == [0, 1] and of_b.tolist() == [np.exp(-1), 1]
+    assert logsum.logsumexp_value_and_grad([-inf, -inf], no_mass="uniform")[1].tolist() == [0.5, 0.5]
+
+
+def test_formats():
+    for dtype in (np.float16, ml_dtypes.bfloat16, np.float32, np.float64, np.longdouble, np.complex64, np.complex128):
+        assert logsum.logsumexp(np.ones((2, 3), dtype), axis=0).dtype == dtype
+        assert logsum.softmax(np.ones((2, 3), dtype), axis=0).dtype == dtype
+    for dtype in (bool, np.int8, np.uint16, np.int64, np.uint64):
+        assert logsum.logsumexp(np.ones(3, dtype)).dtype == np.float64
+    assert logsum.logsumexp(3).dtype == np.float64 and np.ndim(logsum.logsumexp(3)) == 0
+    assert logsum.logsumexp(np.ones(2, np.float32), b=np.ones(2, np.int64)).dtype == np.float64
+
+
+def test_layouts_are_read_as_they_are(tmp_path):
+    a = np.random.default_rng(0).normal(size=(40, 30))
+    expected = logsum.logsumexp(a, axis=1)
+    read_only = a.copy()
+    read_only.flags.writeable = False
+    path = tmp_path / "a.npy"
+    np.save(path, a)
+    record = np.zeros((40, 30), [("skip", "i1"), ("x", "f8")])
+    record["x"] = a
+    swapped = a.astype(a.dtype.newbyteorder())
+    for same in (read_only, np.load(path, mmap_mode="r"), record["x"], swapped, np.asfortranarray(a), a[::-1][::-1]):
+        assert np.array_equal(logsum.logsumexp(same, axis=1), expected)
+    broadcast = np.broadcast_to(a[:1], (40, 30))
+    assert np.array_equal(logsum.logsumexp(broadcast, axis=1), expected[:1].repeat(40))
+    before = a.copy()
+    logsum.logsumexp(a, b=a, where=a > 0), logsum.softmax(a), logsum.logcumsumexp(a)
+    assert np.array_equal(a, before)
+
+
+def test_out():
+    a, out = np.random.default_rng(1).normal(size=(4, 5)), np.empty(4)
+    assert logsum.logsumexp(a, axis=1, out=out) is out and np.array_equal(out, logsum.logsumexp(a, axis=1))
+    for wrong, error in ((np.empty(5), ValueError), ([0.0] * 4, TypeError), (np.empty(4, int), TypeError)):
+        with pytest.raises(error):
+            logsum.logsumexp(a, axis=1, out=wrong)
+
+
+def test_ufuncs():
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(2, 3000)) * 30
+    assert isinstance(logsum.logaddexp, np.ufunc)
+    for i in range(0, 3000, 100):
+        assert logsum.logaddexp(x, y)[i] == exact([x[i], y[i]])
+        assert logsum.logsubexp(np.maximum(x, y), np.minimum(x, y))[i] == exact(
+            [max(x[i], y[i]), min(x[i], y[i])], [1, -1]
+        )
+    np.testing.assert_allclose(logsum.logaddexp.reduce(x), logsum.logsumexp(x), rtol=1e-14)
+    np.testing.assert_allclose(logsum.logaddexp.accumulate(x), logsum.logcumsumexp(x), rtol=1e-13)
+    rows = x.reshape(30, 100)
+    for axis in (0, 1):
+        np.testing.assert_allclose(logsum.logaddexp.accumulate(rows, axis), logsum.logcumsumexp(rows, axis), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(logsum.logaddexp.reduce(rows, axis), logsum.logsumexp(rows, axis), rtol=1e-12, atol=1e-12)
+    at = np.zeros(3)
+    logsum.logaddexp.at(at, [0, 0, 2], [0.0, 1.0, 2.0])
+    assert np.allclose(at, [exact([0, 0, 1]), 0, exact([0, 2])])
+    out = np.full(3000, 7.0)
+    assert logsum.logaddexp(x, y, out=out, where=x > 0) is out and (out[x <= 0] == 7).all()
+    both = x.copy()
+    assert np.array_equal(logsum.logaddexp(both, y, out=both), logsum.logaddexp(x, y))
+    overlapping = np.arange(2000.0)
+    expected = logsum.log1pexp(overlapping[:-1].copy())
+    assert np.array_equal(logsum.log1pexp(overlapping[:-1], out=overlapping[1:]), expected)
+    for name in ("log1pexp", "logistic", "log_logistic", "xlogx", "logit", "log1mexp", "logexpm1"):
+        function = getattr(logsum, name)
+        for dtype in (np.float16, np.float32, np.float64):
+            assert function(np.array([[0.5]], dtype)).dtype == dtype
+    assert logsum.logistic(0.0) == 0.5 and logsum.xlogy(0.0, 0.0) == 0 and logsum.logit(0.5) == 0
+    with pytest.raises(TypeError):
+        logsum.logaddexp("a", 1.0)
+
+
+def test_derivatives_against_differences():
+    rng = np.random.default_rng(3)
+    a, t = rng.normal(size=(2, 4, 6))
+    value, slope = logsum.logsumexp_jvp(a, t, axis=1)
+    h = 1e-6
+    numeric = (logsum.logsumexp(a + h * t, axis=1) - logsum.logsumexp(a - h * t, axis=1)) / (2 * h)
+    assert np.array_equal(value, logsum.logsumexp(a, axis=1)) and np.allclose(slope, numeric, atol=1e-8)
+    numeric = (logsum.softmax(a + h * t, axis=1) - logsum.softmax(a - h * t, axis=1)) / (2 * h)
+    assert np.allclose(logsum.logsumexp_hvp(a, t, axis=1), numeric, atol=1e-8)
+
+
+def test_family():
+    rng = np.random.default_rng(4)
+    a = rng.normal(size=(5, 40))
+    assert np.allclose(logsum.logmeanexp(a, axis=1), np.log(np.exp(a).mean(1)))
+    assert np.allclose(logsum.logvarexp(a, axis=1, ddof=1), np.log(np.exp(a).var(1, ddof=1)))
+    p = logsum.softmax(a, axis=1)
+    assert np.allclose(logsum.softmax_entropy(a, axis=1), -(p * np.log(p)).sum(1))
+    assert np.allclose(logsum.logcumsumexp(a), np.log(np.cumsum(np.exp(a), 1)))
+    assert np.allclose(logsum.logcumsumexp(a, axis=0, reverse=True), np.log(np.cumsum(np.exp(a)[::-1], 0)[::-1]))
+    exclusive = logsum.logcumsumexp(a, exclusive=True)
+    assert (exclusive[:, 0] == -np.inf).all() and np.array_equal(exclusive[:, 1:], logsum.logcumsumexp(a)[:, :-1])
+    ids = rng.integers(0, 7, 5)
+    segments = logsum.segment_logsumexp(a, ids, 8)
+    assert segments.shape == (8, 40) and (segments[7] == -np.inf).all()
+    for k in range(7):
+        assert np.array_equal(segments[k], logsum.logsumexp(a[ids == k], axis=0))
+    b = rng.normal(size=(2, 40, 3))
+    product = logsum.log_matmul(a, b)
+    assert product.shape == (2, 5, 3) and np.allclose(product, np.log(np.exp(a) @ np.exp(b)))
+    assert np.allclose(logsum.log_matmul(a[0], b[0]), product[0, 0]) and logsum.log_matmul(a[0], a[0]).shape == ()
+
+
+def test_cross_entropy():
+    rng = np.random.default_rng(5)
+    z, labels = rng.normal(size=(6, 4)), np.array([0, 1, -100, 3, 2, 2])
+    each = -logsum.log_softmax(z, axis=1)[range(6), np.where(labels < 0, 0, labels)] * (labels >= 0)
+    assert np.allclose(logsum.cross_entropy(z, labels, reduction="none"), each)
+    assert np.isclose(logsum.cross_entropy(z, labels), each.sum() / 5)
+    q = rng.dirichlet(np.ones(4), 6)
+    assert np.isclose(logsum.cross_entropy(z.T, q.T, axis=0), -(q * logsum.log_softmax(z, axis=1)).sum(1).mean())
+    assert logsum.cross_entropy([[40.0, 0.0]], [0]) == 4.248354255291589e-18
+    assert np.isnan(logsum.cross_entropy(z, np.full(6, -100)))
+    with pytest.raises(ValueError, match="row 1"):
+        logsum.cross_entropy(z, np.array([0, 4, 0, 0, 0, 0]))
+    with pytest.raises(ValueError, match="reduction"):
+        logsum.cross_entropy(z, labels, reduction="average")
+
+
+@pytest.mark.parametrize(
+    "call, error, says",
+    [
+        (lambda: logsum.logsumexp(np.zeros((2, 3)), axis=2), np.exceptions.AxisError, "axis 2 is out of bounds"),
+        (lambda: logsum.logsumexp(np.zeros((2, 3)), axis=10**30), np.exceptions.AxisError, "out of bounds"),
+        (lambda: logsum.logsumexp(np.zeros((2, 3)), axis=(0, 0)), ValueError, "twice"),
+        (lambda: logsum.logsumexp(np.zeros((2, 3)), axis=1.0), TypeError, "integer"),
+        (lambda: logsum.logsumexp(np.zeros((2, 3)), axis="x"), TypeError, "integer"),
+        (lambda: logsum.logsumexp("abc"), TypeError, "numbers"),
+        (lambda: logsum.logsumexp(None), TypeError, "numbers"),
+        (lambda: logsum.logsumexp([None, 1]), TypeError, "numbers"),
+        (lambda: logsum.logsumexp([object()]), TypeError, "numbers"),
+        (lambda: logsum.logsumexp(np.array(["2020"], "M8")), TypeError, "numbers"),
+        (lambda: logsum.logsumexp(np.ma.array([1.0], mask=[True])), TypeError, "where"),
+        (lambda: logsum.softmax(np.matrix([[1.0]])), TypeError, "matrix"),
+        (lambda: logsum.logsumexp(np.zeros(3), b=np.zeros(2)), ValueError, "broadcast"),
+        (lambda: logsum.logsumexp(np.zeros(3), where=[1.0, 0.0, 1.0]), TypeError, "booleans"),
+        (lambda: logsum.logsumexp(), TypeError, "argument"),
+        (lambda: logsum.logsumexp([[1.0], [1.0, 2.0]]), ValueError, "shape"),
+        (lambda: logsum.logcumsumexp([1.0], axis=1), np.exceptions.AxisError, "out of bounds"),
+        (lambda: logsum.logvarexp([1.0], ddof=-1), ValueError, "ddof"),
+        (lambda: logsum.segment_logsumexp([1.0, 2.0], [0.5, 1.0]), TypeError, "integers"),
+        (lambda: logsum.segment_logsumexp([1.0, 2.0], [0, -1]), ValueError, "start from 0"),
+        (lambda: logsum.segment_logsumexp([1.0, 2.0], [0, 5], 3), ValueError, "id"),
+        (lambda: logsum.segment_logsumexp([1.0, 2.0], [0]), ValueError, "elements"),
+        (lambda: logsum.log_matmul(np.zeros((2, 3)), np.zeros((2, 3))), ValueError, "shape"),
+        (lambda: logsum.log_matmul(1.0, 2.0), ValueError, "scalar"),
+        (lambda: logsum.logsumexp_value_and_grad([1.0], no_mass="half"), ValueError, "no_mass"),
+        (lambda: logsum.logsumexp_value_and_grad([1j]), TypeError, "real"),
+    ],
+)
+def test_bad_arguments(call, error, says):
+    with pytest.raises(error, match=says):
+        call()
+
+
+def test_many_threads_at_once():
+    a = np.random.default_rng(6).normal(size=(300, 1000))
+    expected = logsum.logsumexp(a, axis=1)
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        for value in pool.map(lambda _: logsum.logsumexp(a, axis=1), range(200)):
+            assert np.array_equal(value, expected)
+
+
+def test_nothing_leaks():
+    resource = pytest.importorskip("resource")
+    a, b = np.arange(10.0), [1.0, 2.0]
+    calls = (
+        lambda: logsum.logsumexp(a),
+        lambda: logsum.softmax(a),
+        lambda: logsum.logaddexp(a, a),
+        lambda: pytest.raises(ValueError, logsum.logsumexp, a, (0, 0)),
+        lambda: logsum.logsumexp_value_and_grad(b),
+    )
+    counts = (300_000, 300_000, 300_000, 5_000, 95_000)
+    for call in calls:
+        for _ in range(2000):
+            call()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for call, count in zip(calls, counts):
+        for _ in range(count):
+            call()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8 * 1024
+
+
+def test_interrupts_are_heard():
+    """Ctrl-C during calls that follow each other comes through, and soon."""
+    code = "import numpy, logsum\na = numpy.zeros(1 << 24)\nprint('ready', flush=True)\nwhile True: logsum.logsumexp(a)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.readline()
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    assert b"KeyboardInterrupt" in process.communicate(timeout=20)[1]
+
+
+def test_import_is_quick_and_light():
+    code = (
+        "import sys, time, numpy; start = time.perf_counter(); import logsum; "
+        "print(time.perf_counter() - start, any(name in sys.modules for name in ('torch', 'jax', 'scipy')))"
+    )
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split() for _ in range(3)]
+    assert all(found == "False" for _, found in runs)
+    assert min(float(seconds) for seconds, _ in runs) < 0.05
+
+
+def test_types_are_right():
+    """The stubs, by mypy and pyright, on a file that uses them."""
+    here = pathlib.Path(__file__).parent
+    for checker in (["mypy", "--strict"], ["pyright", "--pythonpath", sys.executable]):
+        command = [sys.executable, "-m", *checker, here / "typed.py"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    stub = (pathlib.Path(logsum.__file__).parent / "__init__.pyi").read_text()
+    for name in logsum.__all__:
+        assert f"def {name}(" in stub or f"{name}: " in stub
