@@ -1,6 +1,7 @@
 """The NumPy side: values against mpmath, layouts, formats, ufuncs, threads, errors."""
 
 import concurrent.futures
+import doctest
 import pathlib
 import signal
 import subprocess
@@ -303,6 +304,15 @@ def test_import_is_quick_and_light():
     runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split() for _ in range(3)]
     assert all(found == "False" for _, found in runs)
     assert min(float(seconds) for seconds, _ in runs) < 0.05
+
+
+def test_examples_in_the_documentation():
+    runner = doctest.DocTestRunner()
+    for name in logsum.__all__:
+        function = getattr(logsum, name)
+        assert name == "__version__" or function.__doc__, name
+        example = doctest.DocTestParser().get_doctest(function.__doc__ or "", {}, name, None, None)
+        assert runner.run(example).failed == 0, name
 
 
 def test_types_are_right():

@@ -322,4 +322,7 @@ def cross_entropy(logits, labels):
     A label −1 is ignored: its loss is 0. Right where the loss is 1e-17, and so is its gradient.
     """
     (logits,) = real_or_complex(logits)
-    return _class_losses(logits, jnp.asarray(labels))
+    labels = jnp.asarray(labels)
+    if labels.shape != logits.shape[:-1]:
+        raise ValueError(f"labels has the shape {labels.shape}, it must be {logits.shape[:-1]}, that of the rows of logits")
+    return _class_losses(logits, labels)
