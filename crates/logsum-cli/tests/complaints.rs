@@ -335,6 +335,8 @@ fn an_interrupted_run_leaves_what_was_there() {
     place.write("out.npy", "precious");
     // It waits for its input while its output is open already.
     let mut child = place.command("softmax - -o out.npy").stdin(Stdio::piped()).spawn().unwrap();
+    // To wait for it would close its input: it must end by the signal.
+    let _input = child.stdin.take();
     while place.names().len() < 2 {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
