@@ -80,14 +80,28 @@ pub(crate) fn view<'py, T: Element>(a: &Bound<'py, PyAny>) -> PyResult<PyReadonl
 
 /// Axes as NumPy writes them: none, a number, or several.
 pub(crate) fn axes(axis: Option<&Bound<'_, PyAny>>, keepdims: bool) -> PyResult<Axes> {
-    let axes = match axis {
-        None => Axes::all(),
-        Some(axis) => match axis.cast::<PyTuple>() {
-            Ok(several) => Axes::from(several.iter().map(|axis| index(&axis)).collect::<PyResult<Vec<_>>>()?),
-            Err(_) => Axes::from(index(axis)?),
-        },
-    };
+    let axes = axis.map_or(Ok(Axes::all()), |axis| PyResult::Ok(Axes::from(indices(axis)?)))?;
     Ok(if keepdims { axes.keep() } else { axes })
+}
+
+fn indices(axis: &Bound<'_, PyAny>) -> PyResult<Vec<isize>> {
+    match axis.cast::<PyTuple>() {
+        Ok(several) => several.iter().map(|axis| index(&axis)).collect(),
+        Err(_) => Ok(vec![index(axis)?]),
+    }
+}
+
+/// The shape of what is reduced over these axes, if they are axes of the shape.
+pub(crate) fn reduced_shape(
+    shape: &[usize],
+    axis: Option<&Bound<'_, PyAny>>,
+    keepdims: bool,
+) -> PyResult<Vec<usize>> {
+    let rank = shape.len() as isize;
+    let axes = axis.map_or(Ok((0..rank).collect()), indices)?;
+    let is_reduced = |i: usize| axes.iter().any(|&axis| axis == i as isize || axis == i as isize - rank);
+    let kept = shape.iter().enumerate().filter(|&(i, _)| keepdims || !is_reduced(i));
+    Ok(kept.map(|(i, &length)| if is_reduced(i) { 1 } else { length }).collect())
 }
 
 /// Whole numbers, and whatever says that it is one. One that is too large is as good as the largest: out of range.
@@ -114,9 +128,13 @@ pub(crate) fn given<A: Element, D: Dimension>(
     py: Python<'_>,
     array: Array<A, D>,
 ) -> PyResult<Bound<'_, PyAny>> {
-    let array = array.into_dyn().into_pyarray(py).into_any();
+    scalar_of(array.into_dyn().into_pyarray(py).into_any())
+}
+
+/// The same for an array of NumPy's.
+pub(crate) fn scalar_of(array: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
     let is_scalar = array.cast::<PyUntypedArray>().is_ok_and(|array| array.ndim() == 0);
-    if is_scalar { array.get_item(PyTuple::empty(py)) } else { Ok(array) }
+    if is_scalar { array.get_item(PyTuple::empty(array.py())) } else { Ok(array) }
 }
 
 /// Complex numbers of one of the two formats.

@@ -1,8 +1,12 @@
 //! Log-sum-exp, softmax, log-softmax, their derivatives, and weighted sums.
 
-use crate::numbers::{ComplexNumbers, Format, Numbers, axes, detached, exception, given, in_format, view};
-use logsum::{Axes, ComplexLogSumExp, LogSumExp, NoMass};
-use numpy::PyReadonlyArrayDyn;
+use crate::numbers::{
+    ComplexNumbers, Format, Numbers, axes, detached, exception, given, in_format, reduced_shape, scalar_of,
+    view,
+};
+use logsum::{Axes, ComplexLogSumExp, Error, LogSumExp, NoMass};
+use ndarray::{ArrayD, ArrayViewD, ArrayViewMutD};
+use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -102,11 +106,7 @@ fn softmax<'py>(x: &Bound<'py, PyAny>, axis: Option<&Bound<'py, PyAny>>) -> PyRe
     let py = x.py();
     let Some(numbers) = Numbers::of(x)? else { return general(py, "softmax", (x, axis), None) };
     let axes = axes(axis, false)?;
-    in_format!(numbers, x => {
-        let x = x.as_array();
-        let shares = detached(py, x.len(), || x.softmax(axes));
-        given(py, shares.map_err(|error| exception(py, error))?)
-    })
+    in_format!(numbers, x => each(py, &x, |x, out| x.softmax_into(axes, out)))
 }
 
 /// x − log Σ e^x over axes, each within 1 ulp: log-softmax of what is nearly certain, too, has all its digits.
@@ -118,11 +118,21 @@ fn log_softmax<'py>(x: &Bound<'py, PyAny>, axis: Option<&Bound<'py, PyAny>>) -> 
     let py = x.py();
     let Some(numbers) = Numbers::of(x)? else { return general(py, "log_softmax", (x, axis), None) };
     let axes = axes(axis, false)?;
-    in_format!(numbers, x => {
-        let x = x.as_array();
-        let shares = detached(py, x.len(), || x.log_softmax(axes));
-        given(py, shares.map_err(|error| exception(py, error))?)
-    })
+    in_format!(numbers, x => each(py, &x, |x, out| x.log_softmax_into(axes, out)))
+}
+
+/// A result of the input's shape, in memory that NumPy gives: it asks for large pages, which are there much sooner.
+fn each<'py, T: Format>(
+    py: Python<'py>,
+    x: &PyReadonlyArrayDyn<'py, T>,
+    fill: impl FnOnce(ArrayViewD<'_, T>, ArrayViewMutD<'_, T>) -> Result<(), Error> + Send,
+) -> PyResult<Bound<'py, PyAny>> {
+    let out = PyArrayDyn::<T>::zeros(py, x.shape(), false);
+    let mut writer = out.try_readwrite()?;
+    let (x, view) = (x.as_array(), writer.as_array_mut());
+    detached(py, x.len(), || fill(x, view)).map_err(|error| exception(py, error))?;
+    drop(writer);
+    scalar_of(out.into_any())
 }
 
 /// Values and gradient.
@@ -135,10 +145,10 @@ fn value_and_grad<'py>(
     let py = a.py();
     let axes = axes(axis, keepdims)?;
     in_format!(Numbers::needed(a)?, a => {
-        let a = a.as_array();
-        let both = detached(py, a.len(), || a.logsumexp_with_gradient(axes));
-        let (value, gradient) = both.map_err(|error| exception(py, error))?;
-        (given(py, value)?, given(py, gradient)?).into_pyobject(py)
+        let mut value = ArrayD::default(reduced_shape(a.shape(), axis, keepdims)?);
+        let into = value.view_mut();
+        let gradient = each(py, &a, |a, out| a.logsumexp_with_gradient_into(axes, into, out))?;
+        (given(py, value)?, gradient).into_pyobject(py)
     })
 }
 
