@@ -2,43 +2,14 @@
 
 use crate::numbers::{Format, Numbers, axes, detached, exception, given, in_format, one};
 use crate::reductions::like;
-use logsum::{
-    CrossEntropy, Cumulative, Error, LogMatmul, LogSumExp, Reduction, Segments, Targets, Temperature,
-};
+use logsum::{CrossEntropy, Cumulative, Error, LogMatmul, LogSumExp, Reduction, Segments, Targets};
 use ndarray::{ArrayD, IxDyn};
 use numpy::{PyReadonlyArray1, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-/// Values of each lane, and with `gradient` their gradient, by name: "logmeanexp", "logvarexp", "softmax_entropy" or "temperature".
-#[pyfunction]
-#[pyo3(signature = (name, a, axis, keepdims, parameter))]
-fn moment<'py>(
-    name: &str,
-    a: &Bound<'py, PyAny>,
-    axis: Option<&Bound<'py, PyAny>>,
-    keepdims: bool,
-    parameter: f64,
-) -> PyResult<Bound<'py, PyTuple>> {
-    let py = a.py();
-    let axes = axes(axis, keepdims)?;
-    in_format!(Numbers::needed(a)?, a => {
-        let a = a.as_array();
-        let work = || {
-            Ok(match name {
-                "logmeanexp" => (a.logmeanexp(axes.clone())?, a.softmax(axes)?),
-                "logvarexp" => a.logvarexp_with_gradient(axes, parameter as usize)?,
-                "softmax_entropy" => a.softmax_entropy_with_gradient(axes)?,
-                _ => a.logsumexp_at_temperature(axes, Temperature::new(parameter)?)?,
-            })
-        };
-        let (value, gradient) = detached(py, a.len(), work).map_err(|error| exception(py, error))?;
-        (given(py, value)?, given(py, gradient)?).into_pyobject(py)
-    })
-}
-
-/// The values alone.
+/// Values of each lane, by name: "logmeanexp", "logvarexp", or "softmax_entropy".
 #[pyfunction]
 #[pyo3(signature = (name, a, axis, keepdims, parameter))]
 fn moment_value<'py>(
@@ -55,8 +26,7 @@ fn moment_value<'py>(
         let work = || match name {
             "logmeanexp" => a.logmeanexp(axes),
             "logvarexp" => a.logvarexp(axes, parameter as usize),
-            "softmax_entropy" => a.softmax_entropy(axes),
-            _ => Ok(a.logsumexp_at_temperature(axes, Temperature::new(parameter)?)?.0),
+            _ => a.softmax_entropy(axes),
         };
         given(py, detached(py, a.len(), work).map_err(|error| exception(py, error))?)
     })
@@ -91,43 +61,6 @@ fn rows<'a, T: Format>(array: &'a PyReadonlyArrayDyn<'_, T>) -> PyResult<(&'a [T
     Ok((array.as_slice().map_err(|_| error())?, length))
 }
 
-/// Rows of `length` numbers of two slices, and the results that `f` makes of each.
-fn of_rows<T: Format>(
-    (a, length): (&[T], usize),
-    b: &[T],
-    shape: &[usize],
-    f: impl Fn(&[T], &[T], &mut [T]) -> Result<(), Error>,
-) -> Result<ArrayD<T>, Error> {
-    let mut out = vec![T::default(); a.len()];
-    let step = length.max(1);
-    for ((a, b), out) in a.chunks(step).zip(b.chunks(step)).zip(out.chunks_mut(step)) {
-        f(a, b, out)?;
-    }
-    Ok(ArrayD::from_shape_vec(IxDyn(shape), out).unwrap_or_default())
-}
-
-/// The derivative of cumulative log-sum-exps along the last axis: forward, or, of a cotangent, backward.
-#[pyfunction]
-#[pyo3(signature = (a, other, reverse, exclusive, backward))]
-fn cumulative_derivative<'py>(
-    a: &Bound<'py, PyAny>,
-    other: &Bound<'py, PyAny>,
-    reverse: bool,
-    exclusive: bool,
-    backward: bool,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = a.py();
-    let which = direction(reverse, exclusive);
-    in_format!(Numbers::needed(a)?, a => {
-        let other = like(&a, other)?;
-        let (numbers, (others, _), shape) = (rows(&a)?, rows(&other)?, a.shape().to_vec());
-        let work = || of_rows(numbers, others, &shape, |z, other, out| {
-            if backward { which.vjp(z, other, out) } else { which.jvp(z, other, out) }
-        });
-        given(py, detached(py, numbers.0.len(), work).map_err(|error| exception(py, error))?)
-    })
-}
-
 /// Log-sum-exps of segments along an axis, by ids.
 #[pyfunction]
 #[pyo3(signature = (a, ids, count, axis))]
@@ -146,28 +79,6 @@ fn segments<'py>(
     })
 }
 
-/// Of a vector: log-sum-exps of its segments, and their gradient.
-#[pyfunction]
-#[pyo3(signature = (a, ids, count))]
-fn segments_with_gradient<'py>(
-    a: &Bound<'py, PyAny>,
-    ids: PyReadonlyArray1<'py, usize>,
-    count: usize,
-) -> PyResult<Bound<'py, PyTuple>> {
-    let py = a.py();
-    let ids = ids.as_slice()?;
-    in_format!(Numbers::needed(a)?, a => {
-        let (z, _) = rows(&a)?;
-        let work = || {
-            let (mut values, mut gradient) = (vec![Default::default(); count], vec![Default::default(); z.len()]);
-            Segments::by_ids(ids, count)?.logsumexp_with_gradient(z, &mut values, &mut gradient)?;
-            Ok((values, gradient))
-        };
-        let (values, gradient) = detached(py, z.len(), work).map_err(|error| exception(py, error))?;
-        (given(py, ndarray::Array1::from(values))?, given(py, ndarray::Array1::from(gradient))?).into_pyobject(py)
-    })
-}
-
 /// The matrix product in log space.
 #[pyfunction]
 fn log_matmul<'py>(a: &Bound<'py, PyAny>, b: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -177,23 +88,6 @@ fn log_matmul<'py>(a: &Bound<'py, PyAny>, b: &Bound<'py, PyAny>) -> PyResult<Bou
         let (a, b) = (a.as_array(), b.as_array());
         let product = detached(py, a.len() + b.len(), || a.log_matmul(&b));
         given(py, product.map_err(|error| exception(py, error))?)
-    })
-}
-
-/// Its gradients, for a cotangent, of matrices or batches of as many.
-#[pyfunction]
-fn log_matmul_gradients<'py>(
-    a: &Bound<'py, PyAny>,
-    b: &Bound<'py, PyAny>,
-    cotangent: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyTuple>> {
-    let py = a.py();
-    in_format!(Numbers::needed(a)?, a => {
-        let (b, g) = (like(&a, b)?, like(&a, cotangent)?);
-        let (a, b, g) = (a.as_array(), b.as_array(), g.as_array());
-        let both = detached(py, a.len() + b.len(), || a.log_matmul_vjp(&b, &g));
-        let (of_a, of_b) = both.map_err(|error| exception(py, error))?;
-        (given(py, of_a)?, given(py, of_b)?).into_pyobject(py)
     })
 }
 
@@ -286,13 +180,9 @@ fn loss<T: Format>(
 }
 
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_function(wrap_pyfunction!(moment, module)?)?;
     module.add_function(wrap_pyfunction!(moment_value, module)?)?;
     module.add_function(wrap_pyfunction!(cumulative, module)?)?;
-    module.add_function(wrap_pyfunction!(cumulative_derivative, module)?)?;
     module.add_function(wrap_pyfunction!(segments, module)?)?;
-    module.add_function(wrap_pyfunction!(segments_with_gradient, module)?)?;
     module.add_function(wrap_pyfunction!(log_matmul, module)?)?;
-    module.add_function(wrap_pyfunction!(log_matmul_gradients, module)?)?;
     module.add_function(wrap_pyfunction!(cross_entropy, module)?)
 }

@@ -9,16 +9,15 @@ use ndarray::{ArrayD, ArrayViewD, ArrayViewMutD};
 use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyTuple;
 
 /// What Python's part of the package does with everything else.
 fn general<'py>(
     py: Python<'py>,
     name: &str,
     arguments: impl pyo3::call::PyCallArgs<'py>,
-    keywords: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    py.import("logsum._general")?.getattr(name)?.call(arguments, keywords)
+    py.import("logsum._general")?.getattr(name)?.call1(arguments)
 }
 
 /// log Σ b e^a over axes, correctly rounded.
@@ -84,7 +83,7 @@ fn logsumexp<'py>(
         let axes = axes(axis, keep)?;
         return in_format!(numbers, a => values(py, &a, axes));
     }
-    general(py, "logsumexp", (a, axis, b, keep, with_sign, r#where, out), None)
+    general(py, "logsumexp", (a, axis, b, keep, with_sign, r#where, out))
 }
 
 fn values<'py, T: Format>(
@@ -104,7 +103,7 @@ fn values<'py, T: Format>(
 #[pyo3(signature = (x, axis=None))]
 fn softmax<'py>(x: &Bound<'py, PyAny>, axis: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
     let py = x.py();
-    let Some(numbers) = Numbers::of(x)? else { return general(py, "softmax", (x, axis), None) };
+    let Some(numbers) = Numbers::of(x)? else { return general(py, "softmax", (x, axis)) };
     let axes = axes(axis, false)?;
     in_format!(numbers, x => each(py, &x, |x, out| x.softmax_into(axes, out)))
 }
@@ -116,7 +115,7 @@ fn softmax<'py>(x: &Bound<'py, PyAny>, axis: Option<&Bound<'py, PyAny>>) -> PyRe
 #[pyo3(signature = (x, axis=None))]
 fn log_softmax<'py>(x: &Bound<'py, PyAny>, axis: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
     let py = x.py();
-    let Some(numbers) = Numbers::of(x)? else { return general(py, "log_softmax", (x, axis), None) };
+    let Some(numbers) = Numbers::of(x)? else { return general(py, "log_softmax", (x, axis)) };
     let axes = axes(axis, false)?;
     in_format!(numbers, x => each(py, &x, |x, out| x.log_softmax_into(axes, out)))
 }

@@ -178,19 +178,3 @@ fn with_above<V: Vector>(
     };
     (value, is_above.where_at_most(0.5, bound, above_bound))
 }
-
-/// The greatest of some numbers; a NaN is passed over.
-pub(crate) fn maximum<T: Float>(numbers: &[T]) -> f64 {
-    run(Maximum(numbers))
-}
-
-struct Maximum<'a, T>(&'a [T]);
-
-impl<T: Float> Task for Maximum<'_, T> {
-    type Output = f64;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, like: V) -> f64 {
-        super::block::maximum(self.0, like)
-    }
-}

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::float::Float;
 use crate::kernel::columns::{self, LANES};
 use crate::kernel::exp::{self, UNSCALE};
+use crate::kernel::map;
 use crate::kernel::scan::{self, Before, CHUNK, Sums};
 use crate::kernel::two::{self, Two, two_sum};
 use crate::kernel::word::Vector;
@@ -268,7 +269,7 @@ impl<T: Float> Work<T> {
         let mut running = states[0].max;
         for j in 0..columns {
             let chunk = &self.numbers[j * CHUNK..][..CHUNK];
-            let max = scan::maximum(chunk);
+            let max = map::greatest(chunk);
             let so_far = if are_one_lane { running } else { states[j].max };
             old_max[j] = so_far;
             let together = if so_far.is_nan() { so_far } else { so_far.max(max) };
