@@ -1,9 +1,9 @@
 //! The family: what is no log-sum-exp itself, row by row of a matrix, or over axes.
 
 use crate::numbers::{Format, Numbers, axes, detached, exception, given, in_format, one};
-use crate::reductions::like;
+use crate::reductions::{filled, like};
 use logsum::{CrossEntropy, Cumulative, Error, LogMatmul, LogSumExp, Reduction, Segments, Targets};
-use ndarray::{ArrayD, IxDyn};
+use ndarray::ArrayD;
 use numpy::{PyReadonlyArray1, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -132,25 +132,26 @@ fn cross_entropy<'py>(
             None => Targets::Classes(&ids),
         };
         let weight = weight.as_ref().map(rows).transpose()?;
-        let (value, slope) = detached(py, z.len(), || loss(z, count, targets, weight.map(|(weight, _)| weight), &options, gradient))
-            .map_err(|error| exception(py, error))?;
-        let shape = IxDyn(logits.shape());
-        let slope = slope.map(|slope| given(py, ArrayD::from_shape_vec(shape, slope).unwrap_or_default())).transpose()?;
+        let loss = |slope: Option<&mut [_]>| loss(z, count, targets, weight.map(|(weight, _)| weight), &options, slope);
+        let (value, slope) = if gradient {
+            let (value, slope) = filled(py, &logits, |_, mut slope| loss(slope.as_slice_mut()))?;
+            (value, Some(slope))
+        } else {
+            (detached(py, z.len(), || loss(None)).map_err(|error| exception(py, error))?, None)
+        };
         (given(py, value)?, slope).into_pyobject(py)
     })
 }
 
-/// Losses, and, if it is wanted, the gradient.
-type Losses<T> = (ArrayD<T>, Option<Vec<T>>);
-
+/// The loss, or losses; and the gradient into `slope`, if there is one.
 fn loss<T: Format>(
     z: &[T],
     count: usize,
     targets: Targets<'_, T>,
     weight: Option<&[T]>,
     options: &Options,
-    gradient: bool,
-) -> Result<Losses<T>, Error> {
+    slope: Option<&mut [T]>,
+) -> Result<ArrayD<T>, Error> {
     let mut loss = CrossEntropy::new(count)
         .ignore(options.ignore_index as usize)
         .label_smoothing(options.label_smoothing)?
@@ -159,24 +160,23 @@ fn loss<T: Format>(
     if let Some(weight) = weight {
         loss = loss.class_weights(weight)?;
     }
-    let mut slope = gradient.then(|| vec![T::default(); z.len()]);
     let reduction = match options.reduction.as_str() {
         "mean" => Reduction::Mean,
         "sum" => Reduction::Sum,
         _ => {
             let mut losses = vec![T::default(); z.len() / count.max(1)];
-            match &mut slope {
+            match slope {
                 Some(slope) => loss.losses_with_gradient(z, targets, &mut losses, slope)?,
                 None => loss.losses(z, targets, &mut losses)?,
             }
-            return Ok((ndarray::Array1::from(losses).into_dyn(), slope));
+            return Ok(ndarray::Array1::from(losses).into_dyn());
         }
     };
-    let value = match &mut slope {
+    let value = match slope {
         Some(slope) => loss.loss_with_gradient(z, targets, reduction, slope)?,
         None => loss.loss(z, targets, reduction)?,
     };
-    Ok((one(value), slope))
+    Ok(one(value))
 }
 
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {

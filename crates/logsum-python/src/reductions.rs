@@ -105,7 +105,7 @@ fn softmax<'py>(x: &Bound<'py, PyAny>, axis: Option<&Bound<'py, PyAny>>) -> PyRe
     let py = x.py();
     let Some(numbers) = Numbers::of(x)? else { return general(py, "softmax", (x, axis)) };
     let axes = axes(axis, false)?;
-    in_format!(numbers, x => each(py, &x, |x, out| x.softmax_into(axes, out)))
+    in_format!(numbers, x => Ok(filled(py, &x, |x, out| x.softmax_into(axes, out))?.1))
 }
 
 /// x − log Σ e^x over axes, each within 1 ulp: log-softmax of what is nearly certain, too, has all its digits.
@@ -117,21 +117,22 @@ fn log_softmax<'py>(x: &Bound<'py, PyAny>, axis: Option<&Bound<'py, PyAny>>) -> 
     let py = x.py();
     let Some(numbers) = Numbers::of(x)? else { return general(py, "log_softmax", (x, axis)) };
     let axes = axes(axis, false)?;
-    in_format!(numbers, x => each(py, &x, |x, out| x.log_softmax_into(axes, out)))
+    in_format!(numbers, x => Ok(filled(py, &x, |x, out| x.log_softmax_into(axes, out))?.1))
 }
 
-/// A result of the input's shape, in memory that NumPy gives: it asks for large pages, which are there much sooner.
-fn each<'py, T: Format>(
+/// What `fill` gives, and what it fills: a result of the input's shape, in memory that NumPy gives, which asks for large pages, and
+/// is there much sooner.
+pub(crate) fn filled<'py, T: Format, R: Send>(
     py: Python<'py>,
     x: &PyReadonlyArrayDyn<'py, T>,
-    fill: impl FnOnce(ArrayViewD<'_, T>, ArrayViewMutD<'_, T>) -> Result<(), Error> + Send,
-) -> PyResult<Bound<'py, PyAny>> {
+    fill: impl FnOnce(ArrayViewD<'_, T>, ArrayViewMutD<'_, T>) -> Result<R, Error> + Send,
+) -> PyResult<(R, Bound<'py, PyAny>)> {
     let out = PyArrayDyn::<T>::zeros(py, x.shape(), false);
     let mut writer = out.try_readwrite()?;
     let (x, view) = (x.as_array(), writer.as_array_mut());
-    detached(py, x.len(), || fill(x, view)).map_err(|error| exception(py, error))?;
+    let beside = detached(py, x.len(), || fill(x, view)).map_err(|error| exception(py, error))?;
     drop(writer);
-    scalar_of(out.into_any())
+    Ok((beside, scalar_of(out.into_any())?))
 }
 
 /// Values and gradient.
@@ -146,7 +147,7 @@ fn value_and_grad<'py>(
     in_format!(Numbers::needed(a)?, a => {
         let mut value = ArrayD::default(reduced_shape(a.shape(), axis, keepdims)?);
         let into = value.view_mut();
-        let gradient = each(py, &a, |a, out| a.logsumexp_with_gradient_into(axes, into, out))?;
+        let ((), gradient) = filled(py, &a, |a, out| a.logsumexp_with_gradient_into(axes, into, out))?;
         (given(py, value)?, gradient).into_pyobject(py)
     })
 }

@@ -44,7 +44,10 @@ OPERATORS = {
     "logcumsumexp": (lt._logcumsumexp, (X, -1, False)),
     "logaddexp": (lt._logaddexp, (X, Y)),
     "cross_entropy": (lt._losses, (X, LABELS, WEIGHT, -100, 0.1)),
-    "cross_entropy_gradient": (lt._losses_gradient, (X, SOFT, None, -100, 0.0)),
+    "cross_entropy_gradient": (lt._losses_gradient, (X, SOFT, Y[:, 0], None, -100, 0.0)),
+    "scaled_softmax": (lt._scaled_softmax, (X, Y[:, :1], [-1])),
+    "softmax_slope": (lt._softmax_slope, (X, Y, [-1])),
+    "log_softmax_gradient": (lt._log_softmax_gradient, (X, Y, [-2])),
 }
 
 

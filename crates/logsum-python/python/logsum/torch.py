@@ -5,6 +5,7 @@ compiled code; on other devices in torch's own operations, by the same formulas 
 ulps rather than correctly rounded.
 """
 
+import numpy as np
 import torch
 import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
@@ -23,6 +24,13 @@ def by_numpy(function, *tensors):
 
 def on_cpu(x):
     return x.device.type == "cpu"
+
+
+def room(x):
+    """Memory for a result like `x`: on the CPU NumPy's, which asks for large pages, and is there much sooner."""
+    if not on_cpu(x):
+        return torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    return torch.from_numpy(np.empty((*x.shape, x.itemsize), np.uint8)).view(x.dtype).squeeze(-1)
 
 
 def finite_or_0(x):
@@ -117,6 +125,17 @@ def _(x, dim):
     return x.new_empty(x.shape)
 
 
+@torch.library.custom_op("logsum::scaled_softmax", mutates_args=())
+def _scaled_softmax(x: Tensor, scale: Tensor, dim: list[int]) -> Tensor:
+    """The gradient of log-sum-exp where each value counts `scale` times: the product takes no memory of its own."""
+    return _softmax(x, dim).mul_(scale)
+
+
+@_scaled_softmax.register_fake
+def _(x, scale, dim):
+    return x.new_empty(x.shape)
+
+
 @torch.library.custom_op("logsum::log_softmax", mutates_args=())
 def _log_softmax(x: Tensor, dim: list[int]) -> Tensor:
     dim = tuple(dim)
@@ -141,26 +160,78 @@ def keep_output(ctx, inputs, output):
     ctx.save_for_backward(output)
 
 
-def softmax_slope(p, t, dim):
-    return p * (t - (p * t).sum(dim, keepdim=True))
+@torch.library.custom_op("logsum::log_softmax_gradient", mutates_args=())
+def _log_softmax_gradient(x: Tensor, g: Tensor, dim: list[int]) -> Tensor:
+    """g − softmax(x) Σ g: what takes the cotangents of log-softmax back."""
+    return _softmax(x, dim).mul_(-g.sum(dim, keepdim=True)).add_(g)
+
+
+@_log_softmax_gradient.register_fake
+def _(x, g, dim):
+    return x.new_empty(x.shape)
+
+
+def log_softmax_gradient_backward(ctx, v):
+    x, g = ctx.saved_tensors
+    p = _softmax(x, ctx.dim)
+    of_x = -g.sum(ctx.dim, keepdim=True) * _softmax_slope(p, v, ctx.dim)
+    return of_x, v - (p * v).sum(ctx.dim, keepdim=True), None
+
+
+@torch.library.custom_op("logsum::softmax_slope", mutates_args=())
+def _softmax_slope(p: Tensor, t: Tensor, dim: list[int]) -> Tensor:
+    """p (t − Σ p t): the derivative of softmax in a direction, and what takes cotangents back."""
+    out = torch.mul(p, t, out=room(p))
+    return torch.sub(t, out.sum(dim, keepdim=True), out=out).mul_(p)
+
+
+@_softmax_slope.register_fake
+def _(p, t, dim):
+    return p.new_empty(p.shape)
+
+
+def softmax_slope_backward(ctx, v):
+    p, t = ctx.saved_tensors
+    of_p = v * (t - (p * t).sum(ctx.dim, keepdim=True)) - t * (p * v).sum(ctx.dim, keepdim=True)
+    return of_p, _softmax_slope(p, v, ctx.dim), None
+
+
+def keep_two(ctx, inputs, output):
+    *tensors, ctx.dim = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def scaled_softmax_backward(ctx, v):
+    x, scale = ctx.saved_tensors
+    p = _softmax(x, ctx.dim)
+    return scale * _softmax_slope(p, v, ctx.dim), (p * v).sum(ctx.dim, keepdim=True), None
 
 
 _logsumexp = Differentiable(
     _logsumexp,
     keep_input,
-    lambda ctx, g: (g * _softmax(ctx.saved_tensors[0], ctx.dim), None),
+    lambda ctx, g: (_scaled_softmax(ctx.saved_tensors[0], g, ctx.dim), None),
     over_batches(1, lambda: _logsumexp),
+)
+_scaled_softmax = Differentiable(
+    _scaled_softmax, keep_two, scaled_softmax_backward, over_batches(2, lambda: _scaled_softmax)
+)
+_softmax_slope = Differentiable(
+    _softmax_slope, keep_two, softmax_slope_backward, over_batches(2, lambda: _softmax_slope)
+)
+_log_softmax_gradient = Differentiable(
+    _log_softmax_gradient, keep_two, log_softmax_gradient_backward, over_batches(2, lambda: _log_softmax_gradient)
 )
 _softmax = Differentiable(
     _softmax,
     keep_output,
-    lambda ctx, g: (softmax_slope(ctx.saved_tensors[0], g, ctx.dim), None),
+    lambda ctx, g: (_softmax_slope(ctx.saved_tensors[0], g, ctx.dim), None),
     over_batches(1, lambda: _softmax),
 )
 _log_softmax = Differentiable(
     _log_softmax,
     keep_input,
-    lambda ctx, g: (g - _softmax(ctx.saved_tensors[0], ctx.dim) * g.sum(ctx.dim, keepdim=True), None),
+    lambda ctx, g: (_log_softmax_gradient(ctx.saved_tensors[0], g, ctx.dim), None),
     over_batches(1, lambda: _log_softmax),
 )
 
@@ -237,8 +308,11 @@ def _losses(x: Tensor, target: Tensor, weight: Tensor | None, ignored: int, smoo
 
 
 @torch.library.custom_op("logsum::cross_entropy_gradient", mutates_args=())
-def _losses_gradient(x: Tensor, target: Tensor, weight: Tensor | None, ignored: int, smoothing: float) -> Tensor:
-    return losses(x, target, weight, ignored, smoothing, True)[1]
+def _losses_gradient(
+    x: Tensor, target: Tensor, scale: Tensor, weight: Tensor | None, ignored: int, smoothing: float
+) -> Tensor:
+    """The gradient of the losses' sum, where each counts `scale` times."""
+    return losses(x, target, weight, ignored, smoothing, True)[1].mul_(scale[..., None])
 
 
 def losses(x, target, weight, ignored, smoothing, gradient):
@@ -277,7 +351,7 @@ def _(x, target, weight, ignored, smoothing):
 
 
 @_losses_gradient.register_fake
-def _(x, target, weight, ignored, smoothing):
+def _(x, target, scale, weight, ignored, smoothing):
     return x.new_empty(x.shape)
 
 
@@ -287,18 +361,26 @@ def keep_losses(ctx, inputs, output):
 
 
 def losses_backward(ctx, g):
-    return g[..., None] * _losses_gradient(*ctx.saved_tensors, *ctx.options), None, None, None, None
+    x, target, weight = ctx.saved_tensors
+    return _losses_gradient(x, target, g, weight, *ctx.options), None, None, None, None
+
+
+def keep_losses_gradient(ctx, inputs, output):
+    x, target, scale, weight, *ctx.options = inputs
+    ctx.save_for_backward(x, target, scale, weight)
 
 
 def gradient_backward(ctx, v):
-    x, target, weight = ctx.saved_tensors
-    whole = weights_of(x, target, weight, *ctx.options).sum(-1, keepdim=True)
-    return whole * softmax_slope(_softmax(x, [-1]), v, -1), None, None, None, None
+    x, target, scale, weight = ctx.saved_tensors
+    whole = weights_of(x, target, weight, *ctx.options).sum(-1)
+    of_scores = (scale * whole)[..., None] * _softmax_slope(_softmax(x, [-1]), v, [-1])
+    of_scale = (_losses_gradient(x, target, torch.ones_like(scale), weight, *ctx.options) * v).sum(-1)
+    return of_scores, None, of_scale, None, None, None
 
 
 _losses = Differentiable(_losses, keep_losses, losses_backward, over_batches(2, lambda: _losses))
 _losses_gradient = Differentiable(
-    _losses_gradient, keep_losses, gradient_backward, over_batches(2, lambda: _losses_gradient)
+    _losses_gradient, keep_losses_gradient, gradient_backward, over_batches(3, lambda: _losses_gradient)
 )
 
 
@@ -361,7 +443,7 @@ def softmax(input, dim=None, dtype=None):
     if x.ndim == 0:
         return softmax(x[None], 0)[0]
     dims = dims_of(x, dim)
-    return with_tangents(lambda x: _softmax(x, dims), lambda x, t: softmax_slope(_softmax(x, dims), t, dims), x)
+    return with_tangents(lambda x: _softmax(x, dims), lambda x, t: _softmax_slope(_softmax(x, dims), t, dims), x)
 
 
 def log_softmax(input, dim=None, dtype=None):
@@ -423,7 +505,8 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
         weight = weight.to(x.dtype)
 
     def slope(x, t):
-        return (_losses_gradient(x, target, weight, ignore_index, label_smoothing) * t).sum(-1)
+        ones = x.new_ones(x.shape[:-1])
+        return (_losses_gradient(x, target, ones, weight, ignore_index, label_smoothing) * t).sum(-1)
 
     each = with_tangents(lambda x: _losses(x, target, weight, ignore_index, label_smoothing), slope, x)
     if reduction == "none":
