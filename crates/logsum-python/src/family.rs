@@ -1,7 +1,7 @@
 //! The family: what is no log-sum-exp itself, row by row of a matrix, or over axes.
 
-use crate::numbers::{Format, Numbers, axes, detached, exception, given, in_format, one};
-use crate::reductions::{filled, like};
+use crate::numbers::{Format, Numbers, axes, detached, exception, filled, given, in_format, one};
+use crate::reductions::like;
 use logsum::{CrossEntropy, Cumulative, Error, LogMatmul, LogSumExp, Reduction, Segments, Targets};
 use ndarray::ArrayD;
 use numpy::{PyReadonlyArray1, PyReadonlyArrayDyn, PyUntypedArrayMethods};
@@ -134,7 +134,9 @@ fn cross_entropy<'py>(
         let weight = weight.as_ref().map(rows).transpose()?;
         let loss = |slope: Option<&mut [_]>| loss(z, count, targets, weight.map(|(weight, _)| weight), &options, slope);
         let (value, slope) = if gradient {
-            let (value, slope) = filled(py, &logits, |_, mut slope| loss(slope.as_slice_mut()))?;
+            let (slope, value) = filled(py, logits.shape(), |mut slope| {
+                detached(py, z.len(), || loss(slope.as_slice_mut())).map_err(|error| exception(py, error))
+            })?;
             (value, Some(slope))
         } else {
             (detached(py, z.len(), || loss(None)).map_err(|error| exception(py, error))?, None)

@@ -3,6 +3,7 @@
 
 mod family;
 mod numbers;
+mod parts;
 mod reductions;
 mod ufunc;
 

@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 use logsum::{Axes, Error};
-use ndarray::{Array, ArrayD, Dimension};
+use ndarray::{Array, ArrayD, ArrayViewMutD, Dimension};
 use num_complex::Complex;
 use numpy::{
     Element, IntoPyArray, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn,
@@ -84,24 +84,11 @@ pub(crate) fn axes(axis: Option<&Bound<'_, PyAny>>, keepdims: bool) -> PyResult<
     Ok(if keepdims { axes.keep() } else { axes })
 }
 
-fn indices(axis: &Bound<'_, PyAny>) -> PyResult<Vec<isize>> {
+pub(crate) fn indices(axis: &Bound<'_, PyAny>) -> PyResult<Vec<isize>> {
     match axis.cast::<PyTuple>() {
         Ok(several) => several.iter().map(|axis| index(&axis)).collect(),
         Err(_) => Ok(vec![index(axis)?]),
     }
-}
-
-/// The shape of what is reduced over these axes, if they are axes of the shape.
-pub(crate) fn reduced_shape(
-    shape: &[usize],
-    axis: Option<&Bound<'_, PyAny>>,
-    keepdims: bool,
-) -> PyResult<Vec<usize>> {
-    let rank = shape.len() as isize;
-    let axes = axis.map_or(Ok((0..rank).collect()), indices)?;
-    let is_reduced = |i: usize| axes.iter().any(|&axis| axis == i as isize || axis == i as isize - rank);
-    let kept = shape.iter().enumerate().filter(|&(i, _)| keepdims || !is_reduced(i));
-    Ok(kept.map(|(i, &length)| if is_reduced(i) { 1 } else { length }).collect())
 }
 
 /// Whole numbers, and whatever says that it is one. One that is too large is as good as the largest: out of range.
@@ -132,9 +119,20 @@ pub(crate) fn given<A: Element, D: Dimension>(
 }
 
 /// The same for an array of NumPy's.
-pub(crate) fn scalar_of(array: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
+fn scalar_of(array: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
     let is_scalar = array.cast::<PyUntypedArray>().is_ok_and(|array| array.ndim() == 0);
     if is_scalar { array.get_item(PyTuple::empty(array.py())) } else { Ok(array) }
+}
+
+/// An array of this shape in memory that NumPy gives, which asks for large pages, and is there much sooner; and what `fill` gives.
+pub(crate) fn filled<'py, T: Format, R>(
+    py: Python<'py>,
+    shape: &[usize],
+    fill: impl FnOnce(ArrayViewMutD<'_, T>) -> PyResult<R>,
+) -> PyResult<(Bound<'py, PyAny>, R)> {
+    let out = PyArrayDyn::<T>::zeros(py, shape, false);
+    let beside = fill(out.try_readwrite()?.as_array_mut())?;
+    Ok((scalar_of(out.into_any())?, beside))
 }
 
 /// Complex numbers of one of the two formats.

@@ -1,12 +1,12 @@
 //! Log-sum-exp, softmax, log-softmax, their derivatives, and weighted sums.
 
 use crate::numbers::{
-    ComplexNumbers, Format, Numbers, axes, detached, exception, given, in_format, reduced_shape, scalar_of,
-    view,
+    ComplexNumbers, Format, Numbers, axes, detached, exception, filled, given, in_format, view,
 };
+use crate::parts::{PART, in_parts, reduced, reduced_shape, without_axes};
 use logsum::{Axes, ComplexLogSumExp, Error, LogSumExp, NoMass};
 use ndarray::{ArrayD, ArrayViewD, ArrayViewMutD};
-use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
+use numpy::PyReadonlyArrayDyn;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -80,8 +80,7 @@ fn logsumexp<'py>(
         && let Some(numbers) = Numbers::of(a)?
         && !numbers.is_scalar()
     {
-        let axes = axes(axis, keep)?;
-        return in_format!(numbers, a => values(py, &a, axes));
+        return in_format!(numbers, a => values(py, &a, axis, keep));
     }
     general(py, "logsumexp", (a, axis, b, keep, with_sign, r#where, out))
 }
@@ -89,11 +88,22 @@ fn logsumexp<'py>(
 fn values<'py, T: Format>(
     py: Python<'py>,
     a: &PyReadonlyArrayDyn<'py, T>,
-    axes: Axes,
+    axis: Option<&Bound<'py, PyAny>>,
+    keep: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let a = a.as_array();
-    let values = detached(py, a.len(), || a.logsumexp(axes));
-    given(py, values.map_err(|error| exception(py, error))?)
+    let kept = axes(axis, true)?;
+    if a.len() < PART {
+        let axes = if keep { kept } else { axes(axis, false)? };
+        let values = detached(py, a.len(), || a.logsumexp(axes));
+        return given(py, values.map_err(|error| exception(py, error))?);
+    }
+    let reduced = reduced(a.ndim(), axis)?;
+    let mut values = ArrayD::default(reduced_shape(a.shape(), &reduced));
+    in_parts(py, &a, &reduced, |part| {
+        part.of(&a).logsumexp_into(kept.clone(), part.of_mut(&mut values.view_mut()))
+    })?;
+    given(py, without_axes(values, &reduced, keep))
 }
 
 /// e^x / Σ e^x over axes, each within 1 ulp; of −∞ alone 0, of c times +∞ 1/c at each.
@@ -105,7 +115,7 @@ fn softmax<'py>(x: &Bound<'py, PyAny>, axis: Option<&Bound<'py, PyAny>>) -> PyRe
     let py = x.py();
     let Some(numbers) = Numbers::of(x)? else { return general(py, "softmax", (x, axis)) };
     let axes = axes(axis, false)?;
-    in_format!(numbers, x => Ok(filled(py, &x, |x, out| x.softmax_into(axes, out))?.1))
+    in_format!(numbers, x => each(py, &x, axis, |x, out| x.softmax_into(axes.clone(), out)))
 }
 
 /// x − log Σ e^x over axes, each within 1 ulp: log-softmax of what is nearly certain, too, has all its digits.
@@ -117,22 +127,22 @@ fn log_softmax<'py>(x: &Bound<'py, PyAny>, axis: Option<&Bound<'py, PyAny>>) -> 
     let py = x.py();
     let Some(numbers) = Numbers::of(x)? else { return general(py, "log_softmax", (x, axis)) };
     let axes = axes(axis, false)?;
-    in_format!(numbers, x => Ok(filled(py, &x, |x, out| x.log_softmax_into(axes, out))?.1))
+    in_format!(numbers, x => each(py, &x, axis, |x, out| x.log_softmax_into(axes.clone(), out)))
 }
 
-/// What `fill` gives, and what it fills: a result of the input's shape, in memory that NumPy gives, which asks for large pages, and
-/// is there much sooner.
-pub(crate) fn filled<'py, T: Format, R: Send>(
+/// A result of the input's shape.
+fn each<'py, T: Format>(
     py: Python<'py>,
     x: &PyReadonlyArrayDyn<'py, T>,
-    fill: impl FnOnce(ArrayViewD<'_, T>, ArrayViewMutD<'_, T>) -> Result<R, Error> + Send,
-) -> PyResult<(R, Bound<'py, PyAny>)> {
-    let out = PyArrayDyn::<T>::zeros(py, x.shape(), false);
-    let mut writer = out.try_readwrite()?;
-    let (x, view) = (x.as_array(), writer.as_array_mut());
-    let beside = detached(py, x.len(), || fill(x, view)).map_err(|error| exception(py, error))?;
-    drop(writer);
-    Ok((beside, scalar_of(out.into_any())?))
+    axis: Option<&Bound<'py, PyAny>>,
+    fill: impl Fn(ArrayViewD<'_, T>, ArrayViewMutD<'_, T>) -> Result<(), Error> + Send + Sync,
+) -> PyResult<Bound<'py, PyAny>> {
+    let x = x.as_array();
+    let reduced = reduced(x.ndim(), axis)?;
+    let (out, ()) = filled(py, x.shape(), |mut out| {
+        in_parts(py, &x, &reduced, |part| fill(part.of(&x), part.of_mut(&mut out)))
+    })?;
+    Ok(out)
 }
 
 /// Values and gradient.
@@ -143,12 +153,22 @@ fn value_and_grad<'py>(
     keepdims: bool,
 ) -> PyResult<Bound<'py, PyTuple>> {
     let py = a.py();
-    let axes = axes(axis, keepdims)?;
+    let axes = axes(axis, true)?;
     in_format!(Numbers::needed(a)?, a => {
-        let mut value = ArrayD::default(reduced_shape(a.shape(), axis, keepdims)?);
-        let into = value.view_mut();
-        let ((), gradient) = filled(py, &a, |a, out| a.logsumexp_with_gradient_into(axes, into, out))?;
-        (given(py, value)?, gradient).into_pyobject(py)
+        let a = a.as_array();
+        let reduced = reduced(a.ndim(), axis)?;
+        let mut value = ArrayD::default(reduced_shape(a.shape(), &reduced));
+        let (gradient, ()) = filled(py, a.shape(), |mut out| {
+            in_parts(py, &a, &reduced, |part| {
+                let mut value = value.view_mut();
+                part.of(&a).logsumexp_with_gradient_into(
+                    axes.clone(),
+                    part.of_mut(&mut value),
+                    part.of_mut(&mut out),
+                )
+            })
+        })?;
+        (given(py, without_axes(value, &reduced, keepdims))?, gradient).into_pyobject(py)
     })
 }
 

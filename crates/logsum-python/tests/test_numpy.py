@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import doctest
+import math
 import pathlib
 import signal
 import subprocess
@@ -286,14 +287,39 @@ def test_nothing_leaks():
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8 * 1024
 
 
-def test_interrupts_are_heard():
-    """Ctrl-C during calls that follow each other comes through, and soon."""
-    code = "import numpy, logsum\na = numpy.zeros(1 << 24)\nprint('ready', flush=True)\nwhile True: logsum.logsumexp(a)"
+@pytest.mark.parametrize(
+    "call",
+    [
+        "while True: logsum.logsumexp(a)",
+        # Rows that need the wide rungs: some ten seconds.
+        "logsum.logsumexp(logsum.log_softmax(a.reshape(-1, 256), 1), 1); print('done')",
+    ],
+)
+def test_interrupts_are_heard(call):
+    """Ctrl-C during calls that follow each other, and during one long call, comes through, and soon."""
+    code = f"import numpy, logsum\na = numpy.random.rand(1 << 24)\nprint('ready', flush=True)\n{call}"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.readline()
-    time.sleep(0.3)
+    time.sleep(1)
     process.send_signal(signal.SIGINT)
-    assert b"KeyboardInterrupt" in process.communicate(timeout=20)[1]
+    out, complaint = process.communicate(timeout=20)
+    assert b"KeyboardInterrupt" in complaint and b"done" not in out
+
+
+@pytest.mark.parametrize("axis", [0, 1, (0, 2), (1, 2), None])
+def test_large_arrays_go_by_parts(axis):
+    a = np.random.default_rng(1).standard_normal((5, 700, 1001)).astype(np.float32)
+    axes = {0: (0,), 1: (1,), None: (0, 1, 2)}.get(axis, axis)
+    small = np.moveaxis(a, axes, range(len(axes))).reshape(math.prod(a.shape[i] for i in axes), -1)
+    values = np.array([logsum.logsumexp(column) for column in small.T]).reshape([n for i, n in enumerate(a.shape) if i not in axes])
+    for a in (a, a[:, ::-1], np.asfortranarray(a)):
+        is_turned = a.strides[1] < 0 and 1 not in axes
+        expected = np.flip(values, 0 if 0 in axes else 1) if is_turned else values
+        np.testing.assert_array_equal(logsum.logsumexp(a, axis), expected)
+        kept, gradient = logsum.logsumexp_value_and_grad(a, axis, keepdims=True)
+        np.testing.assert_array_equal(kept, np.expand_dims(expected, axes))
+        np.testing.assert_array_equal(gradient, logsum.softmax(a, axis))
+        np.testing.assert_allclose(gradient, np.exp(logsum.log_softmax(a, axis)), rtol=1e-5)
 
 
 def test_import_is_quick_and_light():
