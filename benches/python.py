@@ -112,6 +112,18 @@ def main():
         "ms",
         torch=median(lambda: back(torch.logsumexp)),
     )
+    labels = torch.randint(0, 1000, (a.shape[0],))
+
+    def train(cross_entropy):
+        t.grad = None
+        cross_entropy(t, labels).backward()
+
+    row(
+        "the same of its cross-entropy",
+        median(lambda: train(logsum.torch.cross_entropy)),
+        "ms",
+        torch=median(lambda: train(torch.nn.functional.cross_entropy)),
+    )
     row(
         "softmax, 65 536 × 1000 f32",
         median(lambda: logsum.softmax(a, 1)),

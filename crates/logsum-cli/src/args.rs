@@ -1,6 +1,7 @@
 //! What can be asked for.
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// Correctly rounded log-sum-exp of the numbers in a file, its gradient, softmax and log-softmax.
@@ -28,6 +29,9 @@ pub(crate) enum Command {
     /// Cross-entropy of rows of scores against labels: log Σ e^{z_k − z_label}, and its mean
     #[command(after_help = CROSS_ENTROPY_EXAMPLES)]
     CrossEntropy(CrossEntropy),
+    /// Why the gradient of log-sum-exp is the softmax: the derivation with your numbers, each step checked
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(Explain),
     /// Print a completion script for a shell
     Completions {
         /// bash, zsh, fish, elvish or powershell
@@ -99,6 +103,69 @@ pub(crate) struct CrossEntropy {
 
     #[command(flatten)]
     pub(crate) destination: Destination,
+}
+
+/// `explain`
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Explain {
+    /// The numbers z; inf and -inf are numbers, too
+    #[arg(value_name = "Z", required = true, value_parser = number)]
+    pub(crate) numbers: Vec<f64>,
+
+    /// Differentiate by this number only, counted from 1 [default: by the maximum, and by the greatest other]
+    #[arg(long, value_name = "I")]
+    pub(crate) index: Option<NonZeroUsize>,
+
+    /// How to write it
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: ExplainFormat,
+
+    /// In which language
+    #[arg(long, value_name = "LANG", default_value = "en")]
+    pub(crate) lang: Tongue,
+}
+
+/// A float; its minus may be the sign that is printed.
+fn number(text: &str) -> Result<f64, std::num::ParseFloatError> {
+    match text.strip_prefix(MINUS) {
+        Some(magnitude) => magnitude.parse().map(|x: f64| -x),
+        None => text.parse(),
+    }
+}
+
+const MINUS: char = '−';
+
+/// The command line, in which -inf and -5e-9 are numbers to explain and no options.
+pub(crate) fn from_command_line() -> Args {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let has_numbers = arguments.get(1).is_some_and(|command| command == "explain");
+    Args::parse_from(arguments.into_iter().map(|argument| {
+        let magnitude = argument.to_str().and_then(|text| text.strip_prefix('-'));
+        match magnitude.filter(|magnitude| has_numbers && magnitude.parse::<f64>().is_ok()) {
+            Some(magnitude) => format!("{MINUS}{magnitude}").into(),
+            None => argument,
+        }
+    }))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExplainFormat {
+    /// For a terminal
+    Text,
+    /// A document for LaTeX (Chinese: for xelatex)
+    Tex,
+    /// A page of its own, for any browser
+    Html,
+    /// For programs: formulas in TeX and as text
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Tongue {
+    /// English
+    En,
+    /// 中文
+    Zh,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -204,6 +271,16 @@ Examples:
   logsum cross-entropy scores.npy labels.npy            the mean loss
   logsum cross-entropy scores.csv labels.txt --rows     the loss of each row
   logsum cross-entropy scores.npy labels.npy --ignore 255";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Every line is compared with the one above it in arbitrary precision before it is printed; derivatives are difference quotients there.
+
+Examples:
+  logsum explain 3 1 -2                          both cases, step by step
+  logsum explain 1000 1001 1002                  where log Σ e^z as it is written overflows
+  logsum explain 2 2 -inf --lang zh              a tie and a masked number, in Chinese
+  logsum explain 3 1 -2 --format html > why.html
+  logsum explain 3 1 -2 --index 3 --format tex > why.tex";
 
 const SOFTMAX_EXAMPLES: &str = "\
 The result has the input's shape and type, each element within 1 ulp of the exact one.

@@ -1,6 +1,7 @@
 //! From the arguments to the result.
 
 use crate::args::{Args, Command, CrossEntropy, Destination, Format, Numbers, Op};
+use crate::explain;
 use crate::input::{self, Input, Number};
 use crate::output::Target;
 use crate::progress::Progress;
@@ -27,6 +28,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::LogSoftmax(args) => {
             Job::new(&args.numbers, false).run(Operation::LogSoftmax, &args.destination)
         }
+        Command::Explain(args) => explain::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "logsum", &mut script);

@@ -1,21 +1,21 @@
 //! The `logsum` command: log-sum-exp, its gradient, softmax and log-softmax of a file of numbers.
 //!
 //! `args` says what can be asked for, `input` finds the numbers (always as an ndarray view, in memory or mapped),
-//! `job` computes, `output` writes. Exit codes: 0 done, 2 for bad usage, bad input, or an output that cannot be
+//! `job` computes, `output` writes; `explain` is a face of the crate logsum-explain. Exit codes: 0 done, 2 for bad usage, bad input, or an output that cannot be
 //! written.
 
 mod args;
+mod explain;
 mod input;
 mod job;
 mod output;
 mod progress;
 
-use clap::Parser;
 use std::io;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match job::run(args::Args::parse()) {
+    match job::run(args::from_command_line()) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read our output has had enough of it.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,

@@ -1,0 +1,259 @@
+//! What is explained: the steps to the value, what three ways of computing it give, and the derivation with numbers.
+
+use crate::derivation::{Case, Reason, check, lines};
+use crate::expression::{Expression, Name, Point};
+use crate::notation::Notation;
+use crate::precise::{digits_in_common, real};
+use std::fmt;
+
+/// The derivation of the gradient of log Σ e^z, worked out for some numbers.
+#[derive(Debug, Clone)]
+pub struct Explanation {
+    z: Vec<f64>,
+    setting: Setting,
+    gradient: Vec<f64>,
+    attempts: [Attempt; 3],
+    derivations: Vec<Derivation>,
+    /// For a finite maximum.
+    pub(crate) steps: Option<Steps>,
+}
+
+/// The way to the value.
+#[derive(Debug, Clone)]
+pub(crate) struct Steps {
+    pub(crate) j: usize,
+    pub(crate) max: f64,
+    pub(crate) shifted: Vec<f64>,
+    pub(crate) powers: Vec<f64>,
+    pub(crate) sum: Expression,
+    pub(crate) log: Expression,
+}
+
+impl Steps {
+    fn new(z: &[f64], j: usize, at: &Point) -> Self {
+        let shifted: Vec<f64> = z.iter().map(|&x| x - z[j]).collect();
+        let powers = shifted.iter().map(|x| x.exp()).collect();
+        let [sum, log] = [Name::Sum, Name::Log].map(|name| at.put_in(&Expression::Name(name), 0));
+        Self { j, max: z[j], shifted, powers, sum, log }
+    }
+}
+
+/// What the numbers are like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Setting {
+    /// The greatest is finite. Where it is, counted from 0: in several places at a tie.
+    Finite(Vec<usize>),
+    /// Nothing but −∞, or nothing at all.
+    NoMass,
+    /// So many are +∞, and none is NaN.
+    Infinite(usize),
+    /// A NaN.
+    NotANumber,
+}
+
+/// One way to compute the value in f64.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Attempt {
+    /// What it gives.
+    pub value: f64,
+    /// −log₁₀ of its relative error, 0 at least; infinite if there is no error.
+    pub digits: f64,
+    /// Whether it is the float nearest to the exact value.
+    pub is_nearest: bool,
+}
+
+/// One case of the derivation, for one of the numbers.
+#[derive(Debug, Clone)]
+pub struct Derivation {
+    /// Which case it is.
+    pub case: Case,
+    /// The number that is differentiated by, counted from 0.
+    pub index: usize,
+    /// The lines; each equals the one above it.
+    pub lines: Vec<Line>,
+    /// To so many digits two neighbouring lines agree, at least.
+    pub digits: f64,
+    /// In arithmetic of so many bits.
+    pub bits: usize,
+}
+
+/// A line of the derivation.
+#[derive(Debug, Clone)]
+pub struct Line {
+    formula: Expression,
+    numbers: Expression,
+    value: Expression,
+    pub(crate) reason: Reason,
+}
+
+impl Line {
+    /// The formula, its numbers put in, and its value, as text.
+    pub fn text(&self) -> [String; 3] {
+        self.parts(Notation::Text)
+    }
+
+    /// The same in TeX.
+    pub fn tex(&self) -> [String; 3] {
+        self.parts(Notation::Tex)
+    }
+
+    fn parts(&self, notation: Notation) -> [String; 3] {
+        [&self.formula, &self.numbers, &self.value].map(|part| notation.formula(part))
+    }
+}
+
+/// What there is no explanation for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// There is no number of this index, counted from 1.
+    NoSuchNumber {
+        /// The index that was asked for.
+        index: usize,
+        /// How many numbers there are.
+        count: usize,
+    },
+    /// A line does not equal the one above it: the derivation is wrong.
+    Broken {
+        /// The case.
+        case: Case,
+        /// The line, counted from 0.
+        line: usize,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchNumber { index, count } => {
+                write!(f, "there is no number {index}: the index must be from 1 to {count}")
+            }
+            Self::Broken { case, line } => {
+                let case = if *case == Case::Maximum { "i = j" } else { "i ≠ j" };
+                let line = line + 1;
+                write!(
+                    f,
+                    "line {line} of the case {case} does not equal the line above it: please report this"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl Explanation {
+    /// Of the derivative by the number `index`, counted from 0; of both cases, by the maximum and by the greatest other number,
+    /// without one.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchNumber`]; and [`Error::Broken`] if two lines of the derivation are not equal, which would be a defect.
+    pub fn of(z: &[f64], index: Option<usize>) -> Result<Self, Error> {
+        if let Some(index) = index.filter(|&index| index >= z.len()) {
+            return Err(Error::NoSuchNumber { index: index + 1, count: z.len() });
+        }
+        let setting = Setting::of(z);
+        let mut gradient = vec![0.0; z.len()];
+        // The lengths are equal.
+        let value = logsum::logsumexp_with_gradient(z, &mut gradient).unwrap_or(f64::NAN);
+        let mut attempts = [naive(z), shifted(z), value].map(|attempt| {
+            let is_nearest = attempt.to_bits() == value.to_bits() || attempt.is_nan() && value.is_nan();
+            Attempt { value: attempt, digits: if is_nearest { f64::INFINITY } else { 0.0 }, is_nearest }
+        });
+        let (mut derivations, mut steps) = (Vec::new(), None);
+        if let Setting::Finite(greatest) = &setting {
+            let j = greatest[0];
+            let other =
+                || (0..z.len()).filter(|&k| k != j).max_by(|&a, &b| z[a].total_cmp(&z[b]).then(b.cmp(&a)));
+            let indices = index.map_or_else(|| other().into_iter().chain([j]).collect(), |index| vec![index]);
+            for i in indices {
+                let case = if i == j { Case::Maximum } else { Case::Other };
+                derivations.push(Derivation::new(case, &Point::new(z, i, j))?);
+            }
+            let at = Point::new(z, j, j);
+            steps = Some(Steps::new(z, j, &at));
+            for attempt in &mut attempts {
+                attempt.digits = correct_digits(attempt.value, &at);
+            }
+        }
+        Ok(Self { z: z.to_vec(), setting, gradient, attempts, derivations, steps })
+    }
+
+    /// The numbers.
+    pub fn numbers(&self) -> &[f64] {
+        &self.z
+    }
+
+    /// What they are like.
+    pub fn setting(&self) -> &Setting {
+        &self.setting
+    }
+
+    /// log Σ e^z, correctly rounded.
+    pub fn value(&self) -> f64 {
+        self.attempts[2].value
+    }
+
+    /// The derivatives by each number, within 1 ulp: the softmax.
+    pub fn gradient(&self) -> &[f64] {
+        &self.gradient
+    }
+
+    /// log Σ e^z as it is written; with the maximum taken out; correctly rounded.
+    pub fn attempts(&self) -> &[Attempt; 3] {
+        &self.attempts
+    }
+
+    /// The cases, checked.
+    pub fn derivations(&self) -> &[Derivation] {
+        &self.derivations
+    }
+}
+
+impl Setting {
+    fn of(z: &[f64]) -> Self {
+        if z.iter().any(|z| z.is_nan()) {
+            return Self::NotANumber;
+        }
+        let max = z.iter().fold(f64::NEG_INFINITY, |max, &z| max.max(z));
+        let places: Vec<usize> = (0..z.len()).filter(|&k| z[k] == max).collect();
+        match max {
+            f64::INFINITY => Self::Infinite(places.len()),
+            f64::NEG_INFINITY => Self::NoMass,
+            _ => Self::Finite(places),
+        }
+    }
+}
+
+impl Derivation {
+    fn new(case: Case, at: &Point) -> Result<Self, Error> {
+        let lines = lines(case);
+        let digits = check(&lines, at).map_err(|line| Error::Broken { case, line })?;
+        let lines = lines.into_iter().map(|(formula, reason)| Line {
+            numbers: at.put_in(&formula, 0),
+            value: Expression::Value(at.value(&formula, 0)),
+            formula,
+            reason,
+        });
+        Ok(Self { case, index: at.i, lines: lines.collect(), digits, bits: at.bits })
+    }
+}
+
+/// As it is written.
+fn naive(z: &[f64]) -> f64 {
+    z.iter().map(|z| z.exp()).sum::<f64>().ln()
+}
+
+/// With the maximum taken out.
+fn shifted(z: &[f64]) -> f64 {
+    let max = z.iter().fold(f64::NEG_INFINITY, |max, &z| max.max(z));
+    max + z.iter().map(|z| (z - max).exp()).sum::<f64>().ln()
+}
+
+fn correct_digits(value: f64, at: &Point) -> f64 {
+    let exact = at.value(&Expression::Name(Name::Lse), 0);
+    if value.is_finite() {
+        digits_in_common(&real(value, at.bits), &exact, &real(0.0, at.bits)).max(0.0)
+    } else {
+        0.0
+    }
+}

@@ -1,0 +1,204 @@
+//! What is said, in each language.
+
+use crate::derivation::{Case, Reason};
+use crate::explanation::{Derivation, Explanation, Setting};
+use crate::notation::Notation;
+
+/// The languages there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// English.
+    English,
+    /// 中文.
+    Chinese,
+}
+
+/// Names of the three ways to compute the value.
+pub(crate) struct Words {
+    pub(crate) tag: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) steps: &'static str,
+    pub(crate) formula: &'static str,
+    pub(crate) value: &'static str,
+    pub(crate) digits: &'static str,
+    pub(crate) all_digits: &'static str,
+    pub(crate) gradient: &'static str,
+    naive: &'static str,
+    shifted: &'static str,
+    nearest: &'static str,
+}
+
+const ENGLISH: Words = Words {
+    tag: "en",
+    title: "The gradient of log-sum-exp",
+    steps: "The value, step by step",
+    formula: "computed in f64",
+    value: "value",
+    digits: "correct digits",
+    all_digits: "all",
+    gradient: "The gradient: softmax",
+    naive: "as it is written",
+    shifted: "with the maximum taken out",
+    nearest: "correctly rounded",
+};
+
+const CHINESE: Words = Words {
+    tag: "zh",
+    title: "LogSumExp 的梯度",
+    steps: "逐步求值",
+    formula: "用 f64 计算",
+    value: "值",
+    digits: "正确位数",
+    all_digits: "全部",
+    gradient: "梯度就是 softmax",
+    naive: "照公式直接算",
+    shifted: "先减去最大值",
+    nearest: "正确舍入",
+};
+
+impl Language {
+    pub(crate) fn words(self) -> &'static Words {
+        match self {
+            Self::English => &ENGLISH,
+            Self::Chinese => &CHINESE,
+        }
+    }
+
+    fn pick(self, english: String, chinese: String) -> String {
+        match self {
+            Self::English => english,
+            Self::Chinese => chinese,
+        }
+    }
+
+    /// What is remarkable about the numbers: a tie, or the convention where there is no ordinary answer.
+    pub(crate) fn remark(self, explanation: &Explanation) -> Option<String> {
+        let name = |index: usize| Notation::Text.number(index);
+        Some(match explanation.setting() {
+            Setting::Finite(places) if places.len() > 1 => {
+                let shown: Vec<_> = places.iter().take(6).map(|&place| name(place)).collect();
+                let more = if places.len() > 6 { ", …" } else { "" };
+                let (list, first) = (shown.join(", "), name(places[0]));
+                self.pick(
+                    format!(
+                        "{list}{more} are equally great. Any of them may stand for the maximum; {first} does. What is \
+                         subtracted is added again, so the choice leaves no trace: equal numbers get equal shares."
+                    ),
+                    format!(
+                        "{list}{more} 同为最大。取其中哪一个作最大值都可以，这里取 {first}。减去的随后又加回来，\
+                         选择不留痕迹：相等的数分得相等的份额。"
+                    ),
+                )
+            }
+            Setting::Finite(_) => return None,
+            Setting::NoMass => self.pick(
+                "There is no mass: every term e^z is 0. The value is log 0 = −∞. Every quotient e^z/Σ would be 0/0; the \
+                 convention is a gradient of 0, since nothing that is added to −∞ makes a difference."
+                    .into(),
+                "没有质量：每一项 e^z 都是 0，值为 log 0 = −∞。商 e^z/Σ 都成了 0/0；约定梯度为 0，因为 −∞ 加上任何有限的数都不变。".into(),
+            ),
+            Setting::Infinite(count) => self.pick(
+                format!(
+                    "The maximum is +∞, {count} {}, and outweighs all else: the value is +∞. The quotient would be ∞/∞; \
+                     the convention is the limit of equal numbers that grow together: 1/{count} at each +∞, 0 elsewhere.",
+                    if *count == 1 { "time" } else { "times" }
+                ),
+                format!(
+                    "最大值是 +∞，出现 {count} 次，压倒其余一切：值为 +∞。商成了 ∞/∞；约定取同步增大的相等数的极限：\
+                     每个 +∞ 处为 1/{count}，其余为 0。"
+                ),
+            ),
+            Setting::NotANumber => self.pick(
+                "There is a NaN among the numbers: nobody knows what it stands for, so the value and the whole gradient are NaN."
+                    .into(),
+                "数中有 NaN：没有人知道它代表什么，所以值和整个梯度都是 NaN。".into(),
+            ),
+        })
+    }
+
+    /// The three ways to compute the value, and their formulas.
+    pub(crate) fn attempts(self, notation: Notation) -> [(&'static str, &'static str); 3] {
+        let Words { naive, shifted, nearest, .. } = self.words();
+        match notation {
+            Notation::Text => [("log Σₖ e^zₖ", naive), ("log Σₖ e^ẑₖ + max z", shifted), ("logsum", nearest)],
+            Notation::Tex => [
+                (r"\log \sum_k e^{z_k}", naive),
+                (r"\log \sum_k e^{\hat z_k} + \max z", shifted),
+                (r"\text{logsum}", nearest),
+            ],
+        }
+    }
+
+    pub(crate) fn case(self, Derivation { case, index, .. }: &Derivation) -> String {
+        let index = index + 1;
+        match case {
+            Case::Other => self.pick(
+                format!("Case i ≠ j, for i = {index}: another number is the maximum"),
+                format!("情形 i ≠ j，取 i = {index}：最大值是另一个数"),
+            ),
+            Case::Maximum => self.pick(
+                format!("Case i = j = {index}: zᵢ is the maximum itself"),
+                format!("情形 i = j = {index}：zᵢ 就是最大值"),
+            ),
+        }
+    }
+
+    pub(crate) fn checked(self, Derivation { digits, bits, .. }: &Derivation) -> String {
+        let [digits, in_chinese] = match digits.is_infinite() {
+            true => ["all".into(), "全部".into()],
+            false => [format!("{digits:.0}"), format!("至少 {digits:.0} 位")],
+        };
+        self.pick(
+            format!(
+                "Checked: each line equals the one above it to {digits} digits, in arithmetic of {bits} bits, where every ∂ \
+                 is a difference quotient and knows no rules."
+            ),
+            format!("已核对：每一行与上一行有{in_chinese}数字相同（用 {bits} 位精度计算，其中每个 ∂ 都是差商，不用任何求导法则）。"),
+        )
+    }
+
+    /// Where both cases lead.
+    pub(crate) fn conclusion(self) -> String {
+        self.pick(
+            "Both cases end in the same entry, e^ẑᵢ/S, the softmax: the maximum only moves the numbers to where exponentials do \
+             not overflow, and leaves no trace in the gradient."
+                .into(),
+            "两种情形的结果相同，都是 e^ẑᵢ/S，即 softmax：最大值只是把数挪到指数不会溢出的地方，在梯度里不留痕迹。".into(),
+        )
+    }
+
+    pub(crate) fn reason(self, reason: Reason) -> &'static str {
+        let [english, chinese] = match reason {
+            Reason::Question => ["", ""],
+            Reason::TwoPaths => ["the chain rule: two paths lead to zᵢ", "链式法则：有两条路径通向 zᵢ"],
+            Reason::MaximumElsewhere => {
+                ["the path through the maximum gives 0: zᵢ is not it", "经过最大值的路径为 0：最大值不是 zᵢ"]
+            }
+            Reason::MaximumItself => {
+                ["the path through the maximum gives 1: zᵢ is it", "经过最大值的路径为 1：最大值就是 zᵢ"]
+            }
+            Reason::LogarithmAndSum => {
+                ["the logarithm's derivative; the sum's, term by term", "对数求导；和式逐项求导"]
+            }
+            Reason::Exponential => ["the exponential is its own derivative", "指数函数的导数是它自己"],
+            Reason::OnlyItself => ["only ẑᵢ depends on zᵢ", "只有 ẑᵢ 依赖 zᵢ"],
+            Reason::OneTerm => ["one term of the sum is left", "和式只剩一项"],
+            Reason::AgainstTheOthers => {
+                ["ẑᵢ stays 0; every other ẑₖ falls as zᵢ rises", "ẑᵢ 始终为 0；zᵢ 增大时其余 ẑₖ 都减小"]
+            }
+            Reason::CommonDenominator => ["1 is the sum over itself", "1 等于和式除以自身"],
+            Reason::OthersCancel => ["the others cancel, and e^ẑᵢ is left", "其余各项抵消，只剩 e^ẑᵢ"],
+        };
+        match self {
+            Self::English => english,
+            Self::Chinese => chinese,
+        }
+    }
+}
+
+impl Words {
+    /// Correct digits, to be read.
+    pub(crate) fn count(&self, digits: f64) -> String {
+        if digits.is_infinite() { self.all_digits.into() } else { format!("{digits:.1}") }
+    }
+}
