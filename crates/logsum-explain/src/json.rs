@@ -60,10 +60,12 @@ fn derivation(derivation: &Derivation, language: Language) -> Value {
     })
 }
 
-fn numbers(numbers: &[f64]) -> Value {
+/// Numbers as [`number`] writes them.
+pub fn numbers(numbers: &[f64]) -> Value {
     numbers.iter().map(|&x| number(x)).collect()
 }
 
-fn number(x: f64) -> Value {
+/// A number, or "inf", "-inf", "nan".
+pub fn number(x: f64) -> Value {
     if x.is_finite() { json!(x) } else { json!(format!("{x}").to_lowercase()) }
 }

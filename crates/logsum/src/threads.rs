@@ -2,11 +2,11 @@
 //! never depends on it.
 
 /// How many of `numbers` one thread takes at a time: at least so many as are worth it, and all if there is but one
-/// thread.
+/// thread. Never 0, so that halving comes to an end.
 pub(crate) fn grain(numbers: usize) -> usize {
     const LEAST: usize = 1 << 16;
     match threads() {
-        1 => numbers,
+        1 => numbers.max(LEAST),
         threads => (numbers / (4 * threads)).max(LEAST),
     }
 }

@@ -85,6 +85,31 @@ fn every_operation_follows_the_table_in_f32() {
     check(|x| x as f32);
 }
 
+/// As where the feature `rayon` is off: work is halved by other rules, for nothing at all, too.
+#[test]
+fn one_thread_follows_the_table() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| {
+        check(|x| x);
+        let none: &mut [f64] = &mut [];
+        logsum::logsumexp_hvp(&[], &[], none).unwrap();
+        logsum::softmax_entropy_with_gradient(&[], none).unwrap();
+        logsum::logvarexp_with_gradient(&[], 0, none).unwrap();
+        logsum::logcumsumexp(&[], none).unwrap();
+        logsum::segment_logsumexp(&[], &[], none).unwrap();
+        logsum::log_matmul(&[], &[], [0, 0, 0], none).unwrap();
+        logsum::each::log1pexp(&[], none).unwrap();
+        logsum::CrossEntropy::new(3)
+            .losses_with_gradient(&[], logsum::Targets::Classes(&[]), none, &mut [])
+            .unwrap();
+        let empty = ndarray::Array3::<f64>::zeros((2, 0, 3));
+        for axis in 0..3 {
+            empty.logsumexp_with_gradient(axis).unwrap();
+            empty.softmax_entropy_with_gradient(axis).unwrap();
+        }
+    });
+}
+
 #[test]
 fn ties_share_equally_at_any_number_and_size() {
     for count in [1_usize, 2, 3, 10, 1000, 1024, 1025, 5000] {
