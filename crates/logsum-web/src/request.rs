@@ -26,9 +26,12 @@ fn explained(request: &Value) -> Result<Value, String> {
     let of = |index| Explanation::of(&scaled, index).map_err(|error: Error| error.to_string());
     let mut answer = json::of(&of(None)?, language);
     if index.is_some() {
-        let chosen = json::of(&of(index)?, language)["cases"][0].take();
-        if chosen["case"] == "other" {
-            answer["cases"][0] = chosen;
+        // None where a convention takes the place of the derivation.
+        let mut chosen = json::of(&of(index)?, language);
+        if let (Some(chosen), Some(other)) = (chosen["cases"].get_mut(0), answer["cases"].get_mut(0))
+            && chosen["case"] == "other"
+        {
+            *other = chosen.take();
         }
     }
     let mut gradient = vec![0.0; z.len()];
@@ -70,7 +73,7 @@ mod tests {
 
     #[test]
     fn edges_and_bad_requests() {
-        let found = ask(r#"{"z": ["-∞", "-inf"], "temperature": "1"}"#);
+        let found = ask(r#"{"z": ["-∞", "-inf"], "temperature": "1", "index": 1}"#);
         assert_eq!((&found["value"], &found["cases"]), (&json!("-inf"), &json!([])));
         assert_eq!(ask(r#"{"z": [], "temperature": "1"}"#)["value"], "-inf");
         assert_eq!(

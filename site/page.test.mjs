@@ -1,0 +1,196 @@
+// The page in a real browser: `site/test`, after `site/build`.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { after, before, test } from "node:test";
+import { AxeBuilder } from "@axe-core/playwright";
+import { chromium } from "playwright-core";
+
+const dist = new URL("dist/", import.meta.url).pathname;
+const pictures = new URL("../target/site/", import.meta.url).pathname;
+mkdirSync(pictures, { recursive: true });
+const types = { html: "text/html", js: "text/javascript", mjs: "text/javascript", css: "text/css", wasm: "application/wasm", woff2: "font/woff2" };
+const server = createServer((request, response) => {
+  const path = new URL(request.url, "http://page").pathname.replace(/\/$/, "/index.html").replaceAll("..", "");
+  try {
+    const body = readFileSync(dist + path);
+    response.setHeader("content-type", types[path.split(".").pop()] ?? "text/plain").end(body);
+  } catch {
+    response.writeHead(404).end();
+  }
+});
+
+let browser, home;
+before(async () => {
+  await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
+  home = `http://127.0.0.1:${server.address().port}/`;
+  const quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: quiet });
+});
+after(async () => {
+  await browser?.close();
+  server.close();
+});
+
+// A page that has nothing to complain of, and asks nobody else for anything.
+async function open(t, address = "", options = {}) {
+  const context = await browser.newContext({ locale: "en-GB", ...options });
+  const page = await context.newPage();
+  const complaints = [];
+  page.on("console", (message) => ["error", "warning"].includes(message.type()) && complaints.push(message.text()));
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  page.on("request", (request) => request.url().startsWith(home) || request.url().startsWith("data:") || complaints.push(request.url()));
+  page.on("response", (response) => response.status() >= 400 && complaints.push(`${response.status()} ${response.url()}`));
+  t.after(async () => {
+    await context.close();
+    assert.deepEqual(complaints, []);
+  });
+  await page.goto(home + address);
+  if (!address.startsWith("reference")) await page.waitForSelector("body[data-ready]");
+  return page;
+}
+
+const shown = async (page) => (await page.textContent("#value")).replaceAll("−", "-").replace("∞", "Infinity");
+const settled = (page) => page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+
+// What the command, built for this machine, says of the same numbers.
+function command(...numbers) {
+  const said = execFileSync("cargo", ["run", "--quiet", "-p", "logsum-cli", "--", "explain", ...numbers, "--format", "json"], { encoding: "utf8" });
+  return JSON.parse(said);
+}
+const number = (x) => (typeof x === "number" ? x : Number(x.replace("inf", "Infinity")));
+
+test("values are the library's, to the bit", async (t) => {
+  const page = await open(t);
+  for (const z of [["3", "1", "-2"], ["1000", "1001", "1002"], ["0", "-40"], ["-1.2039728043259361", "-0.35667494393873245"], ["1e-300", "-5e-9", "-800"], ["7", "-inf"], ["inf", "inf", "2"]]) {
+    await page.goto(`${home}#z=${z.join(",")}&t=1&i=1&lang=en`);
+    await settled(page);
+    const expected = command(...z);
+    assert.equal(Number(await shown(page)), number(expected.value), z);
+    const shares = await page.$$eval(".bar.share span", (bars) => bars.map((bar) => bar.textContent));
+    assert.equal(shares.length, z.length);
+    const answer = await page.evaluate(async (z) => {
+      const { instance } = await WebAssembly.instantiateStreaming(fetch("logsum.wasm"));
+      const { memory, room, explain, answer } = instance.exports;
+      const bytes = new TextEncoder().encode(JSON.stringify({ z, temperature: "1", language: "en" }));
+      const place = room(bytes.length);
+      new Uint8Array(memory.buffer, place, bytes.length).set(bytes);
+      const length = explain();
+      return JSON.parse(new TextDecoder().decode(new Uint8Array(memory.buffer, answer(), length)));
+    }, z);
+    assert.deepEqual(answer.gradient, expected.gradient, z);
+    assert.deepEqual(answer.tempered.gradient, expected.gradient, z);
+    // To how many digits lines agree is a logarithm, which is this machine's own.
+    const withoutDigits = (cases) => cases.map(({ digits, ...others }) => others);
+    assert.deepEqual(withoutDigits(answer.cases), withoutDigits(expected.cases), z);
+  }
+});
+
+test("numbers are typed, dragged, added and removed", async (t) => {
+  const page = await open(t);
+  const first = page.locator("#numbers [type=text]").first();
+  await first.fill("1000");
+  await settled(page);
+  assert.equal(await shown(page), String(command("1000", "1", "-2").value));
+  assert.match(await page.textContent("#attempts tr:first-child"), /∞\s*0\.0/);
+  await page.locator("#numbers [type=range]").first().fill("2.5");
+  await settled(page);
+  assert.equal(await first.inputValue(), "2.5");
+  assert.equal(await shown(page), String(command("2.5", "1", "-2").value));
+  await page.click("#add");
+  await settled(page);
+  assert.equal(await shown(page), String(command("2.5", "1", "-2", "0").value));
+  await page.locator(".remove").first().click();
+  await settled(page);
+  assert.equal(await shown(page), String(command("1", "-2", "0").value));
+  assert.match(page.url(), /#z=1,-2,0&t=1&i=2&lang=en$/);
+  // What is no number is said to be none, and what was shown stays.
+  await first.fill("1x");
+  await settled(page);
+  assert.equal(await page.textContent("#said"), '"1x" is no number');
+  assert.equal(await first.getAttribute("aria-invalid"), "true");
+  assert.equal(await shown(page), String(command("1", "-2", "0").value));
+  await first.fill("−∞");
+  await settled(page);
+  assert.equal(await shown(page), String(command("-inf", "-2", "0").value));
+});
+
+test("the case of the chosen number is the current one", async (t) => {
+  const page = await open(t, "#z=3,1,-2&i=3&lang=en");
+  const current = () => page.getAttribute(".case[aria-current=true]", "data-case");
+  assert.equal(await current(), "other");
+  assert.match(await page.textContent(".case[data-case=other] h3"), /i = 3/);
+  await page.locator("#numbers [type=radio]").first().check();
+  await settled(page);
+  assert.equal(await current(), "maximum");
+  // By the keyboard.
+  await page.keyboard.press("ArrowDown");
+  await settled(page);
+  assert.equal(await current(), "other");
+  assert.match(await page.textContent(".case[data-case=other] h3"), /i = 2/);
+});
+
+test("each example, both languages, the temperature", async (t) => {
+  const page = await open(t);
+  for (const name of await page.$$eval("[data-example]", (buttons) => buttons.map((button) => button.dataset.example))) {
+    await page.click(`[data-example=${name}]`);
+    await settled(page);
+    assert.notEqual(await shown(page), "");
+    assert.equal(await page.locator(".katex-error").count(), 0);
+  }
+  assert.match(await page.textContent("#remark"), /no mass/);
+  await page.click("#language");
+  await settled(page);
+  assert.match(await page.textContent("#remark"), /没有质量/);
+  assert.equal(await page.getAttribute("html", "lang"), "zh");
+  await page.goto(`${home}#z=3,1,-2&t=0.5&i=1&lang=zh`);
+  await settled(page);
+  const cold = command("6", "2", "-4");
+  assert.ok(Math.abs(Number(await shown(page)) - cold.value / 2) < 1e-15 * 4);
+  await page.locator("#temperature").fill("0");
+  await settled(page);
+  assert.equal(await shown(page), String(command("3", "1", "-2").value));
+});
+
+test("screen readers and keyboards find their way", async (t) => {
+  for (const [address, options] of [["", {}], ["", { colorScheme: "dark" }], ["reference.html", {}], ["reference.html", { colorScheme: "dark" }]]) {
+    const page = await open(t, address, options);
+    // KaTeX's own markup is hidden from screen readers, which read its MathML.
+    const { violations } = await new AxeBuilder({ page }).exclude(".katex").analyze();
+    assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html).slice(0, 3)]), [], address);
+  }
+});
+
+test("it fits a phone and a desk, light and dark", async (t) => {
+  for (const [width, language] of [[360, "zh"], [1280, "en"]]) {
+    for (const colorScheme of ["light", "dark"]) {
+      const page = await open(t, `#z=1000,1001,1002&i=3&lang=${language}`, { viewport: { width, height: 900 }, colorScheme });
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width}: it is wider than the screen`);
+      await page.screenshot({ path: `${pictures}page-${width}-${colorScheme}.png`, fullPage: true });
+      await page.goto(`${home}reference.html`);
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width}: the reference is wider than the screen`);
+      await page.screenshot({ path: `${pictures}reference-${width}-${colorScheme}.png` });
+    }
+  }
+});
+
+test("the reference has every exported operation", async (t) => {
+  const page = await open(t, "reference.html");
+  const names = new Set(await page.$$eval("article h3", (titles) => titles.map((title) => title.textContent)));
+  const exported = readFileSync(new URL("../crates/logsum/tests/coverage.rs", import.meta.url), "utf8");
+  const operations = [...exported.matchAll(/^ {8}"(\w+)",$/gm), ...exported.matchAll(/reduction\("(\w+)"/g), ...exported.matchAll(/ of\("(\w+)"/g)].map((match) => match[1]);
+  assert.ok(operations.length > 15, operations.join());
+  assert.deepEqual(operations.filter((name) => !names.has(name)), ["logsumexp_and_rung"], "hidden is what tests alone use");
+  const dangling = await page.$$eval('a[href^="#"]', (links) => links.map((link) => link.hash.slice(1)).filter((id) => !document.getElementById(id)));
+  assert.deepEqual(dangling, []);
+});
+
+test("documents by the command are well-formed", async (t) => {
+  const html = execFileSync("cargo", ["run", "--quiet", "-p", "logsum-cli", "--", "explain", "3", "1", "-2", "--format", "html"], { encoding: "utf8" });
+  const page = await open(t);
+  await page.setContent(html);
+  assert.equal(await page.locator("math").count() > 20, true);
+  assert.equal(await page.locator("merror").count(), 0);
+  await page.screenshot({ path: `${pictures}explain.png`, fullPage: true });
+});

@@ -1,0 +1,138 @@
+// The reference: what the library's own documentation says of every operation, and how correct rounding works, as one page.
+import { readFileSync, writeFileSync } from "node:fs";
+import { marked } from "marked";
+
+const root = new URL("..", import.meta.url).pathname;
+const read = (path) => readFileSync(`${root}${path}`, "utf8");
+
+const SECTIONS = [
+  ["Log-sum-exp, softmax, log-softmax", "ops/reduction.rs"],
+  ["Weights, signs, masks", "ops/terms.rs"],
+  ["Mean, variance, entropy, temperature", "ops/moments.rs"],
+  ["Functions of one number or two", "ops/scalar.rs"],
+  ["Their derivatives", "ops/derivatives.rs"],
+  ["Cumulative sums", "ops/cumulative.rs"],
+  ["Segments", "ops/segments.rs"],
+  ["Matrix products", "ops/matmul.rs"],
+  ["Cross-entropy", "ops/cross_entropy.rs"],
+  ["Complex numbers", "ops/complex.rs"],
+  ["On arrays", "ndarray/mod.rs", "ndarray/terms.rs", "ndarray/matmul.rs", "ndarray/complex.rs", "axis.rs"],
+  ["Formats, integers, errors", "float.rs", "integer.rs", "error.rs"],
+];
+
+// Each item with documentation that is public: its name, its signature, and its words.
+function* items(source) {
+  let owner = "";
+  const lines = source.split("\n");
+  for (let i = 0; i < lines.length; i++) {
+    const block = lines[i].match(/^(?:pub )?(impl(?:<.*?>)?|trait|struct|enum|mod) +(\w+)/);
+    // What a trait asks for is said where the trait is.
+    if (block) owner = /^impl.* for /.test(lines[i]) ? "" : block[2];
+    if (lines[i] === "}") owner = "";
+    if (!/^\s*\/\/\/ ?/.test(lines[i])) continue;
+    const words = [];
+    for (; /^\s*\/\/\//.test(lines[i]); i++) words.push(lines[i].replace(/^\s*\/\/\/ ?/, ""));
+    let isHidden = false;
+    for (; /^\s*#\[/.test(lines[i]); i++) isHidden ||= lines[i].includes("doc(hidden)");
+    const isMethod = /^ {4}\S/.test(lines[i]);
+    const found = lines[i].match(isMethod ? /^ {4}(pub |)(?:const )?fn (\w+)/ : /^(pub )(?:const )?(?:fn|struct|enum|trait|mod) (\w+)/);
+    const isPublic = found && (found[1] === "pub " || /^\s*fn /.test(lines[i]));
+    if (!isPublic || isHidden || (isMethod && !owner)) {
+      i--;
+      continue;
+    }
+    let signature = "";
+    for (let j = i; j < lines.length; j++) {
+      signature += `${lines[j].replace(/^ {4}/, isMethod ? "" : "    ")}\n`;
+      if (/[{;]\s*$|\}$/.test(lines[j])) break;
+    }
+    signature = signature.replace(/\s*\{\s*$|;\s*$/, "").trim();
+    yield { name: isMethod ? `${owner}::${found[2]}` : found[2], signature, words: words.join("\n") };
+    i--;
+  }
+}
+
+const escape = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+const anchor = (name) => name.replace("::", ".");
+
+const known = new Map();
+const sections = SECTIONS.map(([title, ...files]) => {
+  const found = files.flatMap((file) => [...items(read(`crates/logsum/src/${file}`))]);
+  const names = new Set();
+  const once = found.filter(({ name }) => !names.has(name) && names.add(name));
+  for (const { name } of once) {
+    known.set(name, anchor(name));
+    if (!known.has(name.split("::").pop())) known.set(name.split("::").pop(), anchor(name));
+  }
+  return [title, once];
+});
+
+// What scrolls can be reached by the keyboard; a heading without words is none.
+function page(markdown) {
+  return marked.parse(markdown, { async: false }).replaceAll("<pre>", '<pre tabindex="0">').replaceAll(/<th>(\s*)<\/th>/g, "<td></td>");
+}
+
+// Documentation as HTML: links to items stay on the page, lines that documentation hides are hidden.
+function html(markdown) {
+  const target = (path) => known.get(path.replace(/^(crate|Self|self|super)::/, "")) ?? known.get(path.split("::").pop());
+  const link = (text, path) => (target(path) ? `[${text}](#${target(path)})` : text);
+  const text = markdown
+    .replace(/```(text|rust)?\n([\s\S]*?)```/g, (_, kind, code) => `\`\`\`${kind ?? "rust"}\n${code.replace(/^# .*\n|^#\n/gm, "")}\`\`\``)
+    .replace(/\[(`([^`\]]+)`)\]\(([\w:]+)\)/g, (_, text, __, path) => link(text, path))
+    .replace(/\[(`([^`\]]+)`)\](?!\()/g, (_, text, path) => link(text, path))
+    .replace(/^# (.*)/gm, "#### $1");
+  return page(text);
+}
+
+const design = read("DESIGN.md");
+const chapter = (title) => {
+  const text = design.split(`## ${title}\n`)[1]?.split("\n## ")[0];
+  if (!text) throw new Error(`DESIGN.md has no chapter "${title}"`);
+  return page(text.replace(/\[([^\]]+)\]\(crates[^)]*\)/g, "$1"));
+};
+const chapters = [
+  ["How correct rounding works", "rounding", chapter("The idea")],
+  ["Why the ladder ends", "ladder", chapter("Why the ladder ends")],
+];
+const readme = read("README.md");
+const conventions = page(readme.split("## Conventions\n")[1].split("\n## ")[0]);
+
+const body = sections.map(
+  ([title, found], i) =>
+    `<section><h2 id="section-${i}">${title}</h2>\n${found
+      .map(({ name, signature, words }) => `<article id="${anchor(name)}"><h3>${name}</h3><pre tabindex="0"><code>${escape(signature)}</code></pre>\n${html(words)}</article>`)
+      .join("\n")}</section>`,
+);
+const contents = [
+  ...chapters.map(([title, id]) => `<li><a href="#${id}">${title}</a></li>`),
+  `<li><a href="#conventions">Conventions</a></li>`,
+].join("");
+const lists = sections.map(
+  ([title, found], i) => `<li><a href="#section-${i}"><b>${title}</b></a><ul>${found.map(({ name }) => `<li><a href="#${anchor(name)}">${name}</a></li>`).join("")}</ul></li>`,
+);
+
+writeFileSync(
+  process.argv[2],
+  `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'self'; img-src 'self' data:">
+<title>logsum: reference</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="style.css">
+<body class="reference">
+<header><h1>logsum: reference</h1><nav><a href="index.html">The derivation</a></nav>
+<p>Every operation of the Rust library: formula, edges, derivatives and bounds, from its own documentation.</p></header>
+<main>
+<nav class="contents" aria-label="Contents"><ul>${contents}${lists.join("")}</ul></nav>
+<div>
+${chapters.map(([title, id, text]) => `<section><h2 id="${id}">${title}</h2>${text}</section>`).join("\n")}
+<section><h2 id="conventions">Conventions</h2>${conventions}</section>
+${body.join("\n")}
+</div>
+</main>
+</body>
+</html>
+`,
+);

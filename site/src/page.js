@@ -1,0 +1,242 @@
+// The page: state in the address, answers from the library, shown.
+import katex from "./katex/katex.mjs";
+import { examples, words } from "./words.js";
+
+const { instance } = await WebAssembly.instantiateStreaming(fetch("logsum.wasm"));
+const { memory, room, explain, answer } = instance.exports;
+
+// What the library says of a request.
+function ask(request) {
+  const bytes = new TextEncoder().encode(JSON.stringify(request));
+  const place = room(bytes.length);
+  new Uint8Array(memory.buffer, place, bytes.length).set(bytes);
+  const length = explain();
+  return JSON.parse(new TextDecoder().decode(new Uint8Array(memory.buffer, answer(), length)));
+}
+
+const state = { z: examples.plain, temperature: "1", index: 1, language: "en" };
+const at = (id) => document.getElementById(id);
+const say = () => words[state.language];
+
+function element(name, properties = {}, ...children) {
+  const { attributes = {}, ...rest } = properties;
+  const made = Object.assign(document.createElement(name), rest);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
+const known = new Map();
+function formula(tex, displayMode = false) {
+  const key = tex + displayMode;
+  if (!known.has(key)) {
+    if (known.size > 2000) known.clear();
+    known.set(key, katex.renderToString(tex, { displayMode, strict: "error" }));
+  }
+  return known.get(key);
+}
+
+// The address.
+
+function toAddress() {
+  const fields = new URLSearchParams({ z: state.z.join(","), t: state.temperature, i: state.index + 1, lang: state.language });
+  return "#" + fields.toString().replaceAll("%2C", ",");
+}
+
+function fromAddress() {
+  const fields = new URLSearchParams(location.hash.slice(1));
+  if (fields.get("z")) state.z = fields.get("z").split(",").slice(0, 32);
+  if (Number(fields.get("t")) > 0) state.temperature = fields.get("t");
+  state.index = Math.min(Math.max(Number.parseInt(fields.get("i") ?? 2) - 1, 0), state.z.length - 1) || 0;
+  const preferred = navigator.language?.startsWith("zh") ? "zh" : "en";
+  state.language = words[fields.get("lang")] ? fields.get("lang") : preferred;
+}
+
+// The numbers' rows. They stay while numbers change, so that a slider that is held is not lost.
+
+function rows() {
+  at("numbers").replaceChildren(
+    ...state.z.map((text, k) => {
+      const name = `z${[...String(k + 1)].map((digit) => "₀₁₂₃₄₅₆₇₈₉"[digit]).join("")}`;
+      const radio = element("input", { type: "radio", name: "index", checked: k === state.index, attributes: { "aria-label": `${say().choose} ${name}` } });
+      radio.addEventListener("change", () => change({ index: k }));
+      const slider = element("input", { type: "range", min: -20, max: 20, step: 0.1, attributes: { "aria-label": `${name}, ${say().slider}` } });
+      slider.addEventListener("input", () => {
+        typed.value = slider.value;
+        change({ z: state.z.with(k, slider.value) });
+      });
+      const typed = element("input", { type: "text", inputMode: "text", autocomplete: "off", spellcheck: false, value: text, attributes: { "aria-label": name } });
+      typed.addEventListener("input", () => change({ z: state.z.with(k, typed.value) }));
+      const remove = element("button", { type: "button", className: "remove", textContent: "×", disabled: state.z.length === 1, attributes: { "aria-label": `${say().remove} ${name}` } });
+      remove.addEventListener("click", () => {
+        change({ z: state.z.toSpliced(k, 1), index: Math.min(state.index, state.z.length - 2) }, true);
+        at("add").focus();
+      });
+      const bar = (kind) => element("div", { className: `bar ${kind}` }, element("i"), element("span"));
+      const bars = element("div", { className: "bars" }, bar("z"), bar("power"), bar("share"));
+      return element("li", {}, element("label", {}, radio, name), slider, typed, bars, remove);
+    }),
+  );
+}
+
+const toNumber = (x) => (typeof x === "number" ? x : Number(x.replace("inf", "Infinity").replace("nan", "NaN")));
+
+function short(x) {
+  if (!Number.isFinite(x)) return Number.isNaN(x) ? "NaN" : x > 0 ? "∞" : "−∞";
+  const size = Math.abs(x);
+  const text = x === 0 ? "0" : size >= 1e5 || size < 1e-3 ? x.toExponential(2) : String(Number(x.toPrecision(4)));
+  return text.replace("-", "−");
+}
+
+const full = (x) => (Number.isFinite(x) ? String(x) : short(x)).replaceAll("-", "−");
+
+function bars(found) {
+  const z = found.z.map(toNumber);
+  const temperature = Number(state.temperature);
+  const finite = z.filter(Number.isFinite);
+  const [low, high] = [Math.min(...finite), Math.max(...finite)];
+  const max = Math.max(...z);
+  const share = found.tempered.gradient.map(toNumber);
+  [...at("numbers").children].forEach((row, k) => {
+    row.classList.toggle("chosen", k === state.index);
+    const slider = row.querySelector("[type=range]");
+    slider.value = Number(state.z[k].replace("−", "-")) || (z[k] === Infinity ? 20 : z[k] === -Infinity ? -20 : 0);
+    const parts = {
+      z: [z[k] === -Infinity ? 0 : z[k] === Infinity ? 1 : high > low ? 0.06 + (0.94 * (z[k] - low)) / (high - low) : 1, z[k] * temperature],
+      power: [Math.exp(z[k] - max), Math.exp(z[k] - max)],
+      share: [share[k], share[k]],
+    };
+    for (const [kind, [width, value]] of Object.entries(parts)) {
+      const bar = row.querySelector(`.bar.${kind}`);
+      bar.firstChild.style.width = `${100 * (Number.isFinite(width) ? Math.min(Math.max(width, 0), 1) : 0)}%`;
+      bar.lastChild.textContent = short(value);
+    }
+  });
+}
+
+function attempts(found) {
+  const formulas = {
+    naive: String.raw`\log \sum_k e^{z_k}`,
+    shifted: String.raw`\log \sum_k e^{\hat z_k} + \max z`,
+    correct: String.raw`\text{logsum}`,
+  };
+  at("attempts").replaceChildren(
+    ...Object.entries(formulas).map(([name, tex]) => {
+      const { value, digits, nearest } = found.attempts[name];
+      const title = element("td", { innerHTML: formula(tex) });
+      title.append(` ${say()[name]}`);
+      const count = digits === "inf" ? say().all : toNumber(digits).toFixed(1);
+      return element("tr", { className: nearest ? "good" : "bad" }, title, element("td", { textContent: full(toNumber(value)) }), element("td", { textContent: count }));
+    }),
+  );
+}
+
+function cases(found) {
+  const maxima = found.setting.maxima ?? [];
+  at("cases").replaceChildren(
+    ...found.cases.map((one) => {
+      const isCurrent = one.index === state.index || (one.case === "maximum" && maxima[0] === state.index);
+      const lines = one.lines.map((line, place) => {
+        const numbers = line.tex_numbers === line.tex_value ? line.tex_value : String.raw`${line.tex_numbers} \approx ${line.tex_value}`;
+        const shown = element("div", { className: "scroll", innerHTML: formula(String.raw`\displaystyle ${place ? "= " : ""}${line.tex}`) });
+        const putIn = element("div", { className: "put-in scroll", innerHTML: formula(String.raw`\approx ${numbers}`) });
+        return element("li", {}, shown, ...(line.reason ? [element("div", { className: "why", textContent: line.reason })] : []), putIn);
+      });
+      const checked = element("p", { className: "checked" }, element("b", { textContent: "✓ " }), one.checked);
+      return element(
+        "section",
+        { className: "case", attributes: { "aria-current": isCurrent, "data-case": one.case } },
+        element("h3", { textContent: one.title }),
+        element("ol", {}, ...lines),
+        checked,
+      );
+    }),
+  );
+  for (const box of document.querySelectorAll(".case .scroll")) if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+  at("conclusion").textContent = found.cases.length > 1 ? found.conclusion : "";
+}
+
+function show() {
+  const found = ask(state);
+  const inputs = [...document.querySelectorAll("#numbers [type=text]")];
+  inputs.forEach((input) => input.setAttribute("aria-invalid", "false"));
+  if (found.error) {
+    // Name the number that cannot be read, and leave what was shown.
+    inputs.find((input) => found.error.startsWith(`"${input.value.trim()}"`))?.setAttribute("aria-invalid", "true");
+    at("said").textContent = found.error.replace("is no number", say().bad);
+    return;
+  }
+  at("said").textContent = "";
+  bars(found);
+  at("lse-name").textContent = state.temperature === "1" ? "LSE(z)" : "τ · LSE(z/τ)";
+  at("value").textContent = full(toNumber(found.tempered.value));
+  at("remark").hidden = !found.remark;
+  at("remark").textContent = found.remark ?? "";
+  attempts(found);
+  at("steps").innerHTML = formula(String.raw`\begin{aligned} ${found.steps.join(String.raw` \\ `)} \end{aligned}`, true);
+  cases(found);
+  document.body.dataset.ready = "true";
+}
+
+let isAwaited = false;
+function change(by, makesRows = false) {
+  Object.assign(state, by);
+  if (makesRows) rows();
+  history.replaceState(null, "", toAddress());
+  if (isAwaited) return;
+  isAwaited = true;
+  requestAnimationFrame(() => {
+    isAwaited = false;
+    show();
+  });
+}
+
+function speak() {
+  document.documentElement.lang = state.language;
+  document.title = say().title;
+  for (const node of document.querySelectorAll("[data-text]")) node.textContent = say()[node.dataset.text];
+  for (const node of document.querySelectorAll("[data-label]")) node.setAttribute("aria-label", say()[node.dataset.label]);
+  const other = state.language === "en" ? "zh" : "en";
+  Object.assign(at("language"), { textContent: { en: "English", zh: "中文" }[other], lang: other });
+  at("examples").replaceChildren(
+    ...Object.entries(examples).map(([name, z]) => {
+      const button = element("button", { type: "button", textContent: say().buttons[name], attributes: { "data-example": name } });
+      button.addEventListener("click", () => change({ z, temperature: "1", index: Math.min(1, z.length - 1) }, true) ?? heat());
+      return button;
+    }),
+  );
+}
+
+// The temperature's slider is that of its logarithm.
+function heat() {
+  at("temperature").value = Math.log10(Number(state.temperature));
+  at("temperature-value").textContent = short(Number(state.temperature));
+}
+
+at("temperature").addEventListener("input", () => {
+  change({ temperature: String(Number((10 ** Number(at("temperature").value)).toPrecision(3))) });
+  at("temperature-value").textContent = short(Number(state.temperature));
+});
+at("add").addEventListener("click", () => {
+  if (state.z.length < 32) change({ z: [...state.z, "0"] }, true);
+  at("numbers").lastElementChild.querySelector("[type=text]").focus();
+});
+at("language").addEventListener("click", () => {
+  state.language = state.language === "en" ? "zh" : "en";
+  speak();
+  change({}, true);
+});
+at("link").addEventListener("click", async () => {
+  const copied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
+  at("said").textContent = copied ? say().copied : say().linked;
+});
+addEventListener("hashchange", begin);
+
+function begin() {
+  fromAddress();
+  speak();
+  rows();
+  heat();
+  show();
+}
+begin();
