@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 import { AxeBuilder } from "@axe-core/playwright";
+import katex from "katex";
 import { chromium } from "playwright-core";
 
 const dist = new URL("dist/", import.meta.url).pathname;
@@ -187,10 +188,20 @@ test("the reference has every exported operation", async (t) => {
 });
 
 test("documents by the command are well-formed", async (t) => {
-  const html = execFileSync("cargo", ["run", "--quiet", "-p", "logsum-cli", "--", "explain", "3", "1", "-2", "--format", "html"], { encoding: "utf8" });
+  const write = (format, ...rest) => execFileSync("cargo", ["run", "--quiet", "-p", "logsum-cli", "--", "explain", ...rest, "--format", format], { encoding: "utf8" });
+  for (const arguments_ of [["3", "1", "-2"], ["1e-300", "-5e-9", "-inf", "--lang", "zh"], ["inf", "inf"], ["nan"], ["1", "2", "3", "4", "5", "6", "7", "8", "9"]]) {
+    const tex = write("tex", ...arguments_);
+    const formulas = [...tex.matchAll(/\\begin\{align\*\}[\s\S]*?\\end\{align\*\}/g), ...tex.matchAll(/\$([^$]+)\$/g)].map((match) => match[1] ?? match[0]);
+    assert.ok(formulas.length >= 4, tex);
+    for (const formula of formulas) katex.renderToString(formula, { displayMode: formula.startsWith("\\begin"), strict: (code) => (code === "unicodeTextInMathMode" ? "ignore" : "error") });
+    const outside = tex.replaceAll(/\\begin\{align\*\}[\s\S]*?\\end\{align\*\}/g, "").replaceAll(/\$[^$]+\$/g, "");
+    assert.doesNotMatch(outside, /[_^ẑᵢₖ₀-₉∂Σ∞≠−]/u);
+  }
+  const html = write("html", "3", "1", "-2");
   const page = await open(t);
   await page.setContent(html);
   assert.equal(await page.locator("math").count() > 20, true);
   assert.equal(await page.locator("merror").count(), 0);
+  assert.doesNotMatch(await page.textContent("main"), /&|\\/);
   await page.screenshot({ path: `${pictures}explain.png`, fullPage: true });
 });

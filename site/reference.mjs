@@ -22,12 +22,17 @@ const SECTIONS = [
 
 // Each item with documentation that is public: its name, its signature, and its words.
 function* items(source) {
+  const isPublicName = new Set([...source.matchAll(/^pub (?:struct|enum|trait|mod) (\w+)/gm)].map((match) => match[1]));
   let owner = "";
+  let isTrait = false;
   const lines = source.split("\n");
   for (let i = 0; i < lines.length; i++) {
     const block = lines[i].match(/^(?:pub )?(impl(?:<.*?>)?|trait|struct|enum|mod) +(\w+)/);
     // What a trait asks for is said where the trait is.
-    if (block) owner = /^impl.* for /.test(lines[i]) ? "" : block[2];
+    if (block) {
+      owner = /^impl.* for /.test(lines[i]) || !isPublicName.has(block[2]) ? "" : block[2];
+      isTrait = block[1] === "trait";
+    }
     if (lines[i] === "}") owner = "";
     if (!/^\s*\/\/\/ ?/.test(lines[i])) continue;
     const words = [];
@@ -36,7 +41,7 @@ function* items(source) {
     for (; /^\s*#\[/.test(lines[i]); i++) isHidden ||= lines[i].includes("doc(hidden)");
     const isMethod = /^ {4}\S/.test(lines[i]);
     const found = lines[i].match(isMethod ? /^ {4}(pub |)(?:const )?fn (\w+)/ : /^(pub )(?:const )?(?:fn|struct|enum|trait|mod) (\w+)/);
-    const isPublic = found && (found[1] === "pub " || /^\s*fn /.test(lines[i]));
+    const isPublic = found && (found[1] === "pub " || isTrait);
     if (!isPublic || isHidden || (isMethod && !owner)) {
       i--;
       continue;

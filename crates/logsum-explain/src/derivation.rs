@@ -92,7 +92,7 @@ pub(crate) fn lines(case: Case) -> Lines {
 /// So many digits have two lines in common, if they are equal.
 pub(crate) const DIGITS: f64 = 45.0;
 
-/// To how many digits each line agrees with the one above it, at least, relative to e^-2000 at least; or the first line that does not.
+/// To how many digits each line agrees with the one above it, at least, relative to e^-800 at least; or the first line that does not.
 pub(crate) fn check(lines: &Lines, at: &Point) -> Result<f64, usize> {
     let least = exp(&real(-LEAST, at.bits), at.bits);
     let values: Vec<_> = lines.iter().map(|(line, _)| at.value(line, 0)).collect();

@@ -142,13 +142,36 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Explanation {
-    /// Of the derivative by the number `index`, counted from 0; of both cases, by the maximum and by the greatest other number,
+    /// Of the derivative by the number `index`, counted from 0; of both cases, by the greatest other number and by the maximum,
     /// without one.
     ///
     /// # Errors
     /// [`Error::NoSuchNumber`]; and [`Error::Broken`] if two lines of the derivation are not equal, which would be a defect.
     pub fn of(z: &[f64], index: Option<usize>) -> Result<Self, Error> {
-        if let Some(index) = index.filter(|&index| index >= z.len()) {
+        Self::new(z, |j| match index {
+            Some(index) => vec![index],
+            None => {
+                let others = (0..z.len()).filter(|&k| k != j);
+                let greatest = others.max_by(|&a, &b| z[a].total_cmp(&z[b]).then(b.cmp(&a)));
+                greatest.into_iter().chain([j]).collect()
+            }
+        })
+    }
+
+    /// Of both cases, by the number `index` and by the maximum; as [`Explanation::of`] without an index if it is the maximum.
+    ///
+    /// # Errors
+    /// Those of [`Explanation::of`].
+    pub fn beside_maximum(z: &[f64], index: usize) -> Result<Self, Error> {
+        match Setting::of(z) {
+            Setting::Finite(places) if places[0] == index => Self::of(z, None),
+            _ => Self::new(z, |j| vec![index, j]),
+        }
+    }
+
+    /// Of the derivatives by the numbers that `indices` gives for the index of the maximum.
+    fn new(z: &[f64], indices: impl Fn(usize) -> Vec<usize>) -> Result<Self, Error> {
+        if let Some(index) = indices(0).into_iter().find(|&index| index >= z.len().max(1)) {
             return Err(Error::NoSuchNumber { index: index + 1, count: z.len() });
         }
         let setting = Setting::of(z);
@@ -162,17 +185,15 @@ impl Explanation {
         let (mut derivations, mut steps) = (Vec::new(), None);
         if let Setting::Finite(greatest) = &setting {
             let j = greatest[0];
-            let other =
-                || (0..z.len()).filter(|&k| k != j).max_by(|&a, &b| z[a].total_cmp(&z[b]).then(b.cmp(&a)));
-            let indices = index.map_or_else(|| other().into_iter().chain([j]).collect(), |index| vec![index]);
-            for i in indices {
-                let case = if i == j { Case::Maximum } else { Case::Other };
-                derivations.push(Derivation::new(case, &Point::new(z, i, j))?);
-            }
-            let at = Point::new(z, j, j);
-            steps = Some(Steps::new(z, j, &at));
-            for attempt in &mut attempts {
-                attempt.digits = correct_digits(attempt.value, &at);
+            for i in indices(j) {
+                let (case, at) = (if i == j { Case::Maximum } else { Case::Other }, Point::new(z, i, j));
+                derivations.push(Derivation::new(case, &at)?);
+                if steps.is_none() {
+                    attempts
+                        .iter_mut()
+                        .for_each(|attempt| attempt.digits = correct_digits(attempt.value, &at));
+                    steps = Some(Steps::new(z, j, &at));
+                }
             }
         }
         Ok(Self { z: z.to_vec(), setting, gradient, attempts, derivations, steps })

@@ -86,7 +86,7 @@ pub(crate) struct Point {
 }
 
 /// Numbers less than e to minus this are as good as e to minus this: nobody can compute to all the bits that e^-1000000 takes.
-pub(crate) const LEAST: f64 = 2000.0;
+pub(crate) const LEAST: f64 = 800.0;
 
 /// Difference quotients are off by 2^-193 of themselves, and more bits are lost in them than that.
 const STEP_BITS: usize = 96;

@@ -11,8 +11,9 @@ use pulldown_latex::{Parser, Storage, push_mathml};
 pub fn of(explanation: &Explanation, language: Language) -> String {
     let words = language.words();
     let mut body = format!("<h1>{}</h1>\n<h2>{}</h2>\n", words.title, words.steps);
-    let steps = tex::steps(explanation).join(r" \\ ");
-    body += &math(&format!(r"\begin{{align*}} {steps} \end{{align*}}"), DisplayMode::Block);
+    for step in tex::steps(explanation) {
+        body += &math(&step.replace('&', ""), DisplayMode::Block);
+    }
     if let Some(remark) = language.remark(explanation) {
         body += &format!("<p class=\"remark\">{}</p>\n", escaped(&remark));
     }
@@ -67,7 +68,7 @@ const STYLE: &str = "
 body { margin: 0; font: 1rem/1.6 system-ui, sans-serif }
 main { max-width: 52rem; margin: auto; padding: 1rem }
 math { font-size: 1.05em }
-math[display=block] { text-align: left; overflow-x: auto; overflow-y: hidden }
+math[display=block] { width: fit-content; max-width: 100%; margin: 0; padding: .15rem 0; overflow-x: auto; overflow-y: hidden }
 table { border-collapse: collapse; display: block; overflow-x: auto }
 th, td { text-align: left; padding: .25rem .75rem; border-bottom: 1px solid #8884 }
 td:nth-child(3), td:nth-child(4) { font-variant-numeric: tabular-nums }

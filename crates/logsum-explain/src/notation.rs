@@ -187,7 +187,7 @@ impl Notation {
             shown[SHOWN - 2] = self.pick("…", r"\dots").into();
             shown[SHOWN - 1] = self.rounded(numbers[numbers.len() - 1]);
         }
-        format!("({})", shown.join(self.pick(", ", r",\ ")))
+        format!("({})", shown.join(", "))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Requests and their answers.
 
 use logsum::Temperature;
-use logsum_explain::{Error, Explanation, Language, json};
+use logsum_explain::{Explanation, Language, json};
 use serde_json::{Value, json};
 
 /// The answer to `{"z": ["3", "1"], "temperature": "1", "index": 0, "language": "en"}`: what [`json::of`] says of z divided by the
@@ -23,17 +23,11 @@ fn explained(request: &Value) -> Result<Value, String> {
     let language = if request["language"] == "zh" { Language::Chinese } else { Language::English };
     let index = request["index"].as_u64().map(|index| index as usize);
     let scaled: Vec<f64> = z.iter().map(|z| z / temperature).collect();
-    let of = |index| Explanation::of(&scaled, index).map_err(|error: Error| error.to_string());
-    let mut answer = json::of(&of(None)?, language);
-    if index.is_some() {
-        // None where a convention takes the place of the derivation.
-        let mut chosen = json::of(&of(index)?, language);
-        if let (Some(chosen), Some(other)) = (chosen["cases"].get_mut(0), answer["cases"].get_mut(0))
-            && chosen["case"] == "other"
-        {
-            *other = chosen.take();
-        }
-    }
+    let explanation = match index {
+        Some(index) => Explanation::beside_maximum(&scaled, index),
+        None => Explanation::of(&scaled, None),
+    };
+    let mut answer = json::of(&explanation.map_err(|error| error.to_string())?, language);
     let mut gradient = vec![0.0; z.len()];
     let value = match temperature {
         1.0 => logsum::logsumexp_with_gradient(&z, &mut gradient),
