@@ -184,8 +184,9 @@ impl Vector for V512 {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, number: &T) {
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(number).cast()) }
+    fn prefetch<T>(self, number: &T, ahead: usize) {
+        let place = std::ptr::from_ref(number).wrapping_byte_add(ahead);
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) }
     }
 
     #[inline(always)]

@@ -87,6 +87,7 @@ fn sum<const AT_0: bool, P: Precision, T: Float, V: Vector>(block: &[T], c: V, b
     let mut sum = <P::Sum<V>>::empty(c.splat(bound));
     let (whole, rest) = block.as_chunks();
     for numbers in whole {
+        ask_ahead(numbers, c);
         sum = plus::<AT_0, P, T, V>(sum, numbers, c);
     }
     // What −∞ adds is too small to change a bit of what is used.
@@ -97,6 +98,16 @@ fn sum<const AT_0: bool, P: Precision, T: Float, V: Vector>(block: &[T], c: V, b
         sum = sum.plus(exp_from::<AT_0, P, V>(T::load_up_to(rest, c), c));
     }
     sum
+}
+
+/// Asks for memory that is read soon, at a pace with what is summed: a block's maximum comes first, and would wait for all of it.
+#[inline(always)]
+pub(super) fn ask_ahead<T, V: Vector>(numbers: &[T; STEP], like: V) {
+    const LINE: usize = 64;
+    const AHEAD: usize = 8 << 10;
+    for line in (0..size_of_val(numbers)).step_by(LINE) {
+        like.prefetch(numbers, AHEAD + line);
+    }
 }
 
 #[inline(always)]
@@ -121,6 +132,7 @@ fn sum_and_keep<const AT_0: bool, P: Precision, T: Float, V: Vector>(
     let (whole, rest) = block.as_chunks();
     let (pairs, _) = kept.as_chunks_mut::<2>();
     for (numbers, places) in whole.iter().zip(pairs.iter_mut()) {
+        ask_ahead(numbers, c);
         sum = plus_and_keep::<AT_0, P, T, V>(sum, numbers, c, places);
     }
     if let (false, Some(places)) = (rest.is_empty(), pairs.get_mut(whole.len())) {

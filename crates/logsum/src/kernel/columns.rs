@@ -33,25 +33,32 @@ impl<T: Float> Task for FromRows<'_, T> {
 
     #[inline(always)]
     fn run<V: Vector>(self, like: V) {
-        let Self { rows, tile } = self;
-        let length = tile.len();
-        if length < LANES || rows.len() < LANES * length {
-            for (k, place) in tile.iter_mut().enumerate() {
-                *place = [f64::NEG_INFINITY; LANES];
-                for (place, row) in place.iter_mut().zip(rows.chunks_exact(length)) {
-                    *place = row[k].widen();
-                }
+        fill_from_rows(self.rows, self.tile, like);
+    }
+}
+
+/// [`from_rows`], within another task.
+#[inline(always)]
+pub(crate) fn fill_from_rows<T: Float, V: Vector>(rows: &[T], tile: &mut Tile, like: V) {
+    let length = tile.len();
+    if length < LANES || rows.len() < LANES * length {
+        for (k, place) in tile.iter_mut().enumerate() {
+            *place = [f64::NEG_INFINITY; LANES];
+            for (place, row) in place.iter_mut().zip(rows.chunks_exact(length)) {
+                *place = row[k].widen();
             }
-            return;
         }
-        for start in squares(length) {
-            let mut vectors = [like; LANES];
-            for j in 0..LANES {
-                vectors[j] = load(&rows[j * length + start..], like);
-            }
-            let vectors = V::transposed(vectors);
+        return;
+    }
+    for start in squares(length) {
+        let mut vectors = [like; LANES];
+        for j in 0..LANES {
+            vectors[j] = load(&rows[j * length + start..], like);
+        }
+        let vectors = V::transposed(vectors);
+        if let Some(places) = tile[start..].first_chunk_mut::<LANES>() {
             for k in 0..LANES {
-                vectors[k].store(&mut tile[start + k]);
+                vectors[k].store(&mut places[k]);
             }
         }
     }
@@ -105,7 +112,8 @@ impl<T: Float> Task for ToRows<'_, T> {
 #[inline(always)]
 pub(crate) fn summed<P: Precision, T: Float, V: Vector>(tile: &[T], like: V) -> [Summed; LANES] {
     let length = tile.len() / LANES;
-    let max = maxima(tile, like);
+    let mut max = [0.0; LANES];
+    maxima(tile, like).store(&mut max);
     let (mut shift, mut bound) = ([0.0; LANES], [1.0; LANES]);
     let mut at_0 = true;
     for j in 0..LANES {
@@ -130,7 +138,7 @@ pub(crate) fn summed<P: Precision, T: Float, V: Vector>(tile: &[T], like: V) -> 
 
 /// The greatest number of each lane; a NaN is passed over, or it is the greatest.
 #[inline(always)]
-pub(crate) fn maxima<T: Float, V: Vector>(tile: &[T], like: V) -> [f64; LANES] {
+pub(crate) fn maxima<T: Float, V: Vector>(tile: &[T], like: V) -> V {
     // Two rows in each half of what is compared at once.
     let mut greatest = [T::wide(T::NEG_INFINITY, like); 4];
     let (pairs, last) = tile.as_chunks();
@@ -143,33 +151,38 @@ pub(crate) fn maxima<T: Float, V: Vector>(tile: &[T], like: V) -> [f64; LANES] {
     for numbers in few {
         greatest[0] = T::greater(greatest[0], numbers, like);
     }
-    let mut max = [T::NEG_INFINITY; LANES];
-    max[..last.len()].copy_from_slice(last);
-    let mut halves = [T::NEG_INFINITY; 2 * LANES];
-    for i in 0..4 {
-        T::store_wide(greatest[i], &mut halves, like);
-        for j in 0..2 * LANES {
-            let z = &mut max[j % LANES];
-            *z = if halves[j] > *z { halves[j] } else { *z };
-        }
+    let mut pair = [T::NEG_INFINITY; 2 * LANES];
+    // A slice of any length would be copied by a call.
+    if let (Some(last), Some(first)) = (last.first_chunk::<LANES>(), pair.first_chunk_mut()) {
+        *first = *last;
     }
-    let mut wide = [0.0; LANES];
-    for j in 0..LANES {
-        wide[j] = max[j].widen();
+    greatest[0] = T::greater(greatest[0], &pair, like);
+    for i in 1..4 {
+        T::store_wide(greatest[i], &mut pair, like);
+        greatest[0] = T::greater(greatest[0], &pair, like);
     }
-    wide
+    T::store_wide(greatest[0], &mut pair, like);
+    let (rows, _) = pair.as_chunks();
+    T::load(&rows[0], like).max(T::load(&rows[1], like))
 }
 
 /// Σ e^{z − c} of each lane; `bound` as in [`Sum::empty`].
 #[inline(always)]
 pub(crate) fn sum<const AT_0: bool, P: Precision, T: Float, V: Vector>(tile: &[T], c: V, bound: V) -> Two<V> {
+    const ROWS: usize = 8 * LANES;
     let mut sums = [<P::Sum<V>>::empty(bound); 8];
     // Counted to a constant, so that the sums stay in registers.
-    for rows in tile.chunks(8 * LANES) {
+    let (whole, rest) = tile.as_chunks::<ROWS>();
+    for rows in whole {
+        let (rows, _) = rows.as_chunks();
         for i in 0..8 {
-            if let Some(row) = rows.get(i * LANES..(i + 1) * LANES) {
-                sums[i] = sums[i].plus(exp_from::<AT_0, P, V>(load(row, c), c));
-            }
+            sums[i] = sums[i].plus(exp_from::<AT_0, P, V>(T::load(&rows[i], c), c));
+        }
+    }
+    let (rest, _) = rest.as_chunks();
+    for i in 0..8 {
+        if let Some(row) = rest.get(i) {
+            sums[i] = sums[i].plus(exp_from::<AT_0, P, V>(T::load(row, c), c));
         }
     }
     <P::Sum<V>>::total(sums, bound)
@@ -212,7 +225,7 @@ impl<T: Float> Task for Copy<'_, T> {
             let mut ahead = (i + AHEAD) * pitch + start;
             for _ in 0..count.div_ceil(line) {
                 if let Some(number) = rows.get(ahead) {
-                    like.prefetch(number);
+                    like.prefetch(number, 0);
                 }
                 ahead += line;
             }

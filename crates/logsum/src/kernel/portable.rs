@@ -134,7 +134,7 @@ impl Vector for Portable {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, _: &T) {}
+    fn prefetch<T>(self, _: &T, _: usize) {}
 
     #[inline(always)]
     fn load(self, numbers: &[f64; 8]) -> Self {

@@ -60,8 +60,8 @@ pub trait Vector: Word {
     /// Place i of vector j becomes place j of vector i.
     fn transposed(vectors: [Self; 8]) -> [Self; 8];
 
-    /// Asks for the memory about this number ahead of its use.
-    fn prefetch<T>(self, number: &T);
+    /// Asks for the memory that lies so many bytes behind this number, if there is any, ahead of its use.
+    fn prefetch<T>(self, number: &T, ahead: usize);
 
     fn load(self, numbers: &[f64; 8]) -> Self;
 
