@@ -13,7 +13,7 @@ use crate::ladder::single;
 use crate::lane::BLOCK;
 use crate::ops;
 use crate::partial::{self, Partial, Pieces};
-use crate::short::{self, Reduced, SHORT};
+use crate::short::{self, Reduced, SHORT, TileRoom};
 use crate::threads::{grain, join};
 
 /// What is wanted of each lane: its value, and a function of each of its elements.
@@ -45,7 +45,13 @@ fn rows_by<T: Float>(grain: usize, to: Store, z: &[T], length: usize, wanted: Wa
         return;
     }
     let (mut value, mut each) = (value, each);
-    let mut tile = [[0.0; LANES]; SHORT];
+    if length < SHORT
+        && each.is_none()
+        && let Some(values) = value
+    {
+        return short_values(z, length, values);
+    }
+    let mut room = TileRoom::new();
     let mut kept = Vec::new();
     for (i, group) in z.chunks(LANES * length).enumerate() {
         let count = group.len() / length;
@@ -54,7 +60,7 @@ fn rows_by<T: Float>(grain: usize, to: Store, z: &[T], length: usize, wanted: Wa
         let mut each =
             each.as_mut().map(|(each, out)| (*each, &mut out[i * LANES * length..][..group.len()]));
         if length < SHORT {
-            let tile = &mut tile[..length];
+            let tile = room.tile(length);
             columns::from_rows(group, tile);
             let Reduced { values, has_value, has_each } =
                 short::reduce::<T>(tile, value.is_some(), each.as_ref().map(|(each, _)| *each));
@@ -97,6 +103,16 @@ fn rows_by<T: Float>(grain: usize, to: Store, z: &[T], length: usize, wanted: Wa
         }
         if let Some(value) = value {
             settle(&partials, value, |j, partial| ladder::settle(partial, &lane(j)).0);
+        }
+    }
+}
+
+fn short_values<T: Float>(z: &[T], length: usize, values: &mut [T]) {
+    const ROWS: usize = short::GROUPS * LANES;
+    for (rows, values) in z.chunks(ROWS * length).zip(values.chunks_mut(ROWS)) {
+        let has_value = short::values(rows, length, values);
+        for (j, value) in values.iter_mut().enumerate().filter(|(j, _)| !has_value.as_flattened()[*j]) {
+            *value = ops::value(&&rows[j * length..][..length]);
         }
     }
 }
@@ -205,9 +221,8 @@ impl<'a, T: Float> Columns<'a, T> {
 
     /// At most eight columns of fewer than [`SHORT`] rows.
     fn reduce_short(self, value: Option<&mut [T]>, each: Option<(Each, &mut [&mut [T]], usize)>) {
-        let mut tile = [[f64::NEG_INFINITY; LANES]; SHORT];
-        let length = self.z.len() / self.pitch;
-        let tile = &mut tile[..length];
+        let mut room = TileRoom::new();
+        let tile = room.tile(self.z.len() / self.pitch);
         for (place, row) in tile.iter_mut().zip(self.rows()) {
             place.iter_mut().zip(row).for_each(|(place, z)| *place = z.widen());
         }

@@ -14,6 +14,21 @@ use std::marker::PhantomData;
 /// Lanes shorter than this are taken eight at a time.
 pub(crate) const SHORT: usize = LONG;
 
+/// The memory of a tile of short lanes, in whole lines of the cache.
+#[repr(align(64))]
+pub(crate) struct TileRoom([[f64; LANES]; SHORT]);
+
+impl TileRoom {
+    pub(crate) fn new() -> Self {
+        Self([[f64::NEG_INFINITY; LANES]; SHORT])
+    }
+
+    /// A tile of this length.
+    pub(crate) fn tile(&mut self, length: usize) -> &mut Tile {
+        &mut self.0[..length]
+    }
+}
+
 /// What became of eight lanes.
 pub(crate) struct Reduced<T> {
     pub(crate) values: [T; LANES],
@@ -24,14 +39,14 @@ pub(crate) struct Reduced<T> {
 
 /// The values of eight lanes, the columns of the tile, if they are wanted; and into the tile, a function of each element.
 pub(crate) fn reduce<T: Float>(tile: &mut Tile, wants_value: bool, each: Option<Each>) -> Reduced<T> {
-    run(Reduce { tile, wants_value, each, values: [T::default(); LANES] })
+    run(Reduce::<T> { tile, wants_value, each, format: PhantomData })
 }
 
 struct Reduce<'a, T> {
     tile: &'a mut Tile,
     wants_value: bool,
     each: Option<Each>,
-    values: [T; LANES],
+    format: PhantomData<T>,
 }
 
 impl<T: Float> Task for Reduce<'_, T> {
@@ -39,18 +54,12 @@ impl<T: Float> Task for Reduce<'_, T> {
 
     #[inline(always)]
     fn run<V: Vector>(self, like: V) -> Reduced<T> {
-        let Self { tile, wants_value, each, mut values } = self;
-        let Tails { max, tail, error, is_right: has_each } = tails::<T, V>(tile, like);
-        let mut has_value = [false; LANES];
+        let Self { tile, wants_value, each, format: PhantomData } = self;
+        let tails = tails::<T, V>(tile, like);
+        let Tails { max, tail, is_right: has_each, .. } = tails;
+        let (mut values, mut has_value) = ([T::default(); LANES], [false; LANES]);
         if wants_value {
-            let (value, bound) = estimate::<T::First, V>(max, tail, error);
-            let [low, high] = T::ends(value, bound);
-            let mut highs = [T::default(); LANES];
-            T::store(low, &mut values);
-            T::store(high, &mut highs);
-            for j in 0..LANES {
-                has_value[j] = has_each[j] && values[j].same_bits(highs[j]);
-            }
+            (values, has_value) = tails.values::<T>();
         }
         match each {
             None => {}
@@ -71,7 +80,48 @@ impl<T: Float> Task for Reduce<'_, T> {
     }
 }
 
+/// So many groups of eight rows are on their way together: the logarithms of some are waited for while others go on.
+pub(crate) const GROUPS: usize = 8;
+
+/// The values of up to [`GROUPS`] times eight rows, and which of them are what the row would have alone.
+pub(crate) fn values<T: Float>(rows: &[T], length: usize, values: &mut [T]) -> [[bool; LANES]; GROUPS] {
+    run(Values { rows, length, values })
+}
+
+struct Values<'a, T> {
+    rows: &'a [T],
+    length: usize,
+    values: &'a mut [T],
+}
+
+impl<T: Float> Task for Values<'_, T> {
+    type Output = [[bool; LANES]; GROUPS];
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) -> Self::Output {
+        let Self { rows, length, values } = self;
+        let zero = like.splat(0.0);
+        let nothing =
+            Tails { max: zero, tail: Two { hi: zero, lo: zero }, error: zero, is_right: [false; LANES] };
+        let mut tails = [nothing; GROUPS];
+        let mut room = TileRoom::new();
+        let tile = room.tile(length);
+        for (rows, place) in rows.chunks(LANES * length).zip(&mut tails) {
+            columns::fill_from_rows(rows, tile, like);
+            *place = self::tails::<T, V>(tile, like);
+        }
+        let mut has_value = [[false; LANES]; GROUPS];
+        for ((values, tails), has_value) in values.chunks_mut(LANES).zip(&tails).zip(&mut has_value) {
+            let (lows, settled) = tails.values::<T>();
+            *has_value = settled;
+            values.copy_from_slice(&lows[..values.len()]);
+        }
+        has_value
+    }
+}
+
 /// The sums of eight lanes without a maximum.
+#[derive(Clone, Copy)]
 struct Tails<V> {
     max: V,
     /// In units of UNSCALE.
@@ -81,15 +131,31 @@ struct Tails<V> {
     is_right: [bool; LANES],
 }
 
+impl<V: Vector> Tails<V> {
+    /// The log-sum-exps, and which of them are settled.
+    #[inline(always)]
+    fn values<T: Float>(&self) -> ([T; LANES], [bool; LANES]) {
+        let (value, bound) = estimate::<T::First, V>(self.max, self.tail, self.error);
+        let [low, high] = T::ends(value, bound);
+        let [mut lows, mut highs] = [[T::default(); LANES]; 2];
+        T::store(low, &mut lows);
+        T::store(high, &mut highs);
+        let mut has_value = [false; LANES];
+        for j in 0..LANES {
+            has_value[j] = self.is_right[j] && lows[j].same_bits(highs[j]);
+        }
+        (lows, has_value)
+    }
+}
+
 #[inline(always)]
 fn tails<T: Float, V: Vector>(tile: &mut Tile, like: V) -> Tails<V> {
     let one = Two { hi: like.splat(1.0 / UNSCALE), lo: like.splat(0.0) };
-    let maxima = columns::maxima(tile.as_flattened(), like);
-    let mut is_finite = [false; LANES];
-    let mut max = [0.0; LANES];
+    let (mut is_finite, mut max) = ([false; LANES], [0.0; LANES]);
+    columns::maxima(tile.as_flattened(), like).store(&mut max);
     for j in 0..LANES {
-        is_finite[j] = maxima[j].is_finite();
-        max[j] = if is_finite[j] { maxima[j] } else { 0.0 };
+        is_finite[j] = max[j].is_finite();
+        max[j] = if is_finite[j] { max[j] } else { 0.0 };
     }
     let max = like.load(&max);
     let sum = columns::sum::<false, T::First, f64, V>(tile.as_flattened(), max, like.splat(1.0));
@@ -209,8 +275,8 @@ fn with_rests<T: Float, V: Vector>(
             tile[first][j] = f64::NEG_INFINITY;
         }
     }
-    let mut seconds = columns::maxima(tile.as_flattened(), max);
-    let mut is_alone = [false; LANES];
+    let (mut is_alone, mut seconds) = ([false; LANES], [0.0; LANES]);
+    columns::maxima(tile.as_flattened(), max).store(&mut seconds);
     for j in 0..LANES {
         is_alone[j] = seconds[j] == f64::NEG_INFINITY;
         seconds[j] = if seconds[j].is_finite() { seconds[j] } else { maxima[j] };

@@ -10,7 +10,7 @@ use crate::kernel::columns::{self, LANES};
 use crate::kernel::map;
 use crate::kernel::two::{self, Two, two_sum};
 use crate::partial::Kept;
-use crate::short::{self, SHORT};
+use crate::short::{self, SHORT, TileRoom};
 use crate::threads::{grain, join};
 
 /// The mean of log Σ_k e^{z_k − z_t} over rows of `logits`, one for each target t: the negative logarithm of softmax at t.
@@ -571,8 +571,8 @@ impl<'a, T: Float> Work<'a, T> {
     /// Up to eight rows of class targets without further options, side by side; none for those that are left to
     /// [`row`](Self::row).
     fn short(&self, z: &[T], targets: &[usize], gradient: Option<&mut [T]>) -> [Option<Two>; LANES] {
-        let mut tile = [[0.0; LANES]; SHORT];
-        let tile = &mut tile[..self.of.classes];
+        let mut room = TileRoom::new();
+        let tile = room.tile(self.of.classes);
         columns::from_rows(z, tile);
         let (mut places, mut weights) = ([0; LANES], [0.0; LANES]);
         for (j, &target) in targets.iter().enumerate() {

@@ -9,7 +9,7 @@ use crate::kernel::block::Store;
 use crate::kernel::columns::LANES;
 use crate::ladder;
 use crate::partial::{self, Kept, Partial};
-use crate::short::{self, Reduced, SHORT};
+use crate::short::{self, Reduced, SHORT, TileRoom};
 use crate::threads::{grain, join};
 
 /// Where the segments of a sequence are.
@@ -188,14 +188,13 @@ fn reduce<T: Float>(grain: usize, offsets: &[usize], z: &[T], out: &mut [T], sha
     }
     let mut shares = shares;
     let mut kept = Kept::<T>::new();
-    let mut tile = [[0.0; LANES]; SHORT];
+    let mut room = TileRoom::new();
     for (group, out) in out.chunks_mut(LANES).enumerate() {
         let bounds = &offsets[group * LANES..][..=out.len()];
         let segment = |j: usize| bounds[j] - offsets[0]..bounds[j + 1] - offsets[0];
         let longest = bounds.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
         if longest < SHORT {
-            let tile = &mut tile[..longest];
-            eight_short(z, segment, tile, out, shares.as_deref_mut());
+            eight_short(z, segment, room.tile(longest), out, shares.as_deref_mut());
             continue;
         }
         let mut partials = [Partial::EMPTY; LANES];
