@@ -3,8 +3,8 @@
 use crate::edges::Edge;
 use crate::float::Float;
 use crate::kernel::Each;
-use crate::kernel::block::Store;
-use crate::kernel::columns::{self, Functions, LANES};
+use crate::kernel::block::{LONG, Store};
+use crate::kernel::columns::{self, Functions, LANES, WIDTH};
 use crate::kernel::precision::Precision;
 use crate::kernel::two::Two;
 use crate::ladder;
@@ -157,9 +157,6 @@ pub(crate) struct Columns<'a, T> {
     pub(crate) count: usize,
 }
 
-/// Columns that are read at once: some whole lines of the cache from each row.
-const WIDTH: usize = 16 * LANES;
-
 impl<'a, T: Float> Columns<'a, T> {
     fn rows(self) -> impl Iterator<Item = &'a [T]> {
         self.z.chunks(self.pitch).map(move |row| &row[self.start..][..self.count])
@@ -208,11 +205,14 @@ impl<'a, T: Float> Columns<'a, T> {
             }
             return;
         }
-        let mut tiles = Vec::with_capacity(BLOCK.min(self.z.len() / self.pitch) * WIDTH);
+        let mut tiles = Vec::new();
+        // Copied in rows only where something asks for it: a function of each element, or numbers that need a shift.
+        let mut in_place = T::First::STARTS_FROM_NOTHING && each.is_none();
         for from in (0..self.count).step_by(WIDTH) {
             let count = WIDTH.min(self.count - from);
             self.part(from, count).reduce_tile(
                 &mut tiles,
+                &mut in_place,
                 value.as_mut().map(|value| &mut value[from..][..count]),
                 each.as_mut().map(|(each, out)| (*each, out, from)),
             );
@@ -253,19 +253,31 @@ impl<'a, T: Float> Columns<'a, T> {
         columns::copy(block, self.pitch, self.start, self.count, tiles);
     }
 
-    /// At most [`WIDTH`] columns.
+    /// At most [`WIDTH`] columns; `in_place`: whether to try without a copy, which is no longer so where that did not do.
     fn reduce_tile(
         self,
         tiles: &mut Vec<T>,
+        in_place: &mut bool,
         value: Option<&mut [T]>,
         each: Option<(Each, &mut Vec<&mut [T]>, usize)>,
     ) {
         let groups = self.count.div_ceil(LANES);
         let mut pieces = [const { Pieces::<T::First>::EMPTY }; WIDTH / LANES];
         for block in self.z.chunks(BLOCK * self.pitch) {
-            self.fill(tiles, block);
-            for (pieces, tile) in pieces.iter_mut().zip(tiles.chunks(block.len() / self.pitch * LANES)) {
-                pieces.push(tile);
+            let rows = block.len() / self.pitch;
+            let mut summed = [None; WIDTH / LANES];
+            if *in_place && rows >= LONG {
+                summed = columns::summed_in_place::<T::First, T>(block, self.pitch, self.start, self.count);
+            }
+            if summed[..groups].iter().any(Option::is_none) {
+                *in_place &= rows < LONG;
+                self.fill(tiles, block);
+            }
+            for (g, pieces) in pieces[..groups].iter_mut().enumerate() {
+                match summed[g] {
+                    Some(blocks) => pieces.push_summed(blocks),
+                    None => pieces.push(&tiles[g * rows * LANES..][..rows * LANES]),
+                }
             }
         }
         let mut partials = [[Partial::<T::First>::EMPTY; LANES]; WIDTH / LANES];

@@ -280,6 +280,24 @@ impl<P: Precision> Pieces<P> {
         run(Push { pieces: self, tile });
     }
 
+    /// The same of a block that is summed already.
+    pub(crate) fn push_summed(&mut self, blocks: [Summed; LANES]) {
+        run(PushSummed { pieces: self, blocks });
+    }
+
+    #[inline(always)]
+    fn push_blocks(&mut self, blocks: [Summed; LANES]) {
+        if self.blocks == PIECE / BLOCK {
+            let piece = self.end_piece();
+            self.merged.push(piece);
+        }
+        self.blocks += 1;
+        for (lane, block) in self.lanes.iter_mut().zip(blocks) {
+            lane.has_failed |= !block.max.is_finite();
+            lane.push(block);
+        }
+    }
+
     /// The partials of the first `count` lanes. A lane that cannot be done beside others is left to `alone`.
     pub(crate) fn close(&mut self, alone: impl Fn(usize) -> Partial<P>, count: usize) -> [Partial<P>; LANES] {
         let last = run(EndPiece(self));
@@ -315,16 +333,21 @@ impl<T: Float, P: Precision> Task for Push<'_, T, P> {
     #[inline(always)]
     fn run<V: Vector>(self, like: V) {
         let Self { pieces, tile } = self;
-        if pieces.blocks == PIECE / BLOCK {
-            let piece = pieces.end_piece();
-            pieces.merged.push(piece);
-        }
-        pieces.blocks += 1;
-        let blocks = columns::summed::<P, T, V>(tile, like);
-        for (lane, block) in pieces.lanes.iter_mut().zip(blocks) {
-            lane.has_failed |= !block.max.is_finite();
-            lane.push(block);
-        }
+        pieces.push_blocks(columns::summed::<P, T, V>(tile, like));
+    }
+}
+
+struct PushSummed<'a, P> {
+    pieces: &'a mut Pieces<P>,
+    blocks: [Summed; LANES],
+}
+
+impl<P: Precision> Task for PushSummed<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) {
+        self.pieces.push_blocks(self.blocks);
     }
 }
 

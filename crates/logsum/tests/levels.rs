@@ -202,6 +202,44 @@ fn lanes_at_every_edge_do_not_disturb_their_neighbours() {
     assert!(Level::force(None));
 }
 
+/// Columns whose shift is 0 are summed where they lie; a wild one among them sends its eight another way.
+fn check_tame_columns<T: Float>(
+    of: impl Fn(f64) -> T + Copy,
+    rows: usize,
+    columns: usize,
+    wild: usize,
+    level: Level,
+) {
+    let kinds = |j: usize| if j == wild { [1, 5, 8][rows % 3] } else { [0, 2, 4, 7, 9][j % 5] };
+    let lanes: Vec<Vec<T>> = (0..columns).map(|j| row(of, rows, kinds(j))).collect();
+    let table = Array2::from_shape_fn((rows, columns), |(i, j)| lanes[j][i]);
+    let values = table.logsumexp(0).unwrap();
+    for (j, (value, lane)) in values.iter().zip(&lanes).enumerate() {
+        let alone = logsumexp(lane);
+        let is_same =
+            *value == alone || value.partial_cmp(value).is_none() && alone.partial_cmp(&alone).is_none();
+        assert!(is_same, "{level:?}, {rows} rows, column {j} of {columns}: {value} instead of {alone}");
+    }
+}
+
+#[test]
+fn tame_columns_have_the_values_of_each_alone() {
+    let _level = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
+    for level in Level::ALL.into_iter().filter(|&level| Level::force(Some(level))) {
+        for rows in [63, 64, 65, 71, 72, 1023, 1024, 1087, 1088, 1089, 3000] {
+            for columns in [1, 7, 8, 9, 15, 16, 17, 24, 127, 128, 129, 145, 300] {
+                for wild in [usize::MAX, 0, 20, columns - 1] {
+                    check_tame_columns(|x| x as f32, rows, columns, wild, level);
+                }
+                check_tame_columns(f16::from_f64, rows, columns, usize::MAX, level);
+            }
+        }
+        check_tame_columns(|x| x as f32, 70_000, 9, usize::MAX, level);
+        check_tame_columns(|x| x, 1030, 145, 20, level);
+    }
+    assert!(Level::force(None));
+}
+
 #[test]
 fn large_outputs_have_the_bits_of_small_ones() {
     // More than 16 MiB: written past the caches where they are aligned.

@@ -274,7 +274,7 @@ pub(super) fn load<T: Float, V: Vector>(numbers: &[T; STEP], like: V) -> [V; 2] 
 
 /// Up to a step of numbers, then −∞.
 #[inline(always)]
-fn padded<T: Float>(numbers: &[T]) -> [T; STEP] {
+pub(super) fn padded<T: Float>(numbers: &[T]) -> [T; STEP] {
     let mut step = [T::NEG_INFINITY; STEP];
     step[..numbers.len()].copy_from_slice(numbers);
     step

@@ -4,15 +4,19 @@
     reason = "loops over registers count to constants, so that these are registers"
 )]
 
-use super::block::{Summed, bound_for, exp_from, shift_for};
+use super::block::{LONG, STEP, Summed, bound_for, exp_from, padded, shift_for};
 use super::precision::{Precision, Sum};
 use super::two::Two;
 use super::word::Vector;
 use super::{Each, Task, block, run};
 use crate::float::Float;
+use std::marker::PhantomData;
 
 /// Lanes that are worked on at once.
 pub(crate) const LANES: usize = 8;
+
+/// Columns that are read at once: some whole lines of the cache from each row.
+pub(crate) const WIDTH: usize = 16 * LANES;
 
 /// Eight lanes as columns.
 pub(crate) type Tile = [[f64; LANES]];
@@ -126,7 +130,89 @@ pub(crate) fn summed<P: Precision, T: Float, V: Vector>(tile: &[T], like: V) -> 
     let (c, bounds) = (like.load(&shift), like.load(&bound));
     let sum =
         if at_0 { sum::<true, P, T, V>(tile, c, bounds) } else { sum::<false, P, T, V>(tile, c, bounds) };
-    let (mut his, mut los) = ([0.0; LANES], [0.0; LANES]);
+    each_of(max, shift, sum)
+}
+
+/// The same of each eight of `count` columns from `start` on, at most [`WIDTH`], in rows of `pitch`: straight from the rows, for
+/// those eight whose shifts are all 0. For a precision whose sums start from nothing, and [`LONG`] rows at least.
+pub(crate) fn summed_in_place<P: Precision, T: Float>(
+    rows: &[T],
+    pitch: usize,
+    start: usize,
+    count: usize,
+) -> [Option<[Summed; LANES]>; WIDTH / LANES] {
+    run(SummedInPlace::<_, P> { rows, pitch, start, count, precision: PhantomData })
+}
+
+struct SummedInPlace<'a, T, P> {
+    rows: &'a [T],
+    pitch: usize,
+    start: usize,
+    count: usize,
+    precision: PhantomData<P>,
+}
+
+impl<T: Float, P: Precision> Task for SummedInPlace<'_, T, P> {
+    type Output = [Option<[Summed; LANES]>; WIDTH / LANES];
+
+    #[inline(always)]
+    fn run<V: Vector>(self, like: V) -> Self::Output {
+        let Self { rows, pitch, start, count, .. } = self;
+        let one = like.splat(1.0);
+        // Of sixteen columns each; a row's sums lie side by side.
+        let mut sums = [[[<P::Sum<V>>::empty(one); 2]; WIDTH / STEP]; 8];
+        let mut maxima = [T::wide(T::NEG_INFINITY, like); WIDTH / STEP];
+        for (i, row) in rows.chunks_exact(pitch).enumerate() {
+            ask_for_row(rows, (i + AHEAD) * pitch + start, count, like);
+            let sums = &mut sums[i % 8];
+            let (whole, rest) = row[start..][..count].as_chunks();
+            for ((numbers, sums), max) in whole.iter().zip(&mut *sums).zip(&mut maxima) {
+                *max = T::greater(*max, numbers, like);
+                *sums = plus::<P, T, V>(*sums, numbers, like);
+            }
+            if let (false, Some(sums), Some(max)) =
+                (rest.is_empty(), sums.get_mut(whole.len()), maxima.get_mut(whole.len()))
+            {
+                let numbers = padded(rest);
+                *max = T::greater(*max, &numbers, like);
+                *sums = plus::<P, T, V>(*sums, &numbers, like);
+            }
+        }
+        let mut lanes = [None; WIDTH / LANES];
+        for g in 0..count.div_ceil(LANES) {
+            let mut sixteen = [T::NEG_INFINITY; STEP];
+            T::store_wide(maxima[g / 2], &mut sixteen, like);
+            let (mut max, mut is_at_0) = ([0.0; LANES], true);
+            for j in 0..LANES.min(count - g * LANES) {
+                max[j] = sixteen[g % 2 * LANES + j].widen();
+                is_at_0 &= shift_for(max[j], LONG) == 0.0;
+            }
+            if is_at_0 {
+                let mut eight = [<P::Sum<V>>::empty(one); 8];
+                for i in 0..8 {
+                    eight[i] = sums[i][g / 2][g % 2];
+                }
+                lanes[g] = Some(each_of(max, [0.0; LANES], <P::Sum<V>>::total(eight, one)));
+            }
+        }
+        lanes
+    }
+}
+
+#[inline(always)]
+fn plus<P: Precision, T: Float, V: Vector>(
+    [a, b]: [P::Sum<V>; 2],
+    numbers: &[T; STEP],
+    like: V,
+) -> [P::Sum<V>; 2] {
+    let [low, high] = block::load(numbers, like);
+    let (low, high) = (P::exp_at_0(low), P::exp_at_0(high));
+    [a.plus(low), b.plus(high)]
+}
+
+#[inline(always)]
+fn each_of<V: Vector>(max: [f64; LANES], shift: [f64; LANES], sum: Two<V>) -> [Summed; LANES] {
+    let [mut his, mut los] = [[0.0; LANES]; 2];
     sum.hi.store(&mut his);
     sum.lo.store(&mut los);
     let mut lanes = [Summed { max: 0.0, shift: 0.0, sum: Two::ZERO }; LANES];
@@ -134,6 +220,22 @@ pub(crate) fn summed<P: Precision, T: Float, V: Vector>(tile: &[T], like: V) -> 
         lanes[j] = Summed { max: max[j], shift: shift[j], sum: Two { hi: his[j], lo: los[j] } };
     }
     lanes
+}
+
+/// Rows between the one that is read and the one that is asked for, where each lies in memory of its own.
+const AHEAD: usize = 4;
+
+/// Asks for `count` numbers of the rows, from this place on.
+#[inline(always)]
+fn ask_for_row<T, V: Vector>(rows: &[T], place: usize, count: usize, like: V) {
+    let line = 64 / size_of::<T>();
+    let mut place = place;
+    for _ in 0..count.div_ceil(line) {
+        if let Some(number) = rows.get(place) {
+            like.prefetch(number, 0);
+        }
+        place += line;
+    }
 }
 
 /// The greatest number of each lane; a NaN is passed over, or it is the greatest.
@@ -216,19 +318,10 @@ impl<T: Float> Task for Copy<'_, T> {
 
     #[inline(always)]
     fn run<V: Vector>(self, like: V) {
-        /// Rows between the one that is copied and the one that is asked for.
-        const AHEAD: usize = 4;
         let Self { rows, pitch, start, count, tiles } = self;
-        let line = 64 / size_of::<T>();
         let size = rows.len() / pitch * LANES;
         for (i, row) in rows.chunks_exact(pitch).enumerate() {
-            let mut ahead = (i + AHEAD) * pitch + start;
-            for _ in 0..count.div_ceil(line) {
-                if let Some(number) = rows.get(ahead) {
-                    like.prefetch(number, 0);
-                }
-                ahead += line;
-            }
+            ask_for_row(rows, (i + AHEAD) * pitch + start, count, like);
             let mut place = i * LANES;
             for numbers in row[start..][..count].chunks(LANES) {
                 if let (Some(numbers), Some(place)) =

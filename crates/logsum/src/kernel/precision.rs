@@ -25,6 +25,9 @@ pub trait Precision {
     /// [`SUM_ERROR`](Self::SUM_ERROR) is then still less than the error of an exponential, against what remains.
     const LEAST_REST: f64;
 
+    /// Whether sums start from nothing, whatever the bound of their terms.
+    const STARTS_FROM_NOTHING: bool;
+
     /// The rung that computes in it.
     const RUNG: Rung;
 
@@ -136,6 +139,7 @@ impl Precision for OneWord {
     const SHARE_ERROR: f64 = power_of_two(-30);
     /// 2^-46 of 1 is then 2^-30 of the rest, a 64th of f32's ulp.
     const LEAST_REST: f64 = power_of_two(-16);
+    const STARTS_FROM_NOTHING: bool = true;
     const RUNG: Rung = Rung::Double;
     type Number<W: Word> = One<W>;
     type Sum<W: Word> = One<W>;
@@ -299,6 +303,7 @@ impl Precision for TwoWords {
     const SHARE_ERROR: f64 = power_of_two(-59);
     /// 2^-82 of 1 is then 2^-62 of the rest.
     const LEAST_REST: f64 = power_of_two(-20);
+    const STARTS_FROM_NOTHING: bool = false;
     const RUNG: Rung = Rung::DoubleWord;
     type Number<W: Word> = Two<W>;
     type Sum<W: Word> = Head<W>;
