@@ -17,19 +17,25 @@ import time
 from compare import ALL_CORES, HERE, in_own_environment
 
 
-def median(work, seconds=1.5):
-    work()
-    times, start = [], time.perf_counter()
-    while len(times) < 3 or (len(times) < 1000 and time.perf_counter() - start < seconds):
-        before = time.perf_counter()
+ROUNDS = 11
+
+
+def medians(**works):
+    """The median time of each, all taken in turns: what else the machine does meets them alike."""
+    for work in works.values():
         work()
-        times.append(time.perf_counter() - before)
-    return sorted(times)[len(times) // 2]
+    times = {name: [] for name in works}
+    for _ in range(ROUNDS):
+        for name, work in works.items():
+            before = time.perf_counter()
+            work()
+            times[name].append(time.perf_counter() - before)
+    return {name: sorted(taken)[ROUNDS // 2] for name, taken in times.items()}
 
 
-def small(work, count=20_000):
-    """Of short calls: the median of the means of many."""
-    return median(lambda: [work() for _ in range(count)], 0.5) / count
+def repeated(work, count=2000):
+    """Many short calls."""
+    return lambda: [work() for _ in range(count)]
 
 
 def rows(quick):
@@ -68,10 +74,13 @@ def main():
     rng = np.random.default_rng(0)
     lines = ["| work | logsum | SciPy | PyTorch | JAX |", "|---|---|---|---|---|"]
 
-    def row(name, ours, unit, **theirs):
-        cells = [f"{theirs[rival] / ours:.1f}" if rival in theirs else "" for rival in ("scipy", "torch", "jax")]
-        scale = {"ms": 1e3, "µs": 1e6}[unit]
-        lines.append(f"| {name} | {ours * scale:.3g} {unit} | " + " | ".join(cells) + " |")
+    def row(name, ours, calls=1, **theirs):
+        times = medians(ours=ours, **theirs)
+        ours = times["ours"]
+        cells = [f"{times[rival] / ours:.1f}" if rival in times else "" for rival in ("scipy", "torch", "jax")]
+        seconds = ours / calls
+        time_of_ours = f"{seconds * 1e3:.3g} ms" if seconds > 1e-3 else f"{seconds * 1e6:.3g} µs"
+        lines.append(f"| {name} | {time_of_ours} | " + " | ".join(cells) + " |")
         print(lines[-1], flush=True)
 
     print("\n".join(lines))
@@ -84,11 +93,10 @@ def main():
             np.testing.assert_allclose(logsum.logsumexp(a, axis), theirs, rtol=1e-4)
         row(
             name,
-            median(lambda: logsum.logsumexp(a, axis)),
-            "ms",
-            scipy=median(lambda: scipy.special.logsumexp(a, axis)),
-            torch=median(lambda: torch.logsumexp(t, dims)),
-            jax=median(lambda: of_jax(x).block_until_ready()),
+            lambda: logsum.logsumexp(a, axis),
+            scipy=lambda: scipy.special.logsumexp(a, axis),
+            torch=lambda: torch.logsumexp(t, dims),
+            jax=lambda: of_jax(x).block_until_ready(),
         )
 
     a = rng.standard_normal((64 if quick else 65_536, 1000), "f4")
@@ -101,16 +109,14 @@ def main():
     of_jax = jax.jit(jax.value_and_grad(lambda x: jax.nn.logsumexp(x, 1).sum()))
     row(
         "value and gradient, 65 536 × 1000 f32",
-        median(lambda: logsum.logsumexp_value_and_grad(a, 1)),
-        "ms",
-        torch=median(lambda: back(torch.logsumexp)),
-        jax=median(lambda: jax.block_until_ready(of_jax(x))),
+        lambda: logsum.logsumexp_value_and_grad(a, 1),
+        torch=lambda: back(torch.logsumexp),
+        jax=lambda: jax.block_until_ready(of_jax(x)),
     )
     row(
         "forward and backward by `logsum.torch`",
-        median(lambda: back(logsum.torch.logsumexp)),
-        "ms",
-        torch=median(lambda: back(torch.logsumexp)),
+        lambda: back(logsum.torch.logsumexp),
+        torch=lambda: back(torch.logsumexp),
     )
     labels = torch.randint(0, 1000, (a.shape[0],))
 
@@ -120,27 +126,25 @@ def main():
 
     row(
         "the same of its cross-entropy",
-        median(lambda: train(logsum.torch.cross_entropy)),
-        "ms",
-        torch=median(lambda: train(torch.nn.functional.cross_entropy)),
+        lambda: train(logsum.torch.cross_entropy),
+        torch=lambda: train(torch.nn.functional.cross_entropy),
     )
     row(
         "softmax, 65 536 × 1000 f32",
-        median(lambda: logsum.softmax(a, 1)),
-        "ms",
-        scipy=median(lambda: scipy.special.softmax(a, 1)),
-        torch=median(lambda: torch.softmax(t.detach(), 1)),
+        lambda: logsum.softmax(a, 1),
+        scipy=lambda: scipy.special.softmax(a, 1),
+        torch=lambda: torch.softmax(t.detach(), 1),
     )
     ten = rng.standard_normal(10)
     t, x = torch.from_numpy(ten), jax.numpy.asarray(ten)
     of_jax = jax.jit(jax.nn.logsumexp)
     row(
         "ten f64",
-        small(lambda: logsum.logsumexp(ten)),
-        "µs",
-        scipy=small(lambda: scipy.special.logsumexp(ten), 1000),
-        torch=small(lambda: torch.logsumexp(t, 0)),
-        jax=small(lambda: of_jax(x).block_until_ready()),
+        repeated(lambda: logsum.logsumexp(ten)),
+        calls=2000,
+        scipy=repeated(lambda: scipy.special.logsumexp(ten)),
+        torch=repeated(lambda: torch.logsumexp(t, 0)),
+        jax=repeated(lambda: of_jax(x).block_until_ready()),
     )
     if not quick:
         cpu = next(line for line in open("/proc/cpuinfo") if line.startswith("model name")).partition(":")[2].strip()

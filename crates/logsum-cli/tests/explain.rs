@@ -82,7 +82,9 @@ fn conventions_are_explained() {
 
 #[test]
 fn documents_stand_alone() {
-    for (language, class) in [("en", r"\documentclass{article}"), ("zh", r"\documentclass{ctexart}")] {
+    for (language, class) in
+        [("en", r"\documentclass[fleqn]{article}"), ("zh", r"\documentclass[fleqn]{ctexart}")]
+    {
         let tex = run(&format!("3 1 -2 --format tex --lang {language}"));
         assert!(tex.starts_with(class) && tex.ends_with("\\end{document}\n"), "{tex}");
         assert_eq!(tex.matches(r"\begin{").count(), tex.matches(r"\end{").count());

@@ -8,8 +8,8 @@ use crate::words::Language;
 pub fn of(explanation: &Explanation, language: Language) -> String {
     let words = language.words();
     let class = match language {
-        Language::English => "\\documentclass{article}\n\\usepackage[utf8]{inputenc}",
-        Language::Chinese => "\\documentclass{ctexart}",
+        Language::English => "\\documentclass[fleqn]{article}\n\\usepackage[utf8]{inputenc}",
+        Language::Chinese => "\\documentclass[fleqn]{ctexart}",
     };
     let mut tex = format!(
         "{class}\n\\usepackage{{amsmath}}\n\\usepackage[landscape,margin=2cm]{{geometry}}\n\\allowdisplaybreaks\n\
@@ -45,7 +45,8 @@ pub fn of(explanation: &Explanation, language: Language) -> String {
         let mut lines = String::new();
         for (i, [formula, numbers, reason]) in rows.iter().enumerate() {
             let equals = if i == 0 { "" } else { "=" };
-            let reason = if reason.is_empty() { String::new() } else { format!("&& \\text{{{reason}}}") };
+            let reason =
+                if reason.is_empty() { String::new() } else { format!("\\qquad \\text{{{reason}}}") };
             lines += &format!("  &{equals} {formula} {reason}\\\\\n  &\\quad \\approx {numbers} \\\\\n");
         }
         tex += &format!("\\begin{{align*}}\n{}\\end{{align*}}\n", lines.trim_end().trim_end_matches(r" \\"));

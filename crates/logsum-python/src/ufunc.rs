@@ -6,8 +6,10 @@
 
 use half::f16;
 use logsum::{Error, Float, each};
-use numpy::npyffi::{NPY_TYPES, PY_UFUNC_API, PyUFuncGenericFunction, npy_intp};
+use numpy::npyffi::{NPY_TYPES, PyUFuncGenericFunction, npy_intp};
+use pyo3::ffi::PyObject;
 use pyo3::prelude::*;
+use pyo3::types::{PyCapsule, PyFloat};
 use std::ffi::{CStr, c_char, c_int, c_void};
 
 /// Numbers that are taken at a time.
@@ -23,16 +25,20 @@ type Binary<T> = fn(&[T], &[T], &mut [T]) -> Result<(), Error>;
 trait Function {
     const ARGUMENTS: usize;
 
+    /// What a reduction of nothing gives, if anything.
+    const IDENTITY: Option<f64>;
+
     fn fill<T: Float>(a: &[T], b: &[T], out: &mut [T]) -> Result<(), Error>;
 }
 
 macro_rules! functions {
-    ($($kind:ident $function:ident $type:ident $doc:literal)*) => {
+    ($($kind:ident $function:ident $type:ident $identity:ident $doc:literal)*) => {
         $(
             struct $type;
 
             impl Function for $type {
                 const ARGUMENTS: usize = arguments!($kind);
+                const IDENTITY: Option<f64> = $identity;
 
                 fn fill<T: Float>(a: &[T], b: &[T], out: &mut [T]) -> Result<(), Error> {
                     call!($kind, $function, a, b, out)
@@ -66,17 +72,20 @@ macro_rules! call {
     };
 }
 
+/// e^−∞ is 0.
+const OF_SUMS: Option<f64> = Some(f64::NEG_INFINITY);
+
 functions! {
-    of_two logaddexp LogAddExp "log(e^x1 + e^x2), correctly rounded."
-    of_two logsubexp LogSubExp "log(e^x1 - e^x2), correctly rounded; NaN where x1 < x2."
-    of_two xlogy XLogY "x1 log x2, within 1 ulp; 0 where x1 is 0, unless x2 is NaN."
-    of_one log1pexp Log1pExp "log(1 + e^x), softplus, correctly rounded."
-    of_one log1mexp Log1mExp "log(1 - e^x) for x <= 0, correctly rounded."
-    of_one logexpm1 LogExpm1 "log(e^x - 1) for x >= 0, the inverse of log1pexp, correctly rounded."
-    of_one log_logistic LogLogistic "-log(1 + e^-x), correctly rounded."
-    of_one logistic Logistic "1/(1 + e^-x), within 1 ulp."
-    of_one logit Logit "log(p/(1 - p)), within 1 ulp."
-    of_one xlogx XLogX "x log x, within 1 ulp; 0 at 0."
+    of_two logaddexp LogAddExp OF_SUMS "log(e^x1 + e^x2), correctly rounded."
+    of_two logsubexp LogSubExp None "log(e^x1 - e^x2), correctly rounded; NaN where x1 < x2."
+    of_two xlogy XLogY None "x1 log x2, within 1 ulp; 0 where x1 is 0, unless x2 is NaN."
+    of_one log1pexp Log1pExp None "log(1 + e^x), softplus, correctly rounded."
+    of_one log1mexp Log1mExp None "log(1 - e^x) for x <= 0, correctly rounded."
+    of_one logexpm1 LogExpm1 None "log(e^x - 1) for x >= 0, the inverse of log1pexp, correctly rounded."
+    of_one log_logistic LogLogistic None "-log(1 + e^-x), correctly rounded."
+    of_one logistic Logistic None "1/(1 + e^-x), within 1 ulp."
+    of_one logit Logit None "log(p/(1 - p)), within 1 ulp."
+    of_one xlogx XLogX None "x log x, within 1 ulp; 0 at 0."
 }
 
 /// The loop that NumPy calls: `dimensions[0]` numbers, each argument with its pointer and its step in bytes.
@@ -153,24 +162,53 @@ fn add<F: Function>(
     let text = |text: &'static str| {
         CStr::from_bytes_with_nul(text.as_bytes()).map(CStr::as_ptr).unwrap_or(c"".as_ptr())
     };
-    /// The ufunc has no identity: NumPy's interface for one that is -inf is not within reach.
+    let identity = F::IDENTITY.map(|identity| PyFloat::new(py, identity));
+    /// How NumPy is told that an object is the identity, and that there is none.
+    const GIVEN: c_int = -3;
     const NONE: c_int = -1;
     // SAFETY: what is pointed to lives for ever, and the lengths are those that are given.
     let ufunc = unsafe {
-        let ufunc = PY_UFUNC_API.PyUFunc_FromFuncAndData(
-            py,
+        let ufunc = maker(py)?(
             loops.as_mut_ptr(),
             data.as_mut_ptr(),
             types.as_mut_ptr(),
             TYPES.len() as c_int,
             F::ARGUMENTS as c_int,
             1,
-            NONE,
+            if identity.is_some() { GIVEN } else { NONE },
             text(c_name),
             text(doc),
             0,
+            std::ptr::null(),
+            identity.as_ref().map_or(std::ptr::null_mut(), Bound::as_ptr),
         );
         Bound::from_owned_ptr_or_err(py, ufunc)?
     };
     module.add(name, ufunc)
+}
+
+/// `PyUFunc_FromFuncAndDataAndSignatureAndIdentity`, which the bindings leave out: loops, data, types, how many loops, inputs and
+/// results, kind of identity, name, documentation, 0, signature, identity.
+type Maker = unsafe extern "C" fn(
+    *mut PyUFuncGenericFunction,
+    *mut *mut c_void,
+    *mut c_char,
+    c_int,
+    c_int,
+    c_int,
+    c_int,
+    *const c_char,
+    *const c_char,
+    c_int,
+    *const c_char,
+    *mut PyObject,
+) -> *mut PyObject;
+
+fn maker(py: Python<'_>) -> PyResult<Maker> {
+    /// Its place in NumPy's table, the same since 1.16.
+    const PLACE: usize = 42;
+    let capsule = py.import("numpy._core._multiarray_umath")?.getattr("_UFUNC_API")?;
+    let table = capsule.cast_into::<PyCapsule>()?.pointer_checked(None)?.cast::<*const c_void>();
+    // SAFETY: NumPy's table of functions, of which this one has this type.
+    Ok(unsafe { std::mem::transmute::<*const c_void, Maker>(table.add(PLACE).read()) })
 }

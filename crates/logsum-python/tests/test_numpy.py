@@ -150,6 +150,9 @@ def test_ufuncs():
         )
     np.testing.assert_allclose(logsum.logaddexp.reduce(x), logsum.logsumexp(x), rtol=1e-14)
     np.testing.assert_allclose(logsum.logaddexp.accumulate(x), logsum.logcumsumexp(x), rtol=1e-13)
+    assert logsum.logaddexp.identity == -np.inf and logsum.logsubexp.identity is None
+    assert logsum.logaddexp.reduce([]) == -np.inf
+    assert logsum.logaddexp.reduce([1.0, np.nan], where=[True, False]) == 1
     rows = x.reshape(30, 100)
     for axis in (0, 1):
         np.testing.assert_allclose(logsum.logaddexp.accumulate(rows, axis), logsum.logcumsumexp(rows, axis), rtol=1e-12, atol=1e-12)

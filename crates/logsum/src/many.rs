@@ -3,7 +3,7 @@
 use crate::edges::Edge;
 use crate::float::Float;
 use crate::kernel::Each;
-use crate::kernel::block::{LONG, Store};
+use crate::kernel::block::{AT_0, LONG, Store};
 use crate::kernel::columns::{self, Functions, LANES, WIDTH};
 use crate::kernel::precision::Precision;
 use crate::kernel::two::Two;
@@ -206,8 +206,10 @@ impl<'a, T: Float> Columns<'a, T> {
             return;
         }
         let mut tiles = Vec::new();
-        // Copied in rows only where something asks for it: a function of each element, or numbers that need a shift.
-        let mut in_place = T::First::STARTS_FROM_NOTHING && each.is_none();
+        // Copied only where something asks for it: a function of each element, or numbers that need a shift. The first row tells
+        // the likely case, so that no wild table is summed in vain.
+        let is_tame = |z: &T| !(z.widen().abs() > AT_0);
+        let mut in_place = each.is_none() && self.rows().next().is_some_and(|row| row.iter().all(is_tame));
         for from in (0..self.count).step_by(WIDTH) {
             let count = WIDTH.min(self.count - from);
             self.part(from, count).reduce_tile(
@@ -266,7 +268,7 @@ impl<'a, T: Float> Columns<'a, T> {
         for block in self.z.chunks(BLOCK * self.pitch) {
             let rows = block.len() / self.pitch;
             let mut summed = [None; WIDTH / LANES];
-            if *in_place && rows >= LONG {
+            if *in_place {
                 summed = columns::summed_in_place::<T::First, T>(block, self.pitch, self.start, self.count);
             }
             if summed[..groups].iter().any(Option::is_none) {

@@ -103,16 +103,16 @@ impl<T: Float> Task for Values<'_, T> {
         let zero = like.splat(0.0);
         let nothing =
             Tails { max: zero, tail: Two { hi: zero, lo: zero }, error: zero, is_right: [false; LANES] };
-        let mut tails = [nothing; GROUPS];
+        let mut groups = [nothing; GROUPS];
         let mut room = TileRoom::new();
         let tile = room.tile(length);
-        for (rows, place) in rows.chunks(LANES * length).zip(&mut tails) {
+        for (rows, group) in rows.chunks(LANES * length).zip(&mut groups) {
             columns::fill_from_rows(rows, tile, like);
-            *place = self::tails::<T, V>(tile, like);
+            *group = tails::<T, V>(tile, like);
         }
         let mut has_value = [[false; LANES]; GROUPS];
-        for ((values, tails), has_value) in values.chunks_mut(LANES).zip(&tails).zip(&mut has_value) {
-            let (lows, settled) = tails.values::<T>();
+        for ((values, group), has_value) in values.chunks_mut(LANES).zip(&groups).zip(&mut has_value) {
+            let (lows, settled) = group.values::<T>();
             *has_value = settled;
             values.copy_from_slice(&lows[..values.len()]);
         }

@@ -5,8 +5,8 @@
 )]
 // SAFETY, for every block below: the intrinsics need AVX2, FMA and F16C. Values of V256 are made by `run_task`, which
 // is called only where all were detected, and by the methods of V256 values. Pointers come from references to arrays
-// of just as many numbers, and are read and written unaligned; `stream` needs the 16 bytes that its
-// callers see to. A prefetch reads nothing, nor does a masked load where its mask is 0.
+// of just as many numbers, and are read and written unaligned; `stream` needs the 16 bytes that its callers see to. A
+// prefetch reads nothing, nor does a masked load where its mask is 0.
 #![expect(clippy::undocumented_unsafe_blocks, reason = "said once, above")]
 
 use super::Task;

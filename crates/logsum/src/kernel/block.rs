@@ -22,7 +22,7 @@ pub(crate) struct Summed {
 
 /// From this length on, a maximum within [`AT_0`] is not subtracted: e^z needs fewer steps than e^{z − m}.
 pub(crate) const LONG: usize = 64;
-const AT_0: f64 = 64.0;
+pub(crate) const AT_0: f64 = 64.0;
 
 /// What is subtracted from each number of a block of this length and maximum.
 #[inline(always)]
@@ -102,7 +102,7 @@ fn sum<const AT_0: bool, P: Precision, T: Float, V: Vector>(block: &[T], c: V, b
 
 /// Asks for memory that is read soon, at a pace with what is summed: a block's maximum comes first, and would wait for all of it.
 #[inline(always)]
-pub(super) fn ask_ahead<T, V: Vector>(numbers: &[T; STEP], like: V) {
+fn ask_ahead<T, V: Vector>(numbers: &[T; STEP], like: V) {
     const LINE: usize = 64;
     const AHEAD: usize = 8 << 10;
     for line in (0..size_of_val(numbers)).step_by(LINE) {

@@ -134,7 +134,7 @@ pub(crate) fn summed<P: Precision, T: Float, V: Vector>(tile: &[T], like: V) -> 
 }
 
 /// The same of each eight of `count` columns from `start` on, at most [`WIDTH`], in rows of `pitch`: straight from the rows, for
-/// those eight whose shifts are all 0. For a precision whose sums start from nothing, and [`LONG`] rows at least.
+/// those eight whose shifts are all 0; of none where a sum's start depends on the maximum, or of fewer rows than [`LONG`].
 pub(crate) fn summed_in_place<P: Precision, T: Float>(
     rows: &[T],
     pitch: usize,
@@ -158,6 +158,10 @@ impl<T: Float, P: Precision> Task for SummedInPlace<'_, T, P> {
     #[inline(always)]
     fn run<V: Vector>(self, like: V) -> Self::Output {
         let Self { rows, pitch, start, count, .. } = self;
+        let mut lanes = [None; WIDTH / LANES];
+        if !P::STARTS_FROM_NOTHING || rows.len() / pitch < LONG {
+            return lanes;
+        }
         let one = like.splat(1.0);
         // Of sixteen columns each; a row's sums lie side by side.
         let mut sums = [[[<P::Sum<V>>::empty(one); 2]; WIDTH / STEP]; 8];
@@ -178,14 +182,13 @@ impl<T: Float, P: Precision> Task for SummedInPlace<'_, T, P> {
                 *sums = plus::<P, T, V>(*sums, &numbers, like);
             }
         }
-        let mut lanes = [None; WIDTH / LANES];
         for g in 0..count.div_ceil(LANES) {
             let mut sixteen = [T::NEG_INFINITY; STEP];
             T::store_wide(maxima[g / 2], &mut sixteen, like);
             let (mut max, mut is_at_0) = ([0.0; LANES], true);
             for j in 0..LANES.min(count - g * LANES) {
                 max[j] = sixteen[g % 2 * LANES + j].widen();
-                is_at_0 &= shift_for(max[j], LONG) == 0.0;
+                is_at_0 &= max[j].is_infinite() || shift_for(max[j], LONG) == 0.0;
             }
             if is_at_0 {
                 let mut eight = [<P::Sum<V>>::empty(one); 8];
@@ -238,7 +241,7 @@ fn ask_for_row<T, V: Vector>(rows: &[T], place: usize, count: usize, like: V) {
     }
 }
 
-/// The greatest number of each lane; a NaN is passed over, or it is the greatest.
+/// The greatest number of each lane; a NaN is passed over.
 #[inline(always)]
 pub(crate) fn maxima<T: Float, V: Vector>(tile: &[T], like: V) -> V {
     // Two rows in each half of what is compared at once.

@@ -16,7 +16,7 @@ pub trait Word:
     /// self · a + b, rounded once.
     fn mul_add(self, a: Self, b: Self) -> Self;
 
-    /// x where self is greater than x or either is NaN, else self; so a NaN in self is passed over.
+    /// self where it is greater, else x: so a NaN in self is passed over.
     fn max(self, x: Self) -> Self;
 
     /// `then` where self ≤ bound, `otherwise` elsewhere and where self is NaN.
@@ -60,7 +60,7 @@ pub trait Vector: Word {
     /// Place i of vector j becomes place j of vector i.
     fn transposed(vectors: [Self; 8]) -> [Self; 8];
 
-    /// Asks for the memory that lies so many bytes behind this number, if there is any, ahead of its use.
+    /// Asks for the memory that lies so many bytes after this number's, if there is any, ahead of its use.
     fn prefetch<T>(self, number: &T, ahead: usize);
 
     fn load(self, numbers: &[f64; 8]) -> Self;
