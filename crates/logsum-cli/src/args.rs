@@ -109,7 +109,7 @@ pub(crate) struct CrossEntropy {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Explain {
     /// The numbers z; inf and -inf are numbers, too
-    #[arg(value_name = "Z", required = true, value_parser = number)]
+    #[arg(value_name = "Z", required = true, value_parser = logsum_explain::number)]
     pub(crate) numbers: Vec<f64>,
 
     /// Differentiate by this number only, counted from 1 [default: by the maximum, and by the greatest other]
@@ -125,24 +125,14 @@ pub(crate) struct Explain {
     pub(crate) lang: Tongue,
 }
 
-/// A float; its minus may be the sign that is printed.
-fn number(text: &str) -> Result<f64, std::num::ParseFloatError> {
-    match text.strip_prefix(MINUS) {
-        Some(magnitude) => magnitude.parse().map(|x: f64| -x),
-        None => text.parse(),
-    }
-}
-
-const MINUS: char = '−';
-
 /// The command line, in which -inf and -5e-9 are numbers to explain and no options.
 pub(crate) fn from_command_line() -> Args {
     let arguments: Vec<_> = std::env::args_os().collect();
     let has_numbers = arguments.get(1).is_some_and(|command| command == "explain");
     Args::parse_from(arguments.into_iter().map(|argument| {
-        let magnitude = argument.to_str().and_then(|text| text.strip_prefix('-'));
-        match magnitude.filter(|magnitude| has_numbers && magnitude.parse::<f64>().is_ok()) {
-            Some(magnitude) => format!("{MINUS}{magnitude}").into(),
+        let text = argument.to_str().filter(|text| has_numbers && logsum_explain::number(text).is_ok());
+        match text.and_then(|text| text.strip_prefix('-')) {
+            Some(magnitude) => format!("−{magnitude}").into(),
             None => argument,
         }
     }))

@@ -19,7 +19,7 @@ fn both_cases_with_numbers() {
     for line in [
         "  z     = (3, 1, −2)",
         "  max z = z₁ = 3, j = 1",
-        "  LSE   = log S + max z ≈ 0.13285 + 3",
+        "  LSE   = log S + max z ≈ 0.13285 + 3 ≈ 3.1328452337275756",
         "Case i ≠ j, for i = 2: another number is the maximum",
         "    ≈ 1 · 0.8756 · 0.13534 + 1 · 0 ≈ 0.1185",
         "Case i = j = 1: zᵢ is the maximum itself",
@@ -69,7 +69,9 @@ fn the_naive_formula_overflows_beside_it() {
 #[test]
 fn conventions_are_explained() {
     for (numbers, word) in [
-        ("2 2 -inf", "equally great"),
+        ("2 2 -inf", "tie for the maximum"),
+        ("inf 1", "limit of a number that grows"),
+        ("0 -1e6", "the nearest number of f64 is 0"),
         ("-inf -Infinity", "There is no mass"),
         ("inf 1 +inf", "1/2 at each +∞"),
         ("nan 1", "There is a NaN"),
@@ -77,7 +79,32 @@ fn conventions_are_explained() {
         let text = run(numbers);
         assert!(text.contains(word), "{text}");
     }
-    assert_eq!(json("−inf −inf")["gradient"], Value::from(vec![0.0, 0.0]));
+    assert_eq!(json("−inf -∞")["gradient"], Value::from(vec![0.0, 0.0]));
+    assert_eq!(json("−inf −inf")["conclusion"], Value::Null);
+}
+
+#[test]
+fn nothing_is_called_equal_that_is_rounded() {
+    let text = run("123456.789 123456.5");
+    for line in [
+        "  z     = (123456.789, 123456.5)",
+        "  ẑₖ    = zₖ − max z ≈ (0, −0.289)",
+        "  LSE   = log S + max z ≈ 0.55905 + 123456.789 ≈ 123457.34805117451",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+    assert!(run("1e308 -1e308").contains("ẑₖ    = zₖ − max z ≈ (0, −2e308)"));
+    // The term of i, and that of the maximum, are never left out of a sum.
+    let long = run("1 2 3 4 5 6 7 8 9");
+    assert!(
+        long.contains("0.00033546 · 0 + 0.00091188 · 0 + 0.0024788 · 0 + … + 0.36788 · 1 + 1 · 0"),
+        "{long}"
+    );
+    // Far below the maximum everything is 0, in every line.
+    let deep = json("0 -1e6");
+    let lines = deep["cases"][0]["lines"].as_array().unwrap();
+    assert!(lines.iter().all(|line| line["text_value"] == "0"), "{lines:?}");
+    assert!(deep["cases"][0]["checked"].as_str().unwrap().contains("e^-800"));
 }
 
 #[test]
@@ -103,9 +130,16 @@ fn bad_requests() {
         place.run("explain 1 2 --index 3").complaint(),
         "there is no number 3: the index must be from 1 to 2"
     );
-    for arguments in
-        ["explain", "explain 1 x", "explain 1 --index 0", "explain 1 --lang fr", "explain 1 --format pdf"]
-    {
+    for arguments in [
+        "explain",
+        "explain 1 x",
+        "explain 1 --5",
+        "explain 1 −-5",
+        "explain 1 1e309",
+        "explain 1 --index 0",
+        "explain 1 --lang fr",
+        "explain 1 --format pdf",
+    ] {
         assert_eq!(place.run(arguments).code, Some(2), "{arguments}");
     }
 }

@@ -1,7 +1,7 @@
 //! The derivation of ∂LSE/∂z_i, line by line, in its two cases.
 
 use crate::expression::{Expression, LEAST, Name, Point, Which};
-use crate::precise::{digits_in_common, exp, real};
+use crate::precise::{digits_in_common, real};
 use Expression::{IsI, Negative, Over, Plus, Slope, SumOfAll, SumOfOthers, Times, Whole};
 use Which::{I, K};
 
@@ -94,7 +94,7 @@ pub(crate) const DIGITS: f64 = 45.0;
 
 /// To how many digits each line agrees with the one above it, at least, relative to e^-800 at least; or the first line that does not.
 pub(crate) fn check(lines: &Lines, at: &Point) -> Result<f64, usize> {
-    let least = exp(&real(-LEAST, at.bits), at.bits);
+    let least = real(-LEAST, at.bits).exp();
     let values: Vec<_> = lines.iter().map(|(line, _)| at.value(line, 0)).collect();
     let mut fewest = f64::INFINITY;
     for (i, pair) in values.windows(2).enumerate() {
@@ -111,8 +111,11 @@ pub(crate) fn check(lines: &Lines, at: &Point) -> Result<f64, usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::precise::short;
 
-    const POINTS: [(&[f64], usize, usize); 10] = [
+    const POINTS: [(&[f64], usize, usize); 12] = [
+        (&[0.0, -800.0, -700.0], 1, 0),
+        (&[1e308, -1e308], 1, 0),
         (&[0.0, -3000.0, -1e9], 1, 0),
         (&[f64::NEG_INFINITY, 1.0], 0, 1),
         (&[3.0, 1.0, -2.0], 1, 0),
@@ -134,10 +137,27 @@ mod tests {
         }
     }
 
+    /// What is printed of two lines is the same, and no more digits are claimed than there are bits.
+    #[test]
+    fn lines_look_equal() {
+        for (z, i, j) in
+            POINTS.into_iter().chain([(&[0.0, -1e6][..], 1, 0), (&[976.3, -157.97, -768.9], 1, 0)])
+        {
+            let (lines, at) = (lines(if i == j { Case::Maximum } else { Case::Other }), Point::new(z, i, j));
+            let shown: Vec<_> = lines.iter().map(|(line, _)| short(&at.value(line, 0))).collect();
+            assert!(shown.windows(2).all(|pair| pair[0] == pair[1]), "{z:?} {i}: {shown:?}");
+            let digits = check(&lines, &at).unwrap();
+            assert!(
+                digits.is_infinite() || digits < at.bits as f64 * std::f64::consts::LOG10_2,
+                "{z:?}: {digits}"
+            );
+        }
+    }
+
     /// One line after the other is made wrong, in several ways.
     #[test]
     fn a_broken_line_is_found() {
-        for (z, i, j) in [POINTS[2], POINTS[3], POINTS[4]] {
+        for (z, i, j) in [POINTS[4], POINTS[5], POINTS[6]] {
             let case = if i == j { Case::Maximum } else { Case::Other };
             let (right, at) = (lines(case), Point::new(z, i, j));
             for broken in 0..right.len() {

@@ -3,7 +3,7 @@
 use crate::derivation::{Case, Reason, check, lines};
 use crate::expression::{Expression, Name, Point};
 use crate::notation::Notation;
-use crate::precise::{digits_in_common, real};
+use crate::precise::{Real, digits_in_common, is_short, real};
 use std::fmt;
 
 /// The derivation of the gradient of log Σ e^z, worked out for some numbers.
@@ -23,18 +23,21 @@ pub struct Explanation {
 pub(crate) struct Steps {
     pub(crate) j: usize,
     pub(crate) max: f64,
-    pub(crate) shifted: Vec<f64>,
-    pub(crate) powers: Vec<f64>,
+    /// None for −∞.
+    pub(crate) shifted: Vec<Option<Real>>,
+    pub(crate) powers: Vec<Real>,
+    /// Whether all of `shifted` are what is shown of them.
+    pub(crate) is_exact: bool,
     pub(crate) sum: Expression,
     pub(crate) log: Expression,
 }
 
 impl Steps {
     fn new(z: &[f64], j: usize, at: &Point) -> Self {
-        let shifted: Vec<f64> = z.iter().map(|&x| x - z[j]).collect();
-        let powers = shifted.iter().map(|x| x.exp()).collect();
+        let (shifted, powers) = at.shifted_and_powers(z);
+        let is_exact = shifted.iter().flatten().all(|x| is_short(x, at.bits));
         let [sum, log] = [Name::Sum, Name::Log].map(|name| at.put_in(&Expression::Name(name), 0));
-        Self { j, max: z[j], shifted, powers, sum, log }
+        Self { j, max: z[j], shifted, powers, is_exact, sum, log }
     }
 }
 
@@ -75,6 +78,10 @@ pub struct Derivation {
     pub digits: f64,
     /// In arithmetic of so many bits.
     pub bits: usize,
+    /// Whether the number is as great as the one that stands for the maximum.
+    pub is_tied: bool,
+    /// Whether some e^ẑ was taken for 0, as it is below e^-800.
+    pub leaves_out: bool,
 }
 
 /// A line of the derivation.
@@ -105,6 +112,10 @@ impl Line {
 /// What there is no explanation for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
+    /// A text is no number.
+    NoNumber(String),
+    /// A number is beyond the greatest f64, and not written as an infinity.
+    TooLarge(String),
     /// There is no number of this index, counted from 1.
     NoSuchNumber {
         /// The index that was asked for.
@@ -124,6 +135,8 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NoNumber(text) => write!(f, "\"{text}\" is no number"),
+            Self::TooLarge(text) => write!(f, "\"{text}\" is too large for an f64"),
             Self::NoSuchNumber { index, count } => {
                 write!(f, "there is no number {index}: the index must be from 1 to {count}")
             }
@@ -140,6 +153,22 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// A number as people type it, and as explanations print it: also with the sign −, and ∞ or inf.
+///
+/// # Errors
+/// [`Error::NoNumber`] and [`Error::TooLarge`].
+pub fn number(text: &str) -> Result<f64, Error> {
+    let text = text.trim();
+    let plain = text.replace('−', "-").replace('∞', "inf");
+    match plain.parse::<f64>() {
+        Err(_) => Err(Error::NoNumber(text.into())),
+        Ok(x) if x.is_infinite() && plain.contains(|c: char| c.is_ascii_digit()) => {
+            Err(Error::TooLarge(text.into()))
+        }
+        Ok(x) => Ok(x),
+    }
+}
 
 impl Explanation {
     /// Of the derivative by the number `index`, counted from 0; of both cases, by the greatest other number and by the maximum,
@@ -187,11 +216,12 @@ impl Explanation {
             let j = greatest[0];
             for i in indices(j) {
                 let (case, at) = (if i == j { Case::Maximum } else { Case::Other }, Point::new(z, i, j));
-                derivations.push(Derivation::new(case, &at)?);
+                derivations.push(Derivation::new(case, &at, z, z[i] == z[j])?);
                 if steps.is_none() {
-                    attempts
-                        .iter_mut()
-                        .for_each(|attempt| attempt.digits = correct_digits(attempt.value, &at));
+                    for attempt in &mut attempts {
+                        let has_digits = attempt.value.is_finite() && !underflows(z, value);
+                        attempt.digits = if has_digits { correct_digits(attempt.value, &at) } else { 0.0 };
+                    }
                     steps = Some(Steps::new(z, j, &at));
                 }
             }
@@ -212,6 +242,11 @@ impl Explanation {
     /// log Σ e^z, correctly rounded.
     pub fn value(&self) -> f64 {
         self.attempts[2].value
+    }
+
+    /// Whether the value, which no f64 is near enough to, is 0.
+    pub fn underflows(&self) -> bool {
+        underflows(&self.z, self.value())
     }
 
     /// The derivatives by each number, within 1 ulp: the softmax.
@@ -246,7 +281,7 @@ impl Setting {
 }
 
 impl Derivation {
-    fn new(case: Case, at: &Point) -> Result<Self, Error> {
+    fn new(case: Case, at: &Point, z: &[f64], is_tied: bool) -> Result<Self, Error> {
         let lines = lines(case);
         let digits = check(&lines, at).map_err(|line| Error::Broken { case, line })?;
         let lines = lines.into_iter().map(|(formula, reason)| Line {
@@ -255,8 +290,13 @@ impl Derivation {
             formula,
             reason,
         });
-        Ok(Self { case, index: at.i, lines: lines.collect(), digits, bits: at.bits })
+        let leaves_out = at.leaves_out(z);
+        Ok(Self { case, index: at.i, lines: lines.collect(), digits, bits: at.bits, is_tied, leaves_out })
     }
+}
+
+fn underflows(z: &[f64], value: f64) -> bool {
+    value == 0.0 && z.iter().filter(|z| z.is_finite()).count() > 1
 }
 
 /// As it is written.
@@ -272,9 +312,5 @@ fn shifted(z: &[f64]) -> f64 {
 
 fn correct_digits(value: f64, at: &Point) -> f64 {
     let exact = at.value(&Expression::Name(Name::Lse), 0);
-    if value.is_finite() {
-        digits_in_common(&real(value, at.bits), &exact, &real(0.0, at.bits)).max(0.0)
-    } else {
-        0.0
-    }
+    digits_in_common(&real(value, at.bits), &exact, &real(0.0, at.bits)).max(0.0)
 }

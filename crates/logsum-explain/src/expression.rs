@@ -1,6 +1,6 @@
 //! Formulas of the derivation, and what they come to at a point.
 
-use crate::precise::{DEEP, Real, exp, power_of_half, real};
+use crate::precise::{Real, power_of_half, real};
 
 /// Which of the numbers: the one that is differentiated by, or the one that a sum runs through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,10 +63,11 @@ struct Values {
 }
 
 impl Values {
-    fn new(z: Vec<Real>, j: usize, bits: usize) -> Self {
+    fn new(z: Vec<Real>, j: usize, counts: &[bool], bits: usize) -> Self {
         let max = z[j].clone();
         let shifted: Vec<Real> = z.iter().map(|z| z - &max).collect();
-        let powers: Vec<Real> = shifted.iter().map(|x| exp(x, bits)).collect();
+        let powers: Vec<Real> =
+            shifted.iter().zip(counts).map(|(x, &counts)| power(x, counts, bits)).collect();
         let sum = powers.iter().fold(real(0.0, bits), |sum, power| sum + power);
         let log = sum.ln();
         let lse = &log + &max;
@@ -74,18 +75,26 @@ impl Values {
     }
 }
 
+/// e^x, or 0 for what does not count.
+fn power(x: &Real, counts: bool, bits: usize) -> Real {
+    if counts { x.exp() } else { real(0.0, bits) }
+}
+
 /// Where formulas are evaluated: numbers z below +∞, i, and the index j of the maximum.
 #[derive(Debug, Clone)]
 pub(crate) struct Point {
     pub(crate) i: usize,
+    j: usize,
     pub(crate) bits: usize,
+    /// Whether z_k is within [`LEAST`] of the maximum: e^{ẑ_k} is taken for 0 else.
+    counts: Vec<bool>,
     here: Values,
     /// With z_i greater and less by `step`.
     around: [Values; 2],
     step: Real,
 }
 
-/// Numbers less than e to minus this are as good as e to minus this: nobody can compute to all the bits that e^-1000000 takes.
+/// Powers of e below minus this are taken for 0: nobody can compute to all the bits that e^-1000000 takes.
 pub(crate) const LEAST: f64 = 800.0;
 
 /// Difference quotients are off by 2^-193 of themselves, and more bits are lost in them than that.
@@ -98,22 +107,34 @@ impl Point {
         let deepest = depths.fold(0.0, f64::max).min(LEAST);
         let size = max.abs().max(1.0).log2();
         let bits = 384 + (deepest * std::f64::consts::LOG2_E + size + (z.len() as f64).log2()) as usize;
-        // −∞ adds nothing; what is as deep as this has a power of 0.
-        let abyss = real(max, bits) - real(DEEP, bits);
-        let real = |&z: &f64| if z.is_finite() { real(z, bits) } else { abyss.clone() };
+        let counts: Vec<bool> = z.iter().map(|z| max - z <= LEAST).collect();
+        // −∞ adds nothing, so that any number that does not count may stand for it.
+        let real = |&z: &f64| real(if z.is_finite() { z } else { max }, bits);
         let z: Vec<Real> = z.iter().map(real).collect();
         let step = power_of_half(STEP_BITS, bits);
         let moved = |by: Real| {
             let mut z = z.clone();
             z[i] += by;
-            Values::new(z, j, bits)
+            Values::new(z, j, &counts, bits)
         };
         let around = [moved(step.clone()), moved(-step.clone())];
-        Self { i, bits, here: Values::new(z, j, bits), around, step }
+        let here = Values::new(z, j, &counts, bits);
+        Self { i, j, bits, counts, here, around, step }
     }
 
     pub(crate) fn count(&self) -> usize {
         self.here.z.len()
+    }
+
+    /// Whether some number is so far below the maximum that e^ẑ is taken for 0.
+    pub(crate) fn leaves_out(&self, z: &[f64]) -> bool {
+        self.counts.iter().zip(z).any(|(&counts, z)| !counts && z.is_finite())
+    }
+
+    /// ẑ and e^ẑ; a ẑ is only there for a finite z.
+    pub(crate) fn shifted_and_powers(&self, z: &[f64]) -> (Vec<Option<Real>>, Vec<Real>) {
+        let shifted = self.here.shifted.iter().zip(z).map(|(x, z)| z.is_finite().then(|| x.clone()));
+        (shifted.collect(), self.here.powers.clone())
     }
 
     fn named<'a>(&self, values: &'a Values, name: Name, k: usize) -> &'a Real {
@@ -177,7 +198,10 @@ impl Point {
             Name::Sum => {
                 (0..self.count()).fold(real(0.0, self.bits), |sum, k| sum + at(Name::Power(Which::K), k))
             }
-            Name::Power(which) => exp(&at(Name::Shifted(which), k), self.bits),
+            Name::Power(which) => {
+                let of = if which == Which::I { self.i } else { k };
+                power(&at(Name::Shifted(which), k), self.counts[of], self.bits)
+            }
             Name::Shifted(which) => at(Name::Number(which), k) - at(Name::Max, k),
             Name::Max | Name::Number(_) => at(of, k),
         }
@@ -187,9 +211,16 @@ impl Point {
     pub(crate) fn put_in(&self, expression: &Expression, k: usize) -> Expression {
         let each = |parts: &[Expression]| parts.iter().map(|part| self.put_in(part, k)).collect();
         let sum = |indices: Vec<usize>, term: &Expression| {
+            // The first ones, the last, and those that matter.
+            let is_needed = |place: usize, k: usize| place == indices.len() - 1 || k == self.i || k == self.j;
+            let needed = indices.iter().enumerate().filter(|&(place, &k)| is_needed(place, k)).count();
+            let mut room = SHOWN.saturating_sub(needed);
             let mut terms: Vec<Expression> = Vec::new();
             for (place, &k) in indices.iter().enumerate() {
-                if place < SHOWN - 2 || place == indices.len() - 1 || indices.len() <= SHOWN {
+                if is_needed(place, k) || indices.len() <= SHOWN {
+                    terms.push(self.put_in(term, k));
+                } else if room > 0 {
+                    room -= 1;
                     terms.push(self.put_in(term, k));
                 } else if terms.last() != Some(&Expression::Dots) {
                     terms.push(Expression::Dots);
@@ -224,4 +255,4 @@ impl Point {
 }
 
 /// Longer sums are cut when numbers are put in.
-pub(crate) const SHOWN: usize = 6;
+pub(crate) const SHOWN: usize = 5;

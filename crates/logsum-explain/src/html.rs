@@ -46,10 +46,10 @@ pub fn of(explanation: &Explanation, language: Language) -> String {
         }
         body += &format!("</ol>\n<p class=\"checked\">✓ {}</p>\n", escaped(&language.checked(derivation)));
     }
-    if explanation.derivations().len() > 1 {
-        body += &format!("<p>{}</p>\n", escaped(&language.conclusion()));
+    if let Some(conclusion) = language.conclusion(explanation) {
+        body += &format!("<p>{}</p>\n", escaped(&conclusion));
     }
-    let gradient = Notation::Tex.tuple(explanation.gradient());
+    let gradient = Notation::Tex.gradient(explanation.gradient());
     body += &format!("<h2>{}</h2>\n", words.gradient);
     body += &math(
         &format!(r"\frac{{\partial \mathrm{{LSE}}}}{{\partial z}} \approx {gradient}"),

@@ -31,7 +31,7 @@ pub fn of(explanation: &Explanation, language: Language) -> Value {
         "gradient": numbers(explanation.gradient()),
         "attempts": {"naive": naive, "shifted": shifted, "correct": correct},
         "cases": derivations.collect::<Value>(),
-        "conclusion": language.conclusion(),
+        "conclusion": language.conclusion(explanation),
     })
 }
 

@@ -27,5 +27,5 @@ pub mod tex;
 pub mod text;
 
 pub use derivation::Case;
-pub use explanation::{Attempt, Derivation, Error, Explanation, Line, Setting};
+pub use explanation::{Attempt, Derivation, Error, Explanation, Line, Setting, number};
 pub use words::Language;

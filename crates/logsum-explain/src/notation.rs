@@ -1,7 +1,8 @@
 //! Formulas as text and as TeX.
 
+use crate::explanation::Steps;
 use crate::expression::{Expression, Name, Which};
-use crate::precise::{Decimal, short, shortest};
+use crate::precise::{Decimal, Real, real, short, shortest};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Notation {
@@ -157,15 +158,11 @@ impl Notation {
         self.decimal(&shortest(x)).1
     }
 
-    /// A float with five digits.
-    pub(crate) fn rounded(self, x: f64) -> String {
-        if x.is_finite() { self.decimal(&short(&crate::precise::real(x, 64))).1 } else { self.float(x) }
-    }
-
     /// x + y, where y is written already.
     pub(crate) fn sum_of(self, x: &Expression, y: &str) -> String {
         let sign = if y.starts_with(self.minus()) { "" } else { "+ " };
-        format!("{} {sign}{}", self.formula(x), y.replacen(self.minus(), &format!("{} ", self.minus()), 1))
+        let spaced = y.strip_prefix(self.minus()).map(|y| format!("{} {y}", self.minus()));
+        format!("{} {sign}{}", self.formula(x), spaced.as_deref().unwrap_or(y))
     }
 
     /// z with the number of one of the z's, counted from 1.
@@ -179,15 +176,40 @@ impl Notation {
         }
     }
 
-    /// Numbers in brackets, the middle of many left out.
-    pub(crate) fn tuple(self, numbers: &[f64]) -> String {
+    /// Numbers in brackets, each as `write` writes it, the middle of many left out.
+    pub(crate) fn tuple<T>(self, numbers: &[T], write: impl Fn(&T) -> String) -> String {
         const SHOWN: usize = 8;
-        let mut shown: Vec<String> = numbers.iter().take(SHOWN).map(|&x| self.rounded(x)).collect();
+        let mut shown: Vec<String> = numbers.iter().take(SHOWN).map(&write).collect();
         if numbers.len() > SHOWN {
             shown[SHOWN - 2] = self.pick("…", r"\dots").into();
-            shown[SHOWN - 1] = self.rounded(numbers[numbers.len() - 1]);
+            shown[SHOWN - 1] = write(&numbers[numbers.len() - 1]);
         }
         format!("({})", shown.join(", "))
+    }
+
+    /// z, each with all its digits.
+    pub(crate) fn numbers(self, numbers: &[f64]) -> String {
+        self.tuple(numbers, |&x| self.float(x))
+    }
+
+    /// The gradient, each with five digits.
+    pub(crate) fn gradient(self, gradient: &[f64]) -> String {
+        self.tuple(gradient, |&x| if x.is_finite() { self.short(&real(x, 64)) } else { self.float(x) })
+    }
+
+    /// ẑ, after the sign that says whether this is all of them, and e^ẑ; each with five digits.
+    pub(crate) fn shifted_and_powers(self, steps: &Steps) -> [String; 2] {
+        let equals = if steps.is_exact { "=" } else { self.pick("≈", r"\approx") };
+        let shifted =
+            |x: &Option<Real>| x.as_ref().map_or_else(|| self.float(f64::NEG_INFINITY), |x| self.short(x));
+        [
+            format!("{equals} {}", self.tuple(&steps.shifted, shifted)),
+            self.tuple(&steps.powers, |x| self.short(x)),
+        ]
+    }
+
+    fn short(self, x: &Real) -> String {
+        self.decimal(&short(x)).1
     }
 }
 

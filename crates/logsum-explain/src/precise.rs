@@ -11,14 +11,6 @@ pub(crate) fn real(x: f64, bits: usize) -> Real {
     Real::try_from(x).unwrap_or_default().with_precision(bits).value()
 }
 
-/// e to minus this is taken for 0.
-pub(crate) const DEEP: f64 = 1_048_576.0;
-
-/// e^x; 0 where it is below 2^-1 500 000.
-pub(crate) fn exp(x: &Real, bits: usize) -> Real {
-    if *x <= real(1.0 - DEEP, bits) { real(0.0, bits) } else { x.exp() }
-}
-
 /// 2^-n.
 pub(crate) fn power_of_half(n: usize, bits: usize) -> Real {
     Real::from_parts(1.into(), -(n as isize)).with_precision(bits).value()
@@ -81,7 +73,15 @@ pub(crate) fn shortest(x: f64) -> Decimal {
 }
 
 fn decimal(is_negative: bool, lead: f64, exponent: i64) -> Decimal {
+    let (lead, exponent) = if lead < 9.999_95 { (lead, exponent) } else { (1.0, exponent + 1) };
     plain_if_short(is_negative, &format!("{lead:.4}"), exponent)
+}
+
+/// Whether [`short`] is the number itself.
+pub(crate) fn is_short(x: &Real, bits: usize) -> bool {
+    let Decimal { is_negative, digits, exponent } = short(x);
+    let text = format!("{}{digits}e{exponent}", if is_negative { "-" } else { "" });
+    text.parse().is_ok_and(|short| real(short, bits) == *x)
 }
 
 /// A decimal number: its digits with a point, and a power of ten.
@@ -140,6 +140,8 @@ mod tests {
             (1.5e-9, "1.5e-9"),
             (-3.25e-310, "-3.25e-310"),
             (100.0, "100"),
+            (9.99999e305, "1e306"),
+            (9.99998e-310, "1e-309"),
         ] {
             assert_eq!(text(x), expected, "{x}");
         }
@@ -150,7 +152,7 @@ mod tests {
         for x in [1.0, 3.0, 1e-300, 1e300, 0.7, 123456.0] {
             assert!((log10(&real(x, 400)) - x.log10()).abs() < 1e-12 * x.log10().abs().max(1.0), "{x}");
         }
-        let tiny = exp(&real(-2000.0, 400), 400);
+        let tiny = real(-2000.0, 400).exp();
         assert!((log10(&tiny) + 2000.0 * std::f64::consts::LOG10_E).abs() < 1e-9);
         assert_eq!(log10(&real(0.0, 100)), f64::NEG_INFINITY);
         let digits = |a, b, least| digits_in_common(&real(a, 100), &real(b, 100), &real(least, 100));

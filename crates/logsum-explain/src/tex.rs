@@ -1,6 +1,6 @@
 //! Explanations as documents for LaTeX: pdflatex sets the English ones, xelatex with the package ctex the Chinese ones.
 
-use crate::explanation::{Explanation, Steps};
+use crate::explanation::Explanation;
 use crate::notation::Notation;
 use crate::words::Language;
 
@@ -38,7 +38,10 @@ pub fn of(explanation: &Explanation, language: Language) -> String {
             .map(|line| {
                 let [formula, numbers, value] = line.tex();
                 let reason = prose(language.reason(line.reason));
-                let result = if numbers == value { value } else { format!(r"{numbers} \approx {value}") };
+                // A long line leaves its result to the next.
+                let then = if numbers.len() > 150 { "\\\\\n  &\\quad" } else { "" };
+                let result =
+                    if numbers == value { value } else { format!(r"{numbers} {then} \approx {value}") };
                 [formula, result, reason]
             })
             .collect();
@@ -52,11 +55,11 @@ pub fn of(explanation: &Explanation, language: Language) -> String {
         tex += &format!("\\begin{{align*}}\n{}\\end{{align*}}\n", lines.trim_end().trim_end_matches(r" \\"));
         tex += &format!("{}\n\n", prose(&language.checked(derivation)));
     }
-    if explanation.derivations().len() > 1 {
-        tex += &format!("{}\n\n", prose(&language.conclusion()));
+    if let Some(conclusion) = language.conclusion(explanation) {
+        tex += &format!("{}\n\n", prose(&conclusion));
     }
     tex += &format!("\\subsection*{{{}}}\n", words.gradient);
-    let gradient = Notation::Tex.tuple(explanation.gradient());
+    let gradient = Notation::Tex.gradient(explanation.gradient());
     tex += &display(&[format!(r"\frac{{\partial\, \mathrm{{LSE}}}}{{\partial z}} &\approx {gradient}")]);
     tex += "\\end{document}\n";
     tex
@@ -65,15 +68,17 @@ pub fn of(explanation: &Explanation, language: Language) -> String {
 /// The steps to the value, each with an & where they are to be aligned.
 pub(crate) fn steps(explanation: &Explanation) -> Vec<String> {
     let notation = Notation::Tex;
-    let mut steps = vec![format!("z &= {}", notation.tuple(explanation.numbers()))];
-    if let Some(Steps { j, max, shifted, powers, sum, log }) = &explanation.steps {
-        let max = notation.rounded(*max);
+    let mut steps = vec![format!("z &= {}", notation.numbers(explanation.numbers()))];
+    if let Some(found) = &explanation.steps {
+        let max = notation.float(found.max);
+        let [shifted, powers] = notation.shifted_and_powers(found);
+        let (sum, value) = (notation.sum_of(&found.log, &max), notation.float(explanation.value()));
         steps.extend([
-            format!(r"\max z &= z_j = {max}, \quad j = {}", j + 1),
-            format!(r"\hat z_k &= z_k - \max z = {}", notation.tuple(shifted)),
-            format!(r"e^{{\hat z_k}} &\approx {}", notation.tuple(powers)),
-            format!(r"S &= \sum_k e^{{\hat z_k}} \approx {}", notation.formula(sum)),
-            format!(r"\mathrm{{LSE}} &= \log S + \max z \approx {}", notation.sum_of(log, &max)),
+            format!(r"\max z &= z_j = {max}, \quad j = {}", found.j + 1),
+            format!(r"\hat z_k &= z_k - \max z {shifted}"),
+            format!(r"e^{{\hat z_k}} &\approx {powers}"),
+            format!(r"S &= \sum_k e^{{\hat z_k}} \approx {}", notation.formula(&found.sum)),
+            format!(r"\mathrm{{LSE}} &= \log S + \max z \approx {sum} \approx {value}"),
         ]);
     }
     steps
@@ -84,14 +89,18 @@ fn display(lines: &[String]) -> String {
 }
 
 /// Formulas in prose, and how TeX writes them; what begins with another comes before it.
-const FORMULAS: [(&str, &str); 16] = [
+const FORMULAS: [(&str, &str); 20] = [
     ("e^ẑᵢ/S", r"e^{\hat z_i}/S"),
     ("e^ẑᵢ", r"e^{\hat z_i}"),
     ("e^z/Σ", r"e^z/\Sigma"),
+    ("e^ẑ", r"e^{\hat z}"),
     ("e^z", "e^z"),
     ("ẑᵢ", r"\hat z_i"),
     ("ẑₖ", r"\hat z_k"),
     ("zᵢ", "z_i"),
+    ("zⱼ", "z_j"),
+    ("max z", r"\max z"),
+    ("e^-800", "e^{-800}"),
     ("i ≠ j", r"i \neq j"),
     ("i = j", "i = j"),
     ("i =", "i ="),

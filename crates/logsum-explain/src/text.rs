@@ -1,6 +1,6 @@
 //! Explanations for a terminal.
 
-use crate::explanation::{Derivation, Explanation, Steps};
+use crate::explanation::{Derivation, Explanation};
 use crate::notation::Notation;
 use crate::words::Language;
 use anstyle::{AnsiColor, Style};
@@ -16,18 +16,20 @@ pub fn of(explanation: &Explanation, language: Language) -> String {
     let notation = Notation::Text;
     let mut text = format!("{BOLD}{}{BOLD:#}\n\n", words.title);
     let mut line = |line: String| text += &format!("{line}\n");
-    line(format!("  z     = {}", notation.tuple(explanation.numbers())));
-    if let Some(Steps { j, max, shifted, powers, sum, log }) = &explanation.steps {
-        let max = notation.rounded(*max);
-        line(format!("  max z = {} = {max}, j = {}", notation.number(*j), j + 1));
-        line(format!("  ẑₖ    = zₖ − max z = {}", notation.tuple(shifted)));
-        line(format!("  e^ẑₖ  ≈ {}", notation.tuple(powers)));
-        line(format!("  S     = Σₖ e^ẑₖ ≈ {}", notation.formula(sum)));
-        line(format!("  LSE   = log S + max z ≈ {}", notation.sum_of(log, &max)));
+    line(format!("  z     = {}", notation.numbers(explanation.numbers())));
+    if let Some(steps) = &explanation.steps {
+        let (j, max) = (steps.j, notation.float(steps.max));
+        let [shifted, powers] = notation.shifted_and_powers(steps);
+        line(format!("  max z = {} = {max}, j = {}", notation.number(j), j + 1));
+        line(format!("  ẑₖ    = zₖ − max z {shifted}"));
+        line(format!("  e^ẑₖ  ≈ {powers}"));
+        line(format!("  S     = Σₖ e^ẑₖ ≈ {}", notation.formula(&steps.sum)));
+        let (sum, value) = (notation.sum_of(&steps.log, &max), notation.float(explanation.value()));
+        line(format!("  LSE   = log S + max z ≈ {sum} ≈ {value}"));
     }
     line(String::new());
     if let Some(remark) = language.remark(explanation) {
-        line(format!("{}\n", wrapped(&remark)));
+        line(format!("{}\n", wrapped(&remark, 0)));
     }
     for row in attempts(explanation, language) {
         line(format!("  {row}"));
@@ -38,13 +40,13 @@ pub fn of(explanation: &Explanation, language: Language) -> String {
         for row in lines(derivation, language) {
             line(row);
         }
-        line(format!("\n  {GOOD}✓{GOOD:#} {DIM}{}{DIM:#}\n", wrapped(&language.checked(derivation))));
+        line(format!("\n  {GOOD}✓{GOOD:#} {DIM}{}{DIM:#}\n", wrapped(&language.checked(derivation), 4)));
     }
-    if explanation.derivations().len() > 1 {
-        line(format!("{}\n", wrapped(&language.conclusion())));
+    if let Some(conclusion) = language.conclusion(explanation) {
+        line(format!("{}\n", wrapped(&conclusion, 0)));
     }
     line(format!("{BOLD}{}{BOLD:#}\n", words.gradient));
-    line(format!("  ∂LSE/∂z ≈ {}", notation.tuple(explanation.gradient())));
+    line(format!("  ∂LSE/∂z ≈ {}", notation.gradient(explanation.gradient())));
     text
 }
 
@@ -92,15 +94,15 @@ fn is_wide(c: char) -> bool {
     matches!(c, '\u{3000}'..='\u{9fff}' | '\u{ff00}'..='\u{ff60}')
 }
 
-/// In lines of at most eighty columns, broken at spaces or between Chinese characters.
-fn wrapped(text: &str) -> String {
+/// In lines of at most eighty columns, broken at spaces or between Chinese characters, all but the first after so many spaces.
+fn wrapped(text: &str, indent: usize) -> String {
     const WIDTH: usize = 80;
     let mut lines = vec![String::new()];
     let mut word = String::new();
     let mut finish = |word: &mut String| {
         let line = &mut lines[0];
         let used = columns(line.rsplit('\n').next().unwrap_or_default());
-        if used > 0 && used + columns(word.trim_end()) > WIDTH {
+        if used > 0 && used + columns(word.trim_end()) > WIDTH - indent {
             line.truncate(line.trim_end().len());
             line.push('\n');
         }
@@ -118,5 +120,5 @@ fn wrapped(text: &str) -> String {
         }
     }
     finish(&mut word);
-    lines.remove(0).trim_end().into()
+    lines.remove(0).trim_end().replace('\n', &format!("\n{:indent$}", ""))
 }

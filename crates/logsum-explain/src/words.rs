@@ -81,30 +81,40 @@ impl Language {
                 let (list, first) = (shown.join(", "), name(places[0]));
                 self.pick(
                     format!(
-                        "{list}{more} are equally great. Any of them may stand for the maximum; {first} does. What is \
-                         subtracted is added again, so the choice leaves no trace: equal numbers get equal shares."
+                        "{list}{more} tie for the maximum. Any of them may stand for it; {first} does. The maximum has no \
+                         derivative at a tie, but LSE has: what is subtracted is added again, so the choice leaves no trace, \
+                         and equal numbers get equal shares."
                     ),
                     format!(
-                        "{list}{more} 同为最大。取其中哪一个作最大值都可以，这里取 {first}。减去的随后又加回来，\
-                         选择不留痕迹：相等的数分得相等的份额。"
+                        "{list}{more} 同为最大。取其中哪一个作最大值都可以，这里取 {first}。并列处最大值本身不可导，\
+                         而 LSE 可导：减去的随后又加回来，选择不留痕迹，相等的数分得相等的份额。"
                     ),
                 )
             }
+            Setting::Finite(_) if explanation.underflows() => self.pick(
+                "The value is not 0, but so near to it that the nearest number of f64 is 0: none of its digits can be given.".into(),
+                "值并不是 0，只是离 0 太近，最接近的 f64 就是 0：它的任何一位数字都写不出来。".into(),
+            ),
             Setting::Finite(_) => return None,
             Setting::NoMass => self.pick(
                 "There is no mass: every term e^z is 0. The value is log 0 = −∞. Every quotient e^z/Σ would be 0/0; the \
                  convention is a gradient of 0, since nothing that is added to −∞ makes a difference."
                     .into(),
-                "没有质量：每一项 e^z 都是 0，值为 log 0 = −∞。商 e^z/Σ 都成了 0/0；约定梯度为 0，因为 −∞ 加上任何有限的数都不变。".into(),
+                "没有概率质量：每一项 e^z 都是 0，值为 log 0 = −∞。商 e^z/Σ 都成了 0/0；约定梯度为 0，因为 −∞ 加上任何有限的数都不变。".into(),
+            ),
+            Setting::Infinite(1) => self.pick(
+                "The maximum is +∞, and outweighs all else: the value is +∞. The quotient would be ∞/∞; the convention is \
+                 the limit of a number that grows: 1 at +∞, 0 elsewhere."
+                    .into(),
+                "最大值是 +∞，压倒其余一切：值为 +∞。商成了 ∞/∞；约定取这个数不断增大时的极限：+∞ 处为 1，其余为 0。".into(),
             ),
             Setting::Infinite(count) => self.pick(
                 format!(
-                    "The maximum is +∞, {count} {}, and outweighs all else: the value is +∞. The quotient would be ∞/∞; \
-                     the convention is the limit of equal numbers that grow together: 1/{count} at each +∞, 0 elsewhere.",
-                    if *count == 1 { "time" } else { "times" }
+                    "The maximum is +∞, {count} times, and outweighs all else: the value is +∞. The quotient would be ∞/∞; \
+                     the convention is the limit of equal numbers that grow together: 1/{count} at each +∞, 0 elsewhere."
                 ),
                 format!(
-                    "最大值是 +∞，出现 {count} 次，压倒其余一切：值为 +∞。商成了 ∞/∞；约定取同步增大的相等数的极限：\
+                    "最大值是 +∞，出现 {count} 次，压倒其余一切：值为 +∞。商成了 ∞/∞；约定取这些相等的数一同增大时的极限：\
                      每个 +∞ 处为 1/{count}，其余为 0。"
                 ),
             ),
@@ -129,9 +139,13 @@ impl Language {
         }
     }
 
-    pub(crate) fn case(self, Derivation { case, index, .. }: &Derivation) -> String {
+    pub(crate) fn case(self, Derivation { case, index, is_tied, .. }: &Derivation) -> String {
         let index = index + 1;
         match case {
+            Case::Other if *is_tied => self.pick(
+                format!("Case i ≠ j, for i = {index}: another number stands for the maximum"),
+                format!("情形 i ≠ j，取 i = {index}：取作最大值的是另一个数"),
+            ),
             Case::Other => self.pick(
                 format!("Case i ≠ j, for i = {index}: another number is the maximum"),
                 format!("情形 i ≠ j，取 i = {index}：最大值是另一个数"),
@@ -143,40 +157,55 @@ impl Language {
         }
     }
 
-    pub(crate) fn checked(self, Derivation { digits, bits, .. }: &Derivation) -> String {
+    pub(crate) fn checked(self, Derivation { digits, bits, leaves_out, .. }: &Derivation) -> String {
         let [digits, in_chinese] = match digits.is_infinite() {
-            true => ["all".into(), "全部".into()],
-            false => [format!("{digits:.0}"), format!("至少 {digits:.0} 位")],
+            true => ["all".into(), "全部数字".into()],
+            false => [format!("{:.0}", digits.floor()), format!("至少 {:.0} 位数字", digits.floor())],
+        };
+        let [but, in_chinese_but] = match leaves_out {
+            true => [
+                " What is below e^-800 of the greatest e^ẑ counts as 0.",
+                "小于最大的 e^ẑ 的 e^-800 倍的，都当作 0。",
+            ],
+            false => ["", ""],
         };
         self.pick(
             format!(
                 "Checked: each line equals the one above it to {digits} digits, in arithmetic of {bits} bits, where every ∂ \
-                 is a difference quotient and knows no rules."
+                 is a difference quotient and knows no rules.{but}"
             ),
-            format!("已核对：每一行与上一行有{in_chinese}数字相同（用 {bits} 位精度计算，其中每个 ∂ 都是差商，不用任何求导法则）。"),
+            format!(
+                "已核对：每一行与上一行{in_chinese}相同（用 {bits} 个二进制位计算，其中每个 ∂ 都是差商，不用任何求导法则）。\
+                 {in_chinese_but}"
+            ),
         )
     }
 
-    /// Where both cases lead.
-    pub(crate) fn conclusion(self) -> String {
-        self.pick(
-            "Both cases end in the same entry, e^ẑᵢ/S, the softmax: the maximum only moves the numbers to where exponentials do \
-             not overflow, and leaves no trace in the gradient."
-                .into(),
-            "两种情形的结果相同，都是 e^ẑᵢ/S，即 softmax：最大值只是把数挪到指数不会溢出的地方，在梯度里不留痕迹。".into(),
-        )
+    /// Where both cases lead, if there are both.
+    pub(crate) fn conclusion(self, explanation: &Explanation) -> Option<String> {
+        let conclusion = || {
+            self.pick(
+                "Both cases end in the same entry, e^ẑᵢ/S, the softmax: the maximum only moves the numbers to where exponentials \
+                 do not overflow, and leaves no trace in the gradient."
+                    .into(),
+                "两种情形的结果相同，都是 e^ẑᵢ/S，即 softmax：最大值只是把数挪到指数不会溢出的地方，在梯度里不留痕迹。".into(),
+            )
+        };
+        (explanation.derivations().len() > 1).then(conclusion)
     }
 
     pub(crate) fn reason(self, reason: Reason) -> &'static str {
         let [english, chinese] = match reason {
             Reason::Question => ["", ""],
             Reason::TwoPaths => ["the chain rule: two paths lead to zᵢ", "链式法则：有两条路径通向 zᵢ"],
-            Reason::MaximumElsewhere => {
-                ["the path through the maximum gives 0: zᵢ is not it", "经过最大值的路径为 0：最大值不是 zᵢ"]
-            }
-            Reason::MaximumItself => {
-                ["the path through the maximum gives 1: zᵢ is it", "经过最大值的路径为 1：最大值就是 zᵢ"]
-            }
+            Reason::MaximumElsewhere => [
+                "the path through the maximum gives 0: max z is zⱼ",
+                "经过最大值的路径的贡献为 0：max z 是 zⱼ",
+            ],
+            Reason::MaximumItself => [
+                "the path through the maximum gives 1: max z is zᵢ",
+                "经过最大值的路径的贡献为 1：max z 就是 zᵢ",
+            ],
             Reason::LogarithmAndSum => {
                 ["the logarithm's derivative; the sum's, term by term", "对数求导；和式逐项求导"]
             }

@@ -208,8 +208,8 @@ impl<'a, T: Float> Columns<'a, T> {
         let mut tiles = Vec::new();
         // Copied only where something asks for it: a function of each element, or numbers that need a shift. The first row tells
         // the likely case, so that no wild table is summed in vain.
-        let is_tame = |z: &T| !(z.widen().abs() > AT_0);
-        let mut in_place = each.is_none() && self.rows().next().is_some_and(|row| row.iter().all(is_tame));
+        let is_wild = |z: &T| z.widen().is_finite() && z.widen().abs() > AT_0;
+        let mut in_place = each.is_none() && self.rows().next().is_some_and(|row| !row.iter().any(is_wild));
         for from in (0..self.count).step_by(WIDTH) {
             let count = WIDTH.min(self.count - from);
             self.part(from, count).reduce_tile(
