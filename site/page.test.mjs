@@ -173,6 +173,7 @@ test("any address shows a page", async (t) => {
     assert.deepEqual(await invalid(page), [0]);
     assert.ok(await isStale(page));
     assert.equal(await shown(page), plain, "the example's");
+    assert.deepEqual(await page.$$eval("#numbers [type=range]", (sliders) => sliders.map((slider) => slider.value)), hash.startsWith("z=abc") ? ["0", "1"] : ["20", "3"]);
   }
   await page.goto(`${home}#z=7,8&t=2`);
   await page.goto(`${home}#`);
@@ -214,7 +215,7 @@ test("at another temperature, rows show z and the rest says what z is", async (t
 test("bars and sliders say what they show", async (t) => {
   const page = await open(t, "#z=3,1000&t=0.5&lang=zh");
   const labels = (what, attribute) => page.$$eval(what, (nodes, attribute) => nodes.map((node) => node.getAttribute(attribute)), attribute);
-  assert.deepEqual(await labels("#numbers li:nth-child(2) .bar", "aria-label"), ["z₂ 1000", "e^ẑ₂/τ 1", "∂LSE/∂z₂ 1"]);
+  assert.deepEqual(await labels("#numbers li:nth-child(2) .bar", "aria-label"), ["z₂ 1000", "e^(ẑ₂/τ) 1", "∂LSE/∂z₂ 1"]);
   assert.deepEqual(await labels("[type=range]", "aria-valuetext"), ["3", "1000", "0.5"]);
   assert.deepEqual(await labels("[type=radio]", "aria-label"), ["对 z₁ 求导", "对 z₂ 求导"]);
   await page.locator("#temperature").fill("1");

@@ -17,6 +17,7 @@ const most = 32;
 const state = { z: examples.plain, temperature: "1", index: 1, language: "en" };
 // The state that had an answer last: it stays in sight while a number cannot be read.
 let answered = { ...state };
+const isScaled = () => answered.temperature !== "1";
 const at = (id) => document.getElementById(id);
 const say = () => words[state.language];
 
@@ -81,7 +82,7 @@ function rows() {
       const name = `z${subscript(k)}`;
       const radio = element("input", { type: "radio", name: "index", checked: k === state.index, attributes: { "aria-label": say().choose(name) } });
       radio.addEventListener("change", () => change({ index: k }));
-      const slider = element("input", { type: "range", min: -20, max: 20, step: 0.1, attributes: { "aria-label": `${name}, ${say().slider}` } });
+      const slider = element("input", { type: "range", min: -20, max: 20, step: 0.1, value: Number(text.replace("−", "-")), attributes: { "aria-label": `${name}, ${say().slider}` } });
       slider.addEventListener("input", () => {
         typed.value = slider.value;
         change({ z: state.z.with(k, slider.value) });
@@ -116,22 +117,19 @@ function bars(found) {
   const finite = given.filter(Number.isFinite);
   const [low, high] = [Math.min(...finite), Math.max(...finite)];
   const max = Math.max(...z);
-  const power = answered.temperature === "1" ? "ẑ" : "ẑ/τ";
-  at("power").textContent = power;
+  at("power").textContent = isScaled() ? "ẑ/τ" : "ẑ";
   [...at("numbers").children].forEach((row, k) => {
     row.classList.toggle("chosen", k === state.index);
     const isAnswered = state.z[k] === answered.z[k];
-    if (isAnswered) {
-      const slider = row.querySelector("[type=range]");
-      slider.value = Math.min(Math.max(given[k], -20), 20);
-      slider.setAttribute("aria-valuetext", full(given[k]));
-    }
+    const slider = row.querySelector("[type=range]");
+    slider.setAttribute("aria-valuetext", isAnswered ? full(given[k]) : state.z[k]);
+    if (isAnswered) slider.value = Math.min(Math.max(given[k], -20), 20);
     // Halves, since high - low may be beyond f64.
     const place = high > low ? 0.06 + (0.94 * (given[k] / 2 - low / 2)) / (high / 2 - low / 2) : 1;
     const part = z[k] === max ? Number(max > -Infinity) : Math.exp(z[k] - max);
     const parts = {
       z: [`z${subscript(k)}`, given[k] === -Infinity ? 0 : given[k] === Infinity ? 1 : place, given[k]],
-      power: [`e^${power.replace("ẑ", `ẑ${subscript(k)}`)}`, part, part],
+      power: [isScaled() ? `e^(ẑ${subscript(k)}/τ)` : `e^ẑ${subscript(k)}`, part, part],
       share: [`∂LSE/∂z${subscript(k)}`, share[k], share[k]],
     };
     for (const [kind, [name, width, value]] of Object.entries(parts)) {
@@ -192,16 +190,15 @@ function show() {
   at("said").textContent = error ?? "";
   if (error) found = ask({ ...answered, index: Math.min(state.index, answered.z.length - 1), language: state.language });
   else answered = { ...state };
-  const isScaled = answered.temperature !== "1";
   document.body.classList.toggle("stale", Boolean(error));
   at("stale").hidden = !error;
   at("stale").textContent = error ? say().stale(answered.z.join(", "), answered.temperature) : "";
   bars(found);
-  at("lse-name").textContent = isScaled ? "τ · LSE(z/τ)" : "LSE(z)";
+  at("lse-name").textContent = isScaled() ? "τ · LSE(z/τ)" : "LSE(z)";
   at("value").textContent = full(toNumber(found.tempered.value));
   at("remark").hidden = !found.remark;
   at("remark").textContent = found.remark ?? "";
-  at("scaled").hidden = !isScaled;
+  at("scaled").hidden = !isScaled();
   attempts(found);
   at("steps").innerHTML = formula(String.raw`\begin{aligned} ${found.steps.join(String.raw` \\ `)} \end{aligned}`, true);
   cases(found);
