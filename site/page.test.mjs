@@ -105,7 +105,9 @@ test("numbers are typed, dragged, added and removed", async (t) => {
   await page.locator(".remove").first().click();
   await settled(page);
   assert.equal(await shown(page), String(command("1", "-2", "0").value));
-  assert.match(page.url(), /#z=1,-2,0&t=1&i=2&lang=en$/);
+  const address = /#z=1,-2,0&t=1&i=2&lang=en$/;
+  await page.waitForURL(address, { timeout: 5000 });
+  assert.match(page.url(), address);
   // What is no number is said to be none, and what was shown stays.
   await first.fill("1x");
   await settled(page);
@@ -115,6 +117,132 @@ test("numbers are typed, dragged, added and removed", async (t) => {
   await first.fill("−∞");
   await settled(page);
   assert.equal(await shown(page), String(command("-inf", "-2", "0").value));
+});
+
+const texts = (page, what) => page.$$eval(what, (nodes) => nodes.map((node) => node.textContent));
+const invalid = (page) => page.$$eval("#numbers [type=text]", (inputs) => inputs.flatMap((input, k) => (input.getAttribute("aria-invalid") === "true" ? [k] : [])));
+const isStale = (page) => page.evaluate(() => document.body.classList.contains("stale") && !document.getElementById("stale").hidden);
+
+test("a number that cannot be read is marked, and the rest is seen to be old", async (t) => {
+  const page = await open(t, "#z=3,1,-2&t=1&i=2&lang=zh");
+  const second = page.locator("#numbers [type=text]").nth(1);
+  for (const [wrong, said] of [["−x", "“−x”不是数"], ["∞x", "“∞x”不是数"], ["1,5", "“1,5”不是数"]]) {
+    await second.fill(wrong);
+    await settled(page);
+    assert.equal(await page.textContent("#said"), said);
+    assert.deepEqual(await invalid(page), [1]);
+    assert.ok(await isStale(page));
+    assert.match(await page.textContent("#stale"), /z = 3, 1, -2、τ = 1 /);
+  }
+  // Rows that still hold what was answered keep their bars, whatever is added or moved.
+  await page.click("#add");
+  await page.locator("#temperature").fill("-0.3");
+  await settled(page);
+  assert.deepEqual(await texts(page, ".bar.z span"), ["3", "", "−2", ""]);
+  assert.equal(await shown(page), String(command("3", "1", "-2").value));
+  assert.ok(await isStale(page));
+  await page.click("#language");
+  await settled(page);
+  assert.equal(await page.textContent("#said"), '"1,5" is no number');
+  assert.match(await page.textContent(".case h3"), /^Case/);
+  // Only what has an answer gets into the address.
+  await new Promise((done) => setTimeout(done, 500));
+  assert.match(page.url(), /#z=3,1,-2&t=1&i=2&lang=zh$/);
+  await page.locator("#numbers [type=text]").nth(1).fill("1.5");
+  await settled(page);
+  assert.equal(await isStale(page), false);
+  assert.deepEqual(await invalid(page), []);
+  await page.waitForURL(/#z=3,1.5,-2,0&t=0.501&i=2&lang=en$/, { timeout: 5000 });
+});
+
+test("any address shows a page", async (t) => {
+  const page = await open(t);
+  const plain = String(command("3", "1", "-2").value);
+  for (const hash of ["lang=constructor", "lang=__proto__", "lang=toString", "t=Infinity", "t=1e400", "t=0x10", "t=0", "t=-1", "t=1000", "t=.001", "t=", "z=", "i=-5", ""]) {
+    await page.goto("about:blank");
+    await page.goto(`${home}#${hash}`);
+    await page.waitForSelector("body[data-ready]");
+    assert.equal(await shown(page), plain, hash);
+    assert.equal(await isStale(page), false, hash);
+  }
+  for (const [hash, said] of [["z=abc,1", '"abc" is no number'], ["z=1e308,3&t=0.01", "1e308/τ is too large for f64"]]) {
+    await page.goto("about:blank");
+    await page.goto(`${home}#${hash}`);
+    await page.waitForSelector("body[data-ready]");
+    assert.equal(await page.textContent("#said"), said);
+    assert.deepEqual(await invalid(page), [0]);
+    assert.ok(await isStale(page));
+    assert.equal(await shown(page), plain, "the example's");
+    assert.deepEqual(await page.$$eval("#numbers [type=range]", (sliders) => sliders.map((slider) => slider.value)), hash.startsWith("z=abc") ? ["0", "1"] : ["20", "3"]);
+  }
+  await page.goto(`${home}#z=7,8&t=2`);
+  await page.goto(`${home}#`);
+  await settled(page);
+  assert.equal(await shown(page), plain);
+  assert.deepEqual(await texts(page, ".bar.z span"), ["3", "1", "−2"]);
+});
+
+test("a slider that is held does not wear out the address", async (t) => {
+  const page = await open(t);
+  await page.evaluate(() => {
+    window.changes = 0;
+    history.replaceState = () => {
+      window.changes++;
+      throw new DOMException("too many", "SecurityError");
+    };
+  });
+  const slider = page.locator("#numbers [type=range]").first();
+  for (let k = 0; k < 30; k++) await slider.fill(String(k / 10));
+  await settled(page);
+  assert.equal(await shown(page), String(command("2.9", "1", "-2").value));
+  await page.waitForFunction(() => window.changes > 0);
+  assert.ok((await page.evaluate(() => window.changes)) < 5);
+});
+
+test("at another temperature, rows show z and the rest says what z is", async (t) => {
+  const page = await open(t, "#z=3,1,-2&t=0.5");
+  assert.equal(await page.textContent("#scaled:visible"), "Below, z stands for z/τ.");
+  assert.deepEqual(await texts(page, ".bar.z span"), ["3", "1", "−2"]);
+  await page.goto(`${home}#z=1e306,3&t=0.01&lang=zh`);
+  await settled(page);
+  assert.equal(await page.textContent("#scaled:visible"), "下文的 z 指 z/τ。");
+  assert.deepEqual(await texts(page, ".bar.z span"), ["1.00e+306", "3"]);
+  await page.goto(`${home}#z=3,1,-2&t=1.0`);
+  await settled(page);
+  assert.equal(await page.locator("#scaled:visible").count(), 0);
+});
+
+test("bars and sliders say what they show", async (t) => {
+  const page = await open(t, "#z=3,1000&t=0.5&lang=zh");
+  const labels = (what, attribute) => page.$$eval(what, (nodes, attribute) => nodes.map((node) => node.getAttribute(attribute)), attribute);
+  assert.deepEqual(await labels("#numbers li:nth-child(2) .bar", "aria-label"), ["z₂ 1000", "e^(ẑ₂/τ) 1", "∂LSE/∂z₂ 1"]);
+  assert.deepEqual(await labels("[type=range]", "aria-valuetext"), ["3", "1000", "0.5"]);
+  assert.deepEqual(await labels("[type=radio]", "aria-label"), ["对 z₁ 求导", "对 z₂ 求导"]);
+  await page.locator("#temperature").fill("1");
+  assert.equal(await page.getAttribute("#temperature", "aria-valuetext"), "10");
+  await page.click("[data-example=none]");
+  await settled(page);
+  assert.deepEqual(await texts(page, ".bar.power span"), ["0", "0"]);
+  await page.setViewportSize({ width: 360, height: 800 });
+  assert.ok(await page.isVisible(".legend"));
+});
+
+test("there are 32 numbers at most", async (t) => {
+  const page = await open(t, `#z=${Array(31).fill("1")}`);
+  await page.click("#add");
+  assert.ok(await page.isDisabled("#add"));
+  await page.locator(".remove").last().click();
+  assert.ok(await page.isEnabled("#add"));
+});
+
+test("without the library it says so", async (t) => {
+  const context = await browser.newContext({ locale: "zh-CN" });
+  t.after(() => context.close());
+  const page = await context.newPage();
+  await page.route("**/logsum.wasm", (route) => route.abort());
+  await page.goto(home);
+  await page.waitForSelector("main:has-text('没有加载成功')");
+  assert.match(await page.textContent("h1"), /softmax/);
 });
 
 test("the case of the chosen number is the current one", async (t) => {
@@ -143,7 +271,7 @@ test("each example, both languages, the temperature", async (t) => {
   assert.match(await page.textContent("#remark"), /no mass/);
   await page.click("#language");
   await settled(page);
-  assert.match(await page.textContent("#remark"), /没有质量/);
+  assert.match(await page.textContent("#remark"), /概率质量/);
   assert.equal(await page.getAttribute("html", "lang"), "zh");
   await page.goto(`${home}#z=3,1,-2&t=0.5&i=1&lang=zh`);
   await settled(page);
@@ -155,7 +283,7 @@ test("each example, both languages, the temperature", async (t) => {
 });
 
 test("screen readers and keyboards find their way", async (t) => {
-  for (const [address, options] of [["", {}], ["", { colorScheme: "dark" }], ["reference.html", {}], ["reference.html", { colorScheme: "dark" }]]) {
+  for (const [address, options] of [["", {}], ["", { colorScheme: "dark" }], ["#z=3,-inf&t=0.5&lang=zh", {}], ["reference.html", {}], ["reference.html", { colorScheme: "dark" }]]) {
     const page = await open(t, address, options);
     // KaTeX's own markup is hidden from screen readers, which read its MathML.
     const { violations } = await new AxeBuilder({ page }).exclude(".katex").analyze();
@@ -169,6 +297,13 @@ test("it fits a phone and a desk, light and dark", async (t) => {
       const page = await open(t, `#z=1000,1001,1002&i=3&lang=${language}`, { viewport: { width, height: 900 }, colorScheme });
       assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width}: it is wider than the screen`);
       await page.screenshot({ path: `${pictures}page-${width}-${colorScheme}.png`, fullPage: true });
+      await page.goto(`${home}#z=3,1e,-2&t=0.5&lang=${language}`);
+      await settled(page);
+      await page.screenshot({ path: `${pictures}stale-${width}-${colorScheme}.png`, fullPage: true });
+      await page.goto(`${home}#z=3,1,-2&t=0.5&lang=${language}`);
+      await settled(page);
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width}: it is wider than the screen`);
+      await page.screenshot({ path: `${pictures}scaled-${width}-${colorScheme}.png`, fullPage: true });
       await page.goto(`${home}reference.html`);
       assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width}: the reference is wider than the screen`);
       await page.screenshot({ path: `${pictures}reference-${width}-${colorScheme}.png` });

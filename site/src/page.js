@@ -2,11 +2,10 @@
 import katex from "./katex/katex.mjs";
 import { examples, words } from "./words.js";
 
-const { instance } = await WebAssembly.instantiateStreaming(fetch("logsum.wasm"));
-const { memory, room, explain, answer } = instance.exports;
-
 // What the library says of a request.
+let library;
 function ask(request) {
+  const { memory, room, explain, answer } = library;
   const bytes = new TextEncoder().encode(JSON.stringify(request));
   const place = room(bytes.length);
   new Uint8Array(memory.buffer, place, bytes.length).set(bytes);
@@ -14,7 +13,11 @@ function ask(request) {
   return JSON.parse(new TextDecoder().decode(new Uint8Array(memory.buffer, answer(), length)));
 }
 
+const most = 32;
 const state = { z: examples.plain, temperature: "1", index: 1, language: "en" };
+// The state that had an answer last: it stays in sight while a number cannot be read.
+let answered = { ...state };
+const isScaled = () => answered.temperature !== "1";
 const at = (id) => document.getElementById(id);
 const say = () => words[state.language];
 
@@ -39,28 +42,47 @@ function formula(tex, displayMode = false) {
 // The address.
 
 function toAddress() {
-  const fields = new URLSearchParams({ z: state.z.join(","), t: state.temperature, i: state.index + 1, lang: state.language });
+  const fields = new URLSearchParams({ z: answered.z.join(","), t: answered.temperature, i: answered.index + 1, lang: answered.language });
   return "#" + fields.toString().replaceAll("%2C", ",");
 }
 
+// Not at each step of a slider: browsers refuse too many changes.
+let pending;
+function remember(delay) {
+  clearTimeout(pending);
+  pending = setTimeout(() => {
+    try {
+      history.replaceState(null, "", toAddress());
+    } catch {
+      // The address is behind until the next change.
+    }
+  }, delay);
+}
+
 function fromAddress() {
+  clearTimeout(pending);
   const fields = new URLSearchParams(location.hash.slice(1));
-  if (fields.get("z")) state.z = fields.get("z").split(",").slice(0, 32);
-  if (Number(fields.get("t")) > 0) state.temperature = fields.get("t");
+  const z = fields.get("z");
+  state.z = z ? z.split(",").slice(0, most) : examples.plain;
+  const temperature = /^\d*\.?\d+$/.test(fields.get("t")) ? Number(fields.get("t")) : 1;
+  state.temperature = temperature >= 0.01 && temperature <= 100 ? String(temperature) : "1";
   state.index = Math.min(Math.max(Number.parseInt(fields.get("i") ?? 2) - 1, 0), state.z.length - 1) || 0;
   const preferred = navigator.language?.startsWith("zh") ? "zh" : "en";
-  state.language = words[fields.get("lang")] ? fields.get("lang") : preferred;
+  state.language = Object.hasOwn(words, fields.get("lang")) ? fields.get("lang") : preferred;
 }
 
 // The numbers' rows. They stay while numbers change, so that a slider that is held is not lost.
 
+const subscript = (k) => [...String(k + 1)].map((digit) => "₀₁₂₃₄₅₆₇₈₉"[digit]).join("");
+
 function rows() {
+  at("add").disabled = state.z.length === most;
   at("numbers").replaceChildren(
     ...state.z.map((text, k) => {
-      const name = `z${[...String(k + 1)].map((digit) => "₀₁₂₃₄₅₆₇₈₉"[digit]).join("")}`;
-      const radio = element("input", { type: "radio", name: "index", checked: k === state.index, attributes: { "aria-label": `${say().choose} ${name}` } });
+      const name = `z${subscript(k)}`;
+      const radio = element("input", { type: "radio", name: "index", checked: k === state.index, attributes: { "aria-label": say().choose(name) } });
       radio.addEventListener("change", () => change({ index: k }));
-      const slider = element("input", { type: "range", min: -20, max: 20, step: 0.1, attributes: { "aria-label": `${name}, ${say().slider}` } });
+      const slider = element("input", { type: "range", min: -20, max: 20, step: 0.1, value: Number(text.replace("−", "-")), attributes: { "aria-label": `${name}, ${say().slider}` } });
       slider.addEventListener("input", () => {
         typed.value = slider.value;
         change({ z: state.z.with(k, slider.value) });
@@ -72,7 +94,7 @@ function rows() {
         change({ z: state.z.toSpliced(k, 1), index: Math.min(state.index, state.z.length - 2) }, true);
         at("add").focus();
       });
-      const bar = (kind) => element("div", { className: `bar ${kind}` }, element("i"), element("span"));
+      const bar = (kind) => element("div", { className: `bar ${kind}`, attributes: { role: "img" } }, element("i"), element("span"));
       const bars = element("div", { className: "bars" }, bar("z"), bar("power"), bar("share"));
       return element("li", {}, element("label", {}, radio, name), slider, typed, bars, remove);
     }),
@@ -91,25 +113,30 @@ function short(x) {
 const full = (x) => (Number.isFinite(x) ? String(x) : short(x)).replaceAll("-", "−");
 
 function bars(found) {
-  const z = found.z.map(toNumber);
-  const temperature = Number(state.temperature);
-  const finite = z.filter(Number.isFinite);
+  const [given, z, share] = [found.given, found.z, found.tempered.gradient].map((numbers) => numbers.map(toNumber));
+  const finite = given.filter(Number.isFinite);
   const [low, high] = [Math.min(...finite), Math.max(...finite)];
   const max = Math.max(...z);
-  const share = found.tempered.gradient.map(toNumber);
+  at("power").textContent = isScaled() ? "ẑ/τ" : "ẑ";
   [...at("numbers").children].forEach((row, k) => {
     row.classList.toggle("chosen", k === state.index);
+    const isAnswered = state.z[k] === answered.z[k];
     const slider = row.querySelector("[type=range]");
-    slider.value = Number(state.z[k].replace("−", "-")) || (z[k] === Infinity ? 20 : z[k] === -Infinity ? -20 : 0);
+    slider.setAttribute("aria-valuetext", isAnswered ? full(given[k]) : state.z[k]);
+    if (isAnswered) slider.value = Math.min(Math.max(given[k], -20), 20);
+    // Halves, since high - low may be beyond f64.
+    const place = high > low ? 0.06 + (0.94 * (given[k] / 2 - low / 2)) / (high / 2 - low / 2) : 1;
+    const part = z[k] === max ? Number(max > -Infinity) : Math.exp(z[k] - max);
     const parts = {
-      z: [z[k] === -Infinity ? 0 : z[k] === Infinity ? 1 : high > low ? 0.06 + (0.94 * (z[k] - low)) / (high - low) : 1, z[k] * temperature],
-      power: [Math.exp(z[k] - max), Math.exp(z[k] - max)],
-      share: [share[k], share[k]],
+      z: [`z${subscript(k)}`, given[k] === -Infinity ? 0 : given[k] === Infinity ? 1 : place, given[k]],
+      power: [isScaled() ? `e^(ẑ${subscript(k)}/τ)` : `e^ẑ${subscript(k)}`, part, part],
+      share: [`∂LSE/∂z${subscript(k)}`, share[k], share[k]],
     };
-    for (const [kind, [width, value]] of Object.entries(parts)) {
+    for (const [kind, [name, width, value]] of Object.entries(parts)) {
       const bar = row.querySelector(`.bar.${kind}`);
-      bar.firstChild.style.width = `${100 * (Number.isFinite(width) ? Math.min(Math.max(width, 0), 1) : 0)}%`;
-      bar.lastChild.textContent = short(value);
+      bar.firstChild.style.width = `${100 * (isAnswered && Number.isFinite(width) ? Math.min(Math.max(width, 0), 1) : 0)}%`;
+      bar.lastChild.textContent = isAnswered ? short(value) : "";
+      bar.setAttribute("aria-label", `${name} ${bar.lastChild.textContent}`);
     }
   });
 }
@@ -157,37 +184,37 @@ function cases(found) {
 }
 
 function show() {
-  const found = ask(state);
-  const inputs = [...document.querySelectorAll("#numbers [type=text]")];
-  inputs.forEach((input) => input.setAttribute("aria-invalid", "false"));
-  if (found.error) {
-    // Name the number that cannot be read, and leave what was shown.
-    inputs.find((input) => found.error.startsWith(`"${input.value.trim()}"`))?.setAttribute("aria-invalid", "true");
-    at("said").textContent = found.error.replace("is no number", say().bad);
-    return;
-  }
-  at("said").textContent = "";
+  let found = ask(state);
+  const { error, which } = found;
+  document.querySelectorAll("#numbers [type=text]").forEach((input, k) => input.setAttribute("aria-invalid", k === which));
+  at("said").textContent = error ?? "";
+  if (error) found = ask({ ...answered, index: Math.min(state.index, answered.z.length - 1), language: state.language });
+  else answered = { ...state };
+  document.body.classList.toggle("stale", Boolean(error));
+  at("stale").hidden = !error;
+  at("stale").textContent = error ? say().stale(answered.z.join(", "), answered.temperature) : "";
   bars(found);
-  at("lse-name").textContent = state.temperature === "1" ? "LSE(z)" : "τ · LSE(z/τ)";
+  at("lse-name").textContent = isScaled() ? "τ · LSE(z/τ)" : "LSE(z)";
   at("value").textContent = full(toNumber(found.tempered.value));
   at("remark").hidden = !found.remark;
   at("remark").textContent = found.remark ?? "";
+  at("scaled").hidden = !isScaled();
   attempts(found);
   at("steps").innerHTML = formula(String.raw`\begin{aligned} ${found.steps.join(String.raw` \\ `)} \end{aligned}`, true);
   cases(found);
   document.body.dataset.ready = "true";
+  return !error;
 }
 
 let isAwaited = false;
 function change(by, makesRows = false) {
   Object.assign(state, by);
   if (makesRows) rows();
-  history.replaceState(null, "", toAddress());
   if (isAwaited) return;
   isAwaited = true;
   requestAnimationFrame(() => {
     isAwaited = false;
-    show();
+    if (show()) remember(300);
   });
 }
 
@@ -210,15 +237,27 @@ function speak() {
 // The temperature's slider is that of its logarithm.
 function heat() {
   at("temperature").value = Math.log10(Number(state.temperature));
+  at("temperature").setAttribute("aria-valuetext", state.temperature);
   at("temperature-value").textContent = short(Number(state.temperature));
+}
+
+// The words do not wait for the library.
+fromAddress();
+speak();
+try {
+  library = (await WebAssembly.instantiateStreaming(fetch("logsum.wasm"))).instance.exports;
+} catch (error) {
+  document.querySelector("main").textContent = say().broken;
+  at("language").hidden = true;
+  throw error;
 }
 
 at("temperature").addEventListener("input", () => {
   change({ temperature: String(Number((10 ** Number(at("temperature").value)).toPrecision(3))) });
-  at("temperature-value").textContent = short(Number(state.temperature));
+  heat();
 });
 at("add").addEventListener("click", () => {
-  if (state.z.length < 32) change({ z: [...state.z, "0"] }, true);
+  change({ z: [...state.z, "0"] }, true);
   at("numbers").lastElementChild.querySelector("[type=text]").focus();
 });
 at("language").addEventListener("click", () => {
@@ -227,7 +266,8 @@ at("language").addEventListener("click", () => {
   change({}, true);
 });
 at("link").addEventListener("click", async () => {
-  const copied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
+  remember(0);
+  const copied = await navigator.clipboard?.writeText(new URL(toAddress(), location.href).href).then(() => true, () => false);
   at("said").textContent = copied ? say().copied : say().linked;
 });
 addEventListener("hashchange", begin);

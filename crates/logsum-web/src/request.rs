@@ -5,43 +5,70 @@ use logsum_explain::{Explanation, Language, json};
 use serde_json::{Value, json};
 
 /// The answer to `{"z": ["3", "1"], "temperature": "1", "index": 0, "language": "en"}`: what [`json::of`] says of z divided by the
-/// temperature, with the case of number `index` and that of the maximum; and `tempered`, τ LSE(z/τ) and its gradient.
-/// Or `{"error": "…"}`.
+/// temperature, with the case of number `index` and that of the maximum; `given`, z as it was read; and `tempered`, τ LSE(z/τ) and
+/// its gradient. Or `{"error": "…"}`, with `which` where one number of z is to blame.
 pub(crate) fn answer(request: &str) -> String {
-    let answer = serde_json::from_str(request)
-        .map_err(|error| error.to_string())
-        .and_then(|request: Value| explained(&request))
-        .unwrap_or_else(|error| json!({"error": error}));
-    answer.to_string()
+    let answer =
+        serde_json::from_str(request).map_err(refusal).and_then(|request: Value| explained(&request));
+    answer.unwrap_or_else(|refusal| refusal).to_string()
 }
 
-fn explained(request: &Value) -> Result<Value, String> {
-    let z = request["z"].as_array().ok_or("z is missing")?;
-    let z: Vec<f64> = z.iter().map(number).collect::<Result<_, _>>()?;
-    let temperature = number(&request["temperature"])?;
-    let tempered = Temperature::new(temperature).map_err(|error| error.to_string())?;
+fn explained(request: &Value) -> Result<Value, Value> {
     let language = if request["language"] == "zh" { Language::Chinese } else { Language::English };
+    let texts = request["z"].as_array().ok_or_else(|| refusal("z is missing"))?;
+    let z = numbers(texts, |text| number(text).ok_or_else(|| no_number(text, language)))?;
+    let temperature = &request["temperature"];
+    let temperature = number(temperature).ok_or_else(|| refusal(no_number(temperature, language)))?;
+    let tempered = Temperature::new(temperature).map_err(refusal)?;
+    let scaled = numbers(&z, |&z| match z / temperature {
+        scaled if scaled.is_infinite() && z.is_finite() => Err(out_of_range(z, language)),
+        scaled => Ok(scaled),
+    })?;
     let index = request["index"].as_u64().map(|index| index as usize);
-    let scaled: Vec<f64> = z.iter().map(|z| z / temperature).collect();
     let explanation = match index {
         Some(index) => Explanation::beside_maximum(&scaled, index),
         None => Explanation::of(&scaled, None),
     };
-    let mut answer = json::of(&explanation.map_err(|error| error.to_string())?, language);
+    let mut answer = json::of(&explanation.map_err(refusal)?, language);
     let mut gradient = vec![0.0; z.len()];
     let value = match temperature {
         1.0 => logsum::logsumexp_with_gradient(&z, &mut gradient),
         _ => tempered.logsumexp_with_gradient(&z, &mut gradient).map(|(value, _)| value),
     };
-    let value = value.map_err(|error| error.to_string())?;
+    let value = value.map_err(refusal)?;
+    answer["given"] = json::numbers(&z);
     answer["tempered"] = json!({"value": json::number(value), "gradient": json::numbers(&gradient)});
     Ok(answer)
 }
 
-/// A float, as text.
-fn number(text: &Value) -> Result<f64, String> {
-    let text = text.as_str().unwrap_or_default().trim().replace('−', "-").replace('∞', "inf");
-    text.parse().map_err(|_| format!("\"{text}\" is no number"))
+fn refusal(error: impl ToString) -> Value {
+    json!({"error": error.to_string()})
+}
+
+/// A number from each, or what is wrong with the first that gives none.
+fn numbers<T>(from: &[T], number: impl Fn(&T) -> Result<f64, String>) -> Result<Vec<f64>, Value> {
+    let each = from.iter().enumerate();
+    each.map(|(which, from)| number(from).map_err(|error| json!({"error": error, "which": which}))).collect()
+}
+
+/// A float, from text.
+fn number(text: &Value) -> Option<f64> {
+    text.as_str()?.trim().replace('−', "-").replace('∞', "inf").parse().ok()
+}
+
+fn no_number(text: &Value, language: Language) -> String {
+    let text = text.as_str().unwrap_or_default().trim();
+    match language {
+        Language::English => format!("\"{text}\" is no number"),
+        Language::Chinese => format!("“{text}”不是数"),
+    }
+}
+
+fn out_of_range(z: f64, language: Language) -> String {
+    match language {
+        Language::English => format!("{z:e}/τ is too large for f64"),
+        Language::Chinese => format!("{z:e}/τ 超出 f64 的范围"),
+    }
 }
 
 #[cfg(test)]
@@ -62,6 +89,7 @@ mod tests {
         let cold = ask(r#"{"z": ["3", "1", "-2"], "temperature": "0.5", "index": 0, "language": "zh"}"#);
         assert_eq!(cold["tempered"]["value"], Temperature::new(0.5).unwrap().logsumexp(&[3.0, 1.0, -2.0]));
         assert_eq!(cold["z"], json!([6.0, 2.0, -4.0]));
+        assert_eq!(cold["given"], json!([3.0, 1.0, -2.0]));
         assert_eq!(cold["cases"][0]["index"], 1);
     }
 
@@ -84,5 +112,24 @@ mod tests {
             let error = ask(request)["error"].as_str().unwrap_or_default().to_string();
             assert!(error.contains(complaint), "{request}: {error}");
         }
+    }
+    #[test]
+    fn the_number_to_blame_is_named() {
+        for (request, error, which) in [
+            (r#"{"z": ["1", "−x"], "temperature": "1"}"#, "\"−x\" is no number", json!(1)),
+            (r#"{"z": ["∞x"], "temperature": "1", "language": "zh"}"#, "“∞x”不是数", json!(0)),
+            (r#"{"z": ["1"], "temperature": "a"}"#, "\"a\" is no number", Value::Null),
+            (r#"{"z": ["inf", "1e308"], "temperature": "0.01"}"#, "1e308/τ is too large for f64", json!(1)),
+            (
+                r#"{"z": ["-1e308"], "temperature": "0.01", "language": "zh"}"#,
+                "-1e308/τ 超出 f64 的范围",
+                json!(0),
+            ),
+        ] {
+            let found = ask(request);
+            assert_eq!((&found["error"], &found["which"]), (&json!(error), &which), "{request}");
+        }
+        let found = ask(r#"{"z": ["inf", "1e306"], "temperature": "0.01", "index": 1}"#);
+        assert_eq!((&found["error"], &found["given"]), (&Value::Null, &json!(["inf", 1e306])));
     }
 }
