@@ -43,7 +43,7 @@ const REACH: f64 = 64.0;
 const MERGE_ERROR: f64 = 1e-30; // > 2^-100
 
 /// Covers the roundings of the bounds themselves, 2^-51 for each of up to 2^30 merges, and terms of second order.
-const SLACK: f64 = 1.000_01;
+pub(crate) const SLACK: f64 = 1.000_01;
 
 // Derived, these would ask the same of P.
 impl<P> Clone for Partial<P> {

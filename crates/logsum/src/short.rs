@@ -1,14 +1,15 @@
 //! Lanes that are too short to fill vectors by themselves: eight at a time, side by side, from exponentials to rounding.
 
 use crate::float::Float;
-use crate::kernel::block::{self, LONG};
+use crate::kernel::block::{self, AT_0, LONG};
 use crate::kernel::columns::{self, LANES, Tile};
 use crate::kernel::exp::{self, UNSCALE};
-use crate::kernel::precision::{Number, Precision};
-use crate::kernel::two::{Two, two_sum};
+use crate::kernel::log;
+use crate::kernel::precision::{Number, OneWord, Precision};
+use crate::kernel::two::{Two, power_of_two, two_sum};
 use crate::kernel::word::Vector;
 use crate::kernel::{Each, Task, run};
-use crate::partial::{estimate, rest};
+use crate::partial::{SLACK, estimate, rest};
 use std::marker::PhantomData;
 
 /// Lanes shorter than this are taken eight at a time.
@@ -101,6 +102,14 @@ impl<T: Float> Task for Values<'_, T> {
     fn run<V: Vector>(self, like: V) -> Self::Output {
         let Self { rows, length, values } = self;
         let zero = like.splat(0.0);
+        if T::First::STARTS_FROM_NOTHING && length >= LANES && block::maximum(rows, like) <= AT_0 {
+            let has_value = plain_values(rows, length, values, like);
+            let settled = has_value.as_flattened().iter().filter(|&&settled| settled).count();
+            // Rows that nearly cancel come in numbers, too: these are better off together.
+            if settled + LANES / 2 >= values.len() {
+                return has_value;
+            }
+        }
         let nothing =
             Tails { max: zero, tail: Two { hi: zero, lo: zero }, error: zero, is_right: [false; LANES] };
         let mut groups = [nothing; GROUPS];
@@ -120,6 +129,65 @@ impl<T: Float> Task for Values<'_, T> {
     }
 }
 
+/// log Σ e^z of rows whose numbers are at most [`AT_0`], as it is written, each row in vectors of its own; and which of them are settled.
+///
+/// The sum has the error of its exponentials and additions, relative, which is the logarithm's absolute one; the logarithm its own.
+/// Numbers below −1000 count as that, which is less than 2^-1300 of a sum of at least [`LEAST_SUM`]. A NaN settles nothing.
+#[inline(always)]
+fn plain_values<T: Float, V: Vector>(
+    rows: &[T],
+    length: usize,
+    values: &mut [T],
+    like: V,
+) -> [[bool; LANES]; GROUPS] {
+    let zero = like.splat(0.0);
+    let mut sums = [zero; GROUPS];
+    for (rows, sum) in rows.chunks(LANES * length).zip(&mut sums) {
+        let mut parts = [zero; LANES];
+        for (row, part) in rows.chunks_exact(length).zip(&mut parts) {
+            let (whole, rest) = row.as_chunks();
+            for numbers in whole {
+                *part = *part + exp::one_word_at_0(T::load(numbers, like));
+            }
+            if !rest.is_empty() {
+                *part = *part + exp::one_word_at_0(T::load_up_to(rest, like));
+            }
+        }
+        let [a, b, c, d, e, f, g, h] = V::transposed(parts);
+        *sum = (((a + e) + (c + g)) + ((b + f) + (d + h))) * like.splat(UNSCALE);
+    }
+    let mut has_value = [[false; LANES]; GROUPS];
+    for ((values, sum), has_value) in values.chunks_mut(LANES).zip(sums).zip(&mut has_value) {
+        let (log, error) = log::of_one_word(sum);
+        let bound = error + like.splat((OneWord::EXP_ERROR + OneWord::SUM_ERROR) * SLACK);
+        let (lows, is_settled) = settled::<T, V>(Two { hi: log, lo: zero }, bound);
+        let mut sums = [0.0; LANES];
+        sum.store(&mut sums);
+        for j in 0..LANES {
+            has_value[j] = is_settled[j] && sums[j] >= LEAST_SUM;
+        }
+        values.copy_from_slice(&lows[..values.len()]);
+    }
+    has_value
+}
+
+/// e^-[`AT_0`] is more: a smaller sum is left to those who take the maximum out.
+const LEAST_SUM: f64 = power_of_two(-93);
+
+/// The lower ends of what is within the bounds, rounded; and which of them are the upper ends, too.
+#[inline(always)]
+fn settled<T: Float, V: Vector>(value: Two<V>, bound: V) -> ([T; LANES], [bool; LANES]) {
+    let [low, high] = T::ends(value, bound);
+    let [mut lows, mut highs] = [[T::default(); LANES]; 2];
+    T::store(low, &mut lows);
+    T::store(high, &mut highs);
+    let mut is_settled = [false; LANES];
+    for j in 0..LANES {
+        is_settled[j] = lows[j].same_bits(highs[j]);
+    }
+    (lows, is_settled)
+}
+
 /// The sums of eight lanes without a maximum.
 #[derive(Clone, Copy)]
 struct Tails<V> {
@@ -136,13 +204,9 @@ impl<V: Vector> Tails<V> {
     #[inline(always)]
     fn values<T: Float>(&self) -> ([T; LANES], [bool; LANES]) {
         let (value, bound) = estimate::<T::First, V>(self.max, self.tail, self.error);
-        let [low, high] = T::ends(value, bound);
-        let [mut lows, mut highs] = [[T::default(); LANES]; 2];
-        T::store(low, &mut lows);
-        T::store(high, &mut highs);
-        let mut has_value = [false; LANES];
+        let (lows, mut has_value) = settled::<T, V>(value, bound);
         for j in 0..LANES {
-            has_value[j] = self.is_right[j] && lows[j].same_bits(highs[j]);
+            has_value[j] &= self.is_right[j];
         }
         (lows, has_value)
     }

@@ -206,23 +206,26 @@ fn each<T>(lanes: &[Vec<f64>], of: impl Fn(f64) -> T) -> Vec<Vec<T>> {
     lanes.iter().map(|lane| lane.iter().map(|&z| of(z)).collect()).collect()
 }
 
-/// The values of the columns of each of two tables are what each column has alone.
-fn check_columns<T: Float>(lanes: &[Vec<T>], what: &str) {
+/// The values of the columns of each of two tables, and of the rows of another, are what each has alone.
+fn check_lanes<T: Float>(lanes: &[Vec<T>], what: &str) {
     let (rows, columns) = (lanes[0].len(), lanes.len());
     let several = Array3::from_shape_fn((2, rows, columns), |(_, i, j)| lanes[j][i]);
     let values = several.logsumexp(1).unwrap();
+    let of_rows = Array2::from_shape_fn((columns, rows), |(j, i)| lanes[j][i]).logsumexp(1).unwrap();
     for (j, lane) in lanes.iter().enumerate() {
         let bits = |value: T| format!("{value:?}");
         let alone = bits(logsumexp(lane));
+        assert_eq!(bits(of_rows[[j]]), alone, "{what}: row {j} of {columns} of length {rows}");
         for table in 0..2 {
             assert_eq!(bits(values[[table, j]]), alone, "{what}: {rows} rows, column {j} of {columns}");
         }
     }
 }
 
-/// Columns whose shift is 0 are summed where they lie; a wild one among them sends its eight another way.
+/// Columns whose shift is 0 are summed where they lie, and short rows of such numbers as they are; a wild one among them sends its
+/// neighbours another way, and so do rows that nearly cancel.
 #[test]
-fn tame_columns_have_the_values_of_each_alone() {
+fn tame_lanes_have_the_values_of_each_alone() {
     let _level = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
     let lanes = |rows: usize, columns: usize, wild: usize| -> Vec<Vec<f64>> {
         let kind = |j: usize| if j == wild { [1, 5, 8][rows % 3] } else { [0, 2, 4, 7, 9][j % 5] };
@@ -234,9 +237,25 @@ fn tame_columns_have_the_values_of_each_alone() {
         for rows in [63, 64, 65, 71, 72, 1023, 1024, 1087, 1088, 1089, 3000] {
             for columns in [1, 7, 8, 9, 15, 16, 17, 24, 127, 128, 129, 145, 300] {
                 for wild in [usize::MAX, 0, 20, columns - 1] {
-                    check_columns(&singles(&lanes(rows, columns, wild)), &what);
+                    check_lanes(&singles(&lanes(rows, columns, wild)), &what);
                 }
             }
+        }
+        for length in (1..64).step_by(3).chain([8, 15, 16, 17, 24, 32, 63]) {
+            for rows in [1, 7, 8, 9, 63, 64, 65, 130] {
+                check_lanes(&singles(&lanes(length, rows, usize::MAX)), &what);
+                check_lanes(&singles(&lanes(length, rows, 3 * rows / 4)), &what);
+                check_lanes(&each(&lanes(length, rows, usize::MAX), bf16::from_f64), &what);
+            }
+            // Of probabilities, all or some.
+            for some in [1, 3, 20] {
+                let normalised = lanes(length, 130, usize::MAX).into_iter().enumerate().map(|(j, lane)| {
+                    let c = if j % some == 0 { logsumexp(&lane) } else { 0.0 };
+                    lane.into_iter().map(|z| z - c).collect()
+                });
+                check_lanes(&singles(&normalised.collect::<Vec<_>>()), &what);
+            }
+            check_lanes(&singles(&vec![vec![f64::NEG_INFINITY; length]; 70]), &what);
         }
         // Wild only after the first row, in the second block, at the edge of what is tame, or without mass.
         for (place, z) in
@@ -246,13 +265,13 @@ fn tame_columns_have_the_values_of_each_alone() {
             (lanes[3][place], lanes[17]) = (z, vec![f64::NEG_INFINITY; 3000]);
             lanes[21] = vec![-64.0; 3000];
             lanes[22] = vec![-64.00001; 3000];
-            check_columns(&singles(&lanes), &what);
-            check_columns(&lanes, &what);
+            check_lanes(&singles(&lanes), &what);
+            check_lanes(&lanes, &what);
         }
         let some = lanes(1100, 145, 20);
-        check_columns(&each(&some, f16::from_f64), &what);
-        check_columns(&each(&some, bf16::from_f64), &what);
-        check_columns(&singles(&lanes(70_000, 9, usize::MAX)), &what);
+        check_lanes(&each(&some, f16::from_f64), &what);
+        check_lanes(&each(&some, bf16::from_f64), &what);
+        check_lanes(&singles(&lanes(70_000, 9, usize::MAX)), &what);
     }
     assert!(Level::force(None));
 }

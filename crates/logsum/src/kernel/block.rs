@@ -226,7 +226,7 @@ pub(super) fn exp_from<const AT_0: bool, P: Precision, W: Word>(z: W, c: W) -> P
 
 /// The greatest number; a NaN is passed over.
 #[inline(always)]
-pub(super) fn maximum<T: Float, V: Vector>(block: &[T], like: V) -> f64 {
+pub(crate) fn maximum<T: Float, V: Vector>(block: &[T], like: V) -> f64 {
     const WAYS: usize = 4;
     let mut greatest = [T::wide(T::NEG_INFINITY, like); WAYS];
     let (whole, rest) = block.as_chunks::<STEP>();
