@@ -1,7 +1,7 @@
 //! Requests and their answers.
 
 use logsum::Temperature;
-use logsum_explain::{Explanation, Language, json};
+use logsum_explain::{Error, Explanation, Language, json, number};
 use serde_json::{Value, json};
 
 /// The answer to `{"z": ["3", "1"], "temperature": "1", "index": 0, "language": "en"}`: what [`json::of`] says of z divided by the
@@ -16,9 +16,8 @@ pub(crate) fn answer(request: &str) -> String {
 fn explained(request: &Value) -> Result<Value, Value> {
     let language = if request["language"] == "zh" { Language::Chinese } else { Language::English };
     let texts = request["z"].as_array().ok_or_else(|| refusal("z is missing"))?;
-    let z = numbers(texts, |text| number(text).ok_or_else(|| no_number(text, language)))?;
-    let temperature = &request["temperature"];
-    let temperature = number(temperature).ok_or_else(|| refusal(no_number(temperature, language)))?;
+    let z = numbers(texts, |text| read(text, language))?;
+    let temperature = read(&request["temperature"], language).map_err(refusal)?;
     let tempered = Temperature::new(temperature).map_err(refusal)?;
     let scaled = numbers(&z, |&z| match z / temperature {
         scaled if scaled.is_infinite() && z.is_finite() => Err(out_of_range(z, language)),
@@ -51,17 +50,13 @@ fn numbers<T>(from: &[T], number: impl Fn(&T) -> Result<f64, String>) -> Result<
     each.map(|(which, from)| number(from).map_err(|error| json!({"error": error, "which": which}))).collect()
 }
 
-/// A float, from text.
-fn number(text: &Value) -> Option<f64> {
-    text.as_str()?.trim().replace('−', "-").replace('∞', "inf").parse().ok()
-}
-
-fn no_number(text: &Value, language: Language) -> String {
-    let text = text.as_str().unwrap_or_default().trim();
-    match language {
-        Language::English => format!("\"{text}\" is no number"),
-        Language::Chinese => format!("“{text}”不是数"),
-    }
+/// A float, from text; or what is wrong with it.
+fn read(text: &Value, language: Language) -> Result<f64, String> {
+    number(text.as_str().unwrap_or_default()).map_err(|error| match (&error, language) {
+        (Error::NoNumber(text), Language::Chinese) => format!("“{text}”不是数"),
+        (Error::TooLarge(text), Language::Chinese) => format!("“{text}”超出 f64 的范围"),
+        _ => error.to_string(),
+    })
 }
 
 fn out_of_range(z: f64, language: Language) -> String {
@@ -106,6 +101,7 @@ mod tests {
             ("", "EOF"),
             ("{}", "z is missing"),
             (r#"{"z": ["a"], "temperature": "1"}"#, "\"a\" is no number"),
+            (r#"{"z": ["1e400"], "temperature": "1"}"#, "\"1e400\" is too large"),
             (r#"{"z": ["1"], "temperature": "0"}"#, "temperature"),
             (r#"{"z": ["1"], "temperature": "1", "index": 3}"#, "there is no number 4"),
         ] {

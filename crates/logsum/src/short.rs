@@ -205,8 +205,8 @@ impl<V: Vector> Tails<V> {
     fn values<T: Float>(&self) -> ([T; LANES], [bool; LANES]) {
         let (value, bound) = estimate::<T::First, V>(self.max, self.tail, self.error);
         let (lows, mut has_value) = settled::<T, V>(value, bound);
-        for j in 0..LANES {
-            has_value[j] &= self.is_right[j];
+        for (has_value, is_right) in has_value.iter_mut().zip(self.is_right) {
+            *has_value &= is_right;
         }
         (lows, has_value)
     }
