@@ -585,6 +585,20 @@ pub(crate) fn estimate_of_log<P: Precision, W: Word>(max: W, t: Two<W>, from_t: 
     (estimate, (from_t + log_error + from_sum) * max.splat(SLACK))
 }
 
+/// The lower ends of what is within the bounds, rounded; and which of them are the upper ends, too.
+#[inline(always)]
+pub(crate) fn settled<T: Float, V: Vector>(value: Two<V>, bound: V) -> ([T; LANES], [bool; LANES]) {
+    let [low, high] = T::ends(value, bound);
+    let [mut lows, mut highs] = [[T::default(); LANES]; 2];
+    T::store(low, &mut lows);
+    T::store(high, &mut highs);
+    let mut is_settled = [false; LANES];
+    for j in 0..LANES {
+        is_settled[j] = lows[j].same_bits(highs[j]);
+    }
+    (lows, is_settled)
+}
+
 /// The log-sum-exps of eight lanes, where this precision settles them.
 pub(crate) fn settle<T: Float, P: Precision>(lanes: &[Partial<P>; LANES]) -> [Option<T>; LANES] {
     run(Settle(lanes, PhantomData::<T>))
@@ -604,14 +618,10 @@ impl<T: Float, P: Precision> Task for Settle<'_, T, P> {
         }
         let tail = Two { hi: like.load(&hi), lo: like.load(&lo) };
         let (value, bound) = estimate::<P, V>(like.load(&max), tail, like.load(&error));
-        let [low, high] = T::ends(value, bound);
-        let [mut lows, mut highs] = [[T::default(); LANES]; 2];
-        T::store(low, &mut lows);
-        T::store(high, &mut highs);
+        let (lows, is_settled) = settled::<T, V>(value, bound);
         let mut values = [None; LANES];
         for j in 0..LANES {
-            let is_settled = max[j].is_finite() && lows[j].same_bits(highs[j]);
-            values[j] = if is_settled { Some(lows[j]) } else { None };
+            values[j] = if max[j].is_finite() && is_settled[j] { Some(lows[j]) } else { None };
         }
         values
     }

@@ -9,7 +9,7 @@ use crate::kernel::precision::{Number, OneWord, Precision};
 use crate::kernel::two::{Two, power_of_two, two_sum};
 use crate::kernel::word::Vector;
 use crate::kernel::{Each, Task, run};
-use crate::partial::{SLACK, estimate, rest};
+use crate::partial::{SLACK, estimate, rest, settled};
 use std::marker::PhantomData;
 
 /// Lanes shorter than this are taken eight at a time.
@@ -104,9 +104,9 @@ impl<T: Float> Task for Values<'_, T> {
         let zero = like.splat(0.0);
         if T::First::STARTS_FROM_NOTHING && length >= LANES && block::maximum(rows, like) <= AT_0 {
             let has_value = plain_values(rows, length, values, like);
-            let settled = has_value.as_flattened().iter().filter(|&&settled| settled).count();
+            let count = has_value.as_flattened().iter().filter(|&&settled| settled).count();
             // Rows that nearly cancel come in numbers, too: these are better off together.
-            if settled + LANES / 2 >= values.len() {
+            if count + LANES / 2 >= values.len() {
                 return has_value;
             }
         }
@@ -173,20 +173,6 @@ fn plain_values<T: Float, V: Vector>(
 
 /// e^-[`AT_0`] is more: a smaller sum is left to those who take the maximum out.
 const LEAST_SUM: f64 = power_of_two(-93);
-
-/// The lower ends of what is within the bounds, rounded; and which of them are the upper ends, too.
-#[inline(always)]
-fn settled<T: Float, V: Vector>(value: Two<V>, bound: V) -> ([T; LANES], [bool; LANES]) {
-    let [low, high] = T::ends(value, bound);
-    let [mut lows, mut highs] = [[T::default(); LANES]; 2];
-    T::store(low, &mut lows);
-    T::store(high, &mut highs);
-    let mut is_settled = [false; LANES];
-    for j in 0..LANES {
-        is_settled[j] = lows[j].same_bits(highs[j]);
-    }
-    (lows, is_settled)
-}
 
 /// The sums of eight lanes without a maximum.
 #[derive(Clone, Copy)]
