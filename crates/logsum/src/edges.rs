@@ -11,10 +11,11 @@
 //! In every row the value is the maximum, where a NaN counts as the greatest of all, and log-softmax is the
 //! logarithm of softmax.
 
-use crate::float::Float;
-use crate::kernel::two::Two;
-use crate::kernel::{Each, log};
-use crate::lane::Lane;
+use crate::arithmetic::double_double::DoubleDouble;
+use crate::arithmetic::ln;
+use crate::formats::Float;
+use crate::kernels::Each;
+use crate::kernels::series::Series;
 
 /// What an operation gives to each element of a lane at the edge.
 pub(crate) struct Edge<T> {
@@ -24,11 +25,11 @@ pub(crate) struct Edge<T> {
 
 impl<T: Float> Edge<T> {
     /// What a lane with this maximum has instead of `each`, unless the maximum is finite.
-    pub(crate) fn of(each: Each, max: f64, lane: &impl Lane<T>) -> Option<Self> {
+    pub(crate) fn of(each: Each, max: f64, lane: &impl Series<T>) -> Option<Self> {
         let [at_infinity, elsewhere] = match (max, each) {
             (f64::INFINITY, Each::Share) => [1.0 / count_infinite(lane), 0.0],
             (f64::INFINITY, Each::LogShare) => {
-                let log = log::two_words(Two { hi: count_infinite(lane) - 1.0, lo: 0.0 }).0;
+                let log = ln::log1p_dd(DoubleDouble { hi: count_infinite(lane) - 1.0, lo: 0.0 }).0;
                 [0.0 - log.hi, f64::NEG_INFINITY]
             }
             (f64::NEG_INFINITY, Each::Share) => [0.0; 2],
@@ -44,7 +45,7 @@ impl<T: Float> Edge<T> {
     }
 }
 
-fn count_infinite<T: Float>(lane: &impl Lane<T>) -> f64 {
+fn count_infinite<T: Float>(lane: &impl Series<T>) -> f64 {
     let mut count = 0_u64;
     lane.pieces(|piece| count += piece.iter().filter(|z| z.widen() == f64::INFINITY).count() as u64);
     count as f64

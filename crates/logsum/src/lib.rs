@@ -29,48 +29,43 @@
 
 #![cfg_attr(not(feature = "ndarray"), expect(dead_code, reason = "what is for many lanes at once"))]
 
+use logsum_arithmetic as arithmetic;
+
 // From the bottom up; each module uses only those before it.
 mod error;
-mod float;
-mod integer;
-mod kernel;
-mod lane;
-mod partial;
-mod signed;
+mod simd;
+
+mod formats;
+
+mod kernels;
 mod threads;
 
-mod ladder;
+mod state;
+
+mod ziv;
 
 mod edges;
-mod short;
 
-mod ops;
+mod operations;
+
+#[cfg(feature = "ndarray")]
+mod arrays;
 
 #[cfg(test)]
+#[path = "../../logsum-arithmetic/src/reference.rs"]
 mod reference;
 
-#[cfg(feature = "ndarray")]
-mod axis;
-#[cfg(feature = "ndarray")]
-mod many;
-#[cfg(feature = "ndarray")]
-mod ndarray;
-
 #[cfg(all(feature = "complex", feature = "ndarray"))]
-pub use self::ndarray::ComplexLogSumExp;
-pub use error::Error;
-pub use float::Float;
-pub use integer::{Integer, floats};
-#[doc(hidden)]
-pub use kernel::Level;
-#[doc(hidden)]
-pub use ladder::Rung;
-pub use ops::*;
+pub use arrays::ComplexLogSumExp;
 #[cfg(feature = "ndarray")]
-pub use {
-    self::ndarray::{ArrayTerms, LogMatmul, LogSumExp},
-    axis::Axes,
-};
+pub use arrays::{ArrayTerms, Axes, LogMatmul, LogSumExp};
+pub use error::Error;
+pub use formats::Float;
+pub use operations::*;
+#[doc(hidden)]
+pub use simd::Level;
+#[doc(hidden)]
+pub use ziv::Phase;
 
 /// The README's example runs as a test.
 #[cfg(doctest)]

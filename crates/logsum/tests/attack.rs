@@ -7,7 +7,7 @@
 mod common;
 
 use common::{Big, Format, big, nearest, oracle};
-use logsum::{Level, Rung, log_softmax, logsumexp_and_rung, logsumexp_with_gradient, softmax};
+use logsum::{Level, Phase, log_softmax, logsumexp_and_rung, logsumexp_with_gradient, softmax};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
@@ -272,7 +272,7 @@ fn regimes<T: Format>() -> [Regime<T>; 16] {
 struct Tally {
     rows: usize,
     numbers: usize,
-    rungs: BTreeMap<Rung, usize>,
+    rungs: BTreeMap<Phase, usize>,
     worst_gradient: f64,
     worst_log_softmax: f64,
 }
@@ -371,8 +371,8 @@ fn attack<T: Format>(name: &str) {
     assert!(Level::force(None));
     println!("together {} rows of {} numbers, {:?}\n", all.rows, all.numbers, all.rungs);
     assert!(all.rows >= 50_000);
-    let hardest = all.rungs.get(&Rung::FixedPoint).copied().unwrap_or(0)
-        + all.rungs.get(&Rung::Arbitrary).copied().unwrap_or(0);
+    let hardest = all.rungs.get(&Phase::FixedPoint).copied().unwrap_or(0)
+        + all.rungs.get(&Phase::Arbitrary).copied().unwrap_or(0);
     assert!(hardest >= 500, "the rows are too easy: {:?}", all.rungs);
 }
 

@@ -6,7 +6,7 @@ mod common;
 use common::{Format, big, nearest, oracle, ulps};
 use half::{bf16, f16};
 use logsum::{
-    Error, Float, Level, LogSumExp, Rung, Temperature, Terms, derivative, each, log_logistic, log_softmax,
+    Error, Float, Level, LogSumExp, Phase, Temperature, Terms, derivative, each, log_logistic, log_softmax,
     log1mexp, log1pexp, logaddexp, logexpm1, logistic, logit, logmeanexp, logsumexp, logsumexp_and_rung,
     logsumexp_jvp, logsumexp_with_gradient, logvarexp, softmax, softmax_entropy, xlogx,
 };
@@ -135,7 +135,7 @@ fn results<T: Float>(z: &[T]) -> (T, Vec<T>, Vec<T>) {
 
 fn check_rows<T: Format>(count: usize) {
     let (mut worst, mut worst_log) = (0f64, 0f64);
-    let mut rungs: BTreeMap<Rung, usize> = BTreeMap::new();
+    let mut rungs: BTreeMap<Phase, usize> = BTreeMap::new();
     for z in rows::<T>(count) {
         let (expected, exact) = oracle(&z);
         let (value, p, log_p) = results(&z);
@@ -153,7 +153,7 @@ fn check_rows<T: Format>(count: usize) {
     println!(
         "{count} rows correctly rounded, softmax within {worst:.4} ulp, log-softmax {worst_log:.4}, {rungs:?}"
     );
-    assert!(rungs[&Rung::Single] > count && rungs[&Rung::Double] > count / 2);
+    assert!(rungs[&Phase::Single] > count && rungs[&Phase::Double] > count / 2);
     for worst in [worst, worst_log] {
         assert!(worst < 0.51 && worst > 0.49, "{worst}");
     }

@@ -1,0 +1,466 @@
+//! e^{z − c}, in one word and in two, with proved bounds.
+//!
+//! Both split z − c = k·(ln 2)/16 + r with |r| ≤ (ln 2)/32 · (1 + 2^-20) < 2^-5.527, k = 16q + j, and take
+//! 2^q · 2^{j/16} · e^r: a table of sixteen entries and a short polynomial. Results are in units of 2^-[`SCALE`], so
+//! that nothing that could still matter underflows.
+
+use crate::double_double::{DoubleDouble, fast_two_sum, power_of_two, two_product, two_sum};
+use crate::float64::Float64;
+
+/// Exponentials and sums of them are kept in units of 2^-SCALE. With −1000 ≤ z − c ≤ 128 they lie between 2^-931
+/// and 2^697: with 2^64 of them the sum does not overflow, and the low word of the smallest does not underflow.
+pub const SCALE: i64 = 512;
+
+/// Takes the scale off again.
+pub const UNSCALE: f64 = power_of_two(-512);
+
+/// Smaller differences count as this one. c is at most 128 from the maximum, so that e^-1000 is below 2^-1257 of
+/// e^max: 2^64 such terms stay below 2^-1193, which no rounding can see (the smallest half-ulp is 2^-1075;
+/// `Partial::is_its_maximum` has the argument).
+pub const LEAST: f64 = -1000.0;
+
+/// |[`exp_f64`] − exact| ≤ this · exact. Derivation there.
+pub const EXP_F64_ERROR: f64 = 5.5e-12; // > 2^-37.44
+
+/// |[`exp_dd`] − exact| ≤ this · exact. Derivation there.
+pub const EXP_DD_ERROR: f64 = 1.9e-19; // > 2^-62.2
+
+/// 16 / ln 2.
+const PER_STEP: f64 = 23.083120654223414;
+
+/// (ln 2)/16 in two parts: the first has 38 bits, so that its products with |k| < 2^15 are exact; together they are
+/// off by less than 2^-96.
+const STEP: [f64; 2] = [0.04332169878489367, 1.0291218489310676e-13];
+
+/// (ln 2)/16, off by less than 2^-58.
+const WHOLE_STEP: f64 = core::f64::consts::LN_2 / 16.0;
+
+/// 2^{j/16}, rounded.
+const POWERS: [f64; 16] = [
+    1.0,
+    1.0442737824274138,
+    1.0905077326652577,
+    1.1387886347566916,
+    1.189207115002721,
+    1.241857812073484,
+    1.2968395546510096,
+    1.3542555469368927,
+    core::f64::consts::SQRT_2,
+    1.4768261459394993,
+    1.5422108254079407,
+    1.6104903319492543,
+    1.681792830507429,
+    1.7562521603732995,
+    1.8340080864093424,
+    1.9152065613971474,
+];
+
+/// log(2^{j/16} / POWERS[j]): what the rounding took away.
+const LOGS_OF_ROUNDING: [f64; 16] = [
+    0.0,
+    8.189317638195514e-17,
+    -2.7939114859515733e-17,
+    7.826573258636076e-17,
+    3.3484623336251524e-17,
+    3.750854201303127e-17,
+    1.9572585293112036e-17,
+    5.68648095791174e-17,
+    -6.835808657661923e-17,
+    -2.3591094770850053e-17,
+    5.1548301170786783e-17,
+    1.5341410053603723e-17,
+    4.875160526227062e-17,
+    1.685487290628973e-17,
+    1.790126907604513e-17,
+    -5.5450656186394274e-17,
+];
+
+/// 2^{j/16 + SCALE}, less j in bits 48 to 51: adding 2^48 · k to the bits, for k = 16q + j, makes it 2^{k/16 + SCALE}.
+const SCALED_POWERS: [f64; 16] = {
+    let mut table = POWERS;
+    let mut j = 0;
+    while j < 16 {
+        let bits = table[j].to_bits() + ((SCALE as u64) << 52);
+        table[j] = f64::from_bits(bits - ((j as u64) << 48));
+        j += 1;
+    }
+    table
+};
+
+/// (e^r − 1)/r at four Chebyshev nodes of |r| ≤ (ln 2)/32, interpolated.
+const EXP_F64: [f64; 4] = [0.9999999997706825, 0.4999999999617805, 0.16667057664898036, 0.04166731832879313];
+
+/// (e^r − 1 − r)/r² at six.
+const EXP_DD: [f64; 6] = [
+    0.5000000000000001,
+    0.16666666666666669,
+    0.04166666666359546,
+    0.008333333332992089,
+    0.001388906344098826,
+    0.00019841463787840103,
+];
+
+/// Adding and subtracting this rounds a small number to the nearest integer, and leaves it in the low bits.
+const ROUNDER: f64 = 6755399441055744.0; // 1.5 · 2^52
+
+/// The step that d is nearest to: k in the low bits of the first, −k the second.
+#[inline(always)]
+fn step<F: Float64>(d: F) -> (F, F) {
+    let rounder = d.splat(ROUNDER);
+    let k = d.mul_add(d.splat(PER_STEP), rounder);
+    (k, rounder - k)
+}
+
+/// c₀ + c₁·x + c₂·x² + …
+#[inline(always)]
+pub fn polynomial<const N: usize, F: Float64>(x: F, coefficients: [f64; N]) -> F {
+    let mut sum = x.splat(coefficients[N - 1]);
+    for &c in coefficients[..N - 1].iter().rev() {
+        sum = sum.mul_add(x, x.splat(c));
+    }
+    sum
+}
+
+/// The same in two chains, of the even and the odd powers, which do not wait for each other.
+#[inline(always)]
+pub fn polynomial_by_halves<const N: usize, F: Float64>(x: F, coefficients: [f64; N]) -> F {
+    let square = x * x;
+    let (mut sums, mut n) = ([x.splat(0.0); 2], N);
+    while n > 0 {
+        n -= 1;
+        sums[n % 2] = sums[n % 2].mul_add(square, x.splat(coefficients[n]));
+    }
+    sums[1].mul_add(x, sums[0])
+}
+
+/// e^{z − c} in units of 2^-[`SCALE`], with one word of precision.
+///
+/// The bound, relative to e^{z − c}:
+///
+/// | error | at most |
+/// |---|---|
+/// | d = z − c, at most 1000 in magnitude, is rounded: 1000 · 2^-53 | 2^-43.03 |
+/// | k·(ln 2)/16, where |k| < 23 100 and the step is off by 2^-58 | 2^-43.50 |
+/// | interpolation, of g(r) = (e^r − 1)/r with \|g\| ≤ e^\|r\|/5: \|r\| · h⁴/8 · g/4!, times e^\|r\| | 2^-37.48 |
+/// | the rest, some roundings | 2^-51 |
+///
+/// together below 2^-37.44 < [`EXP_F64_ERROR`]. e^0 is exactly 1.
+#[inline(always)]
+pub fn exp_f64<F: Float64>(z: F, c: F) -> F {
+    exp_f64_at_0(z - c)
+}
+
+/// e^z likewise.
+#[inline(always)]
+pub fn exp_f64_at_0<F: Float64>(z: F) -> F {
+    let d = z.splat(LEAST).max(z);
+    let (k, minus_k) = step(d);
+    let r = minus_k.mul_add(d.splat(WHOLE_STEP), d);
+    let power = k.scaled_entry(&SCALED_POWERS);
+    power.mul_add(r * polynomial(r, EXP_F64), power)
+}
+
+/// e^{z − c} in units of 2^-[`SCALE`], with two words of precision.
+///
+/// z − c = d + d' exactly (2Sum). r₀ = d − k·STEP₀ is exact as in [`exp_f64`]; r₁ gathers d', −k·STEP₁ and what the
+/// table's entry lost, |r₁| < 2^-28, with an error below 2^-81. For s = r₀ + r₁, rounded,
+/// e^{r₀ + r₁} − 1 = r₀ + q, q = r₁ + s²·P(s), |q| < 2^-12.0. The bound, relative to e^{z − c} in units of 2^-65:
+///
+/// | error | at most |
+/// |---|---|
+/// | interpolation: g(r) = (e^r − 1 − r)/r² has g⁽⁶⁾ ≤ e^\|r\|/56; r² · 2(h/2)⁶/6! · g⁽⁶⁾, h = \|r\| | 1.54 |
+/// | s is rounded by 2^-59: times s | 1.39 |
+/// | s² is rounded: 2^-53 · s²·P | 0.98 |
+/// | P is rounded: 2^-54 · s², and its inner steps 2^-61 · s² | 0.98 |
+/// | q is rounded once, below 2^-12 | 0.50 |
+/// | these are relative to 1, e^r may be 2^-0.0313 | × 1.022 |
+/// | the low word of the result, below 2^-11 where the table's entry is above 1.03, is rounded once | 1.00 |
+/// | roundings of terms below 2^-52 | 0.01 |
+///
+/// together below 6.6 · 2^-65 < 2^-62.2 < [`EXP_DD_ERROR`]. e^0 is exactly 1.
+#[inline(always)]
+pub fn exp_dd<F: Float64>(z: F, c: F) -> DoubleDouble<F> {
+    let d = two_sum(z, -c);
+    // What counts as −1000 has no low word: it might be anything.
+    let low = d.hi.where_at_most(LEAST, z.splat(0.0), d.lo);
+    let (k, minus_k) = step(z.splat(LEAST).max(d.hi));
+    exp_dd_reduced(z.splat(LEAST).max(d.hi), k, minus_k, low + k.entry(&LOGS_OF_ROUNDING))
+}
+
+/// e^z likewise: [`exp_dd`] where c = 0, in fewer steps.
+#[inline(always)]
+pub fn exp_dd_at_0<F: Float64>(z: F) -> DoubleDouble<F> {
+    let d = z.splat(LEAST).max(z);
+    let (k, minus_k) = step(d);
+    exp_dd_reduced(d, k, minus_k, k.entry(&LOGS_OF_ROUNDING))
+}
+
+/// e^d likewise, for a normalised d of two words that is at least −1000.
+#[inline(always)]
+pub fn exp_dd_of_dd<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
+    let (k, minus_k) = step(d.hi);
+    exp_dd_reduced(d.hi, k, minus_k, d.lo + k.entry(&LOGS_OF_ROUNDING))
+}
+
+/// `low`: what is to be added to d and does not fit into it.
+#[inline(always)]
+fn exp_dd_reduced<F: Float64>(d: F, k: F, minus_k: F, low: F) -> DoubleDouble<F> {
+    let [step0, step1] = STEP;
+    let r0 = minus_k.mul_add(d.splat(step0), d);
+    let r1 = minus_k.mul_add(d.splat(step1), low);
+    let s = r0 + r1;
+    let q = (s * s).mul_add(polynomial(s, EXP_DD), r1);
+    // power·(1 + r₀ + q): the leading power + power·r₀ without error, the rest in one word.
+    let power = k.scaled_entry(&SCALED_POWERS);
+    let hi = power.mul_add(r0, power);
+    let lo = power.mul_add(q, power.mul_add(r0, power - hi));
+    fast_two_sum(hi, lo)
+}
+
+/// |[`exp_dd_wide`] − exact| ≤ this · exact + 2^-105 · |c| · exact. Derivation there.
+pub const WIDE_ERROR: f64 = power_of_two(-94);
+
+/// (ln 2)/16 in three parts, the first two of 38 bits, off by less than 2^-125.
+const WIDE_STEP: [f64; 3] = [0.04332169878489367, 1.0291218489291539e-13, 1.9136504600116575e-25];
+
+/// 1/n! in two words, for n = 0 to 6.
+const INVERSE_FACTORIALS: [DoubleDouble; 7] = [
+    DoubleDouble { hi: 1.0, lo: 0.0 },
+    DoubleDouble { hi: 1.0, lo: 0.0 },
+    DoubleDouble { hi: 0.5, lo: 0.0 },
+    DoubleDouble { hi: 1.0 / 6.0, lo: 9.25185853854297e-18 },
+    DoubleDouble { hi: 1.0 / 24.0, lo: 2.3129646346357427e-18 },
+    DoubleDouble { hi: 1.0 / 120.0, lo: 1.1564823173178714e-19 },
+    DoubleDouble { hi: 1.0 / 720.0, lo: -5.300543954373577e-20 },
+];
+
+/// 1/n! for n = 7 to 13.
+const SMALL_INVERSE_FACTORIALS: [f64; 7] = [
+    1.0 / 5040.0,
+    1.0 / 40_320.0,
+    1.0 / 362_880.0,
+    1.0 / 3_628_800.0,
+    1.0 / 39_916_800.0,
+    1.0 / 479_001_600.0,
+    1.0 / 6_227_020_800.0,
+];
+
+/// e^{z − c} in units of 2^-[`SCALE`], as a double word to nearly its full precision, for a c in two words.
+///
+/// d = z − c₀ exactly, in two words, of which the lower, with −c₁, has one rounding: 2^-53 · (|d'| + |c₁|), below 2^-97 and
+/// 2^-106 of c. With three parts of the step, r = r₀ + r₁ has an error below 2^-96: its lower word's last rounding. The
+/// Taylor series is in two words down to r⁶/6!, 8u² a step and 2^-102.8 in all; its rest, below 2^-51, in one: 2^-102;
+/// what is left out, r^14/14!, is below 2^-113. Scaling takes 2u². Together below 2^-95.
+#[inline(always)]
+pub fn exp_dd_wide<F: Float64>(z: F, c: DoubleDouble<F>) -> DoubleDouble<F> {
+    let d = two_sum(z, -c.hi);
+    let low = d.hi.where_at_most(LEAST, z.splat(0.0), d.lo - c.lo);
+    let d = z.splat(LEAST).max(d.hi);
+    let (k, minus_k) = step(d);
+    let [step0, step1, step2] = WIDE_STEP;
+    let high = two_sum(minus_k.mul_add(z.splat(step0), d), minus_k * z.splat(step1));
+    let low = minus_k.mul_add(z.splat(step2), low + k.entry(&LOGS_OF_ROUNDING));
+    let r = two_sum(high.hi, high.lo + low);
+    let mut e = DoubleDouble { hi: polynomial(r.hi, SMALL_INVERSE_FACTORIALS), lo: z.splat(0.0) };
+    for inverse in INVERSE_FACTORIALS.into_iter().rev() {
+        e = e.times(r).plus(inverse.splat(z));
+    }
+    let power = k.scaled_entry(&SCALED_POWERS);
+    let product = two_product(e.hi, power);
+    fast_two_sum(product.hi, e.lo.mul_add(power, product.lo))
+}
+
+/// 3!, 4!, …, 9!
+const FACTORIALS: [f64; 7] = [6.0, 24.0, 120.0, 720.0, 5040.0, 40_320.0, 362_880.0];
+
+/// e^d − 1 for |d| ≤ 2^-6, relative error below 2^-65: d²/3! and what follows is below 2^-14.5, with four roundings in one word;
+/// the first term left out, d⁹/10!, is below 2^-75.
+#[inline(always)]
+pub fn expm1_dd_near_0<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
+    let like = d.hi;
+    let [.., last] = FACTORIALS;
+    let mut series = like.splat(1.0 / last);
+    for factorial in FACTORIALS.into_iter().rev().skip(1) {
+        series = series.mul_add(d.hi, like.splat(1.0 / factorial));
+    }
+    let half = like.splat(0.5);
+    let first = fast_two_sum(like.splat(1.0), half * d.hi);
+    d.times(fast_two_sum(first.hi, first.lo + (d.hi * d.hi).mul_add(series, half * d.lo)))
+}
+
+/// The same in one word, relative error below 2^-51: that of its first rounding and its last two.
+#[inline(always)]
+pub fn expm1_f64_near_0<F: Float64>(d: F) -> F {
+    let [.., last, _, _] = FACTORIALS;
+    let mut series = d.splat(1.0 / last);
+    for factorial in FACTORIALS.into_iter().rev().skip(3) {
+        series = series.mul_add(d, d.splat(1.0 / factorial));
+    }
+    (d * d).mul_add(series.mul_add(d, d.splat(0.5)), d)
+}
+
+/// Where a series takes over from e^d less 1.
+const NEAR: f64 = power_of_two(-6);
+
+/// e^d − 1 in one word, for d ≤ 128; what is below −1000 counts as that. The exponential's error is to e^d − 1 as 1 to 1 − e^-d, at
+/// most 2^6.1 times as large.
+#[inline(always)]
+pub fn expm1_f64<F: Float64>(d: F) -> F {
+    let far = exp_f64_at_0(d).mul_add(d.splat(UNSCALE), d.splat(-1.0));
+    d.max(-d).where_at_most(NEAR, expm1_f64_near_0(d), far)
+}
+
+/// e^d − 1, relative error below 2^-64, for d ≤ 128; what is below −1000 counts as that.
+#[inline(always)]
+pub fn expm1_dd<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
+    let far = exp_dd_wide(d.hi, DoubleDouble { hi: -d.lo, lo: d.hi.splat(0.0) }).scaled(d.hi.splat(UNSCALE));
+    let far = far.plus_one_word(d.hi.splat(-1.0));
+    let near = expm1_dd_near_0(d);
+    let size = d.hi.max(-d.hi);
+    DoubleDouble {
+        hi: size.where_at_most(NEAR, near.hi, far.hi),
+        lo: size.where_at_most(NEAR, near.lo, far.lo),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::{big, big_dd, relative_error, uniform};
+    use dashu_float::ops::EstimatedLog2;
+
+    #[test]
+    fn table_is_two_to_sixteenths() {
+        for (j, (power, log)) in POWERS.into_iter().zip(LOGS_OF_ROUNDING).enumerate() {
+            let exact = (big(2.0).ln() * big(j as f64 / 16.0)).exp();
+            assert_eq!(exact.to_f64().value(), power, "2^({j}/16)");
+            let lost = (exact / big(power)).ln();
+            assert_eq!(lost.to_f64().value(), log, "2^({j}/16), what its rounding lost");
+        }
+    }
+
+    #[test]
+    fn steps_add_up_to_a_sixteenth_of_log_2() {
+        let exact = big(2.0).ln() / big(16.0);
+        let [a, b] = STEP.map(big);
+        assert!((a + b - exact.clone()).to_f64().value().abs() < power_of_two(-96));
+        assert_eq!(exact.to_f64().value(), WHOLE_STEP);
+        assert_eq!((big(1.0) / exact).to_f64().value(), PER_STEP);
+        assert!(STEP[0].to_bits().trailing_zeros() >= 15, "38 bits leave room for k");
+    }
+
+    /// Differences of every size and sign that a sum meets, and those where the table's step or the polynomial's
+    /// argument is at its worst.
+    fn arguments() -> impl Iterator<Item = (f64, f64)> {
+        let mut uniform = uniform(1);
+        (0..20_000).map(move |i| {
+            let c = (uniform() - 0.5) * [2.0, 100.0, 1e4, 1e8][i % 4];
+            let d = match i % 7 {
+                0 => -1000.0 * uniform(),
+                1 => 128.0 * uniform(),
+                2 => -uniform() * power_of_two(-((uniform() * 60.0) as i32)),
+                3 => -((uniform() * 20_000.0).floor() + 0.5) / PER_STEP * (1.0 - 1e-9 * uniform()),
+                4 => -((uniform() * 300.0).floor() + 0.5 - 1e-3 * uniform()) / PER_STEP,
+                _ => -20.0 * uniform(),
+            };
+            (c + d, c)
+        })
+    }
+
+    /// A bound that the worst case comes nowhere near would be as much of a defect as one that it exceeds.
+    fn worst(error: impl Fn(f64, f64) -> crate::reference::Big) -> f64 {
+        let mut worst = 0f64;
+        for (z, c) in arguments() {
+            let exact = (big(z) - big(c)).exp();
+            worst = worst.max(relative_error(error(z, c), &exact));
+        }
+        worst
+    }
+
+    #[test]
+    fn exp_f64_keeps_its_bound() {
+        let worst = worst(|z, c| big(exp_f64(z, c)) * big(UNSCALE));
+        println!("worst 2^{:.2}, bound 2^{:.2}", worst.log2(), EXP_F64_ERROR.log2());
+        assert!(worst < EXP_F64_ERROR && worst > EXP_F64_ERROR / 16.0, "{worst:e}");
+    }
+
+    #[test]
+    fn exp_dd_keeps_its_bound() {
+        let worst = worst(|z, c| big_dd(exp_dd(z, c)) * big(UNSCALE));
+        println!("worst 2^{:.2}, bound 2^{:.2}", worst.log2(), EXP_DD_ERROR.log2());
+        assert!(worst < EXP_DD_ERROR && worst > EXP_DD_ERROR / 8.0, "{worst:e}");
+    }
+
+    #[test]
+    fn exp_dd_wide_keeps_its_bound() {
+        let mut worst = 0f64;
+        for (z, c) in arguments() {
+            let lo = c * power_of_two(-54);
+            let bound = WIDE_ERROR + power_of_two(-105) * c.abs();
+            let exact = (big(z) - big(c) - big(lo)).exp();
+            let found = big_dd(exp_dd_wide(z, DoubleDouble { hi: c, lo })) * big(UNSCALE);
+            let error = relative_error(found, &exact) / bound;
+            assert!(error < 1.0, "e^({z} - {c}): {error} of the bound");
+            worst = worst.max(error);
+        }
+        println!("worst {worst:.3} of the bound");
+        assert!(worst > 1.0 / 64.0, "{worst:e}");
+    }
+
+    #[test]
+    fn expm1_keeps_its_bound() {
+        let [mut worst, mut worst_of_one, mut worst_near] = [0f64; 3];
+        for (z, c) in arguments() {
+            let d = two_sum(z, -c);
+            let d = if d.hi < -900.0 { DoubleDouble { hi: -900.0, lo: 0.0 } } else { d };
+            if d.hi == 0.0 {
+                continue;
+            }
+            let exact = if d.hi.abs() < power_of_two(-40) {
+                let d = big_dd(d);
+                d.clone() * (big(1.0) + d.clone() / big(2.0) * (big(1.0) + d / big(3.0)))
+            } else {
+                big_dd(d).with_precision(600).value().exp() - big(1.0)
+            };
+            worst = worst.max(relative_error(big_dd(expm1_dd(d)), &exact));
+            let of_one = relative_error(big(expm1_f64(d.hi)), &exact);
+            let of_rounding = d.lo.abs() / d.hi.abs();
+            worst_of_one = worst_of_one.max(of_one - 2.0 * of_rounding);
+            if d.hi.abs() <= NEAR {
+                worst_near = worst_near.max(of_one - 2.0 * of_rounding);
+            }
+        }
+        println!("one word: worst 2^{:.2}, near 0 2^{:.2}", worst_of_one.log2(), worst_near.log2());
+        assert!(worst_of_one < power_of_two(-31) && worst_of_one > power_of_two(-37), "{worst_of_one:e}");
+        assert!(worst_near < power_of_two(-51) && worst_near > power_of_two(-56), "{worst_near:e}");
+        println!("worst 2^{:.2}", worst.log2());
+        assert!(worst < power_of_two(-64) && worst > power_of_two(-70), "{worst:e}");
+    }
+
+    #[test]
+    fn factorials() {
+        let mut factorial = big(1.0);
+        for (n, inverse) in INVERSE_FACTORIALS.into_iter().enumerate() {
+            factorial = if n > 0 { factorial * big(n as f64) } else { factorial };
+            let exact = big(1.0).with_precision(400).value() / factorial.clone();
+            assert!(relative_error(big_dd(inverse), &exact) < power_of_two(-106), "1/{n}!");
+        }
+    }
+
+    #[test]
+    fn ends_of_the_range() {
+        assert_eq!(exp_dd(0.0, 0.0), DoubleDouble { hi: power_of_two(512), lo: 0.0 });
+        assert_eq!(exp_f64(-1e300, -1e300), power_of_two(512));
+        assert_eq!(exp_dd(1.5, 0.0), exp_dd_at_0(1.5));
+        let least = (exp_f64(-1000.0, 0.0), exp_dd(-1000.0, 0.0));
+        for (z, c) in [(f64::NEG_INFINITY, 0.0), (-1001.0, 0.0), (f64::MIN, f64::MAX), (-1e300, 1e-300)] {
+            assert_eq!((exp_f64(z, c), exp_dd(z, c)), least, "{z} {c}");
+            assert!(least.0 < power_of_two(-930) && least.1.hi < power_of_two(-930));
+        }
+        let smallest = big(-1000.0).exp();
+        assert!(smallest.log2_bounds().0 > -1443.0);
+        assert!(relative_error(big_dd(least.1), &(smallest * big(power_of_two(512)))) < EXP_DD_ERROR);
+        assert!(exp_f64(f64::NAN, 0.0).is_nan() && exp_dd(f64::NAN, 0.0).hi.is_nan());
+        assert!(exp_dd(128.0, 0.0).hi.is_finite());
+    }
+}

@@ -1,0 +1,90 @@
+//! What the arithmetic is written over: one f64, or several in a vector.
+
+use core::ops::{Add, Mul, Neg, Sub};
+
+/// f64 arithmetic, rounded to nearest, on one number or on each of several at once.
+///
+/// Every implementation does the same IEEE operations on each number: a result's bits do not depend on it.
+pub trait Float64:
+    Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Neg<Output = Self>
+{
+    /// x everywhere. `self` is only a witness that such numbers can be computed with on this machine.
+    fn splat(self, x: f64) -> Self;
+
+    /// self / divisor.
+    fn div(self, divisor: Self) -> Self;
+
+    /// self · a + b, rounded once.
+    fn mul_add(self, a: Self, b: Self) -> Self;
+
+    /// self where it is greater, else x: so a NaN in self is passed over.
+    fn max(self, x: Self) -> Self;
+
+    /// `then` where self ≤ bound, `otherwise` elsewhere and where self is NaN.
+    fn where_at_most(self, bound: f64, then: Self, otherwise: Self) -> Self;
+
+    /// The entry that the low four bits of self point at.
+    fn entry(self, table: &[f64; 16]) -> Self;
+
+    /// The number whose bits are those of `entry` and 2^48 times those of self.
+    fn scaled_entry(self, table: &[f64; 16]) -> Self;
+
+    /// For a finite number of at least √½: the whole k with √½ ≤ self · 2^-k < √2, and 2^-k.
+    fn power_and_inverse(self) -> (Self, Self);
+}
+
+/// Counting exponents from √½ rather than 1: the bits of √½ are taken off first.
+pub const FROM: u64 = core::f64::consts::FRAC_1_SQRT_2.to_bits();
+
+/// 2^52, with a whole number below 2^52 in its low bits: that number more.
+pub const WHOLE: f64 = 4503599627370496.0;
+
+/// The bits of 1.
+pub const ONE: u64 = 1f64.to_bits();
+
+impl Float64 for f64 {
+    #[inline(always)]
+    fn splat(self, x: f64) -> Self {
+        x
+    }
+
+    #[inline(always)]
+    /// self / divisor.
+    fn div(self, divisor: Self) -> Self {
+        self / divisor
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: Self, b: Self) -> Self {
+        #[cfg(feature = "std")]
+        return Self::mul_add(self, a, b);
+        #[cfg(not(feature = "std"))]
+        return core::f64::math::mul_add(self, a, b);
+    }
+
+    #[inline(always)]
+    fn max(self, x: Self) -> Self {
+        if self > x { self } else { x }
+    }
+
+    #[inline(always)]
+    fn where_at_most(self, bound: f64, then: Self, otherwise: Self) -> Self {
+        if self <= bound { then } else { otherwise }
+    }
+
+    #[inline(always)]
+    fn entry(self, table: &[f64; 16]) -> Self {
+        table[self.to_bits() as usize & 15]
+    }
+
+    #[inline(always)]
+    fn scaled_entry(self, table: &[f64; 16]) -> Self {
+        Self::from_bits(self.entry(table).to_bits().wrapping_add(self.to_bits() << 48))
+    }
+
+    #[inline(always)]
+    fn power_and_inverse(self) -> (Self, Self) {
+        let k = self.to_bits().wrapping_sub(FROM) >> 52;
+        (Self::from_bits(k | WHOLE.to_bits()) - WHOLE, Self::from_bits(ONE.wrapping_sub(k << 52)))
+    }
+}

@@ -1,0 +1,34 @@
+//! The arithmetic of [logsum](https://docs.rs/logsum), for logsum's own crates: double-double numbers, exponentials and
+//! logarithms with proved bounds, and the rounding test; each written once, over [`float64::Float64`], which is one f64
+//! or several at once.
+//!
+//! `no_std`, without allocation and without dependencies; no memory, no CPU feature and no number format but f64. The same
+//! files compile for x86-64, aarch64, wasm32 and nvptx64. Every operation is an IEEE operation, rounded to nearest: so the
+//! bits of a result are the same on all of them.
+//!
+//! What is public here may change with every version of logsum.
+
+#![no_std]
+#![cfg_attr(not(feature = "std"), feature(core_float_math))]
+
+#[cfg(any(test, feature = "std"))]
+#[cfg_attr(test, macro_use)]
+extern crate std;
+
+// From the bottom up; each module uses only those before it.
+pub mod float64;
+
+pub mod double_double;
+pub mod rounding;
+
+pub mod exp;
+pub mod ln;
+
+pub mod precision;
+
+pub mod estimate;
+
+#[cfg(test)]
+extern crate self as logsum_arithmetic;
+#[cfg(test)]
+mod reference;

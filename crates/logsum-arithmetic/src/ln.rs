@@ -1,0 +1,205 @@
+//! log(1 + t), in one word and in two, with proved bounds.
+//!
+//! 1 + t = 2^k · (1 + f) with 1 + f between √½ and √2, k = 0 and f = t exactly while t < 0.414: a small t keeps its
+//! relative accuracy. log(1 + f) = 2 atanh(w) = 2w + 2w·U, w = f/(2 + f), |w| ≤ 0.1716, U = w²/3 + w⁴/5 + …
+
+use crate::double_double::{DoubleDouble, fast_two_sum, parts, power_of_two};
+use crate::exp::polynomial_by_halves;
+use crate::float64::Float64;
+
+/// 1/3 in two words.
+const THIRD: (f64, f64) = (1.0 / 3.0, 1.850371707708594e-17);
+
+/// 1/3, 1/5, 1/7, …
+const ODD_INVERSES: [f64; 13] = {
+    let mut inverses = [0.0; 13];
+    let mut i = 0;
+    while i < 13 {
+        inverses[i] = 1.0 / (2 * i + 3) as f64;
+        i += 1;
+    }
+    inverses
+};
+
+/// While t is at most this, f = t.
+const SMALL: f64 = core::f64::consts::SQRT_2 - 1.0;
+
+/// log(1 + t) for t ≥ 0, and a bound on its absolute error, in one word.
+///
+/// Relative to the result: 1 + t, where it is rounded, is more than √2 and its logarithm more than 0.34, 2^-51.4;
+/// w 3 roundings, the series' remainder w²⁰/21 < 2^-55, and 5 roundings to put the parts together: below 2^-49.
+#[inline(always)]
+pub fn log1p_f64<F: Float64>(t: F) -> (F, F) {
+    let (k, scale) = (t + t.splat(1.0)).power_and_inverse();
+    let scaled = (t + t.splat(1.0)) * scale - t.splat(1.0);
+    let f = t.where_at_most(SMALL, t, scaled);
+    let k = t.where_at_most(SMALL, t.splat(0.0), k);
+    let log = ln_f64_reduced(f, k);
+    (log, log * log.splat(power_of_two(-49)))
+}
+
+/// log s and a bound on its absolute error, for 2^-500 ≤ s ≤ 2^520, in one word.
+///
+/// Here f is exact, but k log 2 and log(1 + f) may have opposite signs: |k log 2| is at most 2 |log s| then.
+#[inline(always)]
+pub fn ln_f64<F: Float64>(s: F) -> (F, F) {
+    let scaled = s * s.splat(power_of_two(500));
+    let (k, scale) = scaled.power_and_inverse();
+    let log = ln_f64_reduced(scaled * scale - s.splat(1.0), k - s.splat(500.0));
+    (log, log.max(-log) * log.splat(power_of_two(-48)))
+}
+
+/// k log 2 + log(1 + f).
+#[inline(always)]
+fn ln_f64_reduced<F: Float64>(f: F, k: F) -> F {
+    let w = f.div(f + f.splat(2.0));
+    let square = w * w;
+    let [c0, c1, c2, c3, c4, c5, c6, c7, c8, ..] = ODD_INVERSES;
+    let u = square * polynomial_by_halves(square, [c0, c1, c2, c3, c4, c5, c6, c7, c8]);
+    k.mul_add(k.splat(core::f64::consts::LN_2), (w + w).mul_add(u, w + w))
+}
+
+/// log(1 + t) for t ≥ 0, and a bound on its absolute error, in two words.
+///
+/// U is taken as w² · (1/3 + w²·Q), where only the last sum is in one word.
+///
+/// The bound, relative to log(1 + f): w²·Q < 2^-7.3 is off by at most 3.8 roundings (2^-58.4), of which w² (2^-5.08)
+/// enters U: 2^-63.4; the series' remainder w²⁸/29/(1 − w²) < 2^-75; double-word steps below 2^-99. And
+/// |log(1 + f)| ≤ 0.347, k·log 2 has relative error 2^-104. A t below 2^-120 is its own logarithm to 2^-121, and is
+/// left alone: it may be subnormal.
+#[inline(always)]
+pub fn log1p_dd<F: Float64>(t: DoubleDouble<F>) -> (DoubleDouble<F>, F) {
+    const TINY: f64 = power_of_two(-120);
+    let like = t.hi;
+    let s = t.plus_one_word(like.splat(1.0));
+    let (k, scale) = s.hi.power_and_inverse();
+    let scaled = s.scaled(scale).plus_one_word(like.splat(-1.0));
+    let f = t.where_at_most(SMALL, t, scaled);
+    let k = like.where_at_most(SMALL, like.splat(0.0), k);
+    let (log, error) = ln_dd_reduced(f, k);
+    (t.where_at_most(TINY, t, log), like.where_at_most(TINY, like * like.splat(TINY), error))
+}
+
+/// log s and a bound on its absolute error, for 2^-1000 ≤ s ≤ 2^1000.
+///
+/// As in [`log1p_dd`], where f = s · 2^-k − 1 has a relative error below 2u².
+#[inline(always)]
+pub fn ln_dd<F: Float64>(s: DoubleDouble<F>) -> (DoubleDouble<F>, F) {
+    let like = s.hi;
+    let raised = s.scaled(like.splat(power_of_two(1000)));
+    let raised = s.where_at_most(1.0, raised, s);
+    let (k, scale) = raised.hi.power_and_inverse();
+    let k = like.where_at_most(1.0, k - like.splat(1000.0), k);
+    ln_dd_reduced(raised.scaled(scale).plus_one_word(like.splat(-1.0)), k)
+}
+
+/// k log 2 + log(1 + f), and the bound that [`log1p_dd`] derives.
+#[inline(always)]
+fn ln_dd_reduced<F: Float64>(f: DoubleDouble<F>, k: F) -> (DoubleDouble<F>, F) {
+    let like = k;
+    let w = f.over(f.plus_one_word(like.splat(2.0)));
+    let square = w.times(w);
+    let [_, tail @ ..] = ODD_INVERSES;
+    let (third, rest) = (like.splat(THIRD.0), like.splat(THIRD.1));
+    let u = square.times(fast_two_sum(third, square.hi.mul_add(polynomial_by_halves(square.hi, tail), rest)));
+    let log_f = w.times(u).plus(w).scaled(like.splat(2.0));
+    let log = DoubleDouble { hi: k, lo: like.splat(0.0) }.times(DoubleDouble::LN_2.splat(like)).plus(log_f);
+    let from_f = like.splat(power_of_two(-63)) * log_f.hi.max(-log_f.hi);
+    (log, log.hi.max(-log.hi).mul_add(like.splat(power_of_two(-98)), from_f))
+}
+
+/// log x, for any finite x > 0: relative error below 2^-58.
+#[inline(always)]
+pub fn ln_of_f64(x: f64) -> DoubleDouble {
+    if x > power_of_two(-900) && x < power_of_two(900) {
+        return ln_dd(DoubleDouble { hi: x, lo: 0.0 }).0;
+    }
+    let (significand, exponent) = parts(x);
+    let log = ln_dd(DoubleDouble { hi: significand, lo: 0.0 }).0;
+    DoubleDouble::LN_2.times(DoubleDouble { hi: exponent.into(), lo: 0.0 }).plus(log)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::{big, big_dd, uniform};
+
+    #[test]
+    fn keeps_its_bound() {
+        let mut uniform = uniform(2);
+        let mut worst = [0f64; 2];
+        for i in 0..15_000 {
+            let hi = match i % 5 {
+                0 => power_of_two(-((uniform() * 900.0) as i32)) * (1.0 + uniform()),
+                1 => power_of_two((uniform() * 64.0) as i32) * (1.0 + uniform()),
+                2 => core::f64::consts::SQRT_2 * power_of_two(i % 9) * (1.0 + 1e-9 * uniform()) - 1.0,
+                3 => 0.4142 * (1.0 - 0.01 * uniform()),
+                _ => 3.0 * uniform(),
+            };
+            let t = DoubleDouble { hi, lo: hi * power_of_two(-54) * (uniform() - 0.5) };
+            // ln_1p in 400 bits has nothing left of a t below 2^-400: there its series does.
+            let exact = match hi < power_of_two(-300) {
+                true => big_dd(t) * (big(1.0) - big_dd(t) / big(2.0)),
+                false => (big_dd(t) + big(1.0).with_precision(1000).value()).ln(),
+            };
+            let one = (big(hi) + big(1.0).with_precision(1000).value()).ln();
+            let one = if hi < power_of_two(-300) { big(hi) } else { one };
+            let found = [(log1p_f64(hi), one)].map(|((log, bound), exact)| (big(log) - exact, bound));
+            let (log, bound) = log1p_dd(t);
+            for (i, (off, bound)) in found.into_iter().chain([(big_dd(log) - exact, bound)]).enumerate() {
+                let error = off.to_f64().value().abs();
+                assert!(error <= bound, "{i}: log(1 + {t:?}): off by {error:e}, bound {bound:e}");
+                worst[i] = worst[i].max(error / bound);
+            }
+        }
+        println!("worst errors {worst:.3?} of the bounds");
+        assert!(worst.iter().all(|&worst| worst > 1.0 / 10.0), "a bound is too loose: {worst:?}");
+    }
+
+    #[test]
+    fn ln_f64_keeps_its_bound() {
+        let mut uniform = uniform(6);
+        let mut worst = 0f64;
+        for i in 0..6000 {
+            let s = match i % 3 {
+                0 => power_of_two((uniform() * 1018.0) as i32 - 499) * (1.0 + uniform()),
+                1 => 1.0 + (uniform() - 0.5) * power_of_two(-((uniform() * 50.0) as i32)),
+                _ => 4.0 * uniform() + 1e-9,
+            };
+            let (log, bound) = ln_f64(s);
+            let error = (big(log) - big(s).ln()).to_f64().value().abs();
+            assert!(error <= bound, "log {s:?}: off by {error:e}, bound {bound:e}");
+            worst = worst.max(error / bound.max(f64::MIN_POSITIVE));
+        }
+        println!("worst error {worst:.3} of the bound");
+        assert!(worst > 1.0 / 16.0, "the bound is too loose: {worst}");
+        assert_eq!(ln_f64(1.0), (0.0, 0.0));
+    }
+
+    #[test]
+    fn ln_dd_keeps_its_bound() {
+        let mut uniform = uniform(5);
+        let mut worst = 0f64;
+        for i in 0..6000 {
+            let hi = match i % 4 {
+                0 => power_of_two((uniform() * 1900.0) as i32 - 950) * (1.0 + uniform()),
+                1 => 1.0 + (uniform() - 0.5) * power_of_two(-((uniform() * 50.0) as i32)),
+                2 => 1.0 + (uniform() - 0.5),
+                _ => 4.0 * uniform() + 1e-9,
+            };
+            let s = DoubleDouble { hi, lo: hi * power_of_two(-54) * (uniform() - 0.5) };
+            let (log, bound) = ln_dd(s);
+            let error = (big_dd(log) - big_dd(s).ln()).to_f64().value().abs();
+            assert!(error <= bound, "log {s:?}: off by {error:e}, bound {bound:e}");
+            worst = worst.max(error / bound);
+        }
+        assert!(worst > 1.0 / 10.0, "the bound is too loose: {worst}");
+        assert_eq!(ln_dd(DoubleDouble { hi: 1.0, lo: 0.0 }), (DoubleDouble::ZERO, 0.0));
+    }
+
+    #[test]
+    fn of_nothing_is_exactly_nothing() {
+        assert_eq!(log1p_dd(DoubleDouble::ZERO), (DoubleDouble::ZERO, 0.0));
+        assert_eq!(log1p_f64(0.0), (0.0, 0.0));
+    }
+}

@@ -1,0 +1,155 @@
+//! The matrix product in log space, of arrays.
+
+use crate::arrays::same_shape;
+use crate::operations;
+use crate::operations::MatmulShape;
+use crate::{Error, Float};
+use ndarray::{Array, ArrayD, ArrayRef, CowArray, Dimension, IxDyn};
+
+/// Of the left factor and of the right one.
+type Gradients<T, D, E> = (Array<T, D>, Array<T, E>);
+
+/// [`log_matmul`](crate::log_matmul) and its derivatives as methods of ndarray's arrays and views.
+///
+/// The last two axes are those of the matrices; the others number the products of a batch, and broadcast as they do in NumPy.
+/// An array in another layout than the standard one is copied.
+///
+/// ```
+/// use logsum::LogMatmul;
+/// use ndarray::array;
+/// let a = array![[0.0, 1000.0], [-1000.0, f64::NEG_INFINITY]];
+/// let b = array![[1.0, 2.0], [1.0, -999.0]];
+/// assert_eq!(a.log_matmul(&b)?, array![[1001.0, 2.313261687518223], [-999.0, -998.0]].into_dyn());
+/// # Ok::<(), logsum::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::AxisOutOfRange`] if an array has less than two axes, [`Error::ShapeMismatch`] if the shapes do not fit,
+/// [`Error::ShapeTooLarge`] if the product would be too large.
+pub trait LogMatmul<T: Float, D: Dimension> {
+    /// The matrix product in log space with `right`.
+    fn log_matmul<E: Dimension>(&self, right: &ArrayRef<T, E>) -> Result<ArrayD<T>, Error>;
+
+    /// [`log_matmul_vjp`](crate::log_matmul_vjp): the gradients for this factor and for `right`. Here nothing broadcasts.
+    fn log_matmul_vjp<E: Dimension, F: Dimension>(
+        &self,
+        right: &ArrayRef<T, E>,
+        cotangent: &ArrayRef<T, F>,
+    ) -> Result<Gradients<T, D, E>, Error>;
+}
+
+impl<T: Float, D: Dimension> LogMatmul<T, D> for ArrayRef<T, D> {
+    fn log_matmul<E: Dimension>(&self, right: &ArrayRef<T, E>) -> Result<ArrayD<T>, Error> {
+        let shapes = Shapes::new(self.shape(), right.shape())?;
+        let Shapes { rows, inner, columns, .. } = shapes;
+        let size = shapes.out().into_iter().try_fold(1_usize, usize::checked_mul);
+        let size = size.filter(|&size| isize::try_from(size).is_ok());
+        let size = size.ok_or_else(|| Error::ShapeTooLarge { shape: shapes.out() })?;
+        let (a, b) = (self.as_standard_layout(), right.as_standard_layout());
+        let (a, b) = (slice(&a), slice(&b));
+        let mut out = vec![T::default(); size];
+        if shapes.left() == self.shape() && shapes.right() == right.shape() {
+            operations::log_matmul(a, b, shapes.matmul(), &mut out)?;
+        } else {
+            for (index, out) in out.chunks_exact_mut((rows * columns).max(1)).enumerate() {
+                let a = &a[shapes.place(index, self.shape()) * rows * inner..][..rows * inner];
+                let b = &b[shapes.place(index, right.shape()) * inner * columns..][..inner * columns];
+                operations::log_matmul(a, b, [rows, inner, columns], out)?;
+            }
+        }
+        Ok(array(IxDyn(&shapes.out()), out))
+    }
+
+    fn log_matmul_vjp<E: Dimension, F: Dimension>(
+        &self,
+        right: &ArrayRef<T, E>,
+        cotangent: &ArrayRef<T, F>,
+    ) -> Result<Gradients<T, D, E>, Error> {
+        let shapes = Shapes::new(self.shape(), right.shape())?;
+        same_shape(&shapes.left(), self.shape())?;
+        same_shape(&shapes.right(), right.shape())?;
+        same_shape(&shapes.out(), cotangent.shape())?;
+        let (a, b, g) =
+            (self.as_standard_layout(), right.as_standard_layout(), cotangent.as_standard_layout());
+        let (a, b, g) = (slice(&a), slice(&b), slice(&g));
+        let (mut grad_a, mut grad_b) = (vec![T::default(); a.len()], vec![T::default(); b.len()]);
+        operations::log_matmul_vjp(a, b, shapes.matmul(), g, &mut grad_a, &mut grad_b)?;
+        Ok((array(self.raw_dim(), grad_a), array(right.raw_dim(), grad_b)))
+    }
+}
+
+/// The shapes of two factors and their product.
+struct Shapes {
+    batch: Vec<usize>,
+    rows: usize,
+    inner: usize,
+    columns: usize,
+}
+
+impl Shapes {
+    fn new(left: &[usize], right: &[usize]) -> Result<Self, Error> {
+        let (left_batch, &[rows, inner]) = matrices(left)?;
+        let (right_batch, &[right_inner, columns]) = matrices(right)?;
+        let rank = left_batch.len().max(right_batch.len());
+        let (mut batch, mut fit) = (Vec::with_capacity(rank), inner == right_inner);
+        for axis in 0..rank {
+            let lengths = [left_batch, right_batch].map(|batch| length(batch, axis, rank));
+            fit &= lengths[0] == lengths[1] || lengths.contains(&1);
+            batch.push(if lengths[0] == 1 { lengths[1] } else { lengths[0] });
+        }
+        if !fit {
+            let expected = [left_batch, &[inner, columns]].concat();
+            return Err(Error::ShapeMismatch { expected, found: right.to_vec() });
+        }
+        Ok(Self { batch, rows, inner, columns })
+    }
+
+    fn left(&self) -> Vec<usize> {
+        [&self.batch[..], &[self.rows, self.inner]].concat()
+    }
+
+    fn right(&self) -> Vec<usize> {
+        [&self.batch[..], &[self.inner, self.columns]].concat()
+    }
+
+    fn out(&self) -> Vec<usize> {
+        [&self.batch[..], &[self.rows, self.columns]].concat()
+    }
+
+    /// For arrays that exist: where their batch cannot be counted they are empty.
+    fn matmul(&self) -> MatmulShape {
+        let Self { rows, inner, columns, .. } = *self;
+        let batch = self.batch.iter().copied().fold(1, usize::saturating_mul);
+        MatmulShape { batch: if self.batch.contains(&0) { 0 } else { batch }, rows, inner, columns }
+    }
+
+    /// Which matrix of a factor of this shape the product at `index` takes.
+    fn place(&self, mut index: usize, shape: &[usize]) -> usize {
+        let (batch, rank) = (&shape[..shape.len() - 2], self.batch.len());
+        let (mut place, mut stride) = (0, 1);
+        for (axis, &of_product) in self.batch.iter().enumerate().rev() {
+            let length = length(batch, axis, rank);
+            place += stride * (index % of_product).min(length - 1);
+            stride *= length;
+            index /= of_product;
+        }
+        place
+    }
+}
+
+fn matrices(shape: &[usize]) -> Result<(&[usize], &[usize; 2]), Error> {
+    shape.split_last_chunk().ok_or(Error::AxisOutOfRange { axis: -2, rank: shape.len() })
+}
+
+/// Of an axis of the product's batch.
+fn length(batch: &[usize], axis: usize, rank: usize) -> usize {
+    (axis + batch.len()).checked_sub(rank).map_or(1, |axis| batch[axis])
+}
+
+fn slice<'a, T: Float, D: Dimension>(array: &'a CowArray<'_, T, D>) -> &'a [T] {
+    array.as_slice().expect("the standard layout is contiguous")
+}
+
+fn array<T, D: Dimension>(shape: D, elements: Vec<T>) -> Array<T, D> {
+    Array::from_shape_vec(shape, elements).expect("as many elements as the shape has")
+}

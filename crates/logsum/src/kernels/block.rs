@@ -1,0 +1,385 @@
+//! The loops over a block of one lane, written once for every format, precision and level.
+
+use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
+use crate::arithmetic::float64::Float64;
+use crate::arithmetic::precision::{Number, Precision, Sum};
+use crate::formats::Float;
+use crate::simd::Keep;
+use crate::simd::Vector;
+use crate::simd::{Task, run};
+
+/// Numbers in a step of a loop.
+pub(super) const STEP: usize = 16;
+
+/// The maximum m of some numbers and Σ e^{z − shift} over all of them, in units of [`UNSCALE`](super::exp::UNSCALE).
+///
+/// The sum's shape follows from how many numbers there are: the one at index i goes to sum i mod 8, in order, and
+/// the eight are added in pairs. A NaN makes m or the sum NaN; if m is infinite, the sum says nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct Summed {
+    pub(crate) max: f64,
+    pub(crate) shift: f64,
+    pub(crate) sum: DoubleDouble,
+}
+
+/// From this length on, a maximum within [`AT_0`] is not subtracted: e^z needs fewer steps than e^{z − m}.
+pub(crate) const LONG: usize = 64;
+pub(crate) const AT_0: f64 = 64.0;
+
+/// What is subtracted from each number of a block of this length and maximum.
+#[inline(always)]
+pub(super) fn shift_for(max: f64, length: usize) -> f64 {
+    if length >= LONG && max.abs() <= AT_0 { 0.0 } else { max }
+}
+
+/// The least power of 2 that is at least e^{max − shift}.
+#[inline(always)]
+pub(super) fn bound_for(max: f64, shift: f64) -> f64 {
+    if shift == 0.0 { power_of_two((max * std::f64::consts::LOG2_E).ceil() as i32) } else { 1.0 }
+}
+
+// In what runs at a level every call must be inlined, or it is compiled without the level's instructions. Closures
+// cannot be made to: these are functions and plain loops.
+
+/// [`Summed`], of a block of at most [`BLOCK`](crate::lane::BLOCK) numbers.
+#[inline(always)]
+pub(crate) fn summed<P: Keep, T: Float, V: Vector>(block: &[T], simd: V) -> Summed {
+    let max = maximum(block, simd);
+    if max.is_infinite() {
+        return Summed { max: nan_in(block).unwrap_or(max), shift: max, sum: DoubleDouble::ZERO };
+    }
+    let shift = shift_for(max, block.len());
+    let bound = bound_for(max, shift);
+    let sum = if shift == 0.0 {
+        sum::<true, P, T, V>(block, simd.splat(0.0), bound)
+    } else {
+        sum::<false, P, T, V>(block, simd.splat(shift), bound)
+    };
+    Summed { max, shift, sum: <P::Sum<f64>>::total(P::lanes(sum), bound) }
+}
+
+/// [`summed`], of a block of finite maximum, whose exponentials are kept.
+#[inline(always)]
+pub(crate) fn summed_and_kept<P: Keep, T: Float, V: Vector>(
+    block: &[T],
+    kept: &mut [P::Kept],
+    simd: V,
+) -> Option<Summed> {
+    let max = maximum(block, simd);
+    if max.is_infinite() {
+        return None;
+    }
+    let shift = shift_for(max, block.len());
+    let bound = bound_for(max, shift);
+    let sum = if shift == 0.0 {
+        sum_and_keep::<true, P, T, V>(block, simd.splat(0.0), bound, kept)
+    } else {
+        sum_and_keep::<false, P, T, V>(block, simd.splat(shift), bound, kept)
+    };
+    Some(Summed { max, shift, sum: <P::Sum<f64>>::total(P::lanes(sum), bound) })
+}
+
+#[cold]
+fn nan_in<T: Float>(block: &[T]) -> Option<f64> {
+    block.iter().map(|z| z.widen()).find(|z| z.is_nan())
+}
+
+#[inline(always)]
+fn sum<const AT_0: bool, P: Keep, T: Float, V: Vector>(block: &[T], c: V, bound: f64) -> P::Sum<V> {
+    let mut sum = <P::Sum<V>>::empty(c.splat(bound));
+    let (whole, rest) = block.as_chunks();
+    for numbers in whole {
+        ask_ahead(numbers, c);
+        sum = plus::<AT_0, P, T, V>(sum, numbers, c);
+    }
+    // What −∞ adds is too small to change a bit of what is used.
+    if !rest.is_empty() {
+        sum = sum.plus(exp_from::<AT_0, P, V>(T::load_up_to(rest, c), c));
+    }
+    if let Some(rest) = rest.get(STEP / 2..) {
+        sum = sum.plus(exp_from::<AT_0, P, V>(T::load_up_to(rest, c), c));
+    }
+    sum
+}
+
+/// Asks for memory that is read soon, at a pace with what is summed: a block's maximum comes first, and would wait for all of it.
+#[inline(always)]
+fn ask_ahead<T, V: Vector>(numbers: &[T; STEP], simd: V) {
+    const LINE: usize = 64;
+    const AHEAD: usize = 8 << 10;
+    for line in (0..size_of_val(numbers)).step_by(LINE) {
+        simd.prefetch(numbers, AHEAD + line);
+    }
+}
+
+#[inline(always)]
+fn plus<const AT_0: bool, P: Keep, T: Float, V: Vector>(
+    sum: P::Sum<V>,
+    numbers: &[T; STEP],
+    c: V,
+) -> P::Sum<V> {
+    let [low, high] = load(numbers, c);
+    let (low, high) = (exp_from::<AT_0, P, V>(low, c), exp_from::<AT_0, P, V>(high, c));
+    sum.plus(low).plus(high)
+}
+
+#[inline(always)]
+fn sum_and_keep<const AT_0: bool, P: Keep, T: Float, V: Vector>(
+    block: &[T],
+    c: V,
+    bound: f64,
+    kept: &mut [P::Kept],
+) -> P::Sum<V> {
+    let mut sum = <P::Sum<V>>::empty(c.splat(bound));
+    let (whole, rest) = block.as_chunks();
+    let (pairs, _) = kept.as_chunks_mut::<2>();
+    for (numbers, places) in whole.iter().zip(pairs.iter_mut()) {
+        ask_ahead(numbers, c);
+        sum = plus_and_keep::<AT_0, P, T, V>(sum, numbers, c, places);
+    }
+    if let (false, Some(places)) = (rest.is_empty(), pairs.get_mut(whole.len())) {
+        sum = plus_and_keep::<AT_0, P, T, V>(sum, &padded(rest), c, places);
+    }
+    sum
+}
+
+#[inline(always)]
+fn plus_and_keep<const AT_0: bool, P: Keep, T: Float, V: Vector>(
+    sum: P::Sum<V>,
+    numbers: &[T; STEP],
+    c: V,
+    places: &mut [P::Kept; 2],
+) -> P::Sum<V> {
+    let [low, high] = load(numbers, c);
+    let (low, high) = (exp_from::<AT_0, P, V>(low, c), exp_from::<AT_0, P, V>(high, c));
+    P::keep(low, &mut places[0]);
+    P::keep(high, &mut places[1]);
+    sum.plus(low).plus(high)
+}
+
+/// Where results go: [`Caches`](Store::Caches), or past them, as suits an output that is larger than they are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Store {
+    Caches,
+    Memory,
+}
+
+impl Store {
+    /// For an output of so many numbers, or a part of it.
+    pub(crate) fn for_output<T>(numbers: usize) -> Self {
+        /// Bytes that no cache of one core holds.
+        const LARGE: usize = 1 << 24;
+        if numbers.saturating_mul(size_of::<T>()) > LARGE { Self::Memory } else { Self::Caches }
+    }
+
+    /// Whether this part can go past the caches.
+    #[inline(always)]
+    pub(super) fn is_memory<T>(self, out: &[T]) -> bool {
+        self == Self::Memory && out.as_ptr().addr().is_multiple_of(16)
+    }
+}
+
+#[inline(always)]
+pub(super) fn store<const TO_MEMORY: bool, T: Float, V: Vector>(vector: V, out: &mut [T; 8]) {
+    if TO_MEMORY { T::stream(vector, out) } else { T::store(vector, out) }
+}
+
+/// The shares of a block whose exponentials were kept.
+#[inline(always)]
+pub(crate) fn shares_of_kept<T: Float, V: Vector>(
+    kept: &[<T::First as Keep>::Kept],
+    inverse: DoubleDouble,
+    out: &mut [T],
+    to: Store,
+    simd: V,
+) {
+    if to.is_memory(out) {
+        write_shares_of_kept::<true, T, V>(kept, inverse, out, simd);
+        simd.fence();
+    } else {
+        write_shares_of_kept::<false, T, V>(kept, inverse, out, simd);
+    }
+}
+
+#[inline(always)]
+fn write_shares_of_kept<const TO_MEMORY: bool, T: Float, V: Vector>(
+    kept: &[<T::First as Keep>::Kept],
+    inverse: DoubleDouble,
+    out: &mut [T],
+    simd: V,
+) {
+    let inverse = inverse.splat(simd);
+    let (whole, rest) = out.as_chunks_mut();
+    for (out, place) in whole.iter_mut().zip(kept) {
+        store::<TO_MEMORY, T, V>(T::First::kept(place, simd).times(inverse), out);
+    }
+    if let (false, Some(place)) = (rest.is_empty(), kept.get(whole.len())) {
+        let mut last = [T::default(); 8];
+        T::store(T::First::kept(place, simd).times(inverse), &mut last);
+        rest.copy_from_slice(&last[..rest.len()]);
+    }
+}
+
+/// e^{z − c}; c is 0 if AT_0 says so.
+#[inline(always)]
+pub(super) fn exp_from<const AT_0: bool, P: Precision, W: Float64>(z: W, c: W) -> P::Number<W> {
+    if AT_0 { P::exp_at_0(z) } else { P::exp(z, c) }
+}
+
+/// The greatest number; a NaN is passed over.
+#[inline(always)]
+pub(crate) fn maximum<T: Float, V: Vector>(block: &[T], simd: V) -> f64 {
+    const WAYS: usize = 4;
+    let mut greatest = [T::wide(T::NEG_INFINITY, simd); WAYS];
+    let (whole, rest) = block.as_chunks::<STEP>();
+    let (groups, few) = whole.as_chunks::<WAYS>();
+    for group in groups {
+        for i in 0..WAYS {
+            greatest[i] = T::greater(greatest[i], &group[i], simd);
+        }
+    }
+    for numbers in few {
+        greatest[0] = T::greater(greatest[0], numbers, simd);
+    }
+    let mut last = simd.splat(f64::NEG_INFINITY);
+    if !rest.is_empty() {
+        last = T::load_up_to(rest, simd).max(last);
+    }
+    if let Some(rest) = rest.get(STEP / 2..) {
+        last = T::load_up_to(rest, simd).max(last);
+    }
+    if !whole.is_empty() {
+        let mut numbers = [T::NEG_INFINITY; STEP];
+        for i in 1..WAYS.min(whole.len()) {
+            T::store_wide(greatest[i], &mut numbers, simd);
+            greatest[0] = T::greater(greatest[0], &numbers, simd);
+        }
+        T::store_wide(greatest[0], &mut numbers, simd);
+        let (halves, _) = numbers.as_chunks();
+        last = T::load(&halves[0], simd).max(T::load(&halves[1], simd).max(last));
+    }
+    let mut max = [0.0; 8];
+    last.store(&mut max);
+    for width in [4, 2, 1] {
+        for i in 0..width {
+            max[i] = if max[i + width] > max[i] { max[i + width] } else { max[i] };
+        }
+    }
+    max[0]
+}
+
+#[inline(always)]
+pub(super) fn load<T: Float, V: Vector>(numbers: &[T; STEP], simd: V) -> [V; 2] {
+    let (halves, _) = numbers.as_chunks();
+    [T::load(&halves[0], simd), T::load(&halves[1], simd)]
+}
+
+/// Up to a step of numbers, then −∞.
+#[inline(always)]
+pub(super) fn padded<T: Float>(numbers: &[T]) -> [T; STEP] {
+    let mut step = [T::NEG_INFINITY; STEP];
+    step[..numbers.len()].copy_from_slice(numbers);
+    step
+}
+
+/// e^{z − shift} · inverse for each z of a block, where inverse is 1 / Σ e^{z_k − shift}.
+pub(crate) fn shares<T: Float>(block: &[T], shift: f64, inverse: DoubleDouble, out: &mut [T], to: Store) {
+    if shift == 0.0 {
+        run(ForEach { block, out, to, f: Share::<true> { shift, inverse } });
+    } else {
+        run(ForEach { block, out, to, f: Share::<false> { shift, inverse } });
+    }
+}
+
+/// z − max − log for each z of a block, where log is log Σ e^{z_k − max}.
+pub(crate) fn log_shares<T: Float>(block: &[T], max: f64, log: DoubleDouble, out: &mut [T], to: Store) {
+    run(ForEach { block, out, to, f: LogShare { max, log } });
+}
+
+/// A function of each number.
+trait Function<T> {
+    fn at<V: Vector>(&self, z: V) -> V;
+}
+
+struct Share<const AT_0: bool> {
+    shift: f64,
+    inverse: DoubleDouble,
+}
+
+impl<T: Float, const AT_0: bool> Function<T> for Share<AT_0> {
+    #[inline(always)]
+    fn at<V: Vector>(&self, z: V) -> V {
+        share::<AT_0, T, V>(z, z.splat(self.shift), self.inverse.splat(z))
+    }
+}
+
+/// e^{z − shift} · inverse.
+#[inline(always)]
+pub(crate) fn share<const AT_0: bool, T: Float, V: Vector>(z: V, shift: V, inverse: DoubleDouble<V>) -> V {
+    exp_from::<AT_0, T::First, V>(z, shift).times(inverse)
+}
+
+struct LogShare {
+    max: f64,
+    log: DoubleDouble,
+}
+
+impl<T: Float> Function<T> for LogShare {
+    #[inline(always)]
+    fn at<V: Vector>(&self, z: V) -> V {
+        T::First::log_share(z, z.splat(self.max), self.log.splat(z))
+    }
+}
+
+struct ForEach<'a, T, F> {
+    block: &'a [T],
+    out: &'a mut [T],
+    to: Store,
+    f: F,
+}
+
+impl<T: Float, F: Function<T>> Task for ForEach<'_, T, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, simd: V) {
+        if self.to.is_memory(self.out) {
+            for_each::<true, T, F, V>(self.block, self.out, &self.f, simd);
+            simd.fence();
+        } else {
+            for_each::<false, T, F, V>(self.block, self.out, &self.f, simd);
+        }
+    }
+}
+
+#[inline(always)]
+fn for_each<const TO_MEMORY: bool, T: Float, F: Function<T>, V: Vector>(
+    block: &[T],
+    out: &mut [T],
+    f: &F,
+    simd: V,
+) {
+    let (whole, rest) = block.as_chunks();
+    let (whole_out, rest_out) = out.as_chunks_mut();
+    for (numbers, out) in whole.iter().zip(whole_out) {
+        apply::<TO_MEMORY, T, F, V>(f, numbers, out, simd);
+    }
+    if !rest.is_empty() {
+        let mut last = [T::default(); STEP];
+        apply::<false, T, F, V>(f, &padded(rest), &mut last, simd);
+        rest_out.copy_from_slice(&last[..rest.len()]);
+    }
+}
+
+#[inline(always)]
+fn apply<const TO_MEMORY: bool, T: Float, F: Function<T>, V: Vector>(
+    f: &F,
+    numbers: &[T; STEP],
+    out: &mut [T; STEP],
+    simd: V,
+) {
+    let [low, high] = load(numbers, simd);
+    let (halves, _) = out.as_chunks_mut();
+    store::<TO_MEMORY, T, V>(f.at(low), &mut halves[0]);
+    store::<TO_MEMORY, T, V>(f.at(high), &mut halves[1]);
+}

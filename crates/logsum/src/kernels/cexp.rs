@@ -1,0 +1,459 @@
+//! e^z of complex z in double words, and sums of it.
+
+use crate::arithmetic::double_double::{DoubleDouble, parts, power_of_two, two_sum};
+use crate::arithmetic::exp;
+use crate::arithmetic::exp::UNSCALE;
+use crate::arithmetic::float64::Float64;
+use crate::arithmetic::ln;
+use crate::formats::Float;
+use crate::simd::Task;
+use crate::simd::Vector;
+use dashu_float::FBig;
+use dashu_float::round::mode;
+use num_complex::Complex;
+
+/// A complex number whose parts are double words.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ComplexTwo<W = f64> {
+    pub(crate) re: DoubleDouble<W>,
+    pub(crate) im: DoubleDouble<W>,
+}
+
+impl<W: Float64> ComplexTwo<W> {
+    #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        Self { re: self.re.plus(other.re), im: self.im.plus(other.im) }
+    }
+
+    /// Each part is off by less than 2^-102 of the product of the magnitudes.
+    #[inline(always)]
+    fn times(self, other: Self) -> Self {
+        Self {
+            re: self.re.times(other.re).plus(self.im.times(other.im).negated()),
+            im: self.re.times(other.im).plus(self.im.times(other.re)),
+        }
+    }
+
+    #[inline(always)]
+    fn conjugate(self) -> Self {
+        Self { im: self.im.negated(), ..self }
+    }
+
+    #[inline(always)]
+    fn scaled(self, factor: W) -> Self {
+        Self { re: self.re.scaled(factor), im: self.im.scaled(factor) }
+    }
+
+    /// The square of the magnitude.
+    #[inline(always)]
+    fn norm(self) -> DoubleDouble<W> {
+        self.re.times(self.re).plus(self.im.times(self.im))
+    }
+}
+
+impl ComplexTwo {
+    const ZERO: Self = Self { re: DoubleDouble::ZERO, im: DoubleDouble::ZERO };
+
+    #[inline(always)]
+    fn splat<W: Float64>(self, simd: W) -> ComplexTwo<W> {
+        ComplexTwo { re: self.re.splat(simd), im: self.im.splat(simd) }
+    }
+}
+
+/// π/2 in three parts, the first two of 33 bits, so that their products with |k| < 2^20 are exact; off by less
+/// than 2^-122.
+const QUARTER: [f64; 3] = [1.5707963267341256, 6.077100506303966e-11, 2.0222662487959506e-21];
+
+/// Angles up to here have k < 2^20.
+const FAR: f64 = 1e6;
+
+/// 1/n! in two words, for n = 2 to 15.
+const INVERSE_FACTORIALS: [DoubleDouble; 14] = [
+    DoubleDouble { hi: 1.0 / 2.0, lo: 0.0 },
+    DoubleDouble { hi: 1.0 / 6.0, lo: 9.25185853854297e-18 },
+    DoubleDouble { hi: 1.0 / 24.0, lo: 2.3129646346357427e-18 },
+    DoubleDouble { hi: 1.0 / 120.0, lo: 1.1564823173178714e-19 },
+    DoubleDouble { hi: 1.0 / 720.0, lo: -5.300543954373577e-20 },
+    DoubleDouble { hi: 1.0 / 5040.0, lo: 1.7209558293420705e-22 },
+    DoubleDouble { hi: 1.0 / 40_320.0, lo: 2.1511947866775882e-23 },
+    DoubleDouble { hi: 1.0 / 362_880.0, lo: -1.858393274046472e-22 },
+    DoubleDouble { hi: 1.0 / 3_628_800.0, lo: 2.3767714622250297e-23 },
+    DoubleDouble { hi: 1.0 / 39_916_800.0, lo: -1.448814070935912e-24 },
+    DoubleDouble { hi: 1.0 / 479_001_600.0, lo: -1.20734505911326e-25 },
+    DoubleDouble { hi: 1.0 / 6_227_020_800.0, lo: 1.2585294588752098e-26 },
+    DoubleDouble { hi: 1.0 / 87_178_291_200.0, lo: 2.0655512752830745e-28 },
+    DoubleDouble { hi: 1.0 / 1_307_674_368_000.0, lo: 7.03872877733453e-30 },
+];
+
+/// 1/n! for n = 16 to 27.
+const SMALL_INVERSE_FACTORIALS: [f64; 12] = {
+    let (mut inverses, mut factorial, mut n) = ([0.0; 12], 1_307_674_368_000.0, 16);
+    while n < 28 {
+        factorial *= n as f64;
+        inverses[n - 16] = 1.0 / factorial;
+        n += 1;
+    }
+    inverses
+};
+
+/// cos y + i sin y, for |y| ≤ 10^6 and a low word below 2^-33. Each is off by less than 2^-98; the sine of a y
+/// below π/4 by less than 2^-103 of itself: a last sum of 3u² and products a tenth of it.
+///
+/// r = y − k π/2 has an error below 2^-99: of k times the third part, which is below 2^-47, and of the low words'
+/// sum. The Taylor series are in two words down to r^15/15!, 8u² a step, each a part of the sum, and 2^-101.5 in
+/// all; the rest, below 2^-49, is in one: 2^-101; r^28/28!, which is left out, is below 2^-107.
+#[inline(always)]
+pub(crate) fn cis<W: Float64>(y: DoubleDouble<W>) -> ComplexTwo<W> {
+    /// Adding and subtracting this rounds a small number to the nearest integer.
+    const ROUNDER: f64 = 6755399441055744.0; // 1.5 · 2^52
+    let simd = y.hi;
+    let rounder = simd.splat(ROUNDER);
+    let k = simd.mul_add(simd.splat(std::f64::consts::FRAC_2_PI), rounder) - rounder;
+    let [part0, part1, part2] = QUARTER;
+    let high = two_sum((-k).mul_add(simd.splat(part0), simd), -k * simd.splat(part1));
+    let r = two_sum(high.hi, high.lo + (-k).mul_add(simd.splat(part2), y.lo));
+
+    let square = r.times(r);
+    let minus_square = square.negated();
+    // The even n, for the cosine, and the odd, for the sine.
+    let mut series = [DoubleDouble::ZERO.splat(simd); 2];
+    for n in (16..28).rev() {
+        let sum = &mut series[n % 2].hi;
+        *sum = sum.mul_add(minus_square.hi, simd.splat(SMALL_INVERSE_FACTORIALS[n - 16]));
+    }
+    for n in (2..16).rev() {
+        let sum = &mut series[n % 2];
+        *sum = sum.times(minus_square).plus(INVERSE_FACTORIALS[n - 2].splat(simd));
+    }
+    let one = DoubleDouble::ONE.splat(simd);
+    let cos = series[0].times(minus_square).plus(one);
+    let sin = series[1].times(minus_square).times(r).plus(r);
+
+    // i^k, of which one part is 0 and the other ±1: j is k, to a multiple of 4, from −2 to 2.
+    let four = simd.splat(4.0);
+    let j = (-four).mul_add(k.mul_add(simd.splat(0.25), rounder) - rounder, k);
+    let size = j.max(-j);
+    let (turn_re, turn_im) = (simd.splat(1.0) - size, j * (simd.splat(2.0) - size));
+    ComplexTwo {
+        re: DoubleDouble { hi: cos.hi * turn_re - sin.hi * turn_im, lo: cos.lo * turn_re - sin.lo * turn_im },
+        im: DoubleDouble { hi: sin.hi * turn_re + cos.hi * turn_im, lo: sin.lo * turn_re + cos.lo * turn_im },
+    }
+}
+
+/// y, or an angle between −π and π that differs by whole turns, to 2^-100.
+#[inline(always)]
+fn near(y: f64) -> DoubleDouble {
+    if y.abs() <= FAR { DoubleDouble { hi: y, lo: 0.0 } } else { reduced(y) }
+}
+
+#[cold]
+fn reduced(y: f64) -> DoubleDouble {
+    type Big = FBig<mode::HalfEven, 2>;
+    // As many bits before the point as y has, and 128 after it.
+    const PRECISION: usize = 1024 + 128;
+    let big = |x: f64| Big::try_from(x).unwrap_or_default().with_precision(PRECISION).value();
+    let turn = Big::pi(PRECISION) * big(2.0);
+    let rest = big(y) - (big(y) / &turn).round() * turn;
+    let hi = rest.to_f64().value();
+    DoubleDouble { hi, lo: (rest - big(hi)).to_f64().value() }
+}
+
+/// cos y + i sin y, rounded.
+pub(crate) struct Unit(pub(crate) f64);
+
+impl Task for Unit {
+    type Output = Complex<f64>;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> Complex<f64> {
+        let unit = cis(near(self.0));
+        Complex { re: unit.re.hi, im: unit.im.hi }
+    }
+}
+
+/// Terms b e^z, with a power of 2 taken from b to e^z.
+struct Terms {
+    re: [f64; 8],
+    re_low: [f64; 8],
+    im: [f64; 8],
+    im_low: [f64; 8],
+    weight_re: [f64; 8],
+    weight_im: [f64; 8],
+}
+
+/// What a weight is times a power of 2, and the power; 0 of 0.
+#[inline(always)]
+pub(crate) fn normalised(b: Complex<f64>) -> (Complex<f64>, i32) {
+    let greatest = if b.re.abs() > b.im.abs() { b.re } else { b.im };
+    if greatest == 0.0 {
+        return (b, 0);
+    }
+    let (_, exponent) = parts(greatest);
+    let half = exponent / 2;
+    let (first, second) = (power_of_two(-half), power_of_two(half - exponent));
+    (Complex { re: b.re * first * second, im: b.im * first * second }, exponent)
+}
+
+#[inline(always)]
+pub(crate) fn widened<T: Float>(z: Complex<T>) -> Complex<f64> {
+    Complex { re: z.re.widen(), im: z.im.widen() }
+}
+
+impl Terms {
+    /// At most eight. What is not given adds nothing, nor does what has no mass or no weight.
+    #[inline(always)]
+    fn new<T: Float>(z: &[Complex<T>], b: Option<&[Complex<T>]>) -> Self {
+        let mut terms = Self {
+            re: [f64::NEG_INFINITY; 8],
+            re_low: [0.0; 8],
+            im: [0.0; 8],
+            im_low: [0.0; 8],
+            weight_re: [0.0; 8],
+            weight_im: [0.0; 8],
+        };
+        for (i, &z) in z.iter().enumerate() {
+            let z = widened(z);
+            let (b, exponent) = b.map_or((Complex { re: 1.0, im: 0.0 }, 0), |b| normalised(widened(b[i])));
+            if z.re == f64::NEG_INFINITY || b.re == 0.0 && b.im == 0.0 {
+                continue;
+            }
+            let powers = DoubleDouble::LN_2.times(DoubleDouble { hi: exponent.into(), lo: 0.0 });
+            let re = two_sum(z.re, powers.hi);
+            let im = near(z.im);
+            (terms.re[i], terms.re_low[i]) = (re.hi, re.lo + powers.lo);
+            (terms.im[i], terms.im_low[i]) = (im.hi, im.lo);
+            (terms.weight_re[i], terms.weight_im[i]) = (b.re, b.im);
+        }
+        terms
+    }
+
+    /// b e^{z − c} in units of [`UNSCALE`].
+    #[inline(always)]
+    fn at<V: Vector>(&self, c: V) -> ComplexTwo<V> {
+        let zero = c.splat(0.0);
+        let d = two_sum(c.load(&self.re), -c);
+        let low = d.hi.where_at_most(exp::LEAST, zero, d.lo + c.load(&self.re_low));
+        let size = exp::exp_dd_wide(d.hi, DoubleDouble { hi: -low, lo: zero });
+        let angle = cis(DoubleDouble { hi: c.load(&self.im), lo: c.load(&self.im_low) });
+        let power = ComplexTwo { re: size.times(angle.re), im: size.times(angle.im) };
+        let weight = ComplexTwo {
+            re: DoubleDouble { hi: c.load(&self.weight_re), lo: zero },
+            im: DoubleDouble { hi: c.load(&self.weight_im), lo: zero },
+        };
+        power.times(weight)
+    }
+}
+
+/// Terms of a sum, with weights if there are any, and about which real part they are taken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sum<'a, T> {
+    pub(crate) z: &'a [Complex<T>],
+    pub(crate) b: Option<&'a [Complex<T>]>,
+    /// At least the real part of each z, with log 2 times the power of 2 that its weight has.
+    pub(crate) c: f64,
+}
+
+/// Σ b e^{z − c}, and a bound on its error.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Summed {
+    sum: ComplexTwo,
+    error: f64,
+}
+
+impl<T: Float> Sum<'_, T> {
+    /// The eights of terms, with where they begin.
+    fn eights(&self) -> impl Iterator<Item = (usize, Terms)> {
+        (0..self.z.len()).step_by(8).map(move |start| {
+            let end = self.z.len().min(start + 8);
+            (start, Terms::new(&self.z[start..end], self.b.map(|b| &b[start..end])))
+        })
+    }
+}
+
+/// The error, beside the sum of magnitudes: that of [`exp::exp_dd_wide`] is 2^-94, its argument's 2^-105 · 1000, that of
+/// [`cis`] 2^-98, of products 2^-100, and of each addition 2^-103.
+impl<T: Float> Task for Sum<'_, T> {
+    type Output = Summed;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, simd: V) -> Summed {
+        let c = simd.splat(self.c);
+        let zero = simd.splat(0.0);
+        let mut sum = ComplexTwo::ZERO.splat(simd);
+        let mut size = zero;
+        for (_, terms) in self.eights() {
+            let term = terms.at(c);
+            sum = sum.plus(term);
+            size = size + (term.re.hi.max(-term.re.hi) + term.im.hi.max(-term.im.hi));
+        }
+        let [mut re, mut re_low, mut im, mut im_low, mut sizes] = [[0.0; 8]; 5];
+        sum.re.hi.store(&mut re);
+        sum.re.lo.store(&mut re_low);
+        sum.im.hi.store(&mut im);
+        sum.im.lo.store(&mut im_low);
+        size.store(&mut sizes);
+        let mut all = ComplexTwo::ZERO;
+        for i in 0..8 {
+            all = all.plus(ComplexTwo {
+                re: DoubleDouble { hi: re[i], lo: re_low[i] },
+                im: DoubleDouble { hi: im[i], lo: im_low[i] },
+            });
+        }
+        let size: f64 = sizes.iter().sum();
+        let relative = power_of_two(-92) + power_of_two(-102) * self.z.len() as f64;
+        Summed { sum: all.scaled(UNSCALE), error: relative * size * UNSCALE }
+    }
+}
+
+/// log Σ b e^z, with an angle from −π to π.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Log {
+    pub(crate) re: f64,
+    pub(crate) im: f64,
+    /// Bounds the error before the parts were rounded.
+    pub(crate) error: f64,
+    /// 1/Σ b e^{z − c}, and a bound on its relative error.
+    pub(crate) inverse: ComplexTwo,
+    pub(crate) relative_error: f64,
+}
+
+/// log of a sum about c. Its errors are not finite where the sum has no digit that is right.
+pub(crate) struct LogOf {
+    pub(crate) summed: Summed,
+    pub(crate) c: f64,
+}
+
+impl Task for LogOf {
+    type Output = Log;
+
+    /// With an estimate L + iθ, the sum times e^{−L − iθ} is 1 + δ, and its logarithm L + iθ + δ − δ²/2: the parts
+    /// of δ are below 2^-45, and what is left out, δ³/3, below 2^-135.
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> Log {
+        let Self { summed: Summed { sum, error }, c } = self;
+        let norm = sum.norm();
+        let relative_error = error / norm.hi.sqrt();
+        let length = 0.5 * ln::ln_dd(norm).0.hi;
+        let angle = angle(sum);
+        let turned = sum.times(cis(DoubleDouble { hi: angle, lo: 0.0 }).conjugate());
+        let size = exp::exp_dd_wide(-length, DoubleDouble::ZERO).scaled(UNSCALE);
+        let delta_re = turned.re.times(size).plus_one_word(-1.0);
+        let delta_im = turned.im.times(size).hi;
+        let second = 0.5 * (delta_re.hi * delta_re.hi - delta_im * delta_im);
+        let re = two_sum(c, length).plus_one_word(delta_re.hi - second);
+        let im = angle + delta_im * (1.0 - delta_re.hi);
+        let pi = std::f64::consts::PI;
+        Log {
+            re: re.hi + 0.0,
+            im: im.clamp(-pi, pi) + 0.0,
+            error: relative_error + power_of_two(-98) + power_of_two(-105) * c.abs(),
+            inverse: ComplexTwo { re: sum.re.over(norm), im: sum.im.negated().over(norm) },
+            relative_error: relative_error + power_of_two(-98),
+        }
+    }
+}
+
+/// The angle of a complex number, off by less than 2^-50 of itself.
+///
+/// A formula that is off by 0.0039 at most, and what turning by it leaves: w − w³/3 + w⁵/5 with |w| < 2^-8, whose
+/// next term is below 2^-58 w.
+#[inline(always)]
+fn angle(z: ComplexTwo) -> f64 {
+    const PI: f64 = std::f64::consts::PI;
+    let (re, im) = (z.re.hi.abs(), z.im.hi.abs());
+    let t = if im < re { im / re } else { re / im };
+    let low = t * (std::f64::consts::FRAC_PI_4 + 0.273 * (1.0 - t));
+    let upper = if im < re { low } else { std::f64::consts::FRAC_PI_2 - low };
+    let right = if z.re.hi < 0.0 { PI - upper } else { upper };
+    let rough = if z.im.hi < 0.0 { -right } else { right };
+    let turned = z.times(cis(DoubleDouble { hi: rough, lo: 0.0 }).conjugate());
+    let w = turned.im.hi / turned.re.hi;
+    rough + w * (1.0 - w * w * (1.0 / 3.0 - w * w / 5.0))
+}
+
+/// b e^z / Σ b e^z of each term, given 1/Σ b e^{z − c}.
+pub(crate) struct Shares<'a, 'o, T> {
+    pub(crate) sum: Sum<'a, T>,
+    pub(crate) inverse: ComplexTwo,
+    pub(crate) out: &'o mut [Complex<T>],
+}
+
+impl<T: Float> Task for Shares<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, simd: V) {
+        let c = simd.splat(self.sum.c);
+        let (inverse, unscale) = (self.inverse.splat(simd), simd.splat(UNSCALE));
+        for (start, terms) in self.sum.eights() {
+            let share = terms.at(c).times(inverse);
+            let (mut re, mut im) = ([0.0; 8], [0.0; 8]);
+            (share.re.hi * unscale).store(&mut re);
+            (share.im.hi * unscale).store(&mut im);
+            for (i, out) in self.out[start..].iter_mut().take(8).enumerate() {
+                *out = Complex { re: T::narrow(re[i]), im: T::narrow(im[i]) };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::{Big, big, big_dd, uniform};
+
+    fn exact(y: f64) -> (Big, Big) {
+        big(y).with_precision(if y.abs() < 1e7 { 400 } else { 2200 }).value().sin_cos()
+    }
+
+    #[test]
+    fn cis_keeps_its_bound() {
+        let mut uniform = uniform(6);
+        let mut worst = [0f64; 2];
+        for i in 0..6000 {
+            let y = match i % 5 {
+                0 => 2e6 * (uniform() - 0.5),
+                1 => (2e6 * (uniform() - 0.5)).round() * std::f64::consts::FRAC_PI_4 / 2.0,
+                2 => power_of_two(-((uniform() * 200.0) as i32)) * uniform(),
+                _ => 20.0 * (uniform() - 0.5),
+            };
+            let found = cis(DoubleDouble { hi: y, lo: 0.0 });
+            let (sin, cos) = exact(y);
+            let off =
+                |found: DoubleDouble, exact: &Big| (big_dd(found) - exact.clone()).to_f64().value().abs();
+            worst[0] = worst[0].max(off(found.re, &cos)).max(off(found.im, &sin));
+            if y != 0.0 && y.abs() < 0.7 {
+                worst[1] = worst[1].max(off(found.im, &sin) / y.abs());
+            }
+        }
+        println!("worst 2^{:.2}, relative 2^{:.2}", worst[0].log2(), worst[1].log2());
+        for (worst, bound) in worst.into_iter().zip([power_of_two(-98), power_of_two(-103)]) {
+            assert!(worst < bound && worst > bound / 64.0, "{worst:e}");
+        }
+    }
+
+    #[test]
+    fn large_angles_are_reduced() {
+        let mut uniform = uniform(7);
+        for i in 0..300 {
+            let y = [1e7, 1e15, 1e22, 1e100, 1e300, f64::MAX][i % 6] * (2.0 * uniform() - 1.0);
+            let (found, (sin, cos)) = (cis(near(y)), exact(y));
+            for (found, exact) in [(found.re, cos), (found.im, sin)] {
+                let off = (big_dd(found) - exact).to_f64().value().abs();
+                assert!(off < power_of_two(-98), "{y:e}: {off:e}");
+            }
+        }
+    }
+
+    #[test]
+    fn angles_are_within_their_bound() {
+        let two = |hi: f64| DoubleDouble { hi, lo: 0.0 };
+        for i in 0..10_000 {
+            let exact = (f64::from(i) - 5000.0) / 5000.0 * std::f64::consts::PI;
+            let z = cis(two(exact));
+            let off = (angle(z) - exact).abs();
+            assert!(off <= power_of_two(-50) * exact.abs(), "{exact}: {}", angle(z));
+        }
+        assert_eq!(angle(ComplexTwo { re: two(2.0), im: two(1e-300) }), 5e-301);
+    }
+}

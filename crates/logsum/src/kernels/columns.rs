@@ -1,0 +1,428 @@
+//! The loops over a block of eight lanes that lie side by side.
+#![expect(
+    clippy::needless_range_loop,
+    reason = "loops over registers count to constants, so that these are registers"
+)]
+
+use crate::arithmetic::double_double::DoubleDouble;
+use crate::arithmetic::precision::{Precision, Sum};
+use crate::formats::Float;
+use crate::kernels::block::{LONG, STEP, Summed, bound_for, exp_from, padded, shift_for};
+use crate::kernels::{Each, block};
+use crate::simd::Vector;
+use crate::simd::{Task, run};
+use std::marker::PhantomData;
+
+/// Lanes that are worked on at once.
+pub(crate) const LANES: usize = 8;
+
+/// Columns that are read at once: some whole lines of the cache from each row.
+pub(crate) const WIDTH: usize = 16 * LANES;
+
+/// Eight lanes as columns.
+pub(crate) type Tile = [[f64; LANES]];
+
+/// Rows of the tile's length, one after the other, as its columns; a column without a row is −∞.
+pub(crate) fn from_rows<T: Float>(rows: &[T], tile: &mut Tile) {
+    run(FromRows { rows, tile });
+}
+
+struct FromRows<'a, T> {
+    rows: &'a [T],
+    tile: &'a mut Tile,
+}
+
+// Loops over registers count to constants, so that these are registers.
+impl<T: Float> Task for FromRows<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, simd: V) {
+        fill_from_rows(self.rows, self.tile, simd);
+    }
+}
+
+/// [`from_rows`], within another task.
+#[inline(always)]
+pub(crate) fn fill_from_rows<T: Float, V: Vector>(rows: &[T], tile: &mut Tile, simd: V) {
+    let length = tile.len();
+    if length < LANES || rows.len() < LANES * length {
+        for (k, place) in tile.iter_mut().enumerate() {
+            *place = [f64::NEG_INFINITY; LANES];
+            for (place, row) in place.iter_mut().zip(rows.chunks_exact(length)) {
+                *place = row[k].widen();
+            }
+        }
+        return;
+    }
+    for start in squares(length) {
+        let mut vectors = [simd; LANES];
+        for j in 0..LANES {
+            vectors[j] = load(&rows[j * length + start..], simd);
+        }
+        let vectors = V::transposed(vectors);
+        if let Some(places) = tile[start..].first_chunk_mut::<LANES>() {
+            for k in 0..LANES {
+                vectors[k].store(&mut places[k]);
+            }
+        }
+    }
+}
+
+/// Where the squares begin that a tile of eight rows or more is cut into; the last may overlap the one before.
+fn squares(length: usize) -> impl Iterator<Item = usize> {
+    (0..length).step_by(LANES).map(move |start| start.min(length - LANES))
+}
+
+/// Columns of the tile, rounded, as rows of its length, one after the other.
+pub(crate) fn to_rows<T: Float>(tile: &Tile, rows: &mut [T]) {
+    run(ToRows { tile, rows });
+}
+
+struct ToRows<'a, T> {
+    tile: &'a Tile,
+    rows: &'a mut [T],
+}
+
+impl<T: Float> Task for ToRows<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, simd: V) {
+        let Self { tile, rows } = self;
+        let length = tile.len();
+        if length < LANES || rows.len() < LANES * length {
+            for (j, row) in rows.chunks_exact_mut(length).enumerate() {
+                for (out, place) in row.iter_mut().zip(tile) {
+                    *out = T::narrow(place[j]);
+                }
+            }
+            return;
+        }
+        for start in squares(length) {
+            let mut vectors = [simd; LANES];
+            for k in 0..LANES {
+                vectors[k] = simd.load(&tile[start + k]);
+            }
+            let vectors = V::transposed(vectors);
+            for j in 0..LANES {
+                store(vectors[j], &mut rows[j * length + start..]);
+            }
+        }
+    }
+}
+
+/// [`Summed`] of each of eight lanes, bit for bit: lane j has the numbers `tile[i * LANES + j]`. What it says of a lane
+/// whose maximum is infinite means nothing.
+#[inline(always)]
+pub(crate) fn summed<P: Precision, T: Float, V: Vector>(tile: &[T], simd: V) -> [Summed; LANES] {
+    let length = tile.len() / LANES;
+    let mut max = [0.0; LANES];
+    maxima(tile, simd).store(&mut max);
+    let (mut shift, mut bound) = ([0.0; LANES], [1.0; LANES]);
+    let mut at_0 = true;
+    for j in 0..LANES {
+        if max[j].is_finite() {
+            shift[j] = shift_for(max[j], length);
+            bound[j] = bound_for(max[j], shift[j]);
+        }
+        at_0 &= shift[j] == 0.0;
+    }
+    let (c, bounds) = (simd.load(&shift), simd.load(&bound));
+    let sum =
+        if at_0 { sum::<true, P, T, V>(tile, c, bounds) } else { sum::<false, P, T, V>(tile, c, bounds) };
+    each_of(max, shift, sum)
+}
+
+/// The same of each eight of `count` columns from `start` on, at most [`WIDTH`], in rows of `pitch`: straight from the rows, for
+/// those eight whose shifts are all 0; of none where a sum's start depends on the maximum, or of fewer rows than [`LONG`].
+pub(crate) fn summed_in_place<P: Precision, T: Float>(
+    rows: &[T],
+    pitch: usize,
+    start: usize,
+    count: usize,
+) -> [Option<[Summed; LANES]>; WIDTH / LANES] {
+    run(SummedInPlace::<_, P> { rows, pitch, start, count, precision: PhantomData })
+}
+
+struct SummedInPlace<'a, T, P> {
+    rows: &'a [T],
+    pitch: usize,
+    start: usize,
+    count: usize,
+    precision: PhantomData<P>,
+}
+
+impl<T: Float, P: Precision> Task for SummedInPlace<'_, T, P> {
+    type Output = [Option<[Summed; LANES]>; WIDTH / LANES];
+
+    #[inline(always)]
+    fn run<V: Vector>(self, simd: V) -> Self::Output {
+        let Self { rows, pitch, start, count, .. } = self;
+        let mut lanes = [None; WIDTH / LANES];
+        if !P::STARTS_FROM_NOTHING || rows.len() / pitch < LONG {
+            return lanes;
+        }
+        let one = simd.splat(1.0);
+        // Of sixteen columns each; a row's sums lie side by side.
+        let mut sums = [[[<P::Sum<V>>::empty(one); 2]; WIDTH / STEP]; 8];
+        let mut maxima = [T::wide(T::NEG_INFINITY, simd); WIDTH / STEP];
+        for (i, row) in rows.chunks_exact(pitch).enumerate() {
+            ask_for_row(rows, (i + AHEAD) * pitch + start, count, simd);
+            let sums = &mut sums[i % 8];
+            let (whole, rest) = row[start..][..count].as_chunks();
+            for ((numbers, sums), max) in whole.iter().zip(&mut *sums).zip(&mut maxima) {
+                *max = T::greater(*max, numbers, simd);
+                *sums = plus::<P, T, V>(*sums, numbers, simd);
+            }
+            if let (false, Some(sums), Some(max)) =
+                (rest.is_empty(), sums.get_mut(whole.len()), maxima.get_mut(whole.len()))
+            {
+                let numbers = padded(rest);
+                *max = T::greater(*max, &numbers, simd);
+                *sums = plus::<P, T, V>(*sums, &numbers, simd);
+            }
+        }
+        for g in 0..count.div_ceil(LANES) {
+            let mut sixteen = [T::NEG_INFINITY; STEP];
+            T::store_wide(maxima[g / 2], &mut sixteen, simd);
+            let (mut max, mut is_at_0) = ([0.0; LANES], true);
+            for j in 0..LANES.min(count - g * LANES) {
+                max[j] = sixteen[g % 2 * LANES + j].widen();
+                is_at_0 &= max[j].is_infinite() || shift_for(max[j], LONG) == 0.0;
+            }
+            if is_at_0 {
+                let mut eight = [<P::Sum<V>>::empty(one); 8];
+                for i in 0..8 {
+                    eight[i] = sums[i][g / 2][g % 2];
+                }
+                lanes[g] = Some(each_of(max, [0.0; LANES], <P::Sum<V>>::total(eight, one)));
+            }
+        }
+        lanes
+    }
+}
+
+#[inline(always)]
+fn plus<P: Precision, T: Float, V: Vector>(
+    [a, b]: [P::Sum<V>; 2],
+    numbers: &[T; STEP],
+    simd: V,
+) -> [P::Sum<V>; 2] {
+    let [low, high] = block::load(numbers, simd);
+    let (low, high) = (P::exp_at_0(low), P::exp_at_0(high));
+    [a.plus(low), b.plus(high)]
+}
+
+#[inline(always)]
+fn each_of<V: Vector>(max: [f64; LANES], shift: [f64; LANES], sum: DoubleDouble<V>) -> [Summed; LANES] {
+    let [mut his, mut los] = [[0.0; LANES]; 2];
+    sum.hi.store(&mut his);
+    sum.lo.store(&mut los);
+    let mut lanes = [Summed { max: 0.0, shift: 0.0, sum: DoubleDouble::ZERO }; LANES];
+    for j in 0..LANES {
+        lanes[j] = Summed { max: max[j], shift: shift[j], sum: DoubleDouble { hi: his[j], lo: los[j] } };
+    }
+    lanes
+}
+
+/// Rows between the one that is read and the one that is asked for, where each lies in memory of its own.
+const AHEAD: usize = 4;
+
+/// Asks for `count` numbers of the rows, from this place on.
+#[inline(always)]
+fn ask_for_row<T, V: Vector>(rows: &[T], place: usize, count: usize, simd: V) {
+    let line = 64 / size_of::<T>();
+    let mut place = place;
+    for _ in 0..count.div_ceil(line) {
+        if let Some(number) = rows.get(place) {
+            simd.prefetch(number, 0);
+        }
+        place += line;
+    }
+}
+
+/// The greatest number of each lane; a NaN is passed over.
+#[inline(always)]
+pub(crate) fn maxima<T: Float, V: Vector>(tile: &[T], simd: V) -> V {
+    // DoubleDouble rows in each half of what is compared at once.
+    let mut greatest = [T::wide(T::NEG_INFINITY, simd); 4];
+    let (pairs, last) = tile.as_chunks();
+    let (fours, few) = pairs.as_chunks::<4>();
+    for numbers in fours {
+        for i in 0..4 {
+            greatest[i] = T::greater(greatest[i], &numbers[i], simd);
+        }
+    }
+    for numbers in few {
+        greatest[0] = T::greater(greatest[0], numbers, simd);
+    }
+    let mut pair = [T::NEG_INFINITY; 2 * LANES];
+    // A slice of any length would be copied by a call.
+    if let (Some(last), Some(first)) = (last.first_chunk::<LANES>(), pair.first_chunk_mut()) {
+        *first = *last;
+    }
+    greatest[0] = T::greater(greatest[0], &pair, simd);
+    for i in 1..4 {
+        T::store_wide(greatest[i], &mut pair, simd);
+        greatest[0] = T::greater(greatest[0], &pair, simd);
+    }
+    T::store_wide(greatest[0], &mut pair, simd);
+    let (rows, _) = pair.as_chunks();
+    T::load(&rows[0], simd).max(T::load(&rows[1], simd))
+}
+
+/// Σ e^{z − c} of each lane; `bound` as in [`Sum::empty`].
+#[inline(always)]
+pub(crate) fn sum<const AT_0: bool, P: Precision, T: Float, V: Vector>(
+    tile: &[T],
+    c: V,
+    bound: V,
+) -> DoubleDouble<V> {
+    const ROWS: usize = 8 * LANES;
+    let mut sums = [<P::Sum<V>>::empty(bound); 8];
+    // Counted to a constant, so that the sums stay in registers.
+    let (whole, rest) = tile.as_chunks::<ROWS>();
+    for rows in whole {
+        let (rows, _) = rows.as_chunks();
+        for i in 0..8 {
+            sums[i] = sums[i].plus(exp_from::<AT_0, P, V>(T::load(&rows[i], c), c));
+        }
+    }
+    let (rest, _) = rest.as_chunks();
+    for i in 0..8 {
+        if let Some(row) = rest.get(i) {
+            sums[i] = sums[i].plus(exp_from::<AT_0, P, V>(T::load(row, c), c));
+        }
+    }
+    <P::Sum<V>>::total(sums, bound)
+}
+
+/// The first eight numbers of a row; fewer, and then −∞.
+#[inline(always)]
+pub(crate) fn load<T: Float, V: Vector>(row: &[T], simd: V) -> V {
+    match row.first_chunk() {
+        Some(numbers) => T::load(numbers, simd),
+        None => T::load_up_to(row, simd),
+    }
+}
+
+/// Copies `count` columns from `start` on out of rows of `pitch`: into one tile for each eight of them, one after the
+/// other, whose columns beyond `count` are −∞.
+pub(crate) fn copy<T: Float>(rows: &[T], pitch: usize, start: usize, count: usize, tiles: &mut [T]) {
+    run(Copy { rows, pitch, start, count, tiles });
+}
+
+struct Copy<'a, T> {
+    rows: &'a [T],
+    pitch: usize,
+    start: usize,
+    count: usize,
+    tiles: &'a mut [T],
+}
+
+impl<T: Float> Task for Copy<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, simd: V) {
+        let Self { rows, pitch, start, count, tiles } = self;
+        let size = rows.len() / pitch * LANES;
+        for (i, row) in rows.chunks_exact(pitch).enumerate() {
+            ask_for_row(rows, (i + AHEAD) * pitch + start, count, simd);
+            let mut place = i * LANES;
+            for numbers in row[start..][..count].chunks(LANES) {
+                if let (Some(numbers), Some(place)) =
+                    (numbers.first_chunk::<LANES>(), tiles[place..].first_chunk_mut::<LANES>())
+                {
+                    *place = *numbers;
+                } else {
+                    let place = &mut tiles[place..][..LANES];
+                    place.fill(T::NEG_INFINITY);
+                    place[..numbers.len()].copy_from_slice(numbers);
+                }
+                place += size;
+            }
+        }
+    }
+}
+
+/// A function of each number, with constants of its own for each column.
+pub(crate) struct Functions<const N: usize> {
+    each: Each,
+    /// What is subtracted: the shift, or the maximum.
+    c: [f64; N],
+    /// What it is multiplied with, or what is subtracted too.
+    hi: [f64; N],
+    lo: [f64; N],
+}
+
+impl<const N: usize> Functions<N> {
+    /// Of all columns; a column that no constants are given for gets numbers that mean nothing.
+    pub(crate) fn new(each: Each, constants: impl Iterator<Item = Option<(f64, DoubleDouble)>>) -> Self {
+        let mut functions = Self { each, c: [0.0; N], hi: [0.0; N], lo: [0.0; N] };
+        for (j, (c, two)) in constants.enumerate().filter_map(|(j, constants)| Some((j, constants?))) {
+            (functions.c[j], functions.hi[j], functions.lo[j]) = (c, two.hi, two.lo);
+        }
+        functions
+    }
+
+    /// Into `count` places from `start` on of each of the rows, the functions of the tiles.
+    pub(crate) fn apply<T: Float>(&self, tiles: &[T], out: &mut [&mut [T]], start: usize, count: usize) {
+        let is_at_0 = self.c.iter().all(|&c| c == 0.0);
+        match self.each {
+            Each::Share if is_at_0 => run(Apply::<_, N, 0> { functions: self, tiles, out, start, count }),
+            Each::Share => run(Apply::<_, N, 1> { functions: self, tiles, out, start, count }),
+            Each::LogShare => run(Apply::<_, N, 2> { functions: self, tiles, out, start, count }),
+        }
+    }
+
+    /// 0: shares, all shifts being 0; 1: shares; 2: logarithms of shares.
+    #[inline(always)]
+    fn at<const KIND: u8, T: Float, V: Vector>(&self, z: V, column: usize) -> V {
+        let c = load(&self.c[column..], z);
+        let two = DoubleDouble { hi: load(&self.hi[column..], z), lo: load(&self.lo[column..], z) };
+        match KIND {
+            0 => block::share::<true, T, V>(z, c, two),
+            1 => block::share::<false, T, V>(z, c, two),
+            _ => T::First::log_share(z, c, two),
+        }
+    }
+}
+
+struct Apply<'a, 'o, T, const N: usize, const KIND: u8> {
+    functions: &'a Functions<N>,
+    tiles: &'a [T],
+    out: &'a mut [&'o mut [T]],
+    start: usize,
+    count: usize,
+}
+
+impl<T: Float, const N: usize, const KIND: u8> Task for Apply<'_, '_, T, N, KIND> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, simd: V) {
+        let Self { functions, tiles, out, start, count } = self;
+        let size = out.len() * LANES;
+        for (i, row) in out.iter_mut().enumerate() {
+            for (g, out) in row[start..][..count].chunks_mut(LANES).enumerate() {
+                let z = load(&tiles[g * size + i * LANES..], simd);
+                store(functions.at::<KIND, T, V>(z, g * LANES), out);
+            }
+        }
+    }
+}
+
+/// Into the first eight numbers of a row, or as many as there are.
+#[inline(always)]
+pub(crate) fn store<T: Float, V: Vector>(vector: V, row: &mut [T]) {
+    match row.first_chunk_mut() {
+        Some(numbers) => T::store(vector, numbers),
+        None => {
+            let mut numbers = [T::default(); LANES];
+            T::store(vector, &mut numbers);
+            row.copy_from_slice(&numbers[..row.len()]);
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The loops over blocks of numbers, written once for every format, precision and level.
+
+pub(crate) mod block;
+#[cfg(feature = "complex")]
+pub(crate) mod cexp;
+pub(crate) mod columns;
+#[cfg(feature = "half")]
+pub(crate) mod exp_f32;
+pub(crate) mod map;
+pub(crate) mod pairs;
+pub(crate) mod product;
+pub(crate) mod scan;
+pub(crate) mod series;
+pub(crate) mod short;
+pub(crate) mod targets;
+
+/// A function of each number of a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Each {
+    /// e^{z_i} / Σ e^{z_k}: softmax, and the gradient of the log-sum-exp.
+    Share,
+    /// Its logarithm.
+    LogShare,
+}

@@ -1,0 +1,114 @@
+//! The loops over a block of one lane with a weight for each of its numbers, of any sign.
+
+use crate::arithmetic::double_double::{DoubleDouble, two_sum};
+use crate::arithmetic::exp;
+use crate::arithmetic::precision::{Number, Precision};
+use crate::formats::Float;
+use crate::kernels::block::{STEP, exp_from, load, maximum, shift_for};
+use crate::kernels::map::padded;
+use crate::simd::Vector;
+use crate::simd::{Task, run};
+
+/// Sums over a block, in units of [`UNSCALE`](super::exp::UNSCALE).
+#[derive(Clone, Copy)]
+pub(crate) struct Weighted {
+    pub(crate) shift: f64,
+    /// Σ b e^{z − shift}.
+    pub(crate) sum: DoubleDouble,
+    /// Σ |b| e^{z − shift}, roughly; not finite where a number of the block is a NaN or +∞, or a term is too large.
+    pub(crate) size: f64,
+}
+
+/// [`Weighted`], of a block of at most [`BLOCK`](crate::lane::BLOCK) numbers and as many weights.
+#[inline(always)]
+pub(crate) fn weighted<P: Precision, T: Float, V: Vector>(z: &[T], b: &[T], simd: V) -> Weighted {
+    let max = maximum(z, simd);
+    if max == f64::INFINITY {
+        return Weighted { shift: 0.0, sum: DoubleDouble::ZERO, size: f64::NAN };
+    }
+    // Where all is −∞ the terms are e^-1000: nothing, but for a weight that is not finite.
+    let shift = if max == f64::NEG_INFINITY { 0.0 } else { shift_for(max, z.len()) };
+    let (sum, size) = if shift == 0.0 {
+        sums::<true, P, T, V>(z, b, simd.splat(0.0))
+    } else {
+        sums::<false, P, T, V>(z, b, simd.splat(shift))
+    };
+    Weighted { shift, sum, size }
+}
+
+#[inline(always)]
+fn sums<const AT_0: bool, P: Precision, T: Float, V: Vector>(z: &[T], b: &[T], c: V) -> (DoubleDouble, f64) {
+    let zero = c.splat(0.0);
+    let (mut sum, mut size) = (DoubleDouble { hi: zero, lo: zero }, zero);
+    let ((whole_z, rest_z), (whole_b, rest_b)) = (z.as_chunks::<STEP>(), b.as_chunks::<STEP>());
+    for (z, b) in whole_z.iter().zip(whole_b) {
+        (sum, size) = step::<AT_0, P, T, V>(z, b, c, (sum, size));
+    }
+    if !rest_z.is_empty() {
+        let (mut z, mut b) = ([T::NEG_INFINITY; STEP], [T::default(); STEP]);
+        z[..rest_z.len()].copy_from_slice(rest_z);
+        b[..rest_b.len()].copy_from_slice(rest_b);
+        (sum, size) = step::<AT_0, P, T, V>(&z, &b, c, (sum, size));
+    }
+    total(sum, size)
+}
+
+#[inline(always)]
+fn step<const AT_0: bool, P: Precision, T: Float, V: Vector>(
+    z: &[T; STEP],
+    b: &[T; STEP],
+    c: V,
+    (mut sum, mut size): (DoubleDouble<V>, V),
+) -> (DoubleDouble<V>, V) {
+    let (z, b) = (load(z, c), load(b, c));
+    for i in 0..2 {
+        let term = exp_from::<AT_0, P, V>(z[i], c).by(b[i]);
+        let high = term.to_dd().hi;
+        sum = term.added_to(sum);
+        size = size + high.max(-high);
+    }
+    (sum, size)
+}
+
+/// The sum of eight sums that are not normalised, and of eight sizes.
+#[inline(always)]
+fn total<V: Vector>(sum: DoubleDouble<V>, size: V) -> (DoubleDouble, f64) {
+    let [mut his, mut los, mut sizes] = [[0.0; 8]; 3];
+    sum.hi.store(&mut his);
+    sum.lo.store(&mut los);
+    size.store(&mut sizes);
+    let (mut all, mut whole) = (two_sum(his[0], los[0]), sizes[0]);
+    for i in 1..8 {
+        all = all.plus(two_sum(his[i], los[i]));
+        whole += sizes[i];
+    }
+    (all, whole)
+}
+
+/// Σ b e^{z − center} and Σ |b| e^{z − center}, in full double words: [`exp::exp_dd_wide`].
+pub(crate) fn about<T: Float>(z: &[T], b: &[T], center: DoubleDouble) -> (DoubleDouble, f64) {
+    run(About { z, b, center })
+}
+
+struct About<'a, T> {
+    z: &'a [T],
+    b: &'a [T],
+    center: DoubleDouble,
+}
+
+impl<T: Float> Task for About<'_, T> {
+    type Output = (DoubleDouble, f64);
+
+    #[inline(always)]
+    fn run<V: Vector>(self, simd: V) -> (DoubleDouble, f64) {
+        let Self { z, b, center } = self;
+        let (center, zero) = (center.splat(simd), simd.splat(0.0));
+        let (mut sum, mut size) = (DoubleDouble { hi: zero, lo: zero }, zero);
+        for (z, b) in z.chunks(8).zip(b.chunks(8)) {
+            let term = exp::exp_dd_wide(T::load_up_to(z, simd), center).by(T::load(&padded(b), simd));
+            sum = term.added_to(sum);
+            size = size + term.hi.max(-term.hi);
+        }
+        total(sum, size)
+    }
+}

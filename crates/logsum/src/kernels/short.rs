@@ -1,0 +1,361 @@
+//! Lanes that are too short to fill vectors by themselves: eight at a time, side by side, from exponentials to rounding.
+
+use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
+use crate::arithmetic::estimate::{SLACK, error_of_rest, estimate, rest};
+use crate::arithmetic::exp;
+use crate::arithmetic::exp::UNSCALE;
+use crate::arithmetic::ln;
+use crate::arithmetic::precision::{InF64, Number, Precision};
+use crate::formats::Float;
+use crate::formats::rounding::settled;
+use crate::kernels::Each;
+use crate::kernels::block;
+use crate::kernels::block::{AT_0, LONG};
+use crate::kernels::columns;
+use crate::kernels::columns::{LANES, Tile};
+use crate::simd::Vector;
+use crate::simd::{Task, run};
+use std::marker::PhantomData;
+
+/// Lanes shorter than this are taken eight at a time.
+pub(crate) const SHORT: usize = LONG;
+
+/// The memory of a tile of short lanes, in whole lines of the cache.
+#[repr(align(64))]
+pub(crate) struct TileRoom([[f64; LANES]; SHORT]);
+
+impl TileRoom {
+    pub(crate) fn new() -> Self {
+        Self([[f64::NEG_INFINITY; LANES]; SHORT])
+    }
+
+    /// A tile of this length.
+    pub(crate) fn tile(&mut self, length: usize) -> &mut Tile {
+        &mut self.0[..length]
+    }
+}
+
+/// What became of eight lanes.
+pub(crate) struct Reduced<T> {
+    pub(crate) values: [T; LANES],
+    /// Whether the value, and whether the function of each element, is what the lane would have alone.
+    pub(crate) has_value: [bool; LANES],
+    pub(crate) has_each: [bool; LANES],
+}
+
+/// The values of eight lanes, the columns of the tile, if they are wanted; and into the tile, a function of each element.
+pub(crate) fn reduce<T: Float>(tile: &mut Tile, wants_value: bool, each: Option<Each>) -> Reduced<T> {
+    run(Reduce::<T> { tile, wants_value, each, format: PhantomData })
+}
+
+struct Reduce<'a, T> {
+    tile: &'a mut Tile,
+    wants_value: bool,
+    each: Option<Each>,
+    format: PhantomData<T>,
+}
+
+impl<T: Float> Task for Reduce<'_, T> {
+    type Output = Reduced<T>;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, simd: V) -> Reduced<T> {
+        let Self { tile, wants_value, each, format: PhantomData } = self;
+        let tails = tails::<T, V>(tile, simd);
+        let Tails { max, tail, is_right: has_each, .. } = tails;
+        let (mut values, mut has_value) = ([T::default(); LANES], [false; LANES]);
+        if wants_value {
+            (values, has_value) = tails.values::<T>();
+        }
+        match each {
+            None => {}
+            Some(Each::Share) => {
+                let inverse = inverse(tail);
+                for place in tile {
+                    block::share::<false, T, V>(simd.load(place), max, inverse).store(place);
+                }
+            }
+            Some(Each::LogShare) => {
+                let (log, _) = T::First::log1p(tail.scaled(simd.splat(UNSCALE)));
+                for place in tile {
+                    T::First::log_share(simd.load(place), max, log).store(place);
+                }
+            }
+        }
+        Reduced { values, has_value, has_each }
+    }
+}
+
+/// So many groups of eight rows are on their way together: the logarithms of some are waited for while others go on.
+pub(crate) const GROUPS: usize = 8;
+
+/// The values of up to [`GROUPS`] times eight rows, and which of them are what the row would have alone.
+pub(crate) fn values<T: Float>(rows: &[T], length: usize, values: &mut [T]) -> [[bool; LANES]; GROUPS] {
+    run(Values { rows, length, values })
+}
+
+struct Values<'a, T> {
+    rows: &'a [T],
+    length: usize,
+    values: &'a mut [T],
+}
+
+impl<T: Float> Task for Values<'_, T> {
+    type Output = [[bool; LANES]; GROUPS];
+
+    #[inline(always)]
+    fn run<V: Vector>(self, simd: V) -> Self::Output {
+        let Self { rows, length, values } = self;
+        let zero = simd.splat(0.0);
+        if T::First::STARTS_FROM_NOTHING && length >= LANES && block::maximum(rows, simd) <= AT_0 {
+            let has_value = plain_values(rows, length, values, simd);
+            let count = has_value.as_flattened().iter().filter(|&&settled| settled).count();
+            // Rows that nearly cancel come in numbers, too: these are better off together.
+            if count + LANES / 2 >= values.len() {
+                return has_value;
+            }
+        }
+        let nothing = Tails {
+            max: zero,
+            tail: DoubleDouble { hi: zero, lo: zero },
+            error: zero,
+            is_right: [false; LANES],
+        };
+        let mut groups = [nothing; GROUPS];
+        let mut room = TileRoom::new();
+        let tile = room.tile(length);
+        for (rows, group) in rows.chunks(LANES * length).zip(&mut groups) {
+            columns::fill_from_rows(rows, tile, simd);
+            *group = tails::<T, V>(tile, simd);
+        }
+        let mut has_value = [[false; LANES]; GROUPS];
+        for ((values, group), has_value) in values.chunks_mut(LANES).zip(&groups).zip(&mut has_value) {
+            let (lows, settled) = group.values::<T>();
+            *has_value = settled;
+            values.copy_from_slice(&lows[..values.len()]);
+        }
+        has_value
+    }
+}
+
+/// log Σ e^z of rows whose numbers are at most [`AT_0`], as it is written, each row in vectors of its own; and which of them are settled.
+///
+/// The sum has the error of its exponentials and additions, relative, which is the logarithm's absolute one; the logarithm its own.
+/// Numbers below −1000 count as that, which is less than 2^-1300 of a sum of at least [`LEAST_SUM`]. A NaN settles nothing.
+#[inline(always)]
+fn plain_values<T: Float, V: Vector>(
+    rows: &[T],
+    length: usize,
+    values: &mut [T],
+    simd: V,
+) -> [[bool; LANES]; GROUPS] {
+    let zero = simd.splat(0.0);
+    let mut sums = [zero; GROUPS];
+    for (rows, sum) in rows.chunks(LANES * length).zip(&mut sums) {
+        let mut parts = [zero; LANES];
+        for (row, part) in rows.chunks_exact(length).zip(&mut parts) {
+            let (whole, rest) = row.as_chunks();
+            for numbers in whole {
+                *part = *part + exp::exp_f64_at_0(T::load(numbers, simd));
+            }
+            if !rest.is_empty() {
+                *part = *part + exp::exp_f64_at_0(T::load_up_to(rest, simd));
+            }
+        }
+        let [a, b, c, d, e, f, g, h] = V::transposed(parts);
+        *sum = (((a + e) + (c + g)) + ((b + f) + (d + h))) * simd.splat(UNSCALE);
+    }
+    let mut has_value = [[false; LANES]; GROUPS];
+    for ((values, sum), has_value) in values.chunks_mut(LANES).zip(sums).zip(&mut has_value) {
+        let (log, error) = ln::ln_f64(sum);
+        let bound = error + simd.splat((InF64::EXP_ERROR + InF64::SUM_ERROR) * SLACK);
+        let (lows, is_settled) = settled::<T, V>(DoubleDouble { hi: log, lo: zero }, bound);
+        let mut sums = [0.0; LANES];
+        sum.store(&mut sums);
+        for j in 0..LANES {
+            has_value[j] = is_settled[j] && sums[j] >= LEAST_SUM;
+        }
+        values.copy_from_slice(&lows[..values.len()]);
+    }
+    has_value
+}
+
+/// e^-[`AT_0`] is more: a smaller sum is left to those who take the maximum out.
+const LEAST_SUM: f64 = power_of_two(-93);
+
+/// The sums of eight lanes without a maximum.
+#[derive(Clone, Copy)]
+struct Tails<V> {
+    max: V,
+    /// In units of UNSCALE.
+    tail: DoubleDouble<V>,
+    error: V,
+    /// Whether the lane is right: its maximum is finite, and there is no NaN.
+    is_right: [bool; LANES],
+}
+
+impl<V: Vector> Tails<V> {
+    /// The log-sum-exps, and which of them are settled.
+    #[inline(always)]
+    fn values<T: Float>(&self) -> ([T; LANES], [bool; LANES]) {
+        let (value, bound) = estimate::<T::First, V>(self.max, self.tail, self.error);
+        let (lows, mut has_value) = settled::<T, V>(value, bound);
+        for (has_value, is_right) in has_value.iter_mut().zip(self.is_right) {
+            *has_value &= is_right;
+        }
+        (lows, has_value)
+    }
+}
+
+#[inline(always)]
+fn tails<T: Float, V: Vector>(tile: &mut Tile, simd: V) -> Tails<V> {
+    let one = DoubleDouble { hi: simd.splat(1.0 / UNSCALE), lo: simd.splat(0.0) };
+    let (mut is_finite, mut max) = ([false; LANES], [0.0; LANES]);
+    columns::maxima(tile.as_flattened(), simd).store(&mut max);
+    for j in 0..LANES {
+        is_finite[j] = max[j].is_finite();
+        max[j] = if is_finite[j] { max[j] } else { 0.0 };
+    }
+    let max = simd.load(&max);
+    let sum = columns::sum::<false, T::First, f64, V>(tile.as_flattened(), max, simd.splat(1.0));
+    let (mut tail, mut error) = rest::<T::First, V>(sum, one);
+    let mut tails = [0.0; LANES];
+    tail.hi.store(&mut tails);
+    let (mut is_right, mut is_small) = (is_finite, [false; LANES]);
+    for j in 0..LANES {
+        // A NaN is not enough, and not small either: it is left to the lane alone.
+        is_right[j] &= tails[j] >= T::First::LEAST_REST / UNSCALE;
+        is_small[j] = is_finite[j] && tails[j] < T::First::LEAST_REST / UNSCALE;
+    }
+    if is_small.contains(&true) {
+        (tail, error) = with_rests::<T, V>(tile, max, (tail, error), &is_small);
+        for j in 0..LANES {
+            is_right[j] |= is_small[j];
+        }
+    }
+    Tails { max, tail, error, is_right }
+}
+
+/// 1 / Σ e^{z_k − max}.
+#[inline(always)]
+fn inverse<V: Vector>(tail: DoubleDouble<V>) -> DoubleDouble<V> {
+    let simd = tail.hi;
+    let one = DoubleDouble { hi: simd.splat(1.0), lo: simd.splat(0.0) };
+    one.over(
+        tail.plus(DoubleDouble { hi: simd.splat(1.0 / UNSCALE), lo: one.lo }).scaled(simd.splat(UNSCALE)),
+    )
+}
+
+/// The weights times log Σ e^{z_k − z_t} of eight lanes, the columns of the tile; and into the tile, if there is a factor,
+/// the gradients of these times the factor. None where the lane must be done alone.
+pub(crate) fn cross_entropy<T: Float>(
+    tile: &mut Tile,
+    targets: [usize; LANES],
+    weights: [f64; LANES],
+    factor: Option<DoubleDouble>,
+) -> [Option<DoubleDouble>; LANES] {
+    run(CrossEntropy::<T> { tile, targets, weights, factor, format: PhantomData })
+}
+
+struct CrossEntropy<'a, T> {
+    tile: &'a mut Tile,
+    targets: [usize; LANES],
+    weights: [f64; LANES],
+    factor: Option<DoubleDouble>,
+    format: PhantomData<T>,
+}
+
+impl<T: Float> Task for CrossEntropy<'_, T> {
+    type Output = [Option<DoubleDouble>; LANES];
+
+    #[inline(always)]
+    fn run<V: Vector>(self, simd: V) -> [Option<DoubleDouble>; LANES] {
+        let Self { tile, targets, weights, factor, .. } = self;
+        let Tails { max, tail, is_right, .. } = tails::<T, V>(tile, simd);
+        let (zero, one) = (simd.splat(0.0), simd.splat(1.0));
+        let mut at_targets = [0.0; LANES];
+        for j in 0..LANES {
+            at_targets[j] = tile[targets[j]][j];
+        }
+        let (z, weight) = (simd.load(&at_targets), DoubleDouble { hi: simd.load(&weights), lo: zero });
+        let t = tail.scaled(simd.splat(UNSCALE));
+        let loss = two_sum(max, -z).plus(T::First::log1p(t).0).times(weight);
+        if let Some(factor) = factor {
+            let inverse = inverse(tail);
+            let scaled = inverse.times(factor.splat(simd)).times(weight);
+            // 1 − p: exact to its own last bits, for p = 1/(1 + t) at the maximum, and for p ≤ 1/2 elsewhere.
+            let share = T::First::exp(z, max).to_dd().times(inverse).scaled(simd.splat(-UNSCALE));
+            let (others, of_max) = (share.plus_one_word(one), t.over(t.plus_one_word(one)));
+            let depth = max - z;
+            let rest = DoubleDouble {
+                hi: depth.where_at_most(0.0, of_max.hi, others.hi),
+                lo: depth.where_at_most(0.0, of_max.lo, others.lo),
+            };
+            let slope = rest.times(factor.splat(simd)).times(weight).hi;
+            for place in tile.iter_mut() {
+                block::share::<false, T, V>(simd.load(place), max, scaled).store(place);
+            }
+            let mut slopes = [0.0; LANES];
+            slope.store(&mut slopes);
+            for j in 0..LANES {
+                tile[targets[j]][j] = -slopes[j];
+            }
+        }
+        let [mut his, mut los] = [[0.0; LANES]; 2];
+        loss.hi.store(&mut his);
+        loss.lo.store(&mut los);
+        let mut done = [None; LANES];
+        for j in 0..LANES {
+            // Of finite numbers: what is impossible, or overflows, is left to the lane alone.
+            if is_right[j] && weights[j] > 0.0 && his[j].is_finite() {
+                done[j] = Some(DoubleDouble { hi: his[j], lo: los[j] });
+            }
+        }
+        done
+    }
+}
+
+/// The tails and their errors, where they are too small to be what a sum leaves: the first maximum of such a lane is
+/// left out, and the sum is taken again, about the greatest of the others.
+#[cold]
+#[inline(always)]
+fn with_rests<T: Float, V: Vector>(
+    tile: &mut Tile,
+    max: V,
+    (tail, error): (DoubleDouble<V>, V),
+    is_small: &[bool; LANES],
+) -> (DoubleDouble<V>, V) {
+    let mut maxima = [0.0; LANES];
+    max.store(&mut maxima);
+    let mut firsts = [None; LANES];
+    for j in 0..LANES {
+        if is_small[j] {
+            firsts[j] = tile.iter().position(|place| place[j] == maxima[j]);
+        }
+        if let Some(first) = firsts[j] {
+            tile[first][j] = f64::NEG_INFINITY;
+        }
+    }
+    let (mut is_alone, mut seconds) = ([false; LANES], [0.0; LANES]);
+    columns::maxima(tile.as_flattened(), max).store(&mut seconds);
+    for j in 0..LANES {
+        is_alone[j] = seconds[j] == f64::NEG_INFINITY;
+        seconds[j] = if seconds[j].is_finite() { seconds[j] } else { maxima[j] };
+    }
+    let second = max.load(&seconds);
+    let sum = columns::sum::<false, T::First, f64, V>(tile.as_flattened(), second, max.splat(1.0));
+    let small = sum.scaled(max.splat(UNSCALE)).times(exp::exp_dd(second, max));
+    let [mut hi, mut lo, mut errors, mut small_hi, mut small_lo] = [[0.0; LANES]; 5];
+    tail.hi.store(&mut hi);
+    tail.lo.store(&mut lo);
+    error.store(&mut errors);
+    small.hi.store(&mut small_hi);
+    small.lo.store(&mut small_lo);
+    for j in 0..LANES {
+        let Some(first) = firsts[j] else { continue };
+        tile[first][j] = maxima[j];
+        (hi[j], lo[j]) = if is_alone[j] { (0.0, 0.0) } else { (small_hi[j], small_lo[j]) };
+        errors[j] = error_of_rest::<T::First>(hi[j]);
+    }
+    (DoubleDouble { hi: max.load(&hi), lo: max.load(&lo) }, max.load(&errors))
+}

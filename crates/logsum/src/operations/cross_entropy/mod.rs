@@ -1,0 +1,596 @@
+//! The loss of classification, and its gradient in the same pass.
+
+mod row;
+
+use crate::arithmetic::double_double::{DoubleDouble, two_sum};
+use crate::error::Error;
+use crate::formats::Float;
+use crate::kernels::block::Store;
+use crate::kernels::columns;
+use crate::kernels::columns::LANES;
+use crate::kernels::map;
+use crate::kernels::short;
+use crate::kernels::short::{SHORT, TileRoom};
+use crate::operations::reduction::same_length;
+use crate::simd::scalar;
+use crate::state::plain::Kept;
+use crate::threads::{grain, join};
+
+/// The mean of log Σ_k e^{z_k − z_t} over rows of `logits`, one for each target t: the negative logarithm of softmax at t.
+///
+/// [`CrossEntropy`] has the edges, the bounds, and what else can be asked for.
+///
+/// ```
+/// use logsum::cross_entropy;
+/// let logits = [2.0, 1.0, 0.0, /* row 2 */ 1e8, 1e8, 1e8];
+/// assert_eq!(cross_entropy(&logits, &[0, 2])?, 0.753109126556245);
+/// assert_eq!(cross_entropy(&[40.0, 0.0], &[0])?, 4.248354255291589e-18);
+/// # Ok::<(), logsum::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::OutOfRange`] if there are no targets, if the number of logits is no multiple of theirs, or a target is no class.
+pub fn cross_entropy<T: Float>(logits: &[T], targets: &[usize]) -> Result<T, Error> {
+    CrossEntropy::new(classes(logits, targets)?).loss(logits, Targets::Classes(targets), Reduction::Mean)
+}
+
+/// The value of [`cross_entropy`], and into `gradient` its derivatives (softmax(z)_k − [k = t]) / rows.
+///
+/// ```
+/// let mut gradient = [0.0; 2];
+/// logsum::cross_entropy_with_gradient(&[40.0, 0.0], &[0], &mut gradient)?;
+/// assert_eq!(gradient, [-4.248354255291589e-18, 4.248354255291589e-18]); // p − 1 in f64: 0
+/// # Ok::<(), logsum::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`cross_entropy`], and [`Error::LengthMismatch`] if `gradient` is not as long as `logits`; nothing is written then.
+pub fn cross_entropy_with_gradient<T: Float>(
+    logits: &[T],
+    targets: &[usize],
+    gradient: &mut [T],
+) -> Result<T, Error> {
+    let loss = CrossEntropy::new(classes(logits, targets)?);
+    loss.loss_with_gradient(logits, Targets::Classes(targets), Reduction::Mean, gradient)
+}
+
+fn classes<T>(logits: &[T], targets: &[usize]) -> Result<usize, Error> {
+    if targets.is_empty() || !logits.len().is_multiple_of(targets.len()) {
+        let range = format!("a positive multiple of {}, the number of targets", targets.len());
+        return Err(Error::out_of_range("the number of logits", logits.len(), range));
+    }
+    Ok(logits.len() / targets.len())
+}
+
+/// What each row should be.
+#[derive(Debug, Clone, Copy)]
+pub enum Targets<'a, T> {
+    /// A class for each row.
+    Classes(&'a [usize]),
+    /// Probabilities (or any weights that are not negative) for each row and class.
+    Probabilities(&'a [T]),
+}
+
+/// What becomes of the losses of the rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reduction {
+    /// Their sum over what they weigh: the class weights of the targets, or the number of rows if targets are probabilities.
+    Mean,
+    /// Their sum.
+    Sum,
+}
+
+/// Cross-entropy of logits z, in rows of as many as there are classes, against targets.
+///
+/// The loss of a row is Σ_k q_k (LSE(z/τ) − z_k/τ) + Q ζ LSE(z/τ)², Q = Σ q_k, and its gradient
+/// (Q p_k (1 + 2ζ LSE) − q_k)/τ, p = softmax(z/τ), with τ the temperature, ζ the z-loss, and
+///
+/// - q_k = (1 − ε) w_t [k = t] + ε w_k / K for a target class t, ε being the label smoothing, w the class weights;
+/// - q_k = w_k ((1 − ε) t_k + ε/K) for target probabilities t.
+///
+/// These are PyTorch's definitions; the z-loss is that of PaLM. The logarithm is taken of Σ e^{z_k − z_t}, which is right under a
+/// common offset of 1e8, and where the loss is 1e-17.
+///
+/// Losses of class targets without further options are within 1 ulp, others within 2. Sums and
+/// means add less than 2^-90 of themselves, and are rounded once. Elements of gradients are within 1 ulp for class targets
+/// without further options, at the target too, however certain it is; others are off by 2 ulp of the greater of themselves,
+/// q_k/τ, and 1e-288.
+///
+/// | row | loss | gradient |
+/// |---|---|---|
+/// | ignored, or of weight 0 | 0 | 0 |
+/// | −∞ where q_k = 0 | without it | 0 there |
+/// | −∞ where q_k > 0 | +∞ | as it says: −q_k there |
+/// | all −∞: no mass | +∞ | 0 |
+/// | c times +∞ | log c for each of them, +∞ for others | p is 1/c there |
+/// | a NaN | NaN | NaN |
+/// | mean over nothing: all ignored, or of weight 0 | NaN | 0 |
+///
+/// ```
+/// use logsum::{CrossEntropy, Reduction, Targets};
+/// let loss = CrossEntropy::new(2).ignore(9).label_smoothing(0.1)?;
+/// let logits = [3.0, 1.0, 0.0, 0.0, 7.0, 7.0];
+/// let mut gradient = [0.0; 6];
+/// let mean = loss.loss_with_gradient(&logits, Targets::Classes(&[0, 9, 1]), Reduction::Mean, &mut gradient)?;
+/// assert_eq!(mean, 0.4600375958014589);
+/// assert_eq!(gradient[2..5], [0.0, 0.0, 0.225]);
+/// # Ok::<(), logsum::Error>(())
+/// ```
+///
+/// Derivatives by targets, weights and temperature are not computed.
+#[derive(Debug, Clone, Copy)]
+pub struct CrossEntropy<'a, T> {
+    classes: usize,
+    class_weights: Option<&'a [T]>,
+    ignored: Option<usize>,
+    smoothing: f64,
+    z_loss: f64,
+    temperature: f64,
+}
+
+impl<'a, T: Float> CrossEntropy<'a, T> {
+    /// For rows of so many classes.
+    pub fn new(classes: usize) -> Self {
+        Self { classes, class_weights: None, ignored: None, smoothing: 0.0, z_loss: 0.0, temperature: 1.0 }
+    }
+
+    /// A weight for each class.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] if there are not as many as classes; [`Error::OutOfRange`] if one is negative or not finite.
+    pub fn class_weights(self, weights: &'a [T]) -> Result<Self, Error> {
+        if weights.len() != self.classes {
+            return Err(Error::LengthMismatch { expected: self.classes, found: weights.len() });
+        }
+        for (class, weight) in weights.iter().enumerate() {
+            not_negative(format_args!("the weight of class {class}"), weight.widen())?;
+        }
+        Ok(Self { class_weights: Some(weights), ..self })
+    }
+
+    /// Rows of this target do not count. It need not be a class.
+    pub fn ignore(self, target: usize) -> Self {
+        Self { ignored: Some(target), ..self }
+    }
+
+    /// ε: how much of each target is spread over all classes.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if it is not between 0 and 1.
+    pub fn label_smoothing(self, smoothing: f64) -> Result<Self, Error> {
+        if !(0.0..=1.0).contains(&smoothing) {
+            return Err(Error::out_of_range("the label smoothing", smoothing, "between 0 and 1"));
+        }
+        Ok(Self { smoothing, ..self })
+    }
+
+    /// ζ: how much of the squared log-sum-exp is added, to keep it near 0.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if it is negative or not finite.
+    pub fn z_loss(self, z_loss: f64) -> Result<Self, Error> {
+        not_negative("the z-loss", z_loss)?;
+        Ok(Self { z_loss, ..self })
+    }
+
+    /// τ: what logits are divided by.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] unless it is positive and finite.
+    pub fn temperature(self, temperature: f64) -> Result<Self, Error> {
+        if !(temperature > 0.0 && temperature.is_finite()) {
+            return Err(Error::out_of_range("the temperature", temperature, "positive and finite"));
+        }
+        Ok(Self { temperature, ..self })
+    }
+
+    /// The mean or the sum of the rows' losses.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if the number of logits is no multiple of the number of classes, or a target is no class or a
+    /// negative probability; [`Error::LengthMismatch`] if there are not as many targets as rows, or logits.
+    pub fn loss(&self, logits: &[T], targets: Targets<'_, T>, reduction: Reduction) -> Result<T, Error> {
+        let whole = self.whole(logits, targets, reduction)?;
+        let sums = Work::new(self, targets, None, Store::Caches).over(logits, Wanted::NOTHING);
+        Ok(T::narrow(divided(sums.loss, whole)))
+    }
+
+    /// The value of [`loss`](Self::loss), and its gradient into `gradient`.
+    ///
+    /// # Errors
+    /// As [`loss`](Self::loss), and [`Error::LengthMismatch`] if `gradient` is not as long as `logits`; nothing is written then.
+    pub fn loss_with_gradient(
+        &self,
+        logits: &[T],
+        targets: Targets<'_, T>,
+        reduction: Reduction,
+        gradient: &mut [T],
+    ) -> Result<T, Error> {
+        let whole = self.whole(logits, targets, reduction)?;
+        same_length(logits, gradient)?;
+        let to = self.store(logits);
+        let wanted = Wanted { gradient: Some(gradient), ..Wanted::NOTHING };
+        let sums = Work::new(self, targets, whole, to).over(logits, wanted);
+        Ok(T::narrow(divided(sums.loss, whole)))
+    }
+
+    /// The loss of each row into `losses`.
+    ///
+    /// # Errors
+    /// As [`loss`](Self::loss), and [`Error::LengthMismatch`] if `losses` has not an element for each row; nothing is written then.
+    pub fn losses(&self, logits: &[T], targets: Targets<'_, T>, losses: &mut [T]) -> Result<(), Error> {
+        self.losses_and_gradient(logits, targets, losses, None)
+    }
+
+    /// The loss of each row into `losses`, and into `gradient` the gradient of each row's loss.
+    ///
+    /// # Errors
+    /// As [`losses`](Self::losses), and [`Error::LengthMismatch`] if `gradient` is not as long as `logits`.
+    pub fn losses_with_gradient(
+        &self,
+        logits: &[T],
+        targets: Targets<'_, T>,
+        losses: &mut [T],
+        gradient: &mut [T],
+    ) -> Result<(), Error> {
+        same_length(logits, gradient)?;
+        self.losses_and_gradient(logits, targets, losses, Some(gradient))
+    }
+
+    fn losses_and_gradient(
+        &self,
+        logits: &[T],
+        targets: Targets<'_, T>,
+        losses: &mut [T],
+        gradient: Option<&mut [T]>,
+    ) -> Result<(), Error> {
+        let rows = self.rows(logits, targets)?;
+        if losses.len() != rows {
+            return Err(Error::LengthMismatch { expected: rows, found: losses.len() });
+        }
+        let to = self.store(logits);
+        let wanted = Wanted { losses: Some(losses), gradient, ..Wanted::NOTHING };
+        Work::new(self, targets, None, to).over(logits, wanted);
+        Ok(())
+    }
+
+    /// The value of [`loss`](Self::loss), and its derivative in the direction `tangent`, which is as long as `logits`.
+    ///
+    /// The derivative is off by at most 1 ulp of Σ |g_k t_k|, g being the gradient.
+    ///
+    /// # Errors
+    /// As [`loss_with_gradient`](Self::loss_with_gradient), with the tangent in the gradient's place.
+    pub fn jvp(
+        &self,
+        logits: &[T],
+        targets: Targets<'_, T>,
+        reduction: Reduction,
+        tangent: &[T],
+    ) -> Result<(T, T), Error> {
+        let whole = self.whole(logits, targets, reduction)?;
+        same_length(logits, tangent)?;
+        let wanted = Wanted { tangent: Some(tangent), ..Wanted::NOTHING };
+        let sums = Work::new(self, targets, whole, Store::Caches).over(logits, wanted);
+        Ok((T::narrow(divided(sums.loss, whole)), T::narrow(sums.slope.hi)))
+    }
+
+    /// The Hessian of [`loss`](Self::loss) times a vector, into `out`: for each row Q p_k ((v_k − v̄)(1 + 2ζ LSE) + 2ζ v̄)/τ², with
+    /// v̄ = Σ p_k v_k.
+    ///
+    /// Each is within 2 ulp where that does not cancel. 0 in rows whose softmax is 0 or not ordinary.
+    ///
+    /// # Errors
+    /// As [`loss_with_gradient`](Self::loss_with_gradient), with vector and `out` in the gradient's place.
+    pub fn hvp(
+        &self,
+        logits: &[T],
+        targets: Targets<'_, T>,
+        reduction: Reduction,
+        vector: &[T],
+        out: &mut [T],
+    ) -> Result<(), Error> {
+        let whole = self.whole(logits, targets, reduction)?;
+        same_length(logits, vector)?;
+        same_length(logits, out)?;
+        let work = Work::new(self, targets, whole, self.store(logits));
+        work.hvp(grain(logits.len()), 0, logits, vector, out);
+        Ok(())
+    }
+
+    #[cfg(feature = "ndarray")]
+    pub(crate) fn has_classes(&self, axis: isize, length: usize) -> Result<(), Error> {
+        let range = || format!("{}, the number of classes", self.classes);
+        let is_it = length == self.classes;
+        is_it
+            .then_some(())
+            .ok_or_else(|| Error::out_of_range(format_args!("the length of axis {axis}"), length, range()))
+    }
+
+    /// How many rows there are.
+    fn rows(&self, logits: &[T], targets: Targets<'_, T>) -> Result<usize, Error> {
+        if self.classes == 0 || !logits.len().is_multiple_of(self.classes) {
+            let range = format!("a multiple of {}, the number of classes", self.classes);
+            return Err(Error::out_of_range("the number of logits", logits.len(), range));
+        }
+        let rows = logits.len() / self.classes;
+        match targets {
+            Targets::Classes(targets) => {
+                if targets.len() != rows {
+                    return Err(Error::LengthMismatch { expected: rows, found: targets.len() });
+                }
+                for (row, &target) in targets.iter().enumerate() {
+                    if target >= self.classes && self.ignored != Some(target) {
+                        let range = format!("below {}, the number of classes", self.classes);
+                        return Err(Error::out_of_range(
+                            format_args!("the target of row {row}"),
+                            target,
+                            range,
+                        ));
+                    }
+                }
+            }
+            Targets::Probabilities(targets) => {
+                same_length(logits, targets)?;
+                let is_right = |&target: &T| target.widen() >= 0.0 && target.widen() < f64::INFINITY;
+                for (row, targets) in targets.chunks(self.classes).enumerate() {
+                    // Without a way out of the loop, which is then one of vectors.
+                    if targets.iter().fold(true, |all, target| all & is_right(target)) {
+                        continue;
+                    }
+                    for (class, target) in targets.iter().enumerate() {
+                        not_negative(format_args!("the target of row {row}, class {class}"), target.widen())?;
+                    }
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// What losses are divided by; none for a sum.
+    fn whole(
+        &self,
+        logits: &[T],
+        targets: Targets<'_, T>,
+        reduction: Reduction,
+    ) -> Result<Option<DoubleDouble>, Error> {
+        let rows = self.rows(logits, targets)?;
+        if reduction == Reduction::Sum {
+            return Ok(None);
+        }
+        let count = |rows: usize| DoubleDouble { hi: rows as f64, lo: 0.0 };
+        Ok(Some(match targets {
+            Targets::Probabilities(_) => count(rows),
+            Targets::Classes(targets) => {
+                let counted = targets.iter().filter(|&&target| self.ignored != Some(target));
+                match self.class_weights {
+                    None => count(counted.count()),
+                    Some(weights) => counted
+                        .fold(DoubleDouble::ZERO, |sum, &target| sum.plus_one_word(weights[target].widen())),
+                }
+            }
+        }))
+    }
+
+    /// Short rows are written through the caches: past them a part of a line costs as much as all of it.
+    fn store(&self, logits: &[T]) -> Store {
+        if self.classes < SHORT { Store::Caches } else { Store::for_output::<T>(logits.len()) }
+    }
+
+    fn weight(&self, class: usize) -> f64 {
+        self.class_weights.map_or(1.0, |weights| weights[class].widen())
+    }
+}
+
+fn not_negative(what: impl std::fmt::Display, x: f64) -> Result<(), Error> {
+    if x >= 0.0 && x.is_finite() {
+        Ok(())
+    } else {
+        Err(Error::out_of_range(what, x, "finite and not negative"))
+    }
+}
+
+/// NaN where there is nothing to divide by.
+fn divided(sum: DoubleDouble, whole: Option<DoubleDouble>) -> f64 {
+    match whole {
+        None => sum.hi,
+        Some(DoubleDouble { hi: 0.0, .. }) => f64::NAN,
+        Some(whole) if sum.hi.is_finite() => scalar::quotient(sum, whole).hi,
+        Some(_) => sum.hi,
+    }
+}
+
+/// What is wanted of some rows, beside the sum of their losses.
+struct Wanted<'a, T> {
+    losses: Option<&'a mut [T]>,
+    gradient: Option<&'a mut [T]>,
+    /// To be multiplied with the gradient.
+    tangent: Option<&'a [T]>,
+}
+
+impl<T> Wanted<'_, T> {
+    const NOTHING: Self = Self { losses: None, gradient: None, tangent: None };
+
+    /// The first rows, and the others.
+    fn split(self, rows: usize, classes: usize) -> (Self, Self) {
+        let (losses, losses2) = self.losses.map(|losses| losses.split_at_mut(rows)).unzip();
+        let (gradient, gradient2) =
+            self.gradient.map(|gradient| gradient.split_at_mut(rows * classes)).unzip();
+        let (tangent, tangent2) = self.tangent.map(|tangent| tangent.split_at(rows * classes)).unzip();
+        (Self { losses, gradient, tangent }, Self { losses: losses2, gradient: gradient2, tangent: tangent2 })
+    }
+}
+
+/// Over some rows.
+#[derive(Clone, Copy)]
+struct Sums {
+    loss: DoubleDouble,
+    /// Of the gradient times the tangent.
+    slope: DoubleDouble,
+}
+
+impl Sums {
+    const ZERO: Self = Self { loss: DoubleDouble::ZERO, slope: DoubleDouble::ZERO };
+
+    fn plus(self, other: Self) -> Self {
+        let plus = |a: DoubleDouble, b: DoubleDouble| match a.plus(b) {
+            // What is infinite has no low word.
+            sum if sum.hi.is_nan() => DoubleDouble { hi: a.hi + b.hi, lo: 0.0 },
+            sum => sum,
+        };
+        Self { loss: plus(self.loss, other.loss), slope: plus(self.slope, other.slope) }
+    }
+}
+
+/// Memory that rows use one after the other.
+struct Room<T: Float> {
+    kept: Kept<T>,
+    gradient: Vec<T>,
+}
+
+impl<T: Float> Room<T> {
+    fn new() -> Self {
+        Self { kept: Vec::new(), gradient: Vec::new() }
+    }
+}
+
+/// What is done to each row.
+struct Work<'a, T> {
+    of: &'a CrossEntropy<'a, T>,
+    targets: Targets<'a, T>,
+    /// Of gradients: 1 over what losses are divided by.
+    factor: DoubleDouble,
+    to: Store,
+    /// 1/τ.
+    per_temperature: DoubleDouble,
+    /// 1 − ε.
+    certain: DoubleDouble,
+    /// ε/K.
+    spread: DoubleDouble,
+    /// Σ w_k, if targets are spread.
+    weights: DoubleDouble,
+}
+
+impl<'a, T: Float> Work<'a, T> {
+    fn new(
+        of: &'a CrossEntropy<'a, T>,
+        targets: Targets<'a, T>,
+        whole: Option<DoubleDouble>,
+        to: Store,
+    ) -> Self {
+        let alone = |hi| DoubleDouble { hi, lo: 0.0 };
+        let weights = match of.class_weights {
+            Some(weights) if of.smoothing > 0.0 => {
+                weights.iter().fold(DoubleDouble::ZERO, |sum, weight| sum.plus_one_word(weight.widen()))
+            }
+            _ => alone(of.classes as f64),
+        };
+        let factor = match whole {
+            None => DoubleDouble::ONE,
+            Some(DoubleDouble { hi: 0.0, .. }) => DoubleDouble::ZERO,
+            Some(whole) => scalar::quotient(DoubleDouble::ONE, whole),
+        };
+        Self {
+            of,
+            targets,
+            factor,
+            to,
+            per_temperature: scalar::quotient(DoubleDouble::ONE, alone(of.temperature)),
+            certain: two_sum(1.0, -of.smoothing),
+            spread: scalar::quotient(alone(of.smoothing), alone(of.classes as f64)),
+            weights,
+        }
+    }
+
+    fn over(&self, z: &[T], wanted: Wanted<'_, T>) -> Sums {
+        if z.is_empty() {
+            return Sums::ZERO;
+        }
+        self.part(grain(z.len()), 0, z, wanted, &mut Room::new())
+    }
+
+    /// Rows from `first` on, halved whether there are threads or not: what is added to what depends on their number alone.
+    fn part(&self, grain: usize, first: usize, z: &[T], wanted: Wanted<'_, T>, room: &mut Room<T>) -> Sums {
+        let classes = self.of.classes;
+        let rows = z.len() / classes;
+        let least = if classes < SHORT { LANES } else { 1 };
+        if rows <= least {
+            return self.group(first, z, wanted, room);
+        }
+        let half = rows.next_power_of_two() / 2;
+        let (z, z2) = z.split_at(half * classes);
+        let (wanted, wanted2) = wanted.split(half, classes);
+        let (sums, sums2) = if z.len() + z2.len() >= 2 * grain {
+            join(
+                || self.part(grain, first, z, wanted, room),
+                || self.part(grain, first + half, z2, wanted2, &mut Room::new()),
+            )
+        } else {
+            let sums = self.part(grain, first, z, wanted, room);
+            (sums, self.part(grain, first + half, z2, wanted2, room))
+        };
+        sums.plus(sums2)
+    }
+
+    /// One row, or up to eight short ones.
+    fn group(&self, first: usize, z: &[T], wanted: Wanted<'_, T>, room: &mut Room<T>) -> Sums {
+        let classes = self.of.classes;
+        let Wanted { mut losses, gradient, tangent } = wanted;
+        let mut gradient = match tangent {
+            None => gradient,
+            Some(_) => {
+                room.gradient.resize(z.len(), T::default());
+                Some(&mut room.gradient[..])
+            }
+        };
+        let mut done = [None; LANES];
+        if let (true, Targets::Classes(targets)) = (classes < SHORT && self.is_plain(), self.targets) {
+            let targets = &targets[first..][..z.len() / classes];
+            done = self.short(z, targets, gradient.as_deref_mut());
+        }
+        let mut sums = Sums::ZERO;
+        for (j, z) in z.chunks(classes).enumerate() {
+            let loss = done[j].unwrap_or_else(|| {
+                let gradient = gradient.as_mut().map(|gradient| &mut gradient[j * classes..][..classes]);
+                self.row(first + j, z, gradient, &mut room.kept)
+            });
+            if let Some(losses) = &mut losses {
+                losses[j] = T::narrow(loss.hi);
+            }
+            sums = sums.plus(Sums { loss, ..Sums::ZERO });
+        }
+        if let (Some(gradient), Some(tangent)) = (gradient, tangent) {
+            sums = sums.plus(Sums { slope: map::dot(gradient, tangent), ..Sums::ZERO });
+        }
+        sums
+    }
+
+    /// Whether the losses are log Σ e^{z_k − z_t} times a weight.
+    fn is_plain(&self) -> bool {
+        let of = self.of;
+        of.smoothing == 0.0 && of.z_loss == 0.0 && of.temperature == 1.0
+    }
+
+    /// The weight of a row of this target, 0 if it is ignored.
+    fn weight_of(&self, target: usize) -> f64 {
+        if self.of.ignored == Some(target) { 0.0 } else { self.of.weight(target) }
+    }
+
+    /// Up to eight rows of class targets without further options, side by side; none for those that are left to
+    /// [`row`](Self::row).
+    fn short(&self, z: &[T], targets: &[usize], gradient: Option<&mut [T]>) -> [Option<DoubleDouble>; LANES] {
+        let mut room = TileRoom::new();
+        let tile = room.tile(self.of.classes);
+        columns::from_rows(z, tile);
+        let (mut places, mut weights) = ([0; LANES], [0.0; LANES]);
+        for (j, &target) in targets.iter().enumerate() {
+            weights[j] = self.weight_of(target);
+            places[j] = if weights[j] > 0.0 { target } else { 0 };
+        }
+        let factor = gradient.is_some().then_some(self.factor);
+        let losses = short::cross_entropy::<T>(tile, places, weights, factor);
+        if let Some(gradient) = gradient {
+            columns::to_rows(tile, gradient);
+        }
+        losses
+    }
+}

@@ -1,0 +1,368 @@
+//! One row.
+
+use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
+use crate::arithmetic::exp::UNSCALE;
+use crate::formats::Float;
+use crate::formats::sealed::Sealed;
+use crate::kernels::block::LONG;
+use crate::kernels::map;
+use crate::kernels::map::{Block, Exponent, PowerTimes, Share};
+use crate::kernels::targets::{Curvature, Depth, Slope, Weight};
+use crate::operations::cross_entropy::{Targets, Work};
+use crate::operations::moments::tempered;
+use crate::operations::reduction::KEPT;
+use crate::simd::Vector;
+use crate::simd::scalar;
+use crate::simd::{Task, run};
+use crate::state::plain;
+use crate::state::plain::{Kept, Partial, Parts, Shares};
+use crate::threads::join;
+
+/// A row and what its targets weigh: q_k.
+struct Row<'a, T> {
+    /// The logits, the probabilities, the weights of classes.
+    block: Block<'a, T>,
+    /// q_k but for what the target class has beside it; none where that is all.
+    weight: Option<Weight>,
+    target: Option<Target>,
+    /// Q.
+    whole: DoubleDouble,
+}
+
+#[derive(Clone, Copy)]
+struct Target {
+    class: usize,
+    z: f64,
+    /// (1 − ε) w_t.
+    weight: DoubleDouble,
+    /// q_t.
+    q: DoubleDouble,
+    /// Q − q_t.
+    others: DoubleDouble,
+}
+
+/// The softmax of a row, for a finite maximum.
+struct Softmax {
+    max: f64,
+    exponent: Exponent,
+    parts: Parts,
+}
+
+impl<T: Float> Work<'_, T> {
+    /// The loss of a row.
+    pub(super) fn row(
+        &self,
+        index: usize,
+        z: &[T],
+        gradient: Option<&mut [T]>,
+        kept: &mut Kept<T>,
+    ) -> DoubleDouble {
+        let row = self.weighted(index, z);
+        if row.whole.hi == 0.0 {
+            gradient.into_iter().for_each(|gradient| gradient.fill(T::default()));
+            return DoubleDouble::ZERO;
+        }
+        let Some(gradient) = gradient else {
+            return match self.softmax(z) {
+                Err(max) => self.at_edge(&row, max, None),
+                Ok(softmax) => self.finish(&row, softmax.max, softmax.parts).loss,
+            };
+        };
+        if let (true, Some(Target { class, .. })) = (self.is_plain(), row.target)
+            && (LONG..=KEPT).contains(&z.len())
+        {
+            let shares = Shares { factor: scalar::product(self.factor, row.whole), target: Some(class) };
+            if let Some(partial) = plain::with_shares(z, shares, gradient, kept, self.to) {
+                return self.finish(&row, partial.max, partial.parts()).loss;
+            }
+        }
+        let softmax = match self.softmax(z) {
+            Ok(softmax) => softmax,
+            Err(max) => return self.at_edge(&row, max, Some(gradient)),
+        };
+        let finished = self.finish(&row, softmax.max, softmax.parts);
+        let Finished { inverse, factor, .. } = finished;
+        let share = Share { exponent: softmax.exponent, inverse };
+        let slope = Slope { share, weight: row.weight, factor };
+        map::each::<T::First, T>(row.block, slope, gradient, self.to);
+        if let Some((class, slope)) = self.slope_apart(&row, &softmax, &finished) {
+            gradient[class] = T::narrow(slope.hi);
+        }
+        finished.loss
+    }
+
+    fn weighted<'a>(&'a self, index: usize, z: &'a [T]) -> Row<'a, T> {
+        let is_spread = self.of.smoothing > 0.0;
+        let smoothed = |a| Weight::Smoothed { a, b: self.spread };
+        match self.targets {
+            Targets::Classes(targets) => {
+                let class = targets[index];
+                if self.of.ignored == Some(class) {
+                    return Row {
+                        block: Block { z, v: None, w: None },
+                        weight: None,
+                        target: None,
+                        whole: DoubleDouble::ZERO,
+                    };
+                }
+                let own = self.of.weight(class);
+                let weight = scalar::product(self.certain, DoubleDouble { hi: own, lo: 0.0 });
+                let target =
+                    Target { class, z: z[class].widen(), weight, q: weight, others: DoubleDouble::ZERO };
+                if !is_spread {
+                    let block = Block { z, v: None, w: None };
+                    return Row { block, weight: None, target: Some(target), whole: weight };
+                }
+                let q = scalar::product(self.spread, DoubleDouble { hi: own, lo: 0.0 }).plus(weight);
+                let others = scalar::product(self.spread, self.weights.plus_one_word(-own));
+                Row {
+                    block: Block { z, v: None, w: self.of.class_weights },
+                    weight: Some(smoothed(DoubleDouble::ZERO)),
+                    target: Some(Target { q, others, ..target }),
+                    whole: q.plus(others),
+                }
+            }
+            Targets::Probabilities(targets) => {
+                let v = &targets[index * z.len()..][..z.len()];
+                let block = Block { z, v: Some(v), w: self.of.class_weights };
+                let weight = if is_spread { smoothed(self.certain) } else { Weight::Given };
+                Row { block, weight: Some(weight), target: None, whole: sum::<T>(block, weight) }
+            }
+        }
+    }
+
+    /// For a finite maximum; else it is the error.
+    fn softmax(&self, z: &[T]) -> Result<Softmax, f64> {
+        if self.of.temperature == 1.0 {
+            let partial = Partial::<T::First>::over(&z);
+            if !partial.max.is_finite() {
+                return Err(partial.max);
+            }
+            let parts = partial.parts();
+            return Ok(Softmax { max: partial.max, exponent: Exponent::from(parts.shift), parts });
+        }
+        let (scale, parts) = tempered(z, self.of.temperature)?;
+        Ok(Softmax { max: scale.max, exponent: Exponent::Tempered(scale), parts })
+    }
+
+    /// Σ q_k (max − z_k)/τ.
+    fn depth(&self, row: &Row<'_, T>, max: f64) -> DoubleDouble {
+        let of = |z: &[T], scale: f64| {
+            let depth = Depth { weight: row.weight.unwrap_or(Weight::Given), max: max * scale };
+            let spread = if row.weight.is_some() {
+                sum::<T>(Block { z, ..row.block }, depth)
+            } else {
+                DoubleDouble::ZERO
+            };
+            let own = match row.target {
+                Some(Target { z, weight, .. }) if weight.hi > 0.0 => {
+                    scalar::product(two_sum(max * scale, -z * scale), weight)
+                }
+                _ => DoubleDouble::ZERO,
+            };
+            scalar::product(spread.plus(own), self.per_temperature)
+        };
+        let depth = of(row.block.z, 1.0);
+        if depth.hi.is_finite() {
+            return depth;
+        }
+        // Differences or products may overflow on the way to a sum that does not.
+        const SMALL: f64 = power_of_two(-200);
+        let small: Vec<T> = row.block.z.iter().map(|z| T::narrow(z.widen() * SMALL)).collect();
+        let depth = of(&small, SMALL).scaled(1.0 / SMALL);
+        if depth.hi.is_finite() { depth } else { DoubleDouble { hi: f64::INFINITY, lo: 0.0 } }
+    }
+
+    fn finish(&self, row: &Row<'_, T>, max: f64, parts: Parts) -> Finished {
+        let finished = run(Finish {
+            max,
+            parts,
+            depth: self.depth(row, max),
+            whole: row.whole,
+            per_temperature: self.per_temperature,
+            z_loss: self.of.z_loss,
+            factor: self.factor,
+        });
+        // Of finite numbers: what overflows on the way ends as NaN.
+        if finished.loss.hi.is_finite() {
+            return finished;
+        }
+        Finished { loss: DoubleDouble { hi: f64::INFINITY, lo: 0.0 }, ..finished }
+    }
+
+    /// The class whose element of the gradient is not what the loop gives, and what it is.
+    ///
+    /// Where p > 1/2 it is 1 − (1 − p), and 1 − p is known to its own last bits: so is Q − q there.
+    fn slope_apart(
+        &self,
+        row: &Row<'_, T>,
+        softmax: &Softmax,
+        finished: &Finished,
+    ) -> Option<(usize, DoubleDouble)> {
+        let Finished { excess, inverse, factor, .. } = *finished;
+        let is_certain = softmax.parts.rest.hi < 0.5;
+        let (class, others) = match row.target {
+            Some(Target { class, z, q, .. }) if !is_certain || z != softmax.max => {
+                let share = map::one::<T::First>(z, Share { exponent: softmax.exponent, inverse });
+                return Some((class, share.plus(scalar::product(q, factor).negated())));
+            }
+            Some(Target { class, others, .. }) => (class, others),
+            None if is_certain => {
+                let class = row.block.z.iter().position(|z| z.widen() == softmax.max)?;
+                let weight = row.weight?;
+                let parts = [(0, class), (class + 1, usize::MAX - class - 1)];
+                let [before, after] =
+                    parts.map(|(start, count)| sum::<T>(row.block.part(start, count), weight));
+                (class, before.plus(after))
+            }
+            None => return None,
+        };
+        let rest = softmax.parts.rest;
+        Some((class, run(AtMaximum { rest, others, whole: row.whole, excess, factor })))
+    }
+
+    /// q_k.
+    fn weight_at(&self, row: &Row<'_, T>, k: usize) -> f64 {
+        let part = row.block.part(k, 1);
+        let spread = row.weight.map_or(0.0, |weight| sum::<T>(part, weight).hi);
+        spread + row.target.map_or(0.0, |target| if target.class == k { target.weight.hi } else { 0.0 })
+    }
+
+    /// A row without a finite maximum.
+    fn at_edge(&self, row: &Row<'_, T>, max: f64, gradient: Option<&mut [T]>) -> DoubleDouble {
+        let z = row.block.z;
+        let is_infinite = |z: &T| z.widen() == f64::INFINITY;
+        let count = z.iter().copied().filter(is_infinite).count() as f64;
+        let factor = scalar::product(self.factor, self.per_temperature).hi;
+        for (k, out) in gradient.into_iter().flatten().enumerate() {
+            let share = if is_infinite(&z[k]) { 1.0 / count } else { 0.0 };
+            *out = T::narrow(match max {
+                f64::NEG_INFINITY => 0.0,
+                f64::INFINITY => (row.whole.hi * share - self.weight_at(row, k)) * factor,
+                nan => nan,
+            });
+        }
+        let hi = match max {
+            f64::INFINITY
+                if self.of.z_loss == 0.0
+                    && (0..z.len()).all(|k| is_infinite(&z[k]) || self.weight_at(row, k) == 0.0) =>
+            {
+                return scalar::product(scalar::ln(count), row.whole);
+            }
+            nan if nan.is_nan() => nan,
+            _ => f64::INFINITY,
+        };
+        DoubleDouble { hi, lo: 0.0 }
+    }
+
+    /// The Hessian of rows from `first` on, times a vector, by threads where that pays.
+    pub(super) fn hvp(&self, grain: usize, first: usize, z: &[T], v: &[T], out: &mut [T]) {
+        let classes = self.of.classes;
+        let rows = z.len() / classes;
+        if z.len() >= 2 * grain && rows > 1 {
+            let half = rows / 2;
+            let ((z, z2), (v, v2)) = (z.split_at(half * classes), v.split_at(half * classes));
+            let (out, out2) = out.split_at_mut(half * classes);
+            join(|| self.hvp(grain, first, z, v, out), || self.hvp(grain, first + half, z2, v2, out2));
+            return;
+        }
+        let rows = z.chunks(classes).zip(v.chunks(classes)).zip(out.chunks_mut(classes));
+        for (i, ((z, v), out)) in rows.enumerate() {
+            let row = self.weighted(first + i, z);
+            match self.softmax(z) {
+                _ if row.whole.hi == 0.0 => out.fill(T::default()),
+                Err(max) => out.fill(if max.is_nan() { T::narrow(max) } else { T::default() }),
+                Ok(Softmax { max, exponent, parts }) => {
+                    let per_temperature = self.per_temperature;
+                    let lse =
+                        scalar::product(DoubleDouble { hi: max, lo: 0.0 }, per_temperature).plus(parts.log);
+                    let twice = DoubleDouble { hi: 2.0 * self.of.z_loss, lo: 0.0 };
+                    let block = Block { z, v: Some(v), w: None };
+                    let mean = sum::<T>(block, PowerTimes(exponent)).scaled(UNSCALE);
+                    let mean = scalar::product(mean, parts.inverse);
+                    let factor =
+                        scalar::product(self.factor, scalar::product(per_temperature, per_temperature));
+                    let curvature = Curvature {
+                        share: Share {
+                            exponent,
+                            inverse: scalar::product(scalar::product(parts.inverse, row.whole), factor),
+                        },
+                        mean,
+                        growth: scalar::product(lse, twice).plus_one_word(1.0),
+                        offset: scalar::product(mean, twice),
+                    };
+                    map::each::<T::First, T>(block, curvature, out, self.to);
+                }
+            }
+        }
+    }
+}
+
+/// The sum of a function over a row.
+fn sum<T: Float>(row: Block<'_, T>, f: impl map::Function) -> DoubleDouble {
+    map::sum::<<T as Sealed>::First, T>(row, f)
+}
+
+/// From the softmax of a row to its loss.
+struct Finish {
+    max: f64,
+    parts: Parts,
+    depth: DoubleDouble,
+    whole: DoubleDouble,
+    per_temperature: DoubleDouble,
+    z_loss: f64,
+    factor: DoubleDouble,
+}
+
+#[derive(Clone, Copy)]
+struct Finished {
+    loss: DoubleDouble,
+    /// 2ζ LSE.
+    excess: DoubleDouble,
+    /// What exponentials are multiplied by, to be the first part of the gradient.
+    inverse: DoubleDouble,
+    /// What q is multiplied by, to be the second.
+    factor: DoubleDouble,
+}
+
+impl Task for Finish {
+    type Output = Finished;
+
+    /// Neither log(1 + t) nor any max − z is negative: nothing cancels.
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> Finished {
+        let Self { max, parts, depth, whole, per_temperature, z_loss, factor } = self;
+        let mut loss = parts.log.times(whole).plus(depth);
+        let mut excess = DoubleDouble::ZERO;
+        if z_loss > 0.0 {
+            let lse = DoubleDouble { hi: max, lo: 0.0 }.times(per_temperature).plus(parts.log);
+            let scaled = lse.times(DoubleDouble { hi: z_loss, lo: 0.0 });
+            loss = loss.plus(scaled.times(lse).times(whole));
+            excess = scaled.scaled(2.0);
+        }
+        let factor = factor.times(per_temperature);
+        let inverse = parts.inverse.times(whole).times(factor).times(excess.plus_one_word(1.0));
+        Finished { loss, excess, inverse, factor }
+    }
+}
+
+/// factor · ((Q − q) − Q (1 − p) + Q p · excess), of 1 − p = rest.
+struct AtMaximum {
+    rest: DoubleDouble,
+    others: DoubleDouble,
+    whole: DoubleDouble,
+    excess: DoubleDouble,
+    factor: DoubleDouble,
+}
+
+impl Task for AtMaximum {
+    type Output = DoubleDouble;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> DoubleDouble {
+        let Self { rest, others, whole, excess, factor } = self;
+        let share = rest.negated().plus_one_word(1.0);
+        let grown = share.times(excess).plus(rest.negated()).times(whole);
+        others.plus(grown).times(factor)
+    }
+}

@@ -1,0 +1,512 @@
+//! Cumulative log-sum-exp, and its derivatives.
+
+use crate::arithmetic::double_double::{DoubleDouble, two_sum};
+use crate::arithmetic::exp;
+use crate::arithmetic::exp::UNSCALE;
+use crate::error::Error;
+use crate::formats::Float;
+use crate::kernels::columns;
+use crate::kernels::columns::LANES;
+use crate::kernels::map;
+use crate::kernels::scan;
+use crate::kernels::scan::{Before, CHUNK, Sums};
+use crate::operations::reduction::{same_length, value};
+use crate::simd::Vector;
+use crate::simd::scalar;
+use crate::simd::{Task, run};
+use crate::threads::{grain, join};
+
+/// log Σ_{k ≤ i} e^{z_k} at each i, into `out`: the cumulative log-sum-exp.
+///
+/// In f32 each is correctly rounded. In f64 each is within 0.54 ulp; where a bound of about 2^-61 is more than 2^-5 ulp, as where the
+/// value nearly cancels, it is correctly rounded, too. One pass, and no drift: sums are kept in two words.
+///
+/// | input | value |
+/// |---|---|
+/// | nothing but −∞ so far | −∞ |
+/// | a +∞ so far, and no NaN | +∞ |
+/// | a NaN so far | NaN |
+///
+/// [`Cumulative`] has the other direction, and the form that leaves out the number at i.
+///
+/// ```
+/// let mut out = [0.0; 4];
+/// logsum::logcumsumexp(&[0.0, -40.0, 1e3, 1e3], &mut out)?;
+/// assert_eq!(out, [0.0, 4.248354255291589e-18, 1e3, 1000.6931471805599]);
+/// # Ok::<(), logsum::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::LengthMismatch`] if `out` is not as long as `z`; nothing is written then.
+pub fn logcumsumexp<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
+    Cumulative::forward().logsumexp(z, out)
+}
+
+/// Which numbers a cumulative log-sum-exp runs over: from the start or from the end, with the number at i or without.
+///
+/// ```
+/// use logsum::Cumulative;
+/// let mut out = [0.0; 3];
+/// Cumulative::reverse().exclusive().logsumexp(&[5.0, 1.0, 1.0], &mut out)?;
+/// assert_eq!(out, [1.0 + std::f64::consts::LN_2, 1.0, f64::NEG_INFINITY]);
+/// # Ok::<(), logsum::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cumulative {
+    is_reverse: bool,
+    is_exclusive: bool,
+}
+
+impl Cumulative {
+    /// k ≤ i.
+    pub fn forward() -> Self {
+        Self { is_reverse: false, is_exclusive: false }
+    }
+
+    /// k ≥ i.
+    pub fn reverse() -> Self {
+        Self { is_reverse: true, is_exclusive: false }
+    }
+
+    /// Without i itself: k < i, or k > i. The first value is −∞.
+    pub fn exclusive(self) -> Self {
+        Self { is_exclusive: true, ..self }
+    }
+
+    /// The cumulative log-sum-exps into `out`; as [`logcumsumexp`], for the numbers that this says.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] if `out` is not as long as `z`; nothing is written then.
+    pub fn logsumexp<T: Float>(self, z: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length(z, out)?;
+        self.rows(z, z.len(), out);
+        Ok(())
+    }
+
+    /// The same for each row of `length` numbers.
+    pub(crate) fn rows<T: Float>(self, z: &[T], length: usize, out: &mut [T]) {
+        if length > 0 {
+            self.rows_by(grain(z.len()), z, length, out);
+        }
+    }
+
+    fn rows_by<T: Float>(self, grain: usize, z: &[T], length: usize, out: &mut [T]) {
+        let count = z.len() / length;
+        if z.len() >= 2 * grain && count >= 2 * LANES {
+            let half = (count / 2).next_multiple_of(LANES) * length;
+            let ((z, z2), (out, out2)) = (z.split_at(half), out.split_at_mut(half));
+            join(|| self.rows_by(grain, z, length, out), || self.rows_by(grain, z2, length, out2));
+            return;
+        }
+        let mut work = Work::new();
+        for (z, out) in z.chunks(LANES * length).zip(out.chunks_mut(LANES * length)) {
+            let rows = z.len() / length;
+            let mut states = [State::EMPTY; LANES];
+            // Of one row as many chunks at once as there are columns, else a chunk of each row.
+            let step = if rows == 1 { LANES * CHUNK } else { CHUNK };
+            for start in (0..length).step_by(step) {
+                let size = step.min(length - start);
+                for row in 0..rows {
+                    let from = if self.is_reverse { length - start - size } else { start };
+                    let numbers = &z[row * length + from..][..size];
+                    let place = &mut work.numbers[row * CHUNK..][..size];
+                    place.copy_from_slice(numbers);
+                    if self.is_reverse {
+                        place.reverse();
+                    }
+                    if rows > 1 {
+                        work.numbers[row * CHUNK + size..][..CHUNK - size].fill(T::NEG_INFINITY);
+                    }
+                }
+                if rows == 1 {
+                    work.numbers[size..].fill(T::NEG_INFINITY);
+                }
+                let columns = if rows == 1 { size.div_ceil(CHUNK) } else { rows };
+                work.run(&mut states, rows == 1, columns);
+                for column in 0..columns {
+                    let (row, offset) = if rows == 1 { (0, start + column * CHUNK) } else { (column, start) };
+                    let size = CHUNK.min(length - offset);
+                    let z = &z[row * length..][..length];
+                    for i in 0..size {
+                        if work.marks[i][column] != 0.0 {
+                            work.numbers[column * CHUNK + i] = self.alone(z, offset + i);
+                        }
+                    }
+                    let values = &work.numbers[column * CHUNK..][..size];
+                    self.write(values, offset, &mut out[row * length..][..length]);
+                }
+            }
+        }
+    }
+
+    /// The inclusive value at the number that comes i-th.
+    fn alone<T: Float>(self, z: &[T], i: usize) -> T {
+        value(&if self.is_reverse { &z[z.len() - 1 - i..] } else { &z[..=i] })
+    }
+
+    /// The inclusive values of the numbers that come `offset`-th and after.
+    fn write<T: Float>(self, values: &[T], offset: usize, out: &mut [T]) {
+        let shift = usize::from(self.is_exclusive);
+        if self.is_exclusive && offset == 0 {
+            let first = if self.is_reverse { out.len() - 1 } else { 0 };
+            out[first] = T::NEG_INFINITY;
+        }
+        let start = offset + shift;
+        let count = values.len().min(out.len().saturating_sub(start));
+        if !self.is_reverse {
+            out[start..][..count].copy_from_slice(&values[..count]);
+            return;
+        }
+        let length = out.len();
+        for (i, &value) in values[..count].iter().enumerate() {
+            out[length - 1 - start - i] = value;
+        }
+    }
+
+    /// The derivatives of the values in the direction `tangent`, into `out`: Σ t_k e^{z_k} / Σ e^{z_k} over the numbers of each.
+    ///
+    /// Each is off by 2^-59 of Σ |t_k| e^{z_k} / Σ e^{z_k}, and half an ulp. Where all are −∞ it is 0; with +∞ the mean of the tangents
+    /// there; with a NaN, NaN.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] if `tangent` or `out` is not as long as `z`; nothing is written then.
+    pub fn jvp<T: Float>(self, z: &[T], tangent: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length(z, tangent)?;
+        same_length(z, out)?;
+        let mut sum = Running::EMPTY;
+        for i in 0..z.len() {
+            let place = self.place(i, z.len());
+            let slope = |sum: &Running| T::narrow(sum.slope());
+            if self.is_exclusive {
+                out[place] = slope(&sum);
+            }
+            sum.push(z[place].widen(), tangent[place].widen());
+            if !self.is_exclusive {
+                out[place] = slope(&sum);
+            }
+        }
+        Ok(())
+    }
+
+    /// The gradient of Σ G_i value_i by z, into `out`, for a cotangent G: Σ G_i e^{z_k − value_i} over the values that z_k is in.
+    ///
+    /// Each is off by 2^-59 of the magnitudes that it is the sum of, and half an ulp. It is 0 at a −∞; a value +∞ gives to the +∞ in
+    /// it in equal parts; a NaN makes each that shares a value with it NaN. It takes 24 bytes for each number.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] if `cotangent` or `out` is not as long as `z`; nothing is written then.
+    pub fn vjp<T: Float>(self, z: &[T], cotangent: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length(z, cotangent)?;
+        same_length(z, out)?;
+        let mut sum = Running::EMPTY;
+        // For each value, what the shares in it are divided by.
+        let parts: Vec<(f64, DoubleDouble)> = (0..z.len())
+            .map(|i| {
+                let before = (sum.max, sum.whole());
+                sum.push(z[self.place(i, z.len())].widen(), 0.0);
+                if self.is_exclusive { before } else { (sum.max, sum.whole()) }
+            })
+            .collect();
+        let mut weights = Weights { max: f64::INFINITY, sum: DoubleDouble::ZERO };
+        for i in (0..z.len()).rev() {
+            let place = self.place(i, z.len());
+            let (max, whole) = parts[i];
+            let share = |weights: &Weights| T::narrow(weights.share(z[place].widen()));
+            if self.is_exclusive {
+                out[place] = share(&weights);
+            }
+            weights.push(max, whole, cotangent[place].widen());
+            if !self.is_exclusive {
+                out[place] = share(&weights);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the number is that comes i-th.
+    fn place(self, i: usize, length: usize) -> usize {
+        if self.is_reverse { length - 1 - i } else { i }
+    }
+}
+
+/// e^max · (1 + t): the numbers of a lane so far.
+#[derive(Clone, Copy)]
+struct State {
+    max: f64,
+    /// In units of UNSCALE.
+    t: DoubleDouble,
+    has_nan: bool,
+}
+
+impl State {
+    const EMPTY: Self = Self { max: f64::NEG_INFINITY, t: DoubleDouble::ZERO, has_nan: false };
+}
+
+/// Room for eight chunks.
+struct Work<T> {
+    /// The numbers, chunk by chunk, and then the values.
+    numbers: Vec<T>,
+    tile: Vec<[f64; LANES]>,
+    sums: Box<Sums>,
+    /// 0 where a value is settled.
+    marks: Vec<[f64; LANES]>,
+}
+
+impl<T: Float> Work<T> {
+    fn new() -> Self {
+        Self {
+            numbers: vec![T::NEG_INFINITY; LANES * CHUNK],
+            tile: vec![[f64::NEG_INFINITY; LANES]; CHUNK],
+            sums: Box::new(Sums { hi: [[0.0; LANES]; CHUNK], lo: [[0.0; LANES]; CHUNK] }),
+            marks: vec![[0.0; LANES]; CHUNK],
+        }
+    }
+
+    /// Values in the place of the numbers of each chunk. The chunks follow each other, or each has a state of its own. What is not
+    /// settled is said.
+    fn run(&mut self, states: &mut [State; LANES], are_one_lane: bool, columns: usize) {
+        columns::from_rows(&self.numbers, &mut self.tile);
+        let mut before = Before { max: [0.0; LANES], hi: [0.0; LANES], lo: [0.0; LANES], first: [0; LANES] };
+        let mut is_edge = [false; LANES];
+        // Where each chunk's maximum is, and the maximum so far with it.
+        let mut old_max = [f64::NEG_INFINITY; LANES];
+        let mut running = states[0].max;
+        for j in 0..columns {
+            let chunk = &self.numbers[j * CHUNK..][..CHUNK];
+            let max = map::greatest(chunk);
+            let so_far = if are_one_lane { running } else { states[j].max };
+            old_max[j] = so_far;
+            let together = if so_far.is_nan() { so_far } else { so_far.max(max) };
+            running = together;
+            is_edge[j] = !together.is_finite();
+            before.max[j] = if is_edge[j] { 0.0 } else { together };
+            if max > so_far && !is_edge[j] {
+                // It stands apart.
+                let first = chunk.iter().position(|z| z.widen() == max).unwrap_or(0);
+                before.first[j] = first;
+                self.tile[first][j] = f64::NEG_INFINITY;
+            }
+            if !are_one_lane {
+                states[j].max = together;
+            }
+        }
+        if are_one_lane {
+            states[0].max = running;
+        }
+        scan::sums(&self.tile, &before.max, &mut self.sums);
+        for j in 0..columns {
+            let state = if are_one_lane { 0 } else { j };
+            // A NaN makes all that follows NaN.
+            let has_nan = match before.max[j] {
+                0.0 if is_edge[j] => self.numbers[j * CHUNK..][..CHUNK].iter().any(|z| z.widen().is_nan()),
+                _ => self.sums.hi[CHUNK - 1][j].is_nan(),
+            };
+            if has_nan || states[state].has_nan {
+                old_max[j] = if states[state].has_nan { f64::NAN } else { old_max[j] };
+                states[state] = State { max: f64::NAN, t: DoubleDouble::ZERO, has_nan: true };
+                is_edge[j] = true;
+            }
+            let t = states[state].t;
+            let shifted = if is_edge[j] {
+                DoubleDouble::ZERO
+            } else if old_max[j] == before.max[j] {
+                t
+            } else {
+                run(Raise { t, from: old_max[j], to: before.max[j] })
+            };
+            (before.hi[j], before.lo[j]) = (shifted.hi, shifted.lo);
+            // What is behind the last number is −∞, and adds nothing that counts.
+            let sum = two_sum(self.sums.hi[CHUNK - 1][j], self.sums.lo[CHUNK - 1][j]);
+            states[state].t = shifted.plus(sum);
+        }
+        scan::logarithms::<T>(&self.sums, &before, &mut self.tile, &mut self.marks);
+        let edges: Vec<T> = self.edges(&is_edge, &old_max, columns);
+        columns::to_rows(&self.tile, &mut self.numbers);
+        for (j, _) in is_edge.iter().enumerate().filter(|(_, is_edge)| **is_edge) {
+            self.numbers[j * CHUNK..][..CHUNK].copy_from_slice(&edges[j * CHUNK..][..CHUNK]);
+        }
+    }
+
+    /// The values of chunks with a NaN or +∞ so far, or nothing but −∞; before the first of those they are left unsettled.
+    fn edges(&mut self, is_edge: &[bool; LANES], old_max: &[f64; LANES], columns: usize) -> Vec<T> {
+        if !is_edge[..columns].contains(&true) {
+            return Vec::new();
+        }
+        let mut values = self.numbers.clone();
+        for j in (0..columns).filter(|&j| is_edge[j]) {
+            let mut max = old_max[j];
+            for i in 0..CHUNK {
+                let z = self.numbers[j * CHUNK + i].widen();
+                max = if max.is_nan() || z.is_nan() { f64::NAN } else { max.max(z) };
+                values[j * CHUNK + i] = T::narrow(max);
+                self.marks[i][j] = if max.is_finite() { 1.0 } else { 0.0 };
+            }
+        }
+        values
+    }
+}
+
+/// (1 + t) e^{from − to}, in units of UNSCALE.
+struct Raise {
+    t: DoubleDouble,
+    from: f64,
+    to: f64,
+}
+
+impl Task for Raise {
+    type Output = DoubleDouble;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> DoubleDouble {
+        let Self { t, from, to } = self;
+        if from == f64::NEG_INFINITY {
+            return DoubleDouble::ZERO;
+        }
+        let factor = exp::exp_dd_wide(from, DoubleDouble { hi: to, lo: 0.0 });
+        t.scaled(UNSCALE).plus_one_word(1.0).times(factor)
+    }
+}
+
+/// e^max · (1 + t), and Σ t_k e^{z_k − max}, number by number.
+#[derive(Clone, Copy)]
+struct Running {
+    max: f64,
+    /// How many there are, of +∞.
+    count: f64,
+    t: DoubleDouble,
+    slope: DoubleDouble,
+}
+
+impl Running {
+    const EMPTY: Self =
+        Self { max: f64::NEG_INFINITY, count: 0.0, t: DoubleDouble::ZERO, slope: DoubleDouble::ZERO };
+
+    fn push(&mut self, z: f64, tangent: f64) {
+        *self = run(Push { sum: *self, z, tangent });
+    }
+
+    /// 1 + t; of +∞, how many.
+    fn whole(&self) -> DoubleDouble {
+        if self.max == f64::INFINITY {
+            DoubleDouble { hi: self.count, lo: 0.0 }
+        } else {
+            self.t.plus_one_word(1.0)
+        }
+    }
+
+    fn slope(&self) -> f64 {
+        match self.max {
+            f64::NEG_INFINITY => 0.0,
+            max if max.is_nan() => max,
+            _ => scalar::quotient(self.slope, self.whole()).hi,
+        }
+    }
+}
+
+struct Push {
+    sum: Running,
+    z: f64,
+    tangent: f64,
+}
+
+impl Task for Push {
+    type Output = Running;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> Running {
+        let Self { sum, z, tangent } = self;
+        let tangent = DoubleDouble { hi: tangent, lo: 0.0 };
+        if sum.max.is_nan() || z.is_nan() {
+            return Running { max: f64::NAN, ..sum };
+        }
+        if z == f64::INFINITY {
+            let slope = if sum.max == z { sum.slope.plus(tangent) } else { tangent };
+            return Running { max: z, count: sum.count + 1.0, t: DoubleDouble::ZERO, slope };
+        }
+        if z == f64::NEG_INFINITY || sum.max == f64::INFINITY {
+            return sum;
+        }
+        if sum.max == f64::NEG_INFINITY {
+            return Running { max: z, slope: tangent, ..sum };
+        }
+        if z > sum.max {
+            let factor = exp::exp_dd_wide(sum.max, DoubleDouble { hi: z, lo: 0.0 }).scaled(UNSCALE);
+            let slope = sum.slope.times(factor).plus(tangent);
+            return Running { max: z, t: sum.t.plus_one_word(1.0).times(factor), slope, ..sum };
+        }
+        let power = exp::exp_dd(z, sum.max).scaled(UNSCALE);
+        Running { t: sum.t.plus(power), slope: sum.slope.plus(power.times(tangent)), ..sum }
+    }
+}
+
+/// Σ G_i / e^{value_i} over values from the last on, as e^-max · sum.
+struct Weights {
+    max: f64,
+    sum: DoubleDouble,
+}
+
+impl Weights {
+    fn push(&mut self, max: f64, whole: DoubleDouble, cotangent: f64) {
+        if max == f64::NEG_INFINITY {
+            return;
+        }
+        *self = run(PushWeight { max: self.max, sum: self.sum, new: max, whole, cotangent });
+    }
+
+    /// e^z times the sum.
+    fn share(&self, z: f64) -> f64 {
+        if self.max.is_nan() || z.is_nan() {
+            return f64::NAN;
+        }
+        match z {
+            f64::NEG_INFINITY => 0.0,
+            f64::INFINITY if self.max == z => self.sum.hi,
+            _ if self.max == f64::INFINITY => 0.0,
+            _ => run(ShareOf { z, max: self.max, sum: self.sum }),
+        }
+    }
+}
+
+struct PushWeight {
+    max: f64,
+    sum: DoubleDouble,
+    new: f64,
+    whole: DoubleDouble,
+    cotangent: f64,
+}
+
+impl Task for PushWeight {
+    type Output = Weights;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> Weights {
+        let Self { max, sum, new, whole, cotangent } = self;
+        if max.is_nan() || new.is_nan() {
+            return Weights { max: f64::NAN, sum };
+        }
+        let sum = match () {
+            () if new == max => sum,
+            // What is infinite gives nothing to what is finite.
+            () if max == f64::INFINITY => DoubleDouble::ZERO,
+            () => sum.times(exp::exp_dd_wide(new, DoubleDouble { hi: max, lo: 0.0 }).scaled(UNSCALE)),
+        };
+        let weight = DoubleDouble { hi: cotangent, lo: 0.0 }.over(whole);
+        Weights { max: new, sum: sum.plus(weight) }
+    }
+}
+
+struct ShareOf {
+    z: f64,
+    max: f64,
+    sum: DoubleDouble,
+}
+
+impl Task for ShareOf {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> f64 {
+        let Self { z, max, sum } = self;
+        exp::exp_dd_wide(z, DoubleDouble { hi: max, lo: 0.0 }).times(sum).scaled(UNSCALE).hi
+    }
+}

@@ -1,0 +1,277 @@
+//! Derivatives of the functions of one number or two: by the same words in two modules.
+
+use crate::arithmetic::double_double::{DoubleDouble, two_product, two_sum};
+use crate::arithmetic::exp;
+use crate::arithmetic::exp::UNSCALE;
+use crate::formats::Float;
+use crate::operations::elementwise::{log_of_any, logistic as logistic_of};
+use crate::operations::reduction::softmax;
+use crate::simd::Vector;
+use crate::simd::scalar;
+use crate::simd::{Task, run};
+
+/// First derivatives: of a function of one number, its slope; of two numbers, both partial derivatives.
+///
+/// Each is within 2 ulp of the exact one, and NaN where the function is; `xlogx`'s is off by 2^-60 at most where log x is near to
+/// −1. Where a function has an infinite slope it is ±∞. At the edges of `logaddexp` it is the gradient of
+/// [`logsumexp`](crate::logsumexp).
+///
+/// ```
+/// use logsum::derivative;
+/// assert_eq!(derivative::logaddexp(1e8, 1e8), [0.5, 0.5]);
+/// assert_eq!(derivative::log1mexp(-1e-20), -1e20);
+/// assert_eq!(derivative::log1pexp(-40.0), logsum::logistic(-40.0));
+/// ```
+pub mod derivative {
+    use super::*;
+
+    /// Of [`logaddexp`](crate::logaddexp): e^a/(e^a + e^b) and e^b/(e^a + e^b).
+    pub fn logaddexp<T: Float>(a: T, b: T) -> [T; 2] {
+        let mut p = [T::default(); 2];
+        // The lengths are equal.
+        softmax(&[a, b], &mut p).map_or([T::narrow(f64::NAN); 2], |()| p)
+    }
+
+    /// Of [`logsubexp`](crate::logsubexp): 1/(1 − e^{b−a}) and −1/(e^{a−b} − 1).
+    pub fn logsubexp<T: Float>(a: T, b: T) -> [T; 2] {
+        let odds = odds(a, b);
+        [odds.plus_one_word(1.0).hi, -odds.hi].map(T::narrow)
+    }
+
+    /// Of [`log1pexp`](crate::log1pexp): logistic(x).
+    pub fn log1pexp<T: Float>(x: T) -> T {
+        logistic_of(x)
+    }
+
+    /// Of [`log1mexp`](crate::log1mexp): −1/(e^-x − 1).
+    pub fn log1mexp<T: Float>(x: T) -> T {
+        T::narrow(-odds(T::default(), x).hi)
+    }
+
+    /// Of [`logexpm1`](crate::logexpm1): 1/(1 − e^-x).
+    pub fn logexpm1<T: Float>(x: T) -> T {
+        T::narrow(odds(x, T::default()).plus_one_word(1.0).hi)
+    }
+
+    /// Of [`log_logistic`](crate::log_logistic): logistic(−x).
+    pub fn log_logistic<T: Float>(x: T) -> T {
+        logistic_of(T::narrow(-x.widen()))
+    }
+
+    /// Of [`logistic`](crate::logistic): logistic(x) logistic(−x).
+    pub fn logistic<T: Float>(x: T) -> T {
+        T::narrow(bell(x.widen(), 0.0))
+    }
+
+    /// Of [`logit`](crate::logit): 1/(p (1 − p)).
+    pub fn logit<T: Float>(p: T) -> T {
+        let p = p.widen();
+        T::narrow(if (0.0..=1.0).contains(&p) { run(Over { by: 1.0, p, twice: false }) } else { f64::NAN })
+    }
+
+    /// Of [`xlogx`](crate::xlogx): log x + 1.
+    pub fn xlogx<T: Float>(x: T) -> T {
+        let x = x.widen();
+        let is_ordinary = x > 0.0 && x < f64::INFINITY;
+        T::narrow(if is_ordinary { scalar::ln(x).plus_one_word(1.0).hi } else { log_of_any(x) })
+    }
+
+    /// Of [`xlogy`](crate::xlogy): log y and x/y, which is 0 where x is.
+    pub fn xlogy<T: Float>(x: T, y: T) -> [T; 2] {
+        let (x, y) = (x.widen(), y.widen());
+        let by_y = if x == 0.0 && !y.is_nan() { 0.0 } else { x / y };
+        let is_nan = x.is_nan() || y < 0.0 && x != 0.0;
+        [log_of_any(y), by_y].map(|slope| T::narrow(if is_nan { f64::NAN } else { slope }))
+    }
+}
+
+/// Second derivatives: of a function of two numbers ∂²/∂a², ∂²/∂a∂b, ∂²/∂b².
+///
+/// Bounds and edges are those of [`derivative`]: within 2 ulp, NaN where the function is.
+///
+/// ```
+/// use logsum::second_derivative;
+/// assert_eq!(second_derivative::logaddexp(7.0, 7.0), [0.25, -0.25, 0.25]);
+/// assert_eq!(second_derivative::log1pexp(0.0), 0.25);
+/// assert_eq!(second_derivative::xlogx(4.0), 0.25);
+/// ```
+pub mod second_derivative {
+    use super::*;
+
+    /// Of [`logaddexp`](crate::logaddexp): p q, −p q, p q, with p and q the first derivatives.
+    pub fn logaddexp<T: Float>(a: T, b: T) -> [T; 3] {
+        let (a, b) = (a.widen(), b.widen());
+        let product = match a == b {
+            true if a == f64::NEG_INFINITY => 0.0,
+            true => 0.25,
+            false => bell(a, b),
+        };
+        [product, -product, product].map(T::narrow)
+    }
+
+    /// Of [`logsubexp`](crate::logsubexp): −t (1 + t), t (1 + t), −t (1 + t), with t = 1/(e^{a−b} − 1).
+    pub fn logsubexp<T: Float>(a: T, b: T) -> [T; 3] {
+        let product = run(OddsProduct(odds(a, b)));
+        [-product, product, -product].map(T::narrow)
+    }
+
+    /// Of [`log1pexp`](crate::log1pexp): logistic(x) logistic(−x).
+    pub fn log1pexp<T: Float>(x: T) -> T {
+        T::narrow(bell(x.widen(), 0.0))
+    }
+
+    /// Of [`log1mexp`](crate::log1mexp): −e^-x/(e^-x − 1)².
+    pub fn log1mexp<T: Float>(x: T) -> T {
+        T::narrow(-run(OddsProduct(odds(T::default(), x))))
+    }
+
+    /// Of [`logexpm1`](crate::logexpm1): −e^x/(e^x − 1)².
+    pub fn logexpm1<T: Float>(x: T) -> T {
+        T::narrow(-run(OddsProduct(odds(x, T::default()))))
+    }
+
+    /// Of [`log_logistic`](crate::log_logistic): −logistic(x) logistic(−x).
+    pub fn log_logistic<T: Float>(x: T) -> T {
+        T::narrow(-bell(x.widen(), 0.0))
+    }
+
+    /// Of [`logistic`](crate::logistic): logistic(x) logistic(−x) (logistic(−x) − logistic(x)).
+    pub fn logistic<T: Float>(x: T) -> T {
+        T::narrow(run(BellSlope(x.widen())))
+    }
+
+    /// Of [`logit`](crate::logit): (2p − 1)/(p (1 − p))².
+    pub fn logit<T: Float>(p: T) -> T {
+        let p = p.widen();
+        let by = two_sum(p + p, -1.0).hi;
+        T::narrow(if (0.0..=1.0).contains(&p) { run(Over { by, p, twice: true }) } else { f64::NAN })
+    }
+
+    /// Of [`xlogx`](crate::xlogx): 1/x.
+    pub fn xlogx<T: Float>(x: T) -> T {
+        let x = x.widen();
+        T::narrow(if x < 0.0 { f64::NAN } else { 1.0 / x.abs() })
+    }
+
+    /// Of [`xlogy`](crate::xlogy): 0, 1/y, −x/y².
+    pub fn xlogy<T: Float>(x: T, y: T) -> [T; 3] {
+        let (x, y) = (x.widen(), y.widen());
+        let twice_by_y = if x == 0.0 && !y.is_nan() { 0.0 } else { -(x / y) / y };
+        let is_nan = x.is_nan() || y.is_nan() || y < 0.0 && x != 0.0;
+        [0.0, 1.0 / y, twice_by_y].map(|second| T::narrow(if is_nan { f64::NAN } else { second }))
+    }
+}
+
+/// 1/(e^{a−b} − 1), relative error below 2^-60, for a ≥ b; NaN elsewhere.
+fn odds<T: Float>(a: T, b: T) -> DoubleDouble {
+    let (a, b) = (a.widen(), b.widen());
+    let alone = |x| DoubleDouble { hi: x, lo: 0.0 };
+    if a == f64::INFINITY && b == a || a.is_nan() || b.is_nan() || a < b {
+        return alone(f64::NAN);
+    }
+    if a == b {
+        return alone(f64::INFINITY);
+    }
+    if a == f64::INFINITY || b == f64::NEG_INFINITY { alone(0.0) } else { run(Odds(a, b)) }
+}
+
+struct Odds(f64, f64);
+
+impl Task for Odds {
+    type Output = DoubleDouble;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> DoubleDouble {
+        let Self(a, b) = self;
+        let d = two_sum(a, -b);
+        if d.hi > 100.0 {
+            // 1/(e^d − 1) is e^-d to 2^-144.
+            return exp::exp_dd(b, a).scaled(UNSCALE);
+        }
+        let odds = DoubleDouble { hi: 1.0, lo: 0.0 }.over(exp::expm1_dd(d));
+        // A quotient that overflows has no low word.
+        if odds.hi.is_finite() { odds } else { DoubleDouble { hi: 1.0 / d.hi, lo: 0.0 } }
+    }
+}
+
+/// t (1 + t).
+struct OddsProduct(DoubleDouble);
+
+impl Task for OddsProduct {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> f64 {
+        let product = self.0.times(self.0.plus_one_word(1.0)).hi;
+        if product.is_nan() { self.0.hi * self.0.hi } else { product }
+    }
+}
+
+/// e^a e^b/(e^a + e^b)², relative error below 2^-60.
+fn bell(a: f64, b: f64) -> f64 {
+    if (a - b).is_infinite() { 0.0 } else { run(Bell(a, b)) }
+}
+
+struct Bell(f64, f64);
+
+impl Task for Bell {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> f64 {
+        let Self(a, b) = self;
+        let power = if a < b { exp::exp_dd(a, b) } else { exp::exp_dd(b, a) };
+        let sum = power.scaled(UNSCALE).plus_one_word(1.0);
+        power.over(sum.times(sum)).hi * UNSCALE
+    }
+}
+
+/// (e^-x − 1) e^-x/(1 + e^-x)³, by |x|.
+struct BellSlope(f64);
+
+impl Task for BellSlope {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> f64 {
+        let x = self.0;
+        if x.is_infinite() {
+            return 0.0;
+        }
+        let power = exp::exp_dd(-x.abs(), 0.0);
+        let sum = power.scaled(UNSCALE).plus_one_word(1.0);
+        let minus_one = exp::expm1_dd(DoubleDouble { hi: -x.abs(), lo: 0.0 });
+        let slope = power.times(minus_one).over(sum.times(sum).times(sum)).hi * UNSCALE;
+        if x < 0.0 { -slope } else { slope }
+    }
+}
+
+/// by/(p (1 − p)), or divided by it twice.
+struct Over {
+    by: f64,
+    p: f64,
+    twice: bool,
+}
+
+impl Task for Over {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> f64 {
+        let Self { by, p, twice } = self;
+        if p == 0.0 || p == 1.0 {
+            return by * f64::INFINITY;
+        }
+        let q = two_sum(1.0, -p);
+        let high = two_product(p, q.hi);
+        let product = DoubleDouble { hi: high.hi, lo: p.mul_add(q.lo, high.lo) };
+        let once = DoubleDouble { hi: by, lo: 0.0 }.over(product);
+        let quotient = if twice { once.over(product) } else { once };
+        // Out of range there is no low word; there 1 − p is 1.
+        match (quotient.hi.is_finite(), twice) {
+            (true, _) => quotient.hi,
+            (false, false) => by / p,
+            (false, true) => by / p / p,
+        }
+    }
+}

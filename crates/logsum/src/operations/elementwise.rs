@@ -1,0 +1,610 @@
+//! Functions of one number or two: the logarithm of a sum or difference of two exponentials, correctly rounded, and what
+//! people need beside it, within 1 ulp; each with its derivative.
+//!
+//! | function | formula | derivative |
+//! |---|---|---|
+//! | [`logaddexp`] | log(e^a + e^b) | logistic(a − b), logistic(b − a) |
+//! | [`logsubexp`] | log(e^a − e^b) | 1/(1 − e^{b−a}), −1/(e^{a−b} − 1) |
+//! | [`log1pexp`] | log(1 + e^x) | logistic(x) |
+//! | [`log1mexp`] | log(1 − e^x) | −1/(e^-x − 1) |
+//! | [`logexpm1`] | log(e^x − 1) | 1/(1 − e^-x) |
+//! | [`log_logistic`] | −log(1 + e^-x) | logistic(−x) |
+//! | [`logistic`] | 1/(1 + e^-x) | logistic(x) · logistic(−x) |
+//! | [`logit`] | log(p/(1 − p)) | 1/(p(1 − p)) |
+//! | [`xlogx`] | x log x | log x + 1 |
+//! | [`xlogy`] | x log y | log y, x/y |
+//!
+//! [`each`] has them for slices, many numbers at a time.
+
+use crate::Error;
+use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
+use crate::arithmetic::estimate::estimate_of_log;
+use crate::arithmetic::exp::UNSCALE;
+use crate::arithmetic::float64::Float64;
+use crate::arithmetic::ln;
+use crate::arithmetic::precision::{InDoubleDouble, Number, Precision};
+use crate::formats::Float;
+use crate::operations::reduction::{logsumexp, same_length};
+use crate::simd::Vector;
+use crate::simd::scalar;
+use crate::simd::{Task, run};
+use crate::ziv;
+use std::cmp::Ordering;
+
+/// log(e^a + e^b), correctly rounded: the log-sum-exp of two numbers.
+///
+/// Its derivatives are e^a/(e^a + e^b) = [`logistic`]`(a − b)` and the same with a and b exchanged; of two equal numbers
+/// each has 1/2. −∞ adds nothing; with a +∞ and no NaN it is +∞; with a NaN, NaN.
+///
+/// ```
+/// use logsum::logaddexp;
+/// assert_eq!(logaddexp(1e3, 1e3), 1000.6931471805599);
+/// assert_eq!(logaddexp(f64::NEG_INFINITY, f64::NEG_INFINITY), f64::NEG_INFINITY);
+/// assert_eq!(logaddexp(0.5f64.ln(), 0.5f64.ln()), 2.3190468138462996e-17); // numpy.logaddexp: 0
+/// ```
+pub fn logaddexp<T: Float>(a: T, b: T) -> T {
+    at(LogAddExp, a, b)
+}
+
+/// log(e^a − e^b), correctly rounded, also where the difference nearly vanishes, or its logarithm.
+///
+/// | a, b | value |
+/// |---|---|
+/// | a < b, both +∞, or a NaN | NaN |
+/// | equal otherwise | −∞ |
+/// | a = +∞ > b | +∞ |
+/// | b = −∞ | a |
+///
+/// ```
+/// use logsum::logsubexp;
+/// assert_eq!(logsubexp(1000.0, 999.0), 999.5413248546129);
+/// assert_eq!(logsubexp(1e-300, 0.0), -690.7755278982137);
+/// assert_eq!(logsubexp(2.0, 2.0), f64::NEG_INFINITY);
+/// assert!(logsubexp(1f64, 2.0).is_nan());
+/// ```
+pub fn logsubexp<T: Float>(a: T, b: T) -> T {
+    at(LogSubExp, a, b)
+}
+
+/// log(1 + e^x), correctly rounded; also known as softplus.
+///
+/// Its derivative is [`logistic`]`(x)`. It is 0 at −∞, +∞ at +∞, NaN at a NaN.
+///
+/// ```
+/// use logsum::log1pexp;
+/// assert_eq!(log1pexp(0.0), std::f64::consts::LN_2);
+/// assert_eq!(log1pexp(-40.0), 4.248354255291589e-18);
+/// assert_eq!(log1pexp(1e300), 1e300);
+/// ```
+pub fn log1pexp<T: Float>(x: T) -> T {
+    at(Log1pExp, x, x)
+}
+
+/// log(1 − e^x), correctly rounded: the logarithm of the probability that is left by one whose logarithm is x.
+///
+/// It is −∞ at 0, 0 at −∞, NaN above 0 and at a NaN.
+///
+/// ```
+/// use logsum::log1mexp;
+/// assert_eq!(log1mexp(-1e-20), -46.051701859880914);
+/// assert_eq!(log1mexp(-40.0), -4.248354255291589e-18);
+/// ```
+pub fn log1mexp<T: Float>(x: T) -> T {
+    at(Log1mExp, x, x)
+}
+
+/// log(e^x − 1), correctly rounded: the inverse of [`log1pexp`].
+///
+/// It is −∞ at 0, +∞ at +∞, NaN below 0 and at a NaN.
+///
+/// ```
+/// use logsum::logexpm1;
+/// assert_eq!(logexpm1(1e-20), -46.051701859880914);
+/// assert_eq!(logexpm1(std::f64::consts::LN_2), -4.638093627692599e-17); // e^x − 1 in f64: 1
+/// assert_eq!(logexpm1(1e4f32), 1e4);
+/// ```
+pub fn logexpm1<T: Float>(x: T) -> T {
+    at(LogExpm1, x, x)
+}
+
+/// log(1/(1 + e^-x)) = −log(1 + e^-x), correctly rounded: the logarithm of [`logistic`].
+///
+/// Its derivative is [`logistic`]`(−x)`. It is −∞ at −∞, 0 at +∞, NaN at a NaN.
+///
+/// ```
+/// use logsum::log_logistic;
+/// assert_eq!(log_logistic(40.0), -4.248354255291589e-18);
+/// assert_eq!(log_logistic(-1000.0f32), -1000.0);
+/// ```
+pub fn log_logistic<T: Float>(x: T) -> T {
+    at(LogLogistic, x, x)
+}
+
+/// 1/(1 + e^-x) within 1 ulp: the share of x in (x, 0), e^x/(e^x + 1).
+///
+/// Its derivative is logistic(x) · logistic(−x). It is 0 at −∞, 1 at +∞, NaN at a NaN.
+///
+/// ```
+/// use logsum::logistic;
+/// assert_eq!([logistic(0.0), logistic(f64::INFINITY), logistic(f64::NEG_INFINITY)], [0.5, 1.0, 0.0]);
+/// assert_eq!(logistic(-740.0), 4.2e-322); // 1/(1 + e^740) in f64: 0
+/// ```
+pub fn logistic<T: Float>(x: T) -> T {
+    at(Logistic, x, x)
+}
+
+/// log(p/(1 − p)) within 1 ulp, also where it nearly vanishes: the inverse of [`logistic`].
+///
+/// Its derivative is 1/(p(1 − p)). It is −∞ at 0, +∞ at 1, NaN outside of [0, 1] and at a NaN.
+///
+/// ```
+/// use logsum::logit;
+/// assert_eq!(logit(0.5), 0.0);
+/// assert_eq!(logit(0.5000000000000001), 4.440892098500626e-16);
+/// assert_eq!(logit(1e-320f64), -736.8272408909739);
+/// ```
+pub fn logit<T: Float>(p: T) -> T {
+    at(Logit, p, p)
+}
+
+/// x log x within 1 ulp: the summand of an entropy.
+///
+/// Its derivative is log x + 1. It is 0 at 0, +∞ at +∞, NaN below 0 and at a NaN.
+///
+/// ```
+/// use logsum::xlogx;
+/// assert_eq!([xlogx(0.0), xlogx(1.0), xlogx(2.0)], [0.0, 0.0, 2.0 * std::f64::consts::LN_2]);
+/// ```
+pub fn xlogx<T: Float>(x: T) -> T {
+    xlogy(x, x)
+}
+
+/// x log y within 1 ulp, and 0 where x is 0 and y is no NaN: the summand of a cross-entropy.
+///
+/// Its derivatives are log y and x/y. For an x other than 0 it is that times −∞ at y = 0, and times +∞ at +∞; NaN for y < 0
+/// and at a NaN.
+///
+/// ```
+/// use logsum::xlogy;
+/// assert_eq!([xlogy(0.0, 0.0), xlogy(2.0, 0.0), xlogy(0.0, -1.0)], [0.0, f64::NEG_INFINITY, 0.0]);
+/// assert_eq!(xlogy(3.0, 1.0000000000000002), 6.661338147750938e-16);
+/// ```
+pub fn xlogy<T: Float>(x: T, y: T) -> T {
+    at(XLogY, x, y)
+}
+
+/// The functions of this module for slices: `out[i]` is what the function gives for the numbers at i, to the bit.
+///
+/// ```
+/// let mut out = [0.0; 3];
+/// logsum::each::logaddexp(&[0.0, 1.0, 2.0], &[0.0, 0.0, f64::NEG_INFINITY], &mut out)?;
+/// assert_eq!(out, [std::f64::consts::LN_2, 1.3132616875182228, 2.0]);
+/// # Ok::<(), logsum::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::LengthMismatch`](crate::Error::LengthMismatch) if the slices are not of one length; nothing is written then.
+pub mod each {
+    use crate::operations::elementwise::{
+        Log1mExp, Log1pExp, LogAddExp, LogExpm1, LogLogistic, LogSubExp, Logistic, Logit, XLogY, map,
+    };
+    use crate::{Error, Float};
+
+    /// [`logaddexp`](crate::logaddexp) of each pair.
+    pub fn logaddexp<T: Float>(a: &[T], b: &[T], out: &mut [T]) -> Result<(), Error> {
+        map(a, b, out, LogAddExp)
+    }
+
+    /// [`logsubexp`](crate::logsubexp) of each pair.
+    pub fn logsubexp<T: Float>(a: &[T], b: &[T], out: &mut [T]) -> Result<(), Error> {
+        map(a, b, out, LogSubExp)
+    }
+
+    /// [`log1mexp`](crate::log1mexp) of each number.
+    pub fn log1mexp<T: Float>(x: &[T], out: &mut [T]) -> Result<(), Error> {
+        map(x, x, out, Log1mExp)
+    }
+
+    /// [`logexpm1`](crate::logexpm1) of each number.
+    pub fn logexpm1<T: Float>(x: &[T], out: &mut [T]) -> Result<(), Error> {
+        map(x, x, out, LogExpm1)
+    }
+
+    /// [`log1pexp`](crate::log1pexp) of each number.
+    pub fn log1pexp<T: Float>(x: &[T], out: &mut [T]) -> Result<(), Error> {
+        map(x, x, out, Log1pExp)
+    }
+
+    /// [`log_logistic`](crate::log_logistic) of each number.
+    pub fn log_logistic<T: Float>(x: &[T], out: &mut [T]) -> Result<(), Error> {
+        map(x, x, out, LogLogistic)
+    }
+
+    /// [`logit`](crate::logit) of each number.
+    pub fn logit<T: Float>(p: &[T], out: &mut [T]) -> Result<(), Error> {
+        map(p, p, out, Logit)
+    }
+
+    /// [`xlogx`](crate::xlogx) of each number.
+    pub fn xlogx<T: Float>(x: &[T], out: &mut [T]) -> Result<(), Error> {
+        map(x, x, out, XLogY)
+    }
+
+    /// [`xlogy`](crate::xlogy) of each pair.
+    pub fn xlogy<T: Float>(x: &[T], y: &[T], out: &mut [T]) -> Result<(), Error> {
+        map(x, y, out, XLogY)
+    }
+
+    /// [`logistic`](crate::logistic) of each number.
+    pub fn logistic<T: Float>(x: &[T], out: &mut [T]) -> Result<(), Error> {
+        map(x, x, out, Logistic)
+    }
+}
+
+/// A function of pairs; one of a single number has the same number twice.
+trait Function<T: Float>: Copy {
+    /// Eight results, from below and from above: where they are equal and finite, they are right.
+    fn ends<V: Vector>(self, a: V, b: V) -> [V; 2];
+
+    /// The result, whatever the numbers.
+    fn alone(self, a: T, b: T) -> T;
+}
+
+#[derive(Clone, Copy)]
+struct LogAddExp;
+
+impl<T: Float> Function<T> for LogAddExp {
+    #[inline(always)]
+    fn ends<V: Vector>(self, a: V, b: V) -> [V; 2] {
+        sum_ends::<T, V>(a, b)
+    }
+
+    fn alone(self, a: T, b: T) -> T {
+        logsumexp(&[a, b])
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Log1pExp;
+
+impl<T: Float> Function<T> for Log1pExp {
+    #[inline(always)]
+    fn ends<V: Vector>(self, x: V, _: V) -> [V; 2] {
+        sum_ends::<T, V>(x, x.splat(0.0))
+    }
+
+    fn alone(self, x: T, _: T) -> T {
+        logsumexp(&[x, T::default()])
+    }
+}
+
+#[derive(Clone, Copy)]
+struct LogLogistic;
+
+impl<T: Float> Function<T> for LogLogistic {
+    #[inline(always)]
+    fn ends<V: Vector>(self, x: V, _: V) -> [V; 2] {
+        sum_ends::<T, V>(-x, x.splat(0.0)).map(|end| -end)
+    }
+
+    fn alone(self, x: T, _: T) -> T {
+        T::narrow(-logsumexp(&[T::narrow(-x.widen()), T::default()]).widen())
+    }
+}
+
+#[derive(Clone, Copy)]
+struct LogSubExp;
+
+impl<T: Float> Function<T> for LogSubExp {
+    #[inline(always)]
+    fn ends<V: Vector>(self, a: V, b: V) -> [V; 2] {
+        difference_ends::<T, V>(a, b)
+    }
+
+    fn alone(self, a: T, b: T) -> T {
+        difference(a, b)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Log1mExp;
+
+impl<T: Float> Function<T> for Log1mExp {
+    #[inline(always)]
+    fn ends<V: Vector>(self, x: V, _: V) -> [V; 2] {
+        difference_ends::<T, V>(x.splat(0.0), x)
+    }
+
+    fn alone(self, x: T, _: T) -> T {
+        difference(T::default(), x)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct LogExpm1;
+
+impl<T: Float> Function<T> for LogExpm1 {
+    #[inline(always)]
+    fn ends<V: Vector>(self, x: V, _: V) -> [V; 2] {
+        difference_ends::<T, V>(x, x.splat(0.0))
+    }
+
+    fn alone(self, x: T, _: T) -> T {
+        difference(x, T::default())
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Logistic;
+
+impl<T: Float> Function<T> for Logistic {
+    /// e^min(x, 0) / (1 + e^-|x|). The relative error before the last rounding is below 2^-60 in two words and 2^-36 in
+    /// one; a subnormal result of two words is rounded twice.
+    #[inline(always)]
+    fn ends<V: Vector>(self, x: V, _: V) -> [V; 2] {
+        let (one, zero) = (x.splat(1.0), x.splat(0.0));
+        let scaled = T::First::exp(least(x, -x), zero);
+        let whole = scaled.by(x.splat(UNSCALE)).added(number::<T, V>(one));
+        // The numerator is scaled: it may be next to subnormal numbers.
+        let power = scaled.to_dd();
+        let hi = x.where_at_most(0.0, power.hi, x.splat(1.0 / UNSCALE));
+        let numerator = Number::of(DoubleDouble { hi, lo: x.where_at_most(0.0, power.lo, zero) });
+        [<T::First as Precision>::Number::<V>::over(numerator, whole).by(x.splat(UNSCALE)).to_dd().hi; 2]
+    }
+
+    /// What is not finite is a NaN.
+    fn alone(self, x: T, _: T) -> T {
+        x
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Logit;
+
+impl<T: Float> Function<T> for Logit {
+    /// With q = 1 − p, log(p/q) is log(1 + t) or its negative, t = |p − q|/least(p, q) ≥ 0, for 0 < p < 1. Of p − q = 2p − 1 and
+    /// q two words are exact. The relative error before the last rounding is below 2^-58, 2^-48 in one word.
+    #[inline(always)]
+    fn ends<V: Vector>(self, p: V, _: V) -> [V; 2] {
+        let one = p.splat(1.0);
+        let difference = |a, b| <T::First as Precision>::Number::difference(a, b).to_dd();
+        let (p_less_q, q) = (difference(p + p, one), difference(one, p));
+        let size = p_less_q.where_at_most(0.0, p_less_q.negated(), p_less_q);
+        let least = p_less_q.where_at_most(0.0, DoubleDouble { hi: p, lo: p.splat(0.0) }, q);
+        let number = <T::First as Precision>::Number::of;
+        let (log, _) = T::First::log1p(number(size).over(number(least)).to_dd());
+        let logit = p_less_q.hi.where_at_most(-power_of_two(-1000), -log.hi, log.hi);
+        // A zero is +0.
+        [within(p, logit + p.splat(0.0)); 2]
+    }
+
+    fn alone(self, p: T, _: T) -> T {
+        let wide = p.widen();
+        T::narrow(if (0.0..1.0).contains(&wide) {
+            // So small that q is 1.
+            log_of_any(wide)
+        } else if wide == 1.0 {
+            f64::INFINITY
+        } else {
+            f64::NAN
+        })
+    }
+}
+
+/// `value` where 2^-1000 ≤ x < 1, NaN elsewhere.
+#[inline(always)]
+fn within<W: Float64>(x: W, value: W) -> W {
+    const BELOW: f64 = power_of_two(-1000);
+    let nan = x.splat(f64::NAN);
+    (-x).where_at_most(-BELOW, x.where_at_most(1.0 - power_of_two(-53), value, nan), nan)
+}
+
+#[derive(Clone, Copy)]
+struct XLogY;
+
+impl<T: Float> Function<T> for XLogY {
+    #[inline(always)]
+    fn ends<V: Vector>(self, x: V, y: V) -> [V; 2] {
+        // A zero is +0.
+        [log_of::<T, V>(y).multiplied(number::<T, V>(x)).to_dd().hi + x.splat(0.0); 2]
+    }
+
+    fn alone(self, x: T, y: T) -> T {
+        let (x, y) = (x.widen(), y.widen());
+        T::narrow(if x.is_nan() || y.is_nan() {
+            f64::NAN
+        } else if x == 0.0 {
+            0.0
+        } else {
+            x * log_of_any(y)
+        })
+    }
+}
+
+/// A number in the precision of the format.
+#[inline(always)]
+fn number<T: Float, V: Vector>(x: V) -> <T::First as Precision>::Number<V> {
+    Number::of(DoubleDouble { hi: x, lo: x.splat(0.0) })
+}
+
+/// log y, relative error below 2^-58, or 2^-48 in one word; not finite unless y is, and at least 2^-1000, or 2^-400.
+#[inline(always)]
+fn log_of<T: Float, V: Vector>(y: V) -> <T::First as Precision>::Number<V> {
+    let (log, least) = T::First::ln(y);
+    let hi = (-y).where_at_most(-least, log.hi, y.splat(f64::NAN));
+    Number::of(DoubleDouble { hi, ..log })
+}
+
+/// log y, whatever y ≥ 0 is, rounded; NaN below.
+pub(super) fn log_of_any(y: f64) -> f64 {
+    match y {
+        y if y < 0.0 || y.is_nan() => f64::NAN,
+        0.0 => f64::NEG_INFINITY,
+        f64::INFINITY => f64::INFINITY,
+        y => scalar::ln(y).hi,
+    }
+}
+
+/// The lesser of both; b where either is NaN.
+#[inline(always)]
+fn least<W: Float64>(a: W, b: W) -> W {
+    -(-a).max(-b)
+}
+
+/// The ends of log(e^a + e^b).
+#[inline(always)]
+fn sum_ends<T: Float, V: Vector>(a: V, b: V) -> [V; 2] {
+    let max = a.max(b);
+    // The maximum has a NaN that is in b, this has one that is in a.
+    let min = least(b, a);
+    let t = T::First::exp(min, max).to_dd().scaled(a.splat(UNSCALE));
+    // At most 1: its error is not divided by 1 + t.
+    let (value, bound) = estimate_of_log::<T::First, V>(max, t, t.hi * a.splat(T::First::EXP_ERROR));
+    T::ends(value, bound)
+}
+
+/// The ends of log(e^a − e^b).
+#[inline(always)]
+fn difference_ends<T: Float, V: Vector>(a: V, b: V) -> [V; 2] {
+    let (value, bound) = estimate_of_difference::<T::First, V>(a, b);
+    T::ends(value, bound)
+}
+
+/// log(e^a − e^b) and a bound on its error; not finite where e^a − e^b is not positive, or too small against e^a.
+///
+/// With u = e^{b − a} and y = 1 − u it is a − log(1 + t), t = u/y. For d = b − a > −2^-6, y is a series, relative error below
+/// 2^-65, or 2^-51 in one word; else 1 − u has that of u times u/y = t. In log(1 + t) a relative error of t counts u times. The
+/// roundings of y and t are below [`SUM_ERROR`](Precision::SUM_ERROR).
+#[inline(always)]
+fn estimate_of_difference<P: Precision, W: Float64>(a: W, b: W) -> (DoubleDouble<W>, W) {
+    const NEAR: f64 = power_of_two(-6);
+    let one = a.splat(1.0);
+    let u = P::exp(b, a).by(a.splat(UNSCALE));
+    let d = P::Number::difference(b, a);
+    let far = P::Number::of(u.to_dd().negated().plus_one_word(one)).to_dd();
+    let near = P::expm1_near_0(d).to_dd().negated();
+    let (d, u) = (d.to_dd(), u.to_dd());
+    let y = d.where_at_most(-NEAR, far, near);
+    let t = P::Number::of(u).over(P::Number::of(y)).to_dd();
+    let (log, log_error) = P::log1p(t);
+    let of_exponential = a.splat(P::EXP_ERROR + P::SUM_ERROR);
+    let of_t = d.hi.where_at_most(-NEAR, one + t.hi, a.splat(2.0)) * u.hi * of_exponential;
+    let size = a.max(-a) + log.hi;
+    let of_sum = size.mul_add(a.splat(power_of_two(-98)), a.splat(power_of_two(-1070)));
+    let value = log.negated().plus_one_word(a);
+    // Where d is not negative, all of this means nothing.
+    let hi = d.hi.where_at_most(-f64::from_bits(1), value.hi, a.splat(f64::NAN));
+    (DoubleDouble { hi, ..value }, (of_t + log_error + of_sum) * a.splat(1.000_1))
+}
+
+/// log(e^a − e^b), whatever the numbers.
+fn difference<T: Float>(a: T, b: T) -> T {
+    let (wide_a, wide_b) = (a.widen(), b.widen());
+    let value = match wide_a.partial_cmp(&wide_b) {
+        Some(Ordering::Equal) if wide_a == f64::INFINITY => f64::NAN,
+        Some(Ordering::Equal) => f64::NEG_INFINITY,
+        Some(Ordering::Greater) if wide_a == f64::INFINITY || wide_b == f64::NEG_INFINITY => wide_a + 0.0,
+        Some(Ordering::Greater) => {
+            return ziv::settle_difference(a, b, center_of_difference(wide_a, wide_b));
+        }
+        _ => f64::NAN,
+    };
+    T::narrow(value)
+}
+
+/// log(e^a − e^b) to 2^-40 of itself or better, for finite a > b.
+fn center_of_difference(a: f64, b: f64) -> DoubleDouble {
+    run(CenterOfDifference(a, b))
+}
+
+struct CenterOfDifference(f64, f64);
+
+impl Task for CenterOfDifference {
+    type Output = DoubleDouble;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> DoubleDouble {
+        /// Up to here 1 − e^{b − a} is a − b to 2^-500, and its inverse might be infinite.
+        const TINY: f64 = power_of_two(-500);
+        let Self(a, b) = self;
+        if a - b > TINY {
+            return estimate_of_difference::<InDoubleDouble, f64>(a, b).0;
+        }
+        let (log, _) = ln::log1p_dd(DoubleDouble { hi: TINY.div(a - b) - 1.0, lo: 0.0 });
+        let log_of_tiny = DoubleDouble::LN_2.times(DoubleDouble { hi: -500.0, lo: 0.0 });
+        log.negated().plus_one_word(a).plus(log_of_tiny)
+    }
+}
+
+fn at<T: Float, F: Function<T>>(function: F, a: T, b: T) -> T {
+    let mut out = [T::default()];
+    run(Map { a: &[a], b: &[b], out: &mut out, function });
+    out[0]
+}
+
+fn map<T: Float, F: Function<T>>(a: &[T], b: &[T], out: &mut [T], function: F) -> Result<(), Error> {
+    same_length(a, b)?;
+    same_length(a, out)?;
+    run(Map { a, b, out, function });
+    Ok(())
+}
+
+struct Map<'a, T, F> {
+    a: &'a [T],
+    b: &'a [T],
+    out: &'a mut [T],
+    function: F,
+}
+
+impl<T: Float, F: Function<T>> Task for Map<'_, T, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, simd: V) {
+        let Self { a, b, out, function } = self;
+        let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+        let (out, rest) = out.as_chunks_mut::<8>();
+        for ((a, b), out) in a.iter().zip(b).zip(out) {
+            *out = eight(function, a, b, simd);
+        }
+        if !rest.is_empty() {
+            let (mut last_a, mut last_b) = ([T::default(); 8], [T::default(); 8]);
+            last_a[..rest_a.len()].copy_from_slice(rest_a);
+            last_b[..rest_b.len()].copy_from_slice(rest_b);
+            rest.copy_from_slice(&eight(function, &last_a, &last_b, simd)[..rest.len()]);
+        }
+    }
+}
+
+#[inline(always)]
+fn eight<T: Float, F: Function<T>, V: Vector>(function: F, a: &[T; 8], b: &[T; 8], simd: V) -> [T; 8] {
+    let [low, high] = function.ends(T::load(a, simd), T::load(b, simd));
+    let (mut lows, mut highs) = ([T::default(); 8], [T::default(); 8]);
+    T::store(low, &mut lows);
+    T::store(high, &mut highs);
+    let mut settled = [false; 8];
+    let mut are_settled = true;
+    for j in 0..8 {
+        settled[j] = lows[j].same_bits(highs[j]) & lows[j].widen().is_finite();
+        are_settled &= settled[j];
+    }
+    if !are_settled {
+        repair(function, a, b, &mut lows, &settled);
+    }
+    lows
+}
+
+#[cold]
+fn repair<T: Float, F: Function<T>>(
+    function: F,
+    a: &[T; 8],
+    b: &[T; 8],
+    out: &mut [T; 8],
+    settled: &[bool; 8],
+) {
+    for j in 0..8 {
+        if !settled[j] {
+            out[j] = function.alone(a[j], b[j]);
+        }
+    }
+}

@@ -1,0 +1,734 @@
+//! The matrix product in log space: value and derivatives.
+//!
+//! With r_i and c_j the maxima of A's rows and B's columns,
+//!
+//! ```text
+//! C_ij = r_i + c_j + log S_ij,                  S = a b,  a_ik = e^{A_ik − r_i},  b_kj = e^{B_kj − c_j}
+//! ∂/∂A = a ∘ (H bᵀ),   ∂/∂B = b ∘ (aᵀ H),       H = G / S entry by entry
+//! ```
+//!
+//! are matrix products in f64, which [`product`] takes block by block. An entry that they do not settle, because S_ij is too
+//! small or C_ij too near to a point half-way between two floats, is taken alone, by the ladder of [`sums`].
+
+use crate::Error;
+use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
+use crate::arithmetic::exp::UNSCALE;
+use crate::arithmetic::float64::Float64;
+use crate::arithmetic::ln;
+use crate::arithmetic::precision::Precision;
+use crate::formats::Float;
+use crate::kernels::product;
+use crate::kernels::product::{
+    Block, Factor, OUTER, Place, Plain, Powers, Room, Shifts, Source, Span, Words,
+};
+use crate::simd::Vector;
+use crate::simd::{Task, run};
+use crate::threads::{grain, join};
+use crate::ziv::pair_sums;
+use crate::ziv::pair_sums::Sums;
+use std::ops::Range;
+
+/// The shape of a batch of matrix products: `rows` × `inner` times `inner` × `columns`, `batch` times.
+///
+/// Whatever takes one also takes `[rows, inner, columns]` and `[batch, rows, inner, columns]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MatmulShape {
+    /// How many products.
+    pub batch: usize,
+    /// Rows of the left factor, and of the product.
+    pub rows: usize,
+    /// Columns of the left factor, rows of the right one.
+    pub inner: usize,
+    /// Columns of the right factor, and of the product.
+    pub columns: usize,
+}
+
+impl From<[usize; 3]> for MatmulShape {
+    fn from([rows, inner, columns]: [usize; 3]) -> Self {
+        Self { batch: 1, rows, inner, columns }
+    }
+}
+
+impl From<[usize; 4]> for MatmulShape {
+    fn from([batch, rows, inner, columns]: [usize; 4]) -> Self {
+        Self { batch, rows, inner, columns }
+    }
+}
+
+impl MatmulShape {
+    /// How many numbers A, B and C have, and how many multiplications there are, if that can be counted.
+    fn sizes(self) -> Result<[usize; 3], Error> {
+        let Self { batch, rows, inner, columns } = self;
+        let size = |a: usize, b: usize| {
+            let size = batch.checked_mul(a)?.checked_mul(b)?;
+            isize::try_from(size).is_ok().then_some(size)
+        };
+        match (size(rows, inner), size(inner, columns), size(rows, columns)) {
+            (Some(a), Some(b), Some(c)) => Ok([a, b, c]),
+            _ => Err(Error::ShapeTooLarge { shape: vec![batch, rows, inner, columns] }),
+        }
+    }
+}
+
+/// C_ij = log Σ_k e^{A_ik + B_kj} into `out`, correctly rounded, for each product of a batch. All matrices are row by row.
+///
+/// Each C_ij is the float nearest to the log-sum-exp of the exact sums A_ik + B_kj, of which no float need be one. So no bit
+/// depends on the machine, on threads, or on the shape of the rest: a batch has the bits of its products one by one.
+///
+/// It takes a matrix product in f64, and for f64 three. Where many entries of a block are less than about e^-15 of what the maxima
+/// of their row of A and column of B would give, f64 takes that block again in double words, in about three times the time. An
+/// entry below e^-600 of that, or so near to 0 or to a point half-way between two floats that the products do not settle
+/// it, is taken alone: 2 to 4 ns for each k. Beside `out` it needs 3 MiB for each thread, and `rows` + `inner` + `columns` numbers.
+///
+/// | sums over k | C_ij |
+/// |---|---|
+/// | none (`inner` is 0), or all −∞ | −∞ |
+/// | some −∞ | they add nothing |
+/// | a +∞, and no NaN | +∞ |
+/// | a NaN, or −∞ + ∞ | NaN |
+/// | beyond the range of f64 | as ±∞ |
+///
+/// ```
+/// use logsum::log_matmul;
+/// let a = [0.0, 1000.0, -1000.0, f64::NEG_INFINITY]; // 2 × 2
+/// let b = [1.0, 2.0, 1.0, -999.0];
+/// let mut c = [0.0; 4];
+/// log_matmul(&a, &b, [2, 2, 2], &mut c)?;
+/// assert_eq!(c, [1001.0, 2.313261687518223, -999.0, -998.0]);
+/// # Ok::<(), logsum::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::MatrixLength`] if a slice does not have as many numbers as the shape says, [`Error::ShapeTooLarge`] if that is more
+/// than memory can hold; nothing is written then.
+pub fn log_matmul<T: Float>(
+    a: &[T],
+    b: &[T],
+    shape: impl Into<MatmulShape>,
+    out: &mut [T],
+) -> Result<(), Error> {
+    let shape = shape.into();
+    let sizes = shape.sizes()?;
+    for (matrix, expected, found) in
+        [("a", sizes[0], a.len()), ("b", sizes[1], b.len()), ("out", sizes[2], out.len())]
+    {
+        has_length(matrix, expected, found)?;
+    }
+    values(Batch { a, b, shape, grain: grain_of(shape) }, out);
+    Ok(())
+}
+
+/// The derivatives of Σ_ij G_ij C_ij for a cotangent G, where C = [`log_matmul`]`(a, b)`: the vector-Jacobian product.
+///
+/// ```text
+/// grad_a_ik = Σ_j G_ij P_ijk    grad_b_kj = Σ_i G_ij P_ijk    P_ijk = e^{A_ik + B_kj − C_ij}
+/// ```
+///
+/// With N = `rows` + `inner` + `columns`, each derivative is off by at most (N + 300) · 2^-53 of Σ |G| P, 2^-35 more for f32
+/// and narrower, and half an ulp of its own; a P below 2^-700 may count as 0. It is three matrix products in f64 and several times
+/// as much memory as the gradients and the cotangent take; an S_ij that is out of range for that, below e^-200 of what the
+/// maxima of A's row and B's column would give, is taken alone, as in [`log_matmul`].
+///
+/// | sums over k | P_ijk, for a G_ij other than 0 |
+/// |---|---|
+/// | none, or all −∞: no mass | 0 |
+/// | c times +∞, and no NaN | 1/c at each, 0 elsewhere |
+/// | a NaN | NaN |
+///
+/// Where G or P is 0 nothing is added, whatever the other is.
+///
+/// ```
+/// let (a, b) = ([0.0, 0.0, 1e9, -1e9], [5.0, 5.0]); // 2 × 2, 2 × 1
+/// let (mut grad_a, mut grad_b) = ([0.0; 4], [0.0; 2]);
+/// logsum::log_matmul_vjp(&a, &b, [2, 2, 1], &[1.0, 2.0], &mut grad_a, &mut grad_b)?;
+/// assert_eq!(grad_a, [0.5, 0.5, 2.0, 0.0]);
+/// assert_eq!(grad_b, [2.5, 0.5]);
+/// # Ok::<(), logsum::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`log_matmul`].
+pub fn log_matmul_vjp<T: Float>(
+    a: &[T],
+    b: &[T],
+    shape: impl Into<MatmulShape>,
+    cotangent: &[T],
+    grad_a: &mut [T],
+    grad_b: &mut [T],
+) -> Result<(), Error> {
+    let shape = shape.into();
+    let sizes = shape.sizes()?;
+    for (matrix, expected, found) in [
+        ("a", sizes[0], a.len()),
+        ("b", sizes[1], b.len()),
+        ("cotangent", sizes[2], cotangent.len()),
+        ("grad_a", sizes[0], grad_a.len()),
+        ("grad_b", sizes[1], grad_b.len()),
+    ] {
+        has_length(matrix, expected, found)?;
+    }
+    gradients(Batch { a, b, shape, grain: grain_of(shape) }, cotangent, grad_a, grad_b);
+    Ok(())
+}
+
+fn has_length(matrix: &'static str, expected: usize, found: usize) -> Result<(), Error> {
+    if expected == found { Ok(()) } else { Err(Error::MatrixLength { matrix, expected, found }) }
+}
+
+/// Multiplications that are worth a thread: sixteen take about as long as a number elsewhere.
+fn grain_of(shape: MatmulShape) -> usize {
+    grain(shape.work() / 16).saturating_mul(16)
+}
+
+impl MatmulShape {
+    fn work(self) -> usize {
+        [self.rows, self.inner, self.columns].into_iter().fold(self.batch, usize::saturating_mul)
+    }
+}
+
+/// Some products, and how many multiplications a thread takes at a time.
+#[derive(Clone, Copy)]
+struct Batch<'a, T> {
+    a: &'a [T],
+    b: &'a [T],
+    shape: MatmulShape,
+    grain: usize,
+}
+
+impl<T: Float> Batch<'_, T> {
+    /// DoubleDouble halves, if they are worth two threads; and how many products the first has.
+    fn halves(self) -> Option<(usize, Self, Self)> {
+        let MatmulShape { batch, rows, inner, columns } = self.shape;
+        if batch < 2 || self.shape.work() < self.grain.saturating_mul(2) {
+            return None;
+        }
+        let half = batch / 2;
+        let (a, a2) = self.a.split_at(half * rows * inner);
+        let (b, b2) = self.b.split_at(half * inner * columns);
+        let part = |a, b, batch| Self { a, b, shape: MatmulShape { batch, ..self.shape }, ..self };
+        Some((half, part(a, b, half), part(a2, b2, batch - half)))
+    }
+
+    /// One of the products, with the maxima that it needs.
+    fn product<'b>(&'b self, index: usize, maxima: &'b mut Maxima) -> Product<'b, T> {
+        let MatmulShape { rows, inner, columns, .. } = self.shape;
+        let a = &self.a[index * rows * inner..][..rows * inner];
+        let b = &self.b[index * inner * columns..][..inner * columns];
+        run(FindMaxima { a, b, shape: self.shape, maxima });
+        let Maxima { of_rows: r, of_columns: c } = maxima;
+        Product { a, b, rows, inner, columns, r, c, grain: self.grain }
+    }
+}
+
+fn values<T: Float>(batch: Batch<'_, T>, out: &mut [T]) {
+    let size = batch.shape.rows * batch.shape.columns;
+    if let Some((half, first, second)) = batch.halves() {
+        let (out, out2) = out.split_at_mut(half * size);
+        join(|| values(first, out), || values(second, out2));
+        return;
+    }
+    let (mut room, mut maxima) = (Room::default(), Maxima::default());
+    for (index, out) in out.chunks_exact_mut(size.max(1)).enumerate() {
+        batch.product(index, &mut maxima).values(out, &mut room);
+    }
+}
+
+fn gradients<T: Float>(batch: Batch<'_, T>, cotangent: &[T], grad_a: &mut [T], grad_b: &mut [T]) {
+    let MatmulShape { rows, inner, columns, .. } = batch.shape;
+    let (size, size_a, size_b) = (rows * columns, rows * inner, inner * columns);
+    if let Some((half, first, second)) = batch.halves() {
+        let (g, g2) = cotangent.split_at(half * size);
+        let (a, a2) = grad_a.split_at_mut(half * size_a);
+        let (b, b2) = grad_b.split_at_mut(half * size_b);
+        join(|| gradients(first, g, a, b), || gradients(second, g2, a2, b2));
+        return;
+    }
+    let (mut room, mut maxima, mut quotients) = (Room::default(), Maxima::default(), vec![0.0; size]);
+    for index in 0..batch.shape.batch {
+        let g = &cotangent[index * size..][..size];
+        let grad_a = &mut grad_a[index * size_a..][..size_a];
+        let grad_b = &mut grad_b[index * size_b..][..size_b];
+        batch.product(index, &mut maxima).gradients(g, grad_a, grad_b, &mut quotients, &mut room);
+    }
+}
+
+/// The maxima of A's rows and B's columns, NaN where there is one. Those of columns are padded to whole eights.
+#[derive(Default)]
+struct Maxima {
+    of_rows: Vec<f64>,
+    of_columns: Vec<f64>,
+}
+
+struct FindMaxima<'a, T> {
+    a: &'a [T],
+    b: &'a [T],
+    shape: MatmulShape,
+    maxima: &'a mut Maxima,
+}
+
+impl<T: Float> Task for FindMaxima<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, simd: V) {
+        let Self { a, b, shape: MatmulShape { rows, inner, columns, .. }, maxima } = self;
+        let Maxima { of_rows, of_columns } = maxima;
+        of_rows.clear();
+        of_rows.resize(rows, f64::NEG_INFINITY);
+        of_columns.clear();
+        of_columns.resize(columns.next_multiple_of(8), f64::NEG_INFINITY);
+        for (row, max) in a.chunks_exact(inner.max(1)).zip(of_rows) {
+            let mut greatest = simd.splat(f64::NEG_INFINITY);
+            for numbers in row.chunks(8) {
+                greatest = greater(T::load_up_to(numbers, simd), greatest);
+            }
+            let mut eight = [0.0; 8];
+            greatest.store(&mut eight);
+            for x in eight {
+                *max = greater(x, *max);
+            }
+        }
+        let (eights, _) = of_columns.as_chunks_mut();
+        for row in b.chunks_exact(columns.max(1)) {
+            for (numbers, max) in row.chunks(8).zip(&mut *eights) {
+                greater(T::load_up_to(numbers, simd), simd.load(max)).store(max);
+            }
+        }
+    }
+}
+
+/// The greater of both; NaN if one is.
+#[inline(always)]
+fn greater<W: Float64>(a: W, b: W) -> W {
+    // Of a NaN in b nothing is greater; one in a is passed over.
+    let greater = a.max(b);
+    a.where_at_most(f64::INFINITY, greater, a)
+}
+
+/// One product.
+struct Product<'a, T> {
+    a: &'a [T],
+    b: &'a [T],
+    rows: usize,
+    inner: usize,
+    columns: usize,
+    /// The maxima of A's rows, and of B's columns.
+    r: &'a [f64],
+    c: &'a [f64],
+    grain: usize,
+}
+
+/// In one word a and b are taken in units of 2^-POWER, so that neither they nor their products underflow too early.
+const POWER: i32 = 240;
+const UNIT: f64 = UNSCALE * power_of_two(POWER);
+
+/// Where slices leave more than one in so many places of a block unsettled, the block is taken in two words.
+const MANY: usize = 16;
+
+impl<T: Float> Product<'_, T> {
+    /// What values are taken in first.
+    const WORDS: Words = if T::First::IS_DOUBLE_DOUBLE { Words::Sliced } else { Words::One };
+
+    fn powers_of_a(&self, unit: f64) -> Powers<'_, T> {
+        Powers { z: self.a, columns: self.inner, shifts: Shifts::Rows(self.r), unit }
+    }
+
+    fn powers_of_b(&self, unit: f64) -> Powers<'_, T> {
+        Powers { z: self.b, columns: self.columns, shifts: Shifts::Columns(self.c), unit }
+    }
+
+    fn values(&self, out: &mut [T], room: &mut Room) {
+        let (product, again) = (self.plan(Self::WORDS), self.plan(Words::DoubleDouble));
+        product.over(0..self.rows, out, room, &|place, out, room| {
+            let mut unsettled = self.settle(product.words, place, out, room);
+            if product.words == Words::Sliced && unsettled.len() > room.sums.hi.len() * 8 / MANY {
+                again.block(place, room);
+                unsettled = self.settle(again.words, place, out, room);
+            }
+            self.settle_alone(place, &mut unsettled, out);
+        });
+    }
+
+    /// The product of a and b.
+    fn plan(&self, words: Words) -> Plan<Powers<'_, T>, Powers<'_, T>> {
+        let unit = if words == Words::Sliced { UNSCALE } else { UNIT };
+        Plan {
+            left: Factor { source: self.powers_of_a(unit), by_rows: true },
+            right: Factor { source: self.powers_of_b(unit), by_rows: false },
+            columns: self.columns,
+            steps: self.inner,
+            words,
+            grain: self.grain,
+        }
+    }
+
+    /// Writes what is settled, and returns the places, as (column, row), of what is not.
+    fn settle(&self, words: Words, place: Place, out: &mut [T], room: &Room) -> Vec<(usize, usize)> {
+        let bounds = Bounds::new::<T>(words, self.inner);
+        let mut unsettled = Vec::new();
+        run(Values { product: self, place, sums: &room.sums, bounds, out, unsettled: &mut unsettled });
+        unsettled
+    }
+
+    fn settle_alone(&self, place: Place, unsettled: &mut [(usize, usize)], out: &mut [T]) {
+        unsettled.sort_unstable();
+        let mut b = Vec::new();
+        for same_column in unsettled.chunk_by(|(j, _), (j2, _)| j == j2) {
+            let j = same_column[0].0;
+            self.copy_column(j, &mut b);
+            for &(_, i) in same_column {
+                out[(i - place.rows.start) * self.columns + j] = match (self.r[i], self.c[j]) {
+                    (r, c) if (r + c).is_nan() => T::narrow(f64::NAN),
+                    (f64::NEG_INFINITY, _) | (_, f64::NEG_INFINITY) => T::NEG_INFINITY,
+                    _ => pair_sums::settle(self.sums(i, &b)),
+                };
+            }
+        }
+    }
+
+    fn copy_column(&self, j: usize, to: &mut Vec<T>) {
+        to.clear();
+        to.extend(self.b.iter().skip(j).step_by(self.columns));
+    }
+
+    /// A_ik + B_kj for all k.
+    fn sums<'b>(&'b self, i: usize, column: &'b [T]) -> Sums<'b, T> {
+        Sums { x: &self.a[i * self.inner..][..self.inner], y: column }
+    }
+
+    fn gradients(
+        &self,
+        cotangent: &[T],
+        grad_a: &mut [T],
+        grad_b: &mut [T],
+        quotients: &mut [f64],
+        room: &mut Room,
+    ) {
+        let Self { rows, inner, columns, grain, .. } = *self;
+        self.plan(Words::One).over(0..rows, quotients, room, &|place, out, room| {
+            let g = &cotangent[place.rows.start * columns..];
+            run(Quotients { place, sums: &room.sums, g, out, stride: columns });
+        });
+        let alone = self.gradients_alone(cotangent, quotients);
+        let (of_a, of_b) = alone.as_ref().map(|alone| (&alone.of_a[..], &alone.of_b[..])).unzip();
+        let h = Plain { numbers: quotients, columns };
+        let (a, b) = (self.powers_of_a(UNIT), self.powers_of_b(UNIT));
+        let words = Words::One;
+        Plan {
+            left: Factor { source: h, by_rows: true },
+            right: Factor { source: b, by_rows: true },
+            columns: inner,
+            steps: columns,
+            words,
+            grain,
+        }
+        .over(0..rows, grad_a, room, &|place, out, room| {
+            run(Gradient { powers: &a, alone: of_a, place, sums: &room.sums, out, stride: inner });
+        });
+        Plan {
+            left: Factor { source: a, by_rows: false },
+            right: Factor { source: h, by_rows: false },
+            columns,
+            steps: rows,
+            words,
+            grain,
+        }
+        .over(0..inner, grad_b, room, &|place, out, room| {
+            run(Gradient { powers: &b, alone: of_b, place, sums: &room.sums, out, stride: columns });
+        });
+    }
+
+    /// What the entries add whose quotient is NaN; these become 0.
+    #[cold]
+    fn gradients_alone(&self, cotangent: &[T], quotients: &mut [f64]) -> Option<Alone> {
+        let Self { rows, inner, columns, .. } = *self;
+        if !quotients.iter().any(|h| h.is_nan()) {
+            return None;
+        }
+        let mut alone = Alone { of_a: vec![0.0; rows * inner], of_b: vec![0.0; inner * columns] };
+        let (mut b, mut shares) = (Vec::new(), vec![0.0; inner]);
+        for j in 0..columns {
+            b.clear();
+            for i in 0..rows {
+                let place = i * columns + j;
+                if !quotients[place].is_nan() {
+                    continue;
+                }
+                quotients[place] = 0.0;
+                if b.is_empty() {
+                    self.copy_column(j, &mut b);
+                }
+                pair_sums::shares(self.sums(i, &b), &mut shares);
+                let g = cotangent[place].widen();
+                for (k, &share) in shares.iter().enumerate().filter(|&(_, &share)| share != 0.0) {
+                    alone.of_a[i * inner + k] += g * share;
+                    alone.of_b[k * columns + j] += g * share;
+                }
+            }
+        }
+        Some(alone)
+    }
+}
+
+/// What is added to the gradients by entries that are taken alone.
+struct Alone {
+    of_a: Vec<f64>,
+    of_b: Vec<f64>,
+}
+
+/// A matrix product, and what a thread takes of it at a time.
+struct Plan<L, R> {
+    left: Factor<L>,
+    right: Factor<R>,
+    columns: usize,
+    steps: usize,
+    words: Words,
+    grain: usize,
+}
+
+impl<L: Source + Sync, R: Source + Sync> Plan<L, R> {
+    /// Takes these rows of the product, block by block, and finishes each, given its rows of the output.
+    fn over<O: Send>(
+        &self,
+        rows: Range<usize>,
+        out: &mut [O],
+        room: &mut Room,
+        finish: &(impl Fn(Place, &mut [O], &mut Room) + Sync),
+    ) {
+        let work = rows.len().saturating_mul(self.columns).saturating_mul(self.steps);
+        if rows.len() >= 16 && work >= self.grain.saturating_mul(2) {
+            let half = (rows.len() / 2).next_multiple_of(8);
+            let (out, out2) = out.split_at_mut(half * self.columns);
+            let middle = rows.start + half;
+            join(
+                || self.over(rows.start..middle, out, room, finish),
+                || self.over(middle..rows.end, out2, &mut Room::default(), finish),
+            );
+            return;
+        }
+        for (out, rows) in out.chunks_mut((OUTER * self.columns).max(1)).zip(blocks(rows)) {
+            for columns in blocks(0..self.columns) {
+                let place = Place { rows, columns };
+                self.block(place, room);
+                finish(place, out, room);
+            }
+        }
+    }
+
+    fn block(&self, place: Place, room: &mut Room) {
+        let Self { left, right, steps, words, .. } = self;
+        run(Block { left, right, place, steps: *steps, words: *words, room });
+    }
+}
+
+fn blocks(range: Range<usize>) -> impl Iterator<Item = Span> {
+    let end = range.end;
+    range.step_by(OUTER).map(move |start| Span { start, end: end.min(start + OUTER) })
+}
+
+/// The values of a block that are settled.
+struct Values<'a, T> {
+    product: &'a Product<'a, T>,
+    place: Place,
+    sums: &'a product::Sums,
+    bounds: Bounds,
+    out: &'a mut [T],
+    unsettled: &'a mut Vec<(usize, usize)>,
+}
+
+impl<T: Float> Task for Values<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, simd: V) {
+        let Self { product, place: Place { rows, columns }, sums, bounds, out, unsettled } = self;
+        for i in 0..rows.len() {
+            let row = &mut out[i * product.columns + columns.start..][..columns.len()];
+            let r = simd.splat(product.r[rows.start + i]);
+            for (q, out) in row.chunks_mut(8).enumerate() {
+                let first = columns.start + 8 * q;
+                let c = simd.load(product::first_of(&product.c[first..]));
+                let [low, high] = bounds.ends::<T, V>(sums, i, q, two_sum(r, c));
+                let (mut lows, mut highs) = ([T::default(); 8], [T::default(); 8]);
+                T::store(low, &mut lows);
+                T::store(high, &mut highs);
+                for (j, out) in out.iter_mut().enumerate() {
+                    *out = lows[j];
+                    if !(lows[j].same_bits(highs[j]) & lows[j].widen().is_finite()) {
+                        unsettled.push((first + j, rows.start + i));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// How far S may be off, by what it was taken in: relative to itself, and to the sums of a's row and b's column.
+struct Bounds {
+    words: Words,
+    relative: f64,
+    of_sizes: f64,
+}
+
+impl Bounds {
+    /// Underflow takes less than 2^-300 of an S that is large enough for [`ends`](Self::ends).
+    fn new<T: Float>(words: Words, steps: usize) -> Self {
+        // DoubleDouble exponentials.
+        let relative = 2.000_01 * T::First::EXP_ERROR;
+        let (sum, of_sizes) = match words {
+            Words::One => (product::error_of_one_word(steps), 0.0),
+            Words::DoubleDouble => (product::error_of_two_words(steps), 0.0),
+            Words::Sliced => (0.0, product::error_of_slices(steps)),
+        };
+        Self { words, relative: relative + sum, of_sizes }
+    }
+
+    /// Numbers of T that the values of eight entries lie between, given r + c; NaN where that is not known.
+    ///
+    /// The logarithm of a number that is off by a part e < 2^-10 of itself is off by 1.001 e. The sum
+    /// r + c + log S − log 2^(2 POWER) has errors of a few 2^-105 of its parts.
+    #[inline(always)]
+    fn ends<T: Float, V: Vector>(
+        &self,
+        sums: &product::Sums,
+        row: usize,
+        q: usize,
+        shift: DoubleDouble<V>,
+    ) -> [V; 2] {
+        /// Of the part that S may be off by.
+        const MOST: f64 = power_of_two(-10);
+        /// Of S, in its units.
+        const LEAST: f64 = power_of_two(-400);
+        let simd = shift.hi;
+        let (place, nan) = (row * sums.stride + q, simd.splat(f64::NAN));
+        let hi = simd.load(&sums.hi[place].0);
+        let (s, (log, log_error)) = if self.words == Words::One {
+            let (log, error) = ln::ln_f64(hi);
+            (hi, (DoubleDouble { hi: log, lo: simd.splat(0.0) }, error))
+        } else {
+            let s = two_sum(hi, simd.load(&sums.lo[place].0));
+            (s.hi, ln::ln_dd(s))
+        };
+        let (relative, power) = if self.words == Words::Sliced {
+            let sizes = simd.splat(sums.left_sizes[row / 8].0[row % 8]) + simd.load(&sums.right_sizes[q].0);
+            let of_sizes = (sizes * simd.splat(self.of_sizes)).div(s);
+            (of_sizes + simd.splat(self.relative), DoubleDouble::ZERO)
+        } else {
+            (
+                simd.splat(self.relative),
+                DoubleDouble::LN_2.times(DoubleDouble { hi: -2.0 * f64::from(POWER), lo: 0.0 }),
+            )
+        };
+        let relative = (-s).where_at_most(-LEAST, relative.where_at_most(MOST, relative, nan), nan);
+        let value = shift.plus(log.plus(power.splat(simd)));
+        let size = shift.hi.max(-shift.hi) + log.hi.max(-log.hi) + simd.splat(-power.hi);
+        let bound = relative.mul_add(simd.splat(1.001), log_error);
+        T::ends(value, size.mul_add(simd.splat(power_of_two(-102)), bound))
+    }
+}
+
+/// H = G/S of a block, in units of 2^0; 0 where G is, NaN where the entry must be taken alone.
+struct Quotients<'a, T> {
+    place: Place,
+    sums: &'a product::Sums,
+    g: &'a [T],
+    out: &'a mut [f64],
+    stride: usize,
+}
+
+impl<T: Float> Task for Quotients<'_, T> {
+    type Output = ();
+
+    /// S is in units of 2^-480. For S ≥ 2^-300 and G < 2^300, H b in units of 2^-240 is below 2^840, and a (H b) in units
+    /// of 2^-480 below 2^780, times the number of terms: no product overflows.
+    #[inline(always)]
+    fn run<V: Vector>(self, simd: V) {
+        const LEAST_SUM: f64 = power_of_two(2 * POWER - 300);
+        const MOST: f64 = power_of_two(300);
+        let Self { place: Place { rows, columns }, sums, g, out, stride } = self;
+        let nan = simd.splat(f64::NAN);
+        for i in 0..rows.len() {
+            let start = i * stride + columns.start;
+            let (g, out) = (&g[start..][..columns.len()], &mut out[start..][..columns.len()]);
+            for (q, (g, out)) in g.chunks(8).zip(out.chunks_mut(8)).enumerate() {
+                let s = simd.load(&sums.hi[i * sums.stride + q].0);
+                let g = T::load_up_to(g, simd);
+                let h = g * simd.splat(power_of_two(2 * POWER)).div(s);
+                let size = g.max(-g);
+                let h = (-s).where_at_most(-LEAST_SUM, size.where_at_most(MOST, h, nan), nan);
+                let mut eight = [0.0; 8];
+                size.where_at_most(0.0, simd.splat(0.0), h).store(&mut eight);
+                out.copy_from_slice(&eight[..out.len()]);
+            }
+        }
+    }
+}
+
+/// A gradient's block: the powers times the sums, and what is added to that.
+struct Gradient<'a, T> {
+    powers: &'a Powers<'a, T>,
+    alone: Option<&'a [f64]>,
+    place: Place,
+    sums: &'a product::Sums,
+    out: &'a mut [T],
+    stride: usize,
+}
+
+impl<T: Float> Task for Gradient<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, simd: V) {
+        let Self { powers, alone, place: Place { rows, columns }, sums, out, stride } = self;
+        for i in 0..rows.len() {
+            let row = &mut out[i * stride + columns.start..][..columns.len()];
+            let start = (rows.start + i) * stride + columns.start;
+            let alone = alone.map(|alone| &alone[start..][..columns.len()]);
+            for (q, out) in row.chunks_mut(8).enumerate() {
+                let sum = simd.load(&sums.hi[i * sums.stride + q].0);
+                let power = powers.eight(rows.start + i, columns.start + 8 * q, simd).hi;
+                let mut gradient = sum * power * simd.splat(power_of_two(-2 * POWER));
+                if let Some(alone) = alone {
+                    let mut eight = [0.0; 8];
+                    let alone = &alone[8 * q..];
+                    let count = alone.len().min(8);
+                    eight[..count].copy_from_slice(&alone[..count]);
+                    gradient = gradient + simd.load(&eight);
+                }
+                let mut eight = [T::default(); 8];
+                T::store(gradient, &mut eight);
+                out.copy_from_slice(&eight[..out.len()]);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::uniform;
+
+    /// How many of 10 000 entries are left to be taken alone.
+    fn unsettled<T: Float>(words: Words, spread: f64) -> usize {
+        let mut uniform = uniform(9);
+        let mut numbers = || -> Vec<T> { (0..10_000).map(|_| T::narrow(spread * uniform())).collect() };
+        let (a, b, mut out) = (numbers(), numbers(), numbers());
+        let batch = Batch { a: &a, b: &b, shape: [100, 100, 100].into(), grain: usize::MAX };
+        let (mut maxima, mut room) = (Maxima::default(), Room::default());
+        let product = batch.product(0, &mut maxima);
+        let whole = Span { start: 0, end: 100 };
+        let place = Place { rows: whole, columns: whole };
+        product.plan(words).block(place, &mut room);
+        product.settle(words, place, &mut out, &room).len()
+    }
+
+    #[test]
+    fn matrix_products_settle_nearly_all() {
+        let of_f32 = [1.0, 10.0, 100.0].map(|spread| unsettled::<f32>(Words::One, spread));
+        let of_f64 = [1.0, 10.0].map(|spread| unsettled::<f64>(Words::Sliced, spread));
+        let of_f64_in_two = [1.0, 10.0, 100.0].map(|spread| unsettled::<f64>(Words::DoubleDouble, spread));
+        println!("unsettled of 10 000: f32 {of_f32:?}, f64 {of_f64:?}, in two words {of_f64_in_two:?}");
+        assert!(of_f32.iter().chain(&of_f64_in_two).all(|&count| count < 100));
+        assert!(of_f64.iter().all(|&count| count < 300));
+    }
+}

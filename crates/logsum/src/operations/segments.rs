@@ -1,0 +1,263 @@
+//! Log-sum-exp of the segments of a sequence.
+
+use crate::error::Error;
+use crate::formats::Float;
+use crate::kernels::Each;
+use crate::kernels::block::Store;
+use crate::kernels::columns::LANES;
+use crate::kernels::short;
+use crate::kernels::short::{Reduced, SHORT, TileRoom};
+use crate::operations::reduction::{partial_and_each, same_length, value};
+use crate::operations::terms::Terms;
+use crate::state::plain;
+use crate::state::plain::{Kept, Partial};
+use crate::threads::{grain, join};
+use crate::ziv;
+
+/// Where the segments of a sequence are.
+///
+/// ```
+/// use logsum::Segments;
+/// let z = [0.0, 0.0, 7.0, 1.0, 1.0];
+/// let mut out = [0.0; 3];
+/// Segments::by_offsets(&[0, 2, 2, 5])?.logsumexp(&z, &mut out)?;
+/// assert_eq!(out, [std::f64::consts::LN_2, f64::NEG_INFINITY, 7.004945256391497]);
+/// Segments::by_ids(&[2, 0, 0, 2, 0], 3)?.logsumexp(&z, &mut out)?;
+/// assert_eq!(out, [7.003384898902687, f64::NEG_INFINITY, 1.3132616875182228]);
+/// # Ok::<(), logsum::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Segments {
+    /// Where each begins, and where the last ends.
+    offsets: Vec<usize>,
+    /// The numbers' places, segment by segment, unless they lie so.
+    order: Option<Vec<usize>>,
+}
+
+impl Segments {
+    /// Segment s has the numbers from `offsets[s]` to `offsets[s + 1]`, without the latter, as in the compressed rows of a sparse
+    /// matrix.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] unless offsets start with 0 and none is less than the one before.
+    pub fn by_offsets(offsets: &[usize]) -> Result<Self, Error> {
+        if offsets.first() != Some(&0) {
+            let found = offsets.first().map_or("missing".to_owned(), usize::to_string);
+            return Err(Error::out_of_range("offset 0", found, "0"));
+        }
+        if let Some(i) = offsets.windows(2).position(|pair| pair[1] < pair[0]) {
+            let range = format!("at least {}, the offset before", offsets[i]);
+            return Err(Error::out_of_range(format_args!("offset {}", i + 1), offsets[i + 1], range));
+        }
+        Ok(Self { offsets: offsets.to_vec(), order: None })
+    }
+
+    /// Number i belongs to segment `ids[i]`, of `count` segments. Sorted ids cost nothing more; others are sorted by counting, which
+    /// takes two words for each number.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if an id is not below `count`, or memory cannot hold so many.
+    pub fn by_ids(ids: &[usize], count: usize) -> Result<Self, Error> {
+        let mut offsets = Vec::new();
+        if offsets.try_reserve_exact(count.saturating_add(1)).is_err() {
+            return Err(Error::out_of_range("the number of segments", count, "few enough for the memory"));
+        }
+        offsets.resize(count + 1, 0);
+        let mut is_sorted = true;
+        let mut last = 0;
+        let mut i = 0;
+        // A run of one id at a time.
+        while let Some(&id) = ids.get(i) {
+            if id >= count {
+                let range = format!("below {count}, the number of segments");
+                return Err(Error::out_of_range(format_args!("the id of number {i}"), id, range));
+            }
+            is_sorted &= id >= last;
+            last = id;
+            let run = ids[i..].iter().take_while(|&&next| next == id).count();
+            offsets[id + 1] += run;
+            i += run;
+        }
+        for id in 0..count {
+            offsets[id + 1] += offsets[id];
+        }
+        let order = (!is_sorted).then(|| {
+            let mut next = offsets.clone();
+            let mut order = vec![0; ids.len()];
+            for (i, &id) in ids.iter().enumerate() {
+                order[next[id]] = i;
+                next[id] += 1;
+            }
+            order
+        });
+        Ok(Self { offsets, order })
+    }
+
+    /// How many segments there are.
+    pub fn count(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// The log-sum-exp of each segment into `out`, correctly rounded; −∞ of an empty one.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] if there are not as many numbers as the segments have, or places as segments; nothing is written
+    /// then.
+    pub fn logsumexp<T: Float>(&self, z: &[T], out: &mut [T]) -> Result<(), Error> {
+        self.fits(z, out)?;
+        let gathered = self.gathered(z);
+        let z = gathered.as_deref().unwrap_or(z);
+        reduce(grain(z.len()), &self.offsets, z, out, None);
+        Ok(())
+    }
+
+    /// The values of [`logsumexp`](Self::logsumexp), and into `gradient` the share of each number in its segment, within 1 ulp.
+    ///
+    /// # Errors
+    /// As [`logsumexp`](Self::logsumexp), and if `gradient` is not as long as `z`.
+    pub fn logsumexp_with_gradient<T: Float>(
+        &self,
+        z: &[T],
+        out: &mut [T],
+        gradient: &mut [T],
+    ) -> Result<(), Error> {
+        self.fits(z, out)?;
+        same_length(z, gradient)?;
+        let grain = grain(z.len());
+        match (self.gathered(z), &self.order) {
+            (Some(z), Some(order)) => {
+                let mut shares = vec![T::default(); z.len()];
+                reduce(grain, &self.offsets, &z, out, Some(&mut shares));
+                shares.into_iter().zip(order).for_each(|(share, &place)| gradient[place] = share);
+            }
+            _ => reduce(grain, &self.offsets, z, out, Some(gradient)),
+        }
+        Ok(())
+    }
+
+    /// The values of [`logsumexp`](Self::logsumexp), and into `slopes` their derivatives in the direction `tangent`.
+    ///
+    /// # Errors
+    /// As [`logsumexp`](Self::logsumexp), and if `tangent` is not as long as `z`, or `slopes` as `out`.
+    pub fn logsumexp_jvp<T: Float>(
+        &self,
+        z: &[T],
+        tangent: &[T],
+        out: &mut [T],
+        slopes: &mut [T],
+    ) -> Result<(), Error> {
+        self.fits(z, out)?;
+        same_length(z, tangent)?;
+        same_length(out, slopes)?;
+        let (gathered, tangents) = (self.gathered(z), self.gathered(tangent));
+        let (z, tangent) = (gathered.as_deref().unwrap_or(z), tangents.as_deref().unwrap_or(tangent));
+        for (s, (out, slope)) in out.iter_mut().zip(slopes).enumerate() {
+            let range = self.offsets[s]..self.offsets[s + 1];
+            (*out, *slope) = Terms::new(&z[range.clone()]).jvp(&tangent[range])?;
+        }
+        Ok(())
+    }
+
+    fn fits<T: Float>(&self, z: &[T], out: &[T]) -> Result<(), Error> {
+        let expected = self.offsets[self.count()];
+        if z.len() != expected {
+            return Err(Error::LengthMismatch { expected, found: z.len() });
+        }
+        if out.len() != self.count() {
+            return Err(Error::LengthMismatch { expected: self.count(), found: out.len() });
+        }
+        Ok(())
+    }
+
+    /// The numbers, segment by segment, if they do not lie so.
+    fn gathered<T: Float>(&self, z: &[T]) -> Option<Vec<T>> {
+        self.order.as_ref().map(|order| order.iter().map(|&place| z[place]).collect())
+    }
+}
+
+/// The values of the segments that begin at all offsets but the last, and the shares in them. `z` begins at the first offset.
+fn reduce<T: Float>(grain: usize, offsets: &[usize], z: &[T], out: &mut [T], shares: Option<&mut [T]>) {
+    if z.len() >= 2 * grain && out.len() >= 2 * LANES {
+        let half = (out.len() / 2).next_multiple_of(LANES);
+        let middle = offsets[half] - offsets[0];
+        let ((z, z2), (out, out2)) = (z.split_at(middle), out.split_at_mut(half));
+        let (shares, shares2) = shares.map(|shares| shares.split_at_mut(middle)).unzip();
+        join(
+            || reduce(grain, &offsets[..=half], z, out, shares),
+            || reduce(grain, &offsets[half..], z2, out2, shares2),
+        );
+        return;
+    }
+    let mut shares = shares;
+    let mut kept = Kept::<T>::new();
+    let mut room = TileRoom::new();
+    for (group, out) in out.chunks_mut(LANES).enumerate() {
+        let bounds = &offsets[group * LANES..][..=out.len()];
+        let segment = |j: usize| bounds[j] - offsets[0]..bounds[j + 1] - offsets[0];
+        let longest = bounds.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
+        if longest < SHORT {
+            eight_short(z, segment, room.tile(longest), out, shares.as_deref_mut());
+            continue;
+        }
+        let mut partials = [Partial::EMPTY; LANES];
+        for (j, partial) in partials[..out.len()].iter_mut().enumerate() {
+            let row = &z[segment(j)];
+            *partial = match &mut shares {
+                None => Partial::over(&row),
+                Some(shares) => {
+                    partial_and_each(Each::Share, row, &mut shares[segment(j)], &mut kept, Store::Caches)
+                }
+            };
+        }
+        let settled = plain::settle::<T, T::First>(&partials);
+        for (j, out) in out.iter_mut().enumerate() {
+            *out = settled[j].unwrap_or_else(|| ziv::settle(&partials[j], &&z[segment(j)]).0);
+        }
+    }
+}
+
+/// At most eight short segments, side by side; −∞ after the end of each, which changes no bit.
+fn eight_short<T: Float>(
+    z: &[T],
+    segment: impl Fn(usize) -> std::ops::Range<usize>,
+    tile: &mut [[f64; LANES]],
+    out: &mut [T],
+    shares: Option<&mut [T]>,
+) {
+    tile.fill([f64::NEG_INFINITY; LANES]);
+    for j in 0..out.len() {
+        for (place, z) in tile.iter_mut().zip(&z[segment(j)]) {
+            place[j] = z.widen();
+        }
+    }
+    let each = shares.is_some().then_some(Each::Share);
+    let Reduced { values, has_value, has_each } = short::reduce::<T>(tile, true, each);
+    for (j, out) in out.iter_mut().enumerate() {
+        *out = if has_value[j] { values[j] } else { value(&&z[segment(j)]) };
+    }
+    let Some(shares) = shares else { return };
+    for j in 0..out.len() {
+        let (row, shares) = (&z[segment(j)], &mut shares[segment(j)]);
+        if has_each[j] {
+            shares.iter_mut().zip(&*tile).for_each(|(share, place)| *share = T::narrow(place[j]));
+        } else {
+            partial_and_each(Each::Share, row, shares, &mut Kept::<T>::new(), Store::Caches);
+        }
+    }
+}
+
+/// [`Segments::by_ids`] and [`Segments::logsumexp`] in one: `out` has a place for each segment.
+///
+/// ```
+/// let mut out = [0.0; 2];
+/// logsum::segment_logsumexp(&[5.0, 5.0, 3.0], &[1, 1, 0], &mut out)?;
+/// assert_eq!(out, [3.0, 5.0 + std::f64::consts::LN_2]);
+/// # Ok::<(), logsum::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::OutOfRange`] if an id is not below the length of `out`, [`Error::LengthMismatch`] if there are not as many ids as
+/// numbers; nothing is written then.
+pub fn segment_logsumexp<T: Float>(z: &[T], ids: &[usize], out: &mut [T]) -> Result<(), Error> {
+    Segments::by_ids(ids, out.len())?.logsumexp(z, out)
+}

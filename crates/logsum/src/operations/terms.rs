@@ -1,0 +1,482 @@
+//! Log-sum-exp of weighted and masked terms, and its derivatives.
+
+use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
+use crate::arithmetic::exp::UNSCALE;
+use crate::arithmetic::precision::Precision;
+use crate::error::Error;
+use crate::formats::Float;
+use crate::kernels::block::Store;
+use crate::kernels::map;
+use crate::kernels::map::{Block, Exponent, PowerTimes, Share};
+use crate::kernels::series::{BLOCK, PIECE, Series};
+use crate::kernels::{Each, block};
+use crate::operations::reduction::same_length;
+use crate::simd::scalar;
+use crate::state::plain::Partial;
+use crate::state::signed::{Log, Pairs, SignedSum};
+use crate::ziv;
+use crate::ziv::weighted;
+use crate::ziv::weighted::Settled;
+
+/// The terms b_k e^{z_k} of a sum, for the k that count: z, and weights and a mask if they are given.
+///
+/// | | log \|Σ b_k e^{z_k}\| and its sign | ∂/∂z_i = b_i e^{z_i} / Σ | ∂/∂b_i = e^{z_i} / Σ |
+/// |---|---|---|---|
+/// | finite | correctly rounded, whatever cancels | within 1 ulp (2 with weights in f64) | within 1 ulp |
+/// | b_i = 0 | absent, even if z_i is ±∞ or NaN | 0 | as it says, not 0 |
+/// | masked out | absent | 0 | 0 |
+/// | nothing left, or only −∞: no mass | −∞, sign 0 | as [`NoMass`] says | as [`NoMass`] says |
+/// | all cancels | −∞, sign 0 | NaN | NaN |
+/// | +∞, its weights of one sign | +∞, that sign | shared by the +∞ in proportion to b | shared by the +∞ |
+/// | +∞, weights of both signs | NaN | NaN | NaN |
+/// | a NaN | NaN | NaN | NaN |
+///
+/// A weight ±∞ counts as an infinite term, but is NaN at a −∞. Without weights the sign is 1, or 0 where there is no mass.
+///
+/// ```
+/// use logsum::Terms;
+/// let z = [0.0, -750.0];
+/// let terms = Terms::new(&z).weights(&[1e-200, 1e300])?;
+/// assert_eq!(terms.logsumexp(), -59.2244721017863);
+///
+/// // log |e^1 − e^2| and its sign.
+/// let terms = Terms::new(&[1.0, 2.0]).weights(&[1.0, -1.0])?;
+/// assert_eq!(terms.logsumexp_with_sign(), (1.5413248546129181, -1.0));
+///
+/// let terms = Terms::new(&[1.0, f64::NAN, 1.0]).mask(&[true, false, true])?;
+/// let mut p = [0.0; 3];
+/// terms.softmax(&mut p)?;
+/// assert_eq!(p, [0.5, 0.0, 0.5]);
+/// # Ok::<(), logsum::Error>(())
+/// ```
+///
+/// A sum that cancels beyond double words is settled in integers, and takes memory in proportion to the row; no other does.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a, T> {
+    z: &'a [T],
+    weights: Option<&'a [T]>,
+    mask: Option<&'a [bool]>,
+    no_mass: NoMass,
+}
+
+/// What gradient and softmax are where there is no mass: nothing but −∞, or no number at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NoMass {
+    /// 0 everywhere: what is constant has no slope.
+    #[default]
+    Zero,
+    /// The same at each number that counts, 1/n: the least that softmax could know.
+    Uniform,
+    /// NaN at each number that counts.
+    NaN,
+}
+
+impl<'a, T: Float> Terms<'a, T> {
+    /// e^{z_k}, each with the weight 1.
+    pub fn new(z: &'a [T]) -> Self {
+        Self { z, weights: None, mask: None, no_mass: NoMass::Zero }
+    }
+
+    /// Each with its weight, of any sign.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] if there are not as many weights as numbers.
+    pub fn weights(self, b: &'a [T]) -> Result<Self, Error> {
+        same_length(self.z, b)?;
+        Ok(Self { weights: Some(b), ..self })
+    }
+
+    /// Only those count for which the mask is true.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] if the mask is not as long as there are numbers.
+    pub fn mask(self, mask: &'a [bool]) -> Result<Self, Error> {
+        match mask.len() == self.z.len() {
+            true => Ok(Self { mask: Some(mask), ..self }),
+            false => Err(Error::LengthMismatch { expected: self.z.len(), found: mask.len() }),
+        }
+    }
+
+    /// What gradient and softmax are where there is no mass.
+    pub fn no_mass(self, no_mass: NoMass) -> Self {
+        Self { no_mass, ..self }
+    }
+
+    /// log Σ b_k e^{z_k}, correctly rounded; NaN where the sum is negative.
+    pub fn logsumexp(&self) -> T {
+        let (value, sign) = self.logsumexp_with_sign();
+        if sign.widen() < 0.0 { T::narrow(f64::NAN) } else { value }
+    }
+
+    /// log |Σ b_k e^{z_k}|, correctly rounded, and the sign of the sum: 1, −1, 0 where nothing is left, or NaN.
+    pub fn logsumexp_with_sign(&self) -> (T, T) {
+        let Reduced { value, sign, .. } = self.reduced(f64::INFINITY);
+        (value, T::narrow(sign))
+    }
+
+    /// [`logsumexp_with_sign`](Self::logsumexp_with_sign), and into `gradient` the derivatives of log |Σ b_k e^{z_k}| by
+    /// each z.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] if `gradient` is not as long as z; nothing is written then.
+    pub fn logsumexp_with_gradient(&self, gradient: &mut [T]) -> Result<(T, T), Error> {
+        same_length(self.z, gradient)?;
+        let reduced = self.with_shares();
+        self.each_block(gradient, |terms, out| reduced.shares.fill(terms, out));
+        Ok((reduced.value, T::narrow(reduced.sign)))
+    }
+
+    /// [`logsumexp_with_gradient`](Self::logsumexp_with_gradient), and into `by_weight` the derivatives by each weight.
+    ///
+    /// ```
+    /// use logsum::Terms;
+    /// let (mut by_z, mut by_weight) = ([0.0; 2], [0.0; 2]);
+    /// let terms = Terms::new(&[3.0, 3.0]).weights(&[4.0, 0.0])?;
+    /// terms.logsumexp_with_gradients(&mut by_z, &mut by_weight)?;
+    /// assert_eq!((by_z, by_weight), ([1.0, 0.0], [0.25, 0.25]));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] if an output is not as long as z; nothing is written then.
+    pub fn logsumexp_with_gradients(&self, gradient: &mut [T], by_weight: &mut [T]) -> Result<(T, T), Error> {
+        same_length(self.z, gradient)?;
+        same_length(self.z, by_weight)?;
+        let reduced = self.with_shares();
+        self.each_block(gradient, |terms, out| reduced.shares.fill(terms, out));
+        self.each_block(by_weight, |terms, out| reduced.shares.fill_by_weight(terms, out));
+        Ok((reduced.value, T::narrow(reduced.sign)))
+    }
+
+    /// b_i e^{z_i} / Σ b_k e^{z_k}: the gradient.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] if `out` is not as long as z; nothing is written then.
+    pub fn softmax(&self, out: &mut [T]) -> Result<(), Error> {
+        self.logsumexp_with_gradient(out).map(|_| ())
+    }
+
+    /// The value, and its derivative in the direction `tangent`: Σ g_k t_k, g being the gradient.
+    ///
+    /// It is within 1 ulp where little cancels: off by half an ulp, and 2^-59 (f32: 2^-29) of Σ |g_k t_k|. A tangent is not looked at where z is
+    /// masked out.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] if `tangent` is not as long as z.
+    pub fn jvp(&self, tangent: &[T]) -> Result<(T, T), Error> {
+        same_length(self.z, tangent)?;
+        let reduced = self.with_shares();
+        let mean = self.mean(&reduced.shares, tangent);
+        Ok((reduced.value, T::narrow(mean.hi)))
+    }
+
+    /// The Hessian times a vector into `out`: (diag(g) − g gᵀ) v, that is g_i (v_i − Σ g_k v_k), g being the gradient.
+    ///
+    /// It is also the derivative of softmax in the direction v, from either side: the Hessian is symmetric. Each is
+    /// within 1 ulp where v_i − Σ g_k v_k does not cancel: the difference is off by 2^-59 (f32: 2^-29) of Σ |g_k v_k|.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] if `vector` or `out` is not as long as z; nothing is written then.
+    pub fn hvp(&self, vector: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length(self.z, vector)?;
+        same_length(self.z, out)?;
+        let shares = self.with_shares().shares;
+        let mean = self.mean(&shares, vector);
+        match shares.plain() {
+            Some(share) => {
+                let lane = Block { z: self.z, v: Some(vector), w: self.weights };
+                map::each::<T::First, T>(lane, map::Hessian { share, mean }, out, Store::Caches);
+            }
+            None => {
+                self.each_block(out, |terms, out| shares.fill(terms, out));
+                for (out, v) in out.iter_mut().zip(vector) {
+                    *out = T::narrow(out.widen() * mean.negated().plus_one_word(v.widen()).hi);
+                }
+            }
+        }
+        self.clear_masked(out);
+        Ok(())
+    }
+
+    /// Σ g_k t_k.
+    fn mean(&self, shares: &Shares, tangent: &[T]) -> DoubleDouble {
+        if let Some(Share { exponent, inverse }) = shares.plain() {
+            let sum = self.sum_of_blocks(tangent, |terms, tangent| {
+                let block = Block { z: terms.z, v: Some(tangent), w: terms.weights };
+                map::sum::<T::First, T>(block, PowerTimes(exponent))
+            });
+            let mean = scalar::product(sum, inverse).scaled(UNSCALE);
+            if mean.hi.is_finite() {
+                return mean;
+            }
+        }
+        self.sum_of_blocks(tangent, |terms, tangent| {
+            let mut gradient = [T::default(); BLOCK];
+            let gradient = &mut gradient[..tangent.len()];
+            shares.fill(terms, gradient);
+            map::dot(gradient, tangent)
+        })
+    }
+
+    /// A sum over blocks and their parts of a tangent, which is 0 where the mask says so.
+    fn sum_of_blocks(&self, tangent: &[T], f: impl Fn(Self, &[T]) -> DoubleDouble) -> DoubleDouble {
+        let mut counted = [T::default(); BLOCK];
+        let blocks = self.blocks().zip(tangent.chunks(BLOCK));
+        blocks.fold(DoubleDouble::ZERO, |sum, (terms, tangent)| {
+            if terms.mask.is_none() {
+                return sum.plus(f(terms, tangent));
+            }
+            let counted = &mut counted[..tangent.len()];
+            counted.copy_from_slice(tangent);
+            terms.clear_masked(counted);
+            sum.plus(f(terms, counted))
+        })
+    }
+
+    /// 0 where the mask says so.
+    fn clear_masked(&self, out: &mut [T]) {
+        for (out, _) in out.iter_mut().zip(self.mask.unwrap_or_default()).filter(|(_, counts)| !**counts) {
+            *out = T::default();
+        }
+    }
+
+    /// Whether each number of a block is absent: masked out, or of weight 0.
+    fn is_absent(&self, i: usize) -> bool {
+        self.mask.is_some_and(|mask| !mask[i]) || self.weights.is_some_and(|b| b[i].widen() == 0.0)
+    }
+
+    fn blocks(self) -> impl Iterator<Item = Self> {
+        (0..self.z.len()).step_by(BLOCK).map(move |start| {
+            let end = self.z.len().min(start + BLOCK);
+            Self {
+                z: &self.z[start..end],
+                weights: self.weights.map(|b| &b[start..end]),
+                mask: self.mask.map(|mask| &mask[start..end]),
+                ..self
+            }
+        })
+    }
+
+    fn each_block(&self, out: &mut [T], mut f: impl FnMut(Self, &mut [T])) {
+        self.blocks().zip(out.chunks_mut(BLOCK)).for_each(|(terms, out)| f(terms, out));
+    }
+
+    fn with_shares(&self) -> Reduced<T> {
+        // A part in 2^6 of what a result's ulp is.
+        self.reduced(power_of_two(-6 - T::SIGNIFICAND_BITS as i32))
+    }
+
+    /// The value, its sign, and how to find the shares; with weights, these from a logarithm that is off by `most` at most.
+    fn reduced(&self, most: f64) -> Reduced<T> {
+        let Some(b) = self.weights else {
+            return match self.mask {
+                None => self.reduced_plain(&self.z),
+                Some(mask) => self.reduced_plain(&Masked { z: self.z, mask }),
+            };
+        };
+        let pairs = Pairs { z: self.z, b: Some(b), mask: self.mask, divisor: 1.0 };
+        let first = SignedSum::<T::First>::over(pairs);
+        let edge = |value, sign, shares| Reduced { value: T::narrow(value), sign, shares };
+        if !first.is_finite() {
+            match Infinite::of(pairs) {
+                None => {}
+                Some(Infinite { total, .. }) if total.is_nan() => {
+                    return edge(f64::NAN, f64::NAN, Shares::Everywhere(f64::NAN));
+                }
+                Some(infinite) => {
+                    return edge(f64::INFINITY, infinite.total.signum(), Shares::Infinite(infinite));
+                }
+            }
+        }
+        if first.may_be_nothing() && pairs.present().all(|(z, _)| z == f64::NEG_INFINITY) {
+            return edge(f64::NEG_INFINITY, 0.0, self.shares_of_no_mass());
+        }
+        let Settled { value, sign, log } = weighted::settle(pairs, &first, most);
+        if sign == 0.0 {
+            return Reduced { value, sign, shares: Shares::Everywhere(f64::NAN) };
+        }
+        let shares = match first.inverse(T::First::SHARE_ERROR) {
+            Some((shift, inverse)) => Shares::Weighted { shift, inverse },
+            None => Shares::About { log, sign },
+        };
+        Reduced { value, sign, shares }
+    }
+
+    fn reduced_plain(&self, lane: &impl Series<T>) -> Reduced<T> {
+        let partial = Partial::<T::First>::over(lane);
+        let value = ziv::settle(&partial, lane).0;
+        let (sign, shares) = match partial.max {
+            f64::NEG_INFINITY => (0.0, self.shares_of_no_mass()),
+            f64::INFINITY => {
+                let mut count = 0_u64;
+                lane.pieces(|piece| {
+                    count += piece.iter().filter(|z| z.widen() == f64::INFINITY).count() as u64;
+                });
+                (1.0, Shares::Infinite(Infinite { total: count as f64, has_infinite_weights: false }))
+            }
+            max if max.is_nan() => (f64::NAN, Shares::Everywhere(f64::NAN)),
+            _ => {
+                let (shift, inverse) = partial.constants(Each::Share);
+                (1.0, Shares::Plain { shift, inverse })
+            }
+        };
+        Reduced { value, sign, shares }
+    }
+
+    fn shares_of_no_mass(&self) -> Shares {
+        Shares::Everywhere(match self.no_mass {
+            NoMass::Zero => 0.0,
+            NoMass::Uniform => 1.0 / (0..self.z.len()).filter(|&i| !self.is_absent(i)).count() as f64,
+            NoMass::NaN => f64::NAN,
+        })
+    }
+}
+
+struct Reduced<T> {
+    value: T,
+    sign: f64,
+    shares: Shares,
+}
+
+/// How to find b_i e^{z_i} / Σ b_k e^{z_k}.
+enum Shares {
+    /// e^{z − shift} · inverse, where all weights are 1.
+    Plain { shift: f64, inverse: DoubleDouble },
+    /// b e^{z − shift} · inverse.
+    Weighted { shift: f64, inverse: DoubleDouble },
+    /// sign · b e^{z − log}: where the sum cancels, or weights are out of range.
+    About { log: Log, sign: f64 },
+    /// Some terms are infinite.
+    Infinite(Infinite),
+    /// The same for each that is not absent.
+    Everywhere(f64),
+}
+
+impl Shares {
+    /// Where the shares are that simple.
+    fn plain(&self) -> Option<Share> {
+        match *self {
+            Self::Plain { shift, inverse } | Self::Weighted { shift, inverse } => {
+                Some(Share { exponent: Exponent::from(shift), inverse })
+            }
+            _ => None,
+        }
+    }
+
+    /// The shares of a block.
+    fn fill<T: Float>(&self, terms: Terms<'_, T>, out: &mut [T]) {
+        let b = |i: usize| terms.weights.map_or(1.0, |b| b[i].widen());
+        match *self {
+            Self::Plain { shift, inverse } => block::shares(terms.z, shift, inverse, out, Store::Caches),
+            Self::Weighted { shift, inverse } => {
+                let share = Share { exponent: Exponent::from(shift), inverse };
+                let block = Block { z: terms.z, v: None, w: terms.weights };
+                map::each::<T::First, T>(block, share, out, Store::Caches);
+            }
+            _ => {
+                for (i, out) in out.iter_mut().enumerate() {
+                    let z = terms.z[i].widen();
+                    *out = T::narrow(match *self {
+                        _ if terms.is_absent(i) => 0.0,
+                        Self::About { log, sign } => sign * weighted::power(z, b(i), log),
+                        Self::Infinite(infinite) => infinite.share(z, b(i)),
+                        Self::Everywhere(share) => share,
+                        _ => f64::NAN,
+                    });
+                }
+            }
+        }
+        terms.clear_masked(out);
+    }
+
+    /// e^{z_i} / Σ b_k e^{z_k} of a block.
+    fn fill_by_weight<T: Float>(&self, terms: Terms<'_, T>, out: &mut [T]) {
+        match *self {
+            Self::Plain { shift, inverse } | Self::Weighted { shift, inverse } => {
+                block::shares(terms.z, shift, inverse, out, Store::Caches);
+            }
+            _ => {
+                for (z, out) in terms.z.iter().map(|z| z.widen()).zip(&mut *out) {
+                    *out = T::narrow(match *self {
+                        Self::About { log, sign } => sign * weighted::power(z, 1.0, log),
+                        Self::Infinite(infinite) => infinite.share_by_weight(z),
+                        Self::Everywhere(share) => share,
+                        _ => f64::NAN,
+                    });
+                }
+            }
+        }
+        terms.clear_masked(out);
+    }
+}
+
+/// What the infinite terms of a sum come to.
+#[derive(Clone, Copy)]
+struct Infinite {
+    /// Of the weights of each z = +∞; or, where there are infinite weights, of their signs. NaN where the sum is.
+    total: f64,
+    has_infinite_weights: bool,
+}
+
+impl Infinite {
+    /// None if all terms are finite.
+    fn of<T: Float>(pairs: Pairs<'_, T>) -> Option<Self> {
+        let [mut of_numbers, mut of_weights] = [0.0; 2];
+        let [mut has_positive, mut has_negative] = [false; 2];
+        for (z, b) in pairs.present() {
+            if z.is_nan() || b.is_nan() || b.is_infinite() && z == f64::NEG_INFINITY {
+                return Some(Self { total: f64::NAN, has_infinite_weights: false });
+            }
+            if b.is_infinite() {
+                of_weights += b.signum();
+            } else if z == f64::INFINITY {
+                of_numbers += b;
+            } else {
+                continue;
+            }
+            has_positive |= b > 0.0;
+            has_negative |= b < 0.0;
+        }
+        let has_infinite_weights = of_weights != 0.0;
+        let total = match (has_positive, has_negative) {
+            (false, false) => return None,
+            (true, true) => f64::NAN,
+            _ if has_infinite_weights => of_weights,
+            _ => of_numbers,
+        };
+        Some(Self { total, has_infinite_weights })
+    }
+
+    fn share(self, z: f64, b: f64) -> f64 {
+        match self.has_infinite_weights {
+            true if b.is_infinite() => b.signum() / self.total,
+            false if z == f64::INFINITY => b / self.total,
+            _ => 0.0,
+        }
+    }
+
+    fn share_by_weight(self, z: f64) -> f64 {
+        if z == f64::INFINITY && !self.has_infinite_weights { 1.0 / self.total } else { 0.0 }
+    }
+}
+
+/// A lane whose numbers count as −∞ where the mask is false.
+struct Masked<'a, T> {
+    z: &'a [T],
+    mask: &'a [bool],
+}
+
+impl<T: Float> Series<T> for Masked<'_, T> {
+    fn pieces(&self, mut read: impl FnMut(&[T])) {
+        let mut room = Vec::with_capacity(self.z.len().min(PIECE));
+        for (z, mask) in self.z.chunks(PIECE).zip(self.mask.chunks(PIECE)) {
+            room.clear();
+            room.extend(z.iter().zip(mask).map(|(&z, &counts)| if counts { z } else { T::NEG_INFINITY }));
+            read(&room);
+        }
+    }
+
+    fn contiguous(&self) -> Option<&[T]> {
+        None
+    }
+}

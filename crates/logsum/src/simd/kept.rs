@@ -1,0 +1,96 @@
+//! Numbers of each precision in memory.
+
+use super::Vector;
+use crate::arithmetic::double_double::DoubleDouble;
+use crate::arithmetic::precision::{Head, InDoubleDouble, InF64, One, Precision};
+
+/// A precision whose numbers, eight at a time, are kept in memory.
+pub trait Keep: Precision {
+    /// Eight numbers in memory.
+    type Kept: Copy + Default + Send;
+
+    /// Stores a number, for [`kept`](Self::kept).
+    fn keep<V: Vector>(number: Self::Number<V>, place: &mut Self::Kept);
+
+    /// The number that was stored here.
+    fn kept<V: Vector>(place: &Self::Kept, simd: V) -> Self::Number<V>;
+
+    /// The one of the eight at this index.
+    fn kept_at(place: &Self::Kept, index: usize) -> DoubleDouble;
+
+    /// Puts another in the place of the one at this index.
+    fn keep_at(place: &mut Self::Kept, index: usize, number: DoubleDouble);
+
+    /// The eight sums of a vector.
+    fn lanes<V: Vector>(sum: Self::Sum<V>) -> [Self::Sum<f64>; 8];
+}
+
+impl Keep for InF64 {
+    type Kept = [f64; 8];
+
+    #[inline(always)]
+    fn keep<V: Vector>(number: One<V>, place: &mut [f64; 8]) {
+        number.0.store(place);
+    }
+
+    #[inline(always)]
+    fn kept<V: Vector>(place: &[f64; 8], simd: V) -> One<V> {
+        One(simd.load(place))
+    }
+
+    #[inline(always)]
+    fn kept_at(place: &[f64; 8], index: usize) -> DoubleDouble {
+        DoubleDouble { hi: place[index], lo: 0.0 }
+    }
+
+    #[inline(always)]
+    fn keep_at(place: &mut [f64; 8], index: usize, number: DoubleDouble) {
+        place[index] = number.hi;
+    }
+
+    #[inline(always)]
+    fn lanes<V: Vector>(sum: One<V>) -> [One<f64>; 8] {
+        let (mut words, mut sums) = ([0.0; 8], [One(0.0); 8]);
+        sum.0.store(&mut words);
+        for i in 0..8 {
+            sums[i] = One(words[i]);
+        }
+        sums
+    }
+}
+
+impl Keep for InDoubleDouble {
+    type Kept = [[f64; 8]; 2];
+
+    #[inline(always)]
+    fn keep<V: Vector>(number: DoubleDouble<V>, place: &mut [[f64; 8]; 2]) {
+        number.hi.store(&mut place[0]);
+        number.lo.store(&mut place[1]);
+    }
+
+    #[inline(always)]
+    fn kept<V: Vector>(place: &[[f64; 8]; 2], simd: V) -> DoubleDouble<V> {
+        DoubleDouble { hi: simd.load(&place[0]), lo: simd.load(&place[1]) }
+    }
+
+    #[inline(always)]
+    fn kept_at(place: &[[f64; 8]; 2], index: usize) -> DoubleDouble {
+        DoubleDouble { hi: place[0][index], lo: place[1][index] }
+    }
+
+    #[inline(always)]
+    fn keep_at(place: &mut [[f64; 8]; 2], index: usize, number: DoubleDouble) {
+        [place[0][index], place[1][index]] = [number.hi, number.lo];
+    }
+
+    #[inline(always)]
+    fn lanes<V: Vector>(sum: Head<V>) -> [Head<f64>; 8] {
+        let (mut his, mut los, mut sums) = ([0.0; 8], [0.0; 8], [Head { hi: 0.0, lo: 0.0 }; 8]);
+        sum.hi.store(&mut his);
+        sum.lo.store(&mut los);
+        for i in 0..8 {
+            sums[i] = Head { hi: his[i], lo: los[i] };
+        }
+        sums
+    }
+}

@@ -1,0 +1,710 @@
+//! The state of a log-sum-exp that is under way, and its merge.
+
+use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
+use crate::arithmetic::estimate::{error_of_rest, estimate, rest, term_of_max};
+use crate::arithmetic::exp;
+use crate::arithmetic::exp::UNSCALE;
+use crate::arithmetic::precision::Number;
+use crate::formats::Float;
+use crate::formats::rounding::settled;
+use crate::formats::sealed::Sealed;
+use crate::kernels::Each;
+use crate::kernels::block;
+use crate::kernels::block::{Store, Summed};
+use crate::kernels::columns;
+use crate::kernels::columns::LANES;
+use crate::kernels::series::{BLOCK, PIECE, Series};
+use crate::simd::Keep;
+use crate::simd::Vector;
+use crate::simd::{Task, run};
+use crate::threads::join;
+use std::marker::PhantomData;
+
+/// Σ e^{z_k} over some of the numbers, as e^max + e^shift · tail.
+///
+/// One element that equals the maximum stands apart from the sum of all others, so that
+/// LSE = max + log(1 + t), t = e^{shift − max} · tail, keeps the *relative* accuracy of t where it is tiny:
+/// log-sum-exp of [0, −40] is e^-40, not 0.
+///
+/// The shift follows the maximum only in jumps of more than [`REACH`]. Would it follow at each new maximum, a row in
+/// ascending order would multiply its sum by one more rounded factor per block; so, what was before a jump shrinks
+/// by e^-64, and its error with it.
+///
+/// `max` alone decides the edges: NaN if there is one, else +∞ if there is one, −∞ if there is nothing else; the
+/// tail says nothing then.
+#[derive(Debug)]
+pub(crate) struct Partial<P> {
+    pub(crate) max: f64,
+    shift: f64,
+    /// In units of UNSCALE.
+    tail: DoubleDouble,
+    /// Bounds the tail's error, in the same units.
+    error: f64,
+    precision: PhantomData<fn() -> P>,
+}
+
+/// How far the maximum may rise above the shift.
+const REACH: f64 = 64.0;
+
+/// Bounds the relative error of a merge's own double-word steps: two additions and a product, 3u² + 3u² + 5u².
+const MERGE_ERROR: f64 = 1e-30; // > 2^-100
+
+// Derived, these would ask the same of P.
+impl<P> Clone for Partial<P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for Partial<P> {}
+
+impl<P: Keep> Partial<P> {
+    /// No number yet: e^−∞ = 0.
+    pub(crate) const EMPTY: Self = Self {
+        max: f64::NEG_INFINITY,
+        shift: f64::NEG_INFINITY,
+        tail: DoubleDouble::ZERO,
+        error: 0.0,
+        precision: PhantomData,
+    };
+
+    /// One piece of at most [`PIECE`] numbers.
+    pub(crate) fn of<T: Float>(piece: &[T]) -> Self {
+        run(Of(piece, PhantomData))
+    }
+
+    /// All numbers of a lane. Pieces are merged two by two, then the results, and so on, by threads or not.
+    pub(crate) fn over<T: Float>(lane: &impl Series<T>) -> Self {
+        if let Some(numbers) = lane.contiguous() {
+            return Self::halves(numbers);
+        }
+        let mut merged = Merged::<P, 1>::EMPTY;
+        lane.pieces(|piece| merged.push([Self::of(piece)]));
+        merged.all_with([Self::EMPTY])[0]
+    }
+
+    fn halves<T: Float>(numbers: &[T]) -> Self {
+        if numbers.len() <= PIECE {
+            return Self::of(numbers);
+        }
+        let (left, right) = numbers.split_at(numbers.len().next_power_of_two() / 2);
+        let (left, right) = join(|| Self::halves(left), || Self::halves(right));
+        left.merge(right)
+    }
+
+    /// The numbers of both. Associative and commutative within the bounds that it keeps; [`EMPTY`](Self::EMPTY) is
+    /// its identity, exactly.
+    pub(crate) fn merge(self, other: Self) -> Self {
+        if self.max == f64::NEG_INFINITY {
+            return other;
+        }
+        run(Merge(self, other))
+    }
+
+    #[inline(always)]
+    fn merged(self, other: Self) -> Self {
+        let max = match () {
+            () if self.max.is_nan() => self.max,
+            () if other.max.is_nan() => other.max,
+            () => self.max.max(other.max),
+        };
+        if self.max == f64::NEG_INFINITY {
+            return other;
+        }
+        if other.max == f64::NEG_INFINITY {
+            return self;
+        }
+        if !max.is_finite() {
+            return Self { max, ..Self::EMPTY };
+        }
+        // Where the maximum is out of this shift's reach it is within the other's, which then is greater.
+        let shift = if max <= self.shift + REACH { self.shift } else { other.shift };
+        let (mine, theirs) = (self.shifted(shift), other.shifted(shift));
+        let second = P::exp(self.max.min(other.max), shift).to_dd();
+        let tail = mine.tail.plus(theirs.tail).plus(second);
+        let error = mine.error + theirs.error + P::EXP_ERROR * second.hi + MERGE_ERROR * tail.hi;
+        Self { max, shift, tail, error, precision: PhantomData }
+    }
+
+    #[inline(always)]
+    fn shifted(self, shift: f64) -> Self {
+        if self.shift == shift {
+            return self;
+        }
+        let factor = exp::exp_dd(self.shift, shift).scaled(UNSCALE);
+        let tail = self.tail.times(factor);
+        Self { shift, tail, error: self.error * factor.hi + exp::EXP_DD_ERROR * tail.hi, ..self }
+    }
+
+    /// t in units of UNSCALE. For a finite maximum.
+    #[inline(always)]
+    fn scaled_tail(&self) -> Self {
+        self.shifted(self.max)
+    }
+
+    /// Some numbers, given the sum of them all: none if taking e^max away leaves too little.
+    #[inline(always)]
+    fn from_sum(Summed { max, shift, sum }: Summed) -> Option<Self> {
+        if !max.is_finite() || sum.hi.is_nan() {
+            return Some(Self { max: max + sum.hi, ..Self::EMPTY });
+        }
+        // The term of the maximum is in the sum with just these bits.
+        let of_max = term_of_max::<P>(max, shift);
+        let (tail, error) = rest::<P, f64>(sum, of_max);
+        let is_enough = tail.hi >= P::LEAST_REST * of_max.hi;
+        is_enough.then_some(Self { max, shift, tail, error, precision: PhantomData })
+    }
+
+    /// A block of finite maximum, the maximum's first occurrence left out of the sum.
+    #[inline(always)]
+    fn of_rest<T: Float, V: Vector>(block: &[T], max: f64, simd: V) -> Self {
+        let mut rest = [T::NEG_INFINITY; BLOCK];
+        let rest = &mut rest[..block.len()];
+        rest.copy_from_slice(block);
+        let first = rest.iter().position(|z| z.widen() == max).unwrap_or(0);
+        rest[first] = T::NEG_INFINITY;
+        let Summed { max: second, shift, sum } = block::summed::<P, T, V>(rest, simd);
+        let alone = Self { max, shift: max, ..Self::EMPTY };
+        if second == f64::NEG_INFINITY {
+            return alone;
+        }
+        // Unscaled first: the sum is about 1, the factor may be tiny.
+        let tail = sum.scaled(UNSCALE).times(exp::exp_dd(shift, max));
+        Self { tail, error: error_of_rest::<P>(tail.hi), ..alone }
+    }
+
+    /// Whether the value is the maximum, and nothing else can be nearer: t < 2^-1076.
+    ///
+    /// Then 0 ≤ LSE − max < 2^-1076, while half of the least distance between two floats is 2^-1075. Terms that
+    /// counted as e^-1000 do not matter: 2^64 of them are below 2^-1193. A row with a single finite number is this
+    /// case with t = 0, and by Lindemann and Weierstrass the only one in which the value is rational.
+    pub(crate) fn is_its_maximum(&self) -> bool {
+        self.shift == self.max && self.tail.hi < power_of_two(512 - 1077)
+    }
+
+    /// LSE as a double word and a bound on its error. For a finite maximum.
+    pub(crate) fn estimate(&self) -> (DoubleDouble, f64) {
+        run(Estimate(*self))
+    }
+
+    /// What shares and their logarithms are made of, for a finite maximum.
+    pub(crate) fn parts(&self) -> Parts {
+        run(OfParts(*self))
+    }
+
+    /// What [`Each`] needs to know of a lane, for a finite maximum:
+    /// the shift, and 1 / Σ e^{z_k − shift}, relative error below 2^-61 in two words, 2^-37.3 in one;
+    /// or the maximum, and log(1 + t) = LSE − max, relative error below 2^-59 in two words, 2^-29 in one.
+    pub(crate) fn constants(&self, each: Each) -> (f64, DoubleDouble) {
+        run(Constants(*self, each))
+    }
+}
+
+/// A piece that is under way, block by block. Sums with the same shift are added before anything is made of them.
+struct Piece<P> {
+    done: Partial<P>,
+    open: Option<Summed>,
+    /// Whether a maximum left too little of the rest.
+    has_failed: bool,
+}
+
+impl<P: Keep> Piece<P> {
+    const EMPTY: Self = Self { done: Partial::EMPTY, open: None, has_failed: false };
+
+    #[inline(always)]
+    fn push(&mut self, block: Summed) {
+        match &mut self.open {
+            Some(open) if open.shift == block.shift && block.max.is_finite() => {
+                open.sum = open.sum.plus(block.sum);
+                open.max = open.max.max(block.max);
+            }
+            _ => {
+                self.close();
+                self.open = Some(block);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn close(&mut self) {
+        if let Some(open) = self.open.take() {
+            match Partial::from_sum(open) {
+                Some(partial) => self.done = self.done.merged(partial),
+                None => self.has_failed = true,
+            }
+        }
+    }
+}
+
+/// The pieces of some lanes, merged two by two, then the results, and so on.
+struct Merged<P, const N: usize> {
+    /// Of 2^k pieces each, like the ones in the binary number of pieces so far.
+    parts: Vec<[Partial<P>; N]>,
+    pieces: u64,
+}
+
+impl<P: Keep, const N: usize> Merged<P, N> {
+    const EMPTY: Self = Self { parts: Vec::new(), pieces: 0 };
+
+    fn push(&mut self, mut piece: [Partial<P>; N]) {
+        for _ in 0..self.pieces.trailing_ones() {
+            piece = self.with_last(piece);
+        }
+        self.parts.push(piece);
+        self.pieces += 1;
+    }
+
+    /// All, and one piece more.
+    fn all_with(&mut self, mut last: [Partial<P>; N]) -> [Partial<P>; N] {
+        while !self.parts.is_empty() {
+            last = self.with_last(last);
+        }
+        last
+    }
+
+    fn with_last(&mut self, right: [Partial<P>; N]) -> [Partial<P>; N] {
+        let left = self.parts.pop().unwrap_or([Partial::EMPTY; N]);
+        std::array::from_fn(|j| left[j].merge(right[j]))
+    }
+}
+
+/// Pieces of eight lanes that lie side by side.
+pub(crate) struct Pieces<P> {
+    lanes: [Piece<P>; LANES],
+    blocks: usize,
+    merged: Merged<P, LANES>,
+}
+
+impl<P: Keep> Pieces<P> {
+    pub(crate) const EMPTY: Self =
+        Self { lanes: [const { Piece::EMPTY }; LANES], blocks: 0, merged: Merged::EMPTY };
+
+    /// A block of at most [`BLOCK`] rows; only the last may have fewer.
+    pub(crate) fn push<T: Float>(&mut self, tile: &[T]) {
+        run(Push { pieces: self, tile });
+    }
+
+    /// The same of a block that is summed already.
+    pub(crate) fn push_summed(&mut self, blocks: [Summed; LANES]) {
+        run(PushSummed { pieces: self, blocks });
+    }
+
+    #[inline(always)]
+    fn push_blocks(&mut self, blocks: [Summed; LANES]) {
+        if self.blocks == PIECE / BLOCK {
+            let piece = self.end_piece();
+            self.merged.push(piece);
+        }
+        self.blocks += 1;
+        for (lane, block) in self.lanes.iter_mut().zip(blocks) {
+            lane.has_failed |= !block.max.is_finite();
+            lane.push(block);
+        }
+    }
+
+    /// The partials of the first `count` lanes. A lane that cannot be done beside others is left to `alone`.
+    pub(crate) fn close(&mut self, alone: impl Fn(usize) -> Partial<P>, count: usize) -> [Partial<P>; LANES] {
+        let last = run(EndPiece(self));
+        let mut partials = self.merged.all_with(last);
+        for (j, partial) in partials[..count].iter_mut().enumerate() {
+            if self.lanes[j].has_failed {
+                *partial = alone(j);
+            }
+        }
+        partials
+    }
+
+    #[inline(always)]
+    fn end_piece(&mut self) -> [Partial<P>; LANES] {
+        self.blocks = 0;
+        let mut done = [Partial::EMPTY; LANES];
+        for (lane, done) in self.lanes.iter_mut().zip(&mut done) {
+            lane.close();
+            *done = std::mem::replace(&mut lane.done, Partial::EMPTY);
+        }
+        done
+    }
+}
+
+struct Push<'a, T, P> {
+    pieces: &'a mut Pieces<P>,
+    tile: &'a [T],
+}
+
+impl<T: Float, P: Keep> Task for Push<'_, T, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, simd: V) {
+        let Self { pieces, tile } = self;
+        pieces.push_blocks(columns::summed::<P, T, V>(tile, simd));
+    }
+}
+
+struct PushSummed<'a, P> {
+    pieces: &'a mut Pieces<P>,
+    blocks: [Summed; LANES],
+}
+
+impl<P: Keep> Task for PushSummed<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) {
+        self.pieces.push_blocks(self.blocks);
+    }
+}
+
+struct EndPiece<'a, P>(&'a mut Pieces<P>);
+
+impl<P: Keep> Task for EndPiece<'_, P> {
+    type Output = [Partial<P>; LANES];
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> [Partial<P>; LANES] {
+        self.0.end_piece()
+    }
+}
+
+struct Of<'a, T, P>(&'a [T], PhantomData<P>);
+
+impl<T: Float, P: Keep> Task for Of<'_, T, P> {
+    type Output = Partial<P>;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, simd: V) -> Partial<P> {
+        let mut piece = Piece::EMPTY;
+        for block in self.0.chunks(BLOCK) {
+            piece.push(block::summed::<P, T, V>(block, simd));
+        }
+        piece.close();
+        if !piece.has_failed {
+            return piece.done;
+        }
+        // Few numbers are near the maximum: block by block, it is left out where that is so.
+        let mut all = Partial::EMPTY;
+        for block in self.0.chunks(BLOCK) {
+            let summed = block::summed::<P, T, V>(block, simd);
+            let partial = match Partial::from_sum(summed) {
+                Some(partial) => partial,
+                None => Partial::of_rest(block, summed.max, simd),
+            };
+            all = all.merged(partial);
+        }
+        all
+    }
+}
+
+struct Merge<P>(Partial<P>, Partial<P>);
+
+impl<P: Keep> Task for Merge<P> {
+    type Output = Partial<P>;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> Partial<P> {
+        self.0.merged(self.1)
+    }
+}
+
+struct Estimate<P>(Partial<P>);
+
+impl<P: Keep> Task for Estimate<P> {
+    type Output = (DoubleDouble, f64);
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> (DoubleDouble, f64) {
+        let Partial { max, tail, error, .. } = self.0.scaled_tail();
+        estimate::<P, f64>(max, tail, error)
+    }
+}
+
+/// Exponentials that are kept in memory, to become shares.
+pub(crate) type Kept<T> = Vec<<<T as Sealed>::First as Keep>::Kept>;
+
+/// What is written of the shares.
+#[derive(Clone, Copy)]
+pub(crate) struct Shares {
+    /// They are multiplied by it.
+    pub(crate) factor: DoubleDouble,
+    /// Where 1 is subtracted before.
+    pub(crate) target: Option<usize>,
+}
+
+impl Shares {
+    pub(crate) const ALONE: Self = Self { factor: DoubleDouble::ONE, target: None };
+}
+
+/// The partial of a row of at most [`PIECE`] numbers, and its shares into `out`, from one exponential for each number; none, and
+/// nothing is written, where it takes more.
+pub(crate) fn with_shares<T: Float>(
+    row: &[T],
+    shares: Shares,
+    out: &mut [T],
+    kept: &mut Kept<T>,
+    to: Store,
+) -> Option<Partial<T::First>> {
+    // Whole steps of sixteen, each kept as two eights.
+    kept.resize(kept.len().max(2 * row.len().div_ceil(16)), Default::default());
+    run(WithShares { row, shares, out, kept, to })
+}
+
+struct WithShares<'a, T: Float> {
+    row: &'a [T],
+    shares: Shares,
+    out: &'a mut [T],
+    kept: &'a mut [<T::First as Keep>::Kept],
+    to: Store,
+}
+
+impl<T: Float> Task for WithShares<'_, T> {
+    type Output = Option<Partial<T::First>>;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, simd: V) -> Self::Output {
+        let Self { row, shares: Shares { factor, target }, out, kept, to } = self;
+        let mut piece = Piece::<T::First>::EMPTY;
+        for (block, kept) in row.chunks(BLOCK).zip(kept.chunks_mut(BLOCK / 8)) {
+            let block = block::summed_and_kept::<T::First, T, V>(block, kept, simd)?;
+            // All must be in the same units.
+            if piece.open.is_some_and(|open| open.shift != block.shift) {
+                return None;
+            }
+            piece.push(block);
+        }
+        piece.close();
+        let partial = piece.done;
+        if piece.has_failed || !partial.max.is_finite() {
+            return None;
+        }
+        let Partial { max, shift, tail, .. } = partial;
+        if let Some(target) = target {
+            // Minus what the others add up to, which loses nothing where that is little: at the maximum it is the tail.
+            let place = &mut kept[target / 8];
+            let others = if row[target].widen() == max {
+                tail
+            } else {
+                let at_target = <T::First as Keep>::kept_at(place, target % 8);
+                tail.plus(term_of_max::<T::First>(max, shift)).plus(at_target.negated())
+            };
+            <T::First as Keep>::keep_at(place, target % 8, others.negated());
+        }
+        let (_, inverse) = constants(&partial, Each::Share);
+        block::shares_of_kept(kept, inverse.times(factor), out, to, simd);
+        Some(partial)
+    }
+}
+
+/// Of Σ e^{z_k − shift} = e^{max − shift} (1 + t), with the bounds of [`Partial::constants`].
+#[derive(Clone, Copy)]
+pub(crate) struct Parts {
+    pub(crate) shift: f64,
+    /// 1 / Σ e^{z_k − shift}.
+    pub(crate) inverse: DoubleDouble,
+    /// log(1 + t).
+    pub(crate) log: DoubleDouble,
+    /// t/(1 + t): the share of all but one number that equals the maximum.
+    pub(crate) rest: DoubleDouble,
+}
+
+impl Parts {
+    /// For the maximum as the shift.
+    pub(crate) fn at_maximum<P: Keep>(tail: DoubleDouble) -> Self {
+        Partial::<P> { max: 0.0, shift: 0.0, tail, error: 0.0, precision: PhantomData }.parts()
+    }
+}
+
+struct OfParts<P>(Partial<P>);
+
+impl<P: Keep> Task for OfParts<P> {
+    type Output = Parts;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> Parts {
+        let (shift, inverse) = constants(&self.0, Each::Share);
+        let t = self.0.scaled_tail().tail.scaled(UNSCALE);
+        Parts { shift, inverse, log: P::log1p(t).0, rest: t.over(t.plus_one_word(1.0)) }
+    }
+}
+
+struct Constants<P>(Partial<P>, Each);
+
+impl<P: Keep> Task for Constants<P> {
+    type Output = (f64, DoubleDouble);
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> (f64, DoubleDouble) {
+        constants(&self.0, self.1)
+    }
+}
+
+#[inline(always)]
+fn constants<P: Keep>(partial: &Partial<P>, each: Each) -> (f64, DoubleDouble) {
+    let Partial { max, shift, tail, .. } = *partial;
+    match each {
+        Each::Share => {
+            let sum = tail.plus(term_of_max::<P>(max, shift));
+            (shift, DoubleDouble { hi: 1.0, lo: 0.0 }.over(sum.scaled(UNSCALE)))
+        }
+        Each::LogShare => (max, P::log1p(partial.scaled_tail().tail.scaled(UNSCALE)).0),
+    }
+}
+
+/// The log-sum-exps of eight lanes, where this precision settles them.
+pub(crate) fn settle<T: Float, P: Keep>(lanes: &[Partial<P>; LANES]) -> [Option<T>; LANES] {
+    run(Settle(lanes, PhantomData::<T>))
+}
+
+struct Settle<'a, T, P>(&'a [Partial<P>; LANES], PhantomData<T>);
+
+impl<T: Float, P: Keep> Task for Settle<'_, T, P> {
+    type Output = [Option<T>; LANES];
+
+    #[inline(always)]
+    fn run<V: Vector>(self, simd: V) -> [Option<T>; LANES] {
+        let [mut max, mut hi, mut lo, mut error] = [[0.0; LANES]; 4];
+        for (j, lane) in self.0.iter().enumerate() {
+            let Partial { max: m, tail, error: e, .. } = lane.scaled_tail();
+            (max[j], hi[j], lo[j], error[j]) = (m, tail.hi, tail.lo, e);
+        }
+        let tail = DoubleDouble { hi: simd.load(&hi), lo: simd.load(&lo) };
+        let (value, bound) = estimate::<P, V>(simd.load(&max), tail, simd.load(&error));
+        let (lows, is_settled) = settled::<T, V>(value, bound);
+        let mut values = [None; LANES];
+        for j in 0..LANES {
+            values[j] = if max[j].is_finite() && is_settled[j] { Some(lows[j]) } else { None };
+        }
+        values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arithmetic::estimate::SLACK;
+    use crate::arithmetic::precision::{InDoubleDouble, InF64};
+    use crate::reference::{Big, big, big_dd, uniform};
+
+    /// Rows whose maximum rises, falls, jumps beyond reach, and repeats.
+    fn rows() -> Vec<Vec<f64>> {
+        let mut uniform = uniform(3);
+        let mut row = |length: usize, spread: f64, slope: f64| -> Vec<f64> {
+            (0..length).map(|i| spread * uniform() + slope * i as f64).collect()
+        };
+        vec![
+            row(1, 1.0, 0.0),
+            row(2, 1e-9, 0.0),
+            row(7, 700.0, 0.0),
+            row(100, 3.0, 1.0),
+            row(100, 3.0, -1.0),
+            row(64, 1.0, 65.0),
+            row(64, 1.0, 1001.0),
+            row(64, 1.0, -1001.0),
+            row(2500, 1.0, 0.0),
+            row(2500, 10.0, 0.1),
+            row(2500, 0.0, 0.0),
+            vec![f64::NEG_INFINITY, 3.0, f64::NEG_INFINITY],
+            vec![f64::MAX, f64::MIN, 1e300, f64::MAX],
+            vec![0.0, -750.0, -1e-300],
+        ]
+    }
+
+    /// 1 + t = Σ e^{z − max}, exactly enough.
+    fn exact(row: &[f64]) -> Big {
+        let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let near = row.iter().filter(|&&z| z - max > -1200.0);
+        near.fold(big(0.0), |sum, &z| sum + (big(z) - big(max)).exp())
+    }
+
+    /// The partial of `row` is within the bound that it states.
+    fn check<P: Keep>(partial: Partial<P>, row: &[f64]) {
+        assert_eq!(partial.max, row.iter().copied().fold(f64::NEG_INFINITY, f64::max));
+        let Partial { tail, error, .. } = partial.scaled_tail();
+        let (found, exact) = (big_dd(tail) * big(UNSCALE), exact(row) - big(1.0));
+        let off = (found - exact.clone()).to_f64().value().abs();
+        let exact = exact.to_f64().value();
+        let error = error * UNSCALE * SLACK + power_of_two(-1000);
+        assert!(off <= error, "{} numbers: off by {off:e} of {exact:e}, bound {error:e}", row.len());
+        let least = P::EXP_ERROR.max(exp::EXP_DD_ERROR) * exact + P::SUM_ERROR * (1.0 + exact);
+        assert!(
+            error <= 6.0 * least + power_of_two(-999),
+            "{error:e} is a loose bound: one term and up to four shifts have {least:e} each"
+        );
+    }
+
+    fn merged<P: Keep>(row: &[f64], block: usize) -> Partial<P> {
+        row.chunks(block).fold(Partial::EMPTY, |all, block| all.merge(Partial::of(block)))
+    }
+
+    #[test]
+    fn merging_keeps_the_bound_whatever_the_blocks() {
+        for row in rows() {
+            for block in [1, 2, 3, 16, 100, 1024] {
+                check(merged::<InF64>(&row, block), &row);
+                check(merged::<InDoubleDouble>(&row, block), &row);
+            }
+        }
+    }
+
+    #[test]
+    fn merge_is_associative_and_commutative_within_its_bound() {
+        let rows = rows();
+        for a in &rows {
+            for b in &rows {
+                for c in &rows {
+                    if a.len() + b.len() + c.len() > 300 {
+                        continue;
+                    }
+                    let all = [&a[..], b, c].concat();
+                    let [a, b, c] = [a, b, c].map(|row| Partial::<InDoubleDouble>::over(&&row[..]));
+                    check(a.merge(b).merge(c), &all);
+                    check(a.merge(b.merge(c)), &all);
+                    check(c.merge(b).merge(a), &all);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn empty_is_the_identity() {
+        for row in rows() {
+            let partial = Partial::<InDoubleDouble>::over(&&row[..]);
+            for merged in [partial.merge(Partial::EMPTY), Partial::EMPTY.merge(partial)] {
+                assert_eq!(
+                    (merged.max, merged.shift, merged.tail),
+                    (partial.max, partial.shift, partial.tail)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn edges_absorb() {
+        let of = |z: f64| Partial::<InF64>::of(&[z]);
+        let [nan, infinite, finite, nothing] = [f64::NAN, f64::INFINITY, 1.0, f64::NEG_INFINITY].map(of);
+        for other in [nan, infinite, finite, nothing] {
+            assert!(nan.merge(other).max.is_nan() && other.merge(nan).max.is_nan());
+        }
+        for other in [infinite, finite, nothing] {
+            assert_eq!(
+                (infinite.merge(other).max, other.merge(infinite).max),
+                (f64::INFINITY, f64::INFINITY)
+            );
+        }
+        assert_eq!(nothing.merge(nothing).max, f64::NEG_INFINITY);
+    }
+
+    #[test]
+    fn estimate_keeps_its_bound() {
+        for row in rows() {
+            let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let exact = big(max).with_precision(3000).value() + exact(&row).ln();
+            for (estimate, bound) in [
+                Partial::<InF64>::over(&&row[..]).estimate(),
+                Partial::<InDoubleDouble>::over(&&row[..]).estimate(),
+            ] {
+                let off = (big_dd(estimate) - exact.clone()).to_f64().value().abs();
+                assert!(off <= bound, "{} numbers: off by {off:e}, bound {bound:e}", row.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The state of a sum Σ b_k e^{z_k} that is under way, with weights of any sign, and its merge.
+
+use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
+use crate::arithmetic::exp;
+use crate::arithmetic::exp::UNSCALE;
+use crate::arithmetic::ln;
+use crate::arithmetic::precision::Precision;
+use crate::formats::Float;
+use crate::kernels::pairs;
+use crate::kernels::pairs::Weighted;
+use crate::kernels::series::{BLOCK, PIECE};
+use crate::simd::Vector;
+use crate::simd::{Task, run};
+use crate::threads::join;
+use std::marker::PhantomData;
+
+/// Numbers with their weights: 1 if none are given, 0 where a number is masked out. The sum is divided by `divisor`, a whole
+/// number.
+#[derive(Clone, Copy)]
+pub(crate) struct Pairs<'a, T> {
+    pub(crate) z: &'a [T],
+    pub(crate) b: Option<&'a [T]>,
+    pub(crate) mask: Option<&'a [bool]>,
+    pub(crate) divisor: f64,
+}
+
+impl<'a, T: Float> Pairs<'a, T> {
+    pub(crate) fn blocks(self) -> impl Iterator<Item = Pairs<'a, T>> {
+        (0..self.z.len()).step_by(BLOCK).map(move |start| self.split_at(start).1.split_at(BLOCK).0)
+    }
+
+    fn split_at(self, middle: usize) -> (Self, Self) {
+        let middle = middle.min(self.z.len());
+        let (z, z2) = self.z.split_at(middle);
+        let (b, b2) = self.b.map(|b| b.split_at(middle)).unzip();
+        let (mask, mask2) = self.mask.map(|mask| mask.split_at(middle)).unzip();
+        (Self { z, b, mask, ..self }, Self { z: z2, b: b2, mask: mask2, ..self })
+    }
+
+    /// The weights of a block, 0 where the mask says so.
+    pub(crate) fn weights<'b>(&'b self, room: &'b mut [T; BLOCK]) -> &'b [T] {
+        if let (Some(b), None) = (self.b, self.mask) {
+            return b;
+        }
+        let room = &mut room[..self.z.len()];
+        match self.b {
+            Some(b) => room.copy_from_slice(b),
+            None => room.fill(T::narrow(1.0)),
+        }
+        for (room, _) in room.iter_mut().zip(self.mask.unwrap_or_default()).filter(|(_, counts)| !**counts) {
+            *room = T::default();
+        }
+        room
+    }
+
+    /// The numbers that are not absent, with their weights.
+    pub(crate) fn present(self) -> impl Iterator<Item = (f64, f64)> {
+        self.blocks().flat_map(|block| {
+            let mut room = [T::default(); BLOCK];
+            let present: Vec<(f64, f64)> = block
+                .z
+                .iter()
+                .zip(block.weights(&mut room))
+                .map(|(z, b)| (z.widen(), b.widen()))
+                .filter(|&(_, b)| b != 0.0)
+                .collect();
+            present
+        })
+    }
+}
+
+/// Σ b_k e^{z_k} over some of the numbers, as e^shift · sum. The shift is moved as that of a `Partial` is.
+#[derive(Debug)]
+pub(crate) struct SignedSum<P> {
+    shift: f64,
+    /// In units of UNSCALE.
+    sum: DoubleDouble,
+    /// Σ |b_k| e^{z_k − shift}, roughly, in the same units: what errors are measured by. Not finite where the sum says nothing.
+    size: f64,
+    /// Bounds the sum's error, in the same units.
+    error: f64,
+    precision: PhantomData<fn() -> P>,
+}
+
+/// How far a shift may rise without taking what is there along.
+const REACH: f64 = 64.0;
+
+/// Covers roundings of the bounds themselves, and of sizes.
+const SLACK: f64 = 1.000_01;
+
+/// Bounds, in units of UNSCALE, what is wrong about the terms of a block that count as e^-1000 or underflow: |b| < 2^1024, so
+/// that 1024 of them are below 2^-408 · e^shift.
+const LEAST_ERROR: f64 = power_of_two(512 - 400);
+
+/// Bounds the relative error of a merge's own steps: a product and an addition of double words.
+const MERGE_ERROR: f64 = power_of_two(-100);
+
+impl<P: Precision> SignedSum<P> {
+    pub(crate) fn over<T: Float>(pairs: Pairs<'_, T>) -> Self {
+        let length = pairs.z.len();
+        if length <= PIECE {
+            return run(Of(pairs, PhantomData));
+        }
+        let (left, right) = pairs.split_at(length.next_power_of_two() / 2);
+        let (left, right) = join(|| Self::over(left), || Self::over(right));
+        run(Merge(left, right))
+    }
+
+    #[inline(always)]
+    fn of_block(Weighted { shift, sum, size }: Weighted) -> Self {
+        let error = (P::EXP_ERROR + P::SIGNED_SUM_ERROR) * SLACK * size + LEAST_ERROR;
+        Self { shift, sum, size, error, precision: PhantomData }
+    }
+
+    #[inline(always)]
+    fn merged(self, other: Self) -> Self {
+        let highest = self.shift.max(other.shift);
+        let shift = if highest <= self.shift + REACH { self.shift } else { highest };
+        let (mine, theirs) = (self.shifted(shift), other.shifted(shift));
+        let size = mine.size + theirs.size;
+        Self {
+            shift,
+            sum: mine.sum.plus(theirs.sum),
+            size,
+            error: mine.error + theirs.error + MERGE_ERROR * size,
+            precision: PhantomData,
+        }
+    }
+
+    /// The shift is at most [`REACH`] below what it was.
+    #[inline(always)]
+    fn shifted(self, shift: f64) -> Self {
+        if self.shift == shift {
+            return self;
+        }
+        let factor = exp::exp_dd(self.shift, shift).scaled(UNSCALE);
+        let size = self.size * factor.hi;
+        let error = self.error * factor.hi + exp::EXP_DD_ERROR * SLACK * size;
+        Self { shift, sum: self.sum.times(factor), size, error, ..self }
+    }
+
+    /// Whether no number is a NaN or +∞, no weight a NaN or infinite, and no term too large.
+    pub(crate) fn is_finite(&self) -> bool {
+        self.size.is_finite()
+    }
+
+    /// Whether there may be no number, nothing but −∞, or no weight but 0.
+    pub(crate) fn may_be_nothing(&self) -> bool {
+        self.size.is_nan() || self.size <= LEAST_ERROR
+    }
+
+    /// The logarithm of the sum's magnitude, if it is known to some bits.
+    pub(crate) fn estimate(&self, divisor: f64) -> Option<Estimate> {
+        Estimate::new(DoubleDouble { hi: self.shift, lo: 0.0 }, self.sum, self.error, divisor)
+    }
+
+    /// The shift, and 1 / Σ b_k e^{z_k − shift}, if its relative error is at most this.
+    pub(crate) fn inverse(&self, most: f64) -> Option<(f64, DoubleDouble)> {
+        let is_good = self.error <= most * self.sum.hi.abs() && self.sum.hi.is_finite();
+        is_good.then(|| (self.shift, run(Inverse(self.sum))))
+    }
+}
+
+/// The logarithm of a sum's magnitude, as shift + rest.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Log {
+    pub(crate) shift: f64,
+    pub(crate) rest: DoubleDouble,
+}
+
+impl Log {
+    /// In two words: off by 2^-104 of the shift.
+    pub(crate) fn to_dd(self) -> DoubleDouble {
+        self.rest.plus_one_word(self.shift)
+    }
+}
+
+/// The logarithm of the magnitude of a sum, a bound on the error of its rest, and the sum's sign.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Estimate {
+    pub(crate) log: Log,
+    pub(crate) bound: f64,
+    pub(crate) sign: f64,
+}
+
+impl Estimate {
+    /// Of e^shift · sum / divisor, where the sum, in units of UNSCALE, is off by at most `error`; none if that is more than
+    /// 2^-10 of it.
+    pub(crate) fn new(shift: DoubleDouble, sum: DoubleDouble, error: f64, divisor: f64) -> Option<Self> {
+        run(Estimating { shift, sum, error, divisor })
+    }
+}
+
+struct Estimating {
+    shift: DoubleDouble,
+    sum: DoubleDouble,
+    error: f64,
+    divisor: f64,
+}
+
+impl Task for Estimating {
+    type Output = Option<Estimate>;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> Option<Estimate> {
+        let Self { shift, sum, error, divisor } = self;
+        let sign = if sum.hi < 0.0 { -1.0 } else { 1.0 };
+        let magnitude = if sum.hi < 0.0 { sum.negated() } else { sum }.scaled(UNSCALE);
+        // Not so if either is a NaN.
+        let is_known = error * UNSCALE <= power_of_two(-10) * magnitude.hi
+            && magnitude.hi >= power_of_two(-1000)
+            && magnitude.hi <= power_of_two(1000);
+        if !is_known {
+            return None;
+        }
+        // A quotient's relative error, 10u², goes with that of the logarithm's argument.
+        let (log, log_error) = ln::ln_dd(magnitude.over(DoubleDouble { hi: divisor, lo: 0.0 }));
+        let rest = log.plus_one_word(shift.lo);
+        // A relative error of e moves the logarithm by less than e · (1 + e).
+        let relative = error / (magnitude.hi / UNSCALE) + power_of_two(-102);
+        let rounding = power_of_two(-103) * (log.hi.abs() + shift.lo.abs() + power_of_two(-900));
+        let bound = relative * 1.002 + log_error + rounding;
+        Some(Estimate { log: Log { shift: shift.hi, rest }, bound, sign })
+    }
+}
+
+struct Inverse(DoubleDouble);
+
+impl Task for Inverse {
+    type Output = DoubleDouble;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> DoubleDouble {
+        DoubleDouble { hi: 1.0, lo: 0.0 }.over(self.0.scaled(UNSCALE))
+    }
+}
+
+struct Of<'a, T, P>(Pairs<'a, T>, PhantomData<P>);
+
+impl<T: Float, P: Precision> Task for Of<'_, T, P> {
+    type Output = SignedSum<P>;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, simd: V) -> SignedSum<P> {
+        let mut all: Option<SignedSum<P>> = None;
+        let mut room = [T::default(); BLOCK];
+        for start in (0..self.0.z.len()).step_by(BLOCK) {
+            let block = self.0.split_at(start).1.split_at(BLOCK).0;
+            let sum = pairs::weighted::<P, T, V>(block.z, block.weights(&mut room), simd);
+            let sum = SignedSum::of_block(sum);
+            all = match all {
+                Some(all) => Some(all.merged(sum)),
+                None => Some(sum),
+            };
+        }
+        all.unwrap_or(SignedSum {
+            shift: 0.0,
+            sum: DoubleDouble::ZERO,
+            size: 0.0,
+            error: 0.0,
+            precision: PhantomData,
+        })
+    }
+}
+
+struct Merge<P>(SignedSum<P>, SignedSum<P>);
+
+impl<P: Precision> Task for Merge<P> {
+    type Output = SignedSum<P>;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> SignedSum<P> {
+        self.0.merged(self.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arithmetic::precision::{InDoubleDouble, InF64};
+    use crate::reference::{big, big_dd, uniform};
+
+    /// The sum of each row is within the bound that it states.
+    fn check<P: Precision>(z: &[f64], b: &[f64], worst: &mut f64) {
+        let SignedSum { shift, sum, error, size, .. } =
+            SignedSum::<P>::over(Pairs { z, b: Some(b), mask: None, divisor: 1.0 });
+        let exact =
+            z.iter().zip(b).fold(big(0.0), |sum, (&z, &b)| sum + (big(z) - big(shift)).exp() * big(b));
+        let off = (big_dd(sum) * big(UNSCALE) - exact).to_f64().value().abs();
+        assert!(off <= error * UNSCALE, "{z:?}, {b:?}: off by {off:e}, bound {:e}", error * UNSCALE);
+        assert!(
+            error
+                <= 8.0 * (P::EXP_ERROR.max(exp::EXP_DD_ERROR) + P::SIGNED_SUM_ERROR) * size
+                    + 1e3 * LEAST_ERROR
+        );
+        *worst = worst.max(off / (error * UNSCALE));
+    }
+
+    #[test]
+    fn keeps_its_bound() {
+        let mut uniform = uniform(6);
+        let mut worst = [0f64; 2];
+        for i in 0..400 {
+            let length = [1, 2, 7, 17, 63, 64, 100, 1025, 3000][i % 9];
+            let (spread, slope) = ([1.0, 30.0, 300.0][i % 3], [0.0, 0.5, -0.1, 100.0][i % 4]);
+            let z: Vec<f64> = (0..length).map(|k| spread * uniform() + slope * k as f64).collect();
+            let scale = power_of_two([0, -149, 120, 300][i % 4]);
+            let b: Vec<f64> = (0..length).map(|_| scale * (uniform() - [0.5, 0.0][i % 2])).collect();
+            check::<InF64>(&z, &b, &mut worst[0]);
+            check::<InDoubleDouble>(&z, &b, &mut worst[1]);
+        }
+        println!("worst {worst:.3?} of the bounds");
+        assert!(worst.iter().all(|&worst| worst > 1.0 / 20.0), "a bound is too loose: {worst:?}");
+    }
+}

@@ -1,0 +1,85 @@
+//! The rung of f16 and bf16 before all others: Σ e^z in f32, about 0.
+
+use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
+use crate::arithmetic::ln;
+use crate::formats::Float;
+use crate::kernels::columns::LANES;
+use crate::kernels::exp_f32;
+use crate::kernels::series::{BLOCK, PIECE, Series};
+use crate::simd::Vector;
+use crate::simd::{Task, run};
+use crate::threads::join;
+
+/// The float that the log-sum-exp rounds to, if this shows it.
+pub(super) fn value<T: Float>(lane: &impl Series<T>) -> Option<T> {
+    let (mut sum, mut count) = (Some(0.0), 0);
+    match lane.contiguous() {
+        Some(numbers) => (sum, count) = (of(numbers), numbers.len()),
+        None => lane.pieces(|piece| {
+            sum = sum.zip(of(piece)).map(|(all, part)| all + part);
+            count += piece.len();
+        }),
+    }
+    settle(&[sum?; LANES], count)[0]
+}
+
+/// Σ e^z, unless a number is too great for that.
+pub(crate) fn of<T: Float>(numbers: &[T]) -> Option<f64> {
+    if numbers.len() <= PIECE {
+        return run(Of(numbers));
+    }
+    let (left, right) = numbers.split_at(numbers.len().next_power_of_two() / 2);
+    let (left, right) = join(|| of(left), || of(right));
+    Some(left? + right?)
+}
+
+struct Of<'a, T>(&'a [T]);
+
+impl<T: Float> Task for Of<'_, T> {
+    type Output = Option<f64>;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, simd: V) -> Option<f64> {
+        let mut sum = 0.0;
+        for block in self.0.chunks(BLOCK) {
+            sum += T::sum_in_singles(block, simd)?;
+        }
+        Some(sum)
+    }
+}
+
+/// The logarithms of eight such sums of `count` numbers each, where these show them.
+pub(crate) fn settle<T: Float>(sums: &[f64; LANES], count: usize) -> [Option<T>; LANES] {
+    run(Settle { sums, count, values: [None; LANES] })
+}
+
+struct Settle<'a, T> {
+    sums: &'a [f64; LANES],
+    count: usize,
+    values: [Option<T>; LANES],
+}
+
+impl<T: Float> Task for Settle<'_, T> {
+    type Output = [Option<T>; LANES];
+
+    #[inline(always)]
+    fn run<V: Vector>(self, simd: V) -> Self::Output {
+        /// Above e^−80, what a number adds at least; the last step of a block is filled up with such.
+        const LEAST_TERM: f64 = power_of_two(-115);
+        let Self { sums, count, mut values } = self;
+        let sum = simd.load(sums);
+        let (log, log_error) = ln::ln_dd(DoubleDouble { hi: sum, lo: simd.splat(0.0) });
+        let least_terms = simd.splat((count + exp_f32::STEP) as f64 * LEAST_TERM).div(sum);
+        // A relative error of the sum, and a little for its square.
+        let bound = simd.splat(exp_f32::ERROR * 1.001) + least_terms + log_error;
+        let [low, high] = T::ends(log, bound);
+        let [mut lows, mut highs] = [[T::default(); LANES]; 2];
+        T::store(low, &mut lows);
+        T::store(high, &mut highs);
+        for j in 0..LANES {
+            let is_settled = sums[j] > power_of_two(-100) && lows[j].same_bits(highs[j]);
+            values[j] = if is_settled { Some(lows[j]) } else { None };
+        }
+        values
+    }
+}
