@@ -13,7 +13,7 @@
 
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::arithmetic::ln;
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::kernels::Each;
 use crate::kernels::series::Series;
 
@@ -23,9 +23,9 @@ pub(crate) struct Edge<T> {
     elsewhere: T,
 }
 
-impl<T: Float> Edge<T> {
+impl<T: Format> Edge<T> {
     /// What a lane with this maximum has instead of `each`, unless the maximum is finite.
-    pub(crate) fn of(each: Each, max: f64, lane: &impl Series<T>) -> Option<Self> {
+    pub(crate) fn of(each: Each, max: f64, lane: &dyn Series<T>) -> Option<Self> {
         let [at_infinity, elsewhere] = match (max, each) {
             (f64::INFINITY, Each::Share) => [1.0 / count_infinite(lane), 0.0],
             (f64::INFINITY, Each::LogShare) => {
@@ -45,8 +45,8 @@ impl<T: Float> Edge<T> {
     }
 }
 
-fn count_infinite<T: Float>(lane: &impl Series<T>) -> f64 {
+fn count_infinite<T: Format>(lane: &dyn Series<T>) -> f64 {
     let mut count = 0_u64;
-    lane.pieces(|piece| count += piece.iter().filter(|z| z.widen() == f64::INFINITY).count() as u64);
+    lane.pieces(&mut |piece| count += piece.iter().filter(|z| z.widen() == f64::INFINITY).count() as u64);
     count as f64
 }

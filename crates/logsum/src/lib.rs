@@ -60,7 +60,6 @@ pub use arrays::ComplexLogSumExp;
 #[cfg(feature = "ndarray")]
 pub use arrays::{ArrayTerms, Axes, LogMatmul, LogSumExp};
 pub use error::Error;
-pub use formats::Float;
 pub use operations::*;
 #[doc(hidden)]
 pub use simd::Level;

@@ -7,7 +7,7 @@ use common::{Format, big, nearest, oracle, ulps};
 use half::{bf16, f16};
 use logsum::{
     Error, Float, Level, LogSumExp, Phase, Temperature, Terms, derivative, each, log_logistic, log_softmax,
-    log1mexp, log1pexp, logaddexp, logexpm1, logistic, logit, logmeanexp, logsumexp, logsumexp_and_rung,
+    log1mexp, log1pexp, logaddexp, logexpm1, logistic, logit, logmeanexp, logsumexp, logsumexp_and_phase,
     logsumexp_jvp, logsumexp_with_gradient, logvarexp, softmax, softmax_entropy, xlogx,
 };
 use ndarray::Array2;
@@ -143,7 +143,7 @@ fn check_rows<T: Format>(count: usize) {
         worst = worst.max(exact.softmax_error(&p));
         worst_log = worst_log.max(exact.log_softmax_error(&z, &log_p));
         for level in Level::ALL.into_iter().filter(|&level| Level::force(Some(level))) {
-            let (alone, rung) = logsumexp_and_rung(&z);
+            let (alone, rung) = logsumexp_and_phase(&z);
             assert_eq!(alone.bits(), expected.bits(), "{level:?}, {rung:?}: {z:?}: {alone}, not {expected}");
             *rungs.entry(rung).or_default() += 1;
             assert!(results(&z) == (value, p.clone(), log_p.clone()), "{level:?}: {z:?}");

@@ -16,13 +16,10 @@ pub use matmul::LogMatmul;
 use rows::{PerLane, Plan};
 
 use crate::kernels::Each;
-use crate::kernels::block::Store;
 use crate::kernels::series::{PIECE, Series, SeriesMut};
-use crate::operations::batch;
 use crate::operations::batch::{Columns, Wanted};
 use crate::operations::{CrossEntropy, Cumulative, Reduction, Segments, Targets, Temperature, each};
-use crate::state::plain::Partial;
-use crate::{Error, Float, operations, ziv};
+use crate::{Error, Float, operations};
 use ndarray::{
     Array, ArrayBase, ArrayD, ArrayRef, ArrayViewD, ArrayViewMut, ArrayViewMutD, Axis, Dimension, IxDyn,
     RawData,
@@ -291,7 +288,7 @@ impl<T: Float, D: Dimension> LogSumExp<T, D> for ArrayRef<T, D> {
         let plan = Plan::new(self.shape(), &Axes::from(axis))?;
         let z = plan.rows(self.view())?;
         let mut out = vec![T::default(); z.all().len()];
-        which.rows(z.all(), plan.length, &mut out);
+        T::cumulative_rows(which, z.all(), plan.length, &mut out);
         Ok(plan.per_element(out))
     }
 
@@ -486,16 +483,13 @@ fn reduce<T: Float>(
     outer: usize,
 ) {
     if outer == 0 {
-        let Some((each, out)) = &mut wanted.each else {
-            if let Some(value) = &mut wanted.value {
-                value.fill(operations::value(&z));
-            }
-            return;
-        };
-        let partial = Partial::over(&z);
-        operations::each_of(*each, &partial, &z, Scatter::new(out), Store::for_output::<T>(z.len()));
-        if let Some(value) = &mut wanted.value {
-            value.fill(ziv::settle(&partial, &z).0);
+        let Wanted { mut value, mut each } = wanted;
+        let mut scatter = each.as_mut().map(|(each, out)| (*each, Scatter::new(out)));
+        let each = scatter.as_mut().map(|(each, out)| (*each, out as &mut dyn SeriesMut<T>));
+        let mut of_all = T::default();
+        T::reduce_series(&z, Wanted { value: value.is_some().then_some(&mut of_all), each });
+        if let Some(value) = &mut value {
+            value.fill(of_all);
         }
         return;
     }
@@ -503,12 +497,12 @@ fn reduce<T: Float>(
     let length: usize = z.shape()[outer..].iter().product();
     if count > 1 && length > 0 {
         if let (Some(z), Some(wanted)) = (z.as_slice(), wanted.as_rows()) {
-            return batch::rows(z, length, wanted);
+            return T::reduce_rows(z, length, wanted);
         }
         if outer == 1
             && let (Some(z), Some(wanted)) = (first_axis_last(z.view()).to_slice(), wanted.as_columns(count))
         {
-            return Columns { z, pitch: count, start: 0, count }.reduce(wanted);
+            return T::reduce_columns(Columns { z, pitch: count, start: 0, count }, wanted);
         }
     }
     for (index, z) in z.outer_iter().enumerate() {
@@ -563,7 +557,7 @@ fn same_shape(expected: &[usize], found: &[usize]) -> Result<(), Error> {
 }
 
 impl<T: Float> Series<T> for ArrayViewD<'_, T> {
-    fn pieces(&self, mut read: impl FnMut(&[T])) {
+    fn pieces(&self, read: &mut dyn FnMut(&[T])) {
         if let Some(contiguous) = self.as_slice() {
             return contiguous.pieces(read);
         }
@@ -577,6 +571,10 @@ impl<T: Float> Series<T> for ArrayViewD<'_, T> {
             }
             read(&gathered);
         }
+    }
+
+    fn len(&self) -> usize {
+        self.len()
     }
 
     fn contiguous(&self) -> Option<&[T]> {
@@ -600,7 +598,7 @@ impl<'a, T> Scatter<'a, T> {
 }
 
 impl<T: Float> SeriesMut<T> for Scatter<'_, T> {
-    fn next_piece(&mut self, len: usize, fill: impl FnOnce(&mut [T])) {
+    fn next_piece(&mut self, len: usize, fill: &mut dyn FnMut(&mut [T])) {
         match self {
             Self::Contiguous(rest) => rest.next_piece(len, fill),
             Self::Strided(rest) => {

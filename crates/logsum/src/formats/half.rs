@@ -4,17 +4,14 @@ use crate::arithmetic::double_double::DoubleDouble;
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::precision::InF64;
 use crate::arithmetic::rounding::ends_for_narrower;
-use crate::formats::Float;
-use crate::formats::sealed::Sealed;
-use crate::kernels::exp_f32;
+use crate::formats::Format;
+use crate::formats::exp_f32;
 use crate::simd::Vector;
 use half::{bf16, f16};
-
-impl Float for f16 {}
-impl Float for bf16 {}
+use std::fmt::{Debug, Display};
 
 /// A format of 16 bits.
-trait Half: Copy + Default + Into<f64> {
+trait Half: Copy + Default + PartialOrd + Debug + Display + Send + Sync + Into<f64> + 'static {
     const SIGNIFICAND_BITS: usize;
     const LEAST_POWER: isize;
     const NEG_INFINITY: Self;
@@ -127,7 +124,7 @@ fn step_of_singles<T: Half, V: Vector>(step: &[T; exp_f32::STEP], simd: V) -> [f
     singles
 }
 
-impl<T: Half> Sealed for T {
+impl<T: Half> Format for T {
     type First = InF64;
     const HAS_SINGLES: bool = true;
     const SIGNIFICAND_BITS: usize = <T as Half>::SIGNIFICAND_BITS;

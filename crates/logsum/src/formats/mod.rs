@@ -1,6 +1,8 @@
 //! The numbers that logsum takes: f32 and f64, f16 and bf16.
 
 #[cfg(feature = "half")]
+pub(crate) mod exp_f32;
+#[cfg(feature = "half")]
 mod half;
 pub(crate) mod rounding;
 
@@ -12,220 +14,202 @@ use crate::simd::Keep;
 use crate::simd::Vector;
 use std::fmt::{Debug, Display};
 
-/// A floating-point number that logsum computes with: `f32` or `f64`; with the feature `half` also `f16` and
-/// `bf16` of the crate [half](https://docs.rs/half).
-///
-/// The narrow formats are computed with in f64, and rounded once, to nearest: a value beyond the greatest number
-/// of the format by half a unit in its last place or more is infinite.
-///
-/// The trait is sealed: its rounding test and its error bounds belong to the library.
-pub trait Float:
-    Copy + Default + PartialOrd + Debug + Display + Send + Sync + sealed::Sealed + 'static
-{
+/// What the library needs to know of a number format.
+pub trait Format: Copy + Default + PartialOrd + Debug + Display + Send + Sync + 'static {
+    /// What its first rung computes in: the next wider precision.
+    type First: Keep;
+
+    /// Whether [`sum_in_singles`](Format::sum_in_singles) is of use.
+    #[cfg(feature = "half")]
+    const HAS_SINGLES: bool = false;
+
+    /// Σ e^z of a block in f32 arithmetic, off by [`exp_f32::ERROR`](crate::formats::exp_f32::ERROR); none if a
+    /// number is too great for that.
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    fn sum_in_singles<V: Vector>(_: &[Self], _: V) -> Option<f64> {
+        None
+    }
+
+    /// Bits of the significand, the implicit one included.
+    const SIGNIFICAND_BITS: usize;
+
+    /// Every number of this type is a multiple of 2 to this power.
+    const LEAST_POWER: isize;
+
+    const NEG_INFINITY: Self;
+
+    /// Exactly.
+    fn widen(self) -> f64;
+
+    /// Each exactly.
+    fn load<V: Vector>(numbers: &[Self; 8], simd: V) -> V;
+
+    /// The first eight, exactly; −∞ in the place of each that there is not.
+    fn load_up_to<V: Vector>(numbers: &[Self], simd: V) -> V;
+
+    /// Each rounded to the nearest.
+    fn store<V: Vector>(vector: V, numbers: &mut [Self; 8]);
+
+    /// The same, past the caches.
+    fn stream<V: Vector>(vector: V, numbers: &mut [Self; 8]);
+
+    /// Sixteen numbers, to take maxima of.
+    type Wide<V: Vector>: Copy;
+
+    /// The same number everywhere.
+    fn wide<V: Vector>(x: Self, simd: V) -> Self::Wide<V>;
+
+    /// The number where it is greater than that of `wide`, which has no NaN, else that of `wide`.
+    fn greater<V: Vector>(wide: Self::Wide<V>, numbers: &[Self; 16], simd: V) -> Self::Wide<V>;
+
+    fn store_wide<V: Vector>(wide: Self::Wide<V>, numbers: &mut [Self; 16], simd: V);
+
+    /// Whether the bits are equal.
+    fn same_bits(self, other: Self) -> bool;
+
+    /// The nearest number of this type, ties to even.
+    fn narrow(x: f64) -> Self;
+
+    /// The number itself, but +0 for −0.
+    fn plus_zero(self) -> Self {
+        Self::narrow(self.widen() + 0.0)
+    }
+
+    /// Every x with |x − v| ≤ bound lies between these two, once they are rounded to this type: if they then
+    /// are equal, they are the number nearest to each x.
+    fn ends<W: Float64>(v: DoubleDouble<W>, bound: W) -> [W; 2];
 }
 
-impl Float for f32 {}
-impl Float for f64 {}
+impl Format for f32 {
+    type First = InF64;
+    const SIGNIFICAND_BITS: usize = 24;
+    const LEAST_POWER: isize = -149;
 
-pub(crate) mod sealed {
-    use super::*;
+    const NEG_INFINITY: Self = Self::NEG_INFINITY;
 
-    pub trait Sealed: Copy {
-        /// What its first rung computes in: the next wider precision.
-        type First: Keep;
-
-        /// Whether [`sum_in_singles`](Sealed::sum_in_singles) is of use.
-        #[cfg(feature = "half")]
-        const HAS_SINGLES: bool = false;
-
-        /// Σ e^z of a block in f32 arithmetic, off by [`exp_f32::ERROR`](crate::kernel::exp_f32::ERROR); none if a
-        /// number is too great for that.
-        #[cfg(feature = "half")]
-        #[inline(always)]
-        fn sum_in_singles<V: Vector>(_: &[Self], _: V) -> Option<f64> {
-            None
-        }
-
-        /// Bits of the significand, the implicit one included.
-        const SIGNIFICAND_BITS: usize;
-
-        /// Every number of this type is a multiple of 2 to this power.
-        const LEAST_POWER: isize;
-
-        const NEG_INFINITY: Self;
-
-        /// Exactly.
-        fn widen(self) -> f64;
-
-        /// Each exactly.
-        fn load<V: Vector>(numbers: &[Self; 8], simd: V) -> V;
-
-        /// The first eight, exactly; −∞ in the place of each that there is not.
-        fn load_up_to<V: Vector>(numbers: &[Self], simd: V) -> V;
-
-        /// Each rounded to the nearest.
-        fn store<V: Vector>(vector: V, numbers: &mut [Self; 8]);
-
-        /// The same, past the caches.
-        fn stream<V: Vector>(vector: V, numbers: &mut [Self; 8]);
-
-        /// Sixteen numbers, to take maxima of.
-        type Wide<V: Vector>: Copy;
-
-        /// The same number everywhere.
-        fn wide<V: Vector>(x: Self, simd: V) -> Self::Wide<V>;
-
-        /// The number where it is greater than that of `wide`, which has no NaN, else that of `wide`.
-        fn greater<V: Vector>(wide: Self::Wide<V>, numbers: &[Self; 16], simd: V) -> Self::Wide<V>;
-
-        fn store_wide<V: Vector>(wide: Self::Wide<V>, numbers: &mut [Self; 16], simd: V);
-
-        /// Whether the bits are equal.
-        fn same_bits(self, other: Self) -> bool;
-
-        /// The nearest number of this type, ties to even.
-        fn narrow(x: f64) -> Self;
-
-        /// The number itself, but +0 for −0.
-        fn plus_zero(self) -> Self {
-            Self::narrow(self.widen() + 0.0)
-        }
-
-        /// Every x with |x − v| ≤ bound lies between these two, once they are rounded to this type: if they then
-        /// are equal, they are the number nearest to each x.
-        fn ends<W: Float64>(v: DoubleDouble<W>, bound: W) -> [W; 2];
+    #[inline(always)]
+    fn load<V: Vector>(numbers: &[Self; 8], simd: V) -> V {
+        simd.load_f32(numbers)
     }
 
-    impl Sealed for f32 {
-        type First = InF64;
-        const SIGNIFICAND_BITS: usize = 24;
-        const LEAST_POWER: isize = -149;
-
-        const NEG_INFINITY: Self = Self::NEG_INFINITY;
-
-        #[inline(always)]
-        fn load<V: Vector>(numbers: &[Self; 8], simd: V) -> V {
-            simd.load_f32(numbers)
-        }
-
-        #[inline(always)]
-        fn load_up_to<V: Vector>(numbers: &[Self], simd: V) -> V {
-            simd.load_f32_up_to(numbers)
-        }
-
-        #[inline(always)]
-        fn store<V: Vector>(vector: V, numbers: &mut [Self; 8]) {
-            vector.store_f32(numbers);
-        }
-
-        #[inline(always)]
-        fn stream<V: Vector>(vector: V, numbers: &mut [Self; 8]) {
-            vector.stream_f32(numbers);
-        }
-
-        #[inline(always)]
-        fn widen(self) -> f64 {
-            self.into()
-        }
-
-        #[inline(always)]
-        fn same_bits(self, other: Self) -> bool {
-            self.to_bits() == other.to_bits()
-        }
-
-        #[inline(always)]
-        fn narrow(x: f64) -> Self {
-            x as f32
-        }
-
-        type Wide<V: Vector> = V::Singles;
-
-        #[inline(always)]
-        fn wide<V: Vector>(x: Self, simd: V) -> V::Singles {
-            simd.singles(x)
-        }
-
-        #[inline(always)]
-        fn greater<V: Vector>(wide: V::Singles, numbers: &[Self; 16], simd: V) -> V::Singles {
-            simd.greater_singles(wide, numbers)
-        }
-
-        #[inline(always)]
-        fn store_wide<V: Vector>(wide: V::Singles, numbers: &mut [Self; 16], simd: V) {
-            simd.store_singles(wide, numbers);
-        }
-
-        #[inline(always)]
-        fn ends<W: Float64>(v: DoubleDouble<W>, bound: W) -> [W; 2] {
-            ends_for_narrower(v, bound)
-        }
+    #[inline(always)]
+    fn load_up_to<V: Vector>(numbers: &[Self], simd: V) -> V {
+        simd.load_f32_up_to(numbers)
     }
 
-    impl Sealed for f64 {
-        type First = InDoubleDouble;
-        const SIGNIFICAND_BITS: usize = 53;
-        const LEAST_POWER: isize = -1074;
+    #[inline(always)]
+    fn store<V: Vector>(vector: V, numbers: &mut [Self; 8]) {
+        vector.store_f32(numbers);
+    }
 
-        const NEG_INFINITY: Self = Self::NEG_INFINITY;
+    #[inline(always)]
+    fn stream<V: Vector>(vector: V, numbers: &mut [Self; 8]) {
+        vector.stream_f32(numbers);
+    }
 
-        #[inline(always)]
-        fn load<V: Vector>(numbers: &[Self; 8], simd: V) -> V {
-            simd.load(numbers)
-        }
+    #[inline(always)]
+    fn widen(self) -> f64 {
+        self.into()
+    }
 
-        #[inline(always)]
-        fn load_up_to<V: Vector>(numbers: &[Self], simd: V) -> V {
-            simd.load_up_to(numbers)
-        }
+    #[inline(always)]
+    fn same_bits(self, other: Self) -> bool {
+        self.to_bits() == other.to_bits()
+    }
 
-        #[inline(always)]
-        fn store<V: Vector>(vector: V, numbers: &mut [Self; 8]) {
-            vector.store(numbers);
-        }
+    #[inline(always)]
+    fn narrow(x: f64) -> Self {
+        x as f32
+    }
 
-        #[inline(always)]
-        fn stream<V: Vector>(vector: V, numbers: &mut [Self; 8]) {
-            vector.stream(numbers);
-        }
+    type Wide<V: Vector> = V::Singles;
 
-        #[inline(always)]
-        fn widen(self) -> f64 {
-            self
-        }
+    #[inline(always)]
+    fn wide<V: Vector>(x: Self, simd: V) -> V::Singles {
+        simd.singles(x)
+    }
 
-        #[inline(always)]
-        fn same_bits(self, other: Self) -> bool {
-            self.to_bits() == other.to_bits()
-        }
+    #[inline(always)]
+    fn greater<V: Vector>(wide: V::Singles, numbers: &[Self; 16], simd: V) -> V::Singles {
+        simd.greater_singles(wide, numbers)
+    }
 
-        #[inline(always)]
-        fn narrow(x: f64) -> Self {
-            x
-        }
+    #[inline(always)]
+    fn store_wide<V: Vector>(wide: V::Singles, numbers: &mut [Self; 16], simd: V) {
+        simd.store_singles(wide, numbers);
+    }
 
-        type Wide<V: Vector> = [V; 2];
+    #[inline(always)]
+    fn ends<W: Float64>(v: DoubleDouble<W>, bound: W) -> [W; 2] {
+        ends_for_narrower(v, bound)
+    }
+}
 
-        #[inline(always)]
-        fn wide<V: Vector>(x: Self, simd: V) -> [V; 2] {
-            [simd.splat(x); 2]
-        }
+impl Format for f64 {
+    type First = InDoubleDouble;
+    const SIGNIFICAND_BITS: usize = 53;
+    const LEAST_POWER: isize = -1074;
 
-        #[inline(always)]
-        fn greater<V: Vector>(wide: [V; 2], numbers: &[Self; 16], simd: V) -> [V; 2] {
-            let (halves, _) = numbers.as_chunks();
-            [simd.load(&halves[0]).max(wide[0]), simd.load(&halves[1]).max(wide[1])]
-        }
+    const NEG_INFINITY: Self = Self::NEG_INFINITY;
 
-        #[inline(always)]
-        fn store_wide<V: Vector>(wide: [V; 2], numbers: &mut [Self; 16], _: V) {
-            let (halves, _) = numbers.as_chunks_mut();
-            wide[0].store(&mut halves[0]);
-            wide[1].store(&mut halves[1]);
-        }
+    #[inline(always)]
+    fn load<V: Vector>(numbers: &[Self; 8], simd: V) -> V {
+        simd.load(numbers)
+    }
 
-        #[inline(always)]
-        fn ends<W: Float64>(v: DoubleDouble<W>, bound: W) -> [W; 2] {
-            ends_in_f64(v, bound)
-        }
+    #[inline(always)]
+    fn load_up_to<V: Vector>(numbers: &[Self], simd: V) -> V {
+        simd.load_up_to(numbers)
+    }
+
+    #[inline(always)]
+    fn store<V: Vector>(vector: V, numbers: &mut [Self; 8]) {
+        vector.store(numbers);
+    }
+
+    #[inline(always)]
+    fn stream<V: Vector>(vector: V, numbers: &mut [Self; 8]) {
+        vector.stream(numbers);
+    }
+
+    #[inline(always)]
+    fn widen(self) -> f64 {
+        self
+    }
+
+    #[inline(always)]
+    fn same_bits(self, other: Self) -> bool {
+        self.to_bits() == other.to_bits()
+    }
+
+    #[inline(always)]
+    fn narrow(x: f64) -> Self {
+        x
+    }
+
+    type Wide<V: Vector> = [V; 2];
+
+    #[inline(always)]
+    fn wide<V: Vector>(x: Self, simd: V) -> [V; 2] {
+        [simd.splat(x); 2]
+    }
+
+    #[inline(always)]
+    fn greater<V: Vector>(wide: [V; 2], numbers: &[Self; 16], simd: V) -> [V; 2] {
+        let (halves, _) = numbers.as_chunks();
+        [simd.load(&halves[0]).max(wide[0]), simd.load(&halves[1]).max(wide[1])]
+    }
+
+    #[inline(always)]
+    fn store_wide<V: Vector>(wide: [V; 2], numbers: &mut [Self; 16], _: V) {
+        let (halves, _) = numbers.as_chunks_mut();
+        wide[0].store(&mut halves[0]);
+        wide[1].store(&mut halves[1]);
+    }
+
+    #[inline(always)]
+    fn ends<W: Float64>(v: DoubleDouble<W>, bound: W) -> [W; 2] {
+        ends_in_f64(v, bound)
     }
 }

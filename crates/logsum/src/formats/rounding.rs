@@ -1,12 +1,12 @@
 //! The rounding test of eight numbers at once.
 
-use super::Float;
+use super::Format;
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::simd::Vector;
 
 /// The lower ends of what is within the bounds, rounded; and which of them are the upper ends, too.
 #[inline(always)]
-pub(crate) fn settled<T: Float, V: Vector>(value: DoubleDouble<V>, bound: V) -> ([T; 8], [bool; 8]) {
+pub(crate) fn settled<T: Format, V: Vector>(value: DoubleDouble<V>, bound: V) -> ([T; 8], [bool; 8]) {
     let [low, high] = T::ends(value, bound);
     let [mut lows, mut highs] = [[T::default(); 8]; 2];
     T::store(low, &mut lows);

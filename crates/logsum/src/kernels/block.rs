@@ -3,7 +3,7 @@
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::precision::{Number, Precision, Sum};
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::simd::Keep;
 use crate::simd::Vector;
 use crate::simd::{Task, run};
@@ -43,7 +43,7 @@ pub(super) fn bound_for(max: f64, shift: f64) -> f64 {
 
 /// [`Summed`], of a block of at most [`BLOCK`](crate::lane::BLOCK) numbers.
 #[inline(always)]
-pub(crate) fn summed<P: Keep, T: Float, V: Vector>(block: &[T], simd: V) -> Summed {
+pub(crate) fn summed<P: Keep, T: Format, V: Vector>(block: &[T], simd: V) -> Summed {
     let max = maximum(block, simd);
     if max.is_infinite() {
         return Summed { max: nan_in(block).unwrap_or(max), shift: max, sum: DoubleDouble::ZERO };
@@ -60,7 +60,7 @@ pub(crate) fn summed<P: Keep, T: Float, V: Vector>(block: &[T], simd: V) -> Summ
 
 /// [`summed`], of a block of finite maximum, whose exponentials are kept.
 #[inline(always)]
-pub(crate) fn summed_and_kept<P: Keep, T: Float, V: Vector>(
+pub(crate) fn summed_and_kept<P: Keep, T: Format, V: Vector>(
     block: &[T],
     kept: &mut [P::Kept],
     simd: V,
@@ -80,12 +80,12 @@ pub(crate) fn summed_and_kept<P: Keep, T: Float, V: Vector>(
 }
 
 #[cold]
-fn nan_in<T: Float>(block: &[T]) -> Option<f64> {
+fn nan_in<T: Format>(block: &[T]) -> Option<f64> {
     block.iter().map(|z| z.widen()).find(|z| z.is_nan())
 }
 
 #[inline(always)]
-fn sum<const AT_0: bool, P: Keep, T: Float, V: Vector>(block: &[T], c: V, bound: f64) -> P::Sum<V> {
+fn sum<const AT_0: bool, P: Keep, T: Format, V: Vector>(block: &[T], c: V, bound: f64) -> P::Sum<V> {
     let mut sum = <P::Sum<V>>::empty(c.splat(bound));
     let (whole, rest) = block.as_chunks();
     for numbers in whole {
@@ -113,7 +113,7 @@ fn ask_ahead<T, V: Vector>(numbers: &[T; STEP], simd: V) {
 }
 
 #[inline(always)]
-fn plus<const AT_0: bool, P: Keep, T: Float, V: Vector>(
+fn plus<const AT_0: bool, P: Keep, T: Format, V: Vector>(
     sum: P::Sum<V>,
     numbers: &[T; STEP],
     c: V,
@@ -124,7 +124,7 @@ fn plus<const AT_0: bool, P: Keep, T: Float, V: Vector>(
 }
 
 #[inline(always)]
-fn sum_and_keep<const AT_0: bool, P: Keep, T: Float, V: Vector>(
+fn sum_and_keep<const AT_0: bool, P: Keep, T: Format, V: Vector>(
     block: &[T],
     c: V,
     bound: f64,
@@ -144,7 +144,7 @@ fn sum_and_keep<const AT_0: bool, P: Keep, T: Float, V: Vector>(
 }
 
 #[inline(always)]
-fn plus_and_keep<const AT_0: bool, P: Keep, T: Float, V: Vector>(
+fn plus_and_keep<const AT_0: bool, P: Keep, T: Format, V: Vector>(
     sum: P::Sum<V>,
     numbers: &[T; STEP],
     c: V,
@@ -180,13 +180,13 @@ impl Store {
 }
 
 #[inline(always)]
-pub(super) fn store<const TO_MEMORY: bool, T: Float, V: Vector>(vector: V, out: &mut [T; 8]) {
+pub(super) fn store<const TO_MEMORY: bool, T: Format, V: Vector>(vector: V, out: &mut [T; 8]) {
     if TO_MEMORY { T::stream(vector, out) } else { T::store(vector, out) }
 }
 
 /// The shares of a block whose exponentials were kept.
 #[inline(always)]
-pub(crate) fn shares_of_kept<T: Float, V: Vector>(
+pub(crate) fn shares_of_kept<T: Format, V: Vector>(
     kept: &[<T::First as Keep>::Kept],
     inverse: DoubleDouble,
     out: &mut [T],
@@ -202,7 +202,7 @@ pub(crate) fn shares_of_kept<T: Float, V: Vector>(
 }
 
 #[inline(always)]
-fn write_shares_of_kept<const TO_MEMORY: bool, T: Float, V: Vector>(
+fn write_shares_of_kept<const TO_MEMORY: bool, T: Format, V: Vector>(
     kept: &[<T::First as Keep>::Kept],
     inverse: DoubleDouble,
     out: &mut [T],
@@ -228,7 +228,7 @@ pub(super) fn exp_from<const AT_0: bool, P: Precision, W: Float64>(z: W, c: W) -
 
 /// The greatest number; a NaN is passed over.
 #[inline(always)]
-pub(crate) fn maximum<T: Float, V: Vector>(block: &[T], simd: V) -> f64 {
+pub(crate) fn maximum<T: Format, V: Vector>(block: &[T], simd: V) -> f64 {
     const WAYS: usize = 4;
     let mut greatest = [T::wide(T::NEG_INFINITY, simd); WAYS];
     let (whole, rest) = block.as_chunks::<STEP>();
@@ -269,21 +269,21 @@ pub(crate) fn maximum<T: Float, V: Vector>(block: &[T], simd: V) -> f64 {
 }
 
 #[inline(always)]
-pub(super) fn load<T: Float, V: Vector>(numbers: &[T; STEP], simd: V) -> [V; 2] {
+pub(super) fn load<T: Format, V: Vector>(numbers: &[T; STEP], simd: V) -> [V; 2] {
     let (halves, _) = numbers.as_chunks();
     [T::load(&halves[0], simd), T::load(&halves[1], simd)]
 }
 
 /// Up to a step of numbers, then −∞.
 #[inline(always)]
-pub(super) fn padded<T: Float>(numbers: &[T]) -> [T; STEP] {
+pub(super) fn padded<T: Format>(numbers: &[T]) -> [T; STEP] {
     let mut step = [T::NEG_INFINITY; STEP];
     step[..numbers.len()].copy_from_slice(numbers);
     step
 }
 
 /// e^{z − shift} · inverse for each z of a block, where inverse is 1 / Σ e^{z_k − shift}.
-pub(crate) fn shares<T: Float>(block: &[T], shift: f64, inverse: DoubleDouble, out: &mut [T], to: Store) {
+pub(crate) fn shares<T: Format>(block: &[T], shift: f64, inverse: DoubleDouble, out: &mut [T], to: Store) {
     if shift == 0.0 {
         run(ForEach { block, out, to, f: Share::<true> { shift, inverse } });
     } else {
@@ -292,7 +292,7 @@ pub(crate) fn shares<T: Float>(block: &[T], shift: f64, inverse: DoubleDouble, o
 }
 
 /// z − max − log for each z of a block, where log is log Σ e^{z_k − max}.
-pub(crate) fn log_shares<T: Float>(block: &[T], max: f64, log: DoubleDouble, out: &mut [T], to: Store) {
+pub(crate) fn log_shares<T: Format>(block: &[T], max: f64, log: DoubleDouble, out: &mut [T], to: Store) {
     run(ForEach { block, out, to, f: LogShare { max, log } });
 }
 
@@ -306,7 +306,7 @@ struct Share<const AT_0: bool> {
     inverse: DoubleDouble,
 }
 
-impl<T: Float, const AT_0: bool> Function<T> for Share<AT_0> {
+impl<T: Format, const AT_0: bool> Function<T> for Share<AT_0> {
     #[inline(always)]
     fn at<V: Vector>(&self, z: V) -> V {
         share::<AT_0, T, V>(z, z.splat(self.shift), self.inverse.splat(z))
@@ -315,7 +315,7 @@ impl<T: Float, const AT_0: bool> Function<T> for Share<AT_0> {
 
 /// e^{z − shift} · inverse.
 #[inline(always)]
-pub(crate) fn share<const AT_0: bool, T: Float, V: Vector>(z: V, shift: V, inverse: DoubleDouble<V>) -> V {
+pub(crate) fn share<const AT_0: bool, T: Format, V: Vector>(z: V, shift: V, inverse: DoubleDouble<V>) -> V {
     exp_from::<AT_0, T::First, V>(z, shift).times(inverse)
 }
 
@@ -324,7 +324,7 @@ struct LogShare {
     log: DoubleDouble,
 }
 
-impl<T: Float> Function<T> for LogShare {
+impl<T: Format> Function<T> for LogShare {
     #[inline(always)]
     fn at<V: Vector>(&self, z: V) -> V {
         T::First::log_share(z, z.splat(self.max), self.log.splat(z))
@@ -338,7 +338,7 @@ struct ForEach<'a, T, F> {
     f: F,
 }
 
-impl<T: Float, F: Function<T>> Task for ForEach<'_, T, F> {
+impl<T: Format, F: Function<T>> Task for ForEach<'_, T, F> {
     type Output = ();
 
     #[inline(always)]
@@ -353,7 +353,7 @@ impl<T: Float, F: Function<T>> Task for ForEach<'_, T, F> {
 }
 
 #[inline(always)]
-fn for_each<const TO_MEMORY: bool, T: Float, F: Function<T>, V: Vector>(
+fn for_each<const TO_MEMORY: bool, T: Format, F: Function<T>, V: Vector>(
     block: &[T],
     out: &mut [T],
     f: &F,
@@ -372,7 +372,7 @@ fn for_each<const TO_MEMORY: bool, T: Float, F: Function<T>, V: Vector>(
 }
 
 #[inline(always)]
-fn apply<const TO_MEMORY: bool, T: Float, F: Function<T>, V: Vector>(
+fn apply<const TO_MEMORY: bool, T: Format, F: Function<T>, V: Vector>(
     f: &F,
     numbers: &[T; STEP],
     out: &mut [T; STEP],

@@ -5,7 +5,7 @@ use crate::arithmetic::exp;
 use crate::arithmetic::exp::UNSCALE;
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::ln;
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::simd::Task;
 use crate::simd::Vector;
 use dashu_float::FBig;
@@ -195,14 +195,14 @@ pub(crate) fn normalised(b: Complex<f64>) -> (Complex<f64>, i32) {
 }
 
 #[inline(always)]
-pub(crate) fn widened<T: Float>(z: Complex<T>) -> Complex<f64> {
+pub(crate) fn widened<T: Format>(z: Complex<T>) -> Complex<f64> {
     Complex { re: z.re.widen(), im: z.im.widen() }
 }
 
 impl Terms {
     /// At most eight. What is not given adds nothing, nor does what has no mass or no weight.
     #[inline(always)]
-    fn new<T: Float>(z: &[Complex<T>], b: Option<&[Complex<T>]>) -> Self {
+    fn new<T: Format>(z: &[Complex<T>], b: Option<&[Complex<T>]>) -> Self {
         let mut terms = Self {
             re: [f64::NEG_INFINITY; 8],
             re_low: [0.0; 8],
@@ -260,7 +260,7 @@ pub(crate) struct Summed {
     error: f64,
 }
 
-impl<T: Float> Sum<'_, T> {
+impl<T: Format> Sum<'_, T> {
     /// The eights of terms, with where they begin.
     fn eights(&self) -> impl Iterator<Item = (usize, Terms)> {
         (0..self.z.len()).step_by(8).map(move |start| {
@@ -272,7 +272,7 @@ impl<T: Float> Sum<'_, T> {
 
 /// The error, beside the sum of magnitudes: that of [`exp::exp_dd_wide`] is 2^-94, its argument's 2^-105 · 1000, that of
 /// [`cis`] 2^-98, of products 2^-100, and of each addition 2^-103.
-impl<T: Float> Task for Sum<'_, T> {
+impl<T: Format> Task for Sum<'_, T> {
     type Output = Summed;
 
     #[inline(always)]
@@ -378,7 +378,7 @@ pub(crate) struct Shares<'a, 'o, T> {
     pub(crate) out: &'o mut [Complex<T>],
 }
 
-impl<T: Float> Task for Shares<'_, '_, T> {
+impl<T: Format> Task for Shares<'_, '_, T> {
     type Output = ();
 
     #[inline(always)]

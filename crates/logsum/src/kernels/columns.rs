@@ -6,7 +6,7 @@
 
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::arithmetic::precision::{Precision, Sum};
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::kernels::block::{LONG, STEP, Summed, bound_for, exp_from, padded, shift_for};
 use crate::kernels::{Each, block};
 use crate::simd::Vector;
@@ -23,7 +23,7 @@ pub(crate) const WIDTH: usize = 16 * LANES;
 pub(crate) type Tile = [[f64; LANES]];
 
 /// Rows of the tile's length, one after the other, as its columns; a column without a row is −∞.
-pub(crate) fn from_rows<T: Float>(rows: &[T], tile: &mut Tile) {
+pub(crate) fn from_rows<T: Format>(rows: &[T], tile: &mut Tile) {
     run(FromRows { rows, tile });
 }
 
@@ -33,7 +33,7 @@ struct FromRows<'a, T> {
 }
 
 // Loops over registers count to constants, so that these are registers.
-impl<T: Float> Task for FromRows<'_, T> {
+impl<T: Format> Task for FromRows<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -44,7 +44,7 @@ impl<T: Float> Task for FromRows<'_, T> {
 
 /// [`from_rows`], within another task.
 #[inline(always)]
-pub(crate) fn fill_from_rows<T: Float, V: Vector>(rows: &[T], tile: &mut Tile, simd: V) {
+pub(crate) fn fill_from_rows<T: Format, V: Vector>(rows: &[T], tile: &mut Tile, simd: V) {
     let length = tile.len();
     if length < LANES || rows.len() < LANES * length {
         for (k, place) in tile.iter_mut().enumerate() {
@@ -75,7 +75,7 @@ fn squares(length: usize) -> impl Iterator<Item = usize> {
 }
 
 /// Columns of the tile, rounded, as rows of its length, one after the other.
-pub(crate) fn to_rows<T: Float>(tile: &Tile, rows: &mut [T]) {
+pub(crate) fn to_rows<T: Format>(tile: &Tile, rows: &mut [T]) {
     run(ToRows { tile, rows });
 }
 
@@ -84,7 +84,7 @@ struct ToRows<'a, T> {
     rows: &'a mut [T],
 }
 
-impl<T: Float> Task for ToRows<'_, T> {
+impl<T: Format> Task for ToRows<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -115,7 +115,7 @@ impl<T: Float> Task for ToRows<'_, T> {
 /// [`Summed`] of each of eight lanes, bit for bit: lane j has the numbers `tile[i * LANES + j]`. What it says of a lane
 /// whose maximum is infinite means nothing.
 #[inline(always)]
-pub(crate) fn summed<P: Precision, T: Float, V: Vector>(tile: &[T], simd: V) -> [Summed; LANES] {
+pub(crate) fn summed<P: Precision, T: Format, V: Vector>(tile: &[T], simd: V) -> [Summed; LANES] {
     let length = tile.len() / LANES;
     let mut max = [0.0; LANES];
     maxima(tile, simd).store(&mut max);
@@ -136,7 +136,7 @@ pub(crate) fn summed<P: Precision, T: Float, V: Vector>(tile: &[T], simd: V) -> 
 
 /// The same of each eight of `count` columns from `start` on, at most [`WIDTH`], in rows of `pitch`: straight from the rows, for
 /// those eight whose shifts are all 0; of none where a sum's start depends on the maximum, or of fewer rows than [`LONG`].
-pub(crate) fn summed_in_place<P: Precision, T: Float>(
+pub(crate) fn summed_in_place<P: Precision, T: Format>(
     rows: &[T],
     pitch: usize,
     start: usize,
@@ -153,7 +153,7 @@ struct SummedInPlace<'a, T, P> {
     precision: PhantomData<P>,
 }
 
-impl<T: Float, P: Precision> Task for SummedInPlace<'_, T, P> {
+impl<T: Format, P: Precision> Task for SummedInPlace<'_, T, P> {
     type Output = [Option<[Summed; LANES]>; WIDTH / LANES];
 
     #[inline(always)]
@@ -204,7 +204,7 @@ impl<T: Float, P: Precision> Task for SummedInPlace<'_, T, P> {
 }
 
 #[inline(always)]
-fn plus<P: Precision, T: Float, V: Vector>(
+fn plus<P: Precision, T: Format, V: Vector>(
     [a, b]: [P::Sum<V>; 2],
     numbers: &[T; STEP],
     simd: V,
@@ -244,7 +244,7 @@ fn ask_for_row<T, V: Vector>(rows: &[T], place: usize, count: usize, simd: V) {
 
 /// The greatest number of each lane; a NaN is passed over.
 #[inline(always)]
-pub(crate) fn maxima<T: Float, V: Vector>(tile: &[T], simd: V) -> V {
+pub(crate) fn maxima<T: Format, V: Vector>(tile: &[T], simd: V) -> V {
     // DoubleDouble rows in each half of what is compared at once.
     let mut greatest = [T::wide(T::NEG_INFINITY, simd); 4];
     let (pairs, last) = tile.as_chunks();
@@ -274,7 +274,7 @@ pub(crate) fn maxima<T: Float, V: Vector>(tile: &[T], simd: V) -> V {
 
 /// Σ e^{z − c} of each lane; `bound` as in [`Sum::empty`].
 #[inline(always)]
-pub(crate) fn sum<const AT_0: bool, P: Precision, T: Float, V: Vector>(
+pub(crate) fn sum<const AT_0: bool, P: Precision, T: Format, V: Vector>(
     tile: &[T],
     c: V,
     bound: V,
@@ -300,7 +300,7 @@ pub(crate) fn sum<const AT_0: bool, P: Precision, T: Float, V: Vector>(
 
 /// The first eight numbers of a row; fewer, and then −∞.
 #[inline(always)]
-pub(crate) fn load<T: Float, V: Vector>(row: &[T], simd: V) -> V {
+pub(crate) fn load<T: Format, V: Vector>(row: &[T], simd: V) -> V {
     match row.first_chunk() {
         Some(numbers) => T::load(numbers, simd),
         None => T::load_up_to(row, simd),
@@ -309,7 +309,7 @@ pub(crate) fn load<T: Float, V: Vector>(row: &[T], simd: V) -> V {
 
 /// Copies `count` columns from `start` on out of rows of `pitch`: into one tile for each eight of them, one after the
 /// other, whose columns beyond `count` are −∞.
-pub(crate) fn copy<T: Float>(rows: &[T], pitch: usize, start: usize, count: usize, tiles: &mut [T]) {
+pub(crate) fn copy<T: Format>(rows: &[T], pitch: usize, start: usize, count: usize, tiles: &mut [T]) {
     run(Copy { rows, pitch, start, count, tiles });
 }
 
@@ -321,7 +321,7 @@ struct Copy<'a, T> {
     tiles: &'a mut [T],
 }
 
-impl<T: Float> Task for Copy<'_, T> {
+impl<T: Format> Task for Copy<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -368,7 +368,7 @@ impl<const N: usize> Functions<N> {
     }
 
     /// Into `count` places from `start` on of each of the rows, the functions of the tiles.
-    pub(crate) fn apply<T: Float>(&self, tiles: &[T], out: &mut [&mut [T]], start: usize, count: usize) {
+    pub(crate) fn apply<T: Format>(&self, tiles: &[T], out: &mut [&mut [T]], start: usize, count: usize) {
         let is_at_0 = self.c.iter().all(|&c| c == 0.0);
         match self.each {
             Each::Share if is_at_0 => run(Apply::<_, N, 0> { functions: self, tiles, out, start, count }),
@@ -379,7 +379,7 @@ impl<const N: usize> Functions<N> {
 
     /// 0: shares, all shifts being 0; 1: shares; 2: logarithms of shares.
     #[inline(always)]
-    fn at<const KIND: u8, T: Float, V: Vector>(&self, z: V, column: usize) -> V {
+    fn at<const KIND: u8, T: Format, V: Vector>(&self, z: V, column: usize) -> V {
         let c = load(&self.c[column..], z);
         let two = DoubleDouble { hi: load(&self.hi[column..], z), lo: load(&self.lo[column..], z) };
         match KIND {
@@ -398,7 +398,7 @@ struct Apply<'a, 'o, T, const N: usize, const KIND: u8> {
     count: usize,
 }
 
-impl<T: Float, const N: usize, const KIND: u8> Task for Apply<'_, '_, T, N, KIND> {
+impl<T: Format, const N: usize, const KIND: u8> Task for Apply<'_, '_, T, N, KIND> {
     type Output = ();
 
     #[inline(always)]
@@ -416,7 +416,7 @@ impl<T: Float, const N: usize, const KIND: u8> Task for Apply<'_, '_, T, N, KIND
 
 /// Into the first eight numbers of a row, or as many as there are.
 #[inline(always)]
-pub(crate) fn store<T: Float, V: Vector>(vector: V, row: &mut [T]) {
+pub(crate) fn store<T: Format, V: Vector>(vector: V, row: &mut [T]) {
     match row.first_chunk_mut() {
         Some(numbers) => T::store(vector, numbers),
         None => {

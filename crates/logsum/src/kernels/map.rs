@@ -5,7 +5,7 @@ use crate::arithmetic::exp;
 use crate::arithmetic::exp::UNSCALE;
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::precision::{InDoubleDouble, Number, Precision};
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::kernels::block::{Store, maximum, store};
 use crate::kernels::series::BLOCK;
 use crate::simd::Vector;
@@ -228,7 +228,7 @@ impl<P: Precision, F: Function> Task for One<P, F> {
 
 /// The sum of a function over a lane. Additions are off by 132 roundings of the sum of the magnitudes in one word, by 2^-88 of it
 /// in two.
-pub(crate) fn sum<P: Precision, T: Float>(lane: Block<'_, T>, f: impl Function) -> DoubleDouble {
+pub(crate) fn sum<P: Precision, T: Format>(lane: Block<'_, T>, f: impl Function) -> DoubleDouble {
     let starts = (0..lane.z.len()).step_by(BLOCK);
     starts.fold(DoubleDouble::ZERO, |sum, start| {
         sum.plus(run(Sum::<P, T, _> { block: lane.part(start, BLOCK), f, precision: PhantomData }))
@@ -236,7 +236,7 @@ pub(crate) fn sum<P: Precision, T: Float>(lane: Block<'_, T>, f: impl Function) 
 }
 
 /// Σ a b: additions as in [`sum`], in two words.
-pub(crate) fn dot<T: Float>(a: &[T], b: &[T]) -> DoubleDouble {
+pub(crate) fn dot<T: Format>(a: &[T], b: &[T]) -> DoubleDouble {
     sum::<InDoubleDouble, T>(Block { z: a, v: Some(b), w: None }, Product)
 }
 
@@ -256,7 +256,7 @@ struct Sum<'a, P, T, F> {
     precision: PhantomData<fn() -> P>,
 }
 
-impl<P: Precision, T: Float, F: Function> Task for Sum<'_, P, T, F> {
+impl<P: Precision, T: Format, F: Function> Task for Sum<'_, P, T, F> {
     type Output = DoubleDouble;
 
     #[inline(always)]
@@ -292,7 +292,7 @@ impl<P: Precision, T: Float, F: Function> Task for Sum<'_, P, T, F> {
 
 /// The i-th eight numbers, or `otherwise`.
 #[inline(always)]
-fn eight<T: Float, V: Vector>(numbers: Option<&[T]>, i: usize, otherwise: V) -> V {
+fn eight<T: Format, V: Vector>(numbers: Option<&[T]>, i: usize, otherwise: V) -> V {
     match numbers {
         Some(numbers) => T::load(&numbers.as_chunks::<8>().0[i], otherwise),
         None => otherwise,
@@ -301,7 +301,7 @@ fn eight<T: Float, V: Vector>(numbers: Option<&[T]>, i: usize, otherwise: V) -> 
 
 /// The numbers after the last whole eight, or `otherwise`.
 #[inline(always)]
-fn last<T: Float, V: Vector>(numbers: Option<&[T]>, otherwise: V) -> V {
+fn last<T: Format, V: Vector>(numbers: Option<&[T]>, otherwise: V) -> V {
     match numbers {
         Some(numbers) => T::load(&padded(numbers.as_chunks::<8>().1), otherwise),
         None => otherwise,
@@ -309,7 +309,7 @@ fn last<T: Float, V: Vector>(numbers: Option<&[T]>, otherwise: V) -> V {
 }
 
 /// A function of each number of a lane.
-pub(crate) fn each<P: Precision, T: Float>(block: Block<'_, T>, f: impl Function, out: &mut [T], to: Store) {
+pub(crate) fn each<P: Precision, T: Format>(block: Block<'_, T>, f: impl Function, out: &mut [T], to: Store) {
     run(ForEach::<P, T, _> { block, f, out, to, precision: PhantomData });
 }
 
@@ -321,7 +321,7 @@ struct ForEach<'a, P, T, F> {
     precision: PhantomData<fn() -> P>,
 }
 
-impl<P: Precision, T: Float, F: Function> Task for ForEach<'_, P, T, F> {
+impl<P: Precision, T: Format, F: Function> Task for ForEach<'_, P, T, F> {
     type Output = ();
 
     #[inline(always)]
@@ -335,7 +335,7 @@ impl<P: Precision, T: Float, F: Function> Task for ForEach<'_, P, T, F> {
     }
 }
 
-impl<P: Precision, T: Float, F: Function> ForEach<'_, P, T, F> {
+impl<P: Precision, T: Format, F: Function> ForEach<'_, P, T, F> {
     #[inline(always)]
     fn fill<const TO_MEMORY: bool, V: Vector>(self, simd: V) {
         let Self { block: Block { z, v, w }, f, out, .. } = self;
@@ -358,20 +358,20 @@ impl<P: Precision, T: Float, F: Function> ForEach<'_, P, T, F> {
 
 /// Fewer than eight numbers, and then 0.
 #[inline(always)]
-pub(super) fn padded<T: Float>(numbers: &[T]) -> [T; 8] {
+pub(super) fn padded<T: Format>(numbers: &[T]) -> [T; 8] {
     let mut eight = [T::default(); 8];
     eight[..numbers.len()].copy_from_slice(numbers);
     eight
 }
 
 /// The greatest of some numbers; a NaN is passed over.
-pub(crate) fn greatest<T: Float>(z: &[T]) -> f64 {
+pub(crate) fn greatest<T: Format>(z: &[T]) -> f64 {
     run(Greatest(z))
 }
 
 struct Greatest<'a, T>(&'a [T]);
 
-impl<T: Float> Task for Greatest<'_, T> {
+impl<T: Format> Task for Greatest<'_, T> {
     type Output = f64;
 
     #[inline(always)]

@@ -4,8 +4,6 @@ pub(crate) mod block;
 #[cfg(feature = "complex")]
 pub(crate) mod cexp;
 pub(crate) mod columns;
-#[cfg(feature = "half")]
-pub(crate) mod exp_f32;
 pub(crate) mod map;
 pub(crate) mod pairs;
 pub(crate) mod product;
@@ -16,7 +14,7 @@ pub(crate) mod targets;
 
 /// A function of each number of a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Each {
+pub enum Each {
     /// e^{z_i} / Σ e^{z_k}: softmax, and the gradient of the log-sum-exp.
     Share,
     /// Its logarithm.

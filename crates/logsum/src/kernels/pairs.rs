@@ -3,7 +3,7 @@
 use crate::arithmetic::double_double::{DoubleDouble, two_sum};
 use crate::arithmetic::exp;
 use crate::arithmetic::precision::{Number, Precision};
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::kernels::block::{STEP, exp_from, load, maximum, shift_for};
 use crate::kernels::map::padded;
 use crate::simd::Vector;
@@ -21,7 +21,7 @@ pub(crate) struct Weighted {
 
 /// [`Weighted`], of a block of at most [`BLOCK`](crate::lane::BLOCK) numbers and as many weights.
 #[inline(always)]
-pub(crate) fn weighted<P: Precision, T: Float, V: Vector>(z: &[T], b: &[T], simd: V) -> Weighted {
+pub(crate) fn weighted<P: Precision, T: Format, V: Vector>(z: &[T], b: &[T], simd: V) -> Weighted {
     let max = maximum(z, simd);
     if max == f64::INFINITY {
         return Weighted { shift: 0.0, sum: DoubleDouble::ZERO, size: f64::NAN };
@@ -37,7 +37,7 @@ pub(crate) fn weighted<P: Precision, T: Float, V: Vector>(z: &[T], b: &[T], simd
 }
 
 #[inline(always)]
-fn sums<const AT_0: bool, P: Precision, T: Float, V: Vector>(z: &[T], b: &[T], c: V) -> (DoubleDouble, f64) {
+fn sums<const AT_0: bool, P: Precision, T: Format, V: Vector>(z: &[T], b: &[T], c: V) -> (DoubleDouble, f64) {
     let zero = c.splat(0.0);
     let (mut sum, mut size) = (DoubleDouble { hi: zero, lo: zero }, zero);
     let ((whole_z, rest_z), (whole_b, rest_b)) = (z.as_chunks::<STEP>(), b.as_chunks::<STEP>());
@@ -54,7 +54,7 @@ fn sums<const AT_0: bool, P: Precision, T: Float, V: Vector>(z: &[T], b: &[T], c
 }
 
 #[inline(always)]
-fn step<const AT_0: bool, P: Precision, T: Float, V: Vector>(
+fn step<const AT_0: bool, P: Precision, T: Format, V: Vector>(
     z: &[T; STEP],
     b: &[T; STEP],
     c: V,
@@ -86,7 +86,7 @@ fn total<V: Vector>(sum: DoubleDouble<V>, size: V) -> (DoubleDouble, f64) {
 }
 
 /// Σ b e^{z − center} and Σ |b| e^{z − center}, in full double words: [`exp::exp_dd_wide`].
-pub(crate) fn about<T: Float>(z: &[T], b: &[T], center: DoubleDouble) -> (DoubleDouble, f64) {
+pub(crate) fn about<T: Format>(z: &[T], b: &[T], center: DoubleDouble) -> (DoubleDouble, f64) {
     run(About { z, b, center })
 }
 
@@ -96,7 +96,7 @@ struct About<'a, T> {
     center: DoubleDouble,
 }
 
-impl<T: Float> Task for About<'_, T> {
+impl<T: Format> Task for About<'_, T> {
     type Output = (DoubleDouble, f64);
 
     #[inline(always)]

@@ -7,7 +7,7 @@
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_product, two_sum};
 use crate::arithmetic::precision::{Number, Precision};
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::simd::Task;
 use crate::simd::Vector;
 use std::ops::Range;
@@ -47,7 +47,7 @@ pub(crate) enum Shifts<'a> {
     Columns(&'a [f64]),
 }
 
-impl<T: Float> Source for Powers<'_, T> {
+impl<T: Format> Source for Powers<'_, T> {
     #[inline(always)]
     fn eight<V: Vector>(&self, row: usize, column: usize, simd: V) -> DoubleDouble<V> {
         let z = eight_of(&self.z[row * self.columns..][..self.columns], column, simd);
@@ -79,7 +79,7 @@ impl Source for Plain<'_> {
 
 /// Eight numbers of a row, −∞ beyond its end.
 #[inline(always)]
-fn eight_of<T: Float, V: Vector>(row: &[T], column: usize, simd: V) -> V {
+fn eight_of<T: Format, V: Vector>(row: &[T], column: usize, simd: V) -> V {
     match row[column..].first_chunk() {
         Some(numbers) => T::load(numbers, simd),
         None => T::load_up_to(&row[column..], simd),
@@ -526,7 +526,7 @@ mod tests {
                 sizes += l + r;
             }
             let [size, sizes] = [&sum, &sizes].map(|sum| sum.to_f64().value());
-            let of_exponentials = 2.0 * <f64 as crate::formats::sealed::Sealed>::First::EXP_ERROR * size;
+            let of_exponentials = 2.0 * <f64 as crate::formats::Format>::First::EXP_ERROR * size;
             let bounds = [
                 // The exponentials' high words alone.
                 error_of_one_word(STEPS) * size + power_of_two(-52) * size,

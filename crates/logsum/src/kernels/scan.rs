@@ -10,7 +10,7 @@ use crate::arithmetic::exp;
 use crate::arithmetic::exp::UNSCALE;
 use crate::arithmetic::ln;
 use crate::arithmetic::precision::Number;
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::kernels::columns::{LANES, Tile};
 use crate::simd::Vector;
 use crate::simd::{Task, run};
@@ -68,7 +68,7 @@ pub(crate) struct Before {
 ///
 /// t is off by 2^-62.2 of itself: an exponential's error. Its sums are of double words, and add less than 2^-88. Narrower formats
 /// are settled by the rounding test; beside f64 there is nothing wider, and a bound of 2^-5 ulp is enough.
-pub(crate) fn logarithms<T: Float>(sums: &Sums, before: &Before, tile: &mut Tile, marks: &mut Tile) {
+pub(crate) fn logarithms<T: Format>(sums: &Sums, before: &Before, tile: &mut Tile, marks: &mut Tile) {
     let all = run(Logarithms::<T, false> { sums, before, tile, marks, format: PhantomData });
     if all == [0.0; LANES] {
         marks.fill(all);
@@ -91,7 +91,7 @@ const T_ERROR: f64 = exp::EXP_DD_ERROR * 1.01;
 /// The same where it is in one word: three roundings more.
 const WORD_ERROR: f64 = power_of_two(-51);
 
-impl<T: Float, const MARKS: bool> Task for Logarithms<'_, T, MARKS> {
+impl<T: Format, const MARKS: bool> Task for Logarithms<'_, T, MARKS> {
     type Output = [f64; LANES];
 
     #[inline(always)]
@@ -147,7 +147,7 @@ impl<T: Float, const MARKS: bool> Task for Logarithms<'_, T, MARKS> {
     }
 }
 
-fn is_widest<T: Float>() -> bool {
+fn is_widest<T: Format>() -> bool {
     T::SIGNIFICAND_BITS == f64::MANTISSA_DIGITS as usize
 }
 

@@ -10,26 +10,33 @@ pub(crate) const PIECE: usize = 64 * BLOCK;
 ///
 /// Every piece but the last has [`PIECE`] elements, whatever the layout in memory: the shape of every sum, and
 /// with it every bit of a gradient, follows from the length alone.
-pub(crate) trait Series<T> {
+pub trait Series<T> {
     /// Gives the pieces to `read`, in order.
-    fn pieces(&self, read: impl FnMut(&[T]));
+    fn pieces(&self, read: &mut dyn FnMut(&[T]));
+
+    /// How many numbers there are.
+    fn len(&self) -> usize;
 
     /// The numbers, if they lie one after the other.
     fn contiguous(&self) -> Option<&[T]>;
 }
 
 /// A place for as many numbers as its lane has, filled piece by piece.
-pub(crate) trait SeriesMut<T> {
+pub trait SeriesMut<T> {
     /// Lets `fill` write the next `len` numbers.
-    fn next_piece(&mut self, len: usize, fill: impl FnOnce(&mut [T]));
+    fn next_piece(&mut self, len: usize, fill: &mut dyn FnMut(&mut [T]));
 
     /// The place, if it is whole and contiguous.
     fn contiguous(&mut self) -> Option<&mut [T]>;
 }
 
 impl<T> Series<T> for &[T] {
-    fn pieces(&self, read: impl FnMut(&[T])) {
+    fn pieces(&self, read: &mut dyn FnMut(&[T])) {
         self.chunks(PIECE).for_each(read);
+    }
+
+    fn len(&self) -> usize {
+        <[T]>::len(self)
     }
 
     fn contiguous(&self) -> Option<&[T]> {
@@ -38,7 +45,7 @@ impl<T> Series<T> for &[T] {
 }
 
 impl<T> SeriesMut<T> for &mut [T] {
-    fn next_piece(&mut self, len: usize, fill: impl FnOnce(&mut [T])) {
+    fn next_piece(&mut self, len: usize, fill: &mut dyn FnMut(&mut [T])) {
         let (piece, rest) = std::mem::take(self).split_at_mut(len);
         *self = rest;
         fill(piece);

@@ -6,7 +6,7 @@ use crate::arithmetic::exp;
 use crate::arithmetic::exp::UNSCALE;
 use crate::arithmetic::ln;
 use crate::arithmetic::precision::{InF64, Number, Precision};
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::formats::rounding::settled;
 use crate::kernels::Each;
 use crate::kernels::block;
@@ -44,7 +44,7 @@ pub(crate) struct Reduced<T> {
 }
 
 /// The values of eight lanes, the columns of the tile, if they are wanted; and into the tile, a function of each element.
-pub(crate) fn reduce<T: Float>(tile: &mut Tile, wants_value: bool, each: Option<Each>) -> Reduced<T> {
+pub(crate) fn reduce<T: Format>(tile: &mut Tile, wants_value: bool, each: Option<Each>) -> Reduced<T> {
     run(Reduce::<T> { tile, wants_value, each, format: PhantomData })
 }
 
@@ -55,7 +55,7 @@ struct Reduce<'a, T> {
     format: PhantomData<T>,
 }
 
-impl<T: Float> Task for Reduce<'_, T> {
+impl<T: Format> Task for Reduce<'_, T> {
     type Output = Reduced<T>;
 
     #[inline(always)]
@@ -90,7 +90,7 @@ impl<T: Float> Task for Reduce<'_, T> {
 pub(crate) const GROUPS: usize = 8;
 
 /// The values of up to [`GROUPS`] times eight rows, and which of them are what the row would have alone.
-pub(crate) fn values<T: Float>(rows: &[T], length: usize, values: &mut [T]) -> [[bool; LANES]; GROUPS] {
+pub(crate) fn values<T: Format>(rows: &[T], length: usize, values: &mut [T]) -> [[bool; LANES]; GROUPS] {
     run(Values { rows, length, values })
 }
 
@@ -100,7 +100,7 @@ struct Values<'a, T> {
     values: &'a mut [T],
 }
 
-impl<T: Float> Task for Values<'_, T> {
+impl<T: Format> Task for Values<'_, T> {
     type Output = [[bool; LANES]; GROUPS];
 
     #[inline(always)]
@@ -143,7 +143,7 @@ impl<T: Float> Task for Values<'_, T> {
 /// The sum has the error of its exponentials and additions, relative, which is the logarithm's absolute one; the logarithm its own.
 /// Numbers below −1000 count as that, which is less than 2^-1300 of a sum of at least [`LEAST_SUM`]. A NaN settles nothing.
 #[inline(always)]
-fn plain_values<T: Float, V: Vector>(
+fn plain_values<T: Format, V: Vector>(
     rows: &[T],
     length: usize,
     values: &mut [T],
@@ -197,7 +197,7 @@ struct Tails<V> {
 impl<V: Vector> Tails<V> {
     /// The log-sum-exps, and which of them are settled.
     #[inline(always)]
-    fn values<T: Float>(&self) -> ([T; LANES], [bool; LANES]) {
+    fn values<T: Format>(&self) -> ([T; LANES], [bool; LANES]) {
         let (value, bound) = estimate::<T::First, V>(self.max, self.tail, self.error);
         let (lows, mut has_value) = settled::<T, V>(value, bound);
         for (has_value, is_right) in has_value.iter_mut().zip(self.is_right) {
@@ -208,7 +208,7 @@ impl<V: Vector> Tails<V> {
 }
 
 #[inline(always)]
-fn tails<T: Float, V: Vector>(tile: &mut Tile, simd: V) -> Tails<V> {
+fn tails<T: Format, V: Vector>(tile: &mut Tile, simd: V) -> Tails<V> {
     let one = DoubleDouble { hi: simd.splat(1.0 / UNSCALE), lo: simd.splat(0.0) };
     let (mut is_finite, mut max) = ([false; LANES], [0.0; LANES]);
     columns::maxima(tile.as_flattened(), simd).store(&mut max);
@@ -248,7 +248,7 @@ fn inverse<V: Vector>(tail: DoubleDouble<V>) -> DoubleDouble<V> {
 
 /// The weights times log Σ e^{z_k − z_t} of eight lanes, the columns of the tile; and into the tile, if there is a factor,
 /// the gradients of these times the factor. None where the lane must be done alone.
-pub(crate) fn cross_entropy<T: Float>(
+pub(crate) fn cross_entropy<T: Format>(
     tile: &mut Tile,
     targets: [usize; LANES],
     weights: [f64; LANES],
@@ -265,7 +265,7 @@ struct CrossEntropy<'a, T> {
     format: PhantomData<T>,
 }
 
-impl<T: Float> Task for CrossEntropy<'_, T> {
+impl<T: Format> Task for CrossEntropy<'_, T> {
     type Output = [Option<DoubleDouble>; LANES];
 
     #[inline(always)]
@@ -319,7 +319,7 @@ impl<T: Float> Task for CrossEntropy<'_, T> {
 /// left out, and the sum is taken again, about the greatest of the others.
 #[cold]
 #[inline(always)]
-fn with_rests<T: Float, V: Vector>(
+fn with_rests<T: Format, V: Vector>(
     tile: &mut Tile,
     max: V,
     (tail, error): (DoubleDouble<V>, V),

@@ -2,15 +2,17 @@
 
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::edges::Edge;
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::kernels::Each;
 use crate::kernels::block::{AT_0, LONG, Store};
 use crate::kernels::columns;
 use crate::kernels::columns::{Functions, LANES, WIDTH};
 use crate::kernels::series::BLOCK;
+use crate::kernels::series::{Series, SeriesMut};
 use crate::kernels::short;
 use crate::kernels::short::{Reduced, SHORT, TileRoom};
-use crate::operations;
+use crate::operations::compiled::compiled;
+use crate::operations::reduction;
 use crate::simd::Keep;
 use crate::state::plain;
 use crate::state::plain::{Partial, Pieces};
@@ -20,17 +22,46 @@ use crate::ziv;
 use crate::ziv::single;
 
 /// What is wanted of each lane: its value, and a function of each of its elements.
-pub(crate) struct Wanted<V, E> {
-    pub(crate) value: Option<V>,
-    pub(crate) each: Option<(Each, E)>,
+pub struct Wanted<V, E> {
+    pub value: Option<V>,
+    pub each: Option<(Each, E)>,
+}
+
+compiled! {
+    fn reduce_rows(z: &[T], length: usize, wanted: Wanted<&mut [T], &mut [T]>) {
+        rows(z, length, wanted);
+    }
+
+    fn reduce_columns(columns: Columns<'_, T>, wanted: Wanted<&mut [T], Vec<&mut [T]>>) {
+        columns.reduce(wanted);
+    }
+
+    fn reduce_series(z: &dyn Series<T>, wanted: Wanted<&mut T, &mut dyn SeriesMut<T>>) {
+        series(z, wanted);
+    }
+}
+
+/// One series, wherever its numbers lie.
+fn series<T: Format>(z: &dyn Series<T>, wanted: Wanted<&mut T, &mut dyn SeriesMut<T>>) {
+    let Some((each, out)) = wanted.each else {
+        if let Some(value) = wanted.value {
+            *value = reduction::value(z);
+        }
+        return;
+    };
+    let partial = Partial::over(z);
+    reduction::each(each, &partial, z, out, Store::for_output::<T>(z.len()));
+    if let Some(value) = wanted.value {
+        *value = ziv::settle(&partial, z).0;
+    }
 }
 
 /// Each row of `length` numbers is a lane.
-pub(crate) fn rows<T: Float>(z: &[T], length: usize, wanted: Wanted<&mut [T], &mut [T]>) {
+fn rows<T: Format>(z: &[T], length: usize, wanted: Wanted<&mut [T], &mut [T]>) {
     rows_by(grain(z.len()), Store::for_output::<T>(z.len()), z, length, wanted);
 }
 
-fn rows_by<T: Float>(grain: usize, to: Store, z: &[T], length: usize, wanted: Wanted<&mut [T], &mut [T]>) {
+fn rows_by<T: Format>(grain: usize, to: Store, z: &[T], length: usize, wanted: Wanted<&mut [T], &mut [T]>) {
     let count = z.len() / length;
     let Wanted { value, each } = wanted;
     if z.len() >= 2 * grain && count >= 2 * LANES {
@@ -77,7 +108,8 @@ fn rows_by<T: Float>(grain: usize, to: Store, z: &[T], length: usize, wanted: Wa
                 if value.is_some() && !has_value[j] || each.is_some() && !has_each[j] {
                     let partial = Partial::over(&lane(j));
                     if let Some((each, out)) = &mut each {
-                        operations::each_of(*each, &partial, &lane(j), &mut out[j * length..][..length], to);
+                        let mut out = &mut out[j * length..][..length];
+                        reduction::each(*each, &partial, &lane(j), &mut out, to);
                     }
                     if let Some(value) = &mut value {
                         value[j] = ziv::settle(&partial, &lane(j)).0;
@@ -99,7 +131,7 @@ fn rows_by<T: Float>(grain: usize, to: Store, z: &[T], length: usize, wanted: Wa
             *partial = match &mut each {
                 None => Partial::over(&lane(j)),
                 // While the row is in the cache.
-                Some((each, out)) => operations::partial_and_each(
+                Some((each, out)) => reduction::partial_and_each(
                     *each,
                     lane(j),
                     &mut out[j * length..][..length],
@@ -114,19 +146,19 @@ fn rows_by<T: Float>(grain: usize, to: Store, z: &[T], length: usize, wanted: Wa
     }
 }
 
-fn short_values<T: Float>(z: &[T], length: usize, values: &mut [T]) {
+fn short_values<T: Format>(z: &[T], length: usize, values: &mut [T]) {
     const ROWS: usize = short::GROUPS * LANES;
     for (rows, values) in z.chunks(ROWS * length).zip(values.chunks_mut(ROWS)) {
         let has_value = short::values(rows, length, values);
         for (j, value) in values.iter_mut().enumerate().filter(|(j, _)| !has_value.as_flattened()[*j]) {
-            *value = operations::value(&&rows[j * length..][..length]);
+            *value = reduction::value(&&rows[j * length..][..length]);
         }
     }
 }
 
 /// The values of up to eight rows, by the rung that is for values alone where that settles them.
 #[cfg(feature = "half")]
-fn values_in_singles<T: Float>(rows: &[T], length: usize, values: &mut [T]) {
+fn values_in_singles<T: Format>(rows: &[T], length: usize, values: &mut [T]) {
     let lane = |j: usize| &rows[j * length..][..length];
     let mut sums = [f64::NAN; LANES];
     for (j, sum) in sums[..values.len()].iter_mut().enumerate() {
@@ -147,7 +179,7 @@ fn constants<P: Keep>(
 }
 
 /// Each value, by eight at a time where that settles it.
-fn settle<T: Float>(
+fn settle<T: Format>(
     partials: &[Partial<T::First>; LANES],
     values: &mut [T],
     otherwise: impl Fn(usize, &Partial<T::First>) -> T,
@@ -160,14 +192,14 @@ fn settle<T: Float>(
 
 /// Numbers in rows of `pitch`, of which some columns are lanes: those from `start`, as many as are wanted.
 #[derive(Clone, Copy)]
-pub(crate) struct Columns<'a, T> {
-    pub(crate) z: &'a [T],
-    pub(crate) pitch: usize,
-    pub(crate) start: usize,
-    pub(crate) count: usize,
+pub struct Columns<'a, T> {
+    pub z: &'a [T],
+    pub pitch: usize,
+    pub start: usize,
+    pub count: usize,
 }
 
-impl<'a, T: Float> Columns<'a, T> {
+impl<'a, T: Format> Columns<'a, T> {
     fn rows(self) -> impl Iterator<Item = &'a [T]> {
         self.z.chunks(self.pitch).map(move |row| &row[self.start..][..self.count])
     }
@@ -247,11 +279,11 @@ impl<'a, T: Float> Columns<'a, T> {
             for j in (0..self.count).filter(|&j| !has_each[j]) {
                 let lane = self.lane(j);
                 let mut alone = lane.clone();
-                operations::each_of(
+                reduction::each(
                     each,
                     &Partial::over(&&lane[..]),
                     &&lane[..],
-                    &mut alone[..],
+                    &mut &mut alone[..],
                     Store::Caches,
                 );
                 out.iter_mut().zip(alone).for_each(|(out, x)| out[from + j] = x);
@@ -260,7 +292,7 @@ impl<'a, T: Float> Columns<'a, T> {
         if let Some(value) = value {
             value.copy_from_slice(&values[..self.count]);
             for j in (0..self.count).filter(|&j| !has_value[j]) {
-                value[j] = operations::value(&&self.lane(j)[..]);
+                value[j] = reduction::value(&&self.lane(j)[..]);
             }
         }
     }

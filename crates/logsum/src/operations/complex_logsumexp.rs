@@ -2,8 +2,9 @@
 
 use crate::arithmetic::double_double::power_of_two;
 use crate::error::Error;
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::kernels::cexp::{Log, LogOf, Shares, Sum, Unit, normalised, widened};
+use crate::operations::compiled::{Float, compiled};
 use crate::operations::reduction::same_length;
 use crate::simd::run;
 use dashu_float::FBig;
@@ -38,7 +39,7 @@ use num_complex::Complex;
 /// assert_eq!(complex_logsumexp(&z), Complex::new(-36.63870901270898, 1.5707963267948966));
 /// ```
 pub fn complex_logsumexp<T: Float>(z: &[Complex<T>]) -> Complex<T> {
-    narrowed(value(z, None))
+    <T as Compiled<T>>::complex_logsumexp(z)
 }
 
 /// log Σ b_k e^{z_k} of complex numbers with complex weights; bounds and edges as those of [`complex_logsumexp`].
@@ -61,8 +62,7 @@ pub fn complex_logsumexp<T: Float>(z: &[Complex<T>]) -> Complex<T> {
 /// # Errors
 /// [`Error::LengthMismatch`] if there are not as many weights as numbers.
 pub fn complex_logsumexp_weighted<T: Float>(z: &[Complex<T>], b: &[Complex<T>]) -> Result<Complex<T>, Error> {
-    same_length(z, b)?;
-    Ok(narrowed(value(z, Some(b))))
+    <T as Compiled<T>>::complex_logsumexp_weighted(z, b)
 }
 
 /// The value of [`complex_logsumexp`], and into `gradient` its derivatives ∂/∂z_i = e^{z_i} / Σ e^{z_k}, which are
@@ -87,34 +87,55 @@ pub fn complex_logsumexp_with_gradient<T: Float>(
     z: &[Complex<T>],
     gradient: &mut [Complex<T>],
 ) -> Result<Complex<T>, Error> {
-    same_length(z, gradient)?;
-    let sum = match finite(z, None) {
-        Ok(sum) => sum,
-        Err(value) => {
-            let share = if value.re == f64::NEG_INFINITY { 0.0 } else { f64::NAN };
-            gradient.fill(narrowed(Complex { re: share, im: share }));
-            return Ok(narrowed(value));
-        }
-    };
-    let log = log(sum);
-    if log.relative_error <= part_of_ulp::<T>() {
-        run(Shares { sum, inverse: log.inverse, out: gradient });
-    } else if let Some(exact) =
-        Exact::sums(sum).find(|sum| sum.relative_error() < -PART - T::SIGNIFICAND_BITS as f64)
-    {
-        gradient.iter_mut().zip(z).for_each(|(out, &z)| *out = narrowed(exact.share(widened(z))));
-    }
-    Ok(narrowed(settled(sum, &log)))
+    <T as Compiled<T>>::complex_logsumexp_with_gradient(z, gradient)
 }
 
-fn narrowed<T: Float>(z: Complex<f64>) -> Complex<T> {
+compiled! {
+    fn complex_logsumexp(z: &[Complex<T>]) -> Complex<T> {
+        narrowed(value(z, None))
+    }
+
+    fn complex_logsumexp_weighted(
+    z: &[Complex<T>],
+    b: &[Complex<T>],
+) -> Result<Complex<T>, Error> {
+        same_length(z, b)?;
+        Ok(narrowed(value(z, Some(b))))
+    }
+
+    fn complex_logsumexp_with_gradient(
+    z: &[Complex<T>],
+    gradient: &mut [Complex<T>],
+) -> Result<Complex<T>, Error> {
+        same_length(z, gradient)?;
+        let sum = match finite(z, None) {
+            Ok(sum) => sum,
+            Err(value) => {
+                let share = if value.re == f64::NEG_INFINITY { 0.0 } else { f64::NAN };
+                gradient.fill(narrowed(Complex { re: share, im: share }));
+                return Ok(narrowed(value));
+            }
+        };
+        let log = log(sum);
+        if log.relative_error <= part_of_ulp::<T>() {
+            run(Shares { sum, inverse: log.inverse, out: gradient });
+        } else if let Some(exact) =
+            Exact::sums(sum).find(|sum| sum.relative_error() < -PART - <T as Format>::SIGNIFICAND_BITS as f64)
+        {
+            gradient.iter_mut().zip(z).for_each(|(out, &z)| *out = narrowed(exact.share(widened(z))));
+        }
+        Ok(narrowed(settled(sum, &log)))
+    }
+}
+
+fn narrowed<T: Format>(z: Complex<f64>) -> Complex<T> {
     Complex { re: T::narrow(z.re), im: T::narrow(z.im) }
 }
 
 /// An error may be a part in 2^5 of an ulp of a result.
 const PART: f64 = 5.0;
 
-fn part_of_ulp<T: Float>() -> f64 {
+fn part_of_ulp<T: Format>() -> f64 {
     power_of_two(-(PART as i32) - T::SIGNIFICAND_BITS as i32)
 }
 
@@ -145,12 +166,12 @@ fn exp(z: Complex<f64>, c: f64, bits: usize) -> (Big, Big) {
 
 impl Exact {
     /// With ever more bits; to 8192 of them with weights, as these may cancel to 0.
-    fn sums<T: Float>(sum: Sum<'_, T>) -> impl Iterator<Item = Self> {
+    fn sums<T: Format>(sum: Sum<'_, T>) -> impl Iterator<Item = Self> {
         let most = if sum.b.is_some() { 13 } else { usize::BITS - 1 };
         (8..=most).map(move |log2| Self::of(sum, 1 << log2))
     }
 
-    fn of<T: Float>(Sum { z, b, c }: Sum<'_, T>, bits: usize) -> Self {
+    fn of<T: Format>(Sum { z, b, c }: Sum<'_, T>, bits: usize) -> Self {
         let (mut re, mut im) = (big(0.0, bits), big(0.0, bits));
         for (z, b) in present(z, b) {
             if z.re + f64::from(normalised(b).1) * std::f64::consts::LN_2 - c < -(bits as f64) {
@@ -178,7 +199,7 @@ impl Exact {
     }
 
     /// The logarithm, if it is right to a part of its ulp, or its error is too small for any float.
-    fn log<T: Float>(&self) -> Option<Complex<f64>> {
+    fn log<T: Format>(&self) -> Option<Complex<f64>> {
         let error = self.relative_error().max(self.c.abs().log2() + 4.0 - self.bits as f64) + 1.0;
         if error > -4.0 {
             return None;
@@ -204,7 +225,7 @@ impl Exact {
 
 /// The logarithm of the sum of the exponentials, as C99 has them where something is infinite or NaN. What is
 /// finite is nothing beside what is infinite.
-fn at_edge<T: Float>(z: &[Complex<T>], b: Option<&[Complex<T>]>) -> Complex<f64> {
+fn at_edge<T: Format>(z: &[Complex<T>], b: Option<&[Complex<T>]>) -> Complex<f64> {
     let mut sum = Complex { re: 0.0, im: 0.0 };
     for (z, b) in present(z, b) {
         let e = exp_at_edge(z);
@@ -246,12 +267,12 @@ fn angle_at_edge(Complex { re, im }: Complex<f64>) -> f64 {
     if im < 0.0 { -angle } else { angle }
 }
 
-fn log<T: Float>(sum: Sum<'_, T>) -> Log {
+fn log<T: Format>(sum: Sum<'_, T>) -> Log {
     run(LogOf { summed: run(sum), c: sum.c })
 }
 
 /// Each z with its weight, but for those that add nothing.
-fn present<'a, T: Float>(
+fn present<'a, T: Format>(
     z: &'a [Complex<T>],
     b: Option<&'a [Complex<T>]>,
 ) -> impl Iterator<Item = (Complex<f64>, Complex<f64>)> + 'a {
@@ -261,12 +282,12 @@ fn present<'a, T: Float>(
 }
 
 /// The greatest real part, with log 2 times the power of 2 that the weight has.
-fn greatest<T: Float>(z: &[Complex<T>], b: Option<&[Complex<T>]>) -> f64 {
+fn greatest<T: Format>(z: &[Complex<T>], b: Option<&[Complex<T>]>) -> f64 {
     let with_power = |(z, b): (Complex<f64>, _)| z.re + f64::from(normalised(b).1) * std::f64::consts::LN_2;
     present(z, b).map(with_power).fold(f64::NEG_INFINITY, f64::max)
 }
 
-fn value<T: Float>(z: &[Complex<T>], b: Option<&[Complex<T>]>) -> Complex<f64> {
+fn value<T: Format>(z: &[Complex<T>], b: Option<&[Complex<T>]>) -> Complex<f64> {
     match finite(z, b) {
         Ok(sum) => settled(sum, &log(sum)),
         Err(value) => value,
@@ -274,7 +295,7 @@ fn value<T: Float>(z: &[Complex<T>], b: Option<&[Complex<T>]>) -> Complex<f64> {
 }
 
 /// The sum, if it is of finite numbers and any have mass; else its value.
-fn finite<'a, T: Float>(
+fn finite<'a, T: Format>(
     z: &'a [Complex<T>],
     b: Option<&'a [Complex<T>]>,
 ) -> Result<Sum<'a, T>, Complex<f64>> {
@@ -289,7 +310,7 @@ fn finite<'a, T: Float>(
 /// log 0
 const NOTHING: Complex<f64> = Complex { re: f64::NEG_INFINITY, im: 0.0 };
 
-fn settled<T: Float>(sum: Sum<'_, T>, log: &Log) -> Complex<f64> {
+fn settled<T: Format>(sum: Sum<'_, T>, log: &Log) -> Complex<f64> {
     let &Log { re, im, error, .. } = log;
     if error <= part_of_ulp::<T>() * re.abs().max(im.abs()) {
         return Complex { re, im };

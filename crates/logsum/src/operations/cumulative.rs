@@ -4,12 +4,13 @@ use crate::arithmetic::double_double::{DoubleDouble, two_sum};
 use crate::arithmetic::exp;
 use crate::arithmetic::exp::UNSCALE;
 use crate::error::Error;
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::kernels::columns;
 use crate::kernels::columns::LANES;
 use crate::kernels::map;
 use crate::kernels::scan;
 use crate::kernels::scan::{Before, CHUNK, Sums};
+use crate::operations::compiled::{Float, compiled};
 use crate::operations::reduction::{same_length, value};
 use crate::simd::Vector;
 use crate::simd::scalar;
@@ -78,19 +79,99 @@ impl Cumulative {
     /// # Errors
     /// [`Error::LengthMismatch`] if `out` is not as long as `z`; nothing is written then.
     pub fn logsumexp<T: Float>(self, z: &[T], out: &mut [T]) -> Result<(), Error> {
+        <T as Compiled<T>>::logsumexp(self, z, out)
+    }
+
+    /// The derivatives of the values in the direction `tangent`, into `out`: Σ t_k e^{z_k} / Σ e^{z_k} over the numbers of each.
+    ///
+    /// Each is off by 2^-59 of Σ |t_k| e^{z_k} / Σ e^{z_k}, and half an ulp. Where all are −∞ it is 0; with +∞ the mean of the tangents
+    /// there; with a NaN, NaN.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] if `tangent` or `out` is not as long as `z`; nothing is written then.
+    pub fn jvp<T: Float>(self, z: &[T], tangent: &[T], out: &mut [T]) -> Result<(), Error> {
+        <T as Compiled<T>>::jvp(self, z, tangent, out)
+    }
+
+    /// The gradient of Σ G_i value_i by z, into `out`, for a cotangent G: Σ G_i e^{z_k − value_i} over the values that z_k is in.
+    ///
+    /// Each is off by 2^-59 of the magnitudes that it is the sum of, and half an ulp. It is 0 at a −∞; a value +∞ gives to the +∞ in
+    /// it in equal parts; a NaN makes each that shares a value with it NaN. It takes 24 bytes for each number.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] if `cotangent` or `out` is not as long as `z`; nothing is written then.
+    pub fn vjp<T: Float>(self, z: &[T], cotangent: &[T], out: &mut [T]) -> Result<(), Error> {
+        <T as Compiled<T>>::vjp(self, z, cotangent, out)
+    }
+}
+
+compiled! {
+    fn cumulative_rows(which: Cumulative, z: &[T], length: usize, out: &mut [T]) {
+        which.rows(z, length, out);
+    }
+
+    fn logsumexp(which: Cumulative, z: &[T], out: &mut [T]) -> Result<(), Error> {
         same_length(z, out)?;
-        self.rows(z, z.len(), out);
+        which.rows(z, z.len(), out);
         Ok(())
     }
 
+    fn jvp(which: Cumulative, z: &[T], tangent: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length(z, tangent)?;
+        same_length(z, out)?;
+        let mut sum = Running::EMPTY;
+        for i in 0..z.len() {
+            let place = which.place(i, z.len());
+            let slope = |sum: &Running| T::narrow(sum.slope());
+            if which.is_exclusive {
+                out[place] = slope(&sum);
+            }
+            sum.push(z[place].widen(), tangent[place].widen());
+            if !which.is_exclusive {
+                out[place] = slope(&sum);
+            }
+        }
+        Ok(())
+    }
+
+    fn vjp(which: Cumulative, z: &[T], cotangent: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length(z, cotangent)?;
+        same_length(z, out)?;
+        let mut sum = Running::EMPTY;
+        // For each value, what the shares in it are divided by.
+        let parts: Vec<(f64, DoubleDouble)> = (0..z.len())
+            .map(|i| {
+                let before = (sum.max, sum.whole());
+                sum.push(z[which.place(i, z.len())].widen(), 0.0);
+                if which.is_exclusive { before } else { (sum.max, sum.whole()) }
+            })
+            .collect();
+        let mut weights = Weights { max: f64::INFINITY, sum: DoubleDouble::ZERO };
+        for i in (0..z.len()).rev() {
+            let place = which.place(i, z.len());
+            let (max, whole) = parts[i];
+            let share = |weights: &Weights| T::narrow(weights.share(z[place].widen()));
+            if which.is_exclusive {
+                out[place] = share(&weights);
+            }
+            weights.push(max, whole, cotangent[place].widen());
+            if !which.is_exclusive {
+                out[place] = share(&weights);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Cumulative {
     /// The same for each row of `length` numbers.
-    pub(crate) fn rows<T: Float>(self, z: &[T], length: usize, out: &mut [T]) {
+    pub(crate) fn rows<T: Format>(self, z: &[T], length: usize, out: &mut [T]) {
         if length > 0 {
             self.rows_by(grain(z.len()), z, length, out);
         }
     }
 
-    fn rows_by<T: Float>(self, grain: usize, z: &[T], length: usize, out: &mut [T]) {
+    fn rows_by<T: Format>(self, grain: usize, z: &[T], length: usize, out: &mut [T]) {
         let count = z.len() / length;
         if z.len() >= 2 * grain && count >= 2 * LANES {
             let half = (count / 2).next_multiple_of(LANES) * length;
@@ -140,12 +221,12 @@ impl Cumulative {
     }
 
     /// The inclusive value at the number that comes i-th.
-    fn alone<T: Float>(self, z: &[T], i: usize) -> T {
+    fn alone<T: Format>(self, z: &[T], i: usize) -> T {
         value(&if self.is_reverse { &z[z.len() - 1 - i..] } else { &z[..=i] })
     }
 
     /// The inclusive values of the numbers that come `offset`-th and after.
-    fn write<T: Float>(self, values: &[T], offset: usize, out: &mut [T]) {
+    fn write<T: Format>(self, values: &[T], offset: usize, out: &mut [T]) {
         let shift = usize::from(self.is_exclusive);
         if self.is_exclusive && offset == 0 {
             let first = if self.is_reverse { out.len() - 1 } else { 0 };
@@ -161,66 +242,6 @@ impl Cumulative {
         for (i, &value) in values[..count].iter().enumerate() {
             out[length - 1 - start - i] = value;
         }
-    }
-
-    /// The derivatives of the values in the direction `tangent`, into `out`: Σ t_k e^{z_k} / Σ e^{z_k} over the numbers of each.
-    ///
-    /// Each is off by 2^-59 of Σ |t_k| e^{z_k} / Σ e^{z_k}, and half an ulp. Where all are −∞ it is 0; with +∞ the mean of the tangents
-    /// there; with a NaN, NaN.
-    ///
-    /// # Errors
-    /// [`Error::LengthMismatch`] if `tangent` or `out` is not as long as `z`; nothing is written then.
-    pub fn jvp<T: Float>(self, z: &[T], tangent: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(z, tangent)?;
-        same_length(z, out)?;
-        let mut sum = Running::EMPTY;
-        for i in 0..z.len() {
-            let place = self.place(i, z.len());
-            let slope = |sum: &Running| T::narrow(sum.slope());
-            if self.is_exclusive {
-                out[place] = slope(&sum);
-            }
-            sum.push(z[place].widen(), tangent[place].widen());
-            if !self.is_exclusive {
-                out[place] = slope(&sum);
-            }
-        }
-        Ok(())
-    }
-
-    /// The gradient of Σ G_i value_i by z, into `out`, for a cotangent G: Σ G_i e^{z_k − value_i} over the values that z_k is in.
-    ///
-    /// Each is off by 2^-59 of the magnitudes that it is the sum of, and half an ulp. It is 0 at a −∞; a value +∞ gives to the +∞ in
-    /// it in equal parts; a NaN makes each that shares a value with it NaN. It takes 24 bytes for each number.
-    ///
-    /// # Errors
-    /// [`Error::LengthMismatch`] if `cotangent` or `out` is not as long as `z`; nothing is written then.
-    pub fn vjp<T: Float>(self, z: &[T], cotangent: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(z, cotangent)?;
-        same_length(z, out)?;
-        let mut sum = Running::EMPTY;
-        // For each value, what the shares in it are divided by.
-        let parts: Vec<(f64, DoubleDouble)> = (0..z.len())
-            .map(|i| {
-                let before = (sum.max, sum.whole());
-                sum.push(z[self.place(i, z.len())].widen(), 0.0);
-                if self.is_exclusive { before } else { (sum.max, sum.whole()) }
-            })
-            .collect();
-        let mut weights = Weights { max: f64::INFINITY, sum: DoubleDouble::ZERO };
-        for i in (0..z.len()).rev() {
-            let place = self.place(i, z.len());
-            let (max, whole) = parts[i];
-            let share = |weights: &Weights| T::narrow(weights.share(z[place].widen()));
-            if self.is_exclusive {
-                out[place] = share(&weights);
-            }
-            weights.push(max, whole, cotangent[place].widen());
-            if !self.is_exclusive {
-                out[place] = share(&weights);
-            }
-        }
-        Ok(())
     }
 
     /// Where the number is that comes i-th.
@@ -252,7 +273,7 @@ struct Work<T> {
     marks: Vec<[f64; LANES]>,
 }
 
-impl<T: Float> Work<T> {
+impl<T: Format> Work<T> {
     fn new() -> Self {
         Self {
             numbers: vec![T::NEG_INFINITY; LANES * CHUNK],

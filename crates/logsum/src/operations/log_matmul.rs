@@ -16,11 +16,12 @@ use crate::arithmetic::exp::UNSCALE;
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::ln;
 use crate::arithmetic::precision::Precision;
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::kernels::product;
 use crate::kernels::product::{
     Block, Factor, OUTER, Place, Plain, Powers, Room, Shifts, Source, Span, Words,
 };
+use crate::operations::compiled::{Float, compiled};
 use crate::simd::Vector;
 use crate::simd::{Task, run};
 use crate::threads::{grain, join};
@@ -107,15 +108,7 @@ pub fn log_matmul<T: Float>(
     shape: impl Into<MatmulShape>,
     out: &mut [T],
 ) -> Result<(), Error> {
-    let shape = shape.into();
-    let sizes = shape.sizes()?;
-    for (matrix, expected, found) in
-        [("a", sizes[0], a.len()), ("b", sizes[1], b.len()), ("out", sizes[2], out.len())]
-    {
-        has_length(matrix, expected, found)?;
-    }
-    values(Batch { a, b, shape, grain: grain_of(shape) }, out);
-    Ok(())
+    <T as Compiled<T>>::log_matmul(a, b, shape.into(), out)
 }
 
 /// The derivatives of Σ_ij G_ij C_ij for a cotangent G, where C = [`log_matmul`]`(a, b)`: the vector-Jacobian product.
@@ -156,19 +149,42 @@ pub fn log_matmul_vjp<T: Float>(
     grad_a: &mut [T],
     grad_b: &mut [T],
 ) -> Result<(), Error> {
-    let shape = shape.into();
-    let sizes = shape.sizes()?;
-    for (matrix, expected, found) in [
-        ("a", sizes[0], a.len()),
-        ("b", sizes[1], b.len()),
-        ("cotangent", sizes[2], cotangent.len()),
-        ("grad_a", sizes[0], grad_a.len()),
-        ("grad_b", sizes[1], grad_b.len()),
-    ] {
-        has_length(matrix, expected, found)?;
+    <T as Compiled<T>>::log_matmul_vjp(a, b, shape.into(), cotangent, grad_a, grad_b)
+}
+
+compiled! {
+    fn log_matmul(a: &[T], b: &[T], shape: MatmulShape, out: &mut [T]) -> Result<(), Error> {
+        let sizes = shape.sizes()?;
+        for (matrix, expected, found) in
+            [("a", sizes[0], a.len()), ("b", sizes[1], b.len()), ("out", sizes[2], out.len())]
+        {
+            has_length(matrix, expected, found)?;
+        }
+        values(Batch { a, b, shape, grain: grain_of(shape) }, out);
+        Ok(())
     }
-    gradients(Batch { a, b, shape, grain: grain_of(shape) }, cotangent, grad_a, grad_b);
-    Ok(())
+
+    fn log_matmul_vjp(
+        a: &[T],
+        b: &[T],
+        shape: MatmulShape,
+        cotangent: &[T],
+        grad_a: &mut [T],
+        grad_b: &mut [T],
+    ) -> Result<(), Error> {
+        let sizes = shape.sizes()?;
+        for (matrix, expected, found) in [
+            ("a", sizes[0], a.len()),
+            ("b", sizes[1], b.len()),
+            ("cotangent", sizes[2], cotangent.len()),
+            ("grad_a", sizes[0], grad_a.len()),
+            ("grad_b", sizes[1], grad_b.len()),
+        ] {
+            has_length(matrix, expected, found)?;
+        }
+        gradients(Batch { a, b, shape, grain: grain_of(shape) }, cotangent, grad_a, grad_b);
+        Ok(())
+    }
 }
 
 fn has_length(matrix: &'static str, expected: usize, found: usize) -> Result<(), Error> {
@@ -195,7 +211,7 @@ struct Batch<'a, T> {
     grain: usize,
 }
 
-impl<T: Float> Batch<'_, T> {
+impl<T: Format> Batch<'_, T> {
     /// DoubleDouble halves, if they are worth two threads; and how many products the first has.
     fn halves(self) -> Option<(usize, Self, Self)> {
         let MatmulShape { batch, rows, inner, columns } = self.shape;
@@ -220,7 +236,7 @@ impl<T: Float> Batch<'_, T> {
     }
 }
 
-fn values<T: Float>(batch: Batch<'_, T>, out: &mut [T]) {
+fn values<T: Format>(batch: Batch<'_, T>, out: &mut [T]) {
     let size = batch.shape.rows * batch.shape.columns;
     if let Some((half, first, second)) = batch.halves() {
         let (out, out2) = out.split_at_mut(half * size);
@@ -233,7 +249,7 @@ fn values<T: Float>(batch: Batch<'_, T>, out: &mut [T]) {
     }
 }
 
-fn gradients<T: Float>(batch: Batch<'_, T>, cotangent: &[T], grad_a: &mut [T], grad_b: &mut [T]) {
+fn gradients<T: Format>(batch: Batch<'_, T>, cotangent: &[T], grad_a: &mut [T], grad_b: &mut [T]) {
     let MatmulShape { rows, inner, columns, .. } = batch.shape;
     let (size, size_a, size_b) = (rows * columns, rows * inner, inner * columns);
     if let Some((half, first, second)) = batch.halves() {
@@ -266,7 +282,7 @@ struct FindMaxima<'a, T> {
     maxima: &'a mut Maxima,
 }
 
-impl<T: Float> Task for FindMaxima<'_, T> {
+impl<T: Format> Task for FindMaxima<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -325,7 +341,7 @@ const UNIT: f64 = UNSCALE * power_of_two(POWER);
 /// Where slices leave more than one in so many places of a block unsettled, the block is taken in two words.
 const MANY: usize = 16;
 
-impl<T: Float> Product<'_, T> {
+impl<T: Format> Product<'_, T> {
     /// What values are taken in first.
     const WORDS: Words = if T::First::IS_DOUBLE_DOUBLE { Words::Sliced } else { Words::One };
 
@@ -536,7 +552,7 @@ struct Values<'a, T> {
     unsettled: &'a mut Vec<(usize, usize)>,
 }
 
-impl<T: Float> Task for Values<'_, T> {
+impl<T: Format> Task for Values<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -572,7 +588,7 @@ struct Bounds {
 
 impl Bounds {
     /// Underflow takes less than 2^-300 of an S that is large enough for [`ends`](Self::ends).
-    fn new<T: Float>(words: Words, steps: usize) -> Self {
+    fn new<T: Format>(words: Words, steps: usize) -> Self {
         // DoubleDouble exponentials.
         let relative = 2.000_01 * T::First::EXP_ERROR;
         let (sum, of_sizes) = match words {
@@ -588,7 +604,7 @@ impl Bounds {
     /// The logarithm of a number that is off by a part e < 2^-10 of itself is off by 1.001 e. The sum
     /// r + c + log S − log 2^(2 POWER) has errors of a few 2^-105 of its parts.
     #[inline(always)]
-    fn ends<T: Float, V: Vector>(
+    fn ends<T: Format, V: Vector>(
         &self,
         sums: &product::Sums,
         row: usize,
@@ -636,7 +652,7 @@ struct Quotients<'a, T> {
     stride: usize,
 }
 
-impl<T: Float> Task for Quotients<'_, T> {
+impl<T: Format> Task for Quotients<'_, T> {
     type Output = ();
 
     /// S is in units of 2^-480. For S ≥ 2^-300 and G < 2^300, H b in units of 2^-240 is below 2^840, and a (H b) in units
@@ -674,7 +690,7 @@ struct Gradient<'a, T> {
     stride: usize,
 }
 
-impl<T: Float> Task for Gradient<'_, T> {
+impl<T: Format> Task for Gradient<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -709,7 +725,7 @@ mod tests {
     use crate::reference::uniform;
 
     /// How many of 10 000 entries are left to be taken alone.
-    fn unsettled<T: Float>(words: Words, spread: f64) -> usize {
+    fn unsettled<T: Format>(words: Words, spread: f64) -> usize {
         let mut uniform = uniform(9);
         let mut numbers = || -> Vec<T> { (0..10_000).map(|_| T::narrow(spread * uniform())).collect() };
         let (a, b, mut out) = (numbers(), numbers(), numbers());

@@ -1,12 +1,11 @@
 //! The operations, a file for each family: promise, edges, value and derivatives of each side by side.
 
-#[cfg(feature = "ndarray")]
 pub(crate) mod batch;
+mod compiled;
 #[cfg(feature = "complex")]
 mod complex_logsumexp;
 mod cross_entropy;
 mod cumulative;
-mod derivatives;
 mod elementwise;
 mod log_matmul;
 mod moments;
@@ -14,13 +13,14 @@ mod reduction;
 mod segments;
 mod terms;
 
+pub use compiled::Float;
 #[cfg(feature = "complex")]
 pub use complex_logsumexp::{complex_logsumexp, complex_logsumexp_weighted, complex_logsumexp_with_gradient};
 pub use cross_entropy::{CrossEntropy, Reduction, Targets, cross_entropy, cross_entropy_with_gradient};
 pub use cumulative::{Cumulative, logcumsumexp};
-pub use derivatives::{derivative, second_derivative};
 pub use elementwise::{
-    each, log_logistic, log1mexp, log1pexp, logaddexp, logexpm1, logistic, logit, logsubexp, xlogx, xlogy,
+    derivative, each, log_logistic, log1mexp, log1pexp, logaddexp, logexpm1, logistic, logit, logsubexp,
+    second_derivative, xlogx, xlogy,
 };
 pub use log_matmul::{MatmulShape, log_matmul, log_matmul_vjp};
 pub use moments::{
@@ -29,9 +29,7 @@ pub use moments::{
     softmax_entropy_with_gradient,
 };
 #[doc(hidden)]
-pub use reduction::logsumexp_and_rung;
-#[cfg(feature = "ndarray")]
-pub(crate) use reduction::{each as each_of, partial_and_each, value};
+pub use reduction::logsumexp_and_phase;
 pub use reduction::{log_softmax, logsumexp, logsumexp_with_gradient, softmax};
 pub use segments::{Segments, segment_logsumexp};
 pub use terms::{NoMass, Terms};

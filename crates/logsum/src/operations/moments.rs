@@ -7,11 +7,12 @@ use crate::arithmetic::ln;
 use crate::arithmetic::precision::{InDoubleDouble, Number, Precision};
 use crate::edges::Edge;
 use crate::error::Error;
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::kernels::Each;
 use crate::kernels::block::Store;
 use crate::kernels::map;
 use crate::kernels::map::{Block, Exponent, Function, Power, PowerTimes, Share, Tempered};
+use crate::operations::compiled::{Float, compiled};
 use crate::operations::reduction::same_length;
 use crate::operations::terms::Terms;
 use crate::simd::Vector;
@@ -39,12 +40,7 @@ use crate::ziv::weighted;
 /// assert_eq!(logmeanexp(&[-1000.0, 0.0]), -std::f64::consts::LN_2);
 /// ```
 pub fn logmeanexp<T: Float>(z: &[T]) -> T {
-    let max = Partial::<T::First>::over(&z).max;
-    if z.is_empty() || !max.is_finite() {
-        return T::narrow(if z.is_empty() { f64::NAN } else { max });
-    }
-    let pairs = Pairs { z, b: None, mask: None, divisor: z.len() as f64 };
-    weighted::settle(pairs, &SignedSum::<T::First>::over(pairs), f64::INFINITY).value
+    <T as Compiled<T>>::logmeanexp(z)
 }
 
 /// The value of [`logsumexp`](crate::logsumexp), and its derivative in the direction `tangent`: Σ p_k t_k, p being softmax(z).
@@ -120,7 +116,7 @@ impl Temperature {
     ///
     /// Off by half an ulp and 2^-58 (f32: 2^-35) of |max z| + τ log n at most: within 1 ulp, unless the maximum and the logarithm cancel.
     pub fn logsumexp<T: Float>(self, z: &[T]) -> T {
-        T::narrow(Moments::of(z, self.0).map_or_else(|max| max, |moments| moments.value()))
+        <T as Compiled<T>>::tempered_logsumexp(self, z)
     }
 
     /// The value of [`logsumexp`](Self::logsumexp), its derivative by τ, which is the [`entropy`](Self::entropy), and into
@@ -129,18 +125,7 @@ impl Temperature {
     /// # Errors
     /// [`Error::LengthMismatch`] if `gradient` is not as long as `z`; nothing is written then.
     pub fn logsumexp_with_gradient<T: Float>(self, z: &[T], gradient: &mut [T]) -> Result<(T, T), Error> {
-        same_length(z, gradient)?;
-        match Moments::of(z, self.0) {
-            Ok(moments) => {
-                each(z, None, moments.share, gradient);
-                let entropy = moments.with_depth(z).entropy();
-                Ok((T::narrow(moments.value()), T::narrow(entropy)))
-            }
-            Err(max) => {
-                at_edge(Each::Share, max, z, gradient);
-                Ok((T::narrow(max), self.entropy(z)))
-            }
-        }
+        <T as Compiled<T>>::tempered_logsumexp_with_gradient(self, z, gradient)
     }
 
     /// The value of [`logsumexp`](Self::logsumexp), and its derivative in the direction `tangent`: Σ p_k t_k.
@@ -148,11 +133,7 @@ impl Temperature {
     /// # Errors
     /// [`Error::LengthMismatch`] if `tangent` is not as long as `z`.
     pub fn logsumexp_jvp<T: Float>(self, z: &[T], tangent: &[T]) -> Result<(T, T), Error> {
-        same_length(z, tangent)?;
-        Ok(match Moments::of(z, self.0) {
-            Ok(moments) => (T::narrow(moments.value()), T::narrow(moments.mean(z, tangent).hi)),
-            Err(_) => return logsumexp_jvp(z, tangent),
-        })
+        <T as Compiled<T>>::tempered_logsumexp_jvp(self, z, tangent)
     }
 
     /// The Hessian of [`logsumexp`](Self::logsumexp) times a vector, into `out`: p_i (v_i − Σ p_k v_k)/τ.
@@ -160,16 +141,7 @@ impl Temperature {
     /// # Errors
     /// [`Error::LengthMismatch`] if `vector` or `out` is not as long as `z`; nothing is written then.
     pub fn logsumexp_hvp<T: Float>(self, z: &[T], vector: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(z, vector)?;
-        same_length(z, out)?;
-        match Moments::of(z, self.0) {
-            Ok(moments) => {
-                let hessian = Hessian { moments, mean: moments.mean(z, vector) };
-                each(z, Some(vector), hessian, out);
-                Ok(())
-            }
-            Err(_) => logsumexp_hvp(z, vector, out),
-        }
+        <T as Compiled<T>>::tempered_logsumexp_hvp(self, z, vector, out)
     }
 
     /// softmax(z/τ) into `out`, within 1 ulp.
@@ -177,12 +149,7 @@ impl Temperature {
     /// # Errors
     /// [`Error::LengthMismatch`] if `out` is not as long as `z`; nothing is written then.
     pub fn softmax<T: Float>(self, z: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(z, out)?;
-        match Moments::of(z, self.0) {
-            Ok(moments) => each(z, None, moments.share, out),
-            Err(max) => at_edge(Each::Share, max, z, out),
-        }
-        Ok(())
+        <T as Compiled<T>>::tempered_softmax(self, z, out)
     }
 
     /// Its logarithm into `out`, within 1 ulp.
@@ -190,26 +157,12 @@ impl Temperature {
     /// # Errors
     /// [`Error::LengthMismatch`] if `out` is not as long as `z`; nothing is written then.
     pub fn log_softmax<T: Float>(self, z: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(z, out)?;
-        match Moments::of(z, self.0) {
-            Ok(Moments { scale, log, .. }) => each(z, None, LogShare { scale, log }, out),
-            Err(max) => at_edge(Each::LogShare, max, z, out),
-        }
-        Ok(())
+        <T as Compiled<T>>::tempered_log_softmax(self, z, out)
     }
 
     /// −Σ p_k log p_k, p being softmax(z/τ): [`softmax_entropy`], which is at τ = 1.
     pub fn entropy<T: Float>(self, z: &[T]) -> T {
-        T::narrow(match Moments::of(z, self.0) {
-            Ok(moments) => moments.with_depth(z).entropy(),
-            Err(f64::INFINITY) => {
-                let mut log_p = vec![T::default(); z.len()];
-                at_edge(Each::LogShare, f64::INFINITY, z, &mut log_p);
-                0.0 - log_p.iter().map(|log_p| log_p.widen()).fold(f64::NEG_INFINITY, f64::max)
-            }
-            Err(f64::NEG_INFINITY) => 0.0,
-            Err(nan) => nan,
-        })
+        <T as Compiled<T>>::tempered_entropy(self, z)
     }
 
     /// [`softmax_entropy_with_gradient`] at τ: p_i (a_i − ā)/τ, with a = −z/τ and ā = Σ p_k a_k.
@@ -217,18 +170,7 @@ impl Temperature {
     /// # Errors
     /// [`Error::LengthMismatch`] if `gradient` is not as long as `z`; nothing is written then.
     pub fn entropy_with_gradient<T: Float>(self, z: &[T], gradient: &mut [T]) -> Result<T, Error> {
-        same_length(z, gradient)?;
-        match Moments::of(z, self.0) {
-            Ok(moments) => {
-                let moments = moments.with_depth(z);
-                each(z, None, EntropyGradient(moments), gradient);
-                Ok(T::narrow(moments.entropy()))
-            }
-            Err(max) => {
-                gradient.fill(T::narrow(if max.is_nan() { max } else { 0.0 }));
-                Ok(self.entropy(z))
-            }
-        }
+        <T as Compiled<T>>::tempered_entropy_with_gradient(self, z, gradient)
     }
 
     /// [`softmax_entropy_jvp`] at τ.
@@ -236,13 +178,7 @@ impl Temperature {
     /// # Errors
     /// [`Error::LengthMismatch`] if `tangent` is not as long as `z`.
     pub fn entropy_jvp<T: Float>(self, z: &[T], tangent: &[T]) -> Result<(T, T), Error> {
-        same_length(z, tangent)?;
-        let slope = match Moments::of(z, self.0) {
-            Ok(moments) => sum(z, Some(tangent), EntropySlope(moments.with_depth(z))).hi,
-            Err(max) if max.is_nan() => max,
-            Err(_) => 0.0,
-        };
-        Ok((self.entropy(z), T::narrow(slope)))
+        <T as Compiled<T>>::tempered_entropy_jvp(self, z, tangent)
     }
 
     /// [`softmax_entropy_hvp`] at τ: p_i ((v_i − v̄)(a_i − ā − 1) − Σ p_k (v_k − v̄)(a_k − ā))/τ².
@@ -250,18 +186,7 @@ impl Temperature {
     /// # Errors
     /// [`Error::LengthMismatch`] if `vector` or `out` is not as long as `z`; nothing is written then.
     pub fn entropy_hvp<T: Float>(self, z: &[T], vector: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(z, vector)?;
-        same_length(z, out)?;
-        match Moments::of(z, self.0) {
-            Ok(moments) => {
-                let moments = moments.with_depth(z);
-                let mean = moments.mean(z, vector);
-                let covariance = sum(z, Some(vector), Covariance { moments, mean });
-                each(z, Some(vector), EntropyHessian { moments, mean, covariance }, out);
-            }
-            Err(max) => out.fill(T::narrow(if max.is_nan() { max } else { 0.0 })),
-        }
-        Ok(())
+        <T as Compiled<T>>::tempered_entropy_hvp(self, z, vector, out)
     }
 }
 
@@ -308,7 +233,193 @@ pub fn softmax_entropy_hvp<T: Float>(z: &[T], vector: &[T], out: &mut [T]) -> Re
     Temperature(1.0).entropy_hvp(z, vector, out)
 }
 
-fn at_edge<T: Float>(each: Each, max: f64, z: &[T], out: &mut [T]) {
+compiled! {
+    fn logmeanexp(z: &[T]) -> T {
+        mean(z)
+    }
+
+    fn logvarexp(z: &[T], ddof: usize) -> T {
+        T::narrow(
+            Deviations::of::<T, <T as Format>::First>(z, ddof).map_or_else(|edge| edge.value, |deviations| deviations.value),
+        )
+    }
+
+    fn logvarexp_with_gradient(z: &[T], ddof: usize, gradient: &mut [T]) -> Result<T, Error> {
+        same_length(z, gradient)?;
+        Ok(match Deviations::of::<T, InDoubleDouble>(z, ddof) {
+            Ok(deviations) => {
+                let lane = Block { z, v: None, w: None };
+                map::each::<InDoubleDouble, T>(lane, VarianceGradient(deviations), gradient, Store::Caches);
+                T::narrow(deviations.value)
+            }
+            Err(edge) => {
+                for (z, out) in z.iter().zip(gradient) {
+                    *out = T::narrow(if z.widen() == f64::INFINITY { edge.at_infinity } else { edge.elsewhere });
+                }
+                T::narrow(edge.value)
+            }
+        })
+    }
+
+    fn logvarexp_jvp(z: &[T], ddof: usize, tangent: &[T]) -> Result<(T, T), Error> {
+        same_length(z, tangent)?;
+        let (value, slope) = match Deviations::of::<T, InDoubleDouble>(z, ddof) {
+            Ok(deviations) => {
+                let lane = Block { z, v: Some(tangent), w: None };
+                (deviations.value, map::sum::<InDoubleDouble, T>(lane, VarianceSlope(deviations)).hi)
+            }
+            Err(edge) => {
+                let at = |z: f64| if z == f64::INFINITY { edge.at_infinity } else { edge.elsewhere };
+                (edge.value, z.iter().zip(tangent).map(|(z, t)| at(z.widen()) * t.widen()).sum())
+            }
+        };
+        Ok((T::narrow(value), T::narrow(slope)))
+    }
+
+    fn logvarexp_hvp(z: &[T], ddof: usize, vector: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length(z, vector)?;
+        same_length(z, out)?;
+        match Deviations::of::<T, InDoubleDouble>(z, ddof) {
+            Ok(deviations) => {
+                let lane = Block { z, v: Some(vector), w: None };
+                let slope = map::sum::<InDoubleDouble, T>(lane, VarianceSlope(deviations));
+                let mean = map::sum::<InDoubleDouble, T>(lane, PowerOf(deviations));
+                let mean = scalar::quotient(mean, DoubleDouble { hi: z.len() as f64, lo: 0.0 });
+                map::each::<InDoubleDouble, T>(
+                    lane,
+                    VarianceHessian { deviations, mean, slope },
+                    out,
+                    Store::Caches,
+                );
+            }
+            Err(edge) => out.fill(T::narrow(if edge.elsewhere.is_nan() { f64::NAN } else { 0.0 })),
+        }
+        Ok(())
+    }
+
+    fn tempered_logsumexp(at: Temperature, z: &[T]) -> T {
+        T::narrow(Moments::of(z, at.0).map_or_else(|max| max, |moments| moments.value()))
+    }
+
+    fn tempered_logsumexp_with_gradient(at: Temperature, z: &[T], gradient: &mut [T]) -> Result<(T, T), Error> {
+        same_length(z, gradient)?;
+        match Moments::of(z, at.0) {
+            Ok(moments) => {
+                each(z, None, moments.share, gradient);
+                let entropy = moments.with_depth(z).entropy();
+                Ok((T::narrow(moments.value()), T::narrow(entropy)))
+            }
+            Err(max) => {
+                at_edge(Each::Share, max, z, gradient);
+                Ok((T::narrow(max), at.entropy(z)))
+            }
+        }
+    }
+
+    fn tempered_logsumexp_jvp(at: Temperature, z: &[T], tangent: &[T]) -> Result<(T, T), Error> {
+        same_length(z, tangent)?;
+        Ok(match Moments::of(z, at.0) {
+            Ok(moments) => (T::narrow(moments.value()), T::narrow(moments.mean(z, tangent).hi)),
+            Err(_) => return logsumexp_jvp(z, tangent),
+        })
+    }
+
+    fn tempered_logsumexp_hvp(at: Temperature, z: &[T], vector: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length(z, vector)?;
+        same_length(z, out)?;
+        match Moments::of(z, at.0) {
+            Ok(moments) => {
+                let hessian = Hessian { moments, mean: moments.mean(z, vector) };
+                each(z, Some(vector), hessian, out);
+                Ok(())
+            }
+            Err(_) => logsumexp_hvp(z, vector, out),
+        }
+    }
+
+    fn tempered_softmax(at: Temperature, z: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length(z, out)?;
+        match Moments::of(z, at.0) {
+            Ok(moments) => each(z, None, moments.share, out),
+            Err(max) => at_edge(Each::Share, max, z, out),
+        }
+        Ok(())
+    }
+
+    fn tempered_log_softmax(at: Temperature, z: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length(z, out)?;
+        match Moments::of(z, at.0) {
+            Ok(Moments { scale, log, .. }) => each(z, None, LogShare { scale, log }, out),
+            Err(max) => at_edge(Each::LogShare, max, z, out),
+        }
+        Ok(())
+    }
+
+    fn tempered_entropy(at: Temperature, z: &[T]) -> T {
+        T::narrow(match Moments::of(z, at.0) {
+            Ok(moments) => moments.with_depth(z).entropy(),
+            Err(f64::INFINITY) => {
+                let mut log_p = vec![T::default(); z.len()];
+                at_edge(Each::LogShare, f64::INFINITY, z, &mut log_p);
+                0.0 - log_p.iter().map(|log_p| log_p.widen()).fold(f64::NEG_INFINITY, f64::max)
+            }
+            Err(f64::NEG_INFINITY) => 0.0,
+            Err(nan) => nan,
+        })
+    }
+
+    fn tempered_entropy_with_gradient(at: Temperature, z: &[T], gradient: &mut [T]) -> Result<T, Error> {
+        same_length(z, gradient)?;
+        match Moments::of(z, at.0) {
+            Ok(moments) => {
+                let moments = moments.with_depth(z);
+                each(z, None, EntropyGradient(moments), gradient);
+                Ok(T::narrow(moments.entropy()))
+            }
+            Err(max) => {
+                gradient.fill(T::narrow(if max.is_nan() { max } else { 0.0 }));
+                Ok(at.entropy(z))
+            }
+        }
+    }
+
+    fn tempered_entropy_jvp(at: Temperature, z: &[T], tangent: &[T]) -> Result<(T, T), Error> {
+        same_length(z, tangent)?;
+        let slope = match Moments::of(z, at.0) {
+            Ok(moments) => sum(z, Some(tangent), EntropySlope(moments.with_depth(z))).hi,
+            Err(max) if max.is_nan() => max,
+            Err(_) => 0.0,
+        };
+        Ok((at.entropy(z), T::narrow(slope)))
+    }
+
+    fn tempered_entropy_hvp(at: Temperature, z: &[T], vector: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length(z, vector)?;
+        same_length(z, out)?;
+        match Moments::of(z, at.0) {
+            Ok(moments) => {
+                let moments = moments.with_depth(z);
+                let mean = moments.mean(z, vector);
+                let covariance = sum(z, Some(vector), Covariance { moments, mean });
+                each(z, Some(vector), EntropyHessian { moments, mean, covariance }, out);
+            }
+            Err(max) => out.fill(T::narrow(if max.is_nan() { max } else { 0.0 })),
+        }
+        Ok(())
+    }
+}
+
+/// [`logmeanexp`].
+fn mean<T: Format>(z: &[T]) -> T {
+    let max = Partial::<T::First>::over(&z).max;
+    if z.is_empty() || !max.is_finite() {
+        return T::narrow(if z.is_empty() { f64::NAN } else { max });
+    }
+    let pairs = Pairs { z, b: None, mask: None, divisor: z.len() as f64 };
+    weighted::settle(pairs, &SignedSum::<T::First>::over(pairs), f64::INFINITY).value
+}
+
+fn at_edge<T: Format>(each: Each, max: f64, z: &[T], out: &mut [T]) {
     if let Some(edge) = Edge::of(each, max, &z) {
         out.iter_mut().zip(z).for_each(|(out, &z)| *out = edge.at(z));
     }
@@ -317,7 +428,7 @@ fn at_edge<T: Float>(each: Each, max: f64, z: &[T], out: &mut [T]) {
 /// z at a temperature, and what is made of Σ e^x, x = (z − max)/τ; for a finite maximum, which else is the error.
 ///
 /// The first maximum is left out of the sum, so that a small t keeps its relative accuracy: Σ e^x = 1 + t.
-pub(super) fn tempered<T: Float>(z: &[T], temperature: f64) -> Result<(Tempered, Parts), f64> {
+pub(super) fn tempered<T: Format>(z: &[T], temperature: f64) -> Result<(Tempered, Parts), f64> {
     let max = map::greatest(z);
     if max.is_infinite() {
         return Err(z.iter().map(|z| z.widen()).find(|z| z.is_nan()).unwrap_or(max));
@@ -333,11 +444,11 @@ pub(super) fn tempered<T: Float>(z: &[T], temperature: f64) -> Result<(Tempered,
     Ok((scale, Parts::at_maximum::<T::First>(tail)))
 }
 
-fn sum<T: Float>(z: &[T], v: Option<&[T]>, f: impl Function) -> DoubleDouble {
+fn sum<T: Format>(z: &[T], v: Option<&[T]>, f: impl Function) -> DoubleDouble {
     map::sum::<T::First, T>(Block { z, v, w: None }, f)
 }
 
-fn each<T: Float>(z: &[T], v: Option<&[T]>, f: impl Function, out: &mut [T]) {
+fn each<T: Format>(z: &[T], v: Option<&[T]>, f: impl Function, out: &mut [T]) {
     map::each::<T::First, T>(Block { z, v, w: None }, f, out, Store::for_output::<T>(z.len()));
 }
 
@@ -356,14 +467,14 @@ struct Moments {
 
 impl Moments {
     /// For a finite maximum; else it is the error.
-    fn of<T: Float>(z: &[T], temperature: f64) -> Result<Self, f64> {
+    fn of<T: Format>(z: &[T], temperature: f64) -> Result<Self, f64> {
         let (scale, Parts { inverse, log, .. }) = tempered(z, temperature)?;
         let share = Share { exponent: Exponent::Tempered(scale), inverse };
         Ok(Self { scale, temperature, share, log, depth: DoubleDouble::ZERO })
     }
 
     /// With what entropies need, too.
-    fn with_depth<T: Float>(self, z: &[T]) -> Self {
+    fn with_depth<T: Format>(self, z: &[T]) -> Self {
         // Scaled at the end: it may be tiny. The maximum adds nothing to it.
         let depth = scalar::product(sum(z, None, Depth(self.scale)), self.share.inverse).scaled(UNSCALE);
         Self { depth, ..self }
@@ -378,7 +489,7 @@ impl Moments {
     }
 
     /// Σ p v.
-    fn mean<T: Float>(&self, z: &[T], v: &[T]) -> DoubleDouble {
+    fn mean<T: Format>(&self, z: &[T], v: &[T]) -> DoubleDouble {
         let powers = sum(z, Some(v), PowerTimes(self.share.exponent));
         let mean = scalar::product(powers, self.share.inverse).scaled(UNSCALE);
         // A large v must not meet the scale of exponentials.
@@ -545,9 +656,7 @@ impl Function for EntropyHessian {
 /// assert_eq!(logvarexp(&[0.0, 1e-15], 0), -70.46384715094126);
 /// ```
 pub fn logvarexp<T: Float>(z: &[T], ddof: usize) -> T {
-    T::narrow(
-        Deviations::of::<T, T::First>(z, ddof).map_or_else(|edge| edge.value, |deviations| deviations.value),
-    )
+    <T as Compiled<T>>::logvarexp(z, ddof)
 }
 
 /// The value of [`logvarexp`], and into `gradient` its derivatives 2 e^{z_i} (e^{z_i} − mean) / Σ (e^{z_k} − mean)².
@@ -557,20 +666,7 @@ pub fn logvarexp<T: Float>(z: &[T], ddof: usize) -> T {
 /// # Errors
 /// [`Error::LengthMismatch`] if `gradient` is not as long as `z`; nothing is written then.
 pub fn logvarexp_with_gradient<T: Float>(z: &[T], ddof: usize, gradient: &mut [T]) -> Result<T, Error> {
-    same_length(z, gradient)?;
-    Ok(match Deviations::of::<T, InDoubleDouble>(z, ddof) {
-        Ok(deviations) => {
-            let lane = Block { z, v: None, w: None };
-            map::each::<InDoubleDouble, T>(lane, VarianceGradient(deviations), gradient, Store::Caches);
-            T::narrow(deviations.value)
-        }
-        Err(edge) => {
-            for (z, out) in z.iter().zip(gradient) {
-                *out = T::narrow(if z.widen() == f64::INFINITY { edge.at_infinity } else { edge.elsewhere });
-            }
-            T::narrow(edge.value)
-        }
-    })
+    <T as Compiled<T>>::logvarexp_with_gradient(z, ddof, gradient)
 }
 
 /// The value of [`logvarexp`], and its derivative in the direction `tangent`: Σ g_k t_k, g being the gradient.
@@ -580,18 +676,7 @@ pub fn logvarexp_with_gradient<T: Float>(z: &[T], ddof: usize, gradient: &mut [T
 /// # Errors
 /// [`Error::LengthMismatch`] if `tangent` is not as long as `z`.
 pub fn logvarexp_jvp<T: Float>(z: &[T], ddof: usize, tangent: &[T]) -> Result<(T, T), Error> {
-    same_length(z, tangent)?;
-    let (value, slope) = match Deviations::of::<T, InDoubleDouble>(z, ddof) {
-        Ok(deviations) => {
-            let lane = Block { z, v: Some(tangent), w: None };
-            (deviations.value, map::sum::<InDoubleDouble, T>(lane, VarianceSlope(deviations)).hi)
-        }
-        Err(edge) => {
-            let at = |z: f64| if z == f64::INFINITY { edge.at_infinity } else { edge.elsewhere };
-            (edge.value, z.iter().zip(tangent).map(|(z, t)| at(z.widen()) * t.widen()).sum())
-        }
-    };
-    Ok((T::narrow(value), T::narrow(slope)))
+    <T as Compiled<T>>::logvarexp_jvp(z, ddof, tangent)
 }
 
 /// The Hessian of [`logvarexp`] times a vector, into `out`, in O(n).
@@ -602,24 +687,7 @@ pub fn logvarexp_jvp<T: Float>(z: &[T], ddof: usize, tangent: &[T]) -> Result<(T
 /// # Errors
 /// [`Error::LengthMismatch`] if `vector` or `out` is not as long as `z`; nothing is written then.
 pub fn logvarexp_hvp<T: Float>(z: &[T], ddof: usize, vector: &[T], out: &mut [T]) -> Result<(), Error> {
-    same_length(z, vector)?;
-    same_length(z, out)?;
-    match Deviations::of::<T, InDoubleDouble>(z, ddof) {
-        Ok(deviations) => {
-            let lane = Block { z, v: Some(vector), w: None };
-            let slope = map::sum::<InDoubleDouble, T>(lane, VarianceSlope(deviations));
-            let mean = map::sum::<InDoubleDouble, T>(lane, PowerOf(deviations));
-            let mean = scalar::quotient(mean, DoubleDouble { hi: z.len() as f64, lo: 0.0 });
-            map::each::<InDoubleDouble, T>(
-                lane,
-                VarianceHessian { deviations, mean, slope },
-                out,
-                Store::Caches,
-            );
-        }
-        Err(edge) => out.fill(T::narrow(if edge.elsewhere.is_nan() { f64::NAN } else { 0.0 })),
-    }
-    Ok(())
+    <T as Compiled<T>>::logvarexp_hvp(z, ddof, vector, out)
 }
 
 /// Where there is no variance to speak of.
@@ -642,7 +710,7 @@ struct Deviations {
 }
 
 impl Deviations {
-    fn of<T: Float, P: Precision>(z: &[T], ddof: usize) -> Result<Self, VarianceEdge> {
+    fn of<T: Format, P: Precision>(z: &[T], ddof: usize) -> Result<Self, VarianceEdge> {
         let edge = |value, elsewhere| VarianceEdge { value, at_infinity: elsewhere, elsewhere };
         let max = if z.iter().any(|z| z.widen().is_nan()) { f64::NAN } else { map::greatest(z) };
         let least = z.iter().map(|z| z.widen()).fold(f64::INFINITY, f64::min);
@@ -661,7 +729,7 @@ impl Deviations {
         }
         // Squares of smaller differences would underflow.
         let scale = if max - least < power_of_two(-300) { power_of_two(600) } else { 1.0 };
-        let center = logmeanexp(z).widen();
+        let center = mean(z).widen();
         let mut deviations =
             Self { center, scale, mean: DoubleDouble::ZERO, squares: DoubleDouble::ZERO, value: 0.0 };
         let lane = Block { z, v: None, w: None };

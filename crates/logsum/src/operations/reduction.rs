@@ -2,11 +2,12 @@
 
 use crate::Error;
 use crate::edges::Edge;
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::kernels::Each;
 use crate::kernels::block;
 use crate::kernels::block::{LONG, Store};
 use crate::kernels::series::{Series, SeriesMut};
+use crate::operations::compiled::{Float, compiled};
 use crate::state::plain;
 use crate::state::plain::{Kept, Partial, Shares};
 use crate::threads::{grain, join};
@@ -34,13 +35,13 @@ use crate::ziv::Phase;
 /// assert_eq!(logsumexp::<f32>(&[]), f32::NEG_INFINITY);
 /// ```
 pub fn logsumexp<T: Float>(z: &[T]) -> T {
-    value(&z)
+    <T as Compiled<T>>::logsumexp(z)
 }
 
-/// [`logsumexp`], and which rung of the ladder settled it.
+/// [`logsumexp`], and which of Ziv's phases settled it.
 #[doc(hidden)]
-pub fn logsumexp_and_rung<T: Float>(z: &[T]) -> (T, Phase) {
-    ziv::value(&z)
+pub fn logsumexp_and_phase<T: Float>(z: &[T]) -> (T, Phase) {
+    <T as Compiled<T>>::logsumexp_and_phase(z)
 }
 
 /// The value of [`logsumexp`], and into `gradient` its derivatives ∂LSE/∂z_i = e^{z_i} / Σ e^{z_k} = softmax(z)_i.
@@ -66,10 +67,7 @@ pub fn logsumexp_and_rung<T: Float>(z: &[T]) -> (T, Phase) {
 /// # Errors
 /// [`Error::LengthMismatch`] if `gradient` is not as long as `z`; nothing is written then.
 pub fn logsumexp_with_gradient<T: Float>(z: &[T], gradient: &mut [T]) -> Result<T, Error> {
-    same_length(z, gradient)?;
-    let partial =
-        partial_and_each(Each::Share, z, gradient, &mut Vec::new(), Store::for_output::<T>(z.len()));
-    Ok(ziv::settle(&partial, &z).0)
+    <T as Compiled<T>>::logsumexp_with_gradient(z, gradient)
 }
 
 /// e^{z_i} / Σ e^{z_k} into `out`: the gradient of [`logsumexp`], with the bounds and edges of
@@ -85,9 +83,7 @@ pub fn logsumexp_with_gradient<T: Float>(z: &[T], gradient: &mut [T]) -> Result<
 /// # Errors
 /// [`Error::LengthMismatch`] if `out` is not as long as `z`; nothing is written then.
 pub fn softmax<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
-    same_length(z, out)?;
-    partial_and_each(Each::Share, z, out, &mut Vec::new(), Store::for_output::<T>(z.len()));
-    Ok(())
+    <T as Compiled<T>>::softmax(z, out)
 }
 
 /// z_i − LSE(z) into `out`: the logarithm of [`softmax`].
@@ -107,9 +103,36 @@ pub fn softmax<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
 /// # Errors
 /// [`Error::LengthMismatch`] if `out` is not as long as `z`; nothing is written then.
 pub fn log_softmax<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
-    same_length(z, out)?;
-    partial_and_each(Each::LogShare, z, out, &mut Vec::new(), Store::for_output::<T>(z.len()));
-    Ok(())
+    <T as Compiled<T>>::log_softmax(z, out)
+}
+
+compiled! {
+    fn logsumexp(z: &[T]) -> T {
+        value(&z)
+    }
+
+    fn logsumexp_and_phase(z: &[T]) -> (T, Phase) {
+        ziv::value(&z)
+    }
+
+    fn logsumexp_with_gradient(z: &[T], gradient: &mut [T]) -> Result<T, Error> {
+        same_length(z, gradient)?;
+        let to = Store::for_output::<T>(z.len());
+        let partial = partial_and_each(Each::Share, z, gradient, &mut Vec::new(), to);
+        Ok(ziv::settle(&partial, &z).0)
+    }
+
+    fn softmax(z: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length(z, out)?;
+        partial_and_each(Each::Share, z, out, &mut Vec::new(), Store::for_output::<T>(z.len()));
+        Ok(())
+    }
+
+    fn log_softmax(z: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length(z, out)?;
+        partial_and_each(Each::LogShare, z, out, &mut Vec::new(), Store::for_output::<T>(z.len()));
+        Ok(())
+    }
 }
 
 pub(crate) fn same_length<T>(z: &[T], out: &[T]) -> Result<(), Error> {
@@ -120,7 +143,7 @@ pub(crate) fn same_length<T>(z: &[T], out: &[T]) -> Result<(), Error> {
 }
 
 /// [`logsumexp`] of any lane.
-pub(crate) fn value<T: Float>(lane: &impl Series<T>) -> T {
+pub(crate) fn value<T: Format>(lane: &dyn Series<T>) -> T {
     ziv::value(lane).0
 }
 
@@ -128,7 +151,7 @@ pub(crate) fn value<T: Float>(lane: &impl Series<T>) -> T {
 pub(super) const KEPT: usize = 8192;
 
 /// The partial of a row, and a function of each of its numbers.
-pub(crate) fn partial_and_each<T: Float>(
+pub(crate) fn partial_and_each<T: Format>(
     function: Each,
     row: &[T],
     out: &mut [T],
@@ -142,7 +165,7 @@ pub(crate) fn partial_and_each<T: Float>(
         return partial;
     }
     let partial = Partial::over(&row);
-    each(function, &partial, &row, out, to);
+    each(function, &partial, &row, &mut { out }, to);
     partial
 }
 
@@ -154,11 +177,11 @@ pub(crate) fn partial_and_each<T: Float>(
 ///
 /// [`Each::LogShare`]: z_i − LSE = (z_i − max) − log(1 + t). Both parts are negative or 0, so that neither takes away
 /// from the other's accuracy, relative 2^-59 in two words and 2^-29 in one: 2^-6 and 2^-5 ulp.
-pub(crate) fn each<T: Float>(
+pub(crate) fn each<T: Format>(
     each: Each,
     partial: &Partial<T::First>,
-    lane: &impl Series<T>,
-    out: impl SeriesMut<T>,
+    lane: &dyn Series<T>,
+    out: &mut dyn SeriesMut<T>,
     to: Store,
 ) {
     if let Some(edge) = Edge::of(each, partial.max, lane) {
@@ -173,18 +196,18 @@ pub(crate) fn each<T: Float>(
     });
 }
 
-fn each_piece<T: Float>(
-    lane: &impl Series<T>,
-    mut out: impl SeriesMut<T>,
+fn each_piece<T: Format>(
+    lane: &dyn Series<T>,
+    out: &mut dyn SeriesMut<T>,
     f: &(impl Fn(&[T], &mut [T]) + Sync),
 ) {
     match (lane.contiguous(), out.contiguous()) {
         (Some(z), Some(out)) => each_half(grain(z.len()), z, out, f),
-        _ => lane.pieces(|z| out.next_piece(z.len(), |out| f(z, out))),
+        _ => lane.pieces(&mut |z| out.next_piece(z.len(), &mut |out| f(z, out))),
     }
 }
 
-fn each_half<T: Float>(grain: usize, z: &[T], out: &mut [T], f: &(impl Fn(&[T], &mut [T]) + Sync)) {
+fn each_half<T: Format>(grain: usize, z: &[T], out: &mut [T], f: &(impl Fn(&[T], &mut [T]) + Sync)) {
     if z.len() < 2 * grain {
         return f(z, out);
     }

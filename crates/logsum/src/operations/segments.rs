@@ -1,12 +1,13 @@
 //! Log-sum-exp of the segments of a sequence.
 
 use crate::error::Error;
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::kernels::Each;
 use crate::kernels::block::Store;
 use crate::kernels::columns::LANES;
 use crate::kernels::short;
 use crate::kernels::short::{Reduced, SHORT, TileRoom};
+use crate::operations::compiled::{Float, compiled};
 use crate::operations::reduction::{partial_and_each, same_length, value};
 use crate::operations::terms::Terms;
 use crate::state::plain;
@@ -104,11 +105,7 @@ impl Segments {
     /// [`Error::LengthMismatch`] if there are not as many numbers as the segments have, or places as segments; nothing is written
     /// then.
     pub fn logsumexp<T: Float>(&self, z: &[T], out: &mut [T]) -> Result<(), Error> {
-        self.fits(z, out)?;
-        let gathered = self.gathered(z);
-        let z = gathered.as_deref().unwrap_or(z);
-        reduce(grain(z.len()), &self.offsets, z, out, None);
-        Ok(())
+        <T as Compiled<T>>::logsumexp(self, z, out)
     }
 
     /// The values of [`logsumexp`](Self::logsumexp), and into `gradient` the share of each number in its segment, within 1 ulp.
@@ -121,18 +118,7 @@ impl Segments {
         out: &mut [T],
         gradient: &mut [T],
     ) -> Result<(), Error> {
-        self.fits(z, out)?;
-        same_length(z, gradient)?;
-        let grain = grain(z.len());
-        match (self.gathered(z), &self.order) {
-            (Some(z), Some(order)) => {
-                let mut shares = vec![T::default(); z.len()];
-                reduce(grain, &self.offsets, &z, out, Some(&mut shares));
-                shares.into_iter().zip(order).for_each(|(share, &place)| gradient[place] = share);
-            }
-            _ => reduce(grain, &self.offsets, z, out, Some(gradient)),
-        }
-        Ok(())
+        <T as Compiled<T>>::logsumexp_with_gradient(self, z, out, gradient)
     }
 
     /// The values of [`logsumexp`](Self::logsumexp), and into `slopes` their derivatives in the direction `tangent`.
@@ -146,19 +132,57 @@ impl Segments {
         out: &mut [T],
         slopes: &mut [T],
     ) -> Result<(), Error> {
-        self.fits(z, out)?;
-        same_length(z, tangent)?;
-        same_length(out, slopes)?;
-        let (gathered, tangents) = (self.gathered(z), self.gathered(tangent));
-        let (z, tangent) = (gathered.as_deref().unwrap_or(z), tangents.as_deref().unwrap_or(tangent));
-        for (s, (out, slope)) in out.iter_mut().zip(slopes).enumerate() {
-            let range = self.offsets[s]..self.offsets[s + 1];
-            (*out, *slope) = Terms::new(&z[range.clone()]).jvp(&tangent[range])?;
+        <T as Compiled<T>>::logsumexp_jvp(self, z, tangent, out, slopes)
+    }
+}
+
+compiled! {
+    fn logsumexp(segments: &Segments, z: &[T], out: &mut [T]) -> Result<(), Error> {
+        segments.fits(z, out)?;
+        let gathered = segments.gathered(z);
+        let z = gathered.as_deref().unwrap_or(z);
+        reduce(grain(z.len()), &segments.offsets, z, out, None);
+        Ok(())
+    }
+
+    fn logsumexp_with_gradient(segments: &Segments, z: &[T],
+        out: &mut [T],
+        gradient: &mut [T],
+    ) -> Result<(), Error> {
+        segments.fits(z, out)?;
+        same_length(z, gradient)?;
+        let grain = grain(z.len());
+        match (segments.gathered(z), &segments.order) {
+            (Some(z), Some(order)) => {
+                let mut shares = vec![T::default(); z.len()];
+                reduce(grain, &segments.offsets, &z, out, Some(&mut shares));
+                shares.into_iter().zip(order).for_each(|(share, &place)| gradient[place] = share);
+            }
+            _ => reduce(grain, &segments.offsets, z, out, Some(gradient)),
         }
         Ok(())
     }
 
-    fn fits<T: Float>(&self, z: &[T], out: &[T]) -> Result<(), Error> {
+    fn logsumexp_jvp(segments: &Segments, z: &[T],
+        tangent: &[T],
+        out: &mut [T],
+        slopes: &mut [T],
+    ) -> Result<(), Error> {
+        segments.fits(z, out)?;
+        same_length(z, tangent)?;
+        same_length(out, slopes)?;
+        let (gathered, tangents) = (segments.gathered(z), segments.gathered(tangent));
+        let (z, tangent) = (gathered.as_deref().unwrap_or(z), tangents.as_deref().unwrap_or(tangent));
+        for (s, (out, slope)) in out.iter_mut().zip(slopes).enumerate() {
+            let range = segments.offsets[s]..segments.offsets[s + 1];
+            (*out, *slope) = Terms::new(&z[range.clone()]).jvp(&tangent[range])?;
+        }
+        Ok(())
+    }
+}
+
+impl Segments {
+    fn fits<T: Format>(&self, z: &[T], out: &[T]) -> Result<(), Error> {
         let expected = self.offsets[self.count()];
         if z.len() != expected {
             return Err(Error::LengthMismatch { expected, found: z.len() });
@@ -170,13 +194,13 @@ impl Segments {
     }
 
     /// The numbers, segment by segment, if they do not lie so.
-    fn gathered<T: Float>(&self, z: &[T]) -> Option<Vec<T>> {
+    fn gathered<T: Format>(&self, z: &[T]) -> Option<Vec<T>> {
         self.order.as_ref().map(|order| order.iter().map(|&place| z[place]).collect())
     }
 }
 
 /// The values of the segments that begin at all offsets but the last, and the shares in them. `z` begins at the first offset.
-fn reduce<T: Float>(grain: usize, offsets: &[usize], z: &[T], out: &mut [T], shares: Option<&mut [T]>) {
+fn reduce<T: Format>(grain: usize, offsets: &[usize], z: &[T], out: &mut [T], shares: Option<&mut [T]>) {
     if z.len() >= 2 * grain && out.len() >= 2 * LANES {
         let half = (out.len() / 2).next_multiple_of(LANES);
         let middle = offsets[half] - offsets[0];
@@ -217,7 +241,7 @@ fn reduce<T: Float>(grain: usize, offsets: &[usize], z: &[T], out: &mut [T], sha
 }
 
 /// At most eight short segments, side by side; −∞ after the end of each, which changes no bit.
-fn eight_short<T: Float>(
+fn eight_short<T: Format>(
     z: &[T],
     segment: impl Fn(usize) -> std::ops::Range<usize>,
     tile: &mut [[f64; LANES]],

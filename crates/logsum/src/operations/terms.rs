@@ -4,12 +4,13 @@ use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::exp::UNSCALE;
 use crate::arithmetic::precision::Precision;
 use crate::error::Error;
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::kernels::block::Store;
 use crate::kernels::map;
 use crate::kernels::map::{Block, Exponent, PowerTimes, Share};
 use crate::kernels::series::{BLOCK, PIECE, Series};
 use crate::kernels::{Each, block};
+use crate::operations::compiled::{Float, compiled};
 use crate::operations::reduction::same_length;
 use crate::simd::scalar;
 use crate::state::plain::Partial;
@@ -110,8 +111,7 @@ impl<'a, T: Float> Terms<'a, T> {
 
     /// log |Σ b_k e^{z_k}|, correctly rounded, and the sign of the sum: 1, −1, 0 where nothing is left, or NaN.
     pub fn logsumexp_with_sign(&self) -> (T, T) {
-        let Reduced { value, sign, .. } = self.reduced(f64::INFINITY);
-        (value, T::narrow(sign))
+        <T as Compiled<T>>::logsumexp_with_sign(self)
     }
 
     /// [`logsumexp_with_sign`](Self::logsumexp_with_sign), and into `gradient` the derivatives of log |Σ b_k e^{z_k}| by
@@ -120,10 +120,7 @@ impl<'a, T: Float> Terms<'a, T> {
     /// # Errors
     /// [`Error::LengthMismatch`] if `gradient` is not as long as z; nothing is written then.
     pub fn logsumexp_with_gradient(&self, gradient: &mut [T]) -> Result<(T, T), Error> {
-        same_length(self.z, gradient)?;
-        let reduced = self.with_shares();
-        self.each_block(gradient, |terms, out| reduced.shares.fill(terms, out));
-        Ok((reduced.value, T::narrow(reduced.sign)))
+        <T as Compiled<T>>::logsumexp_with_gradient(self, gradient)
     }
 
     /// [`logsumexp_with_gradient`](Self::logsumexp_with_gradient), and into `by_weight` the derivatives by each weight.
@@ -140,12 +137,7 @@ impl<'a, T: Float> Terms<'a, T> {
     /// # Errors
     /// [`Error::LengthMismatch`] if an output is not as long as z; nothing is written then.
     pub fn logsumexp_with_gradients(&self, gradient: &mut [T], by_weight: &mut [T]) -> Result<(T, T), Error> {
-        same_length(self.z, gradient)?;
-        same_length(self.z, by_weight)?;
-        let reduced = self.with_shares();
-        self.each_block(gradient, |terms, out| reduced.shares.fill(terms, out));
-        self.each_block(by_weight, |terms, out| reduced.shares.fill_by_weight(terms, out));
-        Ok((reduced.value, T::narrow(reduced.sign)))
+        <T as Compiled<T>>::logsumexp_with_gradients(self, gradient, by_weight)
     }
 
     /// b_i e^{z_i} / Σ b_k e^{z_k}: the gradient.
@@ -164,10 +156,7 @@ impl<'a, T: Float> Terms<'a, T> {
     /// # Errors
     /// [`Error::LengthMismatch`] if `tangent` is not as long as z.
     pub fn jvp(&self, tangent: &[T]) -> Result<(T, T), Error> {
-        same_length(self.z, tangent)?;
-        let reduced = self.with_shares();
-        let mean = self.mean(&reduced.shares, tangent);
-        Ok((reduced.value, T::narrow(mean.hi)))
+        <T as Compiled<T>>::jvp(self, tangent)
     }
 
     /// The Hessian times a vector into `out`: (diag(g) − g gᵀ) v, that is g_i (v_i − Σ g_k v_k), g being the gradient.
@@ -178,26 +167,66 @@ impl<'a, T: Float> Terms<'a, T> {
     /// # Errors
     /// [`Error::LengthMismatch`] if `vector` or `out` is not as long as z; nothing is written then.
     pub fn hvp(&self, vector: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(self.z, vector)?;
-        same_length(self.z, out)?;
-        let shares = self.with_shares().shares;
-        let mean = self.mean(&shares, vector);
+        <T as Compiled<T>>::hvp(self, vector, out)
+    }
+}
+
+compiled! {
+    fn logsumexp_with_sign(terms: &Terms<'_, T>) -> (T, T) {
+        let Reduced { value, sign, .. } = terms.reduced(f64::INFINITY);
+        (value, T::narrow(sign))
+    }
+
+    fn logsumexp_with_gradient(terms: &Terms<'_, T>, gradient: &mut [T]) -> Result<(T, T), Error> {
+        same_length(terms.z, gradient)?;
+        let reduced = terms.with_shares();
+        terms.each_block(gradient, |block, out| reduced.shares.fill(block, out));
+        Ok((reduced.value, T::narrow(reduced.sign)))
+    }
+
+    fn logsumexp_with_gradients(
+        terms: &Terms<'_, T>,
+        gradient: &mut [T],
+        by_weight: &mut [T],
+    ) -> Result<(T, T), Error> {
+        same_length(terms.z, gradient)?;
+        same_length(terms.z, by_weight)?;
+        let reduced = terms.with_shares();
+        terms.each_block(gradient, |block, out| reduced.shares.fill(block, out));
+        terms.each_block(by_weight, |block, out| reduced.shares.fill_by_weight(block, out));
+        Ok((reduced.value, T::narrow(reduced.sign)))
+    }
+
+    fn jvp(terms: &Terms<'_, T>, tangent: &[T]) -> Result<(T, T), Error> {
+        same_length(terms.z, tangent)?;
+        let reduced = terms.with_shares();
+        let mean = terms.mean(&reduced.shares, tangent);
+        Ok((reduced.value, T::narrow(mean.hi)))
+    }
+
+    fn hvp(terms: &Terms<'_, T>, vector: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length(terms.z, vector)?;
+        same_length(terms.z, out)?;
+        let shares = terms.with_shares().shares;
+        let mean = terms.mean(&shares, vector);
         match shares.plain() {
             Some(share) => {
-                let lane = Block { z: self.z, v: Some(vector), w: self.weights };
-                map::each::<T::First, T>(lane, map::Hessian { share, mean }, out, Store::Caches);
+                let lane = Block { z: terms.z, v: Some(vector), w: terms.weights };
+                map::each::<<T as Format>::First, T>(lane, map::Hessian { share, mean }, out, Store::Caches);
             }
             None => {
-                self.each_block(out, |terms, out| shares.fill(terms, out));
+                terms.each_block(out, |block, out| shares.fill(block, out));
                 for (out, v) in out.iter_mut().zip(vector) {
                     *out = T::narrow(out.widen() * mean.negated().plus_one_word(v.widen()).hi);
                 }
             }
         }
-        self.clear_masked(out);
+        terms.clear_masked(out);
         Ok(())
     }
+}
 
+impl<T: Format> Terms<'_, T> {
     /// Σ g_k t_k.
     fn mean(&self, shares: &Shares, tangent: &[T]) -> DoubleDouble {
         if let Some(Share { exponent, inverse }) = shares.plain() {
@@ -302,14 +331,14 @@ impl<'a, T: Float> Terms<'a, T> {
         Reduced { value, sign, shares }
     }
 
-    fn reduced_plain(&self, lane: &impl Series<T>) -> Reduced<T> {
+    fn reduced_plain(&self, lane: &dyn Series<T>) -> Reduced<T> {
         let partial = Partial::<T::First>::over(lane);
         let value = ziv::settle(&partial, lane).0;
         let (sign, shares) = match partial.max {
             f64::NEG_INFINITY => (0.0, self.shares_of_no_mass()),
             f64::INFINITY => {
                 let mut count = 0_u64;
-                lane.pieces(|piece| {
+                lane.pieces(&mut |piece| {
                     count += piece.iter().filter(|z| z.widen() == f64::INFINITY).count() as u64;
                 });
                 (1.0, Shares::Infinite(Infinite { total: count as f64, has_infinite_weights: false }))
@@ -364,7 +393,7 @@ impl Shares {
     }
 
     /// The shares of a block.
-    fn fill<T: Float>(&self, terms: Terms<'_, T>, out: &mut [T]) {
+    fn fill<T: Format>(&self, terms: Terms<'_, T>, out: &mut [T]) {
         let b = |i: usize| terms.weights.map_or(1.0, |b| b[i].widen());
         match *self {
             Self::Plain { shift, inverse } => block::shares(terms.z, shift, inverse, out, Store::Caches),
@@ -390,7 +419,7 @@ impl Shares {
     }
 
     /// e^{z_i} / Σ b_k e^{z_k} of a block.
-    fn fill_by_weight<T: Float>(&self, terms: Terms<'_, T>, out: &mut [T]) {
+    fn fill_by_weight<T: Format>(&self, terms: Terms<'_, T>, out: &mut [T]) {
         match *self {
             Self::Plain { shift, inverse } | Self::Weighted { shift, inverse } => {
                 block::shares(terms.z, shift, inverse, out, Store::Caches);
@@ -420,7 +449,7 @@ struct Infinite {
 
 impl Infinite {
     /// None if all terms are finite.
-    fn of<T: Float>(pairs: Pairs<'_, T>) -> Option<Self> {
+    fn of<T: Format>(pairs: Pairs<'_, T>) -> Option<Self> {
         let [mut of_numbers, mut of_weights] = [0.0; 2];
         let [mut has_positive, mut has_negative] = [false; 2];
         for (z, b) in pairs.present() {
@@ -466,14 +495,18 @@ struct Masked<'a, T> {
     mask: &'a [bool],
 }
 
-impl<T: Float> Series<T> for Masked<'_, T> {
-    fn pieces(&self, mut read: impl FnMut(&[T])) {
+impl<T: Format> Series<T> for Masked<'_, T> {
+    fn pieces(&self, read: &mut dyn FnMut(&[T])) {
         let mut room = Vec::with_capacity(self.z.len().min(PIECE));
         for (z, mask) in self.z.chunks(PIECE).zip(self.mask.chunks(PIECE)) {
             room.clear();
             room.extend(z.iter().zip(mask).map(|(&z, &counts)| if counts { z } else { T::NEG_INFINITY }));
             read(&room);
         }
+    }
+
+    fn len(&self) -> usize {
+        self.z.len()
     }
 
     fn contiguous(&self) -> Option<&[T]> {

@@ -103,6 +103,6 @@ pub(crate) fn run<T: Task>(task: T) -> T::Output {
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { avx2::run_task(task) },
-        _ => task.run(portable::Portable::new()),
+        _ => portable::run_task(task),
     }
 }

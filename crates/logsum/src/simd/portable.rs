@@ -1,17 +1,18 @@
 //! The level that every machine has.
 
 use crate::arithmetic::float64::Float64;
-use crate::simd::Vector;
+use crate::simd::{Task, Vector};
 use std::ops::{Add, Mul, Neg, Sub};
 
 #[derive(Clone, Copy)]
 pub(super) struct Portable([f64; 8]);
 
-impl Portable {
-    pub(super) fn new() -> Self {
-        Self([0.0; 8])
-    }
+/// Runs a loop at this level.
+pub(super) fn run_task<T: Task>(task: T) -> T::Output {
+    task.run(Portable([0.0; 8]))
+}
 
+impl Portable {
     #[inline(always)]
     fn each(self, f: impl Fn(f64) -> f64) -> Self {
         Self(self.0.map(f))
@@ -25,7 +26,7 @@ impl Portable {
 
 impl Add for Portable {
     type Output = Self;
-    #[inline(always)]
+    #[inline(never)]
     fn add(self, other: Self) -> Self {
         self.with(other, |a, b| a + b)
     }
@@ -33,7 +34,7 @@ impl Add for Portable {
 
 impl Sub for Portable {
     type Output = Self;
-    #[inline(always)]
+    #[inline(never)]
     fn sub(self, other: Self) -> Self {
         self.with(other, |a, b| a - b)
     }
@@ -41,7 +42,7 @@ impl Sub for Portable {
 
 impl Mul for Portable {
     type Output = Self;
-    #[inline(always)]
+    #[inline(never)]
     fn mul(self, other: Self) -> Self {
         self.with(other, |a, b| a * b)
     }
@@ -49,49 +50,51 @@ impl Mul for Portable {
 
 impl Neg for Portable {
     type Output = Self;
-    #[inline(always)]
+    #[inline(never)]
     fn neg(self) -> Self {
         self.each(|a| -a)
     }
 }
 
+// Calls, not copies: without vectors and fused multiply-adds in hardware each of these is eight times the code, and all
+// kernels together would be three quarters of the library and of the time that it takes to compile.
 impl Float64 for Portable {
     #[inline(always)]
     fn splat(self, x: f64) -> Self {
         Self([x; 8])
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn div(self, divisor: Self) -> Self {
         self.with(divisor, |a, b| a / b)
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn mul_add(self, a: Self, b: Self) -> Self {
         Self(std::array::from_fn(|i| self.0[i].mul_add(a.0[i], b.0[i])))
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn max(self, x: Self) -> Self {
         self.with(x, Float64::max)
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn where_at_most(self, bound: f64, then: Self, otherwise: Self) -> Self {
         Self(std::array::from_fn(|i| self.0[i].where_at_most(bound, then.0[i], otherwise.0[i])))
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn entry(self, table: &[f64; 16]) -> Self {
         self.each(|a| a.entry(table))
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn scaled_entry(self, table: &[f64; 16]) -> Self {
         self.each(|a| a.scaled_entry(table))
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn power_and_inverse(self) -> (Self, Self) {
         (self.each(|a| a.power_and_inverse().0), self.each(|a| a.power_and_inverse().1))
     }

@@ -5,9 +5,8 @@ use crate::arithmetic::estimate::{error_of_rest, estimate, rest, term_of_max};
 use crate::arithmetic::exp;
 use crate::arithmetic::exp::UNSCALE;
 use crate::arithmetic::precision::Number;
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::formats::rounding::settled;
-use crate::formats::sealed::Sealed;
 use crate::kernels::Each;
 use crate::kernels::block;
 use crate::kernels::block::{Store, Summed};
@@ -69,21 +68,21 @@ impl<P: Keep> Partial<P> {
     };
 
     /// One piece of at most [`PIECE`] numbers.
-    pub(crate) fn of<T: Float>(piece: &[T]) -> Self {
+    pub(crate) fn of<T: Format>(piece: &[T]) -> Self {
         run(Of(piece, PhantomData))
     }
 
     /// All numbers of a lane. Pieces are merged two by two, then the results, and so on, by threads or not.
-    pub(crate) fn over<T: Float>(lane: &impl Series<T>) -> Self {
+    pub(crate) fn over<T: Format>(lane: &dyn Series<T>) -> Self {
         if let Some(numbers) = lane.contiguous() {
             return Self::halves(numbers);
         }
         let mut merged = Merged::<P, 1>::EMPTY;
-        lane.pieces(|piece| merged.push([Self::of(piece)]));
+        lane.pieces(&mut |piece| merged.push([Self::of(piece)]));
         merged.all_with([Self::EMPTY])[0]
     }
 
-    fn halves<T: Float>(numbers: &[T]) -> Self {
+    fn halves<T: Format>(numbers: &[T]) -> Self {
         if numbers.len() <= PIECE {
             return Self::of(numbers);
         }
@@ -157,7 +156,7 @@ impl<P: Keep> Partial<P> {
 
     /// A block of finite maximum, the maximum's first occurrence left out of the sum.
     #[inline(always)]
-    fn of_rest<T: Float, V: Vector>(block: &[T], max: f64, simd: V) -> Self {
+    fn of_rest<T: Format, V: Vector>(block: &[T], max: f64, simd: V) -> Self {
         let mut rest = [T::NEG_INFINITY; BLOCK];
         let rest = &mut rest[..block.len()];
         rest.copy_from_slice(block);
@@ -280,7 +279,7 @@ impl<P: Keep> Pieces<P> {
         Self { lanes: [const { Piece::EMPTY }; LANES], blocks: 0, merged: Merged::EMPTY };
 
     /// A block of at most [`BLOCK`] rows; only the last may have fewer.
-    pub(crate) fn push<T: Float>(&mut self, tile: &[T]) {
+    pub(crate) fn push<T: Format>(&mut self, tile: &[T]) {
         run(Push { pieces: self, tile });
     }
 
@@ -331,7 +330,7 @@ struct Push<'a, T, P> {
     tile: &'a [T],
 }
 
-impl<T: Float, P: Keep> Task for Push<'_, T, P> {
+impl<T: Format, P: Keep> Task for Push<'_, T, P> {
     type Output = ();
 
     #[inline(always)]
@@ -368,7 +367,7 @@ impl<P: Keep> Task for EndPiece<'_, P> {
 
 struct Of<'a, T, P>(&'a [T], PhantomData<P>);
 
-impl<T: Float, P: Keep> Task for Of<'_, T, P> {
+impl<T: Format, P: Keep> Task for Of<'_, T, P> {
     type Output = Partial<P>;
 
     #[inline(always)]
@@ -419,7 +418,7 @@ impl<P: Keep> Task for Estimate<P> {
 }
 
 /// Exponentials that are kept in memory, to become shares.
-pub(crate) type Kept<T> = Vec<<<T as Sealed>::First as Keep>::Kept>;
+pub(crate) type Kept<T> = Vec<<<T as Format>::First as Keep>::Kept>;
 
 /// What is written of the shares.
 #[derive(Clone, Copy)]
@@ -436,7 +435,7 @@ impl Shares {
 
 /// The partial of a row of at most [`PIECE`] numbers, and its shares into `out`, from one exponential for each number; none, and
 /// nothing is written, where it takes more.
-pub(crate) fn with_shares<T: Float>(
+pub(crate) fn with_shares<T: Format>(
     row: &[T],
     shares: Shares,
     out: &mut [T],
@@ -448,7 +447,7 @@ pub(crate) fn with_shares<T: Float>(
     run(WithShares { row, shares, out, kept, to })
 }
 
-struct WithShares<'a, T: Float> {
+struct WithShares<'a, T: Format> {
     row: &'a [T],
     shares: Shares,
     out: &'a mut [T],
@@ -456,7 +455,7 @@ struct WithShares<'a, T: Float> {
     to: Store,
 }
 
-impl<T: Float> Task for WithShares<'_, T> {
+impl<T: Format> Task for WithShares<'_, T> {
     type Output = Option<Partial<T::First>>;
 
     #[inline(always)]
@@ -550,13 +549,13 @@ fn constants<P: Keep>(partial: &Partial<P>, each: Each) -> (f64, DoubleDouble) {
 }
 
 /// The log-sum-exps of eight lanes, where this precision settles them.
-pub(crate) fn settle<T: Float, P: Keep>(lanes: &[Partial<P>; LANES]) -> [Option<T>; LANES] {
+pub(crate) fn settle<T: Format, P: Keep>(lanes: &[Partial<P>; LANES]) -> [Option<T>; LANES] {
     run(Settle(lanes, PhantomData::<T>))
 }
 
 struct Settle<'a, T, P>(&'a [Partial<P>; LANES], PhantomData<T>);
 
-impl<T: Float, P: Keep> Task for Settle<'_, T, P> {
+impl<T: Format, P: Keep> Task for Settle<'_, T, P> {
     type Output = [Option<T>; LANES];
 
     #[inline(always)]

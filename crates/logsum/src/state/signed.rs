@@ -5,7 +5,7 @@ use crate::arithmetic::exp;
 use crate::arithmetic::exp::UNSCALE;
 use crate::arithmetic::ln;
 use crate::arithmetic::precision::Precision;
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::kernels::pairs;
 use crate::kernels::pairs::Weighted;
 use crate::kernels::series::{BLOCK, PIECE};
@@ -24,7 +24,7 @@ pub(crate) struct Pairs<'a, T> {
     pub(crate) divisor: f64,
 }
 
-impl<'a, T: Float> Pairs<'a, T> {
+impl<'a, T: Format> Pairs<'a, T> {
     pub(crate) fn blocks(self) -> impl Iterator<Item = Pairs<'a, T>> {
         (0..self.z.len()).step_by(BLOCK).map(move |start| self.split_at(start).1.split_at(BLOCK).0)
     }
@@ -96,7 +96,7 @@ const LEAST_ERROR: f64 = power_of_two(512 - 400);
 const MERGE_ERROR: f64 = power_of_two(-100);
 
 impl<P: Precision> SignedSum<P> {
-    pub(crate) fn over<T: Float>(pairs: Pairs<'_, T>) -> Self {
+    pub(crate) fn over<T: Format>(pairs: Pairs<'_, T>) -> Self {
         let length = pairs.z.len();
         if length <= PIECE {
             return run(Of(pairs, PhantomData));
@@ -237,7 +237,7 @@ impl Task for Inverse {
 
 struct Of<'a, T, P>(Pairs<'a, T>, PhantomData<P>);
 
-impl<T: Float, P: Precision> Task for Of<'_, T, P> {
+impl<T: Format, P: Precision> Task for Of<'_, T, P> {
     type Output = SignedSum<P>;
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! The exact rung: as many bits as it takes.
 
 use crate::arithmetic::double_double::DoubleDouble;
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::kernels::series::Series;
 use crate::ziv::{Sum, exponent_of, integer};
 use dashu_float::FBig;
@@ -14,9 +14,9 @@ use dashu_int::IBig;
 /// it is trusted to 2^16 units in the last of them. z − center is cut off at 2^-(bits + GUARD), which changes the
 /// exponential, at most 1.01, by less than 1 with the cut of the result; or it is left out, below 1. Together
 /// less than 4 for each number.
-pub(super) fn sum<T: Float>(lane: &impl Series<T>, center: DoubleDouble, bits: usize) -> Sum {
+pub(super) fn sum<T: Format>(lane: &dyn Series<T>, center: DoubleDouble, bits: usize) -> Sum {
     let mut total = Total::new(center, bits);
-    lane.pieces(|piece| piece.iter().for_each(|z| total.add(DoubleDouble { hi: z.widen(), lo: 0.0 })));
+    lane.pieces(&mut |piece| piece.iter().for_each(|z| total.add(DoubleDouble { hi: z.widen(), lo: 0.0 })));
     total.sum()
 }
 

@@ -4,7 +4,7 @@
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::exp;
 use crate::arithmetic::exp::UNSCALE;
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::kernels::series::{BLOCK, Series};
 use crate::simd::Vector;
 use crate::simd::{Task, run};
@@ -13,9 +13,9 @@ use crate::simd::{Task, run};
 ///
 /// Σ e^{z − center} = 1 + δ, and LSE = center + δ but for δ²/2. The bound: [`exp::WIDE_ERROR`] of a sum of 1; the additions
 /// of a block, 131 of 3u², and one for each block; the centre's low word, taken from z's with one rounding.
-pub(super) fn value<T: Float>(lane: &impl Series<T>, center: DoubleDouble) -> Option<T> {
+pub(super) fn value<T: Format>(lane: &dyn Series<T>, center: DoubleDouble) -> Option<T> {
     let (mut sum, mut blocks) = (DoubleDouble::ZERO, 0_u64);
-    lane.pieces(|piece| {
+    lane.pieces(&mut |piece| {
         sum = sum.plus(run(Sum { piece, center }));
         blocks += piece.len().div_ceil(BLOCK) as u64;
     });
@@ -26,7 +26,7 @@ pub(super) fn value<T: Float>(lane: &impl Series<T>, center: DoubleDouble) -> Op
 /// The same for log(e^a − e^b), where the centre is not more than 40 below a.
 ///
 /// Each exponential has its own error, and its part of the error of the centre's low word.
-pub(super) fn difference<T: Float>(a: f64, b: f64, center: DoubleDouble) -> Option<T> {
+pub(super) fn difference<T: Format>(a: f64, b: f64, center: DoubleDouble) -> Option<T> {
     if a - center.hi > 40.0 {
         return None;
     }
@@ -52,7 +52,7 @@ impl Task for Exponentials {
 }
 
 /// `sum` is Σ e^{z − center} in units of UNSCALE, off by at most `error` and what the centre's size adds.
-pub(super) fn nearest<T: Float>(sum: DoubleDouble, center: DoubleDouble, error: f64) -> Option<T> {
+pub(super) fn nearest<T: Format>(sum: DoubleDouble, center: DoubleDouble, error: f64) -> Option<T> {
     let delta = sum.plus_one_word(-1.0 / UNSCALE).scaled(UNSCALE);
     // Not so if it is NaN.
     let is_near = delta.hi.abs() < power_of_two(-50);
@@ -68,7 +68,7 @@ struct Sum<'a, T> {
     center: DoubleDouble,
 }
 
-impl<T: Float> Task for Sum<'_, T> {
+impl<T: Format> Task for Sum<'_, T> {
     type Output = DoubleDouble;
 
     #[inline(always)]

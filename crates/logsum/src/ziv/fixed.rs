@@ -5,7 +5,7 @@
 //! arbitrary precision.
 
 use crate::arithmetic::double_double::{DoubleDouble, two_sum};
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::kernels::series::Series;
 use crate::ziv::Sum;
 use dashu_int::{IBig, UBig};
@@ -52,9 +52,9 @@ const INVERSE_FACTORIALS: [Fraction; TERMS + 1] = {
 ///
 /// The bound, in units of 2^-256, from [`exp_m1`]: each term is 2^q · (e^r ± 2^12), 2^q ≤ e^{z − center} and these
 /// add up to less than 1.01; each term is cut off once (1), or is left out below 1. Together less than 2^13 + n.
-pub(super) fn sum<T: Float>(lane: &impl Series<T>, center: DoubleDouble) -> Sum {
+pub(super) fn sum<T: Format>(lane: &dyn Series<T>, center: DoubleDouble) -> Sum {
     let mut total = Total::EMPTY;
-    lane.pieces(|piece| {
+    lane.pieces(&mut |piece| {
         piece.iter().for_each(|z| total.add(DoubleDouble { hi: z.widen(), lo: 0.0 }, center))
     });
     total.sum()

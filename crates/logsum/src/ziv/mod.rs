@@ -26,7 +26,7 @@ pub(crate) mod weighted;
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::precision::{InDoubleDouble, Precision};
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::kernels::series::Series;
 use crate::simd::Keep;
 use crate::state::plain::Partial;
@@ -53,7 +53,7 @@ impl Phase {
 }
 
 /// The log-sum-exp of a lane, correctly rounded.
-pub(crate) fn value<T: Float>(lane: &impl Series<T>) -> (T, Phase) {
+pub(crate) fn value<T: Format>(lane: &dyn Series<T>) -> (T, Phase) {
     #[cfg(feature = "half")]
     if T::HAS_SINGLES
         && let Some(value) = single::value(lane)
@@ -64,7 +64,7 @@ pub(crate) fn value<T: Float>(lane: &impl Series<T>) -> (T, Phase) {
 }
 
 /// The log-sum-exp of a lane, correctly rounded, given what its first rung found.
-pub(crate) fn settle<T: Float>(first: &Partial<T::First>, lane: &impl Series<T>) -> (T, Phase) {
+pub(crate) fn settle<T: Format>(first: &Partial<T::First>, lane: &dyn Series<T>) -> (T, Phase) {
     let unsettled = match in_words(first) {
         Ok(settled) => return settled,
         Err(center) => center,
@@ -89,7 +89,7 @@ pub(crate) fn settle<T: Float>(first: &Partial<T::First>, lane: &impl Series<T>)
 /// log(e^a − e^b), correctly rounded, for finite a > b and a centre within 2^-40 of it, or of its size.
 ///
 /// It ends as [`settle`] does: Σ c_i e^{z_i} with c = 1 and −1 and distinct z is no e^y for a rational y.
-pub(crate) fn settle_difference<T: Float>(a: T, b: T, center: DoubleDouble) -> T {
+pub(crate) fn settle_difference<T: Format>(a: T, b: T, center: DoubleDouble) -> T {
     let (a, b) = (a.widen(), b.widen());
     if b - a < -1000.0 {
         // Less than a by less than 2^-1400: a, but a negative zero for a zero.
@@ -102,7 +102,7 @@ pub(crate) fn settle_difference<T: Float>(a: T, b: T, center: DoubleDouble) -> T
 }
 
 /// The value if this precision settles it, else an estimate that is right to 2^-40 or better.
-fn in_words<T: Float, P: Keep>(partial: &Partial<P>) -> Result<(T, Phase), DoubleDouble> {
+fn in_words<T: Format, P: Keep>(partial: &Partial<P>) -> Result<(T, Phase), DoubleDouble> {
     if !partial.max.is_finite() || partial.is_its_maximum() {
         // A zero is +0, as log(e^-0) is.
         return Ok((T::narrow(partial.max + 0.0), Phase::Maximum));
@@ -126,7 +126,7 @@ struct Sum {
 
 impl Sum {
     /// The float that every value within the bound rounds to, if there is one.
-    fn nearest<T: Float>(&self, center: DoubleDouble) -> Option<T> {
+    fn nearest<T: Format>(&self, center: DoubleDouble) -> Option<T> {
         let (log, error) = self.log1p()?;
         let exponent = exponent_of(center.hi).min(exponent_of(center.lo)).min(-(self.bits as isize));
         let units = |x: f64| integer(x) << (exponent_of(x) - exponent) as usize;
@@ -176,7 +176,7 @@ fn is_normal(x: f64) -> bool {
 
 /// The float nearest to n · 2^exponent, ties to even; infinite beyond the range of T, which only f16's log-sum-exp
 /// can be, and that only with e^16 numbers.
-fn round<T: Float>(n: IBig, exponent: isize) -> T {
+fn round<T: Format>(n: IBig, exponent: isize) -> T {
     let (sign, magnitude) = n.into_parts();
     let length = magnitude.bit_len() as isize;
     let dropped = (length - T::SIGNIFICAND_BITS as isize).max(T::LEAST_POWER - exponent).max(0);

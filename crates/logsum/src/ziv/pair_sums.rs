@@ -7,7 +7,7 @@ use crate::arithmetic::exp;
 use crate::arithmetic::exp::UNSCALE;
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::precision::{InDoubleDouble, Precision, Sum as _};
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::kernels::series::BLOCK;
 use crate::simd::Keep;
 use crate::simd::Vector;
@@ -25,7 +25,7 @@ pub(crate) struct Sums<'a, T> {
     pub(crate) y: &'a [T],
 }
 
-impl<T: Float> Sums<'_, T> {
+impl<T: Format> Sums<'_, T> {
     /// Each rounded, and what the rounding took away.
     fn all(&self) -> impl Iterator<Item = DoubleDouble> {
         self.x.iter().zip(self.y).map(|(x, y)| two_sum(x.widen(), y.widen()))
@@ -37,7 +37,7 @@ impl<T: Float> Sums<'_, T> {
 }
 
 /// log Σ e^{x_k + y_k}, correctly rounded. A sum of two f64 beyond the greatest is infinite.
-pub(crate) fn settle<T: Float>(sums: Sums<'_, T>) -> T {
+pub(crate) fn settle<T: Format>(sums: Sums<'_, T>) -> T {
     /// Beyond it, what a sum was rounded by is not small.
     const LARGE: f64 = power_of_two(50);
     let [first, second] = run(Greatest(sums));
@@ -74,7 +74,7 @@ const UNSEEN: f64 = -900.0;
 /// t = Σ e^{x + y − m} over the others. In two words x + y − m has an error of 2^-104 |m|; in one, where only the first of m's
 /// words is taken away, of 2^-53 |m| and twice 2^-53 of a sum down to m − 1000. The rest of the bound on t is that of this
 /// precision, for each block relative to its sum or to `bound`, and that of the blocks' sum.
-fn in_words<T: Float, P: Keep>(
+fn in_words<T: Format, P: Keep>(
     sums: Sums<'_, T>,
     greatest: DoubleDouble,
     second: f64,
@@ -132,7 +132,7 @@ impl Others {
 ///
 /// The greatest is a multiple of 2^e, and no point half-way between two floats is within 2^(e - 4) of it, unless it is
 /// one.
-fn rounded<T: Float>(greatest: DoubleDouble, ends: [Others; 2]) -> Option<T> {
+fn rounded<T: Format>(greatest: DoubleDouble, ends: [Others; 2]) -> Option<T> {
     let words = [greatest.hi, greatest.lo].into_iter().filter(|&word| word != 0.0);
     let finest = words.map(exponent_of).min().unwrap_or(exponent_of(0.0)) - 4;
     let [low, high] = ends.map(|end| {
@@ -150,7 +150,7 @@ fn rounded<T: Float>(greatest: DoubleDouble, ends: [Others; 2]) -> Option<T> {
 }
 
 /// The rung about the centre.
-fn about<T: Float>(sums: Sums<'_, T>, center: DoubleDouble) -> Option<T> {
+fn about<T: Format>(sums: Sums<'_, T>, center: DoubleDouble) -> Option<T> {
     let (mut sum, mut blocks) = (DoubleDouble::ZERO, 0.0);
     for block in sums.blocks() {
         sum = sum.plus(run(AboutTwo { sums: block, center }));
@@ -165,7 +165,7 @@ fn about<T: Float>(sums: Sums<'_, T>, center: DoubleDouble) -> Option<T> {
 }
 
 /// The greatest finite sum, exactly, and where it is.
-fn greatest<T: Float>(sums: Sums<'_, T>) -> Option<(DoubleDouble, usize)> {
+fn greatest<T: Format>(sums: Sums<'_, T>) -> Option<(DoubleDouble, usize)> {
     let is_greater = |a: DoubleDouble, b: DoubleDouble| a.hi > b.hi || a.hi == b.hi && a.lo > b.lo;
     let finite = sums.all().zip(0..).filter(|(sum, _)| sum.hi.is_finite());
     finite.reduce(|a, b| if is_greater(b.0, a.0) { b } else { a })
@@ -173,7 +173,7 @@ fn greatest<T: Float>(sums: Sums<'_, T>) -> Option<(DoubleDouble, usize)> {
 
 /// The last rung: as many bits as it takes.
 #[cold]
-fn exact<T: Float>(sums: Sums<'_, T>) -> T {
+fn exact<T: Format>(sums: Sums<'_, T>) -> T {
     let Some((greatest, at)) = greatest(sums) else { return T::NEG_INFINITY };
     let others = sums.all().zip(0..).filter(|&(sum, k)| sum.hi.is_finite() && k != at);
     let second = others.map(|(sum, _)| sum.plus(greatest.negated()).hi).fold(f64::NEG_INFINITY, f64::max);
@@ -188,7 +188,7 @@ fn exact<T: Float>(sums: Sums<'_, T>) -> T {
 /// Settles the value, if so many bits do: greatest + log Σ e^{x + y − greatest}.
 ///
 /// Each exponential is off by less than 4 units, as in [`arbitrary::sum`]. dashu's logarithm is trusted to 2^16 units.
-fn about_exactly<T: Float>(sums: Sums<'_, T>, greatest: DoubleDouble, bits: usize) -> Option<T> {
+fn about_exactly<T: Format>(sums: Sums<'_, T>, greatest: DoubleDouble, bits: usize) -> Option<T> {
     let Sum { delta, error, .. } = arbitrary::sum_of(sums.all(), greatest, bits);
     let sum = delta + (IBig::ONE << bits);
     let log = |sum: IBig| {
@@ -214,7 +214,7 @@ fn about_exactly<T: Float>(sums: Sums<'_, T>, greatest: DoubleDouble, bits: usiz
 /// e^{x_i + y_i} / Σ e^{x_k + y_k} into `out`, by the conventions of [`softmax`](crate::softmax) at the edges.
 ///
 /// The relative error is below (number of terms / 8 + 16) · 2^-53; what is below e^-999 of the greatest is 0.
-pub(crate) fn shares<T: Float>(sums: Sums<'_, T>, out: &mut [f64]) {
+pub(crate) fn shares<T: Format>(sums: Sums<'_, T>, out: &mut [f64]) {
     match (run(Greatest(sums))[0], greatest(sums)) {
         (c, Some((greatest, _))) if c.is_finite() => {
             let inverse = 1.0 / run(Exponentials { sums, greatest, out });
@@ -242,7 +242,7 @@ fn difference<V: Vector>(sum: DoubleDouble<V>, c: DoubleDouble<V>) -> DoubleDoub
 
 struct Greatest<'a, T>(Sums<'a, T>);
 
-impl<T: Float> Task for Greatest<'_, T> {
+impl<T: Format> Task for Greatest<'_, T> {
     type Output = [f64; 2];
 
     /// The greatest and the second greatest sum, rounded; the first NaN if there is one.
@@ -278,7 +278,7 @@ struct LowOfGreatest<'a, T> {
     second: f64,
 }
 
-impl<T: Float> Task for LowOfGreatest<'_, T> {
+impl<T: Format> Task for LowOfGreatest<'_, T> {
     type Output = f64;
 
     #[inline(always)]
@@ -308,7 +308,7 @@ struct Rest<'a, T, P> {
     precision: PhantomData<P>,
 }
 
-impl<T: Float, P: Keep> Task for Rest<'_, T, P> {
+impl<T: Format, P: Keep> Task for Rest<'_, T, P> {
     type Output = DoubleDouble;
 
     #[inline(always)]
@@ -350,7 +350,7 @@ struct AboutTwo<'a, T> {
     center: DoubleDouble,
 }
 
-impl<T: Float> Task for AboutTwo<'_, T> {
+impl<T: Format> Task for AboutTwo<'_, T> {
     type Output = DoubleDouble;
 
     #[inline(always)]
@@ -380,7 +380,7 @@ struct Exponentials<'a, T> {
     out: &'a mut [f64],
 }
 
-impl<T: Float> Task for Exponentials<'_, T> {
+impl<T: Format> Task for Exponentials<'_, T> {
     type Output = f64;
 
     #[inline(always)]

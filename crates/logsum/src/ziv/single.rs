@@ -2,20 +2,20 @@
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::ln;
-use crate::formats::Float;
+use crate::formats::Format;
+use crate::formats::exp_f32;
 use crate::kernels::columns::LANES;
-use crate::kernels::exp_f32;
 use crate::kernels::series::{BLOCK, PIECE, Series};
 use crate::simd::Vector;
 use crate::simd::{Task, run};
 use crate::threads::join;
 
 /// The float that the log-sum-exp rounds to, if this shows it.
-pub(super) fn value<T: Float>(lane: &impl Series<T>) -> Option<T> {
+pub(super) fn value<T: Format>(lane: &dyn Series<T>) -> Option<T> {
     let (mut sum, mut count) = (Some(0.0), 0);
     match lane.contiguous() {
         Some(numbers) => (sum, count) = (of(numbers), numbers.len()),
-        None => lane.pieces(|piece| {
+        None => lane.pieces(&mut |piece| {
             sum = sum.zip(of(piece)).map(|(all, part)| all + part);
             count += piece.len();
         }),
@@ -24,7 +24,7 @@ pub(super) fn value<T: Float>(lane: &impl Series<T>) -> Option<T> {
 }
 
 /// Σ e^z, unless a number is too great for that.
-pub(crate) fn of<T: Float>(numbers: &[T]) -> Option<f64> {
+pub(crate) fn of<T: Format>(numbers: &[T]) -> Option<f64> {
     if numbers.len() <= PIECE {
         return run(Of(numbers));
     }
@@ -35,7 +35,7 @@ pub(crate) fn of<T: Float>(numbers: &[T]) -> Option<f64> {
 
 struct Of<'a, T>(&'a [T]);
 
-impl<T: Float> Task for Of<'_, T> {
+impl<T: Format> Task for Of<'_, T> {
     type Output = Option<f64>;
 
     #[inline(always)]
@@ -49,7 +49,7 @@ impl<T: Float> Task for Of<'_, T> {
 }
 
 /// The logarithms of eight such sums of `count` numbers each, where these show them.
-pub(crate) fn settle<T: Float>(sums: &[f64; LANES], count: usize) -> [Option<T>; LANES] {
+pub(crate) fn settle<T: Format>(sums: &[f64; LANES], count: usize) -> [Option<T>; LANES] {
     run(Settle { sums, count, values: [None; LANES] })
 }
 
@@ -59,7 +59,7 @@ struct Settle<'a, T> {
     values: [Option<T>; LANES],
 }
 
-impl<T: Float> Task for Settle<'_, T> {
+impl<T: Format> Task for Settle<'_, T> {
     type Output = [Option<T>; LANES];
 
     #[inline(always)]

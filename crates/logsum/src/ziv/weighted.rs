@@ -10,7 +10,7 @@ use crate::arithmetic::double_double::{DoubleDouble, parts, power_of_two, two_su
 use crate::arithmetic::exp;
 use crate::arithmetic::exp::UNSCALE;
 use crate::arithmetic::precision::{InDoubleDouble, Number, Precision};
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::kernels::pairs;
 use crate::kernels::series::BLOCK;
 use crate::simd::Vector;
@@ -34,7 +34,7 @@ pub(crate) struct Settled<T> {
 }
 
 /// The terms are finite, at least one is not 0. `log` will be off by at most `most`.
-pub(crate) fn settle<T: Float>(pairs: Pairs<'_, T>, first: &SignedSum<T::First>, most: f64) -> Settled<T> {
+pub(crate) fn settle<T: Format>(pairs: Pairs<'_, T>, first: &SignedSum<T::First>, most: f64) -> Settled<T> {
     let mut center = None;
     if let Some(estimate) = first.estimate(pairs.divisor) {
         if let Some(settled) = nearest(estimate, most) {
@@ -62,7 +62,7 @@ pub(crate) fn settle<T: Float>(pairs: Pairs<'_, T>, first: &SignedSum<T::First>,
     exact(pairs)
 }
 
-fn nearest<T: Float>(Estimate { log, bound, sign }: Estimate, most: f64) -> Option<Settled<T>> {
+fn nearest<T: Format>(Estimate { log, bound, sign }: Estimate, most: f64) -> Option<Settled<T>> {
     let two = log.to_dd();
     // A zero is +0.
     let [low, high] =
@@ -71,7 +71,7 @@ fn nearest<T: Float>(Estimate { log, bound, sign }: Estimate, most: f64) -> Opti
 }
 
 /// The greatest z + log |b|, roughly.
-fn greatest<T: Float>(pairs: Pairs<'_, T>) -> f64 {
+fn greatest<T: Format>(pairs: Pairs<'_, T>) -> f64 {
     pairs.present().map(|(z, b)| z + scalar::ln(b.abs()).hi).fold(f64::NEG_INFINITY, f64::max)
 }
 
@@ -79,7 +79,7 @@ fn greatest<T: Float>(pairs: Pairs<'_, T>) -> f64 {
 const HIGHEST: f64 = 300.0;
 
 /// The logarithm of the sum, from the sum about a centre.
-fn about<T: Float>(pairs: Pairs<'_, T>, center: DoubleDouble) -> Option<Estimate> {
+fn about<T: Format>(pairs: Pairs<'_, T>, center: DoubleDouble) -> Option<Estimate> {
     let (mut sum, mut size, mut blocks) = (DoubleDouble::ZERO, 0.0, 0.0);
     for block in pairs.blocks() {
         let mut room = [T::default(); BLOCK];
@@ -165,7 +165,7 @@ struct Group {
 }
 
 /// Takes memory in proportion to the row.
-fn groups<T: Float>(pairs: Pairs<'_, T>) -> Vec<Group> {
+fn groups<T: Format>(pairs: Pairs<'_, T>) -> Vec<Group> {
     let mut present: Vec<_> = pairs.present().filter(|(z, _)| z.is_finite()).collect();
     present.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     let mut groups: Vec<Group> = Vec::new();
@@ -181,7 +181,7 @@ fn groups<T: Float>(pairs: Pairs<'_, T>) -> Vec<Group> {
 }
 
 #[cold]
-fn exact<T: Float>(pairs: Pairs<'_, T>) -> Settled<T> {
+fn exact<T: Format>(pairs: Pairs<'_, T>) -> Settled<T> {
     let groups = groups(pairs);
     if groups.is_empty() {
         return Settled {
@@ -207,7 +207,7 @@ fn exact<T: Float>(pairs: Pairs<'_, T>) -> Settled<T> {
 ///
 /// Each term is at most about 1 in relation to e^center, and taken to `bits` bits more; its error is below 4 units, as
 /// in [`super::arbitrary`]: weights are exact.
-fn about_exactly<T: Float>(groups: &[Group], center: f64, divisor: f64, bits: usize) -> Option<Settled<T>> {
+fn about_exactly<T: Format>(groups: &[Group], center: f64, divisor: f64, bits: usize) -> Option<Settled<T>> {
     let mut sum = IBig::ZERO;
     for group in groups {
         sum += super::arbitrary::weighted(group.z, &group.weight, WEIGHT_BITS as usize, center, bits);

@@ -4,13 +4,14 @@ mod row;
 
 use crate::arithmetic::double_double::{DoubleDouble, two_sum};
 use crate::error::Error;
-use crate::formats::Float;
+use crate::formats::Format;
 use crate::kernels::block::Store;
 use crate::kernels::columns;
 use crate::kernels::columns::LANES;
 use crate::kernels::map;
 use crate::kernels::short;
 use crate::kernels::short::{SHORT, TileRoom};
+use crate::operations::compiled::{Float, compiled};
 use crate::operations::reduction::same_length;
 use crate::simd::scalar;
 use crate::state::plain::Kept;
@@ -190,9 +191,7 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
     /// [`Error::OutOfRange`] if the number of logits is no multiple of the number of classes, or a target is no class or a
     /// negative probability; [`Error::LengthMismatch`] if there are not as many targets as rows, or logits.
     pub fn loss(&self, logits: &[T], targets: Targets<'_, T>, reduction: Reduction) -> Result<T, Error> {
-        let whole = self.whole(logits, targets, reduction)?;
-        let sums = Work::new(self, targets, None, Store::Caches).over(logits, Wanted::NOTHING);
-        Ok(T::narrow(divided(sums.loss, whole)))
+        <T as Compiled<T>>::loss(self, logits, targets, reduction)
     }
 
     /// The value of [`loss`](Self::loss), and its gradient into `gradient`.
@@ -206,12 +205,7 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
         reduction: Reduction,
         gradient: &mut [T],
     ) -> Result<T, Error> {
-        let whole = self.whole(logits, targets, reduction)?;
-        same_length(logits, gradient)?;
-        let to = self.store(logits);
-        let wanted = Wanted { gradient: Some(gradient), ..Wanted::NOTHING };
-        let sums = Work::new(self, targets, whole, to).over(logits, wanted);
-        Ok(T::narrow(divided(sums.loss, whole)))
+        <T as Compiled<T>>::loss_with_gradient(self, logits, targets, reduction, gradient)
     }
 
     /// The loss of each row into `losses`.
@@ -219,7 +213,7 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
     /// # Errors
     /// As [`loss`](Self::loss), and [`Error::LengthMismatch`] if `losses` has not an element for each row; nothing is written then.
     pub fn losses(&self, logits: &[T], targets: Targets<'_, T>, losses: &mut [T]) -> Result<(), Error> {
-        self.losses_and_gradient(logits, targets, losses, None)
+        <T as Compiled<T>>::losses(self, logits, targets, losses)
     }
 
     /// The loss of each row into `losses`, and into `gradient` the gradient of each row's loss.
@@ -233,25 +227,7 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
         losses: &mut [T],
         gradient: &mut [T],
     ) -> Result<(), Error> {
-        same_length(logits, gradient)?;
-        self.losses_and_gradient(logits, targets, losses, Some(gradient))
-    }
-
-    fn losses_and_gradient(
-        &self,
-        logits: &[T],
-        targets: Targets<'_, T>,
-        losses: &mut [T],
-        gradient: Option<&mut [T]>,
-    ) -> Result<(), Error> {
-        let rows = self.rows(logits, targets)?;
-        if losses.len() != rows {
-            return Err(Error::LengthMismatch { expected: rows, found: losses.len() });
-        }
-        let to = self.store(logits);
-        let wanted = Wanted { losses: Some(losses), gradient, ..Wanted::NOTHING };
-        Work::new(self, targets, None, to).over(logits, wanted);
-        Ok(())
+        <T as Compiled<T>>::losses_with_gradient(self, logits, targets, losses, gradient)
     }
 
     /// The value of [`loss`](Self::loss), and its derivative in the direction `tangent`, which is as long as `logits`.
@@ -267,11 +243,7 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
         reduction: Reduction,
         tangent: &[T],
     ) -> Result<(T, T), Error> {
-        let whole = self.whole(logits, targets, reduction)?;
-        same_length(logits, tangent)?;
-        let wanted = Wanted { tangent: Some(tangent), ..Wanted::NOTHING };
-        let sums = Work::new(self, targets, whole, Store::Caches).over(logits, wanted);
-        Ok((T::narrow(divided(sums.loss, whole)), T::narrow(sums.slope.hi)))
+        <T as Compiled<T>>::jvp(self, logits, targets, reduction, tangent)
     }
 
     /// The Hessian of [`loss`](Self::loss) times a vector, into `out`: for each row Q p_k ((v_k − v̄)(1 + 2ζ LSE) + 2ζ v̄)/τ², with
@@ -289,11 +261,85 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
         vector: &[T],
         out: &mut [T],
     ) -> Result<(), Error> {
-        let whole = self.whole(logits, targets, reduction)?;
+        <T as Compiled<T>>::hvp(self, logits, targets, reduction, vector, out)
+    }
+}
+
+compiled! {
+    fn loss(of: &CrossEntropy<'_, T>, logits: &[T], targets: Targets<'_, T>, reduction: Reduction) -> Result<T, Error> {
+        let whole = of.whole(logits, targets, reduction)?;
+        let sums = Work::new(of, targets, None, Store::Caches).over(logits, Wanted::NOTHING);
+        Ok(T::narrow(divided(sums.loss, whole)))
+    }
+
+    fn loss_with_gradient(of: &CrossEntropy<'_, T>, logits: &[T],
+        targets: Targets<'_, T>,
+        reduction: Reduction,
+        gradient: &mut [T],
+    ) -> Result<T, Error> {
+        let whole = of.whole(logits, targets, reduction)?;
+        same_length(logits, gradient)?;
+        let to = of.store(logits);
+        let wanted = Wanted { gradient: Some(gradient), ..Wanted::NOTHING };
+        let sums = Work::new(of, targets, whole, to).over(logits, wanted);
+        Ok(T::narrow(divided(sums.loss, whole)))
+    }
+
+    fn losses(of: &CrossEntropy<'_, T>, logits: &[T], targets: Targets<'_, T>, losses: &mut [T]) -> Result<(), Error> {
+        of.losses_and_gradient(logits, targets, losses, None)
+    }
+
+    fn losses_with_gradient(of: &CrossEntropy<'_, T>, logits: &[T],
+        targets: Targets<'_, T>,
+        losses: &mut [T],
+        gradient: &mut [T],
+    ) -> Result<(), Error> {
+        same_length(logits, gradient)?;
+        of.losses_and_gradient(logits, targets, losses, Some(gradient))
+    }
+
+    fn jvp(of: &CrossEntropy<'_, T>, logits: &[T],
+        targets: Targets<'_, T>,
+        reduction: Reduction,
+        tangent: &[T],
+    ) -> Result<(T, T), Error> {
+        let whole = of.whole(logits, targets, reduction)?;
+        same_length(logits, tangent)?;
+        let wanted = Wanted { tangent: Some(tangent), ..Wanted::NOTHING };
+        let sums = Work::new(of, targets, whole, Store::Caches).over(logits, wanted);
+        Ok((T::narrow(divided(sums.loss, whole)), T::narrow(sums.slope.hi)))
+    }
+
+    fn hvp(of: &CrossEntropy<'_, T>, logits: &[T],
+        targets: Targets<'_, T>,
+        reduction: Reduction,
+        vector: &[T],
+        out: &mut [T],
+    ) -> Result<(), Error> {
+        let whole = of.whole(logits, targets, reduction)?;
         same_length(logits, vector)?;
         same_length(logits, out)?;
-        let work = Work::new(self, targets, whole, self.store(logits));
+        let work = Work::new(of, targets, whole, of.store(logits));
         work.hvp(grain(logits.len()), 0, logits, vector, out);
+        Ok(())
+    }
+}
+
+impl<T: Format> CrossEntropy<'_, T> {
+    fn losses_and_gradient(
+        &self,
+        logits: &[T],
+        targets: Targets<'_, T>,
+        losses: &mut [T],
+        gradient: Option<&mut [T]>,
+    ) -> Result<(), Error> {
+        let rows = self.rows(logits, targets)?;
+        if losses.len() != rows {
+            return Err(Error::LengthMismatch { expected: rows, found: losses.len() });
+        }
+        let to = self.store(logits);
+        let wanted = Wanted { losses: Some(losses), gradient, ..Wanted::NOTHING };
+        Work::new(self, targets, None, to).over(logits, wanted);
         Ok(())
     }
 
@@ -442,12 +488,12 @@ impl Sums {
 }
 
 /// Memory that rows use one after the other.
-struct Room<T: Float> {
+struct Room<T: Format> {
     kept: Kept<T>,
     gradient: Vec<T>,
 }
 
-impl<T: Float> Room<T> {
+impl<T: Format> Room<T> {
     fn new() -> Self {
         Self { kept: Vec::new(), gradient: Vec::new() }
     }
@@ -470,7 +516,7 @@ struct Work<'a, T> {
     weights: DoubleDouble,
 }
 
-impl<'a, T: Float> Work<'a, T> {
+impl<'a, T: Format> Work<'a, T> {
     fn new(
         of: &'a CrossEntropy<'a, T>,
         targets: Targets<'a, T>,

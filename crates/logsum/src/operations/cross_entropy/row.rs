@@ -2,8 +2,7 @@
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::exp::UNSCALE;
-use crate::formats::Float;
-use crate::formats::sealed::Sealed;
+use crate::formats::Format;
 use crate::kernels::block::LONG;
 use crate::kernels::map;
 use crate::kernels::map::{Block, Exponent, PowerTimes, Share};
@@ -48,7 +47,7 @@ struct Softmax {
     parts: Parts,
 }
 
-impl<T: Float> Work<'_, T> {
+impl<T: Format> Work<'_, T> {
     /// The loss of a row.
     pub(super) fn row(
         &self,
@@ -299,8 +298,8 @@ impl<T: Float> Work<'_, T> {
 }
 
 /// The sum of a function over a row.
-fn sum<T: Float>(row: Block<'_, T>, f: impl map::Function) -> DoubleDouble {
-    map::sum::<<T as Sealed>::First, T>(row, f)
+fn sum<T: Format>(row: Block<'_, T>, f: impl map::Function) -> DoubleDouble {
+    map::sum::<<T as Format>::First, T>(row, f)
 }
 
 /// From the softmax of a row to its loss.

@@ -1,248 +1,21 @@
-//! Functions of one number or two: the logarithm of a sum or difference of two exponentials, correctly rounded, and what
-//! people need beside it, within 1 ulp; each with its derivative.
-//!
-//! | function | formula | derivative |
-//! |---|---|---|
-//! | [`logaddexp`] | log(e^a + e^b) | logistic(a − b), logistic(b − a) |
-//! | [`logsubexp`] | log(e^a − e^b) | 1/(1 − e^{b−a}), −1/(e^{a−b} − 1) |
-//! | [`log1pexp`] | log(1 + e^x) | logistic(x) |
-//! | [`log1mexp`] | log(1 − e^x) | −1/(e^-x − 1) |
-//! | [`logexpm1`] | log(e^x − 1) | 1/(1 − e^-x) |
-//! | [`log_logistic`] | −log(1 + e^-x) | logistic(−x) |
-//! | [`logistic`] | 1/(1 + e^-x) | logistic(x) · logistic(−x) |
-//! | [`logit`] | log(p/(1 − p)) | 1/(p(1 − p)) |
-//! | [`xlogx`] | x log x | log x + 1 |
-//! | [`xlogy`] | x log y | log y, x/y |
-//!
-//! [`each`] has them for slices, many numbers at a time.
+//! The functions, eight pairs at a time, and each alone where that does not settle it.
 
-use crate::Error;
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::estimate::estimate_of_log;
 use crate::arithmetic::exp::UNSCALE;
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::ln;
 use crate::arithmetic::precision::{InDoubleDouble, Number, Precision};
-use crate::formats::Float;
-use crate::operations::reduction::{logsumexp, same_length};
+use crate::formats::Format;
+use crate::operations::reduction::value;
 use crate::simd::Vector;
 use crate::simd::scalar;
 use crate::simd::{Task, run};
 use crate::ziv;
 use std::cmp::Ordering;
 
-/// log(e^a + e^b), correctly rounded: the log-sum-exp of two numbers.
-///
-/// Its derivatives are e^a/(e^a + e^b) = [`logistic`]`(a − b)` and the same with a and b exchanged; of two equal numbers
-/// each has 1/2. −∞ adds nothing; with a +∞ and no NaN it is +∞; with a NaN, NaN.
-///
-/// ```
-/// use logsum::logaddexp;
-/// assert_eq!(logaddexp(1e3, 1e3), 1000.6931471805599);
-/// assert_eq!(logaddexp(f64::NEG_INFINITY, f64::NEG_INFINITY), f64::NEG_INFINITY);
-/// assert_eq!(logaddexp(0.5f64.ln(), 0.5f64.ln()), 2.3190468138462996e-17); // numpy.logaddexp: 0
-/// ```
-pub fn logaddexp<T: Float>(a: T, b: T) -> T {
-    at(LogAddExp, a, b)
-}
-
-/// log(e^a − e^b), correctly rounded, also where the difference nearly vanishes, or its logarithm.
-///
-/// | a, b | value |
-/// |---|---|
-/// | a < b, both +∞, or a NaN | NaN |
-/// | equal otherwise | −∞ |
-/// | a = +∞ > b | +∞ |
-/// | b = −∞ | a |
-///
-/// ```
-/// use logsum::logsubexp;
-/// assert_eq!(logsubexp(1000.0, 999.0), 999.5413248546129);
-/// assert_eq!(logsubexp(1e-300, 0.0), -690.7755278982137);
-/// assert_eq!(logsubexp(2.0, 2.0), f64::NEG_INFINITY);
-/// assert!(logsubexp(1f64, 2.0).is_nan());
-/// ```
-pub fn logsubexp<T: Float>(a: T, b: T) -> T {
-    at(LogSubExp, a, b)
-}
-
-/// log(1 + e^x), correctly rounded; also known as softplus.
-///
-/// Its derivative is [`logistic`]`(x)`. It is 0 at −∞, +∞ at +∞, NaN at a NaN.
-///
-/// ```
-/// use logsum::log1pexp;
-/// assert_eq!(log1pexp(0.0), std::f64::consts::LN_2);
-/// assert_eq!(log1pexp(-40.0), 4.248354255291589e-18);
-/// assert_eq!(log1pexp(1e300), 1e300);
-/// ```
-pub fn log1pexp<T: Float>(x: T) -> T {
-    at(Log1pExp, x, x)
-}
-
-/// log(1 − e^x), correctly rounded: the logarithm of the probability that is left by one whose logarithm is x.
-///
-/// It is −∞ at 0, 0 at −∞, NaN above 0 and at a NaN.
-///
-/// ```
-/// use logsum::log1mexp;
-/// assert_eq!(log1mexp(-1e-20), -46.051701859880914);
-/// assert_eq!(log1mexp(-40.0), -4.248354255291589e-18);
-/// ```
-pub fn log1mexp<T: Float>(x: T) -> T {
-    at(Log1mExp, x, x)
-}
-
-/// log(e^x − 1), correctly rounded: the inverse of [`log1pexp`].
-///
-/// It is −∞ at 0, +∞ at +∞, NaN below 0 and at a NaN.
-///
-/// ```
-/// use logsum::logexpm1;
-/// assert_eq!(logexpm1(1e-20), -46.051701859880914);
-/// assert_eq!(logexpm1(std::f64::consts::LN_2), -4.638093627692599e-17); // e^x − 1 in f64: 1
-/// assert_eq!(logexpm1(1e4f32), 1e4);
-/// ```
-pub fn logexpm1<T: Float>(x: T) -> T {
-    at(LogExpm1, x, x)
-}
-
-/// log(1/(1 + e^-x)) = −log(1 + e^-x), correctly rounded: the logarithm of [`logistic`].
-///
-/// Its derivative is [`logistic`]`(−x)`. It is −∞ at −∞, 0 at +∞, NaN at a NaN.
-///
-/// ```
-/// use logsum::log_logistic;
-/// assert_eq!(log_logistic(40.0), -4.248354255291589e-18);
-/// assert_eq!(log_logistic(-1000.0f32), -1000.0);
-/// ```
-pub fn log_logistic<T: Float>(x: T) -> T {
-    at(LogLogistic, x, x)
-}
-
-/// 1/(1 + e^-x) within 1 ulp: the share of x in (x, 0), e^x/(e^x + 1).
-///
-/// Its derivative is logistic(x) · logistic(−x). It is 0 at −∞, 1 at +∞, NaN at a NaN.
-///
-/// ```
-/// use logsum::logistic;
-/// assert_eq!([logistic(0.0), logistic(f64::INFINITY), logistic(f64::NEG_INFINITY)], [0.5, 1.0, 0.0]);
-/// assert_eq!(logistic(-740.0), 4.2e-322); // 1/(1 + e^740) in f64: 0
-/// ```
-pub fn logistic<T: Float>(x: T) -> T {
-    at(Logistic, x, x)
-}
-
-/// log(p/(1 − p)) within 1 ulp, also where it nearly vanishes: the inverse of [`logistic`].
-///
-/// Its derivative is 1/(p(1 − p)). It is −∞ at 0, +∞ at 1, NaN outside of [0, 1] and at a NaN.
-///
-/// ```
-/// use logsum::logit;
-/// assert_eq!(logit(0.5), 0.0);
-/// assert_eq!(logit(0.5000000000000001), 4.440892098500626e-16);
-/// assert_eq!(logit(1e-320f64), -736.8272408909739);
-/// ```
-pub fn logit<T: Float>(p: T) -> T {
-    at(Logit, p, p)
-}
-
-/// x log x within 1 ulp: the summand of an entropy.
-///
-/// Its derivative is log x + 1. It is 0 at 0, +∞ at +∞, NaN below 0 and at a NaN.
-///
-/// ```
-/// use logsum::xlogx;
-/// assert_eq!([xlogx(0.0), xlogx(1.0), xlogx(2.0)], [0.0, 0.0, 2.0 * std::f64::consts::LN_2]);
-/// ```
-pub fn xlogx<T: Float>(x: T) -> T {
-    xlogy(x, x)
-}
-
-/// x log y within 1 ulp, and 0 where x is 0 and y is no NaN: the summand of a cross-entropy.
-///
-/// Its derivatives are log y and x/y. For an x other than 0 it is that times −∞ at y = 0, and times +∞ at +∞; NaN for y < 0
-/// and at a NaN.
-///
-/// ```
-/// use logsum::xlogy;
-/// assert_eq!([xlogy(0.0, 0.0), xlogy(2.0, 0.0), xlogy(0.0, -1.0)], [0.0, f64::NEG_INFINITY, 0.0]);
-/// assert_eq!(xlogy(3.0, 1.0000000000000002), 6.661338147750938e-16);
-/// ```
-pub fn xlogy<T: Float>(x: T, y: T) -> T {
-    at(XLogY, x, y)
-}
-
-/// The functions of this module for slices: `out[i]` is what the function gives for the numbers at i, to the bit.
-///
-/// ```
-/// let mut out = [0.0; 3];
-/// logsum::each::logaddexp(&[0.0, 1.0, 2.0], &[0.0, 0.0, f64::NEG_INFINITY], &mut out)?;
-/// assert_eq!(out, [std::f64::consts::LN_2, 1.3132616875182228, 2.0]);
-/// # Ok::<(), logsum::Error>(())
-/// ```
-///
-/// # Errors
-/// [`Error::LengthMismatch`](crate::Error::LengthMismatch) if the slices are not of one length; nothing is written then.
-pub mod each {
-    use crate::operations::elementwise::{
-        Log1mExp, Log1pExp, LogAddExp, LogExpm1, LogLogistic, LogSubExp, Logistic, Logit, XLogY, map,
-    };
-    use crate::{Error, Float};
-
-    /// [`logaddexp`](crate::logaddexp) of each pair.
-    pub fn logaddexp<T: Float>(a: &[T], b: &[T], out: &mut [T]) -> Result<(), Error> {
-        map(a, b, out, LogAddExp)
-    }
-
-    /// [`logsubexp`](crate::logsubexp) of each pair.
-    pub fn logsubexp<T: Float>(a: &[T], b: &[T], out: &mut [T]) -> Result<(), Error> {
-        map(a, b, out, LogSubExp)
-    }
-
-    /// [`log1mexp`](crate::log1mexp) of each number.
-    pub fn log1mexp<T: Float>(x: &[T], out: &mut [T]) -> Result<(), Error> {
-        map(x, x, out, Log1mExp)
-    }
-
-    /// [`logexpm1`](crate::logexpm1) of each number.
-    pub fn logexpm1<T: Float>(x: &[T], out: &mut [T]) -> Result<(), Error> {
-        map(x, x, out, LogExpm1)
-    }
-
-    /// [`log1pexp`](crate::log1pexp) of each number.
-    pub fn log1pexp<T: Float>(x: &[T], out: &mut [T]) -> Result<(), Error> {
-        map(x, x, out, Log1pExp)
-    }
-
-    /// [`log_logistic`](crate::log_logistic) of each number.
-    pub fn log_logistic<T: Float>(x: &[T], out: &mut [T]) -> Result<(), Error> {
-        map(x, x, out, LogLogistic)
-    }
-
-    /// [`logit`](crate::logit) of each number.
-    pub fn logit<T: Float>(p: &[T], out: &mut [T]) -> Result<(), Error> {
-        map(p, p, out, Logit)
-    }
-
-    /// [`xlogx`](crate::xlogx) of each number.
-    pub fn xlogx<T: Float>(x: &[T], out: &mut [T]) -> Result<(), Error> {
-        map(x, x, out, XLogY)
-    }
-
-    /// [`xlogy`](crate::xlogy) of each pair.
-    pub fn xlogy<T: Float>(x: &[T], y: &[T], out: &mut [T]) -> Result<(), Error> {
-        map(x, y, out, XLogY)
-    }
-
-    /// [`logistic`](crate::logistic) of each number.
-    pub fn logistic<T: Float>(x: &[T], out: &mut [T]) -> Result<(), Error> {
-        map(x, x, out, Logistic)
-    }
-}
-
 /// A function of pairs; one of a single number has the same number twice.
-trait Function<T: Float>: Copy {
+pub(super) trait Function<T: Format>: Copy {
     /// Eight results, from below and from above: where they are equal and finite, they are right.
     fn ends<V: Vector>(self, a: V, b: V) -> [V; 2];
 
@@ -251,51 +24,51 @@ trait Function<T: Float>: Copy {
 }
 
 #[derive(Clone, Copy)]
-struct LogAddExp;
+pub(super) struct LogAddExp;
 
-impl<T: Float> Function<T> for LogAddExp {
+impl<T: Format> Function<T> for LogAddExp {
     #[inline(always)]
     fn ends<V: Vector>(self, a: V, b: V) -> [V; 2] {
         sum_ends::<T, V>(a, b)
     }
 
     fn alone(self, a: T, b: T) -> T {
-        logsumexp(&[a, b])
+        value(&&[a, b][..])
     }
 }
 
 #[derive(Clone, Copy)]
-struct Log1pExp;
+pub(super) struct Log1pExp;
 
-impl<T: Float> Function<T> for Log1pExp {
+impl<T: Format> Function<T> for Log1pExp {
     #[inline(always)]
     fn ends<V: Vector>(self, x: V, _: V) -> [V; 2] {
         sum_ends::<T, V>(x, x.splat(0.0))
     }
 
     fn alone(self, x: T, _: T) -> T {
-        logsumexp(&[x, T::default()])
+        value(&&[x, T::default()][..])
     }
 }
 
 #[derive(Clone, Copy)]
-struct LogLogistic;
+pub(super) struct LogLogistic;
 
-impl<T: Float> Function<T> for LogLogistic {
+impl<T: Format> Function<T> for LogLogistic {
     #[inline(always)]
     fn ends<V: Vector>(self, x: V, _: V) -> [V; 2] {
         sum_ends::<T, V>(-x, x.splat(0.0)).map(|end| -end)
     }
 
     fn alone(self, x: T, _: T) -> T {
-        T::narrow(-logsumexp(&[T::narrow(-x.widen()), T::default()]).widen())
+        T::narrow(-value(&&[T::narrow(-x.widen()), T::default()][..]).widen())
     }
 }
 
 #[derive(Clone, Copy)]
-struct LogSubExp;
+pub(super) struct LogSubExp;
 
-impl<T: Float> Function<T> for LogSubExp {
+impl<T: Format> Function<T> for LogSubExp {
     #[inline(always)]
     fn ends<V: Vector>(self, a: V, b: V) -> [V; 2] {
         difference_ends::<T, V>(a, b)
@@ -307,9 +80,9 @@ impl<T: Float> Function<T> for LogSubExp {
 }
 
 #[derive(Clone, Copy)]
-struct Log1mExp;
+pub(super) struct Log1mExp;
 
-impl<T: Float> Function<T> for Log1mExp {
+impl<T: Format> Function<T> for Log1mExp {
     #[inline(always)]
     fn ends<V: Vector>(self, x: V, _: V) -> [V; 2] {
         difference_ends::<T, V>(x.splat(0.0), x)
@@ -321,9 +94,9 @@ impl<T: Float> Function<T> for Log1mExp {
 }
 
 #[derive(Clone, Copy)]
-struct LogExpm1;
+pub(super) struct LogExpm1;
 
-impl<T: Float> Function<T> for LogExpm1 {
+impl<T: Format> Function<T> for LogExpm1 {
     #[inline(always)]
     fn ends<V: Vector>(self, x: V, _: V) -> [V; 2] {
         difference_ends::<T, V>(x, x.splat(0.0))
@@ -335,9 +108,9 @@ impl<T: Float> Function<T> for LogExpm1 {
 }
 
 #[derive(Clone, Copy)]
-struct Logistic;
+pub(super) struct Logistic;
 
-impl<T: Float> Function<T> for Logistic {
+impl<T: Format> Function<T> for Logistic {
     /// e^min(x, 0) / (1 + e^-|x|). The relative error before the last rounding is below 2^-60 in two words and 2^-36 in
     /// one; a subnormal result of two words is rounded twice.
     #[inline(always)]
@@ -359,9 +132,9 @@ impl<T: Float> Function<T> for Logistic {
 }
 
 #[derive(Clone, Copy)]
-struct Logit;
+pub(super) struct Logit;
 
-impl<T: Float> Function<T> for Logit {
+impl<T: Format> Function<T> for Logit {
     /// With q = 1 − p, log(p/q) is log(1 + t) or its negative, t = |p − q|/least(p, q) ≥ 0, for 0 < p < 1. Of p − q = 2p − 1 and
     /// q two words are exact. The relative error before the last rounding is below 2^-58, 2^-48 in one word.
     #[inline(always)]
@@ -400,9 +173,9 @@ fn within<W: Float64>(x: W, value: W) -> W {
 }
 
 #[derive(Clone, Copy)]
-struct XLogY;
+pub(super) struct XLogY;
 
-impl<T: Float> Function<T> for XLogY {
+impl<T: Format> Function<T> for XLogY {
     #[inline(always)]
     fn ends<V: Vector>(self, x: V, y: V) -> [V; 2] {
         // A zero is +0.
@@ -421,15 +194,29 @@ impl<T: Float> Function<T> for XLogY {
     }
 }
 
+#[derive(Clone, Copy)]
+pub(super) struct XLogX;
+
+impl<T: Format> Function<T> for XLogX {
+    #[inline(always)]
+    fn ends<V: Vector>(self, x: V, _: V) -> [V; 2] {
+        Function::<T>::ends(XLogY, x, x)
+    }
+
+    fn alone(self, x: T, _: T) -> T {
+        XLogY.alone(x, x)
+    }
+}
+
 /// A number in the precision of the format.
 #[inline(always)]
-fn number<T: Float, V: Vector>(x: V) -> <T::First as Precision>::Number<V> {
+fn number<T: Format, V: Vector>(x: V) -> <T::First as Precision>::Number<V> {
     Number::of(DoubleDouble { hi: x, lo: x.splat(0.0) })
 }
 
 /// log y, relative error below 2^-58, or 2^-48 in one word; not finite unless y is, and at least 2^-1000, or 2^-400.
 #[inline(always)]
-fn log_of<T: Float, V: Vector>(y: V) -> <T::First as Precision>::Number<V> {
+fn log_of<T: Format, V: Vector>(y: V) -> <T::First as Precision>::Number<V> {
     let (log, least) = T::First::ln(y);
     let hi = (-y).where_at_most(-least, log.hi, y.splat(f64::NAN));
     Number::of(DoubleDouble { hi, ..log })
@@ -453,7 +240,7 @@ fn least<W: Float64>(a: W, b: W) -> W {
 
 /// The ends of log(e^a + e^b).
 #[inline(always)]
-fn sum_ends<T: Float, V: Vector>(a: V, b: V) -> [V; 2] {
+fn sum_ends<T: Format, V: Vector>(a: V, b: V) -> [V; 2] {
     let max = a.max(b);
     // The maximum has a NaN that is in b, this has one that is in a.
     let min = least(b, a);
@@ -465,7 +252,7 @@ fn sum_ends<T: Float, V: Vector>(a: V, b: V) -> [V; 2] {
 
 /// The ends of log(e^a − e^b).
 #[inline(always)]
-fn difference_ends<T: Float, V: Vector>(a: V, b: V) -> [V; 2] {
+fn difference_ends<T: Format, V: Vector>(a: V, b: V) -> [V; 2] {
     let (value, bound) = estimate_of_difference::<T::First, V>(a, b);
     T::ends(value, bound)
 }
@@ -498,7 +285,7 @@ fn estimate_of_difference<P: Precision, W: Float64>(a: W, b: W) -> (DoubleDouble
 }
 
 /// log(e^a − e^b), whatever the numbers.
-fn difference<T: Float>(a: T, b: T) -> T {
+fn difference<T: Format>(a: T, b: T) -> T {
     let (wide_a, wide_b) = (a.widen(), b.widen());
     let value = match wide_a.partial_cmp(&wide_b) {
         Some(Ordering::Equal) if wide_a == f64::INFINITY => f64::NAN,
@@ -536,17 +323,14 @@ impl Task for CenterOfDifference {
     }
 }
 
-fn at<T: Float, F: Function<T>>(function: F, a: T, b: T) -> T {
+pub(super) fn at<T: Format, F: Function<T>>(function: F, a: T, b: T) -> T {
     let mut out = [T::default()];
-    run(Map { a: &[a], b: &[b], out: &mut out, function });
+    map(function, &[a], &[b], &mut out);
     out[0]
 }
 
-fn map<T: Float, F: Function<T>>(a: &[T], b: &[T], out: &mut [T], function: F) -> Result<(), Error> {
-    same_length(a, b)?;
-    same_length(a, out)?;
+pub(super) fn map<T: Format, F: Function<T>>(function: F, a: &[T], b: &[T], out: &mut [T]) {
     run(Map { a, b, out, function });
-    Ok(())
 }
 
 struct Map<'a, T, F> {
@@ -556,7 +340,7 @@ struct Map<'a, T, F> {
     function: F,
 }
 
-impl<T: Float, F: Function<T>> Task for Map<'_, T, F> {
+impl<T: Format, F: Function<T>> Task for Map<'_, T, F> {
     type Output = ();
 
     #[inline(always)]
@@ -577,7 +361,7 @@ impl<T: Float, F: Function<T>> Task for Map<'_, T, F> {
 }
 
 #[inline(always)]
-fn eight<T: Float, F: Function<T>, V: Vector>(function: F, a: &[T; 8], b: &[T; 8], simd: V) -> [T; 8] {
+fn eight<T: Format, F: Function<T>, V: Vector>(function: F, a: &[T; 8], b: &[T; 8], simd: V) -> [T; 8] {
     let [low, high] = function.ends(T::load(a, simd), T::load(b, simd));
     let (mut lows, mut highs) = ([T::default(); 8], [T::default(); 8]);
     T::store(low, &mut lows);
@@ -595,7 +379,7 @@ fn eight<T: Float, F: Function<T>, V: Vector>(function: F, a: &[T; 8], b: &[T; 8
 }
 
 #[cold]
-fn repair<T: Float, F: Function<T>>(
+fn repair<T: Format, F: Function<T>>(
     function: F,
     a: &[T; 8],
     b: &[T; 8],

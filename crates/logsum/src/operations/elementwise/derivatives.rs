@@ -1,0 +1,265 @@
+//! The derivatives of the functions of one number or two; [`derivative`](super::derivative) states their bounds.
+
+use crate::arithmetic::double_double::{DoubleDouble, two_product, two_sum};
+use crate::arithmetic::exp;
+use crate::arithmetic::exp::UNSCALE;
+use crate::formats::Format;
+use crate::kernels::Each;
+use crate::kernels::block::Store;
+use crate::operations::elementwise::functions::{
+    Log1mExp, Log1pExp, LogAddExp, LogExpm1, LogLogistic, LogSubExp, Logistic, Logit, XLogX, XLogY, at,
+    log_of_any,
+};
+use crate::operations::reduction::partial_and_each;
+use crate::simd::Vector;
+use crate::simd::scalar;
+use crate::simd::{Task, run};
+
+/// The derivatives of a function. One of a single number has its own in each place.
+pub(super) trait Derivatives<T> {
+    /// ∂/∂a, ∂/∂b.
+    fn slopes(self, a: T, b: T) -> [T; 2];
+
+    /// ∂²/∂a², ∂²/∂a∂b, ∂²/∂b².
+    fn curvatures(self, a: T, b: T) -> [T; 3];
+}
+
+impl<T: Format> Derivatives<T> for LogAddExp {
+    fn slopes(self, a: T, b: T) -> [T; 2] {
+        let mut p = [T::default(); 2];
+        partial_and_each(Each::Share, &[a, b], &mut p, &mut Vec::new(), Store::Caches);
+        p
+    }
+
+    fn curvatures(self, a: T, b: T) -> [T; 3] {
+        let (a, b) = (a.widen(), b.widen());
+        let product = match a == b {
+            true if a == f64::NEG_INFINITY => 0.0,
+            true => 0.25,
+            false => bell(a, b),
+        };
+        [product, -product, product].map(T::narrow)
+    }
+}
+
+impl<T: Format> Derivatives<T> for LogSubExp {
+    fn slopes(self, a: T, b: T) -> [T; 2] {
+        let odds = odds(a, b);
+        [odds.plus_one_word(1.0).hi, -odds.hi].map(T::narrow)
+    }
+
+    fn curvatures(self, a: T, b: T) -> [T; 3] {
+        let product = run(OddsProduct(odds(a, b)));
+        [-product, product, -product].map(T::narrow)
+    }
+}
+
+impl<T: Format> Derivatives<T> for XLogY {
+    fn slopes(self, x: T, y: T) -> [T; 2] {
+        let (x, y) = (x.widen(), y.widen());
+        let by_y = if x == 0.0 && !y.is_nan() { 0.0 } else { x / y };
+        let is_nan = x.is_nan() || y < 0.0 && x != 0.0;
+        [log_of_any(y), by_y].map(|slope| T::narrow(if is_nan { f64::NAN } else { slope }))
+    }
+
+    fn curvatures(self, x: T, y: T) -> [T; 3] {
+        let (x, y) = (x.widen(), y.widen());
+        let twice_by_y = if x == 0.0 && !y.is_nan() { 0.0 } else { -(x / y) / y };
+        let is_nan = x.is_nan() || y.is_nan() || y < 0.0 && x != 0.0;
+        [0.0, 1.0 / y, twice_by_y].map(|second| T::narrow(if is_nan { f64::NAN } else { second }))
+    }
+}
+
+impl<T: Format> Derivatives<T> for Log1pExp {
+    fn slopes(self, x: T, _: T) -> [T; 2] {
+        [at(Logistic, x, x); 2]
+    }
+
+    fn curvatures(self, x: T, _: T) -> [T; 3] {
+        [T::narrow(bell(x.widen(), 0.0)); 3]
+    }
+}
+
+impl<T: Format> Derivatives<T> for Log1mExp {
+    fn slopes(self, x: T, _: T) -> [T; 2] {
+        [T::narrow(-odds(T::default(), x).hi); 2]
+    }
+
+    fn curvatures(self, x: T, _: T) -> [T; 3] {
+        [T::narrow(-run(OddsProduct(odds(T::default(), x)))); 3]
+    }
+}
+
+impl<T: Format> Derivatives<T> for LogExpm1 {
+    fn slopes(self, x: T, _: T) -> [T; 2] {
+        [T::narrow(odds(x, T::default()).plus_one_word(1.0).hi); 2]
+    }
+
+    fn curvatures(self, x: T, _: T) -> [T; 3] {
+        [T::narrow(-run(OddsProduct(odds(x, T::default())))); 3]
+    }
+}
+
+impl<T: Format> Derivatives<T> for LogLogistic {
+    fn slopes(self, x: T, _: T) -> [T; 2] {
+        {
+            let x = T::narrow(-x.widen());
+            [at(Logistic, x, x); 2]
+        }
+    }
+
+    fn curvatures(self, x: T, _: T) -> [T; 3] {
+        [T::narrow(-bell(x.widen(), 0.0)); 3]
+    }
+}
+
+impl<T: Format> Derivatives<T> for Logistic {
+    fn slopes(self, x: T, _: T) -> [T; 2] {
+        [T::narrow(bell(x.widen(), 0.0)); 2]
+    }
+
+    fn curvatures(self, x: T, _: T) -> [T; 3] {
+        [T::narrow(run(BellSlope(x.widen()))); 3]
+    }
+}
+
+impl<T: Format> Derivatives<T> for Logit {
+    fn slopes(self, p: T, _: T) -> [T; 2] {
+        let p = p.widen();
+        [T::narrow(if (0.0..=1.0).contains(&p) { run(Over { by: 1.0, p, twice: false }) } else { f64::NAN });
+            2]
+    }
+
+    fn curvatures(self, p: T, _: T) -> [T; 3] {
+        let p = p.widen();
+        let by = two_sum(p + p, -1.0).hi;
+        [T::narrow(if (0.0..=1.0).contains(&p) { run(Over { by, p, twice: true }) } else { f64::NAN }); 3]
+    }
+}
+
+impl<T: Format> Derivatives<T> for XLogX {
+    fn slopes(self, x: T, _: T) -> [T; 2] {
+        let x = x.widen();
+        let is_ordinary = x > 0.0 && x < f64::INFINITY;
+        [T::narrow(if is_ordinary { scalar::ln(x).plus_one_word(1.0).hi } else { log_of_any(x) }); 2]
+    }
+
+    fn curvatures(self, x: T, _: T) -> [T; 3] {
+        let x = x.widen();
+        [T::narrow(if x < 0.0 { f64::NAN } else { 1.0 / x.abs() }); 3]
+    }
+}
+
+/// 1/(e^{a−b} − 1), relative error below 2^-60, for a ≥ b; NaN elsewhere.
+fn odds<T: Format>(a: T, b: T) -> DoubleDouble {
+    let (a, b) = (a.widen(), b.widen());
+    let alone = |x| DoubleDouble { hi: x, lo: 0.0 };
+    if a == f64::INFINITY && b == a || a.is_nan() || b.is_nan() || a < b {
+        return alone(f64::NAN);
+    }
+    if a == b {
+        return alone(f64::INFINITY);
+    }
+    if a == f64::INFINITY || b == f64::NEG_INFINITY { alone(0.0) } else { run(Odds(a, b)) }
+}
+
+struct Odds(f64, f64);
+
+impl Task for Odds {
+    type Output = DoubleDouble;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> DoubleDouble {
+        let Self(a, b) = self;
+        let d = two_sum(a, -b);
+        if d.hi > 100.0 {
+            // 1/(e^d − 1) is e^-d to 2^-144.
+            return exp::exp_dd(b, a).scaled(UNSCALE);
+        }
+        let odds = DoubleDouble { hi: 1.0, lo: 0.0 }.over(exp::expm1_dd(d));
+        // A quotient that overflows has no low word.
+        if odds.hi.is_finite() { odds } else { DoubleDouble { hi: 1.0 / d.hi, lo: 0.0 } }
+    }
+}
+
+/// t (1 + t).
+struct OddsProduct(DoubleDouble);
+
+impl Task for OddsProduct {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> f64 {
+        let product = self.0.times(self.0.plus_one_word(1.0)).hi;
+        if product.is_nan() { self.0.hi * self.0.hi } else { product }
+    }
+}
+
+/// e^a e^b/(e^a + e^b)², relative error below 2^-60.
+fn bell(a: f64, b: f64) -> f64 {
+    if (a - b).is_infinite() { 0.0 } else { run(Bell(a, b)) }
+}
+
+struct Bell(f64, f64);
+
+impl Task for Bell {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> f64 {
+        let Self(a, b) = self;
+        let power = if a < b { exp::exp_dd(a, b) } else { exp::exp_dd(b, a) };
+        let sum = power.scaled(UNSCALE).plus_one_word(1.0);
+        power.over(sum.times(sum)).hi * UNSCALE
+    }
+}
+
+/// (e^-x − 1) e^-x/(1 + e^-x)³, by |x|.
+struct BellSlope(f64);
+
+impl Task for BellSlope {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> f64 {
+        let x = self.0;
+        if x.is_infinite() {
+            return 0.0;
+        }
+        let power = exp::exp_dd(-x.abs(), 0.0);
+        let sum = power.scaled(UNSCALE).plus_one_word(1.0);
+        let minus_one = exp::expm1_dd(DoubleDouble { hi: -x.abs(), lo: 0.0 });
+        let slope = power.times(minus_one).over(sum.times(sum).times(sum)).hi * UNSCALE;
+        if x < 0.0 { -slope } else { slope }
+    }
+}
+
+/// by/(p (1 − p)), or divided by it twice.
+struct Over {
+    by: f64,
+    p: f64,
+    twice: bool,
+}
+
+impl Task for Over {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> f64 {
+        let Self { by, p, twice } = self;
+        if p == 0.0 || p == 1.0 {
+            return by * f64::INFINITY;
+        }
+        let q = two_sum(1.0, -p);
+        let high = two_product(p, q.hi);
+        let product = DoubleDouble { hi: high.hi, lo: p.mul_add(q.lo, high.lo) };
+        let once = DoubleDouble { hi: by, lo: 0.0 }.over(product);
+        let quotient = if twice { once.over(product) } else { once };
+        // Out of range there is no low word; there 1 − p is 1.
+        match (quotient.hi.is_finite(), twice) {
+            (true, _) => quotient.hi,
+            (false, false) => by / p,
+            (false, true) => by / p / p,
+        }
+    }
+}

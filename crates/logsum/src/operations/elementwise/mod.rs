@@ -1,0 +1,313 @@
+//! Functions of one number or two: the logarithm of a sum or difference of two exponentials, correctly rounded, and what
+//! people need beside it, within 1 ulp; each with its derivative.
+//!
+//! | function | formula | derivative |
+//! |---|---|---|
+//! | [`logaddexp`] | log(e^a + e^b) | logistic(a − b), logistic(b − a) |
+//! | [`logsubexp`] | log(e^a − e^b) | 1/(1 − e^{b−a}), −1/(e^{a−b} − 1) |
+//! | [`log1pexp`] | log(1 + e^x) | logistic(x) |
+//! | [`log1mexp`] | log(1 − e^x) | −1/(e^-x − 1) |
+//! | [`logexpm1`] | log(e^x − 1) | 1/(1 − e^-x) |
+//! | [`log_logistic`] | −log(1 + e^-x) | logistic(−x) |
+//! | [`logistic`] | 1/(1 + e^-x) | logistic(x) · logistic(−x) |
+//! | [`logit`] | log(p/(1 − p)) | 1/(p(1 − p)) |
+//! | [`xlogx`] | x log x | log x + 1 |
+//! | [`xlogy`] | x log y | log y, x/y |
+//!
+//! [`each`] has them for slices, many numbers at a time.
+
+mod derivatives;
+mod functions;
+
+use crate::error::Error;
+use crate::formats::Format;
+use crate::operations::compiled::{Float, compiled};
+use crate::operations::reduction::same_length;
+
+/// The table of functions. From each row follow the function itself, its form for slices in [`each`], and its derivatives in
+/// [`derivative`] and [`second_derivative`].
+macro_rules! table {
+    (
+        of two numbers {
+            $($(#[$doc2:meta])* $two:ident($a:ident, $b:ident): $Two:ident, $slopes:literal, $curvatures:literal;)*
+        }
+        of one number {
+            $($(#[$doc1:meta])* $one:ident($x:ident): $One:ident, $slope:literal, $curvature:literal;)*
+        }
+    ) => {
+        $(
+            $(#[$doc2])*
+            pub fn $two<T: Float>($a: T, $b: T) -> T {
+                <T as Compiled<T>>::at(Name::$Two, $a, $b)
+            }
+        )*
+        $(
+            $(#[$doc1])*
+            pub fn $one<T: Float>($x: T) -> T {
+                <T as Compiled<T>>::at(Name::$One, $x, $x)
+            }
+        )*
+
+        /// The functions of one number or two for slices: `out[i]` is what the function gives for the numbers at i, to the bit.
+        ///
+        /// ```
+        /// let mut out = [0.0; 3];
+        /// logsum::each::logaddexp(&[0.0, 1.0, 2.0], &[0.0, 0.0, f64::NEG_INFINITY], &mut out)?;
+        /// assert_eq!(out, [std::f64::consts::LN_2, 1.3132616875182228, 2.0]);
+        /// # Ok::<(), logsum::Error>(())
+        /// ```
+        ///
+        /// # Errors
+        /// [`Error::LengthMismatch`] if the slices are not of one length; nothing is written then.
+        pub mod each {
+            use super::{Compiled, Error, Float, Name};
+
+            $(
+                #[doc = concat!("[`", stringify!($two), "`](crate::", stringify!($two), ") of each pair.")]
+                pub fn $two<T: Float>($a: &[T], $b: &[T], out: &mut [T]) -> Result<(), Error> {
+                    <T as Compiled<T>>::each(Name::$Two, $a, $b, out)
+                }
+            )*
+            $(
+                #[doc = concat!("[`", stringify!($one), "`](crate::", stringify!($one), ") of each number.")]
+                pub fn $one<T: Float>($x: &[T], out: &mut [T]) -> Result<(), Error> {
+                    <T as Compiled<T>>::each(Name::$One, $x, $x, out)
+                }
+            )*
+        }
+
+        /// First derivatives: of a function of one number, its slope; of two numbers, both partial derivatives.
+        ///
+        /// Each is within 2 ulp of the exact one, and NaN where the function is; `xlogx`'s is off by 2^-60 at most where log x is
+        /// near to −1. Where a function has an infinite slope it is ±∞. At the edges of `logaddexp` it is the gradient of
+        /// [`logsumexp`](crate::logsumexp).
+        ///
+        /// ```
+        /// use logsum::derivative;
+        /// assert_eq!(derivative::logaddexp(1e8, 1e8), [0.5, 0.5]);
+        /// assert_eq!(derivative::log1mexp(-1e-20), -1e20);
+        /// assert_eq!(derivative::log1pexp(-40.0), logsum::logistic(-40.0));
+        /// ```
+        pub mod derivative {
+            use super::{Compiled, Float, Name};
+
+            $(
+                #[doc = concat!("Of [`", stringify!($two), "`](crate::", stringify!($two), "): ", $slopes, ".")]
+                pub fn $two<T: Float>($a: T, $b: T) -> [T; 2] {
+                    <T as Compiled<T>>::slopes(Name::$Two, $a, $b)
+                }
+            )*
+            $(
+                #[doc = concat!("Of [`", stringify!($one), "`](crate::", stringify!($one), "): ", $slope, ".")]
+                pub fn $one<T: Float>($x: T) -> T {
+                    <T as Compiled<T>>::slopes(Name::$One, $x, $x)[0]
+                }
+            )*
+        }
+
+        /// Second derivatives: of a function of two numbers ∂²/∂a², ∂²/∂a∂b, ∂²/∂b².
+        ///
+        /// Bounds and edges are those of [`derivative`]: within 2 ulp, NaN where the function is.
+        ///
+        /// ```
+        /// use logsum::second_derivative;
+        /// assert_eq!(second_derivative::logaddexp(7.0, 7.0), [0.25, -0.25, 0.25]);
+        /// assert_eq!(second_derivative::log1pexp(0.0), 0.25);
+        /// assert_eq!(second_derivative::xlogx(4.0), 0.25);
+        /// ```
+        pub mod second_derivative {
+            use super::{Compiled, Float, Name};
+
+            $(
+                #[doc = concat!("Of [`", stringify!($two), "`](crate::", stringify!($two), "): ", $curvatures, ".")]
+                pub fn $two<T: Float>($a: T, $b: T) -> [T; 3] {
+                    <T as Compiled<T>>::curvatures(Name::$Two, $a, $b)
+                }
+            )*
+            $(
+                #[doc = concat!("Of [`", stringify!($one), "`](crate::", stringify!($one), "): ", $curvature, ".")]
+                pub fn $one<T: Float>($x: T) -> T {
+                    <T as Compiled<T>>::curvatures(Name::$One, $x, $x)[0]
+                }
+            )*
+        }
+
+        /// The functions of the table. One of a single number is given it twice.
+        #[derive(Debug, Clone, Copy)]
+        pub enum Name {
+            $(#[doc = stringify!($two)] $Two,)*
+            $(#[doc = stringify!($one)] $One,)*
+        }
+
+        fn map<T: Format>(name: Name, a: &[T], b: &[T], out: &mut [T]) {
+            match name {
+                $(Name::$Two => functions::map(functions::$Two, a, b, out),)*
+                $(Name::$One => functions::map(functions::$One, a, b, out),)*
+            }
+        }
+
+        fn slopes<T: Format>(name: Name, a: T, b: T) -> [T; 2] {
+            match name {
+                $(Name::$Two => derivatives::Derivatives::slopes(functions::$Two, a, b),)*
+                $(Name::$One => derivatives::Derivatives::slopes(functions::$One, a, b),)*
+            }
+        }
+
+        fn curvatures<T: Format>(name: Name, a: T, b: T) -> [T; 3] {
+            match name {
+                $(Name::$Two => derivatives::Derivatives::curvatures(functions::$Two, a, b),)*
+                $(Name::$One => derivatives::Derivatives::curvatures(functions::$One, a, b),)*
+            }
+        }
+    };
+}
+
+table! {
+    of two numbers {
+        /// log(e^a + e^b), correctly rounded: the log-sum-exp of two numbers.
+        ///
+        /// Its derivatives are e^a/(e^a + e^b) = [`logistic`]`(a − b)` and the same with a and b exchanged; of two equal numbers
+        /// each has 1/2. −∞ adds nothing; with a +∞ and no NaN it is +∞; with a NaN, NaN.
+        ///
+        /// ```
+        /// use logsum::logaddexp;
+        /// assert_eq!(logaddexp(1e3, 1e3), 1000.6931471805599);
+        /// assert_eq!(logaddexp(f64::NEG_INFINITY, f64::NEG_INFINITY), f64::NEG_INFINITY);
+        /// assert_eq!(logaddexp(0.5f64.ln(), 0.5f64.ln()), 2.3190468138462996e-17); // numpy.logaddexp: 0
+        /// ```
+        logaddexp(a, b): LogAddExp, "e^a/(e^a + e^b) and e^b/(e^a + e^b)", "p q, −p q, p q, with p and q the first derivatives";
+
+        /// log(e^a − e^b), correctly rounded, also where the difference nearly vanishes, or its logarithm.
+        ///
+        /// | a, b | value |
+        /// |---|---|
+        /// | a < b, both +∞, or a NaN | NaN |
+        /// | equal otherwise | −∞ |
+        /// | a = +∞ > b | +∞ |
+        /// | b = −∞ | a |
+        ///
+        /// ```
+        /// use logsum::logsubexp;
+        /// assert_eq!(logsubexp(1000.0, 999.0), 999.5413248546129);
+        /// assert_eq!(logsubexp(1e-300, 0.0), -690.7755278982137);
+        /// assert_eq!(logsubexp(2.0, 2.0), f64::NEG_INFINITY);
+        /// assert!(logsubexp(1f64, 2.0).is_nan());
+        /// ```
+        logsubexp(a, b): LogSubExp, "1/(1 − e^{b−a}) and −1/(e^{a−b} − 1)", "−t (1 + t), t (1 + t), −t (1 + t), with t = 1/(e^{a−b} − 1)";
+
+        /// x log y within 1 ulp, and 0 where x is 0 and y is no NaN: the summand of a cross-entropy.
+        ///
+        /// Its derivatives are log y and x/y. For an x other than 0 it is that times −∞ at y = 0, and times +∞ at +∞; NaN for y < 0
+        /// and at a NaN.
+        ///
+        /// ```
+        /// use logsum::xlogy;
+        /// assert_eq!([xlogy(0.0, 0.0), xlogy(2.0, 0.0), xlogy(0.0, -1.0)], [0.0, f64::NEG_INFINITY, 0.0]);
+        /// assert_eq!(xlogy(3.0, 1.0000000000000002), 6.661338147750938e-16);
+        /// ```
+        xlogy(x, y): XLogY, "log y and x/y, which is 0 where x is", "0, 1/y, −x/y²";
+    }
+    of one number {
+        /// log(1 + e^x), correctly rounded; also known as softplus.
+        ///
+        /// Its derivative is [`logistic`]`(x)`. It is 0 at −∞, +∞ at +∞, NaN at a NaN.
+        ///
+        /// ```
+        /// use logsum::log1pexp;
+        /// assert_eq!(log1pexp(0.0), std::f64::consts::LN_2);
+        /// assert_eq!(log1pexp(-40.0), 4.248354255291589e-18);
+        /// assert_eq!(log1pexp(1e300), 1e300);
+        /// ```
+        log1pexp(x): Log1pExp, "logistic(x)", "logistic(x) logistic(−x)";
+
+        /// log(1 − e^x), correctly rounded: the logarithm of the probability that is left by one whose logarithm is x.
+        ///
+        /// It is −∞ at 0, 0 at −∞, NaN above 0 and at a NaN.
+        ///
+        /// ```
+        /// use logsum::log1mexp;
+        /// assert_eq!(log1mexp(-1e-20), -46.051701859880914);
+        /// assert_eq!(log1mexp(-40.0), -4.248354255291589e-18);
+        /// ```
+        log1mexp(x): Log1mExp, "−1/(e^-x − 1)", "−e^-x/(e^-x − 1)²";
+
+        /// log(e^x − 1), correctly rounded: the inverse of [`log1pexp`].
+        ///
+        /// It is −∞ at 0, +∞ at +∞, NaN below 0 and at a NaN.
+        ///
+        /// ```
+        /// use logsum::logexpm1;
+        /// assert_eq!(logexpm1(1e-20), -46.051701859880914);
+        /// assert_eq!(logexpm1(std::f64::consts::LN_2), -4.638093627692599e-17); // e^x − 1 in f64: 1
+        /// assert_eq!(logexpm1(1e4f32), 1e4);
+        /// ```
+        logexpm1(x): LogExpm1, "1/(1 − e^-x)", "−e^x/(e^x − 1)²";
+
+        /// log(1/(1 + e^-x)) = −log(1 + e^-x), correctly rounded: the logarithm of [`logistic`].
+        ///
+        /// Its derivative is [`logistic`]`(−x)`. It is −∞ at −∞, 0 at +∞, NaN at a NaN.
+        ///
+        /// ```
+        /// use logsum::log_logistic;
+        /// assert_eq!(log_logistic(40.0), -4.248354255291589e-18);
+        /// assert_eq!(log_logistic(-1000.0f32), -1000.0);
+        /// ```
+        log_logistic(x): LogLogistic, "logistic(−x)", "−logistic(x) logistic(−x)";
+
+        /// 1/(1 + e^-x) within 1 ulp: the share of x in (x, 0), e^x/(e^x + 1).
+        ///
+        /// Its derivative is logistic(x) · logistic(−x). It is 0 at −∞, 1 at +∞, NaN at a NaN.
+        ///
+        /// ```
+        /// use logsum::logistic;
+        /// assert_eq!([logistic(0.0), logistic(f64::INFINITY), logistic(f64::NEG_INFINITY)], [0.5, 1.0, 0.0]);
+        /// assert_eq!(logistic(-740.0), 4.2e-322); // 1/(1 + e^740) in f64: 0
+        /// ```
+        logistic(x): Logistic, "logistic(x) logistic(−x)", "logistic(x) logistic(−x) (logistic(−x) − logistic(x))";
+
+        /// log(p/(1 − p)) within 1 ulp, also where it nearly vanishes: the inverse of [`logistic`].
+        ///
+        /// Its derivative is 1/(p(1 − p)). It is −∞ at 0, +∞ at 1, NaN outside of [0, 1] and at a NaN.
+        ///
+        /// ```
+        /// use logsum::logit;
+        /// assert_eq!(logit(0.5), 0.0);
+        /// assert_eq!(logit(0.5000000000000001), 4.440892098500626e-16);
+        /// assert_eq!(logit(1e-320f64), -736.8272408909739);
+        /// ```
+        logit(p): Logit, "1/(p (1 − p))", "(2p − 1)/(p (1 − p))²";
+
+        /// x log x within 1 ulp: the summand of an entropy.
+        ///
+        /// Its derivative is log x + 1. It is 0 at 0, +∞ at +∞, NaN below 0 and at a NaN.
+        ///
+        /// ```
+        /// use logsum::xlogx;
+        /// assert_eq!([xlogx(0.0), xlogx(1.0), xlogx(2.0)], [0.0, 0.0, 2.0 * std::f64::consts::LN_2]);
+        /// ```
+        xlogx(x): XLogX, "log x + 1", "1/x";
+    }
+}
+
+compiled! {
+    fn at(name: Name, a: T, b: T) -> T {
+        let mut out = [T::default()];
+        map(name, &[a], &[b], &mut out);
+        out[0]
+    }
+
+    fn each(name: Name, a: &[T], b: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length(a, b)?;
+        same_length(a, out)?;
+        map(name, a, b, out);
+        Ok(())
+    }
+
+    fn slopes(name: Name, a: T, b: T) -> [T; 2] {
+        slopes(name, a, b)
+    }
+
+    fn curvatures(name: Name, a: T, b: T) -> [T; 3] {
+        curvatures(name, a, b)
+    }
+}
