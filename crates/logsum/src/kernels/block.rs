@@ -6,7 +6,7 @@ use crate::arithmetic::precision::{Number, Precision, Sum};
 use crate::formats::Format;
 use crate::simd::Keep;
 use crate::simd::Vector;
-use crate::simd::{Task, run};
+use crate::simd::task;
 
 /// Numbers in a step of a loop.
 pub(super) const STEP: usize = 16;
@@ -285,15 +285,15 @@ pub(super) fn padded<T: Format>(numbers: &[T]) -> [T; STEP] {
 /// e^{z − shift} · inverse for each z of a block, where inverse is 1 / Σ e^{z_k − shift}.
 pub(crate) fn shares<T: Format>(block: &[T], shift: f64, inverse: DoubleDouble, out: &mut [T], to: Store) {
     if shift == 0.0 {
-        run(ForEach { block, out, to, f: Share::<true> { shift, inverse } });
+        write_each(block, out, to, Share::<true> { shift, inverse });
     } else {
-        run(ForEach { block, out, to, f: Share::<false> { shift, inverse } });
+        write_each(block, out, to, Share::<false> { shift, inverse });
     }
 }
 
 /// z − max − log for each z of a block, where log is log Σ e^{z_k − max}.
 pub(crate) fn log_shares<T: Format>(block: &[T], max: f64, log: DoubleDouble, out: &mut [T], to: Store) {
-    run(ForEach { block, out, to, f: LogShare { max, log } });
+    write_each(block, out, to, LogShare { max, log });
 }
 
 /// A function of each number.
@@ -331,23 +331,13 @@ impl<T: Format> Function<T> for LogShare {
     }
 }
 
-struct ForEach<'a, T, F> {
-    block: &'a [T],
-    out: &'a mut [T],
-    to: Store,
-    f: F,
-}
-
-impl<T: Format, F: Function<T>> Task for ForEach<'_, T, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) {
-        if self.to.is_memory(self.out) {
-            for_each::<true, T, F, V>(self.block, self.out, &self.f, simd);
+task! {
+    fn write_each<T: Format, F: Function<T>>(block: &[T], out: &mut [T], to: Store, f: F; simd: V) {
+        if to.is_memory(out) {
+            for_each::<true, T, F, V>(block, out, &f, simd);
             simd.fence();
         } else {
-            for_each::<false, T, F, V>(self.block, self.out, &self.f, simd);
+            for_each::<false, T, F, V>(block, out, &f, simd);
         }
     }
 }

@@ -6,8 +6,8 @@ use crate::arithmetic::exp::UNSCALE;
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::ln;
 use crate::formats::Format;
-use crate::simd::Task;
 use crate::simd::Vector;
+use crate::simd::{Task, task};
 use dashu_float::FBig;
 use dashu_float::round::mode;
 use num_complex::Complex;
@@ -158,15 +158,10 @@ fn reduced(y: f64) -> DoubleDouble {
     DoubleDouble { hi, lo: (rest - big(hi)).to_f64().value() }
 }
 
-/// cos y + i sin y, rounded.
-pub(crate) struct Unit(pub(crate) f64);
-
-impl Task for Unit {
-    type Output = Complex<f64>;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> Complex<f64> {
-        let unit = cis(near(self.0));
+task! {
+    /// cos y + i sin y, rounded.
+    pub(crate) fn unit(y: f64; _: V) -> Complex<f64> {
+        let unit = cis(near(y));
         Complex { re: unit.re.hi, im: unit.im.hi }
     }
 }

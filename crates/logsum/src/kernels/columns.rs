@@ -10,7 +10,7 @@ use crate::formats::Format;
 use crate::kernels::block::{LONG, STEP, Summed, bound_for, exp_from, padded, shift_for};
 use crate::kernels::{Each, block};
 use crate::simd::Vector;
-use crate::simd::{Task, run};
+use crate::simd::{Task, run, task};
 use std::marker::PhantomData;
 
 /// Lanes that are worked on at once.
@@ -22,23 +22,11 @@ pub(crate) const WIDTH: usize = 16 * LANES;
 /// Eight lanes as columns.
 pub(crate) type Tile = [[f64; LANES]];
 
-/// Rows of the tile's length, one after the other, as its columns; a column without a row is −∞.
-pub(crate) fn from_rows<T: Format>(rows: &[T], tile: &mut Tile) {
-    run(FromRows { rows, tile });
-}
-
-struct FromRows<'a, T> {
-    rows: &'a [T],
-    tile: &'a mut Tile,
-}
-
 // Loops over registers count to constants, so that these are registers.
-impl<T: Format> Task for FromRows<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) {
-        fill_from_rows(self.rows, self.tile, simd);
+task! {
+    /// Rows of the tile's length, one after the other, as its columns; a column without a row is −∞.
+    pub(crate) fn from_rows<T: Format>(rows: &[T], tile: &mut Tile; simd: V) {
+        fill_from_rows(rows, tile, simd);
     }
 }
 
@@ -74,22 +62,9 @@ fn squares(length: usize) -> impl Iterator<Item = usize> {
     (0..length).step_by(LANES).map(move |start| start.min(length - LANES))
 }
 
-/// Columns of the tile, rounded, as rows of its length, one after the other.
-pub(crate) fn to_rows<T: Format>(tile: &Tile, rows: &mut [T]) {
-    run(ToRows { tile, rows });
-}
-
-struct ToRows<'a, T> {
-    tile: &'a Tile,
-    rows: &'a mut [T],
-}
-
-impl<T: Format> Task for ToRows<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) {
-        let Self { tile, rows } = self;
+task! {
+    /// Columns of the tile, rounded, as rows of its length, one after the other.
+    pub(crate) fn to_rows<T: Format>(tile: &Tile, rows: &mut [T]; simd: V) {
         let length = tile.len();
         if length < LANES || rows.len() < LANES * length {
             for (j, row) in rows.chunks_exact_mut(length).enumerate() {
@@ -307,26 +282,10 @@ pub(crate) fn load<T: Format, V: Vector>(row: &[T], simd: V) -> V {
     }
 }
 
-/// Copies `count` columns from `start` on out of rows of `pitch`: into one tile for each eight of them, one after the
-/// other, whose columns beyond `count` are −∞.
-pub(crate) fn copy<T: Format>(rows: &[T], pitch: usize, start: usize, count: usize, tiles: &mut [T]) {
-    run(Copy { rows, pitch, start, count, tiles });
-}
-
-struct Copy<'a, T> {
-    rows: &'a [T],
-    pitch: usize,
-    start: usize,
-    count: usize,
-    tiles: &'a mut [T],
-}
-
-impl<T: Format> Task for Copy<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) {
-        let Self { rows, pitch, start, count, tiles } = self;
+task! {
+    /// Copies `count` columns from `start` on out of rows of `pitch`: into one tile for each eight of them, one after the
+    /// other, whose columns beyond `count` are −∞.
+    pub(crate) fn copy<T: Format>(rows: &[T], pitch: usize, start: usize, count: usize, tiles: &mut [T]; simd: V) {
         let size = rows.len() / pitch * LANES;
         for (i, row) in rows.chunks_exact(pitch).enumerate() {
             ask_for_row(rows, (i + AHEAD) * pitch + start, count, simd);

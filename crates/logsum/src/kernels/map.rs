@@ -10,7 +10,7 @@ use crate::kernels::block::{Store, maximum, store};
 use crate::kernels::series::BLOCK;
 use crate::simd::Vector;
 use crate::simd::scalar;
-use crate::simd::{Task, run};
+use crate::simd::{Task, run, task};
 use std::marker::PhantomData;
 
 /// Numbers of a lane, with a second one for each, 0 where there is none, and a weight, 1 where there is none.
@@ -204,21 +204,12 @@ pub(crate) fn times_share<P: Precision, V: Vector>(
 
 /// A function of one number alone.
 pub(crate) fn one<P: Precision>(z: f64, f: impl Function) -> DoubleDouble {
-    run(One::<P, _> { z, f, precision: PhantomData })
+    one_number::<P, _>(z, f)
 }
 
-struct One<P, F> {
-    z: f64,
-    f: F,
-    precision: PhantomData<fn() -> P>,
-}
-
-impl<P: Precision, F: Function> Task for One<P, F> {
-    type Output = DoubleDouble;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) -> DoubleDouble {
-        let value = self.f.at::<P, V>(simd.splat(self.z), simd.splat(0.0), simd.splat(1.0)).to_dd();
+task! {
+    fn one_number<P: Precision, F: Function>(z: f64, f: F; simd: V) -> DoubleDouble {
+        let value = f.at::<P, V>(simd.splat(z), simd.splat(0.0), simd.splat(1.0)).to_dd();
         let [mut hi, mut lo] = [[0.0; 8]; 2];
         value.hi.store(&mut hi);
         value.lo.store(&mut lo);
@@ -230,9 +221,8 @@ impl<P: Precision, F: Function> Task for One<P, F> {
 /// in two.
 pub(crate) fn sum<P: Precision, T: Format>(lane: Block<'_, T>, f: impl Function) -> DoubleDouble {
     let starts = (0..lane.z.len()).step_by(BLOCK);
-    starts.fold(DoubleDouble::ZERO, |sum, start| {
-        sum.plus(run(Sum::<P, T, _> { block: lane.part(start, BLOCK), f, precision: PhantomData }))
-    })
+    starts
+        .fold(DoubleDouble::ZERO, |sum, start| sum.plus(sum_of_block::<P, T, _>(lane.part(start, BLOCK), f)))
 }
 
 /// Σ a b: additions as in [`sum`], in two words.
@@ -250,18 +240,9 @@ impl Function for Product {
     }
 }
 
-struct Sum<'a, P, T, F> {
-    block: Block<'a, T>,
-    f: F,
-    precision: PhantomData<fn() -> P>,
-}
-
-impl<P: Precision, T: Format, F: Function> Task for Sum<'_, P, T, F> {
-    type Output = DoubleDouble;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) -> DoubleDouble {
-        let Self { block: Block { z, v, w }, f, .. } = self;
+task! {
+    fn sum_of_block<P: Precision, T: Format, F: Function>(block: Block<'_, T>, f: F; simd: V) -> DoubleDouble {
+        let Block { z, v, w } = block;
         let (one, zero) = (simd.splat(1.0), simd.splat(0.0));
         let mut sum = DoubleDouble { hi: zero, lo: zero };
         let (whole, rest) = z.as_chunks::<8>();
@@ -364,18 +345,9 @@ pub(super) fn padded<T: Format>(numbers: &[T]) -> [T; 8] {
     eight
 }
 
-/// The greatest of some numbers; a NaN is passed over.
-pub(crate) fn greatest<T: Format>(z: &[T]) -> f64 {
-    run(Greatest(z))
-}
-
-struct Greatest<'a, T>(&'a [T]);
-
-impl<T: Format> Task for Greatest<'_, T> {
-    type Output = f64;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) -> f64 {
-        maximum(self.0, simd)
+task! {
+    /// The greatest of some numbers; a NaN is passed over.
+    pub(crate) fn greatest<T: Format>(z: &[T]; simd: V) -> f64 {
+        maximum(z, simd)
     }
 }

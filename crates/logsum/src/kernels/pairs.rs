@@ -7,7 +7,7 @@ use crate::formats::Format;
 use crate::kernels::block::{STEP, exp_from, load, maximum, shift_for};
 use crate::kernels::map::padded;
 use crate::simd::Vector;
-use crate::simd::{Task, run};
+use crate::simd::task;
 
 /// Sums over a block, in units of [`UNSCALE`](super::exp::UNSCALE).
 #[derive(Clone, Copy)]
@@ -85,23 +85,9 @@ fn total<V: Vector>(sum: DoubleDouble<V>, size: V) -> (DoubleDouble, f64) {
     (all, whole)
 }
 
-/// Σ b e^{z − center} and Σ |b| e^{z − center}, in full double words: [`exp::exp_dd_wide`].
-pub(crate) fn about<T: Format>(z: &[T], b: &[T], center: DoubleDouble) -> (DoubleDouble, f64) {
-    run(About { z, b, center })
-}
-
-struct About<'a, T> {
-    z: &'a [T],
-    b: &'a [T],
-    center: DoubleDouble,
-}
-
-impl<T: Format> Task for About<'_, T> {
-    type Output = (DoubleDouble, f64);
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) -> (DoubleDouble, f64) {
-        let Self { z, b, center } = self;
+task! {
+    /// Σ b e^{z − center} and Σ |b| e^{z − center}, in full double words: [`exp::exp_dd_wide`].
+    pub(crate) fn about<T: Format>(z: &[T], b: &[T], center: DoubleDouble; simd: V) -> (DoubleDouble, f64) {
         let (center, zero) = (center.splat(simd), simd.splat(0.0));
         let (mut sum, mut size) = (DoubleDouble { hi: zero, lo: zero }, zero);
         for (z, b) in z.chunks(8).zip(b.chunks(8)) {

@@ -13,7 +13,7 @@ use crate::arithmetic::precision::Number;
 use crate::formats::Format;
 use crate::kernels::columns::{LANES, Tile};
 use crate::simd::Vector;
-use crate::simd::{Task, run};
+use crate::simd::{Task, run, task};
 use std::marker::PhantomData;
 
 /// Numbers in a chunk. A cumulative sum within a chunk starts anew, and is added to what comes before: that is its shape, whether
@@ -26,23 +26,9 @@ pub(crate) struct Sums {
     pub(crate) lo: [[f64; LANES]; CHUNK],
 }
 
-/// Σ e^{z_k − max} over the first rows of each column, in units of [`UNSCALE`].
-pub(crate) fn sums(tile: &Tile, max: &[f64; LANES], sums: &mut Sums) {
-    run(Accumulate { tile, max, sums });
-}
-
-struct Accumulate<'a> {
-    tile: &'a Tile,
-    max: &'a [f64; LANES],
-    sums: &'a mut Sums,
-}
-
-impl Task for Accumulate<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) {
-        let Self { tile, max, sums } = self;
+task! {
+    /// Σ e^{z_k − max} over the first rows of each column, in units of [`UNSCALE`].
+    pub(crate) fn sums(tile: &Tile, max: &[f64; LANES], sums: &mut Sums; simd: V) {
         let max = simd.load(max);
         let mut sum = DoubleDouble { hi: simd.splat(0.0), lo: simd.splat(0.0) };
         for ((z, hi), lo) in tile.iter().zip(&mut sums.hi).zip(&mut sums.lo) {

@@ -14,7 +14,7 @@ use crate::kernels::block::{AT_0, LONG};
 use crate::kernels::columns;
 use crate::kernels::columns::{LANES, Tile};
 use crate::simd::Vector;
-use crate::simd::{Task, run};
+use crate::simd::{Task, run, task};
 use std::marker::PhantomData;
 
 /// Lanes shorter than this are taken eight at a time.
@@ -43,24 +43,9 @@ pub(crate) struct Reduced<T> {
     pub(crate) has_each: [bool; LANES],
 }
 
-/// The values of eight lanes, the columns of the tile, if they are wanted; and into the tile, a function of each element.
-pub(crate) fn reduce<T: Format>(tile: &mut Tile, wants_value: bool, each: Option<Each>) -> Reduced<T> {
-    run(Reduce::<T> { tile, wants_value, each, format: PhantomData })
-}
-
-struct Reduce<'a, T> {
-    tile: &'a mut Tile,
-    wants_value: bool,
-    each: Option<Each>,
-    format: PhantomData<T>,
-}
-
-impl<T: Format> Task for Reduce<'_, T> {
-    type Output = Reduced<T>;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) -> Reduced<T> {
-        let Self { tile, wants_value, each, format: PhantomData } = self;
+task! {
+    /// The values of eight lanes, the columns of the tile, if they are wanted; and into the tile, a function of each element.
+    pub(crate) fn reduce<T: Format>(tile: &mut Tile, wants_value: bool, each: Option<Each>; simd: V) -> Reduced<T> {
         let tails = tails::<T, V>(tile, simd);
         let Tails { max, tail, is_right: has_each, .. } = tails;
         let (mut values, mut has_value) = ([T::default(); LANES], [false; LANES]);

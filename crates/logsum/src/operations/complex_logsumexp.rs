@@ -3,7 +3,7 @@
 use crate::arithmetic::double_double::power_of_two;
 use crate::error::Error;
 use crate::formats::Format;
-use crate::kernels::cexp::{Log, LogOf, Shares, Sum, Unit, normalised, widened};
+use crate::kernels::cexp::{Log, LogOf, Shares, Sum, normalised, unit, widened};
 use crate::operations::compiled::{Float, compiled};
 use crate::operations::reduction::same_length;
 use crate::simd::run;
@@ -241,10 +241,10 @@ fn at_edge<T: Format>(z: &[Complex<T>], b: Option<&[Complex<T>]>) -> Complex<f64
 /// e^z where z is not finite, a number of the same angle where it is.
 fn exp_at_edge(z: Complex<f64>) -> Complex<f64> {
     match z {
-        _ if z.re.is_finite() && z.im.is_finite() => run(Unit(z.im)),
+        _ if z.re.is_finite() && z.im.is_finite() => unit(z.im),
         _ if z.im == 0.0 => Complex { re: z.re, im: 0.0 },
         Complex { re: f64::INFINITY, .. } if z.im.is_finite() => {
-            let unit = run(Unit(z.im));
+            let unit = unit(z.im);
             Complex { re: unit.re * f64::INFINITY, im: unit.im * f64::INFINITY }
         }
         Complex { re: f64::INFINITY, .. } => Complex { re: f64::INFINITY, im: f64::NAN },

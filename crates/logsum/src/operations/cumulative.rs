@@ -12,9 +12,8 @@ use crate::kernels::scan;
 use crate::kernels::scan::{Before, CHUNK, Sums};
 use crate::operations::compiled::{Float, compiled};
 use crate::operations::reduction::{same_length, value};
-use crate::simd::Vector;
 use crate::simd::scalar;
-use crate::simd::{Task, run};
+use crate::simd::task;
 use crate::threads::{grain, join};
 
 /// log Σ_{k ≤ i} e^{z_k} at each i, into `out`: the cumulative log-sum-exp.
@@ -333,7 +332,7 @@ impl<T: Format> Work<T> {
             } else if old_max[j] == before.max[j] {
                 t
             } else {
-                run(Raise { t, from: old_max[j], to: before.max[j] })
+                raise(t, old_max[j], before.max[j])
             };
             (before.hi[j], before.lo[j]) = (shifted.hi, shifted.lo);
             // What is behind the last number is −∞, and adds nothing that counts.
@@ -367,19 +366,9 @@ impl<T: Format> Work<T> {
     }
 }
 
-/// (1 + t) e^{from − to}, in units of UNSCALE.
-struct Raise {
-    t: DoubleDouble,
-    from: f64,
-    to: f64,
-}
-
-impl Task for Raise {
-    type Output = DoubleDouble;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> DoubleDouble {
-        let Self { t, from, to } = self;
+task! {
+    /// (1 + t) e^{from − to}, in units of UNSCALE.
+    fn raise(t: DoubleDouble, from: f64, to: f64; _: V) -> DoubleDouble {
         if from == f64::NEG_INFINITY {
             return DoubleDouble::ZERO;
         }
@@ -403,7 +392,7 @@ impl Running {
         Self { max: f64::NEG_INFINITY, count: 0.0, t: DoubleDouble::ZERO, slope: DoubleDouble::ZERO };
 
     fn push(&mut self, z: f64, tangent: f64) {
-        *self = run(Push { sum: *self, z, tangent });
+        *self = push(*self, z, tangent);
     }
 
     /// 1 + t; of +∞, how many.
@@ -424,18 +413,8 @@ impl Running {
     }
 }
 
-struct Push {
-    sum: Running,
-    z: f64,
-    tangent: f64,
-}
-
-impl Task for Push {
-    type Output = Running;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> Running {
-        let Self { sum, z, tangent } = self;
+task! {
+    fn push(sum: Running, z: f64, tangent: f64; _: V) -> Running {
         let tangent = DoubleDouble { hi: tangent, lo: 0.0 };
         if sum.max.is_nan() || z.is_nan() {
             return Running { max: f64::NAN, ..sum };
@@ -471,7 +450,7 @@ impl Weights {
         if max == f64::NEG_INFINITY {
             return;
         }
-        *self = run(PushWeight { max: self.max, sum: self.sum, new: max, whole, cotangent });
+        *self = push_weight(self.max, self.sum, max, whole, cotangent);
     }
 
     /// e^z times the sum.
@@ -483,25 +462,13 @@ impl Weights {
             f64::NEG_INFINITY => 0.0,
             f64::INFINITY if self.max == z => self.sum.hi,
             _ if self.max == f64::INFINITY => 0.0,
-            _ => run(ShareOf { z, max: self.max, sum: self.sum }),
+            _ => share_of(z, self.max, self.sum),
         }
     }
 }
 
-struct PushWeight {
-    max: f64,
-    sum: DoubleDouble,
-    new: f64,
-    whole: DoubleDouble,
-    cotangent: f64,
-}
-
-impl Task for PushWeight {
-    type Output = Weights;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> Weights {
-        let Self { max, sum, new, whole, cotangent } = self;
+task! {
+    fn push_weight(max: f64, sum: DoubleDouble, new: f64, whole: DoubleDouble, cotangent: f64; _: V) -> Weights {
         if max.is_nan() || new.is_nan() {
             return Weights { max: f64::NAN, sum };
         }
@@ -516,18 +483,8 @@ impl Task for PushWeight {
     }
 }
 
-struct ShareOf {
-    z: f64,
-    max: f64,
-    sum: DoubleDouble,
-}
-
-impl Task for ShareOf {
-    type Output = f64;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> f64 {
-        let Self { z, max, sum } = self;
+task! {
+    fn share_of(z: f64, max: f64, sum: DoubleDouble; _: V) -> f64 {
         exp::exp_dd_wide(z, DoubleDouble { hi: max, lo: 0.0 }).times(sum).scaled(UNSCALE).hi
     }
 }

@@ -23,7 +23,7 @@ use crate::kernels::product::{
 };
 use crate::operations::compiled::{Float, compiled};
 use crate::simd::Vector;
-use crate::simd::{Task, run};
+use crate::simd::{run, task};
 use crate::threads::{grain, join};
 use crate::ziv::pair_sums;
 use crate::ziv::pair_sums::Sums;
@@ -230,7 +230,7 @@ impl<T: Format> Batch<'_, T> {
         let MatmulShape { rows, inner, columns, .. } = self.shape;
         let a = &self.a[index * rows * inner..][..rows * inner];
         let b = &self.b[index * inner * columns..][..inner * columns];
-        run(FindMaxima { a, b, shape: self.shape, maxima });
+        find_maxima(a, b, self.shape, maxima);
         let Maxima { of_rows: r, of_columns: c } = maxima;
         Product { a, b, rows, inner, columns, r, c, grain: self.grain }
     }
@@ -275,19 +275,9 @@ struct Maxima {
     of_columns: Vec<f64>,
 }
 
-struct FindMaxima<'a, T> {
-    a: &'a [T],
-    b: &'a [T],
-    shape: MatmulShape,
-    maxima: &'a mut Maxima,
-}
-
-impl<T: Format> Task for FindMaxima<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) {
-        let Self { a, b, shape: MatmulShape { rows, inner, columns, .. }, maxima } = self;
+task! {
+    fn find_maxima<T: Format>(a: &[T], b: &[T], shape: MatmulShape, maxima: &mut Maxima; simd: V) {
+        let MatmulShape { rows, inner, columns, .. } = shape;
         let Maxima { of_rows, of_columns } = maxima;
         of_rows.clear();
         of_rows.resize(rows, f64::NEG_INFINITY);
@@ -382,7 +372,7 @@ impl<T: Format> Product<'_, T> {
     fn settle(&self, words: Words, place: Place, out: &mut [T], room: &Room) -> Vec<(usize, usize)> {
         let bounds = Bounds::new::<T>(words, self.inner);
         let mut unsettled = Vec::new();
-        run(Values { product: self, place, sums: &room.sums, bounds, out, unsettled: &mut unsettled });
+        settled_values(self, place, &room.sums, bounds, out, &mut unsettled);
         unsettled
     }
 
@@ -423,7 +413,7 @@ impl<T: Format> Product<'_, T> {
         let Self { rows, inner, columns, grain, .. } = *self;
         self.plan(Words::One).over(0..rows, quotients, room, &|place, out, room| {
             let g = &cotangent[place.rows.start * columns..];
-            run(Quotients { place, sums: &room.sums, g, out, stride: columns });
+            take_quotients(place, &room.sums, g, out, columns);
         });
         let alone = self.gradients_alone(cotangent, quotients);
         let (of_a, of_b) = alone.as_ref().map(|alone| (&alone.of_a[..], &alone.of_b[..])).unzip();
@@ -439,7 +429,7 @@ impl<T: Format> Product<'_, T> {
             grain,
         }
         .over(0..rows, grad_a, room, &|place, out, room| {
-            run(Gradient { powers: &a, alone: of_a, place, sums: &room.sums, out, stride: inner });
+            gradient(&a, of_a, place, &room.sums, out, inner);
         });
         Plan {
             left: Factor { source: a, by_rows: false },
@@ -450,7 +440,7 @@ impl<T: Format> Product<'_, T> {
             grain,
         }
         .over(0..inner, grad_b, room, &|place, out, room| {
-            run(Gradient { powers: &b, alone: of_b, place, sums: &room.sums, out, stride: columns });
+            gradient(&b, of_b, place, &room.sums, out, columns);
         });
     }
 
@@ -542,22 +532,10 @@ fn blocks(range: Range<usize>) -> impl Iterator<Item = Span> {
     range.step_by(OUTER).map(move |start| Span { start, end: end.min(start + OUTER) })
 }
 
-/// The values of a block that are settled.
-struct Values<'a, T> {
-    product: &'a Product<'a, T>,
-    place: Place,
-    sums: &'a product::Sums,
-    bounds: Bounds,
-    out: &'a mut [T],
-    unsettled: &'a mut Vec<(usize, usize)>,
-}
-
-impl<T: Format> Task for Values<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) {
-        let Self { product, place: Place { rows, columns }, sums, bounds, out, unsettled } = self;
+task! {
+    /// The values of a block that are settled.
+    fn settled_values<T: Format>(product: &Product<'_, T>, place: Place, sums: &product::Sums, bounds: Bounds, out: &mut [T], unsettled: &mut Vec<(usize, usize)>; simd: V) {
+        let Place { rows, columns } = place;
         for i in 0..rows.len() {
             let row = &mut out[i * product.columns + columns.start..][..columns.len()];
             let r = simd.splat(product.r[rows.start + i]);
@@ -643,25 +621,14 @@ impl Bounds {
     }
 }
 
-/// H = G/S of a block, in units of 2^0; 0 where G is, NaN where the entry must be taken alone.
-struct Quotients<'a, T> {
-    place: Place,
-    sums: &'a product::Sums,
-    g: &'a [T],
-    out: &'a mut [f64],
-    stride: usize,
-}
-
-impl<T: Format> Task for Quotients<'_, T> {
-    type Output = ();
-
+task! {
+    /// H = G/S of a block, in units of 2^0; 0 where G is, NaN where the entry must be taken alone.
     /// S is in units of 2^-480. For S ≥ 2^-300 and G < 2^300, H b in units of 2^-240 is below 2^840, and a (H b) in units
     /// of 2^-480 below 2^780, times the number of terms: no product overflows.
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) {
+    fn take_quotients<T: Format>(place: Place, sums: &product::Sums, g: &[T], out: &mut [f64], stride: usize; simd: V) {
         const LEAST_SUM: f64 = power_of_two(2 * POWER - 300);
         const MOST: f64 = power_of_two(300);
-        let Self { place: Place { rows, columns }, sums, g, out, stride } = self;
+        let Place { rows, columns } = place;
         let nan = simd.splat(f64::NAN);
         for i in 0..rows.len() {
             let start = i * stride + columns.start;
@@ -680,22 +647,10 @@ impl<T: Format> Task for Quotients<'_, T> {
     }
 }
 
-/// A gradient's block: the powers times the sums, and what is added to that.
-struct Gradient<'a, T> {
-    powers: &'a Powers<'a, T>,
-    alone: Option<&'a [f64]>,
-    place: Place,
-    sums: &'a product::Sums,
-    out: &'a mut [T],
-    stride: usize,
-}
-
-impl<T: Format> Task for Gradient<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) {
-        let Self { powers, alone, place: Place { rows, columns }, sums, out, stride } = self;
+task! {
+    /// A gradient's block: the powers times the sums, and what is added to that.
+    fn gradient<T: Format>(powers: &Powers<'_, T>, alone: Option<&[f64]>, place: Place, sums: &product::Sums, out: &mut [T], stride: usize; simd: V) {
+        let Place { rows, columns } = place;
         for i in 0..rows.len() {
             let row = &mut out[i * stride + columns.start..][..columns.len()];
             let start = (rows.start + i) * stride + columns.start;

@@ -17,7 +17,7 @@ use crate::operations::reduction::same_length;
 use crate::operations::terms::Terms;
 use crate::simd::Vector;
 use crate::simd::scalar;
-use crate::simd::{Task, run};
+use crate::simd::task;
 use crate::state::plain::{Partial, Parts};
 use crate::state::signed::{Pairs, SignedSum};
 use crate::ziv::weighted;
@@ -481,7 +481,7 @@ impl Moments {
     }
 
     fn value(&self) -> f64 {
-        run(Value(*self))
+        value(*self)
     }
 
     fn entropy(&self) -> f64 {
@@ -497,14 +497,9 @@ impl Moments {
     }
 }
 
-struct Value(Moments);
-
-impl Task for Value {
-    type Output = f64;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> f64 {
-        let Moments { scale, temperature, log, .. } = self.0;
+task! {
+    fn value(moments: Moments; _: V) -> f64 {
+        let Moments { scale, temperature, log, .. } = moments;
         log.times(DoubleDouble { hi: temperature, lo: 0.0 }).plus_one_word(scale.max).hi + 0.0
     }
 }
@@ -736,7 +731,7 @@ impl Deviations {
         let sum = map::sum::<P, T>(lane, Excess(deviations));
         deviations.mean = scalar::quotient(sum, DoubleDouble { hi: z.len() as f64, lo: 0.0 });
         deviations.squares = map::sum::<P, T>(lane, Square(deviations));
-        deviations.value = run(LogVariance { deviations, count: (z.len() - ddof) as f64 });
+        deviations.value = log_variance(deviations, (z.len() - ddof) as f64);
         Ok(deviations)
     }
 
@@ -804,18 +799,10 @@ impl Function for PowerOf {
     }
 }
 
-struct LogVariance {
-    deviations: Deviations,
-    count: f64,
-}
-
-impl Task for LogVariance {
-    type Output = f64;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> f64 {
-        let Deviations { center, scale, squares, .. } = self.deviations;
-        let (log, _) = ln::ln_dd(squares.over(DoubleDouble { hi: self.count, lo: 0.0 }));
+task! {
+    fn log_variance(deviations: Deviations, count: f64; _: V) -> f64 {
+        let Deviations { center, scale, squares, .. } = deviations;
+        let (log, _) = ln::ln_dd(squares.over(DoubleDouble { hi: count, lo: 0.0 }));
         let powers = if scale == 1.0 { 0.0 } else { -1200.0 };
         log.plus(DoubleDouble::LN_2.times(DoubleDouble { hi: powers, lo: 0.0 }))
             .plus(DoubleDouble { hi: 2.0 * center, lo: 0.0 })

@@ -86,6 +86,42 @@ pub(crate) trait Task {
     fn run<V: Vector>(self, simd: V) -> Self::Output;
 }
 
+/// A function that runs at the current level: in its body, V is the level's vector, and the argument behind the semicolon is one.
+macro_rules! task {
+    (
+        $(#[$attribute:meta])*
+        $visibility:vis fn $name:ident $(<$($generic:ident: $bound:path),*>)? (
+            $($argument:ident: $type:ty),* $(,)?; $simd:tt: $v:ident
+        ) $(-> $output:ty)? $body:block
+    ) => {
+        $(#[$attribute])*
+        $visibility fn $name $(<$($generic: $bound),*>)? ($($argument: $type),*) $(-> $output)? {
+            struct Arguments<A, G>(A, std::marker::PhantomData<fn() -> G>);
+
+            impl $(<$($generic: $bound),*>)? $crate::simd::Task
+                for Arguments<($($type,)*), ($($($generic,)*)?)>
+            {
+                type Output = $crate::simd::task!(@output $($output)?);
+
+                #[inline(always)]
+                fn run<$v: $crate::simd::Vector>(self, $simd: $v) -> Self::Output {
+                    let ($($argument,)*) = self.0;
+                    $body
+                }
+            }
+
+            $crate::simd::run(Arguments(
+                ($($argument,)*),
+                std::marker::PhantomData::<fn() -> ($($($generic,)*)?)>,
+            ))
+        }
+    };
+    (@output) => { () };
+    (@output $output:ty) => { $output };
+}
+
+pub(crate) use task;
+
 /// Runs a loop at the current level.
 #[cfg_attr(
     target_arch = "x86_64",

@@ -15,7 +15,7 @@ use crate::kernels::columns::LANES;
 use crate::kernels::series::{BLOCK, PIECE, Series};
 use crate::simd::Keep;
 use crate::simd::Vector;
-use crate::simd::{Task, run};
+use crate::simd::task;
 use crate::threads::join;
 use std::marker::PhantomData;
 
@@ -69,7 +69,7 @@ impl<P: Keep> Partial<P> {
 
     /// One piece of at most [`PIECE`] numbers.
     pub(crate) fn of<T: Format>(piece: &[T]) -> Self {
-        run(Of(piece, PhantomData))
+        of_piece(piece)
     }
 
     /// All numbers of a lane. Pieces are merged two by two, then the results, and so on, by threads or not.
@@ -97,7 +97,7 @@ impl<P: Keep> Partial<P> {
         if self.max == f64::NEG_INFINITY {
             return other;
         }
-        run(Merge(self, other))
+        merge(self, other)
     }
 
     #[inline(always)]
@@ -183,19 +183,19 @@ impl<P: Keep> Partial<P> {
 
     /// LSE as a double word and a bound on its error. For a finite maximum.
     pub(crate) fn estimate(&self) -> (DoubleDouble, f64) {
-        run(Estimate(*self))
+        estimate_of(*self)
     }
 
     /// What shares and their logarithms are made of, for a finite maximum.
     pub(crate) fn parts(&self) -> Parts {
-        run(OfParts(*self))
+        parts_of(*self)
     }
 
     /// What [`Each`] needs to know of a lane, for a finite maximum:
     /// the shift, and 1 / Σ e^{z_k − shift}, relative error below 2^-61 in two words, 2^-37.3 in one;
     /// or the maximum, and log(1 + t) = LSE − max, relative error below 2^-59 in two words, 2^-29 in one.
     pub(crate) fn constants(&self, each: Each) -> (f64, DoubleDouble) {
-        run(Constants(*self, each))
+        constants_of(*self, each)
     }
 }
 
@@ -280,12 +280,12 @@ impl<P: Keep> Pieces<P> {
 
     /// A block of at most [`BLOCK`] rows; only the last may have fewer.
     pub(crate) fn push<T: Format>(&mut self, tile: &[T]) {
-        run(Push { pieces: self, tile });
+        push(self, tile);
     }
 
     /// The same of a block that is summed already.
     pub(crate) fn push_summed(&mut self, blocks: [Summed; LANES]) {
-        run(PushSummed { pieces: self, blocks });
+        push_summed(self, blocks);
     }
 
     #[inline(always)]
@@ -303,7 +303,7 @@ impl<P: Keep> Pieces<P> {
 
     /// The partials of the first `count` lanes. A lane that cannot be done beside others is left to `alone`.
     pub(crate) fn close(&mut self, alone: impl Fn(usize) -> Partial<P>, count: usize) -> [Partial<P>; LANES] {
-        let last = run(EndPiece(self));
+        let last = end_piece(self);
         let mut partials = self.merged.all_with(last);
         for (j, partial) in partials[..count].iter_mut().enumerate() {
             if self.lanes[j].has_failed {
@@ -325,55 +325,28 @@ impl<P: Keep> Pieces<P> {
     }
 }
 
-struct Push<'a, T, P> {
-    pieces: &'a mut Pieces<P>,
-    tile: &'a [T],
-}
-
-impl<T: Format, P: Keep> Task for Push<'_, T, P> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) {
-        let Self { pieces, tile } = self;
+task! {
+    fn push<T: Format, P: Keep>(pieces: &mut Pieces<P>, tile: &[T]; simd: V) {
         pieces.push_blocks(columns::summed::<P, T, V>(tile, simd));
     }
 }
 
-struct PushSummed<'a, P> {
-    pieces: &'a mut Pieces<P>,
-    blocks: [Summed; LANES],
-}
-
-impl<P: Keep> Task for PushSummed<'_, P> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) {
-        self.pieces.push_blocks(self.blocks);
+task! {
+    fn push_summed<P: Keep>(pieces: &mut Pieces<P>, blocks: [Summed; LANES]; _: V) {
+        pieces.push_blocks(blocks);
     }
 }
 
-struct EndPiece<'a, P>(&'a mut Pieces<P>);
-
-impl<P: Keep> Task for EndPiece<'_, P> {
-    type Output = [Partial<P>; LANES];
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> [Partial<P>; LANES] {
-        self.0.end_piece()
+task! {
+    fn end_piece<P: Keep>(pieces: &mut Pieces<P>; _: V) -> [Partial<P>; LANES] {
+        pieces.end_piece()
     }
 }
 
-struct Of<'a, T, P>(&'a [T], PhantomData<P>);
-
-impl<T: Format, P: Keep> Task for Of<'_, T, P> {
-    type Output = Partial<P>;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) -> Partial<P> {
+task! {
+    fn of_piece<T: Format, P: Keep>(numbers: &[T]; simd: V) -> Partial<P> {
         let mut piece = Piece::EMPTY;
-        for block in self.0.chunks(BLOCK) {
+        for block in numbers.chunks(BLOCK) {
             piece.push(block::summed::<P, T, V>(block, simd));
         }
         piece.close();
@@ -382,7 +355,7 @@ impl<T: Format, P: Keep> Task for Of<'_, T, P> {
         }
         // Few numbers are near the maximum: block by block, it is left out where that is so.
         let mut all = Partial::EMPTY;
-        for block in self.0.chunks(BLOCK) {
+        for block in numbers.chunks(BLOCK) {
             let summed = block::summed::<P, T, V>(block, simd);
             let partial = match Partial::from_sum(summed) {
                 Some(partial) => partial,
@@ -394,25 +367,15 @@ impl<T: Format, P: Keep> Task for Of<'_, T, P> {
     }
 }
 
-struct Merge<P>(Partial<P>, Partial<P>);
-
-impl<P: Keep> Task for Merge<P> {
-    type Output = Partial<P>;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> Partial<P> {
-        self.0.merged(self.1)
+task! {
+    fn merge<P: Keep>(left: Partial<P>, right: Partial<P>; _: V) -> Partial<P> {
+        left.merged(right)
     }
 }
 
-struct Estimate<P>(Partial<P>);
-
-impl<P: Keep> Task for Estimate<P> {
-    type Output = (DoubleDouble, f64);
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> (DoubleDouble, f64) {
-        let Partial { max, tail, error, .. } = self.0.scaled_tail();
+task! {
+    fn estimate_of<P: Keep>(partial: Partial<P>; _: V) -> (DoubleDouble, f64) {
+        let Partial { max, tail, error, .. } = partial.scaled_tail();
         estimate::<P, f64>(max, tail, error)
     }
 }
@@ -444,23 +407,19 @@ pub(crate) fn with_shares<T: Format>(
 ) -> Option<Partial<T::First>> {
     // Whole steps of sixteen, each kept as two eights.
     kept.resize(kept.len().max(2 * row.len().div_ceil(16)), Default::default());
-    run(WithShares { row, shares, out, kept, to })
+    kept_and_shared(row, shares, out, kept, to)
 }
 
-struct WithShares<'a, T: Format> {
-    row: &'a [T],
-    shares: Shares,
-    out: &'a mut [T],
-    kept: &'a mut [<T::First as Keep>::Kept],
-    to: Store,
-}
-
-impl<T: Format> Task for WithShares<'_, T> {
-    type Output = Option<Partial<T::First>>;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) -> Self::Output {
-        let Self { row, shares: Shares { factor, target }, out, kept, to } = self;
+task! {
+    fn kept_and_shared<T: Format>(
+        row: &[T],
+        shares: Shares,
+        out: &mut [T],
+        kept: &mut [<T::First as Keep>::Kept],
+        to: Store;
+        simd: V
+    ) -> Option<Partial<T::First>> {
+        let Shares { factor, target } = shares;
         let mut piece = Piece::<T::First>::EMPTY;
         for (block, kept) in row.chunks(BLOCK).zip(kept.chunks_mut(BLOCK / 8)) {
             let block = block::summed_and_kept::<T::First, T, V>(block, kept, simd)?;
@@ -512,27 +471,17 @@ impl Parts {
     }
 }
 
-struct OfParts<P>(Partial<P>);
-
-impl<P: Keep> Task for OfParts<P> {
-    type Output = Parts;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> Parts {
-        let (shift, inverse) = constants(&self.0, Each::Share);
-        let t = self.0.scaled_tail().tail.scaled(UNSCALE);
+task! {
+    fn parts_of<P: Keep>(partial: Partial<P>; _: V) -> Parts {
+        let (shift, inverse) = constants(&partial, Each::Share);
+        let t = partial.scaled_tail().tail.scaled(UNSCALE);
         Parts { shift, inverse, log: P::log1p(t).0, rest: t.over(t.plus_one_word(1.0)) }
     }
 }
 
-struct Constants<P>(Partial<P>, Each);
-
-impl<P: Keep> Task for Constants<P> {
-    type Output = (f64, DoubleDouble);
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> (f64, DoubleDouble) {
-        constants(&self.0, self.1)
+task! {
+    fn constants_of<P: Keep>(partial: Partial<P>, each: Each; _: V) -> (f64, DoubleDouble) {
+        constants(&partial, each)
     }
 }
 
@@ -548,20 +497,11 @@ fn constants<P: Keep>(partial: &Partial<P>, each: Each) -> (f64, DoubleDouble) {
     }
 }
 
-/// The log-sum-exps of eight lanes, where this precision settles them.
-pub(crate) fn settle<T: Format, P: Keep>(lanes: &[Partial<P>; LANES]) -> [Option<T>; LANES] {
-    run(Settle(lanes, PhantomData::<T>))
-}
-
-struct Settle<'a, T, P>(&'a [Partial<P>; LANES], PhantomData<T>);
-
-impl<T: Format, P: Keep> Task for Settle<'_, T, P> {
-    type Output = [Option<T>; LANES];
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) -> [Option<T>; LANES] {
+task! {
+    /// The log-sum-exps of eight series, where this precision settles them.
+    pub(crate) fn settle<T: Format, P: Keep>(series: &[Partial<P>; LANES]; simd: V) -> [Option<T>; LANES] {
         let [mut max, mut hi, mut lo, mut error] = [[0.0; LANES]; 4];
-        for (j, lane) in self.0.iter().enumerate() {
+        for (j, lane) in series.iter().enumerate() {
             let Partial { max: m, tail, error: e, .. } = lane.scaled_tail();
             (max[j], hi[j], lo[j], error[j]) = (m, tail.hi, tail.lo, e);
         }

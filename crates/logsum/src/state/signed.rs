@@ -9,8 +9,7 @@ use crate::formats::Format;
 use crate::kernels::pairs;
 use crate::kernels::pairs::Weighted;
 use crate::kernels::series::{BLOCK, PIECE};
-use crate::simd::Vector;
-use crate::simd::{Task, run};
+use crate::simd::task;
 use crate::threads::join;
 use std::marker::PhantomData;
 
@@ -99,11 +98,11 @@ impl<P: Precision> SignedSum<P> {
     pub(crate) fn over<T: Format>(pairs: Pairs<'_, T>) -> Self {
         let length = pairs.z.len();
         if length <= PIECE {
-            return run(Of(pairs, PhantomData));
+            return of_piece(pairs);
         }
         let (left, right) = pairs.split_at(length.next_power_of_two() / 2);
         let (left, right) = join(|| Self::over(left), || Self::over(right));
-        run(Merge(left, right))
+        merge(left, right)
     }
 
     #[inline(always)]
@@ -157,7 +156,7 @@ impl<P: Precision> SignedSum<P> {
     /// The shift, and 1 / Σ b_k e^{z_k − shift}, if its relative error is at most this.
     pub(crate) fn inverse(&self, most: f64) -> Option<(f64, DoubleDouble)> {
         let is_good = self.error <= most * self.sum.hi.abs() && self.sum.hi.is_finite();
-        is_good.then(|| (self.shift, run(Inverse(self.sum))))
+        is_good.then(|| (self.shift, inverse(self.sum)))
     }
 }
 
@@ -187,23 +186,12 @@ impl Estimate {
     /// Of e^shift · sum / divisor, where the sum, in units of UNSCALE, is off by at most `error`; none if that is more than
     /// 2^-10 of it.
     pub(crate) fn new(shift: DoubleDouble, sum: DoubleDouble, error: f64, divisor: f64) -> Option<Self> {
-        run(Estimating { shift, sum, error, divisor })
+        estimating(shift, sum, error, divisor)
     }
 }
 
-struct Estimating {
-    shift: DoubleDouble,
-    sum: DoubleDouble,
-    error: f64,
-    divisor: f64,
-}
-
-impl Task for Estimating {
-    type Output = Option<Estimate>;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> Option<Estimate> {
-        let Self { shift, sum, error, divisor } = self;
+task! {
+    fn estimating(shift: DoubleDouble, sum: DoubleDouble, error: f64, divisor: f64; _: V) -> Option<Estimate> {
         let sign = if sum.hi < 0.0 { -1.0 } else { 1.0 };
         let magnitude = if sum.hi < 0.0 { sum.negated() } else { sum }.scaled(UNSCALE);
         // Not so if either is a NaN.
@@ -224,28 +212,18 @@ impl Task for Estimating {
     }
 }
 
-struct Inverse(DoubleDouble);
-
-impl Task for Inverse {
-    type Output = DoubleDouble;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> DoubleDouble {
-        DoubleDouble { hi: 1.0, lo: 0.0 }.over(self.0.scaled(UNSCALE))
+task! {
+    fn inverse(sum: DoubleDouble; _: V) -> DoubleDouble {
+        DoubleDouble { hi: 1.0, lo: 0.0 }.over(sum.scaled(UNSCALE))
     }
 }
 
-struct Of<'a, T, P>(Pairs<'a, T>, PhantomData<P>);
-
-impl<T: Format, P: Precision> Task for Of<'_, T, P> {
-    type Output = SignedSum<P>;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) -> SignedSum<P> {
+task! {
+    fn of_piece<T: Format, P: Precision>(pairs: Pairs<'_, T>; simd: V) -> SignedSum<P> {
         let mut all: Option<SignedSum<P>> = None;
         let mut room = [T::default(); BLOCK];
-        for start in (0..self.0.z.len()).step_by(BLOCK) {
-            let block = self.0.split_at(start).1.split_at(BLOCK).0;
+        for start in (0..pairs.z.len()).step_by(BLOCK) {
+            let block = pairs.split_at(start).1.split_at(BLOCK).0;
             let sum = pairs::weighted::<P, T, V>(block.z, block.weights(&mut room), simd);
             let sum = SignedSum::of_block(sum);
             all = match all {
@@ -263,14 +241,9 @@ impl<T: Format, P: Precision> Task for Of<'_, T, P> {
     }
 }
 
-struct Merge<P>(SignedSum<P>, SignedSum<P>);
-
-impl<P: Precision> Task for Merge<P> {
-    type Output = SignedSum<P>;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> SignedSum<P> {
-        self.0.merged(self.1)
+task! {
+    fn merge<P: Precision>(left: SignedSum<P>, right: SignedSum<P>; _: V) -> SignedSum<P> {
+        left.merged(right)
     }
 }
 

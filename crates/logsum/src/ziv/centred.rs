@@ -7,7 +7,7 @@ use crate::arithmetic::exp::UNSCALE;
 use crate::formats::Format;
 use crate::kernels::series::{BLOCK, Series};
 use crate::simd::Vector;
-use crate::simd::{Task, run};
+use crate::simd::{Task, run, task};
 
 /// The float that the log-sum-exp rounds to, if this shows it, for a centre within 2^-50 of it.
 ///
@@ -16,7 +16,7 @@ use crate::simd::{Task, run};
 pub(super) fn value<T: Format>(lane: &dyn Series<T>, center: DoubleDouble) -> Option<T> {
     let (mut sum, mut blocks) = (DoubleDouble::ZERO, 0_u64);
     lane.pieces(&mut |piece| {
-        sum = sum.plus(run(Sum { piece, center }));
+        sum = sum.plus(sum_about(piece, center));
         blocks += piece.len().div_ceil(BLOCK) as u64;
     });
     let error = exp::WIDE_ERROR + power_of_two(-96) + power_of_two(-104) * blocks as f64;
@@ -63,19 +63,11 @@ pub(super) fn nearest<T: Format>(sum: DoubleDouble, center: DoubleDouble, error:
     (is_near && a.same_bits(b)).then_some(a)
 }
 
-struct Sum<'a, T> {
-    piece: &'a [T],
-    center: DoubleDouble,
-}
-
-impl<T: Format> Task for Sum<'_, T> {
-    type Output = DoubleDouble;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) -> DoubleDouble {
-        let center = self.center.splat(simd);
+task! {
+    fn sum_about<T: Format>(piece: &[T], center: DoubleDouble; simd: V) -> DoubleDouble {
+        let center = center.splat(simd);
         let mut all = DoubleDouble::ZERO;
-        for block in self.piece.chunks(BLOCK) {
+        for block in piece.chunks(BLOCK) {
             let mut sum = DoubleDouble::ZERO.splat(simd);
             for numbers in block.chunks(8) {
                 sum = sum.plus(exp::exp_dd_wide(T::load_up_to(numbers, simd), center));

@@ -11,12 +11,11 @@ use crate::formats::Format;
 use crate::kernels::series::BLOCK;
 use crate::simd::Keep;
 use crate::simd::Vector;
-use crate::simd::{Task, run};
+use crate::simd::{Task, run, task};
 use crate::ziv::{Sum, arbitrary, centred, exponent_of, fixed, integer, round};
 use dashu_float::FBig;
 use dashu_float::round::mode;
 use dashu_int::IBig;
-use std::marker::PhantomData;
 
 /// The numbers x_k + y_k: as many x as y.
 #[derive(Clone, Copy)]
@@ -47,7 +46,7 @@ pub(crate) fn settle<T: Format>(sums: Sums<'_, T>) -> T {
     if first.abs() > LARGE {
         return exact(sums);
     }
-    let low = if second < first { run(LowOfGreatest { sums, second }) } else { 0.0 };
+    let low = if second < first { low_of_greatest(sums, second) } else { 0.0 };
     let greatest = DoubleDouble { hi: first, lo: low };
     let unsettled = match in_words::<T, T::First>(sums, greatest, second) {
         Ok(value) => return value,
@@ -89,7 +88,7 @@ fn in_words<T: Format, P: Keep>(
     let bound = power_of_two(power.max(-700.0) as i32);
     let (mut sum, mut blocks) = (DoubleDouble::ZERO, 0.0);
     for block in sums.blocks() {
-        sum = sum.plus(run(Rest { sums: block, greatest, second, bound, precision: PhantomData::<P> }));
+        sum = sum.plus(rest::<T, P>(block, greatest, second, bound));
         blocks += 1.0;
     }
     let sum = sum.scaled(UNSCALE);
@@ -100,7 +99,7 @@ fn in_words<T: Format, P: Keep>(
     };
     let relative = P::EXP_ERROR + of_differences + power_of_two(-103) * blocks;
     let from_sum = P::SUM_ERROR * (sum.hi + blocks * bound) + power_of_two(-1070);
-    let (log, log_error) = run(LogOfRest { t, precision: PhantomData::<P> });
+    let (log, log_error) = log_of_rest::<P>(t);
     let error = ((relative * sum.hi + from_sum) / (1.0 + t.hi) + log_error) * 1.000_01;
     let value = greatest.plus(log);
     let [low, high] = T::ends(value, error + power_of_two(-102) * (m.abs() + log.hi)).map(T::narrow);
@@ -153,7 +152,7 @@ fn rounded<T: Format>(greatest: DoubleDouble, ends: [Others; 2]) -> Option<T> {
 fn about<T: Format>(sums: Sums<'_, T>, center: DoubleDouble) -> Option<T> {
     let (mut sum, mut blocks) = (DoubleDouble::ZERO, 0.0);
     for block in sums.blocks() {
-        sum = sum.plus(run(AboutTwo { sums: block, center }));
+        sum = sum.plus(about_two(block, center));
         blocks += 1.0;
     }
     // x + y − centre has one more rounding than in `centred::value`.
@@ -217,7 +216,7 @@ fn about_exactly<T: Format>(sums: Sums<'_, T>, greatest: DoubleDouble, bits: usi
 pub(crate) fn shares<T: Format>(sums: Sums<'_, T>, out: &mut [f64]) {
     match (run(Greatest(sums))[0], greatest(sums)) {
         (c, Some((greatest, _))) if c.is_finite() => {
-            let inverse = 1.0 / run(Exponentials { sums, greatest, out });
+            let inverse = 1.0 / exponentials(sums, greatest, out);
             out.iter_mut().for_each(|out| *out *= inverse);
         }
         (f64::INFINITY, _) => {
@@ -272,18 +271,10 @@ impl<T: Format> Task for Greatest<'_, T> {
     }
 }
 
-/// The low words of the sums above the second greatest: there is one.
-struct LowOfGreatest<'a, T> {
-    sums: Sums<'a, T>,
-    second: f64,
-}
-
-impl<T: Format> Task for LowOfGreatest<'_, T> {
-    type Output = f64;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) -> f64 {
-        let Self { sums: Sums { x, y }, second } = self;
+task! {
+    /// The low words of the sums above the second greatest: there is one.
+    fn low_of_greatest<T: Format>(sums: Sums<'_, T>, second: f64; simd: V) -> f64 {
+        let Sums { x, y } = sums;
         let (mut low, zero) = (simd.splat(0.0), simd.splat(0.0));
         for (x, y) in x.chunks(8).zip(y.chunks(8)) {
             let sum = two_sum(T::load_up_to(x, simd), T::load_up_to(y, simd));
@@ -299,21 +290,10 @@ impl<T: Format> Task for LowOfGreatest<'_, T> {
     }
 }
 
-/// Σ e^{x + y − greatest} over the sums of a block that are not above the second greatest, in units of UNSCALE.
-struct Rest<'a, T, P> {
-    sums: Sums<'a, T>,
-    greatest: DoubleDouble,
-    second: f64,
-    bound: f64,
-    precision: PhantomData<P>,
-}
-
-impl<T: Format, P: Keep> Task for Rest<'_, T, P> {
-    type Output = DoubleDouble;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) -> DoubleDouble {
-        let Self { sums: Sums { x, y }, greatest, second, bound, .. } = self;
+task! {
+    /// Σ e^{x + y − greatest} over the sums of a block that are not above the second greatest, in units of UNSCALE.
+    fn rest<T: Format, P: Keep>(sums: Sums<'_, T>, greatest: DoubleDouble, second: f64, bound: f64; simd: V) -> DoubleDouble {
+        let Sums { x, y } = sums;
         let (greatest, least) = (greatest.splat(simd), simd.splat(f64::NEG_INFINITY));
         let mut total = <P::Sum<V>>::empty(simd.splat(bound));
         for (x, y) in x.chunks(8).zip(y.chunks(8)) {
@@ -329,33 +309,17 @@ impl<T: Format, P: Keep> Task for Rest<'_, T, P> {
     }
 }
 
-/// log(1 + t) and a bound on its error.
-struct LogOfRest<P> {
-    t: DoubleDouble,
-    precision: PhantomData<P>,
-}
-
-impl<P: Keep> Task for LogOfRest<P> {
-    type Output = (DoubleDouble, f64);
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> (DoubleDouble, f64) {
-        P::log1p(self.t)
+task! {
+    /// log(1 + t) and a bound on its error.
+    fn log_of_rest<P: Keep>(t: DoubleDouble; _: V) -> (DoubleDouble, f64) {
+        P::log1p(t)
     }
 }
 
-/// Σ e^{x + y − center} over a block, in units of UNSCALE, to nearly the full precision of double words.
-struct AboutTwo<'a, T> {
-    sums: Sums<'a, T>,
-    center: DoubleDouble,
-}
-
-impl<T: Format> Task for AboutTwo<'_, T> {
-    type Output = DoubleDouble;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) -> DoubleDouble {
-        let Self { sums: Sums { x, y }, center } = self;
+task! {
+    /// Σ e^{x + y − center} over a block, in units of UNSCALE, to nearly the full precision of double words.
+    fn about_two<T: Format>(sums: Sums<'_, T>, center: DoubleDouble; simd: V) -> DoubleDouble {
+        let Sums { x, y } = sums;
         let (center, zero) = (center.splat(simd), simd.splat(0.0));
         let mut sum = DoubleDouble::ZERO.splat(simd);
         for (x, y) in x.chunks(8).zip(y.chunks(8)) {
@@ -373,19 +337,10 @@ impl<T: Format> Task for AboutTwo<'_, T> {
     }
 }
 
-/// e^{x + y − greatest} for each, and their sum.
-struct Exponentials<'a, T> {
-    sums: Sums<'a, T>,
-    greatest: DoubleDouble,
-    out: &'a mut [f64],
-}
-
-impl<T: Format> Task for Exponentials<'_, T> {
-    type Output = f64;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) -> f64 {
-        let Self { sums: Sums { x, y }, greatest, out } = self;
+task! {
+    /// e^{x + y − greatest} for each, and their sum.
+    fn exponentials<T: Format>(sums: Sums<'_, T>, greatest: DoubleDouble, out: &mut [f64]; simd: V) -> f64 {
+        let Sums { x, y } = sums;
         let (greatest, mut sum) = (greatest.splat(simd), simd.splat(0.0));
         for ((x, y), out) in x.chunks(8).zip(y.chunks(8)).zip(out.chunks_mut(8)) {
             let d = difference(two_sum(T::load_up_to(x, simd), T::load_up_to(y, simd)), greatest);

@@ -7,7 +7,7 @@ use crate::formats::exp_f32;
 use crate::kernels::columns::LANES;
 use crate::kernels::series::{BLOCK, PIECE, Series};
 use crate::simd::Vector;
-use crate::simd::{Task, run};
+use crate::simd::{Task, run, task};
 use crate::threads::join;
 
 /// The float that the log-sum-exp rounds to, if this shows it.
@@ -26,22 +26,17 @@ pub(super) fn value<T: Format>(lane: &dyn Series<T>) -> Option<T> {
 /// Σ e^z, unless a number is too great for that.
 pub(crate) fn of<T: Format>(numbers: &[T]) -> Option<f64> {
     if numbers.len() <= PIECE {
-        return run(Of(numbers));
+        return of_piece(numbers);
     }
     let (left, right) = numbers.split_at(numbers.len().next_power_of_two() / 2);
     let (left, right) = join(|| of(left), || of(right));
     Some(left? + right?)
 }
 
-struct Of<'a, T>(&'a [T]);
-
-impl<T: Format> Task for Of<'_, T> {
-    type Output = Option<f64>;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) -> Option<f64> {
+task! {
+    fn of_piece<T: Format>(numbers: &[T]; simd: V) -> Option<f64> {
         let mut sum = 0.0;
-        for block in self.0.chunks(BLOCK) {
+        for block in numbers.chunks(BLOCK) {
             sum += T::sum_in_singles(block, simd)?;
         }
         Some(sum)

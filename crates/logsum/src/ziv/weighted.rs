@@ -13,9 +13,8 @@ use crate::arithmetic::precision::{InDoubleDouble, Number, Precision};
 use crate::formats::Format;
 use crate::kernels::pairs;
 use crate::kernels::series::BLOCK;
-use crate::simd::Vector;
 use crate::simd::scalar;
-use crate::simd::{Task, run};
+use crate::simd::task;
 use crate::state::signed::{Estimate, Log, Pairs, SignedSum};
 use crate::ziv::{exponent_of, integer, round};
 use dashu_float::FBig;
@@ -92,7 +91,7 @@ fn about<T: Format>(pairs: Pairs<'_, T>, center: DoubleDouble) -> Option<Estimat
             (part, part_size) = (DoubleDouble::ZERO, 0.0);
             for (z, b) in block.present() {
                 let term =
-                    term(z, b, Log { shift: center.hi, rest: DoubleDouble { hi: center.lo, lo: 0.0 } });
+                    term(z, b, Log { shift: center.hi, rest: DoubleDouble { hi: center.lo, lo: 0.0 } }, 0.0);
                 part = part.plus(term);
                 part_size += term.hi.abs();
             }
@@ -103,13 +102,6 @@ fn about<T: Format>(pairs: Pairs<'_, T>, center: DoubleDouble) -> Option<Estimat
     }
     let error = exp::WIDE_ERROR * 4.0 + power_of_two(-88) + power_of_two(-100) * (blocks + center.hi.abs());
     Estimate::new(center, sum, error * size + power_of_two(512 - 400) * blocks, pairs.divisor)
-}
-
-/// b e^{z − log} in units of UNSCALE, whatever the size of b: it is taken to pieces, and its power of 2 goes to the exponent.
-///
-/// That is off by 2^-104 · 745 · 2 at most, beside the error of [`exp::exp_dd_wide`]. What is beyond the range is infinite.
-fn term(z: f64, b: f64, log: Log) -> DoubleDouble {
-    run(Term { z, b, log, k: 0.0 })
 }
 
 /// b e^{z − log}, which may be of any size: a power of 2 in it is put on at the end.
@@ -123,23 +115,15 @@ pub(crate) fn power(z: f64, b: f64, log: Log) -> f64 {
     let exponent = (z - log.shift) - log.rest.hi + scalar::ln(b.abs()).hi;
     let k = (exponent * std::f64::consts::LOG2_E).clamp(-1080.0, 1030.0).round();
     let half = (k / 2.0).trunc() as i32;
-    run(Term { z, b, log, k }).hi * UNSCALE * power_of_two(half) * power_of_two(k as i32 - half)
+    term(z, b, log, k).hi * UNSCALE * power_of_two(half) * power_of_two(k as i32 - half)
 }
 
-/// 2^-k b e^{z − log}.
-struct Term {
-    z: f64,
-    b: f64,
-    log: Log,
-    k: f64,
-}
-
-impl Task for Term {
-    type Output = DoubleDouble;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> DoubleDouble {
-        let Self { z, b, log, k } = self;
+task! {
+    /// 2^-k b e^{z − log} in units of UNSCALE, whatever the size of b: it is taken to pieces, and its power of 2 goes to the
+    /// exponent.
+    ///
+    /// That is off by 2^-104 · 745 · 2 at most, beside the error of [`exp::exp_dd_wide`]. What is beyond the range is infinite.
+    fn term(z: f64, b: f64, log: Log, k: f64; _: V) -> DoubleDouble {
         if b == 0.0 || z == f64::NEG_INFINITY {
             return DoubleDouble::ZERO;
         }
@@ -252,7 +236,7 @@ mod tests {
 
     #[test]
     fn terms_of_any_weight() {
-        let unscaled = |z, b, shift| term(z, b, Log { shift, rest: DoubleDouble::ZERO }).hi * UNSCALE;
+        let unscaled = |z, b, shift| term(z, b, Log { shift, rest: DoubleDouble::ZERO }, 0.0).hi * UNSCALE;
         assert_eq!(unscaled(0.0, 0.5, 0.0), 0.5);
         assert_eq!(unscaled(7.0, -2.0, 7.0), -2.0);
         assert!((unscaled(-750.0, 1e300, -59.0) - 0.7982).abs() < 1e-3);

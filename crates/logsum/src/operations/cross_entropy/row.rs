@@ -10,9 +10,8 @@ use crate::kernels::targets::{Curvature, Depth, Slope, Weight};
 use crate::operations::cross_entropy::{Targets, Work};
 use crate::operations::moments::tempered;
 use crate::operations::reduction::KEPT;
-use crate::simd::Vector;
 use crate::simd::scalar;
-use crate::simd::{Task, run};
+use crate::simd::task;
 use crate::state::plain;
 use crate::state::plain::{Kept, Partial, Parts, Shares};
 use crate::threads::join;
@@ -173,15 +172,15 @@ impl<T: Format> Work<'_, T> {
     }
 
     fn finish(&self, row: &Row<'_, T>, max: f64, parts: Parts) -> Finished {
-        let finished = run(Finish {
+        let finished = finish(
             max,
             parts,
-            depth: self.depth(row, max),
-            whole: row.whole,
-            per_temperature: self.per_temperature,
-            z_loss: self.of.z_loss,
-            factor: self.factor,
-        });
+            self.depth(row, max),
+            row.whole,
+            self.per_temperature,
+            self.of.z_loss,
+            self.factor,
+        );
         // Of finite numbers: what overflows on the way ends as NaN.
         if finished.loss.hi.is_finite() {
             return finished;
@@ -217,7 +216,7 @@ impl<T: Format> Work<'_, T> {
             None => return None,
         };
         let rest = softmax.parts.rest;
-        Some((class, run(AtMaximum { rest, others, whole: row.whole, excess, factor })))
+        Some((class, at_maximum(rest, others, row.whole, excess, factor)))
     }
 
     /// q_k.
@@ -302,17 +301,6 @@ fn sum<T: Format>(row: Block<'_, T>, f: impl map::Function) -> DoubleDouble {
     map::sum::<<T as Format>::First, T>(row, f)
 }
 
-/// From the softmax of a row to its loss.
-struct Finish {
-    max: f64,
-    parts: Parts,
-    depth: DoubleDouble,
-    whole: DoubleDouble,
-    per_temperature: DoubleDouble,
-    z_loss: f64,
-    factor: DoubleDouble,
-}
-
 #[derive(Clone, Copy)]
 struct Finished {
     loss: DoubleDouble,
@@ -324,13 +312,10 @@ struct Finished {
     factor: DoubleDouble,
 }
 
-impl Task for Finish {
-    type Output = Finished;
-
+task! {
+    /// From the softmax of a row to its loss.
     /// Neither log(1 + t) nor any max − z is negative: nothing cancels.
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> Finished {
-        let Self { max, parts, depth, whole, per_temperature, z_loss, factor } = self;
+    fn finish(max: f64, parts: Parts, depth: DoubleDouble, whole: DoubleDouble, per_temperature: DoubleDouble, z_loss: f64, factor: DoubleDouble; _: V) -> Finished {
         let mut loss = parts.log.times(whole).plus(depth);
         let mut excess = DoubleDouble::ZERO;
         if z_loss > 0.0 {
@@ -345,21 +330,9 @@ impl Task for Finish {
     }
 }
 
-/// factor · ((Q − q) − Q (1 − p) + Q p · excess), of 1 − p = rest.
-struct AtMaximum {
-    rest: DoubleDouble,
-    others: DoubleDouble,
-    whole: DoubleDouble,
-    excess: DoubleDouble,
-    factor: DoubleDouble,
-}
-
-impl Task for AtMaximum {
-    type Output = DoubleDouble;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> DoubleDouble {
-        let Self { rest, others, whole, excess, factor } = self;
+task! {
+    /// factor · ((Q − q) − Q (1 − p) + Q p · excess), of 1 − p = rest.
+    fn at_maximum(rest: DoubleDouble, others: DoubleDouble, whole: DoubleDouble, excess: DoubleDouble, factor: DoubleDouble; _: V) -> DoubleDouble {
         let share = rest.negated().plus_one_word(1.0);
         let grown = share.times(excess).plus(rest.negated()).times(whole);
         others.plus(grown).times(factor)

@@ -11,9 +11,8 @@ use crate::operations::elementwise::functions::{
     log_of_any,
 };
 use crate::operations::reduction::partial_and_each;
-use crate::simd::Vector;
 use crate::simd::scalar;
-use crate::simd::{Task, run};
+use crate::simd::task;
 
 /// The derivatives of a function. One of a single number has its own in each place.
 pub(super) trait Derivatives<T> {
@@ -49,7 +48,7 @@ impl<T: Format> Derivatives<T> for LogSubExp {
     }
 
     fn curvatures(self, a: T, b: T) -> [T; 3] {
-        let product = run(OddsProduct(odds(a, b)));
+        let product = odds_product(odds(a, b));
         [-product, product, -product].map(T::narrow)
     }
 }
@@ -86,7 +85,7 @@ impl<T: Format> Derivatives<T> for Log1mExp {
     }
 
     fn curvatures(self, x: T, _: T) -> [T; 3] {
-        [T::narrow(-run(OddsProduct(odds(T::default(), x)))); 3]
+        [T::narrow(-odds_product(odds(T::default(), x))); 3]
     }
 }
 
@@ -96,7 +95,7 @@ impl<T: Format> Derivatives<T> for LogExpm1 {
     }
 
     fn curvatures(self, x: T, _: T) -> [T; 3] {
-        [T::narrow(-run(OddsProduct(odds(x, T::default())))); 3]
+        [T::narrow(-odds_product(odds(x, T::default()))); 3]
     }
 }
 
@@ -119,21 +118,20 @@ impl<T: Format> Derivatives<T> for Logistic {
     }
 
     fn curvatures(self, x: T, _: T) -> [T; 3] {
-        [T::narrow(run(BellSlope(x.widen()))); 3]
+        [T::narrow(bell_slope(x.widen())); 3]
     }
 }
 
 impl<T: Format> Derivatives<T> for Logit {
     fn slopes(self, p: T, _: T) -> [T; 2] {
         let p = p.widen();
-        [T::narrow(if (0.0..=1.0).contains(&p) { run(Over { by: 1.0, p, twice: false }) } else { f64::NAN });
-            2]
+        [T::narrow(if (0.0..=1.0).contains(&p) { over(1.0, p, false) } else { f64::NAN }); 2]
     }
 
     fn curvatures(self, p: T, _: T) -> [T; 3] {
         let p = p.widen();
         let by = two_sum(p + p, -1.0).hi;
-        [T::narrow(if (0.0..=1.0).contains(&p) { run(Over { by, p, twice: true }) } else { f64::NAN }); 3]
+        [T::narrow(if (0.0..=1.0).contains(&p) { over(by, p, true) } else { f64::NAN }); 3]
     }
 }
 
@@ -160,17 +158,11 @@ fn odds<T: Format>(a: T, b: T) -> DoubleDouble {
     if a == b {
         return alone(f64::INFINITY);
     }
-    if a == f64::INFINITY || b == f64::NEG_INFINITY { alone(0.0) } else { run(Odds(a, b)) }
+    if a == f64::INFINITY || b == f64::NEG_INFINITY { alone(0.0) } else { finite_odds(a, b) }
 }
 
-struct Odds(f64, f64);
-
-impl Task for Odds {
-    type Output = DoubleDouble;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> DoubleDouble {
-        let Self(a, b) = self;
+task! {
+    fn finite_odds(a: f64, b: f64; _: V) -> DoubleDouble {
         let d = two_sum(a, -b);
         if d.hi > 100.0 {
             // 1/(e^d − 1) is e^-d to 2^-144.
@@ -182,47 +174,29 @@ impl Task for Odds {
     }
 }
 
-/// t (1 + t).
-struct OddsProduct(DoubleDouble);
-
-impl Task for OddsProduct {
-    type Output = f64;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> f64 {
-        let product = self.0.times(self.0.plus_one_word(1.0)).hi;
-        if product.is_nan() { self.0.hi * self.0.hi } else { product }
+task! {
+    /// t (1 + t).
+    fn odds_product(odds: DoubleDouble; _: V) -> f64 {
+        let product = odds.times(odds.plus_one_word(1.0)).hi;
+        if product.is_nan() { odds.hi * odds.hi } else { product }
     }
 }
 
-/// e^a e^b/(e^a + e^b)², relative error below 2^-60.
-fn bell(a: f64, b: f64) -> f64 {
-    if (a - b).is_infinite() { 0.0 } else { run(Bell(a, b)) }
-}
-
-struct Bell(f64, f64);
-
-impl Task for Bell {
-    type Output = f64;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> f64 {
-        let Self(a, b) = self;
+task! {
+    /// e^a e^b/(e^a + e^b)², relative error below 2^-60.
+    fn bell(a: f64, b: f64; _: V) -> f64 {
+        if (a - b).is_infinite() {
+            return 0.0;
+        }
         let power = if a < b { exp::exp_dd(a, b) } else { exp::exp_dd(b, a) };
         let sum = power.scaled(UNSCALE).plus_one_word(1.0);
         power.over(sum.times(sum)).hi * UNSCALE
     }
 }
 
-/// (e^-x − 1) e^-x/(1 + e^-x)³, by |x|.
-struct BellSlope(f64);
-
-impl Task for BellSlope {
-    type Output = f64;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> f64 {
-        let x = self.0;
+task! {
+    /// (e^-x − 1) e^-x/(1 + e^-x)³, by |x|.
+    fn bell_slope(x: f64; _: V) -> f64 {
         if x.is_infinite() {
             return 0.0;
         }
@@ -234,19 +208,9 @@ impl Task for BellSlope {
     }
 }
 
-/// by/(p (1 − p)), or divided by it twice.
-struct Over {
-    by: f64,
-    p: f64,
-    twice: bool,
-}
-
-impl Task for Over {
-    type Output = f64;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> f64 {
-        let Self { by, p, twice } = self;
+task! {
+    /// by/(p (1 − p)), or divided by it twice.
+    fn over(by: f64, p: f64, twice: bool; _: V) -> f64 {
         if p == 0.0 || p == 1.0 {
             return by * f64::INFINITY;
         }

@@ -10,7 +10,7 @@ use crate::formats::Format;
 use crate::operations::reduction::value;
 use crate::simd::Vector;
 use crate::simd::scalar;
-use crate::simd::{Task, run};
+use crate::simd::task;
 use crate::ziv;
 use std::cmp::Ordering;
 
@@ -299,21 +299,11 @@ fn difference<T: Format>(a: T, b: T) -> T {
     T::narrow(value)
 }
 
-/// log(e^a − e^b) to 2^-40 of itself or better, for finite a > b.
-fn center_of_difference(a: f64, b: f64) -> DoubleDouble {
-    run(CenterOfDifference(a, b))
-}
-
-struct CenterOfDifference(f64, f64);
-
-impl Task for CenterOfDifference {
-    type Output = DoubleDouble;
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> DoubleDouble {
+task! {
+    /// log(e^a − e^b) to 2^-40 of itself or better, for finite a > b.
+    fn center_of_difference(a: f64, b: f64; _: V) -> DoubleDouble {
         /// Up to here 1 − e^{b − a} is a − b to 2^-500, and its inverse might be infinite.
         const TINY: f64 = power_of_two(-500);
-        let Self(a, b) = self;
         if a - b > TINY {
             return estimate_of_difference::<InDoubleDouble, f64>(a, b).0;
         }
@@ -329,23 +319,8 @@ pub(super) fn at<T: Format, F: Function<T>>(function: F, a: T, b: T) -> T {
     out[0]
 }
 
-pub(super) fn map<T: Format, F: Function<T>>(function: F, a: &[T], b: &[T], out: &mut [T]) {
-    run(Map { a, b, out, function });
-}
-
-struct Map<'a, T, F> {
-    a: &'a [T],
-    b: &'a [T],
-    out: &'a mut [T],
-    function: F,
-}
-
-impl<T: Format, F: Function<T>> Task for Map<'_, T, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) {
-        let Self { a, b, out, function } = self;
+task! {
+    pub(super) fn map<T: Format, F: Function<T>>(function: F, a: &[T], b: &[T], out: &mut [T]; simd: V) {
         let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
         let (out, rest) = out.as_chunks_mut::<8>();
         for ((a, b), out) in a.iter().zip(b).zip(out) {
