@@ -5,6 +5,7 @@
 //! overflow nor underflow, which each caller sees to.
 
 use crate::float64::Float64;
+use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// `hi + lo`, where hi is the f64 nearest to the sum.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -67,39 +68,6 @@ impl DoubleDouble {
 }
 
 impl<F: Float64> DoubleDouble<F> {
-    /// Relative error below 3u² + 13u³ where both have the same sign.
-    #[inline(always)]
-    pub fn plus(self, other: Self) -> Self {
-        let high = two_sum(self.hi, other.hi);
-        let low = two_sum(self.lo, other.lo);
-        let sum = fast_two_sum(high.hi, high.lo + low.hi);
-        fast_two_sum(sum.hi, sum.lo + low.lo)
-    }
-
-    /// Relative error below 2u² (of a number with itself negated: exactly 0).
-    #[inline(always)]
-    pub fn plus_one_word(self, other: F) -> Self {
-        let high = two_sum(self.hi, other);
-        fast_two_sum(high.hi, high.lo + self.lo)
-    }
-
-    /// Relative error below 5u².
-    #[inline(always)]
-    pub fn times(self, other: Self) -> Self {
-        let high = two_product(self.hi, other.hi);
-        let cross = self.lo.mul_add(other.hi, self.hi.mul_add(other.lo, self.lo * other.lo));
-        fast_two_sum(high.hi, high.lo + cross)
-    }
-
-    /// Relative error below 10u².
-    #[inline(always)]
-    pub fn over(self, divisor: Self) -> Self {
-        let quotient = self.hi.div(divisor.hi);
-        let product = divisor.times(Self { hi: quotient, lo: quotient.splat(0.0) });
-        let rest = (self.hi - product.hi) + (self.lo - product.lo);
-        fast_two_sum(quotient, rest.div(divisor.hi))
-    }
-
     /// Exact, where no word leaves the normal range.
     #[inline(always)]
     pub fn scaled(self, power_of_two: F) -> Self {
@@ -114,10 +82,81 @@ impl<F: Float64> DoubleDouble<F> {
             lo: self.hi.where_at_most(bound, then.lo, otherwise.lo),
         }
     }
+}
 
-    /// The number with the other sign, exactly.
+/// Exact.
+impl<F: Float64> From<F> for DoubleDouble<F> {
     #[inline(always)]
-    pub fn negated(self) -> Self {
+    fn from(hi: F) -> Self {
+        Self { hi, lo: hi.splat(0.0) }
+    }
+}
+
+/// Relative error below 3u² + 13u³ where both have the same sign; else 3u² of the greater magnitude, about.
+impl<F: Float64> Add for DoubleDouble<F> {
+    type Output = Self;
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        let high = two_sum(self.hi, other.hi);
+        let low = two_sum(self.lo, other.lo);
+        let sum = fast_two_sum(high.hi, high.lo + low.hi);
+        fast_two_sum(sum.hi, sum.lo + low.lo)
+    }
+}
+
+/// Relative error below 2u² (of a number with itself negated: exactly 0).
+impl<F: Float64> Add<F> for DoubleDouble<F> {
+    type Output = Self;
+
+    #[inline(always)]
+    fn add(self, other: F) -> Self {
+        let high = two_sum(self.hi, other);
+        fast_two_sum(high.hi, high.lo + self.lo)
+    }
+}
+
+/// As the sum with the negated number.
+impl<F: Float64> Sub for DoubleDouble<F> {
+    type Output = Self;
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        self + -other
+    }
+}
+
+/// Relative error below 5u².
+impl<F: Float64> Mul for DoubleDouble<F> {
+    type Output = Self;
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        let high = two_product(self.hi, other.hi);
+        let cross = self.lo.mul_add(other.hi, self.hi.mul_add(other.lo, self.lo * other.lo));
+        fast_two_sum(high.hi, high.lo + cross)
+    }
+}
+
+/// Relative error below 10u².
+impl<F: Float64> Div for DoubleDouble<F> {
+    type Output = Self;
+
+    #[inline(always)]
+    fn div(self, divisor: Self) -> Self {
+        let quotient = self.hi.div(divisor.hi);
+        let product = divisor * Self::from(quotient);
+        let rest = (self.hi - product.hi) + (self.lo - product.lo);
+        fast_two_sum(quotient, rest.div(divisor.hi))
+    }
+}
+
+/// Exact.
+impl<F: Float64> Neg for DoubleDouble<F> {
+    type Output = Self;
+
+    #[inline(always)]
+    fn neg(self) -> Self {
         Self { hi: -self.hi, lo: -self.lo }
     }
 }

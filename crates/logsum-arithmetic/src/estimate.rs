@@ -11,7 +11,7 @@ pub const SLACK: f64 = 1.000_01;
 /// e^{max − shift}.
 #[inline(always)]
 pub fn term_of_max<P: Precision>(max: f64, shift: f64) -> DoubleDouble {
-    if shift == max { DoubleDouble { hi: 1.0 / UNSCALE, lo: 0.0 } } else { P::exp(max, shift).to_dd() }
+    if shift == max { DoubleDouble::from(1.0 / UNSCALE) } else { P::exp(max, shift).to_dd() }
 }
 
 /// Bounds the error of a tail that was summed about the second greatest number, and brought to the greatest.
@@ -23,7 +23,7 @@ pub fn error_of_rest<P: Precision>(tail: f64) -> f64 {
 /// What is left of a sum without the maximum's term, and a bound on its error.
 #[inline(always)]
 pub fn rest<P: Precision, F: Float64>(sum: DoubleDouble<F>, of_max: DoubleDouble<F>) -> (DoubleDouble<F>, F) {
-    let tail = sum.plus(of_max.negated());
+    let tail = sum - of_max;
     let like = sum.hi;
     (tail, like.splat(P::EXP_ERROR) * tail.hi + like.splat(P::SUM_ERROR) * sum.hi)
 }
@@ -45,7 +45,7 @@ pub fn estimate_of_log<P: Precision, F: Float64>(
     from_t: F,
 ) -> (DoubleDouble<F>, F) {
     let (log, log_error) = P::log1p(t);
-    let estimate = log.plus_one_word(max);
+    let estimate = log + max;
     // The sum max + log is exact but for its low word. t may have lost up to 2^-1074 to underflow.
     let size = max.max(-max) + log.hi;
     let from_sum = size.mul_add(max.splat(power_of_two(-103)), max.splat(power_of_two(-1070)));

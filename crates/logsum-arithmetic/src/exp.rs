@@ -261,9 +261,9 @@ pub fn exp_dd_wide<F: Float64>(z: F, c: DoubleDouble<F>) -> DoubleDouble<F> {
     let high = two_sum(minus_k.mul_add(z.splat(step0), d), minus_k * z.splat(step1));
     let low = minus_k.mul_add(z.splat(step2), low + k.entry(&LOGS_OF_ROUNDING));
     let r = two_sum(high.hi, high.lo + low);
-    let mut e = DoubleDouble { hi: polynomial(r.hi, SMALL_INVERSE_FACTORIALS), lo: z.splat(0.0) };
+    let mut e = DoubleDouble::from(polynomial(r.hi, SMALL_INVERSE_FACTORIALS));
     for inverse in INVERSE_FACTORIALS.into_iter().rev() {
-        e = e.times(r).plus(inverse.splat(z));
+        e = e * r + inverse.splat(z);
     }
     let power = k.scaled_entry(&SCALED_POWERS);
     let product = two_product(e.hi, power);
@@ -285,7 +285,7 @@ pub fn expm1_dd_near_0<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
     }
     let half = like.splat(0.5);
     let first = fast_two_sum(like.splat(1.0), half * d.hi);
-    d.times(fast_two_sum(first.hi, first.lo + (d.hi * d.hi).mul_add(series, half * d.lo)))
+    d * fast_two_sum(first.hi, first.lo + (d.hi * d.hi).mul_add(series, half * d.lo))
 }
 
 /// The same in one word, relative error below 2^-51: that of its first rounding and its last two.
@@ -313,8 +313,8 @@ pub fn expm1_f64<F: Float64>(d: F) -> F {
 /// e^d − 1, relative error below 2^-64, for d ≤ 128; what is below −1000 counts as that.
 #[inline(always)]
 pub fn expm1_dd<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
-    let far = exp_dd_wide(d.hi, DoubleDouble { hi: -d.lo, lo: d.hi.splat(0.0) }).scaled(d.hi.splat(UNSCALE));
-    let far = far.plus_one_word(d.hi.splat(-1.0));
+    let far = exp_dd_wide(d.hi, DoubleDouble::from(-d.lo)).scaled(d.hi.splat(UNSCALE));
+    let far = far + d.hi.splat(-1.0);
     let near = expm1_dd_near_0(d);
     let size = d.hi.max(-d.hi);
     DoubleDouble {
@@ -412,7 +412,7 @@ mod tests {
         let [mut worst, mut worst_of_one, mut worst_near] = [0f64; 3];
         for (z, c) in arguments() {
             let d = two_sum(z, -c);
-            let d = if d.hi < -900.0 { DoubleDouble { hi: -900.0, lo: 0.0 } } else { d };
+            let d = if d.hi < -900.0 { DoubleDouble::from(-900.0) } else { d };
             if d.hi == 0.0 {
                 continue;
             }
@@ -449,7 +449,7 @@ mod tests {
 
     #[test]
     fn ends_of_the_range() {
-        assert_eq!(exp_dd(0.0, 0.0), DoubleDouble { hi: power_of_two(512), lo: 0.0 });
+        assert_eq!(exp_dd(0.0, 0.0), DoubleDouble::from(power_of_two(512)));
         assert_eq!(exp_f64(-1e300, -1e300), power_of_two(512));
         assert_eq!(exp_dd(1.5, 0.0), exp_dd_at_0(1.5));
         let least = (exp_f64(-1000.0, 0.0), exp_dd(-1000.0, 0.0));

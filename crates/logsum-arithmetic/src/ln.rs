@@ -71,9 +71,9 @@ fn ln_f64_reduced<F: Float64>(f: F, k: F) -> F {
 pub fn log1p_dd<F: Float64>(t: DoubleDouble<F>) -> (DoubleDouble<F>, F) {
     const TINY: f64 = power_of_two(-120);
     let like = t.hi;
-    let s = t.plus_one_word(like.splat(1.0));
+    let s = t + like.splat(1.0);
     let (k, scale) = s.hi.power_and_inverse();
-    let scaled = s.scaled(scale).plus_one_word(like.splat(-1.0));
+    let scaled = s.scaled(scale) + like.splat(-1.0);
     let f = t.where_at_most(SMALL, t, scaled);
     let k = like.where_at_most(SMALL, like.splat(0.0), k);
     let (log, error) = ln_dd_reduced(f, k);
@@ -90,20 +90,20 @@ pub fn ln_dd<F: Float64>(s: DoubleDouble<F>) -> (DoubleDouble<F>, F) {
     let raised = s.where_at_most(1.0, raised, s);
     let (k, scale) = raised.hi.power_and_inverse();
     let k = like.where_at_most(1.0, k - like.splat(1000.0), k);
-    ln_dd_reduced(raised.scaled(scale).plus_one_word(like.splat(-1.0)), k)
+    ln_dd_reduced(raised.scaled(scale) + like.splat(-1.0), k)
 }
 
 /// k log 2 + log(1 + f), and the bound that [`log1p_dd`] derives.
 #[inline(always)]
 fn ln_dd_reduced<F: Float64>(f: DoubleDouble<F>, k: F) -> (DoubleDouble<F>, F) {
     let like = k;
-    let w = f.over(f.plus_one_word(like.splat(2.0)));
-    let square = w.times(w);
+    let w = f / (f + like.splat(2.0));
+    let square = w * w;
     let [_, tail @ ..] = ODD_INVERSES;
     let (third, rest) = (like.splat(THIRD.0), like.splat(THIRD.1));
-    let u = square.times(fast_two_sum(third, square.hi.mul_add(polynomial_by_halves(square.hi, tail), rest)));
-    let log_f = w.times(u).plus(w).scaled(like.splat(2.0));
-    let log = DoubleDouble { hi: k, lo: like.splat(0.0) }.times(DoubleDouble::LN_2.splat(like)).plus(log_f);
+    let u = square * fast_two_sum(third, square.hi.mul_add(polynomial_by_halves(square.hi, tail), rest));
+    let log_f = (w * u + w).scaled(like.splat(2.0));
+    let log = DoubleDouble::from(k) * DoubleDouble::LN_2.splat(like) + log_f;
     let from_f = like.splat(power_of_two(-63)) * log_f.hi.max(-log_f.hi);
     (log, log.hi.max(-log.hi).mul_add(like.splat(power_of_two(-98)), from_f))
 }
@@ -112,11 +112,11 @@ fn ln_dd_reduced<F: Float64>(f: DoubleDouble<F>, k: F) -> (DoubleDouble<F>, F) {
 #[inline(always)]
 pub fn ln_of_f64(x: f64) -> DoubleDouble {
     if x > power_of_two(-900) && x < power_of_two(900) {
-        return ln_dd(DoubleDouble { hi: x, lo: 0.0 }).0;
+        return ln_dd(DoubleDouble::from(x)).0;
     }
     let (significand, exponent) = parts(x);
-    let log = ln_dd(DoubleDouble { hi: significand, lo: 0.0 }).0;
-    DoubleDouble::LN_2.times(DoubleDouble { hi: exponent.into(), lo: 0.0 }).plus(log)
+    let log = ln_dd(DoubleDouble::from(significand)).0;
+    DoubleDouble::LN_2 * DoubleDouble::from(f64::from(exponent)) + log
 }
 
 #[cfg(test)]
@@ -194,7 +194,7 @@ mod tests {
             worst = worst.max(error / bound);
         }
         assert!(worst > 1.0 / 10.0, "the bound is too loose: {worst}");
-        assert_eq!(ln_dd(DoubleDouble { hi: 1.0, lo: 0.0 }), (DoubleDouble::ZERO, 0.0));
+        assert_eq!(ln_dd(DoubleDouble::from(1.0)), (DoubleDouble::ZERO, 0.0));
     }
 
     #[test]

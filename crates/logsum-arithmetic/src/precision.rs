@@ -4,6 +4,7 @@ use crate::double_double::{DoubleDouble, fast_two_sum, power_of_two, two_product
 use crate::exp;
 use crate::float64::Float64;
 use crate::ln;
+use core::ops::{Add, Div, Mul};
 
 /// The precision that a rung computes in. All exponentials and sums are in units of [`exp::UNSCALE`].
 pub trait Precision {
@@ -60,8 +61,11 @@ pub trait Precision {
     fn log_share<F: Float64>(z: F, max: F, log: DoubleDouble<F>) -> F;
 }
 
-/// A number in one word or two.
-pub trait Number<F>: Copy {
+/// A number in f64 or a double-double.
+///
+/// Sums, products and quotients are off by a rounding in f64; in double-double by 2^-104 (where both have the same sign), 2^-103
+/// and 2^-102.
+pub trait Number<F>: Copy + Add<Output = Self> + Mul<Output = Self> + Div<Output = Self> {
     /// As a double word.
     fn to_dd(self) -> DoubleDouble<F>;
 
@@ -71,17 +75,8 @@ pub trait Number<F>: Copy {
     /// a − b: exact in two words.
     fn difference(a: F, b: F) -> Self;
 
-    /// Off by a rounding in one word, by 2^-104 in two where both have the same sign.
-    fn added(self, other: Self) -> Self;
-
-    /// Off by a rounding in one word, by 2^-103 in two.
-    fn multiplied(self, other: Self) -> Self;
-
-    /// Off by a rounding in one word, by 2^-102 in two.
-    fn over(self, divisor: Self) -> Self;
-
     /// The product with `factor`, with the units taken off, rounded to one word.
-    fn times(self, factor: DoubleDouble<F>) -> F;
+    fn round_scaled(self, factor: DoubleDouble<F>) -> F;
 
     /// The product with a number in one word: one rounding in one word, 2^-104 in two, which are normalised only for a power of 2.
     fn by(self, factor: F) -> Self;
@@ -92,15 +87,12 @@ pub trait Number<F>: Copy {
 }
 
 /// A sum of at most [`TERMS`] numbers.
-pub trait Sum<F>: Copy {
+pub trait Sum<F>: Copy + Add<Self::Number, Output = Self> {
     /// What it is a sum of.
     type Number;
 
     /// No number yet. None will be greater than 2^k · e^0 for `bound` = 2^k.
     fn empty(bound: F) -> Self;
-
-    /// With one number more.
-    fn plus(self, number: Self::Number) -> Self;
 
     /// The sum of eight sums, in pairs. `bound` as in [`empty`](Sum::empty).
     fn total(sums: [Self; 8], bound: F) -> DoubleDouble<F>;
@@ -154,12 +146,12 @@ impl Precision for InF64 {
     #[inline(always)]
     fn log1p<F: Float64>(t: DoubleDouble<F>) -> (DoubleDouble<F>, F) {
         let (log, error) = ln::log1p_f64(t.hi);
-        (DoubleDouble { hi: log, lo: log.splat(0.0) }, error)
+        (DoubleDouble::from(log), error)
     }
 
     #[inline(always)]
     fn ln<F: Float64>(y: F) -> (DoubleDouble<F>, f64) {
-        (DoubleDouble { hi: ln::ln_f64(y).0, lo: y.splat(0.0) }, power_of_two(-400))
+        (DoubleDouble::from(ln::ln_f64(y).0), power_of_two(-400))
     }
 
     #[inline(always)]
@@ -172,10 +164,37 @@ impl Precision for InF64 {
 #[derive(Clone, Copy)]
 pub struct One<F>(pub F);
 
+impl<F: Float64> Add for One<F> {
+    type Output = Self;
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+}
+
+impl<F: Float64> Mul for One<F> {
+    type Output = Self;
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        Self(self.0 * other.0)
+    }
+}
+
+impl<F: Float64> Div for One<F> {
+    type Output = Self;
+
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        Self(self.0.div(other.0))
+    }
+}
+
 impl<F: Float64> Number<F> for One<F> {
     #[inline(always)]
     fn to_dd(self) -> DoubleDouble<F> {
-        DoubleDouble { hi: self.0, lo: self.0.splat(0.0) }
+        DoubleDouble::from(self.0)
     }
 
     #[inline(always)]
@@ -189,22 +208,7 @@ impl<F: Float64> Number<F> for One<F> {
     }
 
     #[inline(always)]
-    fn added(self, other: Self) -> Self {
-        Self(self.0 + other.0)
-    }
-
-    #[inline(always)]
-    fn multiplied(self, other: Self) -> Self {
-        Self(self.0 * other.0)
-    }
-
-    #[inline(always)]
-    fn over(self, divisor: Self) -> Self {
-        Self(self.0.div(divisor.0))
-    }
-
-    #[inline(always)]
-    fn times(self, factor: DoubleDouble<F>) -> F {
+    fn round_scaled(self, factor: DoubleDouble<F>) -> F {
         self.0 * (factor.hi * factor.hi.splat(exp::UNSCALE))
     }
 
@@ -228,15 +232,10 @@ impl<F: Float64> Sum<F> for One<F> {
     }
 
     #[inline(always)]
-    fn plus(self, number: Self) -> Self {
-        Self(self.0 + number.0)
-    }
-
-    #[inline(always)]
     fn total(mut sums: [Self; 8], _: F) -> DoubleDouble<F> {
         for width in [4, 2, 1] {
             for i in 0..width {
-                sums[i] = sums[i].plus(sums[i + width]);
+                sums[i] = sums[i] + sums[i + width];
             }
         }
         sums[0].to_dd()
@@ -292,13 +291,13 @@ impl Precision for InDoubleDouble {
 
     #[inline(always)]
     fn ln<F: Float64>(y: F) -> (DoubleDouble<F>, f64) {
-        (ln::ln_dd(DoubleDouble { hi: y, lo: y.splat(0.0) }).0, power_of_two(-1000))
+        (ln::ln_dd(DoubleDouble::from(y)).0, power_of_two(-1000))
     }
 
     #[inline(always)]
     fn log_share<F: Float64>(z: F, max: F, log: DoubleDouble<F>) -> F {
         let difference = two_sum(z, -max);
-        let log_share = difference.plus(log.negated()).hi;
+        let log_share = (difference - log).hi;
         // A difference beyond the largest f64 has a low word that means nothing.
         let minus_infinity = z.splat(f64::NEG_INFINITY);
         difference.hi.where_at_most(f64::NEG_INFINITY, minus_infinity, log_share)
@@ -322,23 +321,8 @@ impl<F: Float64> Number<F> for DoubleDouble<F> {
     }
 
     #[inline(always)]
-    fn added(self, other: Self) -> Self {
-        self.plus(other)
-    }
-
-    #[inline(always)]
-    fn multiplied(self, other: Self) -> Self {
-        DoubleDouble::times(self, other)
-    }
-
-    #[inline(always)]
-    fn over(self, divisor: Self) -> Self {
-        DoubleDouble::over(self, divisor)
-    }
-
-    #[inline(always)]
-    fn times(self, factor: Self) -> F {
-        DoubleDouble::times(self, factor).hi * self.hi.splat(exp::UNSCALE)
+    fn round_scaled(self, factor: Self) -> F {
+        (self * factor).hi * self.hi.splat(exp::UNSCALE)
     }
 
     #[inline(always)]
@@ -370,18 +354,22 @@ pub struct Head<F> {
 
 const HEAD: f64 = power_of_two(8 + exp::SCALE as i32);
 
+impl<F: Float64> Add<DoubleDouble<F>> for Head<F> {
+    type Output = Self;
+
+    #[inline(always)]
+    fn add(self, number: DoubleDouble<F>) -> Self {
+        let sum = fast_two_sum(self.hi, number.hi);
+        Self { hi: sum.hi, lo: self.lo + (sum.lo + number.lo) }
+    }
+}
+
 impl<F: Float64> Sum<F> for Head<F> {
     type Number = DoubleDouble<F>;
 
     #[inline(always)]
     fn empty(bound: F) -> Self {
         Self { hi: bound * bound.splat(HEAD), lo: bound.splat(0.0) }
-    }
-
-    #[inline(always)]
-    fn plus(self, number: DoubleDouble<F>) -> Self {
-        let sum = fast_two_sum(self.hi, number.hi);
-        Self { hi: sum.hi, lo: self.lo + (sum.lo + number.lo) }
     }
 
     #[inline(always)]

@@ -29,7 +29,7 @@ impl<T: Format> Edge<T> {
         let [at_infinity, elsewhere] = match (max, each) {
             (f64::INFINITY, Each::Share) => [1.0 / count_infinite(lane), 0.0],
             (f64::INFINITY, Each::LogShare) => {
-                let log = ln::log1p_dd(DoubleDouble { hi: count_infinite(lane) - 1.0, lo: 0.0 }).0;
+                let log = ln::log1p_dd(DoubleDouble::from(count_infinite(lane) - 1.0)).0;
                 [0.0 - log.hi, f64::NEG_INFINITY]
             }
             (f64::NEG_INFINITY, Each::Share) => [0.0; 2],

@@ -94,10 +94,10 @@ fn sum<const AT_0: bool, P: Keep, T: Format, V: Vector>(block: &[T], c: V, bound
     }
     // What −∞ adds is too small to change a bit of what is used.
     if !rest.is_empty() {
-        sum = sum.plus(exp_from::<AT_0, P, V>(T::load_up_to(rest, c), c));
+        sum = sum + exp_from::<AT_0, P, V>(T::load_up_to(rest, c), c);
     }
     if let Some(rest) = rest.get(STEP / 2..) {
-        sum = sum.plus(exp_from::<AT_0, P, V>(T::load_up_to(rest, c), c));
+        sum = sum + exp_from::<AT_0, P, V>(T::load_up_to(rest, c), c);
     }
     sum
 }
@@ -120,7 +120,7 @@ fn plus<const AT_0: bool, P: Keep, T: Format, V: Vector>(
 ) -> P::Sum<V> {
     let [low, high] = load(numbers, c);
     let (low, high) = (exp_from::<AT_0, P, V>(low, c), exp_from::<AT_0, P, V>(high, c));
-    sum.plus(low).plus(high)
+    sum + low + high
 }
 
 #[inline(always)]
@@ -154,7 +154,7 @@ fn plus_and_keep<const AT_0: bool, P: Keep, T: Format, V: Vector>(
     let (low, high) = (exp_from::<AT_0, P, V>(low, c), exp_from::<AT_0, P, V>(high, c));
     P::keep(low, &mut places[0]);
     P::keep(high, &mut places[1]);
-    sum.plus(low).plus(high)
+    sum + low + high
 }
 
 /// Where results go: [`Caches`](Store::Caches), or past them, as suits an output that is larger than they are.
@@ -211,11 +211,11 @@ fn write_shares_of_kept<const TO_MEMORY: bool, T: Format, V: Vector>(
     let inverse = inverse.splat(simd);
     let (whole, rest) = out.as_chunks_mut();
     for (out, place) in whole.iter_mut().zip(kept) {
-        store::<TO_MEMORY, T, V>(T::First::kept(place, simd).times(inverse), out);
+        store::<TO_MEMORY, T, V>(T::First::kept(place, simd).round_scaled(inverse), out);
     }
     if let (false, Some(place)) = (rest.is_empty(), kept.get(whole.len())) {
         let mut last = [T::default(); 8];
-        T::store(T::First::kept(place, simd).times(inverse), &mut last);
+        T::store(T::First::kept(place, simd).round_scaled(inverse), &mut last);
         rest.copy_from_slice(&last[..rest.len()]);
     }
 }
@@ -316,7 +316,7 @@ impl<T: Format, const AT_0: bool> Function<T> for Share<AT_0> {
 /// e^{z − shift} · inverse.
 #[inline(always)]
 pub(crate) fn share<const AT_0: bool, T: Format, V: Vector>(z: V, shift: V, inverse: DoubleDouble<V>) -> V {
-    exp_from::<AT_0, T::First, V>(z, shift).times(inverse)
+    exp_from::<AT_0, T::First, V>(z, shift).round_scaled(inverse)
 }
 
 struct LogShare {

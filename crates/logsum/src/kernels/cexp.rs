@@ -11,6 +11,7 @@ use crate::simd::{Task, task};
 use dashu_float::FBig;
 use dashu_float::round::mode;
 use num_complex::Complex;
+use std::ops::{Add, Mul};
 
 /// A complex number whose parts are double words.
 #[derive(Debug, Clone, Copy)]
@@ -19,24 +20,29 @@ pub(crate) struct ComplexTwo<W = f64> {
     pub(crate) im: DoubleDouble<W>,
 }
 
+impl<W: Float64> Add for ComplexTwo<W> {
+    type Output = Self;
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Self { re: self.re + other.re, im: self.im + other.im }
+    }
+}
+
+/// Each part is off by less than 2^-102 of the product of the magnitudes.
+impl<W: Float64> Mul for ComplexTwo<W> {
+    type Output = Self;
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        Self { re: self.re * other.re - self.im * other.im, im: self.re * other.im + self.im * other.re }
+    }
+}
+
 impl<W: Float64> ComplexTwo<W> {
     #[inline(always)]
-    fn plus(self, other: Self) -> Self {
-        Self { re: self.re.plus(other.re), im: self.im.plus(other.im) }
-    }
-
-    /// Each part is off by less than 2^-102 of the product of the magnitudes.
-    #[inline(always)]
-    fn times(self, other: Self) -> Self {
-        Self {
-            re: self.re.times(other.re).plus(self.im.times(other.im).negated()),
-            im: self.re.times(other.im).plus(self.im.times(other.re)),
-        }
-    }
-
-    #[inline(always)]
     fn conjugate(self) -> Self {
-        Self { im: self.im.negated(), ..self }
+        Self { im: -self.im, ..self }
     }
 
     #[inline(always)]
@@ -47,7 +53,7 @@ impl<W: Float64> ComplexTwo<W> {
     /// The square of the magnitude.
     #[inline(always)]
     fn norm(self) -> DoubleDouble<W> {
-        self.re.times(self.re).plus(self.im.times(self.im))
+        self.re * self.re + self.im * self.im
     }
 }
 
@@ -113,8 +119,8 @@ pub(crate) fn cis<W: Float64>(y: DoubleDouble<W>) -> ComplexTwo<W> {
     let high = two_sum((-k).mul_add(simd.splat(part0), simd), -k * simd.splat(part1));
     let r = two_sum(high.hi, high.lo + (-k).mul_add(simd.splat(part2), y.lo));
 
-    let square = r.times(r);
-    let minus_square = square.negated();
+    let square = r * r;
+    let minus_square = -square;
     // The even n, for the cosine, and the odd, for the sine.
     let mut series = [DoubleDouble::ZERO.splat(simd); 2];
     for n in (16..28).rev() {
@@ -123,11 +129,11 @@ pub(crate) fn cis<W: Float64>(y: DoubleDouble<W>) -> ComplexTwo<W> {
     }
     for n in (2..16).rev() {
         let sum = &mut series[n % 2];
-        *sum = sum.times(minus_square).plus(INVERSE_FACTORIALS[n - 2].splat(simd));
+        *sum = *sum * minus_square + INVERSE_FACTORIALS[n - 2].splat(simd);
     }
     let one = DoubleDouble::ONE.splat(simd);
-    let cos = series[0].times(minus_square).plus(one);
-    let sin = series[1].times(minus_square).times(r).plus(r);
+    let cos = series[0] * minus_square + one;
+    let sin = series[1] * minus_square * r + r;
 
     // i^k, of which one part is 0 and the other ±1: j is k, to a multiple of 4, from −2 to 2.
     let four = simd.splat(4.0);
@@ -143,7 +149,7 @@ pub(crate) fn cis<W: Float64>(y: DoubleDouble<W>) -> ComplexTwo<W> {
 /// y, or an angle between −π and π that differs by whole turns, to 2^-100.
 #[inline(always)]
 fn near(y: f64) -> DoubleDouble {
-    if y.abs() <= FAR { DoubleDouble { hi: y, lo: 0.0 } } else { reduced(y) }
+    if y.abs() <= FAR { DoubleDouble::from(y) } else { reduced(y) }
 }
 
 #[cold]
@@ -212,7 +218,7 @@ impl Terms {
             if z.re == f64::NEG_INFINITY || b.re == 0.0 && b.im == 0.0 {
                 continue;
             }
-            let powers = DoubleDouble::LN_2.times(DoubleDouble { hi: exponent.into(), lo: 0.0 });
+            let powers = DoubleDouble::LN_2 * DoubleDouble::from(f64::from(exponent));
             let re = two_sum(z.re, powers.hi);
             let im = near(z.im);
             (terms.re[i], terms.re_low[i]) = (re.hi, re.lo + powers.lo);
@@ -228,14 +234,14 @@ impl Terms {
         let zero = c.splat(0.0);
         let d = two_sum(c.load(&self.re), -c);
         let low = d.hi.where_at_most(exp::LEAST, zero, d.lo + c.load(&self.re_low));
-        let size = exp::exp_dd_wide(d.hi, DoubleDouble { hi: -low, lo: zero });
+        let size = exp::exp_dd_wide(d.hi, DoubleDouble::from(-low));
         let angle = cis(DoubleDouble { hi: c.load(&self.im), lo: c.load(&self.im_low) });
-        let power = ComplexTwo { re: size.times(angle.re), im: size.times(angle.im) };
+        let power = ComplexTwo { re: (size * angle.re), im: (size * angle.im) };
         let weight = ComplexTwo {
-            re: DoubleDouble { hi: c.load(&self.weight_re), lo: zero },
-            im: DoubleDouble { hi: c.load(&self.weight_im), lo: zero },
+            re: DoubleDouble::from(c.load(&self.weight_re)),
+            im: DoubleDouble::from(c.load(&self.weight_im)),
         };
-        power.times(weight)
+        power * weight
     }
 }
 
@@ -278,7 +284,7 @@ impl<T: Format> Task for Sum<'_, T> {
         let mut size = zero;
         for (_, terms) in self.eights() {
             let term = terms.at(c);
-            sum = sum.plus(term);
+            sum = sum + term;
             size = size + (term.re.hi.max(-term.re.hi) + term.im.hi.max(-term.im.hi));
         }
         let [mut re, mut re_low, mut im, mut im_low, mut sizes] = [[0.0; 8]; 5];
@@ -289,10 +295,11 @@ impl<T: Format> Task for Sum<'_, T> {
         size.store(&mut sizes);
         let mut all = ComplexTwo::ZERO;
         for i in 0..8 {
-            all = all.plus(ComplexTwo {
-                re: DoubleDouble { hi: re[i], lo: re_low[i] },
-                im: DoubleDouble { hi: im[i], lo: im_low[i] },
-            });
+            all = all
+                + ComplexTwo {
+                    re: DoubleDouble { hi: re[i], lo: re_low[i] },
+                    im: DoubleDouble { hi: im[i], lo: im_low[i] },
+                };
         }
         let size: f64 = sizes.iter().sum();
         let relative = power_of_two(-92) + power_of_two(-102) * self.z.len() as f64;
@@ -330,19 +337,19 @@ impl Task for LogOf {
         let relative_error = error / norm.hi.sqrt();
         let length = 0.5 * ln::ln_dd(norm).0.hi;
         let angle = angle(sum);
-        let turned = sum.times(cis(DoubleDouble { hi: angle, lo: 0.0 }).conjugate());
+        let turned = sum * cis(DoubleDouble::from(angle)).conjugate();
         let size = exp::exp_dd_wide(-length, DoubleDouble::ZERO).scaled(UNSCALE);
-        let delta_re = turned.re.times(size).plus_one_word(-1.0);
-        let delta_im = turned.im.times(size).hi;
+        let delta_re = turned.re * size + (-1.0);
+        let delta_im = (turned.im * size).hi;
         let second = 0.5 * (delta_re.hi * delta_re.hi - delta_im * delta_im);
-        let re = two_sum(c, length).plus_one_word(delta_re.hi - second);
+        let re = two_sum(c, length) + (delta_re.hi - second);
         let im = angle + delta_im * (1.0 - delta_re.hi);
         let pi = std::f64::consts::PI;
         Log {
             re: re.hi + 0.0,
             im: im.clamp(-pi, pi) + 0.0,
             error: relative_error + power_of_two(-98) + power_of_two(-105) * c.abs(),
-            inverse: ComplexTwo { re: sum.re.over(norm), im: sum.im.negated().over(norm) },
+            inverse: ComplexTwo { re: (sum.re / norm), im: (-sum.im / norm) },
             relative_error: relative_error + power_of_two(-98),
         }
     }
@@ -361,7 +368,7 @@ fn angle(z: ComplexTwo) -> f64 {
     let upper = if im < re { low } else { std::f64::consts::FRAC_PI_2 - low };
     let right = if z.re.hi < 0.0 { PI - upper } else { upper };
     let rough = if z.im.hi < 0.0 { -right } else { right };
-    let turned = z.times(cis(DoubleDouble { hi: rough, lo: 0.0 }).conjugate());
+    let turned = z * cis(DoubleDouble::from(rough)).conjugate();
     let w = turned.im.hi / turned.re.hi;
     rough + w * (1.0 - w * w * (1.0 / 3.0 - w * w / 5.0))
 }
@@ -381,7 +388,7 @@ impl<T: Format> Task for Shares<'_, '_, T> {
         let c = simd.splat(self.sum.c);
         let (inverse, unscale) = (self.inverse.splat(simd), simd.splat(UNSCALE));
         for (start, terms) in self.sum.eights() {
-            let share = terms.at(c).times(inverse);
+            let share = terms.at(c) * inverse;
             let (mut re, mut im) = ([0.0; 8], [0.0; 8]);
             (share.re.hi * unscale).store(&mut re);
             (share.im.hi * unscale).store(&mut im);
@@ -412,7 +419,7 @@ mod tests {
                 2 => power_of_two(-((uniform() * 200.0) as i32)) * uniform(),
                 _ => 20.0 * (uniform() - 0.5),
             };
-            let found = cis(DoubleDouble { hi: y, lo: 0.0 });
+            let found = cis(DoubleDouble::from(y));
             let (sin, cos) = exact(y);
             let off =
                 |found: DoubleDouble, exact: &Big| (big_dd(found) - exact.clone()).to_f64().value().abs();

@@ -186,7 +186,7 @@ fn plus<P: Precision, T: Format, V: Vector>(
 ) -> [P::Sum<V>; 2] {
     let [low, high] = block::load(numbers, simd);
     let (low, high) = (P::exp_at_0(low), P::exp_at_0(high));
-    [a.plus(low), b.plus(high)]
+    [a + low, b + high]
 }
 
 #[inline(always)]
@@ -261,13 +261,13 @@ pub(crate) fn sum<const AT_0: bool, P: Precision, T: Format, V: Vector>(
     for rows in whole {
         let (rows, _) = rows.as_chunks();
         for i in 0..8 {
-            sums[i] = sums[i].plus(exp_from::<AT_0, P, V>(T::load(&rows[i], c), c));
+            sums[i] = sums[i] + exp_from::<AT_0, P, V>(T::load(&rows[i], c), c);
         }
     }
     let (rest, _) = rest.as_chunks();
     for i in 0..8 {
         if let Some(row) = rest.get(i) {
-            sums[i] = sums[i].plus(exp_from::<AT_0, P, V>(T::load(row, c), c));
+            sums[i] = sums[i] + exp_from::<AT_0, P, V>(T::load(row, c), c);
         }
     }
     <P::Sum<V>>::total(sums, bound)

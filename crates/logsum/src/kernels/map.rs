@@ -49,7 +49,7 @@ impl Tempered {
         Self {
             max,
             power,
-            inverse: scalar::quotient(DoubleDouble::ONE, DoubleDouble { hi: temperature * power, lo: 0.0 }),
+            inverse: scalar::quotient(DoubleDouble::ONE, DoubleDouble::from(temperature * power)),
         }
     }
 
@@ -59,8 +59,8 @@ impl Tempered {
         const OUT_OF_RANGE: f64 = -8e307;
         let difference = P::Number::difference(z, z.splat(self.max)).by(z.splat(self.power));
         let rough = (z - z.splat(self.max)) * z.splat(self.power) * z.splat(self.inverse.hi);
-        let x = difference.multiplied(P::Number::of(self.inverse.splat(z))).to_dd();
-        let infinite = DoubleDouble { hi: z.splat(f64::NEG_INFINITY), lo: z.splat(0.0) };
+        let x = (difference * P::Number::of(self.inverse.splat(z))).to_dd();
+        let infinite = DoubleDouble::from(z.splat(f64::NEG_INFINITY));
         P::Number::of(where_at_most(rough, OUT_OF_RANGE, infinite, x))
     }
 
@@ -68,14 +68,14 @@ impl Tempered {
     #[inline(always)]
     pub(crate) fn divided<P: Precision, V: Vector>(self, number: P::Number<V>) -> P::Number<V> {
         let simd = number.to_dd().hi;
-        number.by(simd.splat(self.power)).multiplied(P::Number::of(self.inverse.splat(simd)))
+        number.by(simd.splat(self.power)) * P::Number::of(self.inverse.splat(simd))
     }
 
     /// x, but −1000 where it is less: e^x is nothing then.
     #[inline(always)]
     pub(crate) fn near_x<P: Precision, W: Float64>(self, z: W) -> P::Number<W> {
         let x = self.x::<P, W>(z).to_dd();
-        let least = DoubleDouble { hi: z.splat(exp::LEAST), lo: z.splat(0.0) };
+        let least = DoubleDouble::from(z.splat(exp::LEAST));
         P::Number::of(x.where_at_most(exp::LEAST, least, x))
     }
 }
@@ -159,7 +159,7 @@ impl Share {
     /// A factor of 2^512 above its value, so that nothing is subnormal; it goes with what else is to be multiplied.
     #[inline(always)]
     pub(crate) fn scaled<P: Precision, V: Vector>(self, z: V, w: V) -> P::Number<V> {
-        self.exponent.power::<P, V>(z).by(w).multiplied(P::Number::of(self.inverse.splat(z)))
+        (self.exponent.power::<P, V>(z).by(w)) * P::Number::of(self.inverse.splat(z))
     }
 }
 
@@ -187,7 +187,7 @@ impl Function for Hessian {
 /// v − mean, taken in two words in any precision: it may cancel, and a mean has the errors of its shares in common with them.
 #[inline(always)]
 pub(crate) fn difference<P: Precision, V: Vector>(v: V, mean: DoubleDouble) -> P::Number<V> {
-    P::Number::of(mean.negated().splat(v).plus_one_word(v))
+    P::Number::of(-mean.splat(v) + v)
 }
 
 /// The product of a scaled share and a number that may be large.
@@ -199,7 +199,7 @@ pub(crate) fn times_share<P: Precision, V: Vector>(
     number: P::Number<V>,
 ) -> P::Number<V> {
     let half = number.to_dd().hi.splat(power_of_two(-256));
-    share.by(half).multiplied(number).by(half)
+    (share.by(half) * number).by(half)
 }
 
 /// A function of one number alone.
@@ -221,8 +221,7 @@ task! {
 /// in two.
 pub(crate) fn sum<P: Precision, T: Format>(lane: Block<'_, T>, f: impl Function) -> DoubleDouble {
     let starts = (0..lane.z.len()).step_by(BLOCK);
-    starts
-        .fold(DoubleDouble::ZERO, |sum, start| sum.plus(sum_of_block::<P, T, _>(lane.part(start, BLOCK), f)))
+    starts.fold(DoubleDouble::ZERO, |sum, start| sum + sum_of_block::<P, T, _>(lane.part(start, BLOCK), f))
 }
 
 /// Σ a b: additions as in [`sum`], in two words.
@@ -244,7 +243,7 @@ task! {
     fn sum_of_block<P: Precision, T: Format, F: Function>(block: Block<'_, T>, f: F; simd: V) -> DoubleDouble {
         let Block { z, v, w } = block;
         let (one, zero) = (simd.splat(1.0), simd.splat(0.0));
-        let mut sum = DoubleDouble { hi: zero, lo: zero };
+        let mut sum = DoubleDouble::from(zero);
         let (whole, rest) = z.as_chunks::<8>();
         for (i, z) in whole.iter().enumerate() {
             let v = eight(v, i, zero);
@@ -256,7 +255,7 @@ task! {
         sum.lo.store(&mut los);
         let mut all = DoubleDouble::ZERO;
         for i in 0..8 {
-            all = all.plus(two_sum(his[i], los[i]));
+            all = all + two_sum(his[i], los[i]);
         }
         if !rest.is_empty() {
             let (v, w) = (last(v, zero), last(w, one));
@@ -264,7 +263,7 @@ task! {
             terms.hi.store(&mut his);
             terms.lo.store(&mut los);
             for i in 0..rest.len() {
-                all = all.plus(DoubleDouble { hi: his[i], lo: los[i] });
+                all = all + DoubleDouble { hi: his[i], lo: los[i] };
             }
         }
         all

@@ -39,7 +39,7 @@ pub(crate) fn weighted<P: Precision, T: Format, V: Vector>(z: &[T], b: &[T], sim
 #[inline(always)]
 fn sums<const AT_0: bool, P: Precision, T: Format, V: Vector>(z: &[T], b: &[T], c: V) -> (DoubleDouble, f64) {
     let zero = c.splat(0.0);
-    let (mut sum, mut size) = (DoubleDouble { hi: zero, lo: zero }, zero);
+    let (mut sum, mut size) = (DoubleDouble::from(zero), zero);
     let ((whole_z, rest_z), (whole_b, rest_b)) = (z.as_chunks::<STEP>(), b.as_chunks::<STEP>());
     for (z, b) in whole_z.iter().zip(whole_b) {
         (sum, size) = step::<AT_0, P, T, V>(z, b, c, (sum, size));
@@ -79,7 +79,7 @@ fn total<V: Vector>(sum: DoubleDouble<V>, size: V) -> (DoubleDouble, f64) {
     size.store(&mut sizes);
     let (mut all, mut whole) = (two_sum(his[0], los[0]), sizes[0]);
     for i in 1..8 {
-        all = all.plus(two_sum(his[i], los[i]));
+        all = all + two_sum(his[i], los[i]);
         whole += sizes[i];
     }
     (all, whole)
@@ -89,7 +89,7 @@ task! {
     /// Σ b e^{z − center} and Σ |b| e^{z − center}, in full double words: [`exp::exp_dd_wide`].
     pub(crate) fn about<T: Format>(z: &[T], b: &[T], center: DoubleDouble; simd: V) -> (DoubleDouble, f64) {
         let (center, zero) = (center.splat(simd), simd.splat(0.0));
-        let (mut sum, mut size) = (DoubleDouble { hi: zero, lo: zero }, zero);
+        let (mut sum, mut size) = (DoubleDouble::from(zero), zero);
         for (z, b) in z.chunks(8).zip(b.chunks(8)) {
             let term = exp::exp_dd_wide(T::load_up_to(z, simd), center).by(T::load(&padded(b), simd));
             sum = term.added_to(sum);

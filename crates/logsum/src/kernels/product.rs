@@ -57,7 +57,7 @@ impl<T: Format> Source for Powers<'_, T> {
         };
         let power = T::First::exp(z, shift).to_dd().scaled(simd.splat(self.unit));
         let zero = simd.splat(0.0);
-        power.where_at_most(f64::MAX, power, DoubleDouble { hi: zero, lo: zero })
+        power.where_at_most(f64::MAX, power, DoubleDouble::from(zero))
     }
 }
 
@@ -73,7 +73,7 @@ impl Source for Plain<'_> {
     fn eight<V: Vector>(&self, row: usize, column: usize, simd: V) -> DoubleDouble<V> {
         let z = eight_of(&self.numbers[row * self.columns..][..self.columns], column, simd);
         let zero = simd.splat(0.0);
-        DoubleDouble { hi: z.where_at_most(f64::MIN, zero, z), lo: zero }
+        DoubleDouble::from(z.where_at_most(f64::MIN, zero, z))
     }
 }
 
@@ -279,7 +279,7 @@ fn pack<S: Source, V: Vector>(
 ) {
     let length = inner.len();
     let slices = form.slices();
-    let zero = DoubleDouble { hi: simd.splat(0.0), lo: simd.splat(0.0) };
+    let zero = DoubleDouble::from(simd.splat(0.0));
     for ((panel, first), sizes) in
         out.chunks_mut(slices * length).zip((outer.start..outer.end).step_by(8)).zip(sizes)
     {
@@ -400,7 +400,7 @@ impl Tile<'_> {
     fn add_in_two<const R: usize, V: Vector>(self, sums: &mut Sums, simd: V) {
         let (length, first) = (self.length, self.first.min(8 - R / 2));
         let zero = simd.splat(0.0);
-        let mut totals = [DoubleDouble { hi: zero, lo: zero }; R];
+        let mut totals = [DoubleDouble::from(zero); R];
         let (left, left_low) = self.left[..2 * length].split_at(length);
         let (right, right_low) = self.right[..2 * length].split_at(length);
         for p in 0..length {

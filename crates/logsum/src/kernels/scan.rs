@@ -30,7 +30,7 @@ task! {
     /// Σ e^{z_k − max} over the first rows of each column, in units of [`UNSCALE`].
     pub(crate) fn sums(tile: &Tile, max: &[f64; LANES], sums: &mut Sums; simd: V) {
         let max = simd.load(max);
-        let mut sum = DoubleDouble { hi: simd.splat(0.0), lo: simd.splat(0.0) };
+        let mut sum = DoubleDouble::from(simd.splat(0.0));
         for ((z, hi), lo) in tile.iter().zip(&mut sums.hi).zip(&mut sums.lo) {
             sum = exp::exp_dd(simd.load(z), max).added_to(sum);
             sum.hi.store(hi);
@@ -95,11 +95,11 @@ impl<T: Format, const MARKS: bool> Task for Logarithms<'_, T, MARKS> {
             sums.hi.iter().zip(&sums.lo).zip(tile.iter_mut().zip(marks)).enumerate()
         {
             let t = if is_widest::<T>() {
-                carry.plus(fast_two_sum(simd.load(hi), simd.load(lo))).scaled(unscale)
+                (carry + fast_two_sum(simd.load(hi), simd.load(lo))).scaled(unscale)
             } else {
                 // The logarithm looks at one word only.
                 let word = (carry.hi + simd.load(hi)) + (carry.lo + simd.load(lo));
-                DoubleDouble { hi: word * unscale, lo: simd.splat(0.0) }
+                DoubleDouble::from(word * unscale)
             };
             let least_one = -(-t.hi).max(simd.splat(-1.0));
             let from_t = least_one * simd.splat(if is_widest::<T>() { T_ERROR } else { WORD_ERROR });
@@ -149,7 +149,7 @@ fn with_above<V: Vector>(
     /// A t that is less than e^-600 may lack numbers that count as e^-1000.
     const LEAST: f64 = power_of_two(-860);
     let (log, error) = ln::ln_dd(t);
-    let above = log.plus_one_word(max);
+    let above = log + max;
     let size = max.max(-max) + log.hi.max(-log.hi);
     let of_sum = size.mul_add(max.splat(power_of_two(-102)), max.splat(WORD_ERROR));
     // Not settled where t is too small.

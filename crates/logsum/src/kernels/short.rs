@@ -100,12 +100,8 @@ impl<T: Format> Task for Values<'_, T> {
                 return has_value;
             }
         }
-        let nothing = Tails {
-            max: zero,
-            tail: DoubleDouble { hi: zero, lo: zero },
-            error: zero,
-            is_right: [false; LANES],
-        };
+        let nothing =
+            Tails { max: zero, tail: DoubleDouble::from(zero), error: zero, is_right: [false; LANES] };
         let mut groups = [nothing; GROUPS];
         let mut room = TileRoom::new();
         let tile = room.tile(length);
@@ -154,7 +150,7 @@ fn plain_values<T: Format, V: Vector>(
     for ((values, sum), has_value) in values.chunks_mut(LANES).zip(sums).zip(&mut has_value) {
         let (log, error) = ln::ln_f64(sum);
         let bound = error + simd.splat((InF64::EXP_ERROR + InF64::SUM_ERROR) * SLACK);
-        let (lows, is_settled) = settled::<T, V>(DoubleDouble { hi: log, lo: zero }, bound);
+        let (lows, is_settled) = settled::<T, V>(DoubleDouble::from(log), bound);
         let mut sums = [0.0; LANES];
         sum.store(&mut sums);
         for j in 0..LANES {
@@ -194,7 +190,7 @@ impl<V: Vector> Tails<V> {
 
 #[inline(always)]
 fn tails<T: Format, V: Vector>(tile: &mut Tile, simd: V) -> Tails<V> {
-    let one = DoubleDouble { hi: simd.splat(1.0 / UNSCALE), lo: simd.splat(0.0) };
+    let one = DoubleDouble::from(simd.splat(1.0 / UNSCALE));
     let (mut is_finite, mut max) = ([false; LANES], [0.0; LANES]);
     columns::maxima(tile.as_flattened(), simd).store(&mut max);
     for j in 0..LANES {
@@ -225,10 +221,8 @@ fn tails<T: Format, V: Vector>(tile: &mut Tile, simd: V) -> Tails<V> {
 #[inline(always)]
 fn inverse<V: Vector>(tail: DoubleDouble<V>) -> DoubleDouble<V> {
     let simd = tail.hi;
-    let one = DoubleDouble { hi: simd.splat(1.0), lo: simd.splat(0.0) };
-    one.over(
-        tail.plus(DoubleDouble { hi: simd.splat(1.0 / UNSCALE), lo: one.lo }).scaled(simd.splat(UNSCALE)),
-    )
+    let one = DoubleDouble::from(simd.splat(1.0));
+    one / (tail + DoubleDouble { hi: simd.splat(1.0 / UNSCALE), lo: one.lo }).scaled(simd.splat(UNSCALE))
 }
 
 /// The weights times log Σ e^{z_k − z_t} of eight lanes, the columns of the tile; and into the tile, if there is a factor,
@@ -257,26 +251,26 @@ impl<T: Format> Task for CrossEntropy<'_, T> {
     fn run<V: Vector>(self, simd: V) -> [Option<DoubleDouble>; LANES] {
         let Self { tile, targets, weights, factor, .. } = self;
         let Tails { max, tail, is_right, .. } = tails::<T, V>(tile, simd);
-        let (zero, one) = (simd.splat(0.0), simd.splat(1.0));
+        let one = simd.splat(1.0);
         let mut at_targets = [0.0; LANES];
         for j in 0..LANES {
             at_targets[j] = tile[targets[j]][j];
         }
-        let (z, weight) = (simd.load(&at_targets), DoubleDouble { hi: simd.load(&weights), lo: zero });
+        let (z, weight) = (simd.load(&at_targets), DoubleDouble::from(simd.load(&weights)));
         let t = tail.scaled(simd.splat(UNSCALE));
-        let loss = two_sum(max, -z).plus(T::First::log1p(t).0).times(weight);
+        let loss = (two_sum(max, -z) + T::First::log1p(t).0) * weight;
         if let Some(factor) = factor {
             let inverse = inverse(tail);
-            let scaled = inverse.times(factor.splat(simd)).times(weight);
+            let scaled = inverse * factor.splat(simd) * weight;
             // 1 − p: exact to its own last bits, for p = 1/(1 + t) at the maximum, and for p ≤ 1/2 elsewhere.
-            let share = T::First::exp(z, max).to_dd().times(inverse).scaled(simd.splat(-UNSCALE));
-            let (others, of_max) = (share.plus_one_word(one), t.over(t.plus_one_word(one)));
+            let share = (T::First::exp(z, max).to_dd() * inverse).scaled(simd.splat(-UNSCALE));
+            let (others, of_max) = (share + one, t / (t + one));
             let depth = max - z;
             let rest = DoubleDouble {
                 hi: depth.where_at_most(0.0, of_max.hi, others.hi),
                 lo: depth.where_at_most(0.0, of_max.lo, others.lo),
             };
-            let slope = rest.times(factor.splat(simd)).times(weight).hi;
+            let slope = (rest * factor.splat(simd) * weight).hi;
             for place in tile.iter_mut() {
                 block::share::<false, T, V>(simd.load(place), max, scaled).store(place);
             }
@@ -329,7 +323,7 @@ fn with_rests<T: Format, V: Vector>(
     }
     let second = max.load(&seconds);
     let sum = columns::sum::<false, T::First, f64, V>(tile.as_flattened(), second, max.splat(1.0));
-    let small = sum.scaled(max.splat(UNSCALE)).times(exp::exp_dd(second, max));
+    let small = sum.scaled(max.splat(UNSCALE)) * exp::exp_dd(second, max);
     let [mut hi, mut lo, mut errors, mut small_hi, mut small_lo] = [[0.0; LANES]; 5];
     tail.hi.store(&mut hi);
     tail.lo.store(&mut lo);

@@ -19,8 +19,8 @@ impl Weight {
     #[inline(always)]
     pub(crate) fn at<P: Precision, V: Vector>(self, t: V, w: V) -> P::Number<V> {
         let weight = match self {
-            Self::Given => P::Number::of(DoubleDouble { hi: t, lo: t.splat(0.0) }),
-            Self::Smoothed { a, b } => P::Number::of(a.splat(t)).by(t).added(P::Number::of(b.splat(t))),
+            Self::Given => P::Number::of(DoubleDouble::from(t)),
+            Self::Smoothed { a, b } => P::Number::of(a.splat(t)).by(t) + P::Number::of(b.splat(t)),
         };
         weight.by(w)
     }
@@ -44,7 +44,7 @@ impl Function for Depth {
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
         let weight = self.weight.at::<P, V>(v, w);
-        let depth = P::Number::difference(z.splat(self.max), z).multiplied(weight).to_dd();
+        let depth = (P::Number::difference(z.splat(self.max), z) * weight).to_dd();
         let (size, zero) = (weight.to_dd().hi, z.splat(0.0));
         let (hi, lo) = (size.where_at_most(0.0, zero, depth.hi), size.where_at_most(0.0, zero, depth.lo));
         P::Number::of(DoubleDouble { hi, lo })
@@ -66,8 +66,8 @@ impl Function for Slope {
         match self.weight {
             None => share,
             Some(weight) => {
-                let target = weight.at::<P, V>(v, w).multiplied(P::Number::of(self.factor.splat(z)));
-                share.added(target.by(z.splat(-1.0)))
+                let target = (weight.at::<P, V>(v, w)) * P::Number::of(self.factor.splat(z));
+                share + target.by(z.splat(-1.0))
             }
         }
     }
@@ -85,8 +85,8 @@ pub(crate) struct Curvature {
 impl Function for Curvature {
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
-        let difference = self.mean.negated().splat(z).plus_one_word(v);
-        let inner = difference.times(self.growth.splat(z)).plus(self.offset.splat(z));
+        let difference = -self.mean.splat(z) + v;
+        let inner = difference * self.growth.splat(z) + self.offset.splat(z);
         times_share::<P, V>(self.share.scaled::<P, V>(z, w), P::Number::of(inner))
     }
 }

@@ -337,7 +337,7 @@ impl<T: Format> Work<T> {
             (before.hi[j], before.lo[j]) = (shifted.hi, shifted.lo);
             // What is behind the last number is −∞, and adds nothing that counts.
             let sum = two_sum(self.sums.hi[CHUNK - 1][j], self.sums.lo[CHUNK - 1][j]);
-            states[state].t = shifted.plus(sum);
+            states[state].t = shifted + sum;
         }
         scan::logarithms::<T>(&self.sums, &before, &mut self.tile, &mut self.marks);
         let edges: Vec<T> = self.edges(&is_edge, &old_max, columns);
@@ -372,8 +372,8 @@ task! {
         if from == f64::NEG_INFINITY {
             return DoubleDouble::ZERO;
         }
-        let factor = exp::exp_dd_wide(from, DoubleDouble { hi: to, lo: 0.0 });
-        t.scaled(UNSCALE).plus_one_word(1.0).times(factor)
+        let factor = exp::exp_dd_wide(from, DoubleDouble::from(to));
+        (t.scaled(UNSCALE) + 1.0) * factor
     }
 }
 
@@ -397,11 +397,7 @@ impl Running {
 
     /// 1 + t; of +∞, how many.
     fn whole(&self) -> DoubleDouble {
-        if self.max == f64::INFINITY {
-            DoubleDouble { hi: self.count, lo: 0.0 }
-        } else {
-            self.t.plus_one_word(1.0)
-        }
+        if self.max == f64::INFINITY { DoubleDouble::from(self.count) } else { self.t + 1.0 }
     }
 
     fn slope(&self) -> f64 {
@@ -415,12 +411,12 @@ impl Running {
 
 task! {
     fn push(sum: Running, z: f64, tangent: f64; _: V) -> Running {
-        let tangent = DoubleDouble { hi: tangent, lo: 0.0 };
+        let tangent = DoubleDouble::from(tangent);
         if sum.max.is_nan() || z.is_nan() {
             return Running { max: f64::NAN, ..sum };
         }
         if z == f64::INFINITY {
-            let slope = if sum.max == z { sum.slope.plus(tangent) } else { tangent };
+            let slope = if sum.max == z { sum.slope + tangent } else { tangent };
             return Running { max: z, count: sum.count + 1.0, t: DoubleDouble::ZERO, slope };
         }
         if z == f64::NEG_INFINITY || sum.max == f64::INFINITY {
@@ -430,12 +426,12 @@ task! {
             return Running { max: z, slope: tangent, ..sum };
         }
         if z > sum.max {
-            let factor = exp::exp_dd_wide(sum.max, DoubleDouble { hi: z, lo: 0.0 }).scaled(UNSCALE);
-            let slope = sum.slope.times(factor).plus(tangent);
-            return Running { max: z, t: sum.t.plus_one_word(1.0).times(factor), slope, ..sum };
+            let factor = exp::exp_dd_wide(sum.max, DoubleDouble::from(z)).scaled(UNSCALE);
+            let slope = sum.slope * factor + tangent;
+            return Running { max: z, t: ((sum.t + 1.0) * factor), slope, ..sum };
         }
         let power = exp::exp_dd(z, sum.max).scaled(UNSCALE);
-        Running { t: sum.t.plus(power), slope: sum.slope.plus(power.times(tangent)), ..sum }
+        Running { t: (sum.t + power), slope: (sum.slope + power * tangent), ..sum }
     }
 }
 
@@ -476,15 +472,15 @@ task! {
             () if new == max => sum,
             // What is infinite gives nothing to what is finite.
             () if max == f64::INFINITY => DoubleDouble::ZERO,
-            () => sum.times(exp::exp_dd_wide(new, DoubleDouble { hi: max, lo: 0.0 }).scaled(UNSCALE)),
+            () => sum * exp::exp_dd_wide(new, DoubleDouble::from(max)).scaled(UNSCALE),
         };
-        let weight = DoubleDouble { hi: cotangent, lo: 0.0 }.over(whole);
-        Weights { max: new, sum: sum.plus(weight) }
+        let weight = DoubleDouble::from(cotangent) / whole;
+        Weights { max: new, sum: (sum + weight) }
     }
 }
 
 task! {
     fn share_of(z: f64, max: f64, sum: DoubleDouble; _: V) -> f64 {
-        exp::exp_dd_wide(z, DoubleDouble { hi: max, lo: 0.0 }).times(sum).scaled(UNSCALE).hi
+        (exp::exp_dd_wide(z, DoubleDouble::from(max)) * sum).scaled(UNSCALE).hi
     }
 }

@@ -598,7 +598,7 @@ impl Bounds {
         let hi = simd.load(&sums.hi[place].0);
         let (s, (log, log_error)) = if self.words == Words::One {
             let (log, error) = ln::ln_f64(hi);
-            (hi, (DoubleDouble { hi: log, lo: simd.splat(0.0) }, error))
+            (hi, (DoubleDouble::from(log), error))
         } else {
             let s = two_sum(hi, simd.load(&sums.lo[place].0));
             (s.hi, ln::ln_dd(s))
@@ -608,13 +608,10 @@ impl Bounds {
             let of_sizes = (sizes * simd.splat(self.of_sizes)).div(s);
             (of_sizes + simd.splat(self.relative), DoubleDouble::ZERO)
         } else {
-            (
-                simd.splat(self.relative),
-                DoubleDouble::LN_2.times(DoubleDouble { hi: -2.0 * f64::from(POWER), lo: 0.0 }),
-            )
+            (simd.splat(self.relative), DoubleDouble::LN_2 * DoubleDouble::from(-2.0 * f64::from(POWER)))
         };
         let relative = (-s).where_at_most(-LEAST, relative.where_at_most(MOST, relative, nan), nan);
-        let value = shift.plus(log.plus(power.splat(simd)));
+        let value = shift + (log + power.splat(simd));
         let size = shift.hi.max(-shift.hi) + log.hi.max(-log.hi) + simd.splat(-power.hi);
         let bound = relative.mul_add(simd.splat(1.001), log_error);
         T::ends(value, size.mul_add(simd.splat(power_of_two(-102)), bound))

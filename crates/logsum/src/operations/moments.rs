@@ -284,7 +284,7 @@ compiled! {
                 let lane = Block { z, v: Some(vector), w: None };
                 let slope = map::sum::<InDoubleDouble, T>(lane, VarianceSlope(deviations));
                 let mean = map::sum::<InDoubleDouble, T>(lane, PowerOf(deviations));
-                let mean = scalar::quotient(mean, DoubleDouble { hi: z.len() as f64, lo: 0.0 });
+                let mean = scalar::quotient(mean, DoubleDouble::from(z.len() as f64));
                 map::each::<InDoubleDouble, T>(
                     lane,
                     VarianceHessian { deviations, mean, slope },
@@ -437,7 +437,7 @@ pub(super) fn tempered<T: Format>(z: &[T], temperature: f64) -> Result<(Tempered
     let first = z.iter().position(|z| z.widen() == max).unwrap_or(0);
     let rests = [&z[..first], &z[first + 1..]];
     let [before, after] = rests.map(|z| sum(z, None, Power(Exponent::Tempered(scale))));
-    let tail = before.plus(after);
+    let tail = before + after;
     if tail.hi.is_nan() {
         return Err(f64::NAN);
     }
@@ -485,7 +485,7 @@ impl Moments {
     }
 
     fn entropy(&self) -> f64 {
-        self.log.plus(self.depth).hi
+        (self.log + self.depth).hi
     }
 
     /// Σ p v.
@@ -500,7 +500,7 @@ impl Moments {
 task! {
     fn value(moments: Moments; _: V) -> f64 {
         let Moments { scale, temperature, log, .. } = moments;
-        log.times(DoubleDouble { hi: temperature, lo: 0.0 }).plus_one_word(scale.max).hi + 0.0
+        (log * DoubleDouble::from(temperature) + scale.max).hi + 0.0
     }
 }
 
@@ -512,7 +512,7 @@ impl Function for Depth {
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
         let x = self.0.near_x::<P, V>(z);
-        P::exp_of_dd(x.to_dd()).multiplied(x.by(z.splat(-1.0)))
+        P::exp_of_dd(x.to_dd()) * x.by(z.splat(-1.0))
     }
 }
 
@@ -538,9 +538,9 @@ impl Function for LogShare {
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
         let x = self.scale.x::<P, V>(z);
-        let share = x.added(P::Number::of(self.log.negated().splat(z))).to_dd();
+        let share = (x + P::Number::of(-self.log.splat(z))).to_dd();
         // What is out of range has no low word.
-        let infinite = DoubleDouble { hi: z.splat(f64::NEG_INFINITY), lo: z.splat(0.0) };
+        let infinite = DoubleDouble::from(z.splat(f64::NEG_INFINITY));
         let hi = x.to_dd().hi.where_at_most(f64::NEG_INFINITY, infinite.hi, share.hi);
         P::Number::of(DoubleDouble { hi, ..share })
     }
@@ -566,8 +566,8 @@ impl Moments {
     #[inline(always)]
     fn above_mean<P: Precision, V: Vector>(&self, z: V) -> P::Number<V> {
         // In two words in any precision: it may cancel.
-        let depth = self.scale.near_x::<P, V>(z).to_dd().negated();
-        P::Number::of(depth.plus(self.depth.negated().splat(z)))
+        let depth = -(self.scale.near_x::<P, V>(z).to_dd());
+        P::Number::of(depth - self.depth.splat(z))
     }
 }
 
@@ -579,7 +579,7 @@ impl Function for EntropyGradient {
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
         let share = self.0.share.at::<P, V>(z, v, w);
-        self.0.scale.divided::<P, V>(share.multiplied(self.0.above_mean::<P, V>(z)))
+        self.0.scale.divided::<P, V>(share * self.0.above_mean::<P, V>(z))
     }
 }
 
@@ -606,7 +606,7 @@ impl Function for Covariance {
     fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
         let share = self.moments.share.at::<P, V>(z, v, w);
         let difference = map::difference::<P, V>(v, self.mean);
-        share.multiplied(difference).multiplied(self.moments.above_mean::<P, V>(z))
+        share * difference * self.moments.above_mean::<P, V>(z)
     }
 }
 
@@ -622,11 +622,10 @@ impl Function for EntropyHessian {
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
         let Self { moments, mean, covariance } = self;
-        let less_one = P::Number::of(DoubleDouble { hi: v.splat(-1.0), lo: v.splat(0.0) });
-        let product =
-            map::difference::<P, V>(v, mean).multiplied(moments.above_mean::<P, V>(z).added(less_one));
-        let inner = product.added(P::Number::of(covariance.negated().splat(v)));
-        let result = moments.share.at::<P, V>(z, v, w).multiplied(inner);
+        let less_one = P::Number::of(DoubleDouble::from(v.splat(-1.0)));
+        let product = map::difference::<P, V>(v, mean) * (moments.above_mean::<P, V>(z) + less_one);
+        let inner = product + P::Number::of(-covariance.splat(v));
+        let result = (moments.share.at::<P, V>(z, v, w)) * inner;
         moments.scale.divided::<P, V>(moments.scale.divided::<P, V>(result))
     }
 }
@@ -729,7 +728,7 @@ impl Deviations {
             Self { center, scale, mean: DoubleDouble::ZERO, squares: DoubleDouble::ZERO, value: 0.0 };
         let lane = Block { z, v: None, w: None };
         let sum = map::sum::<P, T>(lane, Excess(deviations));
-        deviations.mean = scalar::quotient(sum, DoubleDouble { hi: z.len() as f64, lo: 0.0 });
+        deviations.mean = scalar::quotient(sum, DoubleDouble::from(z.len() as f64));
         deviations.squares = map::sum::<P, T>(lane, Square(deviations));
         deviations.value = log_variance(deviations, (z.len() - ddof) as f64);
         Ok(deviations)
@@ -740,7 +739,7 @@ impl Deviations {
     fn excess<P: Precision, W: Float64>(&self, z: W) -> P::Number<W> {
         const LEAST: f64 = -1000.0;
         let d = P::Number::difference(z, z.splat(self.center)).to_dd();
-        let least = DoubleDouble { hi: z.splat(LEAST), lo: z.splat(0.0) };
+        let least = DoubleDouble::from(z.splat(LEAST));
         P::expm1(P::Number::of(d.where_at_most(LEAST, least, d))).by(z.splat(self.scale))
     }
 
@@ -748,20 +747,20 @@ impl Deviations {
     #[inline(always)]
     fn power<W: Float64>(&self, excess: DoubleDouble<W>) -> DoubleDouble<W> {
         let simd = excess.hi;
-        excess.scaled(simd.splat(self.scale.recip())).plus_one_word(simd.splat(1.0))
+        excess.scaled(simd.splat(self.scale.recip())) + simd.splat(1.0)
     }
 
     /// scale · (x − the mean of all x).
     #[inline(always)]
     fn deviation<W: Float64>(&self, excess: DoubleDouble<W>) -> DoubleDouble<W> {
-        excess.plus(self.mean.negated().splat(excess.hi))
+        excess + (-self.mean).splat(excess.hi)
     }
 
     /// 2 x d / S.
     #[inline(always)]
     fn gradient<W: Float64>(&self, excess: DoubleDouble<W>) -> DoubleDouble<W> {
         let simd = excess.hi;
-        let product = self.power(excess).times(self.deviation(excess)).over(self.squares.splat(simd));
+        let product = self.power(excess) * self.deviation(excess) / self.squares.splat(simd);
         product.scaled(simd.splat(2.0)).scaled(simd.splat(self.scale))
     }
 }
@@ -784,7 +783,7 @@ impl Function for Square {
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
         let deviation = P::Number::of(self.0.deviation(self.0.excess::<P, V>(z).to_dd()));
-        deviation.multiplied(deviation)
+        deviation * deviation
     }
 }
 
@@ -802,10 +801,9 @@ impl Function for PowerOf {
 task! {
     fn log_variance(deviations: Deviations, count: f64; _: V) -> f64 {
         let Deviations { center, scale, squares, .. } = deviations;
-        let (log, _) = ln::ln_dd(squares.over(DoubleDouble { hi: count, lo: 0.0 }));
+        let (log, _) = ln::ln_dd(squares / DoubleDouble::from(count));
         let powers = if scale == 1.0 { 0.0 } else { -1200.0 };
-        log.plus(DoubleDouble::LN_2.times(DoubleDouble { hi: powers, lo: 0.0 }))
-            .plus(DoubleDouble { hi: 2.0 * center, lo: 0.0 })
+        (log + DoubleDouble::LN_2 * DoubleDouble::from(powers) + DoubleDouble::from(2.0 * center))
             .hi
     }
 }
@@ -846,9 +844,9 @@ impl Function for VarianceHessian {
         let excess = deviations.excess::<P, V>(z).to_dd();
         let power = deviations.power(excess);
         // x + d.
-        let sum = power.plus(deviations.deviation(excess).scaled(z.splat(deviations.scale.recip())));
-        let inner = sum.times(DoubleDouble { hi: v, lo: z.splat(0.0) }).plus(mean.negated().splat(z));
-        let first = power.times(inner).scaled(scale).over(squares).scaled(z.splat(2.0)).scaled(scale);
-        P::Number::of(first.plus(deviations.gradient(excess).times(slope.splat(z)).negated()))
+        let sum = power + deviations.deviation(excess).scaled(z.splat(deviations.scale.recip()));
+        let inner = sum * DoubleDouble::from(v) - mean.splat(z);
+        let first = ((power * inner).scaled(scale) / squares).scaled(z.splat(2.0)).scaled(scale);
+        P::Number::of(first - (deviations.gradient(excess) * slope.splat(z)))
     }
 }

@@ -217,7 +217,7 @@ compiled! {
             None => {
                 terms.each_block(out, |block, out| shares.fill(block, out));
                 for (out, v) in out.iter_mut().zip(vector) {
-                    *out = T::narrow(out.widen() * mean.negated().plus_one_word(v.widen()).hi);
+                    *out = T::narrow(out.widen() * (-mean + v.widen()).hi);
                 }
             }
         }
@@ -253,12 +253,12 @@ impl<T: Format> Terms<'_, T> {
         let blocks = self.blocks().zip(tangent.chunks(BLOCK));
         blocks.fold(DoubleDouble::ZERO, |sum, (terms, tangent)| {
             if terms.mask.is_none() {
-                return sum.plus(f(terms, tangent));
+                return sum + f(terms, tangent);
             }
             let counted = &mut counted[..tangent.len()];
             counted.copy_from_slice(tangent);
             terms.clear_masked(counted);
-            sum.plus(f(terms, counted))
+            sum + f(terms, counted)
         })
     }
 

@@ -40,7 +40,7 @@ impl Keep for InF64 {
 
     #[inline(always)]
     fn kept_at(place: &[f64; 8], index: usize) -> DoubleDouble {
-        DoubleDouble { hi: place[index], lo: 0.0 }
+        DoubleDouble::from(place[index])
     }
 
     #[inline(always)]

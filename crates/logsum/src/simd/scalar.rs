@@ -7,14 +7,14 @@ use crate::arithmetic::ln::ln_of_f64;
 task! {
     /// a · b.
     pub(crate) fn product(a: DoubleDouble, b: DoubleDouble; _: V) -> DoubleDouble {
-        a.times(b)
+        a * b
     }
 }
 
 task! {
     /// a / b.
     pub(crate) fn quotient(a: DoubleDouble, b: DoubleDouble; _: V) -> DoubleDouble {
-        a.over(b)
+        a / b
     }
 }
 

@@ -120,7 +120,7 @@ impl<P: Keep> Partial<P> {
         let shift = if max <= self.shift + REACH { self.shift } else { other.shift };
         let (mine, theirs) = (self.shifted(shift), other.shifted(shift));
         let second = P::exp(self.max.min(other.max), shift).to_dd();
-        let tail = mine.tail.plus(theirs.tail).plus(second);
+        let tail = mine.tail + theirs.tail + second;
         let error = mine.error + theirs.error + P::EXP_ERROR * second.hi + MERGE_ERROR * tail.hi;
         Self { max, shift, tail, error, precision: PhantomData }
     }
@@ -131,7 +131,7 @@ impl<P: Keep> Partial<P> {
             return self;
         }
         let factor = exp::exp_dd(self.shift, shift).scaled(UNSCALE);
-        let tail = self.tail.times(factor);
+        let tail = self.tail * factor;
         Self { shift, tail, error: self.error * factor.hi + exp::EXP_DD_ERROR * tail.hi, ..self }
     }
 
@@ -168,7 +168,7 @@ impl<P: Keep> Partial<P> {
             return alone;
         }
         // Unscaled first: the sum is about 1, the factor may be tiny.
-        let tail = sum.scaled(UNSCALE).times(exp::exp_dd(shift, max));
+        let tail = sum.scaled(UNSCALE) * exp::exp_dd(shift, max);
         Self { tail, error: error_of_rest::<P>(tail.hi), ..alone }
     }
 
@@ -214,7 +214,7 @@ impl<P: Keep> Piece<P> {
     fn push(&mut self, block: Summed) {
         match &mut self.open {
             Some(open) if open.shift == block.shift && block.max.is_finite() => {
-                open.sum = open.sum.plus(block.sum);
+                open.sum = open.sum + block.sum;
                 open.max = open.max.max(block.max);
             }
             _ => {
@@ -442,12 +442,12 @@ task! {
                 tail
             } else {
                 let at_target = <T::First as Keep>::kept_at(place, target % 8);
-                tail.plus(term_of_max::<T::First>(max, shift)).plus(at_target.negated())
+                tail + (term_of_max::<T::First>(max, shift)) - at_target
             };
-            <T::First as Keep>::keep_at(place, target % 8, others.negated());
+            <T::First as Keep>::keep_at(place, target % 8, -others);
         }
         let (_, inverse) = constants(&partial, Each::Share);
-        block::shares_of_kept(kept, inverse.times(factor), out, to, simd);
+        block::shares_of_kept(kept, inverse * factor, out, to, simd);
         Some(partial)
     }
 }
@@ -475,7 +475,7 @@ task! {
     fn parts_of<P: Keep>(partial: Partial<P>; _: V) -> Parts {
         let (shift, inverse) = constants(&partial, Each::Share);
         let t = partial.scaled_tail().tail.scaled(UNSCALE);
-        Parts { shift, inverse, log: P::log1p(t).0, rest: t.over(t.plus_one_word(1.0)) }
+        Parts { shift, inverse, log: P::log1p(t).0, rest: (t / (t + 1.0)) }
     }
 }
 
@@ -490,8 +490,8 @@ fn constants<P: Keep>(partial: &Partial<P>, each: Each) -> (f64, DoubleDouble) {
     let Partial { max, shift, tail, .. } = *partial;
     match each {
         Each::Share => {
-            let sum = tail.plus(term_of_max::<P>(max, shift));
-            (shift, DoubleDouble { hi: 1.0, lo: 0.0 }.over(sum.scaled(UNSCALE)))
+            let sum = tail + (term_of_max::<P>(max, shift));
+            (shift, DoubleDouble::from(1.0) / sum.scaled(UNSCALE))
         }
         Each::LogShare => (max, P::log1p(partial.scaled_tail().tail.scaled(UNSCALE)).0),
     }

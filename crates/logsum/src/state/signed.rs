@@ -119,7 +119,7 @@ impl<P: Precision> SignedSum<P> {
         let size = mine.size + theirs.size;
         Self {
             shift,
-            sum: mine.sum.plus(theirs.sum),
+            sum: (mine.sum + theirs.sum),
             size,
             error: mine.error + theirs.error + MERGE_ERROR * size,
             precision: PhantomData,
@@ -135,7 +135,7 @@ impl<P: Precision> SignedSum<P> {
         let factor = exp::exp_dd(self.shift, shift).scaled(UNSCALE);
         let size = self.size * factor.hi;
         let error = self.error * factor.hi + exp::EXP_DD_ERROR * SLACK * size;
-        Self { shift, sum: self.sum.times(factor), size, error, ..self }
+        Self { shift, sum: (self.sum * factor), size, error, ..self }
     }
 
     /// Whether no number is a NaN or +∞, no weight a NaN or infinite, and no term too large.
@@ -150,7 +150,7 @@ impl<P: Precision> SignedSum<P> {
 
     /// The logarithm of the sum's magnitude, if it is known to some bits.
     pub(crate) fn estimate(&self, divisor: f64) -> Option<Estimate> {
-        Estimate::new(DoubleDouble { hi: self.shift, lo: 0.0 }, self.sum, self.error, divisor)
+        Estimate::new(DoubleDouble::from(self.shift), self.sum, self.error, divisor)
     }
 
     /// The shift, and 1 / Σ b_k e^{z_k − shift}, if its relative error is at most this.
@@ -170,7 +170,7 @@ pub(crate) struct Log {
 impl Log {
     /// In two words: off by 2^-104 of the shift.
     pub(crate) fn to_dd(self) -> DoubleDouble {
-        self.rest.plus_one_word(self.shift)
+        self.rest + self.shift
     }
 }
 
@@ -193,7 +193,7 @@ impl Estimate {
 task! {
     fn estimating(shift: DoubleDouble, sum: DoubleDouble, error: f64, divisor: f64; _: V) -> Option<Estimate> {
         let sign = if sum.hi < 0.0 { -1.0 } else { 1.0 };
-        let magnitude = if sum.hi < 0.0 { sum.negated() } else { sum }.scaled(UNSCALE);
+        let magnitude = if sum.hi < 0.0 { -sum } else { sum }.scaled(UNSCALE);
         // Not so if either is a NaN.
         let is_known = error * UNSCALE <= power_of_two(-10) * magnitude.hi
             && magnitude.hi >= power_of_two(-1000)
@@ -202,8 +202,8 @@ task! {
             return None;
         }
         // A quotient's relative error, 10u², goes with that of the logarithm's argument.
-        let (log, log_error) = ln::ln_dd(magnitude.over(DoubleDouble { hi: divisor, lo: 0.0 }));
-        let rest = log.plus_one_word(shift.lo);
+        let (log, log_error) = ln::ln_dd(magnitude / DoubleDouble::from(divisor));
+        let rest = log + shift.lo;
         // A relative error of e moves the logarithm by less than e · (1 + e).
         let relative = error / (magnitude.hi / UNSCALE) + power_of_two(-102);
         let rounding = power_of_two(-103) * (log.hi.abs() + shift.lo.abs() + power_of_two(-900));
@@ -214,7 +214,7 @@ task! {
 
 task! {
     fn inverse(sum: DoubleDouble; _: V) -> DoubleDouble {
-        DoubleDouble { hi: 1.0, lo: 0.0 }.over(sum.scaled(UNSCALE))
+        DoubleDouble::from(1.0) / sum.scaled(UNSCALE)
     }
 }
 

@@ -16,7 +16,7 @@ use dashu_int::IBig;
 /// less than 4 for each number.
 pub(super) fn sum<T: Format>(lane: &dyn Series<T>, center: DoubleDouble, bits: usize) -> Sum {
     let mut total = Total::new(center, bits);
-    lane.pieces(&mut |piece| piece.iter().for_each(|z| total.add(DoubleDouble { hi: z.widen(), lo: 0.0 })));
+    lane.pieces(&mut |piece| piece.iter().for_each(|z| total.add(DoubleDouble::from(z.widen()))));
     total.sum()
 }
 

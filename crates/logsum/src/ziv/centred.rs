@@ -16,7 +16,7 @@ use crate::simd::{Task, run, task};
 pub(super) fn value<T: Format>(lane: &dyn Series<T>, center: DoubleDouble) -> Option<T> {
     let (mut sum, mut blocks) = (DoubleDouble::ZERO, 0_u64);
     lane.pieces(&mut |piece| {
-        sum = sum.plus(sum_about(piece, center));
+        sum = sum + sum_about(piece, center);
         blocks += piece.len().div_ceil(BLOCK) as u64;
     });
     let error = exp::WIDE_ERROR + power_of_two(-96) + power_of_two(-104) * blocks as f64;
@@ -34,7 +34,7 @@ pub(super) fn difference<T: Format>(a: f64, b: f64, center: DoubleDouble) -> Opt
     let size = (plus.hi + minus.hi) * UNSCALE;
     // A difference of double words has no bound relative to itself, but 2^-104 of each.
     let error = (exp::WIDE_ERROR + power_of_two(-100) + power_of_two(-104) * center.hi.abs()) * size;
-    nearest(plus.plus(minus.negated()), center, error)
+    nearest(plus - minus, center, error)
 }
 
 struct Exponentials {
@@ -53,7 +53,7 @@ impl Task for Exponentials {
 
 /// `sum` is Σ e^{z − center} in units of UNSCALE, off by at most `error` and what the centre's size adds.
 pub(super) fn nearest<T: Format>(sum: DoubleDouble, center: DoubleDouble, error: f64) -> Option<T> {
-    let delta = sum.plus_one_word(-1.0 / UNSCALE).scaled(UNSCALE);
+    let delta = (sum + (-1.0 / UNSCALE)).scaled(UNSCALE);
     // Not so if it is NaN.
     let is_near = delta.hi.abs() < power_of_two(-50);
     let low = two_sum(center.lo, delta.hi);
@@ -70,13 +70,13 @@ task! {
         for block in piece.chunks(BLOCK) {
             let mut sum = DoubleDouble::ZERO.splat(simd);
             for numbers in block.chunks(8) {
-                sum = sum.plus(exp::exp_dd_wide(T::load_up_to(numbers, simd), center));
+                sum = sum + exp::exp_dd_wide(T::load_up_to(numbers, simd), center);
             }
             let (mut his, mut los) = ([0.0; 8], [0.0; 8]);
             sum.hi.store(&mut his);
             sum.lo.store(&mut los);
             for i in 0..8 {
-                all = all.plus(DoubleDouble { hi: his[i], lo: los[i] });
+                all = all + DoubleDouble { hi: his[i], lo: los[i] };
             }
         }
         all

@@ -54,9 +54,7 @@ const INVERSE_FACTORIALS: [Fraction; TERMS + 1] = {
 /// add up to less than 1.01; each term is cut off once (1), or is left out below 1. Together less than 2^13 + n.
 pub(super) fn sum<T: Format>(lane: &dyn Series<T>, center: DoubleDouble) -> Sum {
     let mut total = Total::EMPTY;
-    lane.pieces(&mut |piece| {
-        piece.iter().for_each(|z| total.add(DoubleDouble { hi: z.widen(), lo: 0.0 }, center))
-    });
+    lane.pieces(&mut |piece| piece.iter().for_each(|z| total.add(DoubleDouble::from(z.widen()), center)));
     total.sum()
 }
 

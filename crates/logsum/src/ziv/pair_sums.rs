@@ -88,11 +88,11 @@ fn in_words<T: Format, P: Keep>(
     let bound = power_of_two(power.max(-700.0) as i32);
     let (mut sum, mut blocks) = (DoubleDouble::ZERO, 0.0);
     for block in sums.blocks() {
-        sum = sum.plus(rest::<T, P>(block, greatest, second, bound));
+        sum = sum + rest::<T, P>(block, greatest, second, bound);
         blocks += 1.0;
     }
     let sum = sum.scaled(UNSCALE);
-    let t = if second < m { sum } else { sum.plus_one_word(-1.0) };
+    let t = if second < m { sum } else { sum + (-1.0) };
     let of_differences = match P::IS_DOUBLE_DOUBLE {
         false => power_of_two(-51) * (m.abs() + 1000.0),
         true => power_of_two(-103) * m.abs(),
@@ -101,7 +101,7 @@ fn in_words<T: Format, P: Keep>(
     let from_sum = P::SUM_ERROR * (sum.hi + blocks * bound) + power_of_two(-1070);
     let (log, log_error) = log_of_rest::<P>(t);
     let error = ((relative * sum.hi + from_sum) / (1.0 + t.hi) + log_error) * 1.000_01;
-    let value = greatest.plus(log);
+    let value = greatest + log;
     let [low, high] = T::ends(value, error + power_of_two(-102) * (m.abs() + log.hi)).map(T::narrow);
     if low.same_bits(high) {
         return Ok(low);
@@ -152,7 +152,7 @@ fn rounded<T: Format>(greatest: DoubleDouble, ends: [Others; 2]) -> Option<T> {
 fn about<T: Format>(sums: Sums<'_, T>, center: DoubleDouble) -> Option<T> {
     let (mut sum, mut blocks) = (DoubleDouble::ZERO, 0.0);
     for block in sums.blocks() {
-        sum = sum.plus(about_two(block, center));
+        sum = sum + about_two(block, center);
         blocks += 1.0;
     }
     // x + y − centre has one more rounding than in `centred::value`.
@@ -175,7 +175,7 @@ fn greatest<T: Format>(sums: Sums<'_, T>) -> Option<(DoubleDouble, usize)> {
 fn exact<T: Format>(sums: Sums<'_, T>) -> T {
     let Some((greatest, at)) = greatest(sums) else { return T::NEG_INFINITY };
     let others = sums.all().zip(0..).filter(|&(sum, k)| sum.hi.is_finite() && k != at);
-    let second = others.map(|(sum, _)| sum.plus(greatest.negated()).hi).fold(f64::NEG_INFINITY, f64::max);
+    let second = others.map(|(sum, _)| (sum - greatest).hi).fold(f64::NEG_INFINITY, f64::max);
     let value = if second < UNSEEN {
         rounded(greatest, [Others::of(second > f64::NEG_INFINITY); 2])
     } else {
@@ -303,7 +303,7 @@ task! {
                 false => DoubleDouble { hi: hi - greatest.hi, lo: sum.lo },
                 true => difference(DoubleDouble { hi, ..sum }, greatest),
             };
-            total = total.plus(P::exp_of_dd(d));
+            total = total + P::exp_of_dd(d);
         }
         <P::Sum<f64>>::total(P::lanes(total), bound)
     }
@@ -324,14 +324,14 @@ task! {
         let mut sum = DoubleDouble::ZERO.splat(simd);
         for (x, y) in x.chunks(8).zip(y.chunks(8)) {
             let d = difference(two_sum(T::load_up_to(x, simd), T::load_up_to(y, simd)), center);
-            sum = sum.plus(exp::exp_dd_wide(d.hi, DoubleDouble { hi: zero, lo: -d.lo }));
+            sum = sum + exp::exp_dd_wide(d.hi, DoubleDouble { hi: zero, lo: -d.lo });
         }
         let (mut his, mut los) = ([0.0; 8], [0.0; 8]);
         sum.hi.store(&mut his);
         sum.lo.store(&mut los);
         let mut all = DoubleDouble::ZERO;
         for i in 0..8 {
-            all = all.plus(DoubleDouble { hi: his[i], lo: los[i] });
+            all = all + DoubleDouble { hi: his[i], lo: los[i] };
         }
         all
     }
@@ -391,7 +391,7 @@ mod tests {
             let two = in_words::<f64, InDoubleDouble>(sums, max, second);
             // A value alone is a centre to 2^-50 where it is small.
             let is_center = two.is_err() || exact.abs() < 1.0;
-            let center = two.err().unwrap_or(DoubleDouble { hi: exact, lo: 0.0 });
+            let center = two.err().unwrap_or(DoubleDouble::from(exact));
             let rungs = [
                 in_words::<f64, InF64>(sums, max, second).ok(),
                 two.ok(),

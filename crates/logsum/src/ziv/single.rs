@@ -63,7 +63,7 @@ impl<T: Format> Task for Settle<'_, T> {
         const LEAST_TERM: f64 = power_of_two(-115);
         let Self { sums, count, mut values } = self;
         let sum = simd.load(sums);
-        let (log, log_error) = ln::ln_dd(DoubleDouble { hi: sum, lo: simd.splat(0.0) });
+        let (log, log_error) = ln::ln_dd(DoubleDouble::from(sum));
         let least_terms = simd.splat((count + exp_f32::STEP) as f64 * LEAST_TERM).div(sum);
         // A relative error of the sum, and a little for its square.
         let bound = simd.splat(exp_f32::ERROR * 1.001) + least_terms + log_error;

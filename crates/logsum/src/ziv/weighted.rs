@@ -49,7 +49,7 @@ pub(crate) fn settle<T: Format>(pairs: Pairs<'_, T>, first: &SignedSum<T::First>
         }
         center = Some(estimate.log.to_dd());
     }
-    let mut center = center.unwrap_or_else(|| DoubleDouble { hi: greatest(pairs), lo: 0.0 });
+    let mut center = center.unwrap_or_else(|| DoubleDouble::from(greatest(pairs)));
     // Each time the centre is closer, until it is as close as double words can tell.
     for _ in 0..3 {
         let Some(estimate) = about(pairs, center) else { break };
@@ -90,13 +90,12 @@ fn about<T: Format>(pairs: Pairs<'_, T>, center: DoubleDouble) -> Option<Estimat
             // Weights out of range, or numbers that are absent: one by one.
             (part, part_size) = (DoubleDouble::ZERO, 0.0);
             for (z, b) in block.present() {
-                let term =
-                    term(z, b, Log { shift: center.hi, rest: DoubleDouble { hi: center.lo, lo: 0.0 } }, 0.0);
-                part = part.plus(term);
+                let term = term(z, b, Log { shift: center.hi, rest: DoubleDouble::from(center.lo) }, 0.0);
+                part = part + term;
                 part_size += term.hi.abs();
             }
         }
-        sum = sum.plus(part);
+        sum = sum + part;
         size += part_size;
         blocks += 1.0;
     }
@@ -128,14 +127,14 @@ task! {
             return DoubleDouble::ZERO;
         }
         let (significand, exponent) = parts(b);
-        let powers = DoubleDouble::LN_2.times(DoubleDouble { hi: f64::from(exponent) - k, lo: 0.0 });
-        let d = two_sum(z, -log.shift).plus(log.rest.negated()).plus(powers);
+        let powers = DoubleDouble::LN_2 * DoubleDouble::from(f64::from(exponent) - k);
+        let d = two_sum(z, -log.shift) - log.rest + powers;
         if d.hi > HIGHEST {
-            return DoubleDouble { hi: b * f64::INFINITY, lo: 0.0 };
+            return DoubleDouble::from(b * f64::INFINITY);
         }
         // Twos that are out of range have no low word.
         let low = if d.hi > -1000.0 { -d.lo } else { 0.0 };
-        exp::exp_dd_wide(d.hi, DoubleDouble { hi: low, lo: 0.0 }).by(significand)
+        exp::exp_dd_wide(d.hi, DoubleDouble::from(low)).by(significand)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::operations::reduction::same_length;
 use crate::simd::scalar;
 use crate::state::plain::Kept;
 use crate::threads::{grain, join};
+use std::ops::Add;
 
 /// The mean of log Σ_k e^{z_k − z_t} over rows of `logits`, one for each target t: the negative logarithm of softmax at t.
 ///
@@ -403,15 +404,16 @@ impl<T: Format> CrossEntropy<'_, T> {
         if reduction == Reduction::Sum {
             return Ok(None);
         }
-        let count = |rows: usize| DoubleDouble { hi: rows as f64, lo: 0.0 };
+        let count = |rows: usize| DoubleDouble::from(rows as f64);
         Ok(Some(match targets {
             Targets::Probabilities(_) => count(rows),
             Targets::Classes(targets) => {
                 let counted = targets.iter().filter(|&&target| self.ignored != Some(target));
                 match self.class_weights {
                     None => count(counted.count()),
-                    Some(weights) => counted
-                        .fold(DoubleDouble::ZERO, |sum, &target| sum.plus_one_word(weights[target].widen())),
+                    Some(weights) => {
+                        counted.fold(DoubleDouble::ZERO, |sum, &target| sum + weights[target].widen())
+                    }
                 }
             }
         }))
@@ -476,11 +478,15 @@ struct Sums {
 
 impl Sums {
     const ZERO: Self = Self { loss: DoubleDouble::ZERO, slope: DoubleDouble::ZERO };
+}
 
-    fn plus(self, other: Self) -> Self {
-        let plus = |a: DoubleDouble, b: DoubleDouble| match a.plus(b) {
+impl Add for Sums {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let plus = |a: DoubleDouble, b: DoubleDouble| match a + b {
             // What is infinite has no low word.
-            sum if sum.hi.is_nan() => DoubleDouble { hi: a.hi + b.hi, lo: 0.0 },
+            sum if sum.hi.is_nan() => DoubleDouble::from(a.hi + b.hi),
             sum => sum,
         };
         Self { loss: plus(self.loss, other.loss), slope: plus(self.slope, other.slope) }
@@ -526,7 +532,7 @@ impl<'a, T: Format> Work<'a, T> {
         let alone = |hi| DoubleDouble { hi, lo: 0.0 };
         let weights = match of.class_weights {
             Some(weights) if of.smoothing > 0.0 => {
-                weights.iter().fold(DoubleDouble::ZERO, |sum, weight| sum.plus_one_word(weight.widen()))
+                weights.iter().fold(DoubleDouble::ZERO, |sum, weight| sum + weight.widen())
             }
             _ => alone(of.classes as f64),
         };
@@ -574,7 +580,7 @@ impl<'a, T: Format> Work<'a, T> {
             let sums = self.part(grain, first, z, wanted, room);
             (sums, self.part(grain, first + half, z2, wanted2, room))
         };
-        sums.plus(sums2)
+        sums + sums2
     }
 
     /// One row, or up to eight short ones.
@@ -602,10 +608,10 @@ impl<'a, T: Format> Work<'a, T> {
             if let Some(losses) = &mut losses {
                 losses[j] = T::narrow(loss.hi);
             }
-            sums = sums.plus(Sums { loss, ..Sums::ZERO });
+            sums = sums + Sums { loss, ..Sums::ZERO };
         }
         if let (Some(gradient), Some(tangent)) = (gradient, tangent) {
-            sums = sums.plus(Sums { slope: map::dot(gradient, tangent), ..Sums::ZERO });
+            sums = sums + Sums { slope: map::dot(gradient, tangent), ..Sums::ZERO };
         }
         sums
     }

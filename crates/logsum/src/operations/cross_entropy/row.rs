@@ -104,20 +104,20 @@ impl<T: Format> Work<'_, T> {
                     };
                 }
                 let own = self.of.weight(class);
-                let weight = scalar::product(self.certain, DoubleDouble { hi: own, lo: 0.0 });
+                let weight = scalar::product(self.certain, DoubleDouble::from(own));
                 let target =
                     Target { class, z: z[class].widen(), weight, q: weight, others: DoubleDouble::ZERO };
                 if !is_spread {
                     let block = Block { z, v: None, w: None };
                     return Row { block, weight: None, target: Some(target), whole: weight };
                 }
-                let q = scalar::product(self.spread, DoubleDouble { hi: own, lo: 0.0 }).plus(weight);
-                let others = scalar::product(self.spread, self.weights.plus_one_word(-own));
+                let q = scalar::product(self.spread, DoubleDouble::from(own)) + weight;
+                let others = scalar::product(self.spread, self.weights + (-own));
                 Row {
                     block: Block { z, v: None, w: self.of.class_weights },
                     weight: Some(smoothed(DoubleDouble::ZERO)),
                     target: Some(Target { q, others, ..target }),
-                    whole: q.plus(others),
+                    whole: (q + others),
                 }
             }
             Targets::Probabilities(targets) => {
@@ -158,7 +158,7 @@ impl<T: Format> Work<'_, T> {
                 }
                 _ => DoubleDouble::ZERO,
             };
-            scalar::product(spread.plus(own), self.per_temperature)
+            scalar::product(spread + own, self.per_temperature)
         };
         let depth = of(row.block.z, 1.0);
         if depth.hi.is_finite() {
@@ -168,7 +168,7 @@ impl<T: Format> Work<'_, T> {
         const SMALL: f64 = power_of_two(-200);
         let small: Vec<T> = row.block.z.iter().map(|z| T::narrow(z.widen() * SMALL)).collect();
         let depth = of(&small, SMALL).scaled(1.0 / SMALL);
-        if depth.hi.is_finite() { depth } else { DoubleDouble { hi: f64::INFINITY, lo: 0.0 } }
+        if depth.hi.is_finite() { depth } else { DoubleDouble::from(f64::INFINITY) }
     }
 
     fn finish(&self, row: &Row<'_, T>, max: f64, parts: Parts) -> Finished {
@@ -185,7 +185,7 @@ impl<T: Format> Work<'_, T> {
         if finished.loss.hi.is_finite() {
             return finished;
         }
-        Finished { loss: DoubleDouble { hi: f64::INFINITY, lo: 0.0 }, ..finished }
+        Finished { loss: DoubleDouble::from(f64::INFINITY), ..finished }
     }
 
     /// The class whose element of the gradient is not what the loop gives, and what it is.
@@ -202,7 +202,7 @@ impl<T: Format> Work<'_, T> {
         let (class, others) = match row.target {
             Some(Target { class, z, q, .. }) if !is_certain || z != softmax.max => {
                 let share = map::one::<T::First>(z, Share { exponent: softmax.exponent, inverse });
-                return Some((class, share.plus(scalar::product(q, factor).negated())));
+                return Some((class, share - scalar::product(q, factor)));
             }
             Some(Target { class, others, .. }) => (class, others),
             None if is_certain => {
@@ -211,7 +211,7 @@ impl<T: Format> Work<'_, T> {
                 let parts = [(0, class), (class + 1, usize::MAX - class - 1)];
                 let [before, after] =
                     parts.map(|(start, count)| sum::<T>(row.block.part(start, count), weight));
-                (class, before.plus(after))
+                (class, before + after)
             }
             None => return None,
         };
@@ -272,9 +272,8 @@ impl<T: Format> Work<'_, T> {
                 Err(max) => out.fill(if max.is_nan() { T::narrow(max) } else { T::default() }),
                 Ok(Softmax { max, exponent, parts }) => {
                     let per_temperature = self.per_temperature;
-                    let lse =
-                        scalar::product(DoubleDouble { hi: max, lo: 0.0 }, per_temperature).plus(parts.log);
-                    let twice = DoubleDouble { hi: 2.0 * self.of.z_loss, lo: 0.0 };
+                    let lse = scalar::product(DoubleDouble::from(max), per_temperature) + parts.log;
+                    let twice = DoubleDouble::from(2.0 * self.of.z_loss);
                     let block = Block { z, v: Some(v), w: None };
                     let mean = sum::<T>(block, PowerTimes(exponent)).scaled(UNSCALE);
                     let mean = scalar::product(mean, parts.inverse);
@@ -286,7 +285,7 @@ impl<T: Format> Work<'_, T> {
                             inverse: scalar::product(scalar::product(parts.inverse, row.whole), factor),
                         },
                         mean,
-                        growth: scalar::product(lse, twice).plus_one_word(1.0),
+                        growth: (scalar::product(lse, twice) + 1.0),
                         offset: scalar::product(mean, twice),
                     };
                     map::each::<T::First, T>(block, curvature, out, self.to);
@@ -316,16 +315,16 @@ task! {
     /// From the softmax of a row to its loss.
     /// Neither log(1 + t) nor any max − z is negative: nothing cancels.
     fn finish(max: f64, parts: Parts, depth: DoubleDouble, whole: DoubleDouble, per_temperature: DoubleDouble, z_loss: f64, factor: DoubleDouble; _: V) -> Finished {
-        let mut loss = parts.log.times(whole).plus(depth);
+        let mut loss = parts.log * whole + depth;
         let mut excess = DoubleDouble::ZERO;
         if z_loss > 0.0 {
-            let lse = DoubleDouble { hi: max, lo: 0.0 }.times(per_temperature).plus(parts.log);
-            let scaled = lse.times(DoubleDouble { hi: z_loss, lo: 0.0 });
-            loss = loss.plus(scaled.times(lse).times(whole));
+            let lse = DoubleDouble::from(max) * per_temperature + parts.log;
+            let scaled = lse * DoubleDouble::from(z_loss);
+            loss = loss + scaled * lse * whole;
             excess = scaled.scaled(2.0);
         }
-        let factor = factor.times(per_temperature);
-        let inverse = parts.inverse.times(whole).times(factor).times(excess.plus_one_word(1.0));
+        let factor = factor * per_temperature;
+        let inverse = parts.inverse * whole * factor * (excess + 1.0);
         Finished { loss, excess, inverse, factor }
     }
 }
@@ -333,8 +332,8 @@ task! {
 task! {
     /// factor · ((Q − q) − Q (1 − p) + Q p · excess), of 1 − p = rest.
     fn at_maximum(rest: DoubleDouble, others: DoubleDouble, whole: DoubleDouble, excess: DoubleDouble, factor: DoubleDouble; _: V) -> DoubleDouble {
-        let share = rest.negated().plus_one_word(1.0);
-        let grown = share.times(excess).plus(rest.negated()).times(whole);
-        others.plus(grown).times(factor)
+        let share = -rest + 1.0;
+        let grown = (share * excess - rest) * whole;
+        (others + grown) * factor
     }
 }

@@ -44,7 +44,7 @@ impl<T: Format> Derivatives<T> for LogAddExp {
 impl<T: Format> Derivatives<T> for LogSubExp {
     fn slopes(self, a: T, b: T) -> [T; 2] {
         let odds = odds(a, b);
-        [odds.plus_one_word(1.0).hi, -odds.hi].map(T::narrow)
+        [(odds + 1.0).hi, -odds.hi].map(T::narrow)
     }
 
     fn curvatures(self, a: T, b: T) -> [T; 3] {
@@ -91,7 +91,7 @@ impl<T: Format> Derivatives<T> for Log1mExp {
 
 impl<T: Format> Derivatives<T> for LogExpm1 {
     fn slopes(self, x: T, _: T) -> [T; 2] {
-        [T::narrow(odds(x, T::default()).plus_one_word(1.0).hi); 2]
+        [T::narrow((odds(x, T::default()) + 1.0).hi); 2]
     }
 
     fn curvatures(self, x: T, _: T) -> [T; 3] {
@@ -139,7 +139,7 @@ impl<T: Format> Derivatives<T> for XLogX {
     fn slopes(self, x: T, _: T) -> [T; 2] {
         let x = x.widen();
         let is_ordinary = x > 0.0 && x < f64::INFINITY;
-        [T::narrow(if is_ordinary { scalar::ln(x).plus_one_word(1.0).hi } else { log_of_any(x) }); 2]
+        [T::narrow(if is_ordinary { (scalar::ln(x) + 1.0).hi } else { log_of_any(x) }); 2]
     }
 
     fn curvatures(self, x: T, _: T) -> [T; 3] {
@@ -151,7 +151,7 @@ impl<T: Format> Derivatives<T> for XLogX {
 /// 1/(e^{a−b} − 1), relative error below 2^-60, for a ≥ b; NaN elsewhere.
 fn odds<T: Format>(a: T, b: T) -> DoubleDouble {
     let (a, b) = (a.widen(), b.widen());
-    let alone = |x| DoubleDouble { hi: x, lo: 0.0 };
+    let alone = |x| DoubleDouble::from(x);
     if a == f64::INFINITY && b == a || a.is_nan() || b.is_nan() || a < b {
         return alone(f64::NAN);
     }
@@ -168,16 +168,16 @@ task! {
             // 1/(e^d − 1) is e^-d to 2^-144.
             return exp::exp_dd(b, a).scaled(UNSCALE);
         }
-        let odds = DoubleDouble { hi: 1.0, lo: 0.0 }.over(exp::expm1_dd(d));
+        let odds = DoubleDouble::from(1.0) / exp::expm1_dd(d);
         // A quotient that overflows has no low word.
-        if odds.hi.is_finite() { odds } else { DoubleDouble { hi: 1.0 / d.hi, lo: 0.0 } }
+        if odds.hi.is_finite() { odds } else { DoubleDouble::from(1.0 / d.hi) }
     }
 }
 
 task! {
     /// t (1 + t).
     fn odds_product(odds: DoubleDouble; _: V) -> f64 {
-        let product = odds.times(odds.plus_one_word(1.0)).hi;
+        let product = (odds * (odds + 1.0)).hi;
         if product.is_nan() { odds.hi * odds.hi } else { product }
     }
 }
@@ -189,8 +189,8 @@ task! {
             return 0.0;
         }
         let power = if a < b { exp::exp_dd(a, b) } else { exp::exp_dd(b, a) };
-        let sum = power.scaled(UNSCALE).plus_one_word(1.0);
-        power.over(sum.times(sum)).hi * UNSCALE
+        let sum = power.scaled(UNSCALE) + 1.0;
+        (power / (sum * sum)).hi * UNSCALE
     }
 }
 
@@ -201,9 +201,9 @@ task! {
             return 0.0;
         }
         let power = exp::exp_dd(-x.abs(), 0.0);
-        let sum = power.scaled(UNSCALE).plus_one_word(1.0);
-        let minus_one = exp::expm1_dd(DoubleDouble { hi: -x.abs(), lo: 0.0 });
-        let slope = power.times(minus_one).over(sum.times(sum).times(sum)).hi * UNSCALE;
+        let sum = power.scaled(UNSCALE) + 1.0;
+        let minus_one = exp::expm1_dd(DoubleDouble::from(-x.abs()));
+        let slope = (power * minus_one / (sum * sum * sum)).hi * UNSCALE;
         if x < 0.0 { -slope } else { slope }
     }
 }
@@ -217,8 +217,8 @@ task! {
         let q = two_sum(1.0, -p);
         let high = two_product(p, q.hi);
         let product = DoubleDouble { hi: high.hi, lo: p.mul_add(q.lo, high.lo) };
-        let once = DoubleDouble { hi: by, lo: 0.0 }.over(product);
-        let quotient = if twice { once.over(product) } else { once };
+        let once = DoubleDouble::from(by) / product;
+        let quotient = if twice { once / product } else { once };
         // Out of range there is no low word; there 1 − p is 1.
         match (quotient.hi.is_finite(), twice) {
             (true, _) => quotient.hi,

@@ -117,12 +117,13 @@ impl<T: Format> Function<T> for Logistic {
     fn ends<V: Vector>(self, x: V, _: V) -> [V; 2] {
         let (one, zero) = (x.splat(1.0), x.splat(0.0));
         let scaled = T::First::exp(least(x, -x), zero);
-        let whole = scaled.by(x.splat(UNSCALE)).added(number::<T, V>(one));
+        let whole = scaled.by(x.splat(UNSCALE)) + number::<T, V>(one);
         // The numerator is scaled: it may be next to subnormal numbers.
         let power = scaled.to_dd();
         let hi = x.where_at_most(0.0, power.hi, x.splat(1.0 / UNSCALE));
-        let numerator = Number::of(DoubleDouble { hi, lo: x.where_at_most(0.0, power.lo, zero) });
-        [<T::First as Precision>::Number::<V>::over(numerator, whole).by(x.splat(UNSCALE)).to_dd().hi; 2]
+        let numerator: <T::First as Precision>::Number<V> =
+            Number::of(DoubleDouble { hi, lo: x.where_at_most(0.0, power.lo, zero) });
+        [(numerator / whole).by(x.splat(UNSCALE)).to_dd().hi; 2]
     }
 
     /// What is not finite is a NaN.
@@ -142,10 +143,10 @@ impl<T: Format> Function<T> for Logit {
         let one = p.splat(1.0);
         let difference = |a, b| <T::First as Precision>::Number::difference(a, b).to_dd();
         let (p_less_q, q) = (difference(p + p, one), difference(one, p));
-        let size = p_less_q.where_at_most(0.0, p_less_q.negated(), p_less_q);
-        let least = p_less_q.where_at_most(0.0, DoubleDouble { hi: p, lo: p.splat(0.0) }, q);
+        let size = p_less_q.where_at_most(0.0, -p_less_q, p_less_q);
+        let least = p_less_q.where_at_most(0.0, DoubleDouble::from(p), q);
         let number = <T::First as Precision>::Number::of;
-        let (log, _) = T::First::log1p(number(size).over(number(least)).to_dd());
+        let (log, _) = T::First::log1p((number(size) / number(least)).to_dd());
         let logit = p_less_q.hi.where_at_most(-power_of_two(-1000), -log.hi, log.hi);
         // A zero is +0.
         [within(p, logit + p.splat(0.0)); 2]
@@ -179,7 +180,7 @@ impl<T: Format> Function<T> for XLogY {
     #[inline(always)]
     fn ends<V: Vector>(self, x: V, y: V) -> [V; 2] {
         // A zero is +0.
-        [log_of::<T, V>(y).multiplied(number::<T, V>(x)).to_dd().hi + x.splat(0.0); 2]
+        [(log_of::<T, V>(y) * number::<T, V>(x)).to_dd().hi + x.splat(0.0); 2]
     }
 
     fn alone(self, x: T, y: T) -> T {
@@ -211,7 +212,7 @@ impl<T: Format> Function<T> for XLogX {
 /// A number in the precision of the format.
 #[inline(always)]
 fn number<T: Format, V: Vector>(x: V) -> <T::First as Precision>::Number<V> {
-    Number::of(DoubleDouble { hi: x, lo: x.splat(0.0) })
+    Number::of(DoubleDouble::from(x))
 }
 
 /// log y, relative error below 2^-58, or 2^-48 in one word; not finite unless y is, and at least 2^-1000, or 2^-400.
@@ -268,17 +269,17 @@ fn estimate_of_difference<P: Precision, W: Float64>(a: W, b: W) -> (DoubleDouble
     let one = a.splat(1.0);
     let u = P::exp(b, a).by(a.splat(UNSCALE));
     let d = P::Number::difference(b, a);
-    let far = P::Number::of(u.to_dd().negated().plus_one_word(one)).to_dd();
-    let near = P::expm1_near_0(d).to_dd().negated();
+    let far = P::Number::of(-u.to_dd() + one).to_dd();
+    let near = -P::expm1_near_0(d).to_dd();
     let (d, u) = (d.to_dd(), u.to_dd());
     let y = d.where_at_most(-NEAR, far, near);
-    let t = P::Number::of(u).over(P::Number::of(y)).to_dd();
+    let t = (P::Number::of(u) / P::Number::of(y)).to_dd();
     let (log, log_error) = P::log1p(t);
     let of_exponential = a.splat(P::EXP_ERROR + P::SUM_ERROR);
     let of_t = d.hi.where_at_most(-NEAR, one + t.hi, a.splat(2.0)) * u.hi * of_exponential;
     let size = a.max(-a) + log.hi;
     let of_sum = size.mul_add(a.splat(power_of_two(-98)), a.splat(power_of_two(-1070)));
-    let value = log.negated().plus_one_word(a);
+    let value = -log + a;
     // Where d is not negative, all of this means nothing.
     let hi = d.hi.where_at_most(-f64::from_bits(1), value.hi, a.splat(f64::NAN));
     (DoubleDouble { hi, ..value }, (of_t + log_error + of_sum) * a.splat(1.000_1))
@@ -307,9 +308,9 @@ task! {
         if a - b > TINY {
             return estimate_of_difference::<InDoubleDouble, f64>(a, b).0;
         }
-        let (log, _) = ln::log1p_dd(DoubleDouble { hi: TINY.div(a - b) - 1.0, lo: 0.0 });
-        let log_of_tiny = DoubleDouble::LN_2.times(DoubleDouble { hi: -500.0, lo: 0.0 });
-        log.negated().plus_one_word(a).plus(log_of_tiny)
+        let (log, _) = ln::log1p_dd(DoubleDouble::from(TINY.div(a - b) - 1.0));
+        let log_of_tiny = DoubleDouble::LN_2 * DoubleDouble::from(-500.0);
+        -log + a + log_of_tiny
     }
 }
 
