@@ -1,9 +1,8 @@
 //! What a rung computes in: one word or two, each with the error of its exponentials, sums and logarithm.
 
 use crate::double_double::{DoubleDouble, fast_two_sum, power_of_two, two_product, two_sum};
-use crate::exp;
 use crate::float64::Float64;
-use crate::ln;
+use crate::{exp, ln};
 use core::ops::{Add, Div, Mul};
 
 /// The precision that a rung computes in. All exponentials and sums are in units of [`exp::UNSCALE`].

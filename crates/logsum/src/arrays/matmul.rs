@@ -1,8 +1,7 @@
 //! The matrix product in log space, of arrays.
 
 use crate::arrays::same_shape;
-use crate::operations;
-use crate::operations::MatmulShape;
+use crate::operations::{self, MatmulShape};
 use crate::{Error, Float};
 use ndarray::{Array, ArrayD, ArrayRef, CowArray, Dimension, IxDyn};
 

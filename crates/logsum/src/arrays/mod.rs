@@ -18,8 +18,8 @@ use rows::{PerLane, Plan};
 use crate::kernels::Each;
 use crate::kernels::series::{PIECE, Series, SeriesMut};
 use crate::operations::batch::{Columns, Wanted};
-use crate::operations::{CrossEntropy, Cumulative, Reduction, Segments, Targets, Temperature, each};
-use crate::{Error, Float, operations};
+use crate::operations::{self, CrossEntropy, Cumulative, Reduction, Segments, Targets, Temperature, each};
+use crate::{Error, Float};
 use ndarray::{
     Array, ArrayBase, ArrayD, ArrayRef, ArrayViewD, ArrayViewMut, ArrayViewMutD, Axis, Dimension, IxDyn,
     RawData,

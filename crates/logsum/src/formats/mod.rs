@@ -10,8 +10,7 @@ use crate::arithmetic::double_double::DoubleDouble;
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::precision::{InDoubleDouble, InF64};
 use crate::arithmetic::rounding::{ends_for_narrower, ends_in_f64};
-use crate::simd::Keep;
-use crate::simd::Vector;
+use crate::simd::{Keep, Vector};
 use std::fmt::{Debug, Display};
 
 /// What the library needs to know of a number format.

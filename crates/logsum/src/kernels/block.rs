@@ -4,9 +4,7 @@ use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::precision::{Number, Precision, Sum};
 use crate::formats::Format;
-use crate::simd::Keep;
-use crate::simd::Vector;
-use crate::simd::task;
+use crate::simd::{Keep, Vector, task};
 
 /// Numbers in a step of a loop.
 pub(super) const STEP: usize = 16;

@@ -1,13 +1,11 @@
 //! e^z of complex z in double words, and sums of it.
 
 use crate::arithmetic::double_double::{DoubleDouble, parts, power_of_two, two_sum};
-use crate::arithmetic::exp;
-use crate::arithmetic::exp::UNSCALE;
+use crate::arithmetic::exp::{self, UNSCALE};
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::ln;
 use crate::formats::Format;
-use crate::simd::Vector;
-use crate::simd::{Task, task};
+use crate::simd::{Task, Vector, task};
 use dashu_float::FBig;
 use dashu_float::round::mode;
 use num_complex::Complex;

@@ -7,10 +7,9 @@
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::arithmetic::precision::{Precision, Sum};
 use crate::formats::Format;
-use crate::kernels::block::{LONG, STEP, Summed, bound_for, exp_from, padded, shift_for};
-use crate::kernels::{Each, block};
-use crate::simd::Vector;
-use crate::simd::{Task, run, task};
+use crate::kernels::Each;
+use crate::kernels::block::{self, LONG, STEP, Summed, bound_for, exp_from, padded, shift_for};
+use crate::simd::{Task, Vector, run, task};
 use std::marker::PhantomData;
 
 /// Lanes that are worked on at once.

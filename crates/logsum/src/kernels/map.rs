@@ -1,16 +1,13 @@
 //! Functions of each number of a lane, with a second number and a weight beside it: all their results, or their sum.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_product, two_sum};
-use crate::arithmetic::exp;
-use crate::arithmetic::exp::UNSCALE;
+use crate::arithmetic::exp::{self, UNSCALE};
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::precision::{InDoubleDouble, Number, Precision};
 use crate::formats::Format;
 use crate::kernels::block::{Store, maximum, store};
 use crate::kernels::series::BLOCK;
-use crate::simd::Vector;
-use crate::simd::scalar;
-use crate::simd::{Task, run, task};
+use crate::simd::{Task, Vector, run, scalar, task};
 use std::marker::PhantomData;
 
 /// Numbers of a lane, with a second one for each, 0 where there is none, and a weight, 1 where there is none.

@@ -6,8 +6,7 @@ use crate::arithmetic::precision::{Number, Precision};
 use crate::formats::Format;
 use crate::kernels::block::{STEP, exp_from, load, maximum, shift_for};
 use crate::kernels::map::padded;
-use crate::simd::Vector;
-use crate::simd::task;
+use crate::simd::{Vector, task};
 
 /// Sums over a block, in units of [`UNSCALE`](super::exp::UNSCALE).
 #[derive(Clone, Copy)]

@@ -8,8 +8,7 @@
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_product, two_sum};
 use crate::arithmetic::precision::{Number, Precision};
 use crate::formats::Format;
-use crate::simd::Task;
-use crate::simd::Vector;
+use crate::simd::{Task, Vector};
 use std::ops::Range;
 
 /// Steps that are packed at a time.

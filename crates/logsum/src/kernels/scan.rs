@@ -6,14 +6,12 @@
 
 use crate::arithmetic::double_double::{DoubleDouble, fast_two_sum, power_of_two};
 use crate::arithmetic::estimate::estimate_of_log;
-use crate::arithmetic::exp;
-use crate::arithmetic::exp::UNSCALE;
+use crate::arithmetic::exp::{self, UNSCALE};
 use crate::arithmetic::ln;
 use crate::arithmetic::precision::Number;
 use crate::formats::Format;
 use crate::kernels::columns::{LANES, Tile};
-use crate::simd::Vector;
-use crate::simd::{Task, run, task};
+use crate::simd::{Task, Vector, run, task};
 use std::marker::PhantomData;
 
 /// Numbers in a chunk. A cumulative sum within a chunk starts anew, and is added to what comes before: that is its shape, whether

@@ -2,19 +2,15 @@
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::estimate::{SLACK, error_of_rest, estimate, rest};
-use crate::arithmetic::exp;
-use crate::arithmetic::exp::UNSCALE;
+use crate::arithmetic::exp::{self, UNSCALE};
 use crate::arithmetic::ln;
 use crate::arithmetic::precision::{InF64, Number, Precision};
 use crate::formats::Format;
 use crate::formats::rounding::settled;
 use crate::kernels::Each;
-use crate::kernels::block;
-use crate::kernels::block::{AT_0, LONG};
-use crate::kernels::columns;
-use crate::kernels::columns::{LANES, Tile};
-use crate::simd::Vector;
-use crate::simd::{Task, run, task};
+use crate::kernels::block::{self, AT_0, LONG};
+use crate::kernels::columns::{self, LANES, Tile};
+use crate::simd::{Task, Vector, run, task};
 use std::marker::PhantomData;
 
 /// Lanes shorter than this are taken eight at a time.

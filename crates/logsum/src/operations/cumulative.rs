@@ -1,19 +1,15 @@
 //! Cumulative log-sum-exp, and its derivatives.
 
 use crate::arithmetic::double_double::{DoubleDouble, two_sum};
-use crate::arithmetic::exp;
-use crate::arithmetic::exp::UNSCALE;
+use crate::arithmetic::exp::{self, UNSCALE};
 use crate::error::Error;
 use crate::formats::Format;
-use crate::kernels::columns;
-use crate::kernels::columns::LANES;
+use crate::kernels::columns::{self, LANES};
 use crate::kernels::map;
-use crate::kernels::scan;
-use crate::kernels::scan::{Before, CHUNK, Sums};
+use crate::kernels::scan::{self, Before, CHUNK, Sums};
 use crate::operations::compiled::{Float, compiled};
 use crate::operations::reduction::{same_length, value};
-use crate::simd::scalar;
-use crate::simd::task;
+use crate::simd::{scalar, task};
 use crate::threads::{grain, join};
 
 /// log Σ_{k ≤ i} e^{z_k} at each i, into `out`: the cumulative log-sum-exp.

@@ -17,16 +17,13 @@ use crate::arithmetic::float64::Float64;
 use crate::arithmetic::ln;
 use crate::arithmetic::precision::Precision;
 use crate::formats::Format;
-use crate::kernels::product;
 use crate::kernels::product::{
-    Block, Factor, OUTER, Place, Plain, Powers, Room, Shifts, Source, Span, Words,
+    self, Block, Factor, OUTER, Place, Plain, Powers, Room, Shifts, Source, Span, Words,
 };
 use crate::operations::compiled::{Float, compiled};
-use crate::simd::Vector;
-use crate::simd::{run, task};
+use crate::simd::{Vector, run, task};
 use crate::threads::{grain, join};
-use crate::ziv::pair_sums;
-use crate::ziv::pair_sums::Sums;
+use crate::ziv::pair_sums::{self, Sums};
 use std::ops::Range;
 
 /// The shape of a batch of matrix products: `rows` × `inner` times `inner` × `columns`, `batch` times.

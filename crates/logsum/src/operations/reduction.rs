@@ -4,15 +4,12 @@ use crate::Error;
 use crate::edges::Edge;
 use crate::formats::Format;
 use crate::kernels::Each;
-use crate::kernels::block;
-use crate::kernels::block::{LONG, Store};
+use crate::kernels::block::{self, LONG, Store};
 use crate::kernels::series::{Series, SeriesMut};
 use crate::operations::compiled::{Float, compiled};
-use crate::state::plain;
-use crate::state::plain::{Kept, Partial, Shares};
+use crate::state::plain::{self, Kept, Partial, Shares};
 use crate::threads::{grain, join};
-use crate::ziv;
-use crate::ziv::Phase;
+use crate::ziv::{self, Phase};
 
 /// log Σ e^{z_k}, correctly rounded.
 ///

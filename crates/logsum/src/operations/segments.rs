@@ -5,13 +5,11 @@ use crate::formats::Format;
 use crate::kernels::Each;
 use crate::kernels::block::Store;
 use crate::kernels::columns::LANES;
-use crate::kernels::short;
-use crate::kernels::short::{Reduced, SHORT, TileRoom};
+use crate::kernels::short::{self, Reduced, SHORT, TileRoom};
 use crate::operations::compiled::{Float, compiled};
 use crate::operations::reduction::{partial_and_each, same_length, value};
 use crate::operations::terms::Terms;
-use crate::state::plain;
-use crate::state::plain::{Kept, Partial};
+use crate::state::plain::{self, Kept, Partial};
 use crate::threads::{grain, join};
 use crate::ziv;
 

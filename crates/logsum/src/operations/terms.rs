@@ -5,19 +5,17 @@ use crate::arithmetic::exp::UNSCALE;
 use crate::arithmetic::precision::Precision;
 use crate::error::Error;
 use crate::formats::Format;
-use crate::kernels::block::Store;
-use crate::kernels::map;
-use crate::kernels::map::{Block, Exponent, PowerTimes, Share};
+use crate::kernels::Each;
+use crate::kernels::block::{self, Store};
+use crate::kernels::map::{self, Block, Exponent, PowerTimes, Share};
 use crate::kernels::series::{BLOCK, PIECE, Series};
-use crate::kernels::{Each, block};
 use crate::operations::compiled::{Float, compiled};
 use crate::operations::reduction::same_length;
 use crate::simd::scalar;
 use crate::state::plain::Partial;
 use crate::state::signed::{Log, Pairs, SignedSum};
-use crate::ziv;
-use crate::ziv::weighted;
-use crate::ziv::weighted::Settled;
+use crate::ziv::weighted::{self, Settled};
+use crate::ziv::{self};
 
 /// The terms b_k e^{z_k} of a sum, for the k that count: z, and weights and a mask if they are given.
 ///

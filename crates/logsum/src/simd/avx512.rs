@@ -10,10 +10,8 @@
 // where its mask is 0.
 #![expect(clippy::undocumented_unsafe_blocks, reason = "said once, above")]
 
-use crate::arithmetic::float64::Float64;
-use crate::arithmetic::float64::{FROM, ONE, WHOLE};
-use crate::simd::Task;
-use crate::simd::Vector;
+use crate::arithmetic::float64::{FROM, Float64, ONE, WHOLE};
+use crate::simd::{Task, Vector};
 use std::arch::x86_64::*;
 use std::ops::{Add, Mul, Neg, Sub};
 

@@ -2,20 +2,15 @@
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::estimate::{error_of_rest, estimate, rest, term_of_max};
-use crate::arithmetic::exp;
-use crate::arithmetic::exp::UNSCALE;
+use crate::arithmetic::exp::{self, UNSCALE};
 use crate::arithmetic::precision::Number;
 use crate::formats::Format;
 use crate::formats::rounding::settled;
 use crate::kernels::Each;
-use crate::kernels::block;
-use crate::kernels::block::{Store, Summed};
-use crate::kernels::columns;
-use crate::kernels::columns::LANES;
+use crate::kernels::block::{self, Store, Summed};
+use crate::kernels::columns::{self, LANES};
 use crate::kernels::series::{BLOCK, PIECE, Series};
-use crate::simd::Keep;
-use crate::simd::Vector;
-use crate::simd::task;
+use crate::simd::{Keep, Vector, task};
 use crate::threads::join;
 use std::marker::PhantomData;
 

@@ -1,13 +1,11 @@
 //! The state of a sum Σ b_k e^{z_k} that is under way, with weights of any sign, and its merge.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
-use crate::arithmetic::exp;
-use crate::arithmetic::exp::UNSCALE;
+use crate::arithmetic::exp::{self, UNSCALE};
 use crate::arithmetic::ln;
 use crate::arithmetic::precision::Precision;
 use crate::formats::Format;
-use crate::kernels::pairs;
-use crate::kernels::pairs::Weighted;
+use crate::kernels::pairs::{self, Weighted};
 use crate::kernels::series::{BLOCK, PIECE};
 use crate::simd::task;
 use crate::threads::join;

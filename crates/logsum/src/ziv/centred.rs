@@ -2,12 +2,10 @@
 //! half-way between two floats, as one in thousands is by chance.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
-use crate::arithmetic::exp;
-use crate::arithmetic::exp::UNSCALE;
+use crate::arithmetic::exp::{self, UNSCALE};
 use crate::formats::Format;
 use crate::kernels::series::{BLOCK, Series};
-use crate::simd::Vector;
-use crate::simd::{Task, run, task};
+use crate::simd::{Task, Vector, run, task};
 
 /// The float that the log-sum-exp rounds to, if this shows it, for a centre within 2^-50 of it.
 ///

@@ -3,15 +3,12 @@
 //! The rungs are those of plain numbers. The last ends as it does there: the sums are rational.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
-use crate::arithmetic::exp;
-use crate::arithmetic::exp::UNSCALE;
+use crate::arithmetic::exp::{self, UNSCALE};
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::precision::{InDoubleDouble, Precision, Sum as _};
 use crate::formats::Format;
 use crate::kernels::series::BLOCK;
-use crate::simd::Keep;
-use crate::simd::Vector;
-use crate::simd::{Task, run, task};
+use crate::simd::{Keep, Task, Vector, run, task};
 use crate::ziv::{Sum, arbitrary, centred, exponent_of, fixed, integer, round};
 use dashu_float::FBig;
 use dashu_float::round::mode;

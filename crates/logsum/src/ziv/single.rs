@@ -2,12 +2,10 @@
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::ln;
-use crate::formats::Format;
-use crate::formats::exp_f32;
+use crate::formats::{Format, exp_f32};
 use crate::kernels::columns::LANES;
 use crate::kernels::series::{BLOCK, PIECE, Series};
-use crate::simd::Vector;
-use crate::simd::{Task, run, task};
+use crate::simd::{Task, Vector, run, task};
 use crate::threads::join;
 
 /// The float that the log-sum-exp rounds to, if this shows it.

@@ -7,14 +7,12 @@
 //! (Lindemann–Weierstrass, as in [`super`]), and then it is that number.
 
 use crate::arithmetic::double_double::{DoubleDouble, parts, power_of_two, two_sum};
-use crate::arithmetic::exp;
-use crate::arithmetic::exp::UNSCALE;
+use crate::arithmetic::exp::{self, UNSCALE};
 use crate::arithmetic::precision::{InDoubleDouble, Number, Precision};
 use crate::formats::Format;
 use crate::kernels::pairs;
 use crate::kernels::series::BLOCK;
-use crate::simd::scalar;
-use crate::simd::task;
+use crate::simd::{scalar, task};
 use crate::state::signed::{Estimate, Log, Pairs, SignedSum};
 use crate::ziv::{exponent_of, integer, round};
 use dashu_float::FBig;

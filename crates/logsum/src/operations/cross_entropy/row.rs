@@ -4,16 +4,13 @@ use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::exp::UNSCALE;
 use crate::formats::Format;
 use crate::kernels::block::LONG;
-use crate::kernels::map;
-use crate::kernels::map::{Block, Exponent, PowerTimes, Share};
+use crate::kernels::map::{self, Block, Exponent, PowerTimes, Share};
 use crate::kernels::targets::{Curvature, Depth, Slope, Weight};
 use crate::operations::cross_entropy::{Targets, Work};
 use crate::operations::moments::tempered;
 use crate::operations::reduction::KEPT;
-use crate::simd::scalar;
-use crate::simd::task;
-use crate::state::plain;
-use crate::state::plain::{Kept, Partial, Parts, Shares};
+use crate::simd::{scalar, task};
+use crate::state::plain::{self, Kept, Partial, Parts, Shares};
 use crate::threads::join;
 
 /// A row and what its targets weigh: q_k.

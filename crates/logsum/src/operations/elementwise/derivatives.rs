@@ -1,8 +1,7 @@
 //! The derivatives of the functions of one number or two; [`derivative`](super::derivative) states their bounds.
 
 use crate::arithmetic::double_double::{DoubleDouble, two_product, two_sum};
-use crate::arithmetic::exp;
-use crate::arithmetic::exp::UNSCALE;
+use crate::arithmetic::exp::{self, UNSCALE};
 use crate::formats::Format;
 use crate::kernels::Each;
 use crate::kernels::block::Store;
@@ -11,8 +10,7 @@ use crate::operations::elementwise::functions::{
     log_of_any,
 };
 use crate::operations::reduction::partial_and_each;
-use crate::simd::scalar;
-use crate::simd::task;
+use crate::simd::{scalar, task};
 
 /// The derivatives of a function. One of a single number has its own in each place.
 pub(super) trait Derivatives<T> {

@@ -8,9 +8,7 @@ use crate::arithmetic::ln;
 use crate::arithmetic::precision::{InDoubleDouble, Number, Precision};
 use crate::formats::Format;
 use crate::operations::reduction::value;
-use crate::simd::Vector;
-use crate::simd::scalar;
-use crate::simd::task;
+use crate::simd::{Vector, scalar, task};
 use crate::ziv;
 use std::cmp::Ordering;
 
