@@ -141,7 +141,7 @@ fn exported() -> BTreeSet<String> {
         "logsumexp_and_phase",
     ];
     const ENDINGS: [&str; 6] = ["_with_gradient", "_jvp", "_hvp", "_vjp", "_weighted", "_rung"];
-    let text = read("src/ops/mod.rs");
+    let text = read("src/operations/mod.rs");
     let exports = text.split("pub use ").skip(1).filter_map(|rest| rest.split(';').next());
     let names = exports.flat_map(|export| {
         let list = export.split("::").nth(1).expect("a module").trim_matches(['{', '}', ' ', '\n']);

@@ -4,7 +4,7 @@ use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::precision::{Number, Precision, Sum};
 use crate::formats::Format;
-use crate::simd::{Keep, Vector, task};
+use crate::simd::{Keep, Vector};
 
 /// Numbers in a step of a loop.
 pub(super) const STEP: usize = 16;
@@ -280,94 +280,8 @@ pub(super) fn padded<T: Format>(numbers: &[T]) -> [T; STEP] {
     step
 }
 
-/// e^{z − shift} · inverse for each z of a block, where inverse is 1 / Σ e^{z_k − shift}.
-pub(crate) fn shares<T: Format>(block: &[T], shift: f64, inverse: DoubleDouble, out: &mut [T], to: Store) {
-    if shift == 0.0 {
-        write_each(block, out, to, Share::<true> { shift, inverse });
-    } else {
-        write_each(block, out, to, Share::<false> { shift, inverse });
-    }
-}
-
-/// z − max − log for each z of a block, where log is log Σ e^{z_k − max}.
-pub(crate) fn log_shares<T: Format>(block: &[T], max: f64, log: DoubleDouble, out: &mut [T], to: Store) {
-    write_each(block, out, to, LogShare { max, log });
-}
-
-/// A function of each number.
-trait Function<T> {
-    fn at<V: Vector>(&self, z: V) -> V;
-}
-
-struct Share<const AT_0: bool> {
-    shift: f64,
-    inverse: DoubleDouble,
-}
-
-impl<T: Format, const AT_0: bool> Function<T> for Share<AT_0> {
-    #[inline(always)]
-    fn at<V: Vector>(&self, z: V) -> V {
-        share::<AT_0, T, V>(z, z.splat(self.shift), self.inverse.splat(z))
-    }
-}
-
 /// e^{z − shift} · inverse.
 #[inline(always)]
 pub(crate) fn share<const AT_0: bool, T: Format, V: Vector>(z: V, shift: V, inverse: DoubleDouble<V>) -> V {
     exp_from::<AT_0, T::First, V>(z, shift).round_scaled(inverse)
-}
-
-struct LogShare {
-    max: f64,
-    log: DoubleDouble,
-}
-
-impl<T: Format> Function<T> for LogShare {
-    #[inline(always)]
-    fn at<V: Vector>(&self, z: V) -> V {
-        T::First::log_share(z, z.splat(self.max), self.log.splat(z))
-    }
-}
-
-task! {
-    fn write_each<T: Format, F: Function<T>>(block: &[T], out: &mut [T], to: Store, f: F; simd: V) {
-        if to.is_memory(out) {
-            for_each::<true, T, F, V>(block, out, &f, simd);
-            simd.fence();
-        } else {
-            for_each::<false, T, F, V>(block, out, &f, simd);
-        }
-    }
-}
-
-#[inline(always)]
-fn for_each<const TO_MEMORY: bool, T: Format, F: Function<T>, V: Vector>(
-    block: &[T],
-    out: &mut [T],
-    f: &F,
-    simd: V,
-) {
-    let (whole, rest) = block.as_chunks();
-    let (whole_out, rest_out) = out.as_chunks_mut();
-    for (numbers, out) in whole.iter().zip(whole_out) {
-        apply::<TO_MEMORY, T, F, V>(f, numbers, out, simd);
-    }
-    if !rest.is_empty() {
-        let mut last = [T::default(); STEP];
-        apply::<false, T, F, V>(f, &padded(rest), &mut last, simd);
-        rest_out.copy_from_slice(&last[..rest.len()]);
-    }
-}
-
-#[inline(always)]
-fn apply<const TO_MEMORY: bool, T: Format, F: Function<T>, V: Vector>(
-    f: &F,
-    numbers: &[T; STEP],
-    out: &mut [T; STEP],
-    simd: V,
-) {
-    let [low, high] = load(numbers, simd);
-    let (halves, _) = out.as_chunks_mut();
-    store::<TO_MEMORY, T, V>(f.at(low), &mut halves[0]);
-    store::<TO_MEMORY, T, V>(f.at(high), &mut halves[1]);
 }

@@ -1,16 +1,15 @@
-//! Functions of each number of a lane, with a second number and a weight beside it: all their results, or their sum.
+//! Functions of each number of a row, with a second number and a weight beside it: all their results, or their sum.
 
+use super::block::{Store, maximum};
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_product, two_sum};
 use crate::arithmetic::exp::{self, UNSCALE};
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::precision::{InDoubleDouble, Number, Precision};
 use crate::formats::Format;
-use crate::kernels::block::{Store, maximum, store};
 use crate::kernels::series::BLOCK;
-use crate::simd::{Task, Vector, run, scalar, task};
-use std::marker::PhantomData;
+use crate::simd::{Vector, scalar, task};
 
-/// Numbers of a lane, with a second one for each, 0 where there is none, and a weight, 1 where there is none.
+/// Numbers of a row, with a second one for each, 0 where there is none, and a weight, 1 where there is none.
 #[derive(Clone, Copy)]
 pub(crate) struct Block<'a, T> {
     pub(crate) z: &'a [T],
@@ -19,10 +18,42 @@ pub(crate) struct Block<'a, T> {
 }
 
 impl<'a, T> Block<'a, T> {
+    pub(crate) fn of(z: &'a [T]) -> Self {
+        Self { z, v: None, w: None }
+    }
+
     /// Those from `start` on, `count` at most.
     pub(crate) fn part(self, start: usize, count: usize) -> Self {
         let of = |numbers: &'a [T]| &numbers[start..numbers.len().min(start + count)];
         Self { z: of(self.z), v: self.v.map(of), w: self.w.map(of) }
+    }
+}
+
+/// How the exponential of a number is taken.
+pub(crate) trait Exponent: Copy {
+    /// Beside [`EXP_ERROR`](Precision::EXP_ERROR), [`Tempered`] adds 2^-41.4 in f64, 2^-92 in double-double.
+    fn exp<P: Precision, F: Float64>(self, z: F) -> P::Number<F>;
+}
+
+/// e^z.
+#[derive(Clone, Copy)]
+pub(crate) struct At0;
+
+impl Exponent for At0 {
+    #[inline(always)]
+    fn exp<P: Precision, F: Float64>(self, z: F) -> P::Number<F> {
+        P::exp_at_0(z)
+    }
+}
+
+/// e^{z − c}.
+#[derive(Clone, Copy)]
+pub(crate) struct Shifted(pub(crate) f64);
+
+impl Exponent for Shifted {
+    #[inline(always)]
+    fn exp<P: Precision, F: Float64>(self, z: F) -> P::Number<F> {
+        P::exp(z, z.splat(self.0))
     }
 }
 
@@ -58,7 +89,10 @@ impl Tempered {
         let rough = (z - z.splat(self.max)) * z.splat(self.power) * z.splat(self.inverse.hi);
         let x = (difference * P::Number::of(self.inverse.splat(z))).to_dd();
         let infinite = DoubleDouble::from(z.splat(f64::NEG_INFINITY));
-        P::Number::of(where_at_most(rough, OUT_OF_RANGE, infinite, x))
+        P::Number::of(DoubleDouble {
+            hi: rough.where_at_most(OUT_OF_RANGE, infinite.hi, x.hi),
+            lo: rough.where_at_most(OUT_OF_RANGE, infinite.lo, x.lo),
+        })
     }
 
     /// A number over the temperature.
@@ -77,135 +111,164 @@ impl Tempered {
     }
 }
 
-#[inline(always)]
-fn where_at_most<W: Float64>(
-    x: W,
-    bound: f64,
-    then: DoubleDouble<W>,
-    otherwise: DoubleDouble<W>,
-) -> DoubleDouble<W> {
-    DoubleDouble {
-        hi: x.where_at_most(bound, then.hi, otherwise.hi),
-        lo: x.where_at_most(bound, then.lo, otherwise.lo),
-    }
-}
-
-/// How the exponential of a number is taken.
-#[derive(Clone, Copy)]
-pub(crate) enum Exponent {
-    /// e^z.
-    At0,
-    /// e^{z − c}.
-    Shifted(f64),
+impl Exponent for Tempered {
     /// e^x.
-    Tempered(Tempered),
-}
-
-impl Exponent {
-    /// e^{z − c}.
-    pub(crate) fn from(c: f64) -> Self {
-        if c == 0.0 { Self::At0 } else { Self::Shifted(c) }
-    }
-
-    /// At a temperature x adds 2^-41.4 to [`EXP_ERROR`](Precision::EXP_ERROR) in one word, 2^-92 in two.
     #[inline(always)]
-    pub(crate) fn power<P: Precision, V: Vector>(self, z: V) -> P::Number<V> {
-        match self {
-            Self::At0 => P::exp_at_0(z),
-            Self::Shifted(c) => P::exp(z, z.splat(c)),
-            Self::Tempered(tempered) => P::exp_of_dd(tempered.near_x::<P, V>(z).to_dd()),
-        }
+    fn exp<P: Precision, F: Float64>(self, z: F) -> P::Number<F> {
+        P::exp_of_dd(self.near_x::<P, F>(z).to_dd())
     }
 }
 
-/// A function of a number, its second number, 0 where there is none, and its weight, 1 where there is none.
+/// What the exponentials of a row are taken of.
+#[derive(Clone, Copy)]
+pub(crate) enum About {
+    Zero,
+    Shift(f64),
+    Temperature(Tempered),
+}
+
+impl About {
+    /// e^{z − c}.
+    pub(crate) fn shift(c: f64) -> Self {
+        if c == 0.0 { Self::Zero } else { Self::Shift(c) }
+    }
+}
+
+/// An expression for each way to take exponentials, which it calls `$exponent`.
+macro_rules! for_exponent {
+    ($about:expr, $exponent:ident => $result:expr) => {
+        match $about {
+            $crate::kernels::map::About::Zero => {
+                let $exponent = $crate::kernels::map::At0;
+                $result
+            }
+            $crate::kernels::map::About::Shift(shift) => {
+                let $exponent = $crate::kernels::map::Shifted(shift);
+                $result
+            }
+            $crate::kernels::map::About::Temperature($exponent) => $result,
+        }
+    };
+}
+
+pub(crate) use for_exponent;
+
+/// A function of a number z, its second number v, 0 where there is none, and its weight w, 1 where there is none.
 pub(crate) trait Function: Copy {
     fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V>;
 }
 
-/// The exponential alone.
+/// w e^x.
 #[derive(Clone, Copy)]
-pub(crate) struct Power(pub(crate) Exponent);
+pub(crate) struct Exp<E>(pub(crate) E);
 
-impl Function for Power {
+impl<E: Exponent> Function for Exp<E> {
     #[inline(always)]
-    fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
-        self.0.power::<P, V>(z)
+    fn at<P: Precision, V: Vector>(self, z: V, _: V, w: V) -> P::Number<V> {
+        self.0.exp::<P, V>(z).by(w)
     }
 }
 
-/// The exponential times the weight and the second number.
+/// v times another function.
 #[derive(Clone, Copy)]
-pub(crate) struct PowerTimes(pub(crate) Exponent);
+pub(crate) struct Times<F>(pub(crate) F);
 
-impl Function for PowerTimes {
+impl<F: Function> Function for Times<F> {
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
-        self.0.power::<P, V>(z).by(w).by(v)
+        self.0.at::<P, V>(z, v, w).by(v)
     }
 }
 
-/// `inverse` times the exponential times the weight.
+/// Another function over the temperature.
 #[derive(Clone, Copy)]
-pub(crate) struct Share {
-    pub(crate) exponent: Exponent,
+pub(crate) struct Divided<F>(pub(crate) F, pub(crate) Tempered);
+
+impl<F: Function> Function for Divided<F> {
+    #[inline(always)]
+    fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
+        self.1.divided::<P, V>(self.0.at::<P, V>(z, v, w))
+    }
+}
+
+/// w e^x / Σ w e^x: softmax.
+#[derive(Clone, Copy)]
+pub(crate) struct Softmax<E> {
+    pub(crate) exponent: E,
+    /// 1 / Σ w e^x.
     pub(crate) inverse: DoubleDouble,
 }
 
-impl Share {
+impl<E: Exponent> Softmax<E> {
     /// A factor of 2^512 above its value, so that nothing is subnormal; it goes with what else is to be multiplied.
     #[inline(always)]
-    pub(crate) fn scaled<P: Precision, V: Vector>(self, z: V, w: V) -> P::Number<V> {
-        (self.exponent.power::<P, V>(z).by(w)) * P::Number::of(self.inverse.splat(z))
+    fn scaled<P: Precision, V: Vector>(self, z: V, w: V) -> P::Number<V> {
+        self.exponent.exp::<P, V>(z).by(w) * P::Number::of(self.inverse.splat(z))
+    }
+
+    /// Times a number that may be large: half of the scale goes before, half after, so that neither is out of range.
+    #[inline(always)]
+    pub(super) fn times<P: Precision, V: Vector>(self, z: V, w: V, number: P::Number<V>) -> P::Number<V> {
+        let half = z.splat(power_of_two(-256));
+        (self.scaled::<P, V>(z, w).by(half) * number).by(half)
     }
 }
 
-impl Function for Share {
+impl<E: Exponent> Function for Softmax<E> {
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, _: V, w: V) -> P::Number<V> {
         self.scaled::<P, V>(z, w).by(z.splat(UNSCALE))
     }
 }
 
-/// The share times v − mean.
+/// z − max − log: log-softmax, for log = LSE − max.
 #[derive(Clone, Copy)]
-pub(crate) struct Hessian {
-    pub(crate) share: Share,
-    pub(crate) mean: DoubleDouble,
+pub(crate) struct LogSoftmax {
+    pub(crate) max: f64,
+    pub(crate) log: DoubleDouble,
 }
 
-impl Function for Hessian {
+impl Function for LogSoftmax {
     #[inline(always)]
-    fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
-        times_share::<P, V>(self.share.scaled::<P, V>(z, w), difference::<P, V>(v, self.mean))
+    fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
+        P::Number::of(DoubleDouble::from(P::log_share(z, z.splat(self.max), self.log.splat(z))))
     }
 }
 
-/// v − mean, taken in two words in any precision: it may cancel, and a mean has the errors of its shares in common with them.
-#[inline(always)]
-pub(crate) fn difference<P: Precision, V: Vector>(v: V, mean: DoubleDouble) -> P::Number<V> {
-    P::Number::of(-mean.splat(v) + v)
+/// p (v − v̄), for softmax p: its Hessian times v.
+#[derive(Clone, Copy)]
+pub(crate) struct Hessian<E> {
+    pub(crate) softmax: Softmax<E>,
+    pub(crate) mean: DoubleDouble,
 }
 
-/// The product of a scaled share and a number that may be large.
-///
-/// Half of the scale goes before, half after: neither is out of range.
-#[inline(always)]
-pub(crate) fn times_share<P: Precision, V: Vector>(
-    share: P::Number<V>,
-    number: P::Number<V>,
-) -> P::Number<V> {
-    let half = number.to_dd().hi.splat(power_of_two(-256));
-    (share.by(half) * number).by(half)
+impl<E: Exponent> Function for Hessian<E> {
+    #[inline(always)]
+    fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
+        self.softmax.times::<P, V>(z, w, deviation::<P, V>(v.into(), self.mean))
+    }
 }
 
-/// A function of one number alone.
-pub(crate) fn one<P: Precision>(z: f64, f: impl Function) -> DoubleDouble {
-    one_number::<P, _>(z, f)
+/// x − x̄, taken in double-double in any precision: it may cancel, and a mean has the errors of its softmax in common with it.
+#[inline(always)]
+pub(crate) fn deviation<P: Precision, V: Vector>(x: DoubleDouble<V>, mean: DoubleDouble) -> P::Number<V> {
+    P::Number::of(x - mean.splat(x.hi))
+}
+
+/// Softmax of a row or a part of it, given the inverse of Σ w e^x.
+pub(crate) fn softmax<T: Format>(
+    block: Block<'_, T>,
+    about: About,
+    inverse: DoubleDouble,
+    out: &mut [T],
+    to: Store,
+) {
+    for_exponent!(about, exponent => each::<T::First, T, _>(block, Softmax { exponent, inverse }, out, to));
 }
 
 task! {
-    fn one_number<P: Precision, F: Function>(z: f64, f: F; simd: V) -> DoubleDouble {
+    /// A function of one number alone.
+    pub(crate) fn one<P: Precision, F: Function>(z: f64, f: F; simd: V) -> DoubleDouble {
         let value = f.at::<P, V>(simd.splat(z), simd.splat(0.0), simd.splat(1.0)).to_dd();
         let [mut hi, mut lo] = [[0.0; 8]; 2];
         value.hi.store(&mut hi);
@@ -214,14 +277,14 @@ task! {
     }
 }
 
-/// The sum of a function over a lane. Additions are off by 132 roundings of the sum of the magnitudes in one word, by 2^-88 of it
-/// in two.
-pub(crate) fn sum<P: Precision, T: Format>(lane: Block<'_, T>, f: impl Function) -> DoubleDouble {
-    let starts = (0..lane.z.len()).step_by(BLOCK);
-    starts.fold(DoubleDouble::ZERO, |sum, start| sum + sum_of_block::<P, T, _>(lane.part(start, BLOCK), f))
+/// The sum of a function over a row. Additions are off by 132 roundings of the sum of the magnitudes in f64, by 2^-88 of it in
+/// double-double.
+pub(crate) fn sum<P: Precision, T: Format>(row: Block<'_, T>, f: impl Function) -> DoubleDouble {
+    let starts = (0..row.z.len()).step_by(BLOCK);
+    starts.fold(DoubleDouble::ZERO, |sum, start| sum + sum_of_block::<P, T, _>(row.part(start, BLOCK), f))
 }
 
-/// Σ a b: additions as in [`sum`], in two words.
+/// Σ a b: additions as in [`sum`], in double-double.
 pub(crate) fn dot<T: Format>(a: &[T], b: &[T]) -> DoubleDouble {
     sum::<InDoubleDouble, T>(Block { z: a, v: Some(b), w: None }, Product)
 }
@@ -237,100 +300,98 @@ impl Function for Product {
 }
 
 task! {
-    fn sum_of_block<P: Precision, T: Format, F: Function>(block: Block<'_, T>, f: F; simd: V) -> DoubleDouble {
-        let Block { z, v, w } = block;
-        let (one, zero) = (simd.splat(1.0), simd.splat(0.0));
-        let mut sum = DoubleDouble::from(zero);
-        let (whole, rest) = z.as_chunks::<8>();
-        for (i, z) in whole.iter().enumerate() {
-            let v = eight(v, i, zero);
-            let w = eight(w, i, one);
-            sum = f.at::<P, V>(T::load(z, simd), v, w).added_to(sum);
-        }
-        let [mut his, mut los] = [[0.0; 8]; 2];
-        sum.hi.store(&mut his);
-        sum.lo.store(&mut los);
-        let mut all = DoubleDouble::ZERO;
-        for i in 0..8 {
-            all = all + two_sum(his[i], los[i]);
-        }
-        if !rest.is_empty() {
-            let (v, w) = (last(v, zero), last(w, one));
-            let terms = f.at::<P, V>(T::load(&padded(rest), simd), v, w).to_dd();
-            terms.hi.store(&mut his);
-            terms.lo.store(&mut los);
-            for i in 0..rest.len() {
-                all = all + DoubleDouble { hi: his[i], lo: los[i] };
+    fn sum_of_block<P: Precision, T: Format, F: Function>(
+        block: Block<'_, T>,
+        f: F;
+        simd: V
+    ) -> DoubleDouble {
+        let zero = DoubleDouble::from(simd.splat(0.0));
+        let (mut sum, mut last) = (zero, zero);
+        let whole = block.z.len() / 8;
+        // One loop for whole eights and the rest, so that the function is compiled into it once.
+        for i in 0..block.z.len().div_ceil(8) {
+            let [z, v, w] = eight(block, i, simd);
+            let term = f.at::<P, V>(z, v, w);
+            if i < whole {
+                sum = term.added_to(sum);
+            } else {
+                last = term.to_dd();
             }
+        }
+        let mut all = DoubleDouble::ZERO;
+        for sum in lanes(sum) {
+            all = all + two_sum(sum.hi, sum.lo);
+        }
+        let last = lanes(last);
+        for i in 0..block.z.len() % 8 {
+            all = all + last[i];
         }
         all
     }
 }
 
-/// The i-th eight numbers, or `otherwise`.
-#[inline(always)]
-fn eight<T: Format, V: Vector>(numbers: Option<&[T]>, i: usize, otherwise: V) -> V {
-    match numbers {
-        Some(numbers) => T::load(&numbers.as_chunks::<8>().0[i], otherwise),
-        None => otherwise,
-    }
-}
-
-/// The numbers after the last whole eight, or `otherwise`.
-#[inline(always)]
-fn last<T: Format, V: Vector>(numbers: Option<&[T]>, otherwise: V) -> V {
-    match numbers {
-        Some(numbers) => T::load(&padded(numbers.as_chunks::<8>().1), otherwise),
-        None => otherwise,
-    }
-}
-
-/// A function of each number of a lane.
-pub(crate) fn each<P: Precision, T: Format>(block: Block<'_, T>, f: impl Function, out: &mut [T], to: Store) {
-    run(ForEach::<P, T, _> { block, f, out, to, precision: PhantomData });
-}
-
-struct ForEach<'a, P, T, F> {
-    block: Block<'a, T>,
-    f: F,
-    out: &'a mut [T],
-    to: Store,
-    precision: PhantomData<fn() -> P>,
-}
-
-impl<P: Precision, T: Format, F: Function> Task for ForEach<'_, P, T, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(self, simd: V) {
-        if self.to.is_memory(self.out) {
-            self.fill::<true, V>(simd);
+task! {
+    /// A function of each number of a row, rounded.
+    pub(crate) fn each<P: Precision, T: Format, F: Function>(
+        block: Block<'_, T>,
+        f: F,
+        out: &mut [T],
+        to: Store;
+        simd: V
+    ) {
+        let is_memory = to.is_memory(out);
+        for (i, out) in out.chunks_mut(8).enumerate() {
+            let [z, v, w] = eight(block, i, simd);
+            let result = f.at::<P, V>(z, v, w).to_dd().hi;
+            match out.first_chunk_mut() {
+                Some(out) if is_memory => T::stream(result, out),
+                Some(out) => T::store(result, out),
+                None => {
+                    let mut last = [T::default(); 8];
+                    T::store(result, &mut last);
+                    out.copy_from_slice(&last[..out.len()]);
+                }
+            }
+        }
+        if is_memory {
             simd.fence();
-        } else {
-            self.fill::<false, V>(simd);
         }
     }
 }
 
-impl<P: Precision, T: Format, F: Function> ForEach<'_, P, T, F> {
-    #[inline(always)]
-    fn fill<const TO_MEMORY: bool, V: Vector>(self, simd: V) {
-        let Self { block: Block { z, v, w }, f, out, .. } = self;
-        let (one, zero) = (simd.splat(1.0), simd.splat(0.0));
-        let ((whole, rest), (out, rest_out)) = (z.as_chunks::<8>(), out.as_chunks_mut::<8>());
-        for (i, (z, out)) in whole.iter().zip(out).enumerate() {
-            let v = eight(v, i, zero);
-            let w = eight(w, i, one);
-            let result = f.at::<P, V>(T::load(z, simd), v, w).to_dd().hi;
-            store::<TO_MEMORY, T, V>(result, out);
-        }
-        if !rest.is_empty() {
-            let (v, w) = (last(v, zero), last(w, one));
-            let mut results = [T::default(); 8];
-            T::store(f.at::<P, V>(T::load(&padded(rest), simd), v, w).to_dd().hi, &mut results);
-            rest_out.copy_from_slice(&results[..rest.len()]);
-        }
+/// The i-th eight numbers of a block, with what is beside them; 0 in the place of each that there is not.
+#[inline(always)]
+fn eight<T: Format, V: Vector>(block: Block<'_, T>, i: usize, simd: V) -> [V; 3] {
+    let v = match block.v {
+        Some(v) => load(&v[8 * i..], simd),
+        None => simd.splat(0.0),
+    };
+    let w = match block.w {
+        Some(w) => load(&w[8 * i..], simd),
+        None => simd.splat(1.0),
+    };
+    [load(&block.z[8 * i..], simd), v, w]
+}
+
+/// The first eight numbers; 0 in the place of each that there is not.
+#[inline(always)]
+fn load<T: Format, V: Vector>(numbers: &[T], simd: V) -> V {
+    match numbers.first_chunk() {
+        Some(numbers) => T::load(numbers, simd),
+        None => T::load(&padded(numbers), simd),
     }
+}
+
+/// The numbers of a vector.
+#[inline(always)]
+fn lanes<V: Vector>(x: DoubleDouble<V>) -> [DoubleDouble; 8] {
+    let ([mut hi, mut lo], mut lanes) = ([[0.0; 8]; 2], [DoubleDouble::ZERO; 8]);
+    x.hi.store(&mut hi);
+    x.lo.store(&mut lo);
+    for i in 0..8 {
+        lanes[i] = DoubleDouble { hi: hi[i], lo: lo[i] };
+    }
+    lanes
 }
 
 /// Fewer than eight numbers, and then 0.

@@ -1,8 +1,8 @@
 //! The functions that cross-entropy asks for: exponentials beside what the targets weigh.
 
+use super::map::{Exponent, Function, Softmax};
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::arithmetic::precision::{Number, Precision};
-use crate::kernels::map::{Function, Share, times_share};
 use crate::simd::Vector;
 
 /// What a target weighs, of a probability t and a class weight w.
@@ -51,42 +51,42 @@ impl Function for Depth {
     }
 }
 
-/// The share, less `factor` times the weight, if there is one.
+/// The softmax, less `factor` times the weight, if there is one.
 #[derive(Clone, Copy)]
-pub(crate) struct Slope {
-    pub(crate) share: Share,
+pub(crate) struct Slope<E> {
+    pub(crate) softmax: Softmax<E>,
     pub(crate) weight: Option<Weight>,
     pub(crate) factor: DoubleDouble,
 }
 
-impl Function for Slope {
+impl<E: Exponent> Function for Slope<E> {
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
-        let share = self.share.at::<P, V>(z, v, z.splat(1.0));
+        let softmax = self.softmax.at::<P, V>(z, v, z.splat(1.0));
         match self.weight {
-            None => share,
+            None => softmax,
             Some(weight) => {
-                let target = (weight.at::<P, V>(v, w)) * P::Number::of(self.factor.splat(z));
-                share + target.by(z.splat(-1.0))
+                let target = weight.at::<P, V>(v, w) * P::Number::of(self.factor.splat(z));
+                softmax + target.by(z.splat(-1.0))
             }
         }
     }
 }
 
-/// The share times ((v − mean) · growth + offset), which is taken in two words in any precision: it may cancel.
+/// The softmax times (v − mean) · growth + offset, which is taken in double-double in any precision: it may cancel.
 #[derive(Clone, Copy)]
-pub(crate) struct Curvature {
-    pub(crate) share: Share,
+pub(crate) struct Curvature<E> {
+    pub(crate) softmax: Softmax<E>,
     pub(crate) mean: DoubleDouble,
     pub(crate) growth: DoubleDouble,
     pub(crate) offset: DoubleDouble,
 }
 
-impl Function for Curvature {
+impl<E: Exponent> Function for Curvature<E> {
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
-        let difference = -self.mean.splat(z) + v;
-        let inner = difference * self.growth.splat(z) + self.offset.splat(z);
-        times_share::<P, V>(self.share.scaled::<P, V>(z, w), P::Number::of(inner))
+        let deviation = -self.mean.splat(z) + v;
+        let inner = deviation * self.growth.splat(z) + self.offset.splat(z);
+        self.softmax.times::<P, V>(z, w, P::Number::of(inner))
     }
 }

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::formats::Format;
 use crate::kernels::Each;
 use crate::kernels::block::Store;
-use crate::kernels::map::{self, Block, Exponent, Function, Power, PowerTimes, Share, Tempered};
+use crate::kernels::map::{self, Block, Divided, Exp, Function, Hessian, Softmax, Tempered, Times};
 use crate::operations::compiled::{Float, compiled};
 use crate::operations::reduction::same_length;
 use crate::operations::terms::Terms;
@@ -246,7 +246,7 @@ compiled! {
         Ok(match Deviations::of::<T, InDoubleDouble>(z, ddof) {
             Ok(deviations) => {
                 let lane = Block { z, v: None, w: None };
-                map::each::<InDoubleDouble, T>(lane, VarianceGradient(deviations), gradient, Store::Caches);
+                map::each::<InDoubleDouble, T, _>(lane, VarianceGradient(deviations), gradient, Store::Caches);
                 T::narrow(deviations.value)
             }
             Err(edge) => {
@@ -263,7 +263,7 @@ compiled! {
         let (value, slope) = match Deviations::of::<T, InDoubleDouble>(z, ddof) {
             Ok(deviations) => {
                 let lane = Block { z, v: Some(tangent), w: None };
-                (deviations.value, map::sum::<InDoubleDouble, T>(lane, VarianceSlope(deviations)).hi)
+                (deviations.value, map::sum::<InDoubleDouble, T>(lane, Times(VarianceGradient(deviations))).hi)
             }
             Err(edge) => {
                 let at = |z: f64| if z == f64::INFINITY { edge.at_infinity } else { edge.elsewhere };
@@ -279,11 +279,10 @@ compiled! {
         match Deviations::of::<T, InDoubleDouble>(z, ddof) {
             Ok(deviations) => {
                 let lane = Block { z, v: Some(vector), w: None };
-                let slope = map::sum::<InDoubleDouble, T>(lane, VarianceSlope(deviations));
-                let mean = map::sum::<InDoubleDouble, T>(lane, PowerOf(deviations));
+                let slope = map::sum::<InDoubleDouble, T>(lane, Times(VarianceGradient(deviations)));
+                let mean = map::sum::<InDoubleDouble, T>(lane, Times(Power(deviations)));
                 let mean = scalar::quotient(mean, DoubleDouble::from(z.len() as f64));
-                map::each::<InDoubleDouble, T>(
-                    lane,
+                map::each::<InDoubleDouble, T, _>(lane,
                     VarianceHessian { deviations, mean, slope },
                     out,
                     Store::Caches,
@@ -295,16 +294,16 @@ compiled! {
     }
 
     fn tempered_logsumexp(at: Temperature, z: &[T]) -> T {
-        T::narrow(Moments::of(z, at.0).map_or_else(|max| max, |moments| moments.value()))
+        T::narrow(Moments::of(z, at.0).map_or_else(|max| max, value))
     }
 
     fn tempered_logsumexp_with_gradient(at: Temperature, z: &[T], gradient: &mut [T]) -> Result<(T, T), Error> {
         same_length(z, gradient)?;
         match Moments::of(z, at.0) {
             Ok(moments) => {
-                each(z, None, moments.share, gradient);
+                each(z, None, moments.softmax, gradient);
                 let entropy = moments.with_depth(z).entropy();
-                Ok((T::narrow(moments.value()), T::narrow(entropy)))
+                Ok((T::narrow(value(moments)), T::narrow(entropy)))
             }
             Err(max) => {
                 at_edge(Each::Share, max, z, gradient);
@@ -316,7 +315,7 @@ compiled! {
     fn tempered_logsumexp_jvp(at: Temperature, z: &[T], tangent: &[T]) -> Result<(T, T), Error> {
         same_length(z, tangent)?;
         Ok(match Moments::of(z, at.0) {
-            Ok(moments) => (T::narrow(moments.value()), T::narrow(moments.mean(z, tangent).hi)),
+            Ok(moments) => (T::narrow(value(moments)), T::narrow(moments.mean(z, tangent).hi)),
             Err(_) => return logsumexp_jvp(z, tangent),
         })
     }
@@ -326,8 +325,8 @@ compiled! {
         same_length(z, out)?;
         match Moments::of(z, at.0) {
             Ok(moments) => {
-                let hessian = Hessian { moments, mean: moments.mean(z, vector) };
-                each(z, Some(vector), hessian, out);
+                let hessian = Hessian { softmax: moments.softmax, mean: moments.mean(z, vector) };
+                    each(z, Some(vector), Divided(hessian, moments.scale), out);
                 Ok(())
             }
             Err(_) => logsumexp_hvp(z, vector, out),
@@ -337,7 +336,7 @@ compiled! {
     fn tempered_softmax(at: Temperature, z: &[T], out: &mut [T]) -> Result<(), Error> {
         same_length(z, out)?;
         match Moments::of(z, at.0) {
-            Ok(moments) => each(z, None, moments.share, out),
+            Ok(moments) => each(z, None, moments.softmax, out),
             Err(max) => at_edge(Each::Share, max, z, out),
         }
         Ok(())
@@ -346,7 +345,7 @@ compiled! {
     fn tempered_log_softmax(at: Temperature, z: &[T], out: &mut [T]) -> Result<(), Error> {
         same_length(z, out)?;
         match Moments::of(z, at.0) {
-            Ok(Moments { scale, log, .. }) => each(z, None, LogShare { scale, log }, out),
+            Ok(moments) => each(z, None, TemperedLogSoftmax(moments), out),
             Err(max) => at_edge(Each::LogShare, max, z, out),
         }
         Ok(())
@@ -370,7 +369,7 @@ compiled! {
         match Moments::of(z, at.0) {
             Ok(moments) => {
                 let moments = moments.with_depth(z);
-                each(z, None, EntropyGradient(moments), gradient);
+                each(z, None, Divided(EntropyGradient(moments), moments.scale), gradient);
                 Ok(T::narrow(moments.entropy()))
             }
             Err(max) => {
@@ -383,7 +382,10 @@ compiled! {
     fn tempered_entropy_jvp(at: Temperature, z: &[T], tangent: &[T]) -> Result<(T, T), Error> {
         same_length(z, tangent)?;
         let slope = match Moments::of(z, at.0) {
-            Ok(moments) => sum(z, Some(tangent), EntropySlope(moments.with_depth(z))).hi,
+            Ok(moments) => {
+                let moments = moments.with_depth(z);
+                sum(z, Some(tangent), Times(Divided(EntropyGradient(moments), moments.scale))).hi
+            }
             Err(max) if max.is_nan() => max,
             Err(_) => 0.0,
         };
@@ -397,8 +399,10 @@ compiled! {
             Ok(moments) => {
                 let moments = moments.with_depth(z);
                 let mean = moments.mean(z, vector);
-                let covariance = sum(z, Some(vector), Covariance { moments, mean });
-                each(z, Some(vector), EntropyHessian { moments, mean, covariance }, out);
+                let without = EntropyHessian { moments, mean, covariance: None };
+                let covariance = Some(sum(z, Some(vector), without));
+                let hessian = EntropyHessian { covariance, ..without };
+                each(z, Some(vector), Divided(Divided(hessian, moments.scale), moments.scale), out);
             }
             Err(max) => out.fill(T::narrow(if max.is_nan() { max } else { 0.0 })),
         }
@@ -433,7 +437,7 @@ pub(super) fn tempered<T: Format>(z: &[T], temperature: f64) -> Result<(Tempered
     let scale = Tempered::new(max, temperature);
     let first = z.iter().position(|z| z.widen() == max).unwrap_or(0);
     let rests = [&z[..first], &z[first + 1..]];
-    let [before, after] = rests.map(|z| sum(z, None, Power(Exponent::Tempered(scale))));
+    let [before, after] = rests.map(|z| sum(z, None, Exp(scale)));
     let tail = before + after;
     if tail.hi.is_nan() {
         return Err(f64::NAN);
@@ -446,19 +450,19 @@ fn sum<T: Format>(z: &[T], v: Option<&[T]>, f: impl Function) -> DoubleDouble {
 }
 
 fn each<T: Format>(z: &[T], v: Option<&[T]>, f: impl Function, out: &mut [T]) {
-    map::each::<T::First, T>(Block { z, v, w: None }, f, out, Store::for_output::<T>(z.len()));
+    map::each::<T::First, T, _>(Block { z, v, w: None }, f, out, Store::for_output::<T>(z.len()));
 }
 
-/// What a softmax averages, with x = (z − max)/τ.
+/// What a softmax averages, with x = (z − max)/τ and a = −x.
 #[derive(Clone, Copy)]
 struct Moments {
     scale: Tempered,
     temperature: f64,
     /// p.
-    share: Share,
+    softmax: Softmax<Tempered>,
     /// log Σ e^x.
     log: DoubleDouble,
-    /// ā = Σ p (−x); 0 until [`with_depth`](Self::with_depth).
+    /// ā = Σ p a; 0 until [`with_depth`](Self::with_depth).
     depth: DoubleDouble,
 }
 
@@ -466,19 +470,15 @@ impl Moments {
     /// For a finite maximum; else it is the error.
     fn of<T: Format>(z: &[T], temperature: f64) -> Result<Self, f64> {
         let (scale, Parts { inverse, log, .. }) = tempered(z, temperature)?;
-        let share = Share { exponent: Exponent::Tempered(scale), inverse };
-        Ok(Self { scale, temperature, share, log, depth: DoubleDouble::ZERO })
+        let softmax = Softmax { exponent: scale, inverse };
+        Ok(Self { scale, temperature, softmax, log, depth: DoubleDouble::ZERO })
     }
 
     /// With what entropies need, too.
     fn with_depth<T: Format>(self, z: &[T]) -> Self {
         // Scaled at the end: it may be tiny. The maximum adds nothing to it.
-        let depth = scalar::product(sum(z, None, Depth(self.scale)), self.share.inverse).scaled(UNSCALE);
+        let depth = scalar::product(sum(z, None, Depth(self.scale)), self.softmax.inverse).scaled(UNSCALE);
         Self { depth, ..self }
-    }
-
-    fn value(&self) -> f64 {
-        value(*self)
     }
 
     fn entropy(&self) -> f64 {
@@ -487,21 +487,28 @@ impl Moments {
 
     /// Σ p v.
     fn mean<T: Format>(&self, z: &[T], v: &[T]) -> DoubleDouble {
-        let powers = sum(z, Some(v), PowerTimes(self.share.exponent));
-        let mean = scalar::product(powers, self.share.inverse).scaled(UNSCALE);
+        let powers = sum(z, Some(v), Times(Exp(self.scale)));
+        let mean = scalar::product(powers, self.softmax.inverse).scaled(UNSCALE);
         // A large v must not meet the scale of exponentials.
-        if mean.hi.is_finite() { mean } else { sum(z, Some(v), ShareTimes(self.share)) }
+        if mean.hi.is_finite() { mean } else { sum(z, Some(v), Times(self.softmax)) }
+    }
+
+    /// a − ā.
+    #[inline(always)]
+    fn deviation<P: Precision, V: Vector>(&self, z: V) -> P::Number<V> {
+        map::deviation::<P, V>(-self.scale.near_x::<P, V>(z).to_dd(), self.depth)
     }
 }
 
 task! {
+    /// τ log Σ e^x + max.
     fn value(moments: Moments; _: V) -> f64 {
         let Moments { scale, temperature, log, .. } = moments;
         (log * DoubleDouble::from(temperature) + scale.max).hi + 0.0
     }
 }
 
-/// e^x (−x).
+/// a e^x.
 #[derive(Clone, Copy)]
 struct Depth(Tempered);
 
@@ -513,117 +520,55 @@ impl Function for Depth {
     }
 }
 
-/// p v.
-#[derive(Clone, Copy)]
-struct ShareTimes(Share);
-
-impl Function for ShareTimes {
-    #[inline(always)]
-    fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
-        self.0.at::<P, V>(z, v, w).by(v)
-    }
-}
-
 /// x − log Σ e^x.
 #[derive(Clone, Copy)]
-struct LogShare {
-    scale: Tempered,
-    log: DoubleDouble,
-}
+struct TemperedLogSoftmax(Moments);
 
-impl Function for LogShare {
+impl Function for TemperedLogSoftmax {
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
-        let x = self.scale.x::<P, V>(z);
-        let share = (x + P::Number::of(-self.log.splat(z))).to_dd();
+        let x = self.0.scale.x::<P, V>(z);
+        let log_softmax = (x + P::Number::of(-self.0.log.splat(z))).to_dd();
         // What is out of range has no low word.
-        let infinite = DoubleDouble::from(z.splat(f64::NEG_INFINITY));
-        let hi = x.to_dd().hi.where_at_most(f64::NEG_INFINITY, infinite.hi, share.hi);
-        P::Number::of(DoubleDouble { hi, ..share })
+        let infinite = z.splat(f64::NEG_INFINITY);
+        let hi = x.to_dd().hi.where_at_most(f64::NEG_INFINITY, infinite, log_softmax.hi);
+        P::Number::of(DoubleDouble { hi, ..log_softmax })
     }
 }
 
-/// p (v − v̄)/τ.
-#[derive(Clone, Copy)]
-struct Hessian {
-    moments: Moments,
-    mean: DoubleDouble,
-}
-
-impl Function for Hessian {
-    #[inline(always)]
-    fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
-        let Self { moments: Moments { scale, share, .. }, mean } = self;
-        scale.divided::<P, V>(map::Hessian { share, mean }.at::<P, V>(z, v, w))
-    }
-}
-
-impl Moments {
-    /// a − ā.
-    #[inline(always)]
-    fn above_mean<P: Precision, V: Vector>(&self, z: V) -> P::Number<V> {
-        // In two words in any precision: it may cancel.
-        let depth = -(self.scale.near_x::<P, V>(z).to_dd());
-        P::Number::of(depth - self.depth.splat(z))
-    }
-}
-
-/// p (a − ā)/τ.
+/// p (a − ā).
 #[derive(Clone, Copy)]
 struct EntropyGradient(Moments);
 
 impl Function for EntropyGradient {
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
-        let share = self.0.share.at::<P, V>(z, v, w);
-        self.0.scale.divided::<P, V>(share * self.0.above_mean::<P, V>(z))
+        self.0.softmax.at::<P, V>(z, v, w) * self.0.deviation::<P, V>(z)
     }
 }
 
-/// p v (a − ā)/τ.
-#[derive(Clone, Copy)]
-struct EntropySlope(Moments);
-
-impl Function for EntropySlope {
-    #[inline(always)]
-    fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
-        EntropyGradient(self.0).at::<P, V>(z, v, w).by(v)
-    }
-}
-
-/// p (v − v̄)(a − ā).
-#[derive(Clone, Copy)]
-struct Covariance {
-    moments: Moments,
-    mean: DoubleDouble,
-}
-
-impl Function for Covariance {
-    #[inline(always)]
-    fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
-        let share = self.moments.share.at::<P, V>(z, v, w);
-        let difference = map::difference::<P, V>(v, self.mean);
-        share * difference * self.moments.above_mean::<P, V>(z)
-    }
-}
-
-/// p ((v − v̄)(a − ā − 1) − covariance)/τ².
+/// p ((v − v̄)(a − ā − 1) − covariance); p (v − v̄)(a − ā), whose sum is the covariance, where that is not given.
 #[derive(Clone, Copy)]
 struct EntropyHessian {
     moments: Moments,
     mean: DoubleDouble,
-    covariance: DoubleDouble,
+    covariance: Option<DoubleDouble>,
 }
 
 impl Function for EntropyHessian {
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
         let Self { moments, mean, covariance } = self;
-        let less_one = P::Number::of(DoubleDouble::from(v.splat(-1.0)));
-        let product = map::difference::<P, V>(v, mean) * (moments.above_mean::<P, V>(z) + less_one);
-        let inner = product + P::Number::of(-covariance.splat(v));
-        let result = (moments.share.at::<P, V>(z, v, w)) * inner;
-        moments.scale.divided::<P, V>(moments.scale.divided::<P, V>(result))
+        let (deviation, softmax) =
+            (map::deviation::<P, V>(v.into(), mean), moments.softmax.at::<P, V>(z, v, w));
+        match covariance {
+            None => softmax * deviation * moments.deviation::<P, V>(z),
+            Some(covariance) => {
+                let less_one = P::Number::of(DoubleDouble::from(v.splat(-1.0)));
+                let product = deviation * (moments.deviation::<P, V>(z) + less_one);
+                softmax * (product + P::Number::of(-covariance.splat(v)))
+            }
+        }
     }
 }
 
@@ -784,14 +729,14 @@ impl Function for Square {
     }
 }
 
-/// x v.
+/// x.
 #[derive(Clone, Copy)]
-struct PowerOf(Deviations);
+struct Power(Deviations);
 
-impl Function for PowerOf {
+impl Function for Power {
     #[inline(always)]
-    fn at<P: Precision, V: Vector>(self, z: V, v: V, _: V) -> P::Number<V> {
-        P::Number::of(self.0.power(self.0.excess::<P, V>(z).to_dd())).by(v)
+    fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
+        P::Number::of(self.0.power(self.0.excess::<P, V>(z).to_dd()))
     }
 }
 
@@ -812,17 +757,6 @@ impl Function for VarianceGradient {
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
         P::Number::of(self.0.gradient(self.0.excess::<P, V>(z).to_dd()))
-    }
-}
-
-/// The gradient times v.
-#[derive(Clone, Copy)]
-struct VarianceSlope(Deviations);
-
-impl Function for VarianceSlope {
-    #[inline(always)]
-    fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
-        VarianceGradient(self.0).at::<P, V>(z, v, w).by(v)
     }
 }
 

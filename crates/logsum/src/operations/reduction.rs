@@ -4,7 +4,8 @@ use crate::Error;
 use crate::edges::Edge;
 use crate::formats::Format;
 use crate::kernels::Each;
-use crate::kernels::block::{self, LONG, Store};
+use crate::kernels::block::{LONG, Store};
+use crate::kernels::map::{self, About, Block, LogSoftmax};
 use crate::kernels::series::{Series, SeriesMut};
 use crate::operations::compiled::{Float, compiled};
 use crate::state::plain::{self, Kept, Partial, Shares};
@@ -188,8 +189,10 @@ pub(crate) fn each<T: Format>(
     }
     let (c, two) = partial.constants(each);
     each_piece(lane, out, &|z, out| match each {
-        Each::Share => block::shares(z, c, two, out, to),
-        Each::LogShare => block::log_shares(z, c, two, out, to),
+        Each::Share => map::softmax(Block::of(z), About::shift(c), two, out, to),
+        Each::LogShare => {
+            map::each::<T::First, T, _>(Block::of(z), LogSoftmax { max: c, log: two }, out, to);
+        }
     });
 }
 

@@ -6,8 +6,8 @@ use crate::arithmetic::precision::Precision;
 use crate::error::Error;
 use crate::formats::Format;
 use crate::kernels::Each;
-use crate::kernels::block::{self, Store};
-use crate::kernels::map::{self, Block, Exponent, PowerTimes, Share};
+use crate::kernels::block::Store;
+use crate::kernels::map::{self, About, Block, Exp, Hessian, Softmax, Times, for_exponent};
 use crate::kernels::series::{BLOCK, PIECE, Series};
 use crate::operations::compiled::{Float, compiled};
 use crate::operations::reduction::same_length;
@@ -208,9 +208,12 @@ compiled! {
         let shares = terms.with_shares().shares;
         let mean = terms.mean(&shares, vector);
         match shares.plain() {
-            Some(share) => {
-                let lane = Block { z: terms.z, v: Some(vector), w: terms.weights };
-                map::each::<<T as Format>::First, T>(lane, map::Hessian { share, mean }, out, Store::Caches);
+            Some((shift, inverse)) => {
+                let row = Block { z: terms.z, v: Some(vector), w: terms.weights };
+                for_exponent!(About::shift(shift), exponent => {
+                    let hessian = Hessian { softmax: Softmax { exponent, inverse }, mean };
+                    map::each::<<T as Format>::First, T, _>(row, hessian, out, Store::Caches);
+                });
             }
             None => {
                 terms.each_block(out, |block, out| shares.fill(block, out));
@@ -227,10 +230,10 @@ compiled! {
 impl<T: Format> Terms<'_, T> {
     /// Σ g_k t_k.
     fn mean(&self, shares: &Shares, tangent: &[T]) -> DoubleDouble {
-        if let Some(Share { exponent, inverse }) = shares.plain() {
+        if let Some((shift, inverse)) = shares.plain() {
             let sum = self.sum_of_blocks(tangent, |terms, tangent| {
-                let block = Block { z: terms.z, v: Some(tangent), w: terms.weights };
-                map::sum::<T::First, T>(block, PowerTimes(exponent))
+                let row = Block { z: terms.z, v: Some(tangent), w: terms.weights };
+                for_exponent!(About::shift(shift), exponent => map::sum::<T::First, T>(row, Times(Exp(exponent))))
             });
             let mean = scalar::product(sum, inverse).scaled(UNSCALE);
             if mean.hi.is_finite() {
@@ -380,12 +383,10 @@ enum Shares {
 }
 
 impl Shares {
-    /// Where the shares are that simple.
-    fn plain(&self) -> Option<Share> {
+    /// The shift and the inverse of the sum, where the shares are that simple.
+    fn plain(&self) -> Option<(f64, DoubleDouble)> {
         match *self {
-            Self::Plain { shift, inverse } | Self::Weighted { shift, inverse } => {
-                Some(Share { exponent: Exponent::from(shift), inverse })
-            }
+            Self::Plain { shift, inverse } | Self::Weighted { shift, inverse } => Some((shift, inverse)),
             _ => None,
         }
     }
@@ -394,11 +395,14 @@ impl Shares {
     fn fill<T: Format>(&self, terms: Terms<'_, T>, out: &mut [T]) {
         let b = |i: usize| terms.weights.map_or(1.0, |b| b[i].widen());
         match *self {
-            Self::Plain { shift, inverse } => block::shares(terms.z, shift, inverse, out, Store::Caches),
-            Self::Weighted { shift, inverse } => {
-                let share = Share { exponent: Exponent::from(shift), inverse };
-                let block = Block { z: terms.z, v: None, w: terms.weights };
-                map::each::<T::First, T>(block, share, out, Store::Caches);
+            Self::Plain { shift, inverse } | Self::Weighted { shift, inverse } => {
+                map::softmax(
+                    Block { z: terms.z, v: None, w: terms.weights },
+                    About::shift(shift),
+                    inverse,
+                    out,
+                    Store::Caches,
+                );
             }
             _ => {
                 for (i, out) in out.iter_mut().enumerate() {
@@ -420,7 +424,7 @@ impl Shares {
     fn fill_by_weight<T: Format>(&self, terms: Terms<'_, T>, out: &mut [T]) {
         match *self {
             Self::Plain { shift, inverse } | Self::Weighted { shift, inverse } => {
-                block::shares(terms.z, shift, inverse, out, Store::Caches);
+                map::softmax(Block::of(terms.z), About::shift(shift), inverse, out, Store::Caches);
             }
             _ => {
                 for (z, out) in terms.z.iter().map(|z| z.widen()).zip(&mut *out) {

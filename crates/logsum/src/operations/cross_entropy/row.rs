@@ -4,7 +4,7 @@ use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::exp::UNSCALE;
 use crate::formats::Format;
 use crate::kernels::block::LONG;
-use crate::kernels::map::{self, Block, Exponent, PowerTimes, Share};
+use crate::kernels::map::{self, About, Block, Exp, Softmax, Times, for_exponent};
 use crate::kernels::targets::{Curvature, Depth, Slope, Weight};
 use crate::operations::cross_entropy::{Targets, Work};
 use crate::operations::moments::tempered;
@@ -36,10 +36,10 @@ struct Target {
     others: DoubleDouble,
 }
 
-/// The softmax of a row, for a finite maximum.
-struct Softmax {
+/// The sum of a row of finite maximum, and what it was taken about.
+struct Sum {
     max: f64,
-    exponent: Exponent,
+    about: About,
     parts: Parts,
 }
 
@@ -58,9 +58,9 @@ impl<T: Format> Work<'_, T> {
             return DoubleDouble::ZERO;
         }
         let Some(gradient) = gradient else {
-            return match self.softmax(z) {
+            return match self.sum(z) {
                 Err(max) => self.at_edge(&row, max, None),
-                Ok(softmax) => self.finish(&row, softmax.max, softmax.parts).loss,
+                Ok(sum) => self.finish(&row, sum.max, sum.parts).loss,
             };
         };
         if let (true, Some(Target { class, .. })) = (self.is_plain(), row.target)
@@ -71,16 +71,17 @@ impl<T: Format> Work<'_, T> {
                 return self.finish(&row, partial.max, partial.parts()).loss;
             }
         }
-        let softmax = match self.softmax(z) {
-            Ok(softmax) => softmax,
+        let sum = match self.sum(z) {
+            Ok(sum) => sum,
             Err(max) => return self.at_edge(&row, max, Some(gradient)),
         };
-        let finished = self.finish(&row, softmax.max, softmax.parts);
+        let finished = self.finish(&row, sum.max, sum.parts);
         let Finished { inverse, factor, .. } = finished;
-        let share = Share { exponent: softmax.exponent, inverse };
-        let slope = Slope { share, weight: row.weight, factor };
-        map::each::<T::First, T>(row.block, slope, gradient, self.to);
-        if let Some((class, slope)) = self.slope_apart(&row, &softmax, &finished) {
+        for_exponent!(sum.about, exponent => {
+            let slope = Slope { softmax: Softmax { exponent, inverse }, weight: row.weight, factor };
+            map::each::<T::First, T, _>(row.block, slope, gradient, self.to);
+        });
+        if let Some((class, slope)) = self.slope_apart(&row, &sum, &finished) {
             gradient[class] = T::narrow(slope.hi);
         }
         finished.loss
@@ -121,23 +122,23 @@ impl<T: Format> Work<'_, T> {
                 let v = &targets[index * z.len()..][..z.len()];
                 let block = Block { z, v: Some(v), w: self.of.class_weights };
                 let weight = if is_spread { smoothed(self.certain) } else { Weight::Given };
-                Row { block, weight: Some(weight), target: None, whole: sum::<T>(block, weight) }
+                Row { block, weight: Some(weight), target: None, whole: sum_of(block, weight) }
             }
         }
     }
 
     /// For a finite maximum; else it is the error.
-    fn softmax(&self, z: &[T]) -> Result<Softmax, f64> {
+    fn sum(&self, z: &[T]) -> Result<Sum, f64> {
         if self.of.temperature == 1.0 {
             let partial = Partial::<T::First>::over(&z);
             if !partial.max.is_finite() {
                 return Err(partial.max);
             }
             let parts = partial.parts();
-            return Ok(Softmax { max: partial.max, exponent: Exponent::from(parts.shift), parts });
+            return Ok(Sum { max: partial.max, about: About::shift(parts.shift), parts });
         }
         let (scale, parts) = tempered(z, self.of.temperature)?;
-        Ok(Softmax { max: scale.max, exponent: Exponent::Tempered(scale), parts })
+        Ok(Sum { max: scale.max, about: About::Temperature(scale), parts })
     }
 
     /// Σ q_k (max − z_k)/τ.
@@ -145,7 +146,7 @@ impl<T: Format> Work<'_, T> {
         let of = |z: &[T], scale: f64| {
             let depth = Depth { weight: row.weight.unwrap_or(Weight::Given), max: max * scale };
             let spread = if row.weight.is_some() {
-                sum::<T>(Block { z, ..row.block }, depth)
+                sum_of(Block { z, ..row.block }, depth)
             } else {
                 DoubleDouble::ZERO
             };
@@ -188,38 +189,35 @@ impl<T: Format> Work<'_, T> {
     /// The class whose element of the gradient is not what the loop gives, and what it is.
     ///
     /// Where p > 1/2 it is 1 − (1 − p), and 1 − p is known to its own last bits: so is Q − q there.
-    fn slope_apart(
-        &self,
-        row: &Row<'_, T>,
-        softmax: &Softmax,
-        finished: &Finished,
-    ) -> Option<(usize, DoubleDouble)> {
+    fn slope_apart(&self, row: &Row<'_, T>, sum: &Sum, finished: &Finished) -> Option<(usize, DoubleDouble)> {
         let Finished { excess, inverse, factor, .. } = *finished;
-        let is_certain = softmax.parts.rest.hi < 0.5;
+        let is_certain = sum.parts.rest.hi < 0.5;
         let (class, others) = match row.target {
-            Some(Target { class, z, q, .. }) if !is_certain || z != softmax.max => {
-                let share = map::one::<T::First>(z, Share { exponent: softmax.exponent, inverse });
+            Some(Target { class, z, q, .. }) if !is_certain || z != sum.max => {
+                let share = for_exponent!(sum.about, exponent => {
+                    map::one::<T::First, _>(z, Softmax { exponent, inverse })
+                });
                 return Some((class, share - scalar::product(q, factor)));
             }
             Some(Target { class, others, .. }) => (class, others),
             None if is_certain => {
-                let class = row.block.z.iter().position(|z| z.widen() == softmax.max)?;
+                let class = row.block.z.iter().position(|z| z.widen() == sum.max)?;
                 let weight = row.weight?;
                 let parts = [(0, class), (class + 1, usize::MAX - class - 1)];
                 let [before, after] =
-                    parts.map(|(start, count)| sum::<T>(row.block.part(start, count), weight));
+                    parts.map(|(start, count)| sum_of(row.block.part(start, count), weight));
                 (class, before + after)
             }
             None => return None,
         };
-        let rest = softmax.parts.rest;
+        let rest = sum.parts.rest;
         Some((class, at_maximum(rest, others, row.whole, excess, factor)))
     }
 
     /// q_k.
     fn weight_at(&self, row: &Row<'_, T>, k: usize) -> f64 {
         let part = row.block.part(k, 1);
-        let spread = row.weight.map_or(0.0, |weight| sum::<T>(part, weight).hi);
+        let spread = row.weight.map_or(0.0, |weight| sum_of(part, weight).hi);
         spread + row.target.map_or(0.0, |target| if target.class == k { target.weight.hi } else { 0.0 })
     }
 
@@ -264,28 +262,28 @@ impl<T: Format> Work<'_, T> {
         let rows = z.chunks(classes).zip(v.chunks(classes)).zip(out.chunks_mut(classes));
         for (i, ((z, v), out)) in rows.enumerate() {
             let row = self.weighted(first + i, z);
-            match self.softmax(z) {
+            match self.sum(z) {
                 _ if row.whole.hi == 0.0 => out.fill(T::default()),
                 Err(max) => out.fill(if max.is_nan() { T::narrow(max) } else { T::default() }),
-                Ok(Softmax { max, exponent, parts }) => {
+                Ok(Sum { max, about, parts }) => {
                     let per_temperature = self.per_temperature;
                     let lse = scalar::product(DoubleDouble::from(max), per_temperature) + parts.log;
                     let twice = DoubleDouble::from(2.0 * self.of.z_loss);
-                    let block = Block { z, v: Some(v), w: None };
-                    let mean = sum::<T>(block, PowerTimes(exponent)).scaled(UNSCALE);
-                    let mean = scalar::product(mean, parts.inverse);
                     let factor =
                         scalar::product(self.factor, scalar::product(per_temperature, per_temperature));
-                    let curvature = Curvature {
-                        share: Share {
-                            exponent,
-                            inverse: scalar::product(scalar::product(parts.inverse, row.whole), factor),
-                        },
-                        mean,
-                        growth: (scalar::product(lse, twice) + 1.0),
-                        offset: scalar::product(mean, twice),
-                    };
-                    map::each::<T::First, T>(block, curvature, out, self.to);
+                    let inverse = scalar::product(scalar::product(parts.inverse, row.whole), factor);
+                    let block = Block { z, v: Some(v), w: None };
+                    for_exponent!(about, exponent => {
+                        let mean = sum_of(block, Times(Exp(exponent))).scaled(UNSCALE);
+                        let mean = scalar::product(mean, parts.inverse);
+                        let curvature = Curvature {
+                            softmax: Softmax { exponent, inverse },
+                            mean,
+                            growth: scalar::product(lse, twice) + 1.0,
+                            offset: scalar::product(mean, twice),
+                        };
+                        map::each::<T::First, T, _>(block, curvature, out, self.to);
+                    });
                 }
             }
         }
@@ -293,7 +291,7 @@ impl<T: Format> Work<'_, T> {
 }
 
 /// The sum of a function over a row.
-fn sum<T: Format>(row: Block<'_, T>, f: impl map::Function) -> DoubleDouble {
+fn sum_of<T: Format>(row: Block<'_, T>, f: impl map::Function) -> DoubleDouble {
     map::sum::<<T as Format>::First, T>(row, f)
 }
 
