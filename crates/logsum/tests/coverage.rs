@@ -75,7 +75,7 @@ fn rows() -> Vec<Row> {
         Row {
             name: "softmax",
             edges: ("tests/conventions.rs", "softmax"),
-            derivatives: Some(("src/ops/moments.rs", "derivative of [`softmax`]")),
+            derivatives: Some(("src/operations/moments.rs", "derivative of [`softmax`]")),
             oracle: ("tests/attack.rs", "softmax"),
             bench: "softmax",
         },
@@ -128,9 +128,10 @@ fn read(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The names that `ops` exports, without those that are parts of an operation: its derivatives, and what it is given.
+/// The names that `operations` exports, without those that are parts of an operation: its derivatives, and what it is given.
 fn exported() -> BTreeSet<String> {
-    const PARTS: [&str; 8] = [
+    const PARTS: [&str; 9] = [
+        "Float",
         "each",
         "derivative",
         "second_derivative",
@@ -140,7 +141,7 @@ fn exported() -> BTreeSet<String> {
         "MatmulShape",
         "logsumexp_and_phase",
     ];
-    const ENDINGS: [&str; 6] = ["_with_gradient", "_jvp", "_hvp", "_vjp", "_weighted", "_rung"];
+    const ENDINGS: [&str; 6] = ["_with_gradient", "_jvp", "_hvp", "_vjp", "_weighted", "_phase"];
     let text = read("src/operations/mod.rs");
     let exports = text.split("pub use ").skip(1).filter_map(|rest| rest.split(';').next());
     let names = exports.flat_map(|export| {
