@@ -136,7 +136,7 @@ impl Float64 for V256 {
 
 impl Vector for V256 {
     type Singles = [__m256; 2];
-    const HAS_MANY_REGISTERS: bool = false;
+    const REGISTERS: usize = 5;
 
     #[inline(always)]
     fn singles(self, x: f32) -> [__m256; 2] {

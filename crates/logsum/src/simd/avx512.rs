@@ -121,7 +121,7 @@ impl Float64 for V512 {
 
 impl Vector for V512 {
     type Singles = __m512;
-    const HAS_MANY_REGISTERS: bool = true;
+    const REGISTERS: usize = 28;
 
     #[inline(always)]
     fn singles(self, x: f32) -> __m512 {

@@ -1,6 +1,6 @@
 //! SIMD: the levels, what each provides, and how a loop runs at the best level that the machine has.
 //!
-//! A level is one file of intrinsics and a row in [`Level`]. The rest is safe.
+//! A level is one file of intrinsics, its `mod` and a row in the table of [`levels!`]. The rest is safe.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -18,52 +18,92 @@ pub(crate) use vector::Vector;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// An instruction set that the kernels can run in. All give the same bits.
-#[doc(hidden)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Level {
-    Portable = 1,
-    Avx2 = 2,
-    Avx512 = 3,
-}
-
-impl Level {
-    pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
-
-    /// Whether this machine has it.
-    pub fn is_available(self) -> bool {
-        match self {
-            Self::Portable => true,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => {
-                is_x86_feature_detected!("avx2")
-                    && is_x86_feature_detected!("fma")
-                    && is_x86_feature_detected!("f16c")
-            }
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("f16c"),
-            #[cfg(not(target_arch = "x86_64"))]
-            _ => false,
+/// [`Level`] and [`run`], from a table: the level that every machine has; then the others, better ones below, each with what a
+/// target must have for its module to be compiled, and a machine to run it.
+macro_rules! levels {
+    (
+        $least:ident, $least_name:literal, $least_module:ident;
+        $($level:ident, $name:literal, $module:ident, cfg($target:meta), $is_detected:expr;)*
+    ) => {
+        /// An instruction set that the kernels can run in. All give the same bits.
+        #[doc(hidden)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Level {
+            $least = 1,
+            $($level,)*
         }
-    }
 
-    /// The one that kernels run at: the best there is, unless [`Level::force`] chose another.
-    #[inline]
-    fn current() -> Self {
-        match CURRENT.load(Ordering::Relaxed) {
-            1 => Self::Portable,
-            2 => Self::Avx2,
-            3 => Self::Avx512,
-            _ => {
-                let best =
-                    Self::ALL.into_iter().rfind(|level| level.is_available()).unwrap_or(Self::Portable);
+        impl Level {
+            pub const ALL: [Self; 1 + [$($name),*].len()] = [Self::$least, $(Self::$level),*];
+
+            pub fn name(self) -> &'static str {
+                match self {
+                    Self::$least => $least_name,
+                    $(Self::$level => $name,)*
+                }
+            }
+
+            /// Whether this machine has it.
+            pub fn is_available(self) -> bool {
+                match self {
+                    Self::$least => true,
+                    $(
+                        #[cfg($target)]
+                        Self::$level => $is_detected,
+                        #[cfg(not($target))]
+                        Self::$level => false,
+                    )*
+                }
+            }
+
+            /// The one that kernels run at: the best there is, unless [`Level::force`] chose another.
+            #[inline]
+            fn current() -> Self {
+                let current = CURRENT.load(Ordering::Relaxed);
+                if current == Self::$least as u8 {
+                    return Self::$least;
+                }
+                $(
+                    if current == Self::$level as u8 {
+                        return Self::$level;
+                    }
+                )*
+                let best = Self::ALL.into_iter().rfind(|level| level.is_available()).unwrap_or(Self::$least);
                 CURRENT.store(best as u8, Ordering::Relaxed);
                 best
             }
         }
-    }
 
+        /// Runs a loop at the current level.
+        #[allow(
+            unsafe_code,
+            unused_unsafe,
+            reason = "the only calls of the levels' entries, each where its features were detected, or are the target's"
+        )]
+        #[inline]
+        pub(crate) fn run<T: Task>(task: T) -> T::Output {
+            match Level::current() {
+                $(
+                    // SAFETY: `current` is a level whose features were detected.
+                    #[cfg($target)]
+                    Level::$level => unsafe { $module::run_task(task) },
+                )*
+                _ => $least_module::run_task(task),
+            }
+        }
+    };
+}
+
+levels! {
+    Portable, "portable", portable;
+    Avx2, "AVX2", avx2, cfg(target_arch = "x86_64"),
+        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
+    Avx512, "AVX-512", avx512, cfg(target_arch = "x86_64"),
+        is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("f16c");
+}
+
+impl Level {
     /// Makes all kernels of this process run at this level, or, with none, at the best. For tests and benches: false,
     /// and nothing is changed, if the machine lacks it.
     pub fn force(level: Option<Self>) -> bool {
@@ -121,24 +161,3 @@ macro_rules! task {
 }
 
 pub(crate) use task;
-
-/// Runs a loop at the current level.
-#[cfg_attr(
-    target_arch = "x86_64",
-    expect(
-        unsafe_code,
-        reason = "the only calls of the levels' entries, each where its features were detected"
-    )
-)]
-#[inline]
-pub(crate) fn run<T: Task>(task: T) -> T::Output {
-    match Level::current() {
-        // SAFETY: `current` is a level whose features were detected.
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { avx512::run_task(task) },
-        // SAFETY: as above.
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => unsafe { avx2::run_task(task) },
-        _ => portable::run_task(task),
-    }
-}

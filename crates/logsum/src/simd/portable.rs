@@ -102,7 +102,7 @@ impl Float64 for Portable {
 
 impl Vector for Portable {
     type Singles = [f32; 16];
-    const HAS_MANY_REGISTERS: bool = false;
+    const REGISTERS: usize = 5;
 
     #[inline(always)]
     fn singles(self, x: f32) -> [f32; 16] {

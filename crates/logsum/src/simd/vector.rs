@@ -7,8 +7,8 @@ pub trait Vector: Float64 {
     /// Sixteen f32.
     type Singles: Copy;
 
-    /// Whether 28 vectors fit into the registers; else 5 do.
-    const HAS_MANY_REGISTERS: bool;
+    /// How many vectors fit into the registers, beside what else a loop needs.
+    const REGISTERS: usize;
 
     /// The same f32 everywhere.
     fn singles(self, x: f32) -> Self::Singles;
