@@ -1,12 +1,14 @@
 //! SIMD: the levels, what each provides, and how a loop runs at the best level that the machine has.
 //!
-//! A level is one file of intrinsics, its `mod` and a row in the table of [`levels!`]. The rest is safe.
+//! A level is one file of intrinsics, its `mod` and a row in the table below. The rest is safe.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod kept;
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+mod neon;
 mod portable;
 pub(crate) mod scalar;
 mod vector;
@@ -18,7 +20,7 @@ pub(crate) use vector::Vector;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// [`Level`] and [`run`], from a table: the level that every machine has; then the others, better ones below, each with what a
+/// `Level` and `run`, from a table: the level that every machine has; then the others, better ones below, each with what a
 /// target must have for its module to be compiled, and a machine to run it.
 macro_rules! levels {
     (
@@ -97,6 +99,7 @@ macro_rules! levels {
 
 levels! {
     Portable, "portable", portable;
+    Neon, "NEON", neon, cfg(all(target_arch = "aarch64", target_feature = "neon")), true;
     Avx2, "AVX2", avx2, cfg(target_arch = "x86_64"),
         is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
     Avx512, "AVX-512", avx512, cfg(target_arch = "x86_64"),
