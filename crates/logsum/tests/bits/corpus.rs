@@ -17,23 +17,22 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 /// To be changed together with the inputs, or with a better result; never because a machine has another.
 pub const HASH: u64 = 0x364b_dde6_d282_6655;
 
-/// The hash of all, at the level that is current; and a line for each family of operations, to find a difference by.
-pub fn hash(mut print: impl FnMut(&str)) -> u64 {
+/// One hash of those of all families in each format; and a line for each family, to find a difference by.
+pub fn together(hashes: &[u64], mut print: impl FnMut(&str)) -> u64 {
     let mut all = Fnv::new();
     print(&format!("{:<16}{:>17}{:>17}{:>17}{:>17}", "", "f16", "bf16", "f32", "f64"));
-    for family in &FAMILIES {
-        let of_family = family.hashes.map(|hash| hash());
-        let [a, b, c, d] = of_family;
-        print(&format!("{:<16} {a:016x} {b:016x} {c:016x} {d:016x}", family.name));
-        of_family.into_iter().for_each(|hash| all.word(hash));
+    for (family, of_formats) in FAMILIES.iter().zip(hashes.chunks(4)) {
+        let words: Vec<String> = of_formats.iter().map(|hash| format!(" {hash:016x}")).collect();
+        print(&format!("{:<16}{}", family.name, words.concat()));
+        of_formats.iter().for_each(|&hash| all.word(hash));
     }
     all.0
 }
 
-/// A family of operations, and its hash in each of the formats.
-struct Family {
-    name: &'static str,
-    hashes: [fn() -> u64; 4],
+/// A family of operations, and what gives its hash in each of the formats, at the level that is current.
+pub struct Family {
+    pub name: &'static str,
+    pub hashes: [fn() -> u64; 4],
 }
 
 macro_rules! families {
@@ -45,7 +44,7 @@ macro_rules! families {
     };
 }
 
-const FAMILIES: [Family; 12] = families!(
+pub const FAMILIES: [Family; 12] = families!(
     Reductions LargeOutputs Weighted Moments AtTemperature Elementwise Derivatives Scans Products Losses ComplexNumbers
     Arrays
 );
