@@ -28,6 +28,9 @@ pub mod precision;
 
 pub mod estimate;
 
+#[cfg(target_arch = "nvptx64")]
+pub mod ptx;
+
 #[cfg(test)]
 extern crate self as logsum_arithmetic;
 #[cfg(test)]
