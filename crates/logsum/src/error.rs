@@ -1,3 +1,5 @@
+//! What can be wrong with a call.
+
 use std::fmt;
 
 /// What can be wrong with a call: never the numbers, only their shape.

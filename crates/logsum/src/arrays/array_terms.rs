@@ -2,8 +2,9 @@
 
 use crate::arrays::axes::Axes;
 use crate::arrays::rows::{PerLane, Plan, Rows};
+use crate::error::Error;
+use crate::operations::Float;
 use crate::operations::{NoMass, Terms};
-use crate::{Error, Float};
 use ndarray::{Array, ArrayD, ArrayRef, Dimension};
 use std::marker::PhantomData;
 

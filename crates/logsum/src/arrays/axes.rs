@@ -1,6 +1,6 @@
 //! Which axes a reduction runs over, and whether they stay.
 
-use crate::Error;
+use crate::error::Error;
 
 /// The axes to reduce over: all of them, one, or several; counted from the front, or, if negative, from the back.
 ///

@@ -2,7 +2,9 @@
 
 use crate::arrays::axes::Axes;
 use crate::arrays::rows::{PerLane, Plan};
-use crate::{Error, Float, operations};
+use crate::error::Error;
+use crate::operations;
+use crate::operations::Float;
 use ndarray::{Array, ArrayD, ArrayRef, Dimension};
 use num_complex::Complex;
 

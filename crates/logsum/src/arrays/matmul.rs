@@ -1,8 +1,9 @@
 //! The matrix product in log space, of arrays.
 
 use crate::arrays::same_shape;
+use crate::error::Error;
+use crate::operations::Float;
 use crate::operations::{self, MatmulShape};
-use crate::{Error, Float};
 use ndarray::{Array, ArrayD, ArrayRef, CowArray, Dimension, IxDyn};
 
 /// Of the left factor and of the right one.

@@ -15,11 +15,12 @@ pub use matmul::LogMatmul;
 
 use rows::{PerLane, Plan};
 
+use crate::error::Error;
 use crate::kernels::Each;
 use crate::kernels::series::{PIECE, Series, SeriesMut};
+use crate::operations::Float;
 use crate::operations::batch::{Columns, Wanted};
 use crate::operations::{self, CrossEntropy, Cumulative, Reduction, Segments, Targets, Temperature, each};
-use crate::{Error, Float};
 use ndarray::{
     Array, ArrayBase, ArrayD, ArrayRef, ArrayViewD, ArrayViewMut, ArrayViewMutD, Axis, Dimension, IxDyn,
     RawData,

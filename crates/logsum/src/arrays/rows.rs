@@ -1,8 +1,8 @@
 //! Arrays as rows: the axes that stay first, the reduced ones last, in C order. What lies otherwise in memory is copied first.
 
-use crate::Error;
 use crate::arrays::axes::Axes;
 use crate::arrays::same_shape;
+use crate::error::Error;
 use crate::threads::{grain, join};
 use ndarray::{Array, ArrayD, ArrayView, ArrayViewD, Axis, Dimension, IxDyn};
 use std::borrow::Cow;

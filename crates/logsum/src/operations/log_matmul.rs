@@ -10,12 +10,12 @@
 //! are matrix products in f64, which [`product`] takes block by block. An entry that they do not settle, because S_ij is too
 //! small or C_ij too near to a point half-way between two floats, is taken alone, by the ladder of [`sums`].
 
-use crate::Error;
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::exp::UNSCALE;
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::ln;
 use crate::arithmetic::precision::Precision;
+use crate::error::Error;
 use crate::formats::Format;
 use crate::kernels::product::{
     self, Block, Factor, OUTER, Place, Plain, Powers, Room, Shifts, Source, Span, Words,

@@ -1,7 +1,7 @@
 //! The operations: each one's value and derivatives side by side.
 
-use crate::Error;
 use crate::edges::Edge;
+use crate::error::Error;
 use crate::formats::Format;
 use crate::kernels::Each;
 use crate::kernels::block::{LONG, Store};
