@@ -63,7 +63,7 @@ fn cross_entropy_of_scores_and_labels() {
     let complaint = |args: &str, words: &str| assert_eq!(place.run(args).complaint(), words);
     complaint(
         "cross-entropy z.csv three.txt",
-        "z.csv: the target of row 1 is 3, it must be below 3, the number of classes",
+        "z.csv: the target of row 1 is 3, but must be below 3, the number of classes",
     );
     complaint(
         "cross-entropy z.csv half.txt",

@@ -136,7 +136,12 @@ fn elements_are_as_their_slices() {
         assert_eq!(view.logaddexp(&row).unwrap()[[2, 0, 2]], logsum::logaddexp(view[[2, 0, 2]], -9.0));
         assert_eq!(view.xlogy(&row.mapv(f64::abs)).unwrap()[[2, 0, 0]], logsum::xlogy(view[[2, 0, 0]], 2.0));
         let wrong = view.logaddexp(&array![1.0, 2.0]);
-        assert_eq!(wrong.unwrap_err(), Error::ShapeMismatch { expected: vec![3, 3, 3], found: vec![2] });
+        assert_eq!(
+            wrong.unwrap_err().to_string(),
+            "`other` has the shape [2], but needs [3, 3, 3] or a shape that broadcasts to it"
+        );
+        let wrong = view.xlogy(&array![1.0, 2.0]).unwrap_err();
+        assert!(matches!(wrong, Error::ShapeMismatch { argument: "y", broadcasts: true, .. }));
     }
     let mut out = [0.0];
     each::logaddexp(&[1.0], &[2.0], &mut out).unwrap();
@@ -163,10 +168,12 @@ fn segments_and_classes_lie_along_any_axis() {
         let mut expected = rows.clone();
         assert_eq!(value, loss.loss_with_gradient(&rows, classes, Reduction::Sum, &mut expected).unwrap());
         assert_eq!(lanes(gradient.view(), 1).concat(), expected);
-        let wrong = z.segment_logsumexp(2, &segments).err();
-        assert_eq!(wrong, Some(Error::LengthMismatch { expected: 4, found: 5 }));
+        let wrong = z.segment_logsumexp(2, &segments).unwrap_err();
+        assert_eq!(wrong.to_string(), "axis 2 has the length 5, but needs 4 to fit `segments`");
+        let wrong = z.slice(s![..0, .., ..]).segment_logsumexp(-1, &segments).unwrap_err();
+        assert_eq!(wrong.to_string(), "axis -1 has the length 5, but needs 4 to fit `segments`");
         let wrong = z.cross_entropy_with_gradient(0, &loss, classes, Reduction::Sum).unwrap_err();
-        assert_eq!(wrong.to_string(), "the length of axis 0 is 3, it must be 4, the number of classes");
+        assert_eq!(wrong.to_string(), "axis 0 has the length 3, but needs 4 to fit `classes`");
     }
 }
 
@@ -178,9 +185,17 @@ fn empty_arrays_and_wrong_shapes() {
     assert_eq!(none.softmax_entropy(1).unwrap(), Array::zeros((2, 3)).into_dyn());
     assert_eq!(none.logistic().shape(), [2, 0, 3]);
     let z = numbers([2, 3, 4], 7);
-    let mismatch = |found: &[usize]| Error::ShapeMismatch { expected: vec![2, 3, 4], found: found.to_vec() };
-    assert_eq!(z.terms(1).unwrap().weights(&array![1.0, 2.0]).err(), Some(mismatch(&[2])));
-    assert_eq!(z.terms(1).unwrap().mask(&array![true, false, true]).err(), Some(mismatch(&[3])));
-    assert_eq!(z.logsumexp_jvp(1, &numbers([1, 3, 4], 7)).err(), Some(mismatch(&[1, 3, 4])));
-    assert_eq!(z.terms(3).err(), Some(Error::AxisOutOfRange { axis: 3, rank: 3 }));
+    let says = |error: Option<Error>, words: &str| assert_eq!(error.unwrap().to_string(), words);
+    says(
+        z.terms(1).unwrap().weights(&array![1.0, 2.0]).err(),
+        "`weights` has the shape [2], but needs [2, 3, 4] or a shape that broadcasts to it",
+    );
+    says(
+        z.terms(1).unwrap().mask(&array![true, false, true]).err(),
+        "`mask` has the shape [3], but needs [2, 3, 4] or a shape that broadcasts to it",
+    );
+    let one = numbers([1, 3, 4], 7);
+    says(z.logsumexp_jvp(1, &one).err(), "`tangent` has the shape [1, 3, 4], but needs [2, 3, 4]");
+    says(z.logsumexp_hvp(1, &one).err(), "`vector` has the shape [1, 3, 4], but needs [2, 3, 4]");
+    assert!(matches!(z.terms(3).err(), Some(Error::AxisOutOfRange { axis: 3, rank: 3, .. })));
 }

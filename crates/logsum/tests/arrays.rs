@@ -142,66 +142,50 @@ fn an_array_of_rank_0_is_one_number() {
     let z = ndarray::arr0(2.5);
     assert_eq!(z.logsumexp(()).unwrap()[[]], 2.5);
     assert_eq!(z.softmax(()).unwrap()[()], 1.0);
-    assert_eq!(z.logsumexp(0), Err(Error::AxisOutOfRange { axis: 0, rank: 0 }));
+    assert!(matches!(z.logsumexp(0), Err(Error::AxisOutOfRange { axis: 0, rank: 0, .. })));
 }
 
 #[test]
 fn errors_name_what_is_wrong_and_nothing_is_written() {
     let z = Array3::<f64>::zeros((2, 3, 4));
-    let out_of_range = |axis| Error::AxisOutOfRange { axis, rank: 3 };
+    let is_axis = |given: isize, error: Option<Error>| matches!(error, Some(Error::AxisOutOfRange { axis, rank: 3, .. }) if axis == given);
     for axis in [3, -4, isize::MIN, isize::MAX] {
-        assert_eq!(z.logsumexp(axis), Err(out_of_range(axis)));
-        assert_eq!(z.logsumexp_with_gradient(axis), Err(out_of_range(axis)));
-        assert_eq!(z.softmax(axis), Err(out_of_range(axis)));
-        assert_eq!(z.log_softmax(axis), Err(out_of_range(axis)));
+        assert!(is_axis(axis, z.logsumexp(axis).err()));
+        assert!(is_axis(axis, z.logsumexp_with_gradient(axis).err()));
+        assert!(is_axis(axis, z.softmax(axis).err()));
+        assert!(is_axis(axis, z.log_softmax(axis).err()));
     }
-    assert_eq!(z.softmax([1, -2]), Err(Error::AxisTwice { axis: 1 }));
-    assert_eq!(z.logsumexp([0, 0]), Err(Error::AxisTwice { axis: 0 }));
+    assert!(matches!(z.softmax([1, -2]), Err(Error::AxisTwice { axis: 1, .. })));
+    assert!(matches!(z.logsumexp([0, 0]), Err(Error::AxisTwice { axis: 0, .. })));
 
     let mut value = Array2::from_elem((2, 4), 7.0);
     let mut gradient = Array3::from_elem((2, 3, 5), 7.0);
-    let mismatch = |expected: &[usize], found: &[usize]| Error::ShapeMismatch {
-        expected: expected.to_vec(),
-        found: found.to_vec(),
-    };
-    let wrong = z.logsumexp_with_gradient_into(1, value.view_mut(), gradient.view_mut());
-    assert_eq!(wrong, Err(mismatch(&[2, 3, 4], &[2, 3, 5])));
-    assert_eq!(z.logsumexp_into(2, value.view_mut()), Err(mismatch(&[2, 3], &[2, 4])));
-    assert_eq!(z.logsumexp_into(Axes::from(1).keep(), value.view_mut()), Err(mismatch(&[2, 1, 4], &[2, 4])));
-    assert_eq!(z.softmax_into(1, gradient.view_mut()), Err(mismatch(&[2, 3, 4], &[2, 3, 5])));
-    assert_eq!(z.log_softmax_into(1, gradient.view_mut()), Err(mismatch(&[2, 3, 4], &[2, 3, 5])));
+    let says = |result: Result<(), Error>, words: &str| assert_eq!(result.unwrap_err().to_string(), words);
+    says(
+        z.logsumexp_with_gradient_into(1, value.view_mut(), gradient.view_mut()),
+        "`gradient` has the shape [2, 3, 5], but needs [2, 3, 4]",
+    );
+    says(
+        z.logsumexp_with_gradient_into(2, value.view_mut(), gradient.view_mut()),
+        "`value` has the shape [2, 4], but needs [2, 3]",
+    );
+    says(z.logsumexp_into(2, value.view_mut()), "`out` has the shape [2, 4], but needs [2, 3]");
+    says(
+        z.logsumexp_into(Axes::from(1).keep(), value.view_mut()),
+        "`out` has the shape [2, 4], but needs [2, 1, 4]",
+    );
+    let words = "`out` has the shape [2, 3, 5], but needs [2, 3, 4]";
+    says(z.softmax_into(1, gradient.view_mut()), words);
+    says(z.log_softmax_into(1, gradient.view_mut()), words);
     assert!(value.iter().chain(&gradient).all(|&x| x == 7.0));
 
     let mut short = [7.0];
-    let expected = Error::LengthMismatch { expected: 2, found: 1 };
-    assert_eq!(logsum::logsumexp_with_gradient(&[1.0, 2.0], &mut short), Err(expected.clone()));
-    assert_eq!(softmax(&[1.0, 2.0], &mut short), Err(expected.clone()));
-    assert_eq!(log_softmax(&[1.0, 2.0], &mut short), Err(expected));
+    says(
+        logsum::logsumexp_with_gradient(&[1.0, 2.0], &mut short).map(|_| ()),
+        "`gradient` has 1 element, but needs 2 to fit `z`",
+    );
+    let words = "`out` has 1 element, but needs 2 to fit `z`";
+    says(softmax(&[1.0, 2.0], &mut short), words);
+    says(log_softmax(&[1.0, 2.0], &mut short), words);
     assert_eq!(short, [7.0]);
-}
-
-#[test]
-fn messages_are_one_line_that_says_what_to_do() {
-    let messages = [
-        (
-            Error::AxisOutOfRange { axis: 3, rank: 3 },
-            "axis 3 is out of range: the array has rank 3, its axes are 0 to 2 or -3 to -1",
-        ),
-        (
-            Error::AxisOutOfRange { axis: -1, rank: 0 },
-            "axis -1 is out of range: the array has rank 0, hence no axes",
-        ),
-        (Error::AxisTwice { axis: 1 }, "axis 1 is given twice"),
-        (
-            Error::LengthMismatch { expected: 2, found: 1 },
-            "a slice has 1 elements where 2 are needed, as many as its input has",
-        ),
-        (
-            Error::ShapeMismatch { expected: vec![2], found: vec![2, 1] },
-            "an array has shape [2, 1] where [2] is needed",
-        ),
-    ];
-    for (error, message) in messages {
-        assert_eq!(error.to_string(), message);
-    }
 }

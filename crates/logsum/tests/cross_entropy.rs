@@ -300,49 +300,69 @@ fn what_is_wrong_is_said() {
     let says = |result: Result<f64, Error>, words: &str| assert_eq!(result.unwrap_err().to_string(), words);
     says(
         cross_entropy(&z, &[0, 1, 0, 1]),
-        "the number of logits is 6, it must be a positive multiple of 4, the number of targets",
+        "`logits` has 6 elements, but needs a multiple of 4, the number of targets",
     );
-    says(
-        cross_entropy(&z, &[]),
-        "the number of logits is 6, it must be a positive multiple of 0, the number of targets",
-    );
-    says(cross_entropy(&z, &[0, 3]), "the target of row 1 is 3, it must be below 3, the number of classes");
+    says(cross_entropy(&z, &[]), "`targets` is empty, but needs at least 1 element");
+    says(cross_entropy(&[0.0; 0], &[0]), "`logits` is empty, but needs at least 1 element");
+    says(cross_entropy(&z, &[0, 3]), "the target of row 1 is 3, but must be below 3, the number of classes");
     let mean = |loss: CrossEntropy<f64>, targets| loss.loss(&z, targets, Reduction::Mean);
     says(
         mean(CrossEntropy::new(4), Targets::Classes(&[0])),
-        "the number of logits is 6, it must be a multiple of 4, the number of classes",
+        "`logits` has 6 elements, but needs a multiple of 4, the number of classes",
     );
     says(
         mean(CrossEntropy::new(0), Targets::Classes(&[0])),
-        "the number of logits is 6, it must be a multiple of 0, the number of classes",
+        "there are 0 classes, but there must be at least 1",
     );
     says(
         mean(CrossEntropy::new(3), Targets::Classes(&[0])),
-        "a slice has 1 elements where 2 are needed, as many as its input has",
+        "`targets` has 1 element, but needs 2 to fit `logits`",
     );
     says(
         mean(CrossEntropy::new(3), Targets::Probabilities(&[0.0; 2])),
-        "a slice has 2 elements where 6 are needed, as many as its input has",
+        "`targets` has 2 elements, but needs 6 to fit `logits`",
     );
     says(
         mean(CrossEntropy::new(3), Targets::Probabilities(&[0.0, 0.0, 0.0, 1.0, -1.0, 0.0])),
-        "the target of row 1, class 1 is -1, it must be finite and not negative",
+        "the target of row 1, class 1 is -1.0, but must be finite and not negative",
     );
     let loss = CrossEntropy::<f64>::new(2);
     let words = |result: Result<CrossEntropy<f64>, Error>| result.unwrap_err().to_string();
-    assert_eq!(words(loss.label_smoothing(1.5)), "the label smoothing is 1.5, it must be between 0 and 1");
-    assert_eq!(words(loss.label_smoothing(NAN)), "the label smoothing is NaN, it must be between 0 and 1");
-    assert_eq!(words(loss.temperature(0.0)), "the temperature is 0, it must be positive and finite");
-    assert_eq!(words(loss.z_loss(-1.0)), "the z-loss is -1, it must be finite and not negative");
+    assert_eq!(words(loss.label_smoothing(1.5)), "`label_smoothing` is 1.5, but must be between 0 and 1");
+    assert_eq!(words(loss.label_smoothing(NAN)), "`label_smoothing` is NaN, but must be between 0 and 1");
+    assert_eq!(words(loss.temperature(0.0)), "`temperature` is 0.0, but must be positive and finite");
+    assert_eq!(words(loss.z_loss(-1.0)), "`z_loss` is -1.0, but must be finite and not negative");
     assert_eq!(
         words(loss.class_weights(&[1.0, INF])),
-        "the weight of class 1 is inf, it must be finite and not negative"
+        "the weight of class 1 is inf, but must be finite and not negative"
     );
     assert_eq!(
         words(loss.class_weights(&[1.0])),
-        "a slice has 1 elements where 2 are needed, as many as its input has"
+        "`class_weights` has 1 element, but needs 2 to fit `classes`"
     );
     let mut gradient = [7.0; 5];
-    assert!(cross_entropy_with_gradient(&z, &[0, 0], &mut gradient).is_err());
+    says(
+        cross_entropy_with_gradient(&z, &[0, 0], &mut gradient),
+        "`gradient` has 5 elements, but needs 6 to fit `logits`",
+    );
+    assert_eq!(gradient, [7.0; 5]);
+    let (loss, classes) = (CrossEntropy::new(3), Targets::Classes(&[0, 0]));
+    let none = |result: Result<(), Error>| result.map(|()| 0.0);
+    says(
+        none(loss.losses(&z, classes, &mut gradient)),
+        "`losses` has 5 elements, but needs 2 to fit `logits`",
+    );
+    says(
+        loss.jvp(&z, classes, Reduction::Sum, &[0.0]).map(|(value, _)| value),
+        "`tangent` has 1 element, but needs 6 to fit `logits`",
+    );
+    says(
+        none(loss.hvp(&z, classes, Reduction::Sum, &[0.0], &mut gradient)),
+        "`vector` has 1 element, but needs 6 to fit `logits`",
+    );
+    says(
+        none(loss.hvp(&z, classes, Reduction::Sum, &z, &mut gradient)),
+        "`out` has 5 elements, but needs 6 to fit `logits`",
+    );
     assert_eq!(gradient, [7.0; 5]);
 }

@@ -355,8 +355,12 @@ fn edges() {
     assert_eq!(log1mexp(-740.0), -4.2e-322);
     assert_eq!(logsubexp(0.0f32, -1e-45), -103.27893);
     let mut out = [0.0; 2];
-    assert_eq!(
-        each::logsubexp(&[1.0, 2.0], &[1.0], &mut out).unwrap_err().to_string(),
-        "a slice has 1 elements where 2 are needed, as many as its input has"
-    );
+    let says = |result: Result<(), logsum::Error>, words: &str| {
+        assert_eq!(result.unwrap_err().to_string(), words);
+    };
+    says(each::logsubexp(&[1.0, 2.0], &[1.0], &mut out), "`b` has 1 element, but needs 2 to fit `a`");
+    says(each::xlogy(&[1.0, 2.0], &[1.0], &mut out), "`y` has 1 element, but needs 2 to fit `x`");
+    says(each::logaddexp(&[1.0], &[1.0], &mut out), "`out` has 2 elements, but needs 1 to fit `a`");
+    says(each::logit(&[0.5], &mut out), "`out` has 2 elements, but needs 1 to fit `p`");
+    assert_eq!(out, [0.0; 2]);
 }

@@ -107,18 +107,28 @@ fn edges() {
 fn what_is_wrong_is_said() {
     let says =
         |result: Result<Segments, Error>, words: &str| assert_eq!(result.unwrap_err().to_string(), words);
-    says(Segments::by_offsets(&[]), "offset 0 is missing, it must be 0");
-    says(Segments::by_offsets(&[1, 2]), "offset 0 is 1, it must be 0");
-    says(Segments::by_offsets(&[0, 3, 2]), "offset 2 is 2, it must be at least 3, the offset before");
-    says(Segments::by_ids(&[0, 5], 3), "the id of number 1 is 5, it must be below 3, the number of segments");
-    let words = "the number of segments is 18446744073709551615, it must be few enough for the memory";
+    says(Segments::by_offsets(&[]), "`offsets` is empty, but needs at least 1 element");
+    says(Segments::by_offsets(&[1, 2]), "offset 0 is 1, but must be 0");
+    says(Segments::by_offsets(&[0, 3, 2]), "offset 2 is 2, but must be at least 3, the offset before it");
+    says(Segments::by_ids(&[0, 5], 3), "the id at index 1 is 5, but must be below 3, the number of segments");
+    let words = "18446744073709551615 segments are more than memory can hold";
     says(Segments::by_ids(&[], usize::MAX), words);
     let mut out = [9.0; 2];
-    let error = |expected, found| Err(Error::LengthMismatch { expected, found });
-    assert_eq!(segment_logsumexp(&[0.0; 3], &[0, 1], &mut out), error(2, 3));
-    let segments = Segments::by_offsets(&[0, 1, 2]).unwrap();
-    assert_eq!(segments.logsumexp(&[0.0; 2], &mut [0.0]), error(2, 1));
-    assert_eq!(segments.logsumexp_with_gradient(&[0.0; 2], &mut out, &mut [0.0]), error(2, 1));
-    assert_eq!(segments.logsumexp_jvp(&[0.0; 2], &[0.0; 2], &mut out, &mut [0.0]), error(2, 1));
+    let says = |result: Result<(), Error>, words: &str| assert_eq!(result.unwrap_err().to_string(), words);
+    let words = "`ids` has 2 elements, but needs 3 to fit `z`";
+    says(segment_logsumexp(&[0.0; 3], &[0, 1], &mut out), words);
+    let (segments, z) = (Segments::by_offsets(&[0, 1, 2]).unwrap(), [0.0; 2]);
+    says(segments.logsumexp(&[0.0; 3], &mut out), "`z` has 3 elements, but needs 2 to fit `segments`");
+    says(segments.logsumexp(&z, &mut [0.0]), "`out` has 1 element, but needs 2 to fit `segments`");
+    let words = "`gradient` has 1 element, but needs 2 to fit `z`";
+    says(segments.logsumexp_with_gradient(&z, &mut out, &mut [0.0]), words);
+    says(
+        segments.logsumexp_jvp(&z, &[0.0], &mut out, &mut [0.0]),
+        "`tangent` has 1 element, but needs 2 to fit `z`",
+    );
+    says(
+        segments.logsumexp_jvp(&z, &z, &mut out, &mut [0.0]),
+        "`slopes` has 1 element, but needs 2 to fit `out`",
+    );
     assert_eq!(out, [9.0; 2]);
 }

@@ -261,15 +261,20 @@ fn no_mass_as_chosen() {
 
 #[test]
 fn lengths_must_agree() {
-    let error = |expected, found| Err(Error::LengthMismatch { expected, found });
-    assert_eq!(Terms::new(&[0.0, 1.0]).weights(&[1.0]).map(|_| ()), error(2, 1));
-    assert_eq!(Terms::new(&[0.0, 1.0]).mask(&[true; 3]).map(|_| ()), error(2, 3));
+    fn says<R>(result: Result<R, Error>, argument: &str, has: &str) {
+        let words = format!("`{argument}` has {has}, but needs 2 to fit `z`");
+        assert_eq!(result.err().unwrap().to_string(), words);
+    }
+    let (one, three) = ("1 element", "3 elements");
     let terms = Terms::new(&[0.0, 1.0]);
-    assert_eq!(terms.logsumexp_with_gradient(&mut [0.0]).map(|_| ()), error(2, 1));
-    assert_eq!(terms.logsumexp_with_gradients(&mut [0.0; 2], &mut [0.0]).map(|_| ()), error(2, 1));
-    assert_eq!(terms.jvp(&[0.0]).map(|_| ()), error(2, 1));
-    assert_eq!(terms.hvp(&[0.0; 3], &mut [0.0; 2]), error(2, 3));
-    assert_eq!(terms.hvp(&[0.0; 2], &mut [0.0; 1]), error(2, 1));
+    says(terms.weights(&[1.0]), "weights", one);
+    says(terms.mask(&[true; 3]), "mask", three);
+    says(terms.logsumexp_with_gradient(&mut [0.0]), "gradient", one);
+    says(terms.logsumexp_with_gradients(&mut [0.0], &mut [0.0; 2]), "gradient", one);
+    says(terms.logsumexp_with_gradients(&mut [0.0; 2], &mut [0.0]), "by_weight", one);
+    says(terms.jvp(&[0.0]), "tangent", one);
+    says(terms.hvp(&[0.0; 3], &mut [0.0; 2]), "vector", three);
+    says(terms.hvp(&[0.0; 2], &mut [0.0; 1]), "out", one);
 }
 
 #[test]

@@ -46,7 +46,7 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     /// # Errors
     /// [`Error::ShapeMismatch`] if they do not.
     pub fn weights<E: Dimension>(self, b: &'a ArrayRef<T, E>) -> Result<Self, Error> {
-        Ok(Self { weights: Some(self.plan.rows(b.view())?), ..self })
+        Ok(Self { weights: Some(self.plan.broadcast("weights", b.view())?), ..self })
     }
 
     /// Only those count for which the mask is true; it broadcasts to the array's shape.
@@ -54,7 +54,7 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     /// # Errors
     /// [`Error::ShapeMismatch`] if it does not.
     pub fn mask<E: Dimension>(self, mask: &'a ArrayRef<bool, E>) -> Result<Self, Error> {
-        Ok(Self { mask: Some(self.plan.rows(mask.view())?), ..self })
+        Ok(Self { mask: Some(self.plan.broadcast("mask", mask.view())?), ..self })
     }
 
     /// What gradient and softmax are where there is no mass.
@@ -75,9 +75,6 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     }
 
     /// [`Terms::logsumexp`] of each lane.
-    ///
-    /// # Errors
-    /// None: shapes were checked before.
     pub fn logsumexp(&self) -> Result<ArrayD<T>, Error> {
         let [value] = self.plan.each([PerLane::One], |i, [value]| {
             value[0] = self.lane(i)?.logsumexp();
@@ -87,9 +84,6 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     }
 
     /// [`Terms::logsumexp_with_sign`] of each lane.
-    ///
-    /// # Errors
-    /// None: shapes were checked before.
     pub fn logsumexp_with_sign(&self) -> Result<(ArrayD<T>, ArrayD<T>), Error> {
         let [value, sign] = self.plan.each([PerLane::One; 2], |i, [value, sign]| {
             (value[0], sign[0]) = self.lane(i)?.logsumexp_with_sign();
@@ -99,9 +93,6 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     }
 
     /// The values, NaN where a sum is negative, and the gradient of log |Σ b_k e^{z_k}|.
-    ///
-    /// # Errors
-    /// None: shapes were checked before.
     pub fn logsumexp_with_gradient(&self) -> Result<(ArrayD<T>, Array<T, D>), Error> {
         let [value, gradient] = self.plan.each([PerLane::One, PerLane::Each], |i, [value, gradient]| {
             let terms = self.lane(i)?;
@@ -113,9 +104,6 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     }
 
     /// The gradients by z and by weight, both of the array's shape: [`Terms::logsumexp_with_gradients`].
-    ///
-    /// # Errors
-    /// None: shapes were checked before.
     pub fn gradients(&self) -> Result<[Array<T, D>; 2], Error> {
         let [by_z, by_weight] = self.plan.each([PerLane::Each; 2], |i, [by_z, by_weight]| {
             self.lane(i)?.logsumexp_with_gradients(by_z, by_weight).map(|_| ())
@@ -124,9 +112,6 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     }
 
     /// [`Terms::softmax`] of each lane.
-    ///
-    /// # Errors
-    /// None: shapes were checked before.
     pub fn softmax(&self) -> Result<Array<T, D>, Error> {
         let [p] = self.plan.each([PerLane::Each], |i, [p]| self.lane(i)?.softmax(p))?;
         Ok(self.plan.per_element(p))
@@ -137,7 +122,7 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     /// # Errors
     /// [`Error::ShapeMismatch`] if `tangent` does not have the array's shape.
     pub fn jvp(&self, tangent: &ArrayRef<T, D>) -> Result<(ArrayD<T>, ArrayD<T>), Error> {
-        let tangent = self.plan.rows_of_shape(tangent.view())?;
+        let tangent = self.plan.rows_of_shape("tangent", tangent.view())?;
         let [value, derivative] = self.plan.each([PerLane::One; 2], |i, [value, derivative]| {
             (value[0], derivative[0]) = self.lane(i)?.jvp(tangent.row(i))?;
             Ok(())
@@ -150,7 +135,7 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     /// # Errors
     /// [`Error::ShapeMismatch`] if `vector` does not have the array's shape.
     pub fn hvp(&self, vector: &ArrayRef<T, D>) -> Result<Array<T, D>, Error> {
-        let vector = self.plan.rows_of_shape(vector.view())?;
+        let vector = self.plan.rows_of_shape("vector", vector.view())?;
         let [out] = self.plan.each([PerLane::Each], |i, [out]| self.lane(i)?.hvp(vector.row(i), out))?;
         Ok(self.plan.per_element(out))
     }

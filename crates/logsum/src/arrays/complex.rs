@@ -59,7 +59,7 @@ impl<T: Float, D: Dimension> ComplexLogSumExp<T, D> for ArrayRef<Complex<T>, D> 
         weights: &ArrayRef<Complex<T>, E>,
     ) -> Result<ArrayD<Complex<T>>, Error> {
         let plan = Plan::new(self.shape(), &axes.into())?;
-        let (z, b) = (plan.rows(self.view())?, plan.rows(weights.view())?);
+        let (z, b) = (plan.rows(self.view())?, plan.broadcast("weights", weights.view())?);
         let [values] = plan.each([PerLane::One], |i, [value]| {
             value[0] = operations::complex_logsumexp_weighted(z.row(i), b.row(i))?;
             Ok(())

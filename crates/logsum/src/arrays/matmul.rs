@@ -24,7 +24,7 @@ type Gradients<T, D, E> = (Array<T, D>, Array<T, E>);
 /// ```
 ///
 /// # Errors
-/// [`Error::AxisOutOfRange`] if an array has less than two axes, [`Error::ShapeMismatch`] if the shapes do not fit,
+/// [`Error::RankTooSmall`] if an array has less than two axes, [`Error::ShapeMismatch`] if the shapes do not fit,
 /// [`Error::ShapeTooLarge`] if the product would be too large.
 pub trait LogMatmul<T: Float, D: Dimension> {
     /// The matrix product in log space with `right`.
@@ -66,9 +66,9 @@ impl<T: Float, D: Dimension> LogMatmul<T, D> for ArrayRef<T, D> {
         cotangent: &ArrayRef<T, F>,
     ) -> Result<Gradients<T, D, E>, Error> {
         let shapes = Shapes::new(self.shape(), right.shape())?;
-        same_shape(&shapes.left(), self.shape())?;
-        same_shape(&shapes.right(), right.shape())?;
-        same_shape(&shapes.out(), cotangent.shape())?;
+        same_shape("self", &shapes.left(), self.shape())?;
+        same_shape("right", &shapes.right(), right.shape())?;
+        same_shape("cotangent", &shapes.out(), cotangent.shape())?;
         let (a, b, g) =
             (self.as_standard_layout(), right.as_standard_layout(), cotangent.as_standard_layout());
         let (a, b, g) = (slice(&a), slice(&b), slice(&g));
@@ -88,8 +88,8 @@ struct Shapes {
 
 impl Shapes {
     fn new(left: &[usize], right: &[usize]) -> Result<Self, Error> {
-        let (left_batch, &[rows, inner]) = matrices(left)?;
-        let (right_batch, &[right_inner, columns]) = matrices(right)?;
+        let (left_batch, &[rows, inner]) = matrices("self", left)?;
+        let (right_batch, &[right_inner, columns]) = matrices("right", right)?;
         let rank = left_batch.len().max(right_batch.len());
         let (mut batch, mut fit) = (Vec::with_capacity(rank), inner == right_inner);
         for axis in 0..rank {
@@ -99,7 +99,8 @@ impl Shapes {
         }
         if !fit {
             let expected = [left_batch, &[inner, columns]].concat();
-            return Err(Error::ShapeMismatch { expected, found: right.to_vec() });
+            let found = right.to_vec();
+            return Err(Error::ShapeMismatch { argument: "right", expected, found, broadcasts: false });
         }
         Ok(Self { batch, rows, inner, columns })
     }
@@ -137,8 +138,8 @@ impl Shapes {
     }
 }
 
-fn matrices(shape: &[usize]) -> Result<(&[usize], &[usize; 2]), Error> {
-    shape.split_last_chunk().ok_or(Error::AxisOutOfRange { axis: -2, rank: shape.len() })
+fn matrices<'a>(argument: &'static str, shape: &'a [usize]) -> Result<(&'a [usize], &'a [usize; 2]), Error> {
+    shape.split_last_chunk().ok_or(Error::RankTooSmall { argument, least: 2, found: shape.len() })
 }
 
 /// Of an axis of the product's batch.

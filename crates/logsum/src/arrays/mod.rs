@@ -43,8 +43,8 @@ use ndarray::{
 /// ```
 ///
 /// # Errors
-/// [`Error::AxisOutOfRange`] and [`Error::AxisTwice`] speak of the axes, [`Error::ShapeMismatch`] of an output's
-/// shape. Nothing is written then.
+/// [`Error::AxisOutOfRange`] and [`Error::AxisTwice`] speak of the axes, [`Error::ShapeMismatch`] of another array's shape,
+/// [`Error::AxisLengthMismatch`] of an axis that does not fit the segments or classes. Nothing is written then.
 pub trait LogSumExp<T: Float, D: Dimension> {
     /// The log-sum-exp over the axes, correctly rounded.
     fn logsumexp(&self, axes: impl Into<Axes>) -> Result<ArrayD<T>, Error>;
@@ -180,7 +180,7 @@ impl<T: Float, D: Dimension> LogSumExp<T, D> for ArrayRef<T, D> {
         out: ArrayViewMut<'_, T, E>,
     ) -> Result<(), Error> {
         let lanes = Lanes::new(self, &axes.into())?;
-        let out = lanes.one_per_lane(out.into_dyn())?;
+        let out = lanes.one_per_lane("out", out.into_dyn())?;
         lanes.reduce(Some(out), None);
         Ok(())
     }
@@ -200,8 +200,10 @@ impl<T: Float, D: Dimension> LogSumExp<T, D> for ArrayRef<T, D> {
         gradient: ArrayViewMut<'_, T, D>,
     ) -> Result<(), Error> {
         let lanes = Lanes::new(self, &axes.into())?;
-        let (value, gradient) =
-            (lanes.one_per_lane(value.into_dyn())?, lanes.one_per_element(gradient.into_dyn())?);
+        let (value, gradient) = (
+            lanes.one_per_lane("value", value.into_dyn())?,
+            lanes.one_per_element("gradient", gradient.into_dyn())?,
+        );
         lanes.reduce(Some(value), Some((Each::Share, gradient)));
         Ok(())
     }
@@ -214,7 +216,7 @@ impl<T: Float, D: Dimension> LogSumExp<T, D> for ArrayRef<T, D> {
 
     fn softmax_into(&self, axes: impl Into<Axes>, out: ArrayViewMut<'_, T, D>) -> Result<(), Error> {
         let lanes = Lanes::new(self, &axes.into())?;
-        let out = lanes.one_per_element(out.into_dyn())?;
+        let out = lanes.one_per_element("out", out.into_dyn())?;
         lanes.reduce(None, Some((Each::Share, out)));
         Ok(())
     }
@@ -227,7 +229,7 @@ impl<T: Float, D: Dimension> LogSumExp<T, D> for ArrayRef<T, D> {
 
     fn log_softmax_into(&self, axes: impl Into<Axes>, out: ArrayViewMut<'_, T, D>) -> Result<(), Error> {
         let lanes = Lanes::new(self, &axes.into())?;
-        let out = lanes.one_per_element(out.into_dyn())?;
+        let out = lanes.one_per_element("out", out.into_dyn())?;
         lanes.reduce(None, Some((Each::LogShare, out)));
         Ok(())
     }
@@ -295,6 +297,7 @@ impl<T: Float, D: Dimension> LogSumExp<T, D> for ArrayRef<T, D> {
 
     fn segment_logsumexp(&self, axis: isize, segments: &Segments) -> Result<ArrayD<T>, Error> {
         let plan = Plan::new(self.shape(), &Axes::from(axis))?;
+        segments.fit_axis(axis, plan.length)?;
         let z = plan.rows(self.view())?;
         let mut values = vec![T::default(); plan.count * segments.count()];
         for (i, out) in values.chunks_mut(segments.count().max(1)).enumerate() {
@@ -319,15 +322,15 @@ impl<T: Float, D: Dimension> LogSumExp<T, D> for ArrayRef<T, D> {
     }
 
     fn logaddexp<E: Dimension>(&self, other: &ArrayRef<T, E>) -> Result<Array<T, D>, Error> {
-        of_pairs(self, other, each::logaddexp)
+        of_pairs(self, ("other", other), each::logaddexp)
     }
 
     fn logsubexp<E: Dimension>(&self, other: &ArrayRef<T, E>) -> Result<Array<T, D>, Error> {
-        of_pairs(self, other, each::logsubexp)
+        of_pairs(self, ("other", other), each::logsubexp)
     }
 
     fn xlogy<E: Dimension>(&self, y: &ArrayRef<T, E>) -> Result<Array<T, D>, Error> {
-        of_pairs(self, y, each::xlogy)
+        of_pairs(self, ("y", y), each::xlogy)
     }
 
     fn log1pexp(&self) -> Array<T, D> {
@@ -405,11 +408,11 @@ fn of_each<T: Float, D: Dimension>(
 
 fn of_pairs<T: Float, D: Dimension, E: Dimension>(
     a: &ArrayRef<T, D>,
-    b: &ArrayRef<T, E>,
+    (argument, b): (&'static str, &ArrayRef<T, E>),
     f: impl Fn(&[T], &[T], &mut [T]) -> Result<(), Error> + Sync,
 ) -> Result<Array<T, D>, Error> {
     let plan = Plan::new(a.shape(), &Axes::all())?;
-    let (a, b) = (plan.rows(a.view())?, plan.rows(b.view())?);
+    let (a, b) = (plan.rows(a.view())?, plan.broadcast(argument, b.view())?);
     let [out] = plan.each([PerLane::Each], |i, [out]| f(a.row(i), b.row(i), out))?;
     Ok(plan.per_element(out))
 }
@@ -457,8 +460,12 @@ impl<'a, T: Float> Lanes<'a, T> {
     }
 
     /// A result with one element per lane, without the axes of length 1 that it may have kept.
-    fn one_per_lane<'o>(&self, mut out: ArrayViewMutD<'o, T>) -> Result<ArrayViewMutD<'o, T>, Error> {
-        same_shape(&self.reduced_shape, out.shape())?;
+    fn one_per_lane<'o>(
+        &self,
+        argument: &'static str,
+        mut out: ArrayViewMutD<'o, T>,
+    ) -> Result<ArrayViewMutD<'o, T>, Error> {
+        same_shape(argument, &self.reduced_shape, out.shape())?;
         for &axis in self.kept.iter().rev() {
             out = out.index_axis_move(Axis(axis), 0);
         }
@@ -466,8 +473,12 @@ impl<'a, T: Float> Lanes<'a, T> {
     }
 
     /// A result of the input's shape, with its axes in the order of the lanes.
-    fn one_per_element<'o>(&self, out: ArrayViewMutD<'o, T>) -> Result<ArrayViewMutD<'o, T>, Error> {
-        same_shape(&self.shape, out.shape())?;
+    fn one_per_element<'o>(
+        &self,
+        argument: &'static str,
+        out: ArrayViewMutD<'o, T>,
+    ) -> Result<ArrayViewMutD<'o, T>, Error> {
+        same_shape(argument, &self.shape, out.shape())?;
         Ok(out.permuted_axes(IxDyn(&self.order)))
     }
 
@@ -550,11 +561,12 @@ impl<T> Wanted<ArrayViewMutD<'_, T>, ArrayViewMutD<'_, T>> {
     }
 }
 
-fn same_shape(expected: &[usize], found: &[usize]) -> Result<(), Error> {
+fn same_shape(argument: &'static str, expected: &[usize], found: &[usize]) -> Result<(), Error> {
     if expected == found {
         return Ok(());
     }
-    Err(Error::ShapeMismatch { expected: expected.to_vec(), found: found.to_vec() })
+    let (expected, found) = (expected.to_vec(), found.to_vec());
+    Err(Error::ShapeMismatch { argument, expected, found, broadcasts: false })
 }
 
 impl<T: Float> Series<T> for ArrayViewD<'_, T> {

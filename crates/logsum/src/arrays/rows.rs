@@ -52,13 +52,27 @@ impl Plan {
         Ok(Self { shape: shape.to_vec(), reduced_shape, order, outer, count, length })
     }
 
-    /// An array that has this shape, or broadcasts to it.
+    /// The array that this is the plan for.
     pub(super) fn rows<'a, A: Clone, D: Dimension>(
         &self,
         array: ArrayView<'a, A, D>,
     ) -> Result<Rows<'a, A>, Error> {
+        self.broadcast("self", array)
+    }
+
+    /// An argument that has this shape, or broadcasts to it.
+    pub(super) fn broadcast<'a, A: Clone, D: Dimension>(
+        &self,
+        argument: &'static str,
+        array: ArrayView<'a, A, D>,
+    ) -> Result<Rows<'a, A>, Error> {
         let found = array.shape().to_vec();
-        let mismatch = || Error::ShapeMismatch { expected: self.shape.clone(), found: found.clone() };
+        let mismatch = || Error::ShapeMismatch {
+            argument,
+            expected: self.shape.clone(),
+            found: found.clone(),
+            broadcasts: true,
+        };
         let array = array.into_dyn();
         // A view of a broadcast does not live as long as what it was made from.
         let is_whole = array.shape() == self.shape;
@@ -89,9 +103,10 @@ impl Plan {
     /// The same, without broadcasting.
     pub(super) fn rows_of_shape<'a, A: Clone, D: Dimension>(
         &self,
+        argument: &'static str,
         array: ArrayView<'a, A, D>,
     ) -> Result<Rows<'a, A>, Error> {
-        same_shape(&self.shape, array.shape())?;
+        same_shape(argument, &self.shape, array.shape())?;
         self.rows(array)
     }
 

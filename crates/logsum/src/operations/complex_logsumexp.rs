@@ -99,7 +99,7 @@ compiled! {
     z: &[Complex<T>],
     b: &[Complex<T>],
 ) -> Result<Complex<T>, Error> {
-        same_length(z, b)?;
+        same_length("b", b, "z", z)?;
         Ok(narrowed(value(z, Some(b))))
     }
 
@@ -107,7 +107,7 @@ compiled! {
     z: &[Complex<T>],
     gradient: &mut [Complex<T>],
 ) -> Result<Complex<T>, Error> {
-        same_length(z, gradient)?;
+        same_length("gradient", gradient, "z", z)?;
         let sum = match finite(z, None) {
             Ok(sum) => sum,
             Err(value) => {

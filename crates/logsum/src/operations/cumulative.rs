@@ -106,14 +106,14 @@ compiled! {
     }
 
     fn logsumexp(which: Cumulative, z: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(z, out)?;
+        same_length("out", out, "z", z)?;
         which.rows(z, z.len(), out);
         Ok(())
     }
 
     fn jvp(which: Cumulative, z: &[T], tangent: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(z, tangent)?;
-        same_length(z, out)?;
+        same_length("tangent", tangent, "z", z)?;
+        same_length("out", out, "z", z)?;
         let mut sum = Running::EMPTY;
         for i in 0..z.len() {
             let place = which.place(i, z.len());
@@ -130,8 +130,8 @@ compiled! {
     }
 
     fn vjp(which: Cumulative, z: &[T], cotangent: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(z, cotangent)?;
-        same_length(z, out)?;
+        same_length("cotangent", cotangent, "z", z)?;
+        same_length("out", out, "z", z)?;
         let mut sum = Running::EMPTY;
         // For each value, what the shares in it are divided by.
         let parts: Vec<(f64, DoubleDouble)> = (0..z.len())

@@ -21,6 +21,7 @@ use crate::kernels::product::{
     self, Block, Factor, OUTER, Place, Plain, Powers, Room, Shifts, Source, Span, Words,
 };
 use crate::operations::compiled::{Float, compiled};
+use crate::operations::reduction::has_length;
 use crate::simd::{Vector, run, task};
 use crate::threads::{grain, join};
 use crate::ziv::pair_sums::{self, Sums};
@@ -97,7 +98,7 @@ impl MatmulShape {
 /// ```
 ///
 /// # Errors
-/// [`Error::MatrixLength`] if a slice does not have as many numbers as the shape says, [`Error::ShapeTooLarge`] if that is more
+/// [`Error::LengthMismatch`] if a slice does not have as many numbers as the shape says, [`Error::ShapeTooLarge`] if that is more
 /// than memory can hold; nothing is written then.
 pub fn log_matmul<T: Float>(
     a: &[T],
@@ -152,11 +153,9 @@ pub fn log_matmul_vjp<T: Float>(
 compiled! {
     fn log_matmul(a: &[T], b: &[T], shape: MatmulShape, out: &mut [T]) -> Result<(), Error> {
         let sizes = shape.sizes()?;
-        for (matrix, expected, found) in
-            [("a", sizes[0], a.len()), ("b", sizes[1], b.len()), ("out", sizes[2], out.len())]
-        {
-            has_length(matrix, expected, found)?;
-        }
+        has_length("a", a.len(), "shape", sizes[0])?;
+        has_length("b", b.len(), "shape", sizes[1])?;
+        has_length("out", out.len(), "shape", sizes[2])?;
         values(Batch { a, b, shape, grain: grain_of(shape) }, out);
         Ok(())
     }
@@ -170,22 +169,14 @@ compiled! {
         grad_b: &mut [T],
     ) -> Result<(), Error> {
         let sizes = shape.sizes()?;
-        for (matrix, expected, found) in [
-            ("a", sizes[0], a.len()),
-            ("b", sizes[1], b.len()),
-            ("cotangent", sizes[2], cotangent.len()),
-            ("grad_a", sizes[0], grad_a.len()),
-            ("grad_b", sizes[1], grad_b.len()),
-        ] {
-            has_length(matrix, expected, found)?;
-        }
+        has_length("a", a.len(), "shape", sizes[0])?;
+        has_length("b", b.len(), "shape", sizes[1])?;
+        has_length("cotangent", cotangent.len(), "shape", sizes[2])?;
+        has_length("grad_a", grad_a.len(), "shape", sizes[0])?;
+        has_length("grad_b", grad_b.len(), "shape", sizes[1])?;
         gradients(Batch { a, b, shape, grain: grain_of(shape) }, cotangent, grad_a, grad_b);
         Ok(())
     }
-}
-
-fn has_length(matrix: &'static str, expected: usize, found: usize) -> Result<(), Error> {
-    if expected == found { Ok(()) } else { Err(Error::MatrixLength { matrix, expected, found }) }
 }
 
 /// Multiplications that are worth a thread: sixteen take about as long as a number elsewhere.

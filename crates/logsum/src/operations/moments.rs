@@ -101,12 +101,10 @@ pub struct Temperature(f64);
 
 impl Temperature {
     /// # Errors
-    /// [`Error::OutOfRange`] unless it is positive and finite.
+    /// [`Error::TemperatureOutOfRange`] unless it is positive and finite.
     pub fn new(temperature: f64) -> Result<Self, Error> {
         let is_valid = temperature > 0.0 && temperature.is_finite();
-        is_valid
-            .then_some(Self(temperature))
-            .ok_or_else(|| Error::out_of_range("the temperature", temperature, "positive and finite"))
+        is_valid.then_some(Self(temperature)).ok_or(Error::TemperatureOutOfRange { temperature })
     }
 
     /// τ log Σ e^{z_k/τ}: between the maximum (τ → 0) and a sum of ever more equal terms.
@@ -242,7 +240,7 @@ compiled! {
     }
 
     fn logvarexp_with_gradient(z: &[T], ddof: usize, gradient: &mut [T]) -> Result<T, Error> {
-        same_length(z, gradient)?;
+        same_length("gradient", gradient, "z", z)?;
         Ok(match Deviations::of::<T, InDoubleDouble>(z, ddof) {
             Ok(deviations) => {
                 let lane = Block { z, v: None, w: None };
@@ -259,7 +257,7 @@ compiled! {
     }
 
     fn logvarexp_jvp(z: &[T], ddof: usize, tangent: &[T]) -> Result<(T, T), Error> {
-        same_length(z, tangent)?;
+        same_length("tangent", tangent, "z", z)?;
         let (value, slope) = match Deviations::of::<T, InDoubleDouble>(z, ddof) {
             Ok(deviations) => {
                 let lane = Block { z, v: Some(tangent), w: None };
@@ -274,8 +272,8 @@ compiled! {
     }
 
     fn logvarexp_hvp(z: &[T], ddof: usize, vector: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(z, vector)?;
-        same_length(z, out)?;
+        same_length("vector", vector, "z", z)?;
+        same_length("out", out, "z", z)?;
         match Deviations::of::<T, InDoubleDouble>(z, ddof) {
             Ok(deviations) => {
                 let lane = Block { z, v: Some(vector), w: None };
@@ -298,7 +296,7 @@ compiled! {
     }
 
     fn tempered_logsumexp_with_gradient(at: Temperature, z: &[T], gradient: &mut [T]) -> Result<(T, T), Error> {
-        same_length(z, gradient)?;
+        same_length("gradient", gradient, "z", z)?;
         match Moments::of(z, at.0) {
             Ok(moments) => {
                 each(z, None, moments.softmax, gradient);
@@ -313,7 +311,7 @@ compiled! {
     }
 
     fn tempered_logsumexp_jvp(at: Temperature, z: &[T], tangent: &[T]) -> Result<(T, T), Error> {
-        same_length(z, tangent)?;
+        same_length("tangent", tangent, "z", z)?;
         Ok(match Moments::of(z, at.0) {
             Ok(moments) => (T::narrow(value(moments)), T::narrow(moments.mean(z, tangent).hi)),
             Err(_) => return logsumexp_jvp(z, tangent),
@@ -321,8 +319,8 @@ compiled! {
     }
 
     fn tempered_logsumexp_hvp(at: Temperature, z: &[T], vector: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(z, vector)?;
-        same_length(z, out)?;
+        same_length("vector", vector, "z", z)?;
+        same_length("out", out, "z", z)?;
         match Moments::of(z, at.0) {
             Ok(moments) => {
                 let hessian = Hessian { softmax: moments.softmax, mean: moments.mean(z, vector) };
@@ -334,7 +332,7 @@ compiled! {
     }
 
     fn tempered_softmax(at: Temperature, z: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(z, out)?;
+        same_length("out", out, "z", z)?;
         match Moments::of(z, at.0) {
             Ok(moments) => each(z, None, moments.softmax, out),
             Err(max) => at_edge(Each::Share, max, z, out),
@@ -343,7 +341,7 @@ compiled! {
     }
 
     fn tempered_log_softmax(at: Temperature, z: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(z, out)?;
+        same_length("out", out, "z", z)?;
         match Moments::of(z, at.0) {
             Ok(moments) => each(z, None, TemperedLogSoftmax(moments), out),
             Err(max) => at_edge(Each::LogShare, max, z, out),
@@ -365,7 +363,7 @@ compiled! {
     }
 
     fn tempered_entropy_with_gradient(at: Temperature, z: &[T], gradient: &mut [T]) -> Result<T, Error> {
-        same_length(z, gradient)?;
+        same_length("gradient", gradient, "z", z)?;
         match Moments::of(z, at.0) {
             Ok(moments) => {
                 let moments = moments.with_depth(z);
@@ -380,7 +378,7 @@ compiled! {
     }
 
     fn tempered_entropy_jvp(at: Temperature, z: &[T], tangent: &[T]) -> Result<(T, T), Error> {
-        same_length(z, tangent)?;
+        same_length("tangent", tangent, "z", z)?;
         let slope = match Moments::of(z, at.0) {
             Ok(moments) => {
                 let moments = moments.with_depth(z);
@@ -393,8 +391,8 @@ compiled! {
     }
 
     fn tempered_entropy_hvp(at: Temperature, z: &[T], vector: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(z, vector)?;
-        same_length(z, out)?;
+        same_length("vector", vector, "z", z)?;
+        same_length("out", out, "z", z)?;
         match Moments::of(z, at.0) {
             Ok(moments) => {
                 let moments = moments.with_depth(z);

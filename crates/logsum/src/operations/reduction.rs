@@ -114,30 +114,43 @@ compiled! {
     }
 
     fn logsumexp_with_gradient(z: &[T], gradient: &mut [T]) -> Result<T, Error> {
-        same_length(z, gradient)?;
+        same_length("gradient", gradient, "z", z)?;
         let to = Store::for_output::<T>(z.len());
         let partial = partial_and_each(Each::Share, z, gradient, &mut Vec::new(), to);
         Ok(ziv::settle(&partial, &z).0)
     }
 
     fn softmax(z: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(z, out)?;
+        same_length("out", out, "z", z)?;
         partial_and_each(Each::Share, z, out, &mut Vec::new(), Store::for_output::<T>(z.len()));
         Ok(())
     }
 
     fn log_softmax(z: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(z, out)?;
+        same_length("out", out, "z", z)?;
         partial_and_each(Each::LogShare, z, out, &mut Vec::new(), Store::for_output::<T>(z.len()));
         Ok(())
     }
 }
 
-pub(crate) fn same_length<T>(z: &[T], out: &[T]) -> Result<(), Error> {
-    if z.len() == out.len() {
-        return Ok(());
-    }
-    Err(Error::LengthMismatch { expected: z.len(), found: out.len() })
+/// Whether an argument is as long as the other one that it must fit; both with their names.
+pub(crate) fn same_length<A, B>(
+    argument: &'static str,
+    slice: &[A],
+    fits: &'static str,
+    other: &[B],
+) -> Result<(), Error> {
+    has_length(argument, slice.len(), fits, other.len())
+}
+
+/// The same of an argument whose length another one says.
+pub(crate) fn has_length(
+    argument: &'static str,
+    found: usize,
+    fits: &'static str,
+    expected: usize,
+) -> Result<(), Error> {
+    if found == expected { Ok(()) } else { Err(Error::LengthMismatch { argument, fits, expected, found }) }
 }
 
 /// [`logsumexp`] of any lane.

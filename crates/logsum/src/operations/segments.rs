@@ -7,7 +7,7 @@ use crate::kernels::block::Store;
 use crate::kernels::columns::LANES;
 use crate::kernels::short::{self, Reduced, SHORT, TileRoom};
 use crate::operations::compiled::{Float, compiled};
-use crate::operations::reduction::{partial_and_each, same_length, value};
+use crate::operations::reduction::{has_length, partial_and_each, same_length, value};
 use crate::operations::terms::Terms;
 use crate::state::plain::{self, Kept, Partial};
 use crate::threads::{grain, join};
@@ -38,15 +38,17 @@ impl Segments {
     /// matrix.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] unless offsets start with 0 and none is less than the one before.
+    /// [`Error::Empty`] without offsets, [`Error::FirstOffsetNotZero`], and [`Error::OffsetsNotSorted`] if one is less than the one
+    /// before it.
     pub fn by_offsets(offsets: &[usize]) -> Result<Self, Error> {
-        if offsets.first() != Some(&0) {
-            let found = offsets.first().map_or("missing".to_owned(), usize::to_string);
-            return Err(Error::out_of_range("offset 0", found, "0"));
+        match offsets.first() {
+            None => return Err(Error::Empty { argument: "offsets" }),
+            Some(&0) => {}
+            Some(&offset) => return Err(Error::FirstOffsetNotZero { offset }),
         }
         if let Some(i) = offsets.windows(2).position(|pair| pair[1] < pair[0]) {
-            let range = format!("at least {}, the offset before", offsets[i]);
-            return Err(Error::out_of_range(format_args!("offset {}", i + 1), offsets[i + 1], range));
+            let (previous, offset) = (offsets[i], offsets[i + 1]);
+            return Err(Error::OffsetsNotSorted { index: i + 1, offset, previous });
         }
         Ok(Self { offsets: offsets.to_vec(), order: None })
     }
@@ -55,11 +57,11 @@ impl Segments {
     /// takes two words for each number.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if an id is not below `count`, or memory cannot hold so many.
+    /// [`Error::IdOutOfRange`] if an id is not below `count`, [`Error::TooManySegments`] if memory cannot hold so many.
     pub fn by_ids(ids: &[usize], count: usize) -> Result<Self, Error> {
         let mut offsets = Vec::new();
         if offsets.try_reserve_exact(count.saturating_add(1)).is_err() {
-            return Err(Error::out_of_range("the number of segments", count, "few enough for the memory"));
+            return Err(Error::TooManySegments { count });
         }
         offsets.resize(count + 1, 0);
         let mut is_sorted = true;
@@ -68,8 +70,7 @@ impl Segments {
         // A run of one id at a time.
         while let Some(&id) = ids.get(i) {
             if id >= count {
-                let range = format!("below {count}, the number of segments");
-                return Err(Error::out_of_range(format_args!("the id of number {i}"), id, range));
+                return Err(Error::IdOutOfRange { index: i, id, segments: count });
             }
             is_sorted &= id >= last;
             last = id;
@@ -148,7 +149,7 @@ compiled! {
         gradient: &mut [T],
     ) -> Result<(), Error> {
         segments.fits(z, out)?;
-        same_length(z, gradient)?;
+        same_length("gradient", gradient, "z", z)?;
         let grain = grain(z.len());
         match (segments.gathered(z), &segments.order) {
             (Some(z), Some(order)) => {
@@ -167,8 +168,8 @@ compiled! {
         slopes: &mut [T],
     ) -> Result<(), Error> {
         segments.fits(z, out)?;
-        same_length(z, tangent)?;
-        same_length(out, slopes)?;
+        same_length("tangent", tangent, "z", z)?;
+        same_length("slopes", slopes, "out", out)?;
         let (gathered, tangents) = (segments.gathered(z), segments.gathered(tangent));
         let (z, tangent) = (gathered.as_deref().unwrap_or(z), tangents.as_deref().unwrap_or(tangent));
         for (s, (out, slope)) in out.iter_mut().zip(slopes).enumerate() {
@@ -180,15 +181,25 @@ compiled! {
 }
 
 impl Segments {
+    /// How many numbers all segments have.
+    fn length(&self) -> usize {
+        self.offsets[self.count()]
+    }
+
+    /// Whether an array's axis has as many numbers as the segments.
+    #[cfg(feature = "ndarray")]
+    pub(crate) fn fit_axis(&self, axis: isize, found: usize) -> Result<(), Error> {
+        let expected = self.length();
+        if found == expected {
+            Ok(())
+        } else {
+            Err(Error::AxisLengthMismatch { axis, fits: "segments", expected, found })
+        }
+    }
+
     fn fits<T: Format>(&self, z: &[T], out: &[T]) -> Result<(), Error> {
-        let expected = self.offsets[self.count()];
-        if z.len() != expected {
-            return Err(Error::LengthMismatch { expected, found: z.len() });
-        }
-        if out.len() != self.count() {
-            return Err(Error::LengthMismatch { expected: self.count(), found: out.len() });
-        }
-        Ok(())
+        has_length("z", z.len(), "segments", self.length())?;
+        has_length("out", out.len(), "segments", self.count())
     }
 
     /// The numbers, segment by segment, if they do not lie so.
@@ -278,8 +289,9 @@ fn eight_short<T: Format>(
 /// ```
 ///
 /// # Errors
-/// [`Error::OutOfRange`] if an id is not below the length of `out`, [`Error::LengthMismatch`] if there are not as many ids as
+/// [`Error::IdOutOfRange`] if an id is not below the length of `out`, [`Error::LengthMismatch`] if there are not as many ids as
 /// numbers; nothing is written then.
 pub fn segment_logsumexp<T: Float>(z: &[T], ids: &[usize], out: &mut [T]) -> Result<(), Error> {
+    same_length("ids", ids, "z", z)?;
     Segments::by_ids(ids, out.len())?.logsumexp(z, out)
 }

@@ -60,6 +60,7 @@ pub struct Terms<'a, T> {
 
 /// What gradient and softmax are where there is no mass: nothing but −∞, or no number at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum NoMass {
     /// 0 everywhere: what is constant has no slope.
     #[default]
@@ -81,7 +82,7 @@ impl<'a, T: Float> Terms<'a, T> {
     /// # Errors
     /// [`Error::LengthMismatch`] if there are not as many weights as numbers.
     pub fn weights(self, b: &'a [T]) -> Result<Self, Error> {
-        same_length(self.z, b)?;
+        same_length("weights", b, "z", self.z)?;
         Ok(Self { weights: Some(b), ..self })
     }
 
@@ -90,10 +91,8 @@ impl<'a, T: Float> Terms<'a, T> {
     /// # Errors
     /// [`Error::LengthMismatch`] if the mask is not as long as there are numbers.
     pub fn mask(self, mask: &'a [bool]) -> Result<Self, Error> {
-        match mask.len() == self.z.len() {
-            true => Ok(Self { mask: Some(mask), ..self }),
-            false => Err(Error::LengthMismatch { expected: self.z.len(), found: mask.len() }),
-        }
+        same_length("mask", mask, "z", self.z)?;
+        Ok(Self { mask: Some(mask), ..self })
     }
 
     /// What gradient and softmax are where there is no mass.
@@ -176,7 +175,7 @@ compiled! {
     }
 
     fn logsumexp_with_gradient(terms: &Terms<'_, T>, gradient: &mut [T]) -> Result<(T, T), Error> {
-        same_length(terms.z, gradient)?;
+        same_length("gradient", gradient, "z", terms.z)?;
         let reduced = terms.with_shares();
         terms.each_block(gradient, |block, out| reduced.shares.fill(block, out));
         Ok((reduced.value, T::narrow(reduced.sign)))
@@ -187,8 +186,8 @@ compiled! {
         gradient: &mut [T],
         by_weight: &mut [T],
     ) -> Result<(T, T), Error> {
-        same_length(terms.z, gradient)?;
-        same_length(terms.z, by_weight)?;
+        same_length("gradient", gradient, "z", terms.z)?;
+        same_length("by_weight", by_weight, "z", terms.z)?;
         let reduced = terms.with_shares();
         terms.each_block(gradient, |block, out| reduced.shares.fill(block, out));
         terms.each_block(by_weight, |block, out| reduced.shares.fill_by_weight(block, out));
@@ -196,15 +195,15 @@ compiled! {
     }
 
     fn jvp(terms: &Terms<'_, T>, tangent: &[T]) -> Result<(T, T), Error> {
-        same_length(terms.z, tangent)?;
+        same_length("tangent", tangent, "z", terms.z)?;
         let reduced = terms.with_shares();
         let mean = terms.mean(&reduced.shares, tangent);
         Ok((reduced.value, T::narrow(mean.hi)))
     }
 
     fn hvp(terms: &Terms<'_, T>, vector: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(terms.z, vector)?;
-        same_length(terms.z, out)?;
+        same_length("vector", vector, "z", terms.z)?;
+        same_length("out", out, "z", terms.z)?;
         let shares = terms.with_shares().shares;
         let mean = terms.mean(&shares, vector);
         match shares.plain() {

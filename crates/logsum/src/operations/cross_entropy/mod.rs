@@ -10,7 +10,7 @@ use crate::kernels::columns::{self, LANES};
 use crate::kernels::map;
 use crate::kernels::short::{self, SHORT, TileRoom};
 use crate::operations::compiled::{Float, compiled};
-use crate::operations::reduction::same_length;
+use crate::operations::reduction::{has_length, same_length};
 use crate::simd::scalar;
 use crate::state::plain::Kept;
 use crate::threads::{grain, join};
@@ -29,7 +29,8 @@ use std::ops::Add;
 /// ```
 ///
 /// # Errors
-/// [`Error::OutOfRange`] if there are no targets, if the number of logits is no multiple of theirs, or a target is no class.
+/// [`Error::Empty`] without targets or logits, [`Error::NotAMultiple`] if there is not the same number of logits for each target,
+/// [`Error::TargetOutOfRange`] if a target is no class.
 pub fn cross_entropy<T: Float>(logits: &[T], targets: &[usize]) -> Result<T, Error> {
     CrossEntropy::new(classes(logits, targets)?).loss(logits, Targets::Classes(targets), Reduction::Mean)
 }
@@ -55,15 +56,25 @@ pub fn cross_entropy_with_gradient<T: Float>(
 }
 
 fn classes<T>(logits: &[T], targets: &[usize]) -> Result<usize, Error> {
-    if targets.is_empty() || !logits.len().is_multiple_of(targets.len()) {
-        let range = format!("a positive multiple of {}, the number of targets", targets.len());
-        return Err(Error::out_of_range("the number of logits", logits.len(), range));
+    for (argument, is_empty) in [("targets", targets.is_empty()), ("logits", logits.is_empty())] {
+        if is_empty {
+            return Err(Error::Empty { argument });
+        }
+    }
+    if !logits.len().is_multiple_of(targets.len()) {
+        return Err(Error::NotAMultiple {
+            argument: "logits",
+            found: logits.len(),
+            divisor: targets.len(),
+            of: "targets",
+        });
     }
     Ok(logits.len() / targets.len())
 }
 
 /// What each row should be.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub enum Targets<'a, T> {
     /// A class for each row.
     Classes(&'a [usize]),
@@ -73,6 +84,7 @@ pub enum Targets<'a, T> {
 
 /// What becomes of the losses of the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Reduction {
     /// Their sum over what they weigh: the class weights of the targets, or the number of rows if targets are probabilities.
     Mean,
@@ -137,13 +149,14 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
     /// A weight for each class.
     ///
     /// # Errors
-    /// [`Error::LengthMismatch`] if there are not as many as classes; [`Error::OutOfRange`] if one is negative or not finite.
+    /// [`Error::LengthMismatch`] if there are not as many as classes; [`Error::ClassWeightOutOfRange`] if one is negative or not
+    /// finite.
     pub fn class_weights(self, weights: &'a [T]) -> Result<Self, Error> {
-        if weights.len() != self.classes {
-            return Err(Error::LengthMismatch { expected: self.classes, found: weights.len() });
-        }
-        for (class, weight) in weights.iter().enumerate() {
-            not_negative(format_args!("the weight of class {class}"), weight.widen())?;
+        has_length("class_weights", weights.len(), "classes", self.classes)?;
+        for (class, weight) in weights.iter().map(|weight| weight.widen()).enumerate() {
+            if !is_weight(weight) {
+                return Err(Error::ClassWeightOutOfRange { class, weight });
+            }
         }
         Ok(Self { class_weights: Some(weights), ..self })
     }
@@ -156,10 +169,10 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
     /// ε: how much of each target is spread over all classes.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if it is not between 0 and 1.
+    /// [`Error::LabelSmoothingOutOfRange`] if it is not between 0 and 1.
     pub fn label_smoothing(self, smoothing: f64) -> Result<Self, Error> {
         if !(0.0..=1.0).contains(&smoothing) {
-            return Err(Error::out_of_range("the label smoothing", smoothing, "between 0 and 1"));
+            return Err(Error::LabelSmoothingOutOfRange { smoothing });
         }
         Ok(Self { smoothing, ..self })
     }
@@ -167,19 +180,21 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
     /// ζ: how much of the squared log-sum-exp is added, to keep it near 0.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if it is negative or not finite.
+    /// [`Error::ZLossOutOfRange`] if it is negative or not finite.
     pub fn z_loss(self, z_loss: f64) -> Result<Self, Error> {
-        not_negative("the z-loss", z_loss)?;
+        if !is_weight(z_loss) {
+            return Err(Error::ZLossOutOfRange { z_loss });
+        }
         Ok(Self { z_loss, ..self })
     }
 
     /// τ: what logits are divided by.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] unless it is positive and finite.
+    /// [`Error::TemperatureOutOfRange`] unless it is positive and finite.
     pub fn temperature(self, temperature: f64) -> Result<Self, Error> {
         if !(temperature > 0.0 && temperature.is_finite()) {
-            return Err(Error::out_of_range("the temperature", temperature, "positive and finite"));
+            return Err(Error::TemperatureOutOfRange { temperature });
         }
         Ok(Self { temperature, ..self })
     }
@@ -187,8 +202,10 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
     /// The mean or the sum of the rows' losses.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if the number of logits is no multiple of the number of classes, or a target is no class or a
-    /// negative probability; [`Error::LengthMismatch`] if there are not as many targets as rows, or logits.
+    /// [`Error::NoClasses`]; [`Error::NotAMultiple`] if the number of logits is no multiple of the number of classes;
+    /// [`Error::LengthMismatch`] if there are not as many targets as rows, or probabilities as logits;
+    /// [`Error::TargetOutOfRange`] if a target is no class, [`Error::ProbabilityOutOfRange`] if a probability is negative or not
+    /// finite.
     pub fn loss(&self, logits: &[T], targets: Targets<'_, T>, reduction: Reduction) -> Result<T, Error> {
         <T as Compiled<T>>::loss(self, logits, targets, reduction)
     }
@@ -277,7 +294,7 @@ compiled! {
         gradient: &mut [T],
     ) -> Result<T, Error> {
         let whole = of.whole(logits, targets, reduction)?;
-        same_length(logits, gradient)?;
+        same_length("gradient", gradient, "logits", logits)?;
         let to = of.store(logits);
         let wanted = Wanted { gradient: Some(gradient), ..Wanted::NOTHING };
         let sums = Work::new(of, targets, whole, to).over(logits, wanted);
@@ -293,7 +310,7 @@ compiled! {
         losses: &mut [T],
         gradient: &mut [T],
     ) -> Result<(), Error> {
-        same_length(logits, gradient)?;
+        same_length("gradient", gradient, "logits", logits)?;
         of.losses_and_gradient(logits, targets, losses, Some(gradient))
     }
 
@@ -303,7 +320,7 @@ compiled! {
         tangent: &[T],
     ) -> Result<(T, T), Error> {
         let whole = of.whole(logits, targets, reduction)?;
-        same_length(logits, tangent)?;
+        same_length("tangent", tangent, "logits", logits)?;
         let wanted = Wanted { tangent: Some(tangent), ..Wanted::NOTHING };
         let sums = Work::new(of, targets, whole, Store::Caches).over(logits, wanted);
         Ok((T::narrow(divided(sums.loss, whole)), T::narrow(sums.slope.hi)))
@@ -316,8 +333,8 @@ compiled! {
         out: &mut [T],
     ) -> Result<(), Error> {
         let whole = of.whole(logits, targets, reduction)?;
-        same_length(logits, vector)?;
-        same_length(logits, out)?;
+        same_length("vector", vector, "logits", logits)?;
+        same_length("out", out, "logits", logits)?;
         let work = Work::new(of, targets, whole, of.store(logits));
         work.hvp(grain(logits.len()), 0, logits, vector, out);
         Ok(())
@@ -333,9 +350,7 @@ impl<T: Format> CrossEntropy<'_, T> {
         gradient: Option<&mut [T]>,
     ) -> Result<(), Error> {
         let rows = self.rows(logits, targets)?;
-        if losses.len() != rows {
-            return Err(Error::LengthMismatch { expected: rows, found: losses.len() });
-        }
+        has_length("losses", losses.len(), "logits", rows)?;
         let to = self.store(logits);
         let wanted = Wanted { losses: Some(losses), gradient, ..Wanted::NOTHING };
         Work::new(self, targets, None, to).over(logits, wanted);
@@ -343,47 +358,49 @@ impl<T: Format> CrossEntropy<'_, T> {
     }
 
     #[cfg(feature = "ndarray")]
-    pub(crate) fn has_classes(&self, axis: isize, length: usize) -> Result<(), Error> {
-        let range = || format!("{}, the number of classes", self.classes);
-        let is_it = length == self.classes;
-        is_it
-            .then_some(())
-            .ok_or_else(|| Error::out_of_range(format_args!("the length of axis {axis}"), length, range()))
+    pub(crate) fn has_classes(&self, axis: isize, found: usize) -> Result<(), Error> {
+        let expected = self.classes;
+        if found == expected {
+            Ok(())
+        } else {
+            Err(Error::AxisLengthMismatch { axis, fits: "classes", expected, found })
+        }
     }
 
     /// How many rows there are.
     fn rows(&self, logits: &[T], targets: Targets<'_, T>) -> Result<usize, Error> {
-        if self.classes == 0 || !logits.len().is_multiple_of(self.classes) {
-            let range = format!("a multiple of {}, the number of classes", self.classes);
-            return Err(Error::out_of_range("the number of logits", logits.len(), range));
+        if self.classes == 0 {
+            return Err(Error::NoClasses);
+        }
+        if !logits.len().is_multiple_of(self.classes) {
+            return Err(Error::NotAMultiple {
+                argument: "logits",
+                found: logits.len(),
+                divisor: self.classes,
+                of: "classes",
+            });
         }
         let rows = logits.len() / self.classes;
         match targets {
             Targets::Classes(targets) => {
-                if targets.len() != rows {
-                    return Err(Error::LengthMismatch { expected: rows, found: targets.len() });
-                }
+                has_length("targets", targets.len(), "logits", rows)?;
                 for (row, &target) in targets.iter().enumerate() {
                     if target >= self.classes && self.ignored != Some(target) {
-                        let range = format!("below {}, the number of classes", self.classes);
-                        return Err(Error::out_of_range(
-                            format_args!("the target of row {row}"),
-                            target,
-                            range,
-                        ));
+                        return Err(Error::TargetOutOfRange { row, target, classes: self.classes });
                     }
                 }
             }
             Targets::Probabilities(targets) => {
-                same_length(logits, targets)?;
-                let is_right = |&target: &T| target.widen() >= 0.0 && target.widen() < f64::INFINITY;
+                same_length("targets", targets, "logits", logits)?;
                 for (row, targets) in targets.chunks(self.classes).enumerate() {
                     // Without a way out of the loop, which is then one of vectors.
-                    if targets.iter().fold(true, |all, target| all & is_right(target)) {
+                    if targets.iter().fold(true, |all, target| all & is_weight(target.widen())) {
                         continue;
                     }
-                    for (class, target) in targets.iter().enumerate() {
-                        not_negative(format_args!("the target of row {row}, class {class}"), target.widen())?;
+                    for (class, probability) in targets.iter().map(|target| target.widen()).enumerate() {
+                        if !is_weight(probability) {
+                            return Err(Error::ProbabilityOutOfRange { row, class, probability });
+                        }
                     }
                 }
             }
@@ -427,12 +444,9 @@ impl<T: Format> CrossEntropy<'_, T> {
     }
 }
 
-fn not_negative(what: impl std::fmt::Display, x: f64) -> Result<(), Error> {
-    if x >= 0.0 && x.is_finite() {
-        Ok(())
-    } else {
-        Err(Error::out_of_range(what, x, "finite and not negative"))
-    }
+/// Finite and not negative.
+fn is_weight(x: f64) -> bool {
+    (0.0..f64::INFINITY).contains(&x)
 }
 
 /// NaN where there is nothing to divide by.

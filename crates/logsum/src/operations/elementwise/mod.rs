@@ -139,6 +139,16 @@ macro_rules! table {
             $(#[doc = stringify!($one)] $One,)*
         }
 
+        impl Name {
+            /// The names of the function's arguments.
+            fn arguments(self) -> [&'static str; 2] {
+                match self {
+                    $(Self::$Two => [stringify!($a), stringify!($b)],)*
+                    $(Self::$One => [stringify!($x); 2],)*
+                }
+            }
+        }
+
         fn map<T: Format>(name: Name, a: &[T], b: &[T], out: &mut [T]) {
             match name {
                 $(Name::$Two => functions::map(functions::$Two, a, b, out),)*
@@ -297,8 +307,9 @@ compiled! {
     }
 
     fn each(name: Name, a: &[T], b: &[T], out: &mut [T]) -> Result<(), Error> {
-        same_length(a, b)?;
-        same_length(a, out)?;
+        let [of_a, of_b] = name.arguments();
+        same_length(of_b, b, of_a, a)?;
+        same_length("out", out, of_a, a)?;
         map(name, a, b, out);
         Ok(())
     }
