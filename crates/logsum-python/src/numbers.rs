@@ -155,13 +155,39 @@ pub(crate) fn one<T>(value: T) -> ArrayD<T> {
     ndarray::arr0(value).into_dyn()
 }
 
-pub(crate) fn exception(py: Python<'_>, error: Error) -> PyErr {
-    if let Error::AxisOutOfRange { axis, rank } = error {
-        let of_numpy = || py.import("numpy.exceptions")?.getattr("AxisError")?.call1((axis, rank));
-        return match of_numpy() {
-            Ok(error) => PyErr::from_value(error),
-            Err(error) => error,
-        };
+pub(crate) fn exception(py: Python<'_>, mut error: Error) -> PyErr {
+    match &mut error {
+        &mut Error::AxisOutOfRange { axis, rank, .. } => {
+            let of_numpy = || py.import("numpy.exceptions")?.getattr("AxisError")?.call1((axis, rank));
+            return of_numpy().map_or_else(|error| error, PyErr::from_value);
+        }
+        // A label that was negative.
+        &mut Error::TargetOutOfRange { row, target, classes, .. } if (target as isize) < 0 => {
+            let target = target as isize;
+            return PyValueError::new_err(format!(
+                "the target of row {row} is {target}, but must be from 0 to below {classes}, the number of classes"
+            ));
+        }
+        Error::LengthMismatch { argument, fits, .. } => {
+            *argument = name_in_python(argument);
+            *fits = name_in_python(fits);
+        }
+        Error::ShapeMismatch { argument, .. } => *argument = name_in_python(argument),
+        Error::AxisLengthMismatch { fits, .. } => *fits = name_in_python(fits),
+        _ => {}
     }
     PyValueError::new_err(error.to_string())
+}
+
+/// What Python's functions call an argument of the library's.
+fn name_in_python(argument: &'static str) -> &'static str {
+    match argument {
+        "self" | "z" => "a",
+        "weights" | "right" => "b",
+        "mask" => "where",
+        "class_weights" => "weight",
+        "targets" => "target",
+        "segments" => "segment_ids",
+        other => other,
+    }
 }

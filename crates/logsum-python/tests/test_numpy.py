@@ -219,8 +219,13 @@ def test_cross_entropy():
     assert np.isclose(logsum.cross_entropy(z.T, q.T, axis=0), -(q * logsum.log_softmax(z, axis=1)).sum(1).mean())
     assert logsum.cross_entropy([[40.0, 0.0]], [0]) == 4.248354255291589e-18
     assert np.isnan(logsum.cross_entropy(z, np.full(6, -100)))
-    with pytest.raises(ValueError, match="row 1"):
-        logsum.cross_entropy(z, np.array([0, 4, 0, 0, 0, 0]))
+    for label, says in ((4, "is 4, but must be below 4"), (-4, "is -4, but must be from 0 to below 4")):
+        with pytest.raises(ValueError, match=f"the target of row 1 {says}, the number of classes"):
+            logsum.cross_entropy(z, np.array([0, label, 0, 0, 0, 0]))
+    with pytest.raises(ValueError, match="`weight` has 3 elements, but needs 4 to fit `classes`"):
+        logsum.cross_entropy(z, labels, np.ones(3))
+    with pytest.raises(ValueError, match="`label_smoothing` is 1.5, but must be between 0 and 1"):
+        logsum.cross_entropy(z, labels, label_smoothing=1.5)
     with pytest.raises(ValueError, match="reduction"):
         logsum.cross_entropy(z, labels, reduction="average")
 
@@ -248,9 +253,9 @@ def test_cross_entropy():
         (lambda: logsum.logvarexp([1.0], ddof=-1), ValueError, "ddof"),
         (lambda: logsum.segment_logsumexp([1.0, 2.0], [0.5, 1.0]), TypeError, "integers"),
         (lambda: logsum.segment_logsumexp([1.0, 2.0], [0, -1]), ValueError, "start from 0"),
-        (lambda: logsum.segment_logsumexp([1.0, 2.0], [0, 5], 3), ValueError, "id"),
-        (lambda: logsum.segment_logsumexp([1.0, 2.0], [0]), ValueError, "elements"),
-        (lambda: logsum.log_matmul(np.zeros((2, 3)), np.zeros((2, 3))), ValueError, "shape"),
+        (lambda: logsum.segment_logsumexp([1.0, 2.0], [0, 5], 3), ValueError, "the id at index 1 is 5, but must be below 3"),
+        (lambda: logsum.segment_logsumexp([1.0, 2.0], [0]), ValueError, "axis 0 has the length 2, but needs 1 to fit `segment_ids`"),
+        (lambda: logsum.log_matmul(np.zeros((2, 3)), np.zeros((2, 3))), ValueError, "`b` has the shape .2, 3., but needs .3, 3."),
         (lambda: logsum.log_matmul(1.0, 2.0), ValueError, "scalar"),
         (lambda: logsum.logsumexp_value_and_grad([1.0], no_mass="half"), ValueError, "no_mass"),
         (lambda: logsum.logsumexp_value_and_grad([1j]), TypeError, "real"),
