@@ -111,6 +111,7 @@ impl Line {
 
 /// What there is no explanation for.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Error {
     /// A text is no number.
     NoNumber(String),
