@@ -1,6 +1,6 @@
 //! Requests and their answers.
 
-use logsum::Temperature;
+use logsum::Terms;
 use logsum_explain::{Error, Explanation, Language, json, number};
 use serde_json::{Value, json};
 
@@ -18,7 +18,6 @@ fn explained(request: &Value) -> Result<Value, Value> {
     let texts = request["z"].as_array().ok_or_else(|| refusal("z is missing"))?;
     let z = numbers(texts, |text| read(text, language))?;
     let temperature = read(&request["temperature"], language).map_err(refusal)?;
-    let tempered = Temperature::new(temperature).map_err(refusal)?;
     let scaled = numbers(&z, |&z| match z / temperature {
         scaled if scaled.is_infinite() && z.is_finite() => Err(out_of_range(z, language)),
         scaled => Ok(scaled),
@@ -30,11 +29,8 @@ fn explained(request: &Value) -> Result<Value, Value> {
     };
     let mut answer = json::of(&explanation.map_err(refusal)?, language);
     let mut gradient = vec![0.0; z.len()];
-    let value = match temperature {
-        1.0 => logsum::logsumexp_with_gradient(&z, &mut gradient),
-        _ => tempered.logsumexp_with_gradient(&z, &mut gradient).map(|(value, _)| value),
-    };
-    let value = value.map_err(refusal)?;
+    let terms = Terms::new(&z).temperature(temperature).map_err(refusal)?;
+    let value = terms.logsumexp_with_gradient(&mut gradient).map_err(refusal)?;
     answer["given"] = json::numbers(&z);
     answer["tempered"] = json!({"value": json::number(value), "gradient": json::numbers(&gradient)});
     Ok(answer)
@@ -82,7 +78,10 @@ mod tests {
         assert_eq!(found["cases"][0]["index"], 2);
         assert_eq!(found["cases"][1]["case"], "maximum");
         let cold = ask(r#"{"z": ["3", "1", "-2"], "temperature": "0.5", "index": 0, "language": "zh"}"#);
-        assert_eq!(cold["tempered"]["value"], Temperature::new(0.5).unwrap().logsumexp(&[3.0, 1.0, -2.0]));
+        assert_eq!(
+            cold["tempered"]["value"],
+            Terms::new(&[3.0, 1.0, -2.0]).temperature(0.5).unwrap().logsumexp()
+        );
         assert_eq!(cold["z"], json!([6.0, 2.0, -4.0]));
         assert_eq!(cold["given"], json!([3.0, 1.0, -2.0]));
         assert_eq!(cold["cases"][0]["index"], 1);

@@ -9,7 +9,7 @@
 //! - No result depends on the machine, on the layout in memory, or on the platform's mathematical library.
 //! - A call of these four allocates nothing that grows with its input, but for the result of a method that returns an array.
 //!
-//! Around them, under the same conventions: weights, signs and masks ([`Terms`]); mean, variance, entropy and [`Temperature`];
+//! Around them, under the same conventions: weights, signs, masks and temperature ([`Terms`]), whose sums, derivatives, softmax, mean, variance and entropy compose;
 //! functions of one number or two ([`logaddexp`], [`log1pexp`], …) with their [`derivative`]s; [`logcumsumexp`];
 //! [`segment_logsumexp`]; [`log_matmul`]; [`cross_entropy`].
 //!
@@ -26,8 +26,6 @@
 //! over any axes, in any layout. With the feature `half` all of it takes the crate half's f16 and bf16, too:
 //! narrow numbers in and out, f64 arithmetic between, one rounding. With the feature `complex` there is
 //! `complex_logsumexp`. Integers are taken as f64, by [`floats`].
-
-#![cfg_attr(not(feature = "ndarray"), expect(dead_code, reason = "what is for many lanes at once"))]
 
 use logsum_arithmetic as arithmetic;
 

@@ -1,8 +1,8 @@
 //! The family on arrays: each lane as the slice functions have it, to the bit, over any axes and in any layout.
 
 use logsum::{
-    Axes, CrossEntropy, Error, LogSumExp, NoMass, Reduction, Segments, Targets, Temperature, Terms, each,
-    logistic, logmeanexp, logsubexp, logvarexp, logvarexp_with_gradient, softmax_entropy,
+    Axes, CrossEntropy, Error, LogSumExp, NoMass, Reduction, Segments, Targets, Terms, each, logistic,
+    logmeanexp, logsubexp, logvarexp, logvarexp_with_gradient, softmax_entropy,
     softmax_entropy_with_gradient,
 };
 use ndarray::{Array, Array3, ArrayView3, Axis, ShapeBuilder, array, s};
@@ -33,7 +33,6 @@ fn lanes(z: ArrayView3<f64>, axis: usize) -> Vec<Vec<f64>> {
 #[test]
 fn each_lane_is_as_its_slice() {
     let t = numbers([3, 4, 5], 2);
-    let temperature = Temperature::new(0.3).unwrap();
     for z in layouts() {
         for axis in 0..3 {
             let signed = axis as isize - 3;
@@ -43,7 +42,8 @@ fn each_lane_is_as_its_slice() {
             let (same_variance, variance_gradient) = z.logvarexp_with_gradient(signed, 1).unwrap();
             let entropy = z.softmax_entropy(signed).unwrap();
             let (same_entropy, entropy_gradient) = z.softmax_entropy_with_gradient(signed).unwrap();
-            let (tempered, tempered_gradient) = z.logsumexp_at_temperature(signed, temperature).unwrap();
+            let (tempered, tempered_gradient) =
+                z.terms(signed).unwrap().temperature(0.3).unwrap().logsumexp_with_gradient().unwrap();
             let (value, slope) = z.logsumexp_jvp(signed, &t).unwrap();
             let hessian = z.logsumexp_hvp(signed, &t).unwrap();
             assert_eq!((same_variance, same_entropy), (variance.clone(), entropy.clone()));
@@ -58,7 +58,10 @@ fn each_lane_is_as_its_slice() {
                 assert_eq!(of(variance_gradient.view())[i], out);
                 softmax_entropy_with_gradient(&lane, &mut out).unwrap();
                 assert_eq!(of(entropy_gradient.view())[i], out);
-                assert_eq!(nth(&tempered), temperature.logsumexp_with_gradient(&lane, &mut out).unwrap().0);
+                assert_eq!(
+                    nth(&tempered),
+                    Terms::new(&lane).temperature(0.3).unwrap().logsumexp_with_gradient(&mut out).unwrap()
+                );
                 assert_eq!(of(tempered_gradient.view())[i], out);
                 let tangent = &of(t.view())[i];
                 assert_eq!(nth(&slope), logsum::logsumexp_jvp(&lane, tangent).unwrap().1);
@@ -97,7 +100,8 @@ fn terms_broadcast_weights_and_mask() {
                 let terms =
                     Terms::new(&lane).weights(&b).unwrap().mask(&counts).unwrap().no_mass(NoMass::NaN);
                 let [mut g, mut h] = [lane.clone(), lane.clone()];
-                let expected = terms.logsumexp_with_gradients(&mut g, &mut h).unwrap();
+                terms.logsumexp_with_gradients(&mut g, &mut h).unwrap();
+                let expected = terms.logsumexp_with_sign();
                 let nth = |array: &ndarray::ArrayD<f64>| *array.iter().nth(i).unwrap();
                 let bits = |numbers: &[f64]| numbers.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
                 assert_eq!(bits(&[nth(&value), nth(&sign)]), bits(&[expected.0, expected.1]), "{shape}, {i}");

@@ -59,13 +59,6 @@ fn rows() -> Vec<Row> {
         reduction("logvarexp", ("tests/moments.rs", "logvarexp")),
         reduction("softmax_entropy", ("tests/moments.rs", "softmax_entropy")),
         Row {
-            name: "Temperature",
-            edges: ("tests/moments.rs", "Temperature"),
-            derivatives: Some((FAMILY, "temperature")),
-            oracle: (FAMILY, "temperature"),
-            bench: "temperature",
-        },
-        Row {
             name: "Terms",
             edges: ("tests/terms.rs", "edges_with_weights"),
             derivatives: Some((FAMILY, "terms")),

@@ -1,7 +1,7 @@
 //! Every variant of [`Error`], from a call that gives it: its fields, and the line that it prints.
 
 use logsum::{
-    CrossEntropy, Error, LogMatmul, LogSumExp, Reduction, Segments, Targets, Temperature, cross_entropy,
+    CrossEntropy, Error, LogMatmul, LogSumExp, Reduction, Segments, Targets, Terms, cross_entropy,
     log_matmul, softmax,
 };
 use ndarray::{Array1, Array2, Array3};
@@ -92,7 +92,7 @@ fn every_variant_says_what_is_wrong_and_where() {
             "matrices of shape [1, 18446744073709551615, 2, 0] have more elements than memory can hold"
         ),
         check!(
-            Temperature::new(-0.0),
+            Terms::new(&[0.0]).temperature(-0.0),
             TemperatureOutOfRange { temperature: -0.0 },
             "`temperature` is -0.0, but must be positive and finite"
         ),

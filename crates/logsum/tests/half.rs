@@ -6,8 +6,8 @@ mod common;
 use common::{Format, big, nearest, oracle, ulps};
 use half::{bf16, f16};
 use logsum::{
-    Error, Float, Level, LogSumExp, Phase, Temperature, Terms, derivative, each, log_logistic, log_softmax,
-    log1mexp, log1pexp, logaddexp, logexpm1, logistic, logit, logmeanexp, logsumexp, logsumexp_and_phase,
+    Error, Float, Level, LogSumExp, Phase, Terms, derivative, each, log_logistic, log_softmax, log1mexp,
+    log1pexp, logaddexp, logexpm1, logistic, logit, logmeanexp, logsumexp, logsumexp_and_phase,
     logsumexp_jvp, logsumexp_with_gradient, logvarexp, softmax, softmax_entropy, xlogx,
 };
 use ndarray::Array2;
@@ -190,9 +190,8 @@ fn check_against_f64<T: Format>(count: usize) {
         let t: Vec<T> = b.iter().map(|&b| T::of(b.into().abs())).collect();
         check_ulp(logsumexp_jvp(&z, &t).unwrap().1, logsumexp_jvp(&z64, &wide(&t)).unwrap().1, &mut worst);
         check_ulp(softmax_entropy(&z), softmax_entropy(&z64), &mut worst);
-        let tau = Temperature::new(0.3).unwrap();
-        tau.softmax(&z, &mut p).unwrap();
-        tau.softmax(&z64, &mut p64).unwrap();
+        Terms::new(&z).temperature(0.3).unwrap().softmax(&mut p).unwrap();
+        Terms::new(&z64).temperature(0.3).unwrap().softmax(&mut p64).unwrap();
         p.iter().zip(&p64).for_each(|(&p, &p64)| check_ulp(p, p64, &mut worst));
         if z64.iter().all(|z| z.abs() < 1e3) {
             check_ulp(logvarexp(&z, 0), logvarexp(&z64, 0), &mut worst);

@@ -4,9 +4,9 @@ mod common;
 
 use common::{Format, big, nearest};
 use logsum::{
-    Error, Temperature, log_softmax, logmeanexp, logsumexp, logsumexp_hvp, logvarexp, logvarexp_hvp,
-    logvarexp_jvp, logvarexp_with_gradient, softmax, softmax_entropy, softmax_entropy_hvp,
-    softmax_entropy_jvp, softmax_entropy_with_gradient,
+    Error, Terms, log_softmax, logmeanexp, logsumexp, logsumexp_hvp, logvarexp, logvarexp_hvp, logvarexp_jvp,
+    logvarexp_with_gradient, softmax, softmax_entropy, softmax_entropy_hvp, softmax_entropy_jvp,
+    softmax_entropy_with_gradient,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -52,12 +52,13 @@ fn edges() {
         let [a, b] = [softmax_entropy_jvp(z, &ones).unwrap().1, logvarexp_jvp(z, 0, &ones).unwrap().1];
         assert!(same(a, entropy_gradient.iter().sum()), "{z:?}: {a}");
         assert!(same(b, variance_gradient.iter().sum()), "{z:?}: {b}");
-        let cold = Temperature::new(0.5).unwrap();
+        let cold = Terms::new(z).temperature(0.5).unwrap();
         let mut tempered = g.clone();
-        assert!(same(cold.logsumexp_with_gradient(z, &mut tempered).unwrap().1, entropy), "{z:?}");
+        cold.logsumexp_with_gradient(&mut tempered).unwrap();
+        assert!(same(cold.softmax_entropy(), entropy), "{z:?}");
         softmax(z, &mut g).unwrap();
         assert!(all_same(&tempered, &g), "{z:?}");
-        cold.log_softmax(z, &mut tempered).unwrap();
+        cold.log_softmax(&mut tempered).unwrap();
         log_softmax(z, &mut g).unwrap();
         assert!(all_same(&tempered, &g), "{z:?}");
         type Hvp = fn(&[f64], &[f64], &mut [f64]) -> Result<(), Error>;
@@ -104,17 +105,15 @@ fn where_plain_formulas_fail() {
     let least = f64::from_bits(1);
     assert!((logvarexp(&[0.0, least], 0) - 2.0 * ((-1074.0 - 1.0) * std::f64::consts::LN_2)).abs() < 1e-11);
     assert!((logvarexp(&[1e5f64, 1e5 + 1.0], 0) - 2e5 - logvarexp(&[0.0, 1.0], 0)).abs() < 1e-10);
-    let cold = Temperature::new(1e-300).unwrap();
-    assert_eq!(cold.logsumexp(&[3.0, 2.0]), 3.0);
-    let hot = Temperature::new(1e300).unwrap();
-    assert_eq!(hot.entropy(&[3.0, -5.0]), std::f64::consts::LN_2);
+    let at = |z, temperature| Terms::new(z).temperature(temperature).unwrap();
+    assert_eq!(at(&[3.0, 2.0], 1e-300).logsumexp(), 3.0);
+    assert_eq!(at(&[3.0, -5.0], 1e300).softmax_entropy(), std::f64::consts::LN_2);
     for temperature in [0.0, -1.0, NAN, INF] {
         let words = format!("`temperature` is {temperature:?}, but must be positive and finite");
-        assert_eq!(Temperature::new(temperature).unwrap_err().to_string(), words);
+        assert_eq!(Terms::new(&[0.0]).temperature(temperature).unwrap_err().to_string(), words);
     }
-    let same = Temperature::new(1.0).unwrap();
     let z = [0.1, 0.7, -3.0, 0.0];
-    assert_eq!(same.logsumexp(&z), logsumexp(&z));
+    assert_eq!(at(&z, 1.0).logsumexp(), logsumexp(&z));
 }
 
 #[test]
@@ -131,6 +130,6 @@ fn lengths_must_agree() {
     is_short("out", logvarexp_hvp(&z, 0, &[0.0; 2], one));
     is_short("tangent", softmax_entropy_jvp(&z, &[0.0]));
     is_short("tangent", logvarexp_jvp(&z, 0, &[0.0]));
-    is_short("out", Temperature::new(1.0).unwrap().softmax(&z, one));
-    is_short("tangent", Temperature::new(1.0).unwrap().logsumexp_jvp(&z, &[0.0]));
+    is_short("out", Terms::new(&z).temperature(2.0).unwrap().softmax(one));
+    is_short("tangent", Terms::new(&z).temperature(2.0).unwrap().jvp(&[0.0]));
 }

@@ -30,6 +30,7 @@ pub struct ArrayTerms<'a, T: Float, D> {
     z: Rows<'a, T>,
     weights: Option<Rows<'a, T>>,
     mask: Option<Rows<'a, bool>>,
+    temperature: f64,
     no_mass: NoMass,
     dimension: PhantomData<D>,
 }
@@ -38,7 +39,15 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     pub(super) fn new(z: &'a ArrayRef<T, D>, axes: &Axes) -> Result<Self, Error> {
         let plan = Plan::new(z.shape(), axes)?;
         let z = plan.rows(z.view())?;
-        Ok(Self { plan, z, weights: None, mask: None, no_mass: NoMass::Zero, dimension: PhantomData })
+        Ok(Self {
+            plan,
+            z,
+            weights: None,
+            mask: None,
+            temperature: 1.0,
+            no_mass: NoMass::Zero,
+            dimension: PhantomData,
+        })
     }
 
     /// Each term with its weight, of any sign; the weights broadcast to the array's shape.
@@ -57,13 +66,22 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
         Ok(Self { mask: Some(self.plan.broadcast("mask", mask.view())?), ..self })
     }
 
+    /// As [`Terms::temperature`].
+    ///
+    /// # Errors
+    /// [`Error::TemperatureOutOfRange`] unless it is positive and finite.
+    pub fn temperature(self, temperature: f64) -> Result<Self, Error> {
+        Terms::<T>::new(&[]).temperature(temperature)?;
+        Ok(Self { temperature, ..self })
+    }
+
     /// What gradient and softmax are where there is no mass.
     pub fn no_mass(self, no_mass: NoMass) -> Self {
         Self { no_mass, ..self }
     }
 
     fn lane(&self, index: usize) -> Result<Terms<'_, T>, Error> {
-        let terms = Terms::new(self.z.row(index)).no_mass(self.no_mass);
+        let terms = Terms::new(self.z.row(index)).temperature(self.temperature)?.no_mass(self.no_mass);
         let terms = match &self.weights {
             Some(weights) => terms.weights(weights.row(index))?,
             None => terms,
@@ -76,11 +94,7 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
 
     /// [`Terms::logsumexp`] of each lane.
     pub fn logsumexp(&self) -> Result<ArrayD<T>, Error> {
-        let [value] = self.plan.each([PerLane::One], |i, [value]| {
-            value[0] = self.lane(i)?.logsumexp();
-            Ok(())
-        })?;
-        Ok(self.plan.per_lane(value))
+        self.one_each(|terms| terms.logsumexp())
     }
 
     /// [`Terms::logsumexp_with_sign`] of each lane.
@@ -95,9 +109,7 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     /// The values, NaN where a sum is negative, and the gradient of log |Σ b_k e^{z_k}|.
     pub fn logsumexp_with_gradient(&self) -> Result<(ArrayD<T>, Array<T, D>), Error> {
         let [value, gradient] = self.plan.each([PerLane::One, PerLane::Each], |i, [value, gradient]| {
-            let terms = self.lane(i)?;
-            let (magnitude, sign) = terms.logsumexp_with_gradient(gradient)?;
-            value[0] = if sign < T::default() { T::narrow(f64::NAN) } else { magnitude };
+            value[0] = self.lane(i)?.logsumexp_with_gradient(gradient)?;
             Ok(())
         })?;
         Ok((self.plan.per_lane(value), self.plan.per_element(gradient)))
@@ -115,6 +127,47 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     pub fn softmax(&self) -> Result<Array<T, D>, Error> {
         let [p] = self.plan.each([PerLane::Each], |i, [p]| self.lane(i)?.softmax(p))?;
         Ok(self.plan.per_element(p))
+    }
+
+    /// [`Terms::log_softmax`] of each row.
+    ///
+    /// # Errors
+    /// As those that made the terms.
+    pub fn log_softmax(&self) -> Result<Array<T, D>, Error> {
+        let [log_p] = self.plan.each([PerLane::Each], |i, [log_p]| self.lane(i)?.log_softmax(log_p))?;
+        Ok(self.plan.per_element(log_p))
+    }
+
+    /// [`Terms::logmeanexp`] of each row.
+    ///
+    /// # Errors
+    /// As those that made the terms.
+    pub fn logmeanexp(&self) -> Result<ArrayD<T>, Error> {
+        self.one_each(|terms| terms.logmeanexp())
+    }
+
+    /// [`Terms::logvarexp`] of each row.
+    ///
+    /// # Errors
+    /// As those that made the terms.
+    pub fn logvarexp(&self, ddof: usize) -> Result<ArrayD<T>, Error> {
+        self.one_each(|terms| terms.logvarexp(ddof))
+    }
+
+    /// [`Terms::softmax_entropy`] of each row.
+    ///
+    /// # Errors
+    /// As those that made the terms.
+    pub fn softmax_entropy(&self) -> Result<ArrayD<T>, Error> {
+        self.one_each(|terms| terms.softmax_entropy())
+    }
+
+    fn one_each(&self, f: impl Fn(Terms<'_, T>) -> T + Sync) -> Result<ArrayD<T>, Error> {
+        let [value] = self.plan.each([PerLane::One], |i, [value]| {
+            value[0] = f(self.lane(i)?);
+            Ok(())
+        })?;
+        Ok(self.plan.per_lane(value))
     }
 
     /// [`Terms::jvp`] of each lane.

@@ -20,7 +20,7 @@ use crate::kernels::Each;
 use crate::kernels::series::{PIECE, Series, SeriesMut};
 use crate::operations::Float;
 use crate::operations::batch::{Columns, Wanted};
-use crate::operations::{self, CrossEntropy, Cumulative, Reduction, Segments, Targets, Temperature, each};
+use crate::operations::{self, CrossEntropy, Cumulative, Reduction, Segments, Targets, each};
 use ndarray::{
     Array, ArrayBase, ArrayD, ArrayRef, ArrayViewD, ArrayViewMut, ArrayViewMutD, Axis, Dimension, IxDyn,
     RawData,
@@ -111,13 +111,6 @@ pub trait LogSumExp<T: Float, D: Dimension> {
     /// [`softmax_entropy_with_gradient`](crate::softmax_entropy_with_gradient) of each lane.
     fn softmax_entropy_with_gradient(&self, axes: impl Into<Axes>)
     -> Result<(ArrayD<T>, Array<T, D>), Error>;
-
-    /// [`Temperature::logsumexp_with_gradient`] of each lane: values, and the gradient, which is the softmax at this temperature.
-    fn logsumexp_at_temperature(
-        &self,
-        axes: impl Into<Axes>,
-        temperature: Temperature,
-    ) -> Result<(ArrayD<T>, Array<T, D>), Error>;
 
     /// [`Cumulative::logsumexp`] along one axis.
     fn logcumsumexp(&self, axis: isize, which: Cumulative) -> Result<Array<T, D>, Error>;
@@ -275,16 +268,6 @@ impl<T: Float, D: Dimension> LogSumExp<T, D> for ArrayRef<T, D> {
         axes: impl Into<Axes>,
     ) -> Result<(ArrayD<T>, Array<T, D>), Error> {
         with_gradient(self, axes, operations::softmax_entropy_with_gradient)
-    }
-
-    fn logsumexp_at_temperature(
-        &self,
-        axes: impl Into<Axes>,
-        temperature: Temperature,
-    ) -> Result<(ArrayD<T>, Array<T, D>), Error> {
-        with_gradient(self, axes, |z, out| {
-            temperature.logsumexp_with_gradient(z, out).map(|(value, _)| value)
-        })
     }
 
     fn logcumsumexp(&self, axis: isize, which: Cumulative) -> Result<Array<T, D>, Error> {

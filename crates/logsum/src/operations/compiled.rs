@@ -1,7 +1,9 @@
 //! Each operation is compiled once for each format, in this crate: what is public is generic, and forwards to that through a
 //! trait. A user's crate gets calls, not kernels.
 
-use super::{batch, cross_entropy, cumulative, elementwise, log_matmul, moments, reduction, segments, terms};
+use super::{
+    batch, cross_entropy, cumulative, elementwise, log_matmul, reduction, segments, terms, variance,
+};
 use crate::formats::Format;
 
 /// A floating-point number that logsum computes with: `f32` or `f64`; with the feature `half` also `f16` and
@@ -16,7 +18,7 @@ pub trait Float:
     + reduction::Compiled<Self>
     + batch::Compiled<Self>
     + terms::Compiled<Self>
-    + moments::Compiled<Self>
+    + variance::Compiled<Self>
     + elementwise::Compiled<Self>
     + cumulative::Compiled<Self>
     + segments::Compiled<Self>

@@ -8,10 +8,12 @@ mod cross_entropy;
 mod cumulative;
 mod elementwise;
 mod log_matmul;
+mod logarithms;
 mod moments;
 mod reduction;
 mod segments;
 mod terms;
+mod variance;
 
 pub use compiled::Float;
 #[cfg(feature = "complex")]
@@ -24,8 +26,7 @@ pub use elementwise::{
 };
 pub use log_matmul::{MatmulShape, log_matmul, log_matmul_vjp};
 pub use moments::{
-    Temperature, logmeanexp, logsumexp_hvp, logsumexp_jvp, logvarexp, logvarexp_hvp, logvarexp_jvp,
-    logvarexp_with_gradient, softmax_entropy, softmax_entropy_hvp, softmax_entropy_jvp,
+    logmeanexp, logsumexp_hvp, logsumexp_jvp, softmax_entropy, softmax_entropy_hvp, softmax_entropy_jvp,
     softmax_entropy_with_gradient,
 };
 #[doc(hidden)]
@@ -33,3 +34,4 @@ pub use reduction::logsumexp_and_phase;
 pub use reduction::{log_softmax, logsumexp, logsumexp_with_gradient, softmax};
 pub use segments::{Segments, segment_logsumexp};
 pub use terms::{NoMass, Terms};
+pub use variance::{logvarexp, logvarexp_hvp, logvarexp_jvp, logvarexp_with_gradient};

@@ -10,12 +10,18 @@ use crate::kernels::block::Store;
 use crate::kernels::map::{self, About, Block, Exp, Hessian, Softmax, Times, for_exponent};
 use crate::kernels::series::{BLOCK, PIECE, Series};
 use crate::operations::compiled::{Float, compiled};
+use crate::operations::elementwise::log_of_any;
+use crate::operations::logarithms::Logarithms;
+use crate::operations::moments::{AtTemperature, mean};
 use crate::operations::reduction::same_length;
+use crate::operations::{reduction, variance};
 use crate::simd::scalar;
 use crate::state::plain::Partial;
 use crate::state::signed::{Log, Pairs, SignedSum};
 use crate::ziv::weighted::{self, Settled};
 use crate::ziv::{self};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// The terms b_k e^{z_k} of a sum, for the k that count: z, and weights and a mask if they are given.
 ///
@@ -55,6 +61,7 @@ pub struct Terms<'a, T> {
     z: &'a [T],
     weights: Option<&'a [T]>,
     mask: Option<&'a [bool]>,
+    temperature: f64,
     no_mass: NoMass,
 }
 
@@ -74,7 +81,7 @@ pub enum NoMass {
 impl<'a, T: Float> Terms<'a, T> {
     /// e^{z_k}, each with the weight 1.
     pub fn new(z: &'a [T]) -> Self {
-        Self { z, weights: None, mask: None, no_mass: NoMass::Zero }
+        Self { z, weights: None, mask: None, temperature: 1.0, no_mass: NoMass::Zero }
     }
 
     /// Each with its weight, of any sign.
@@ -95,28 +102,52 @@ impl<'a, T: Float> Terms<'a, T> {
         Ok(Self { mask: Some(mask), ..self })
     }
 
+    /// Each z over τ, the temperature, which is 1 otherwise: softmax is that of z/τ, and values are τ times the logarithm, so that
+    /// they lie between the maximum (τ → 0) and a sum of ever more equal terms.
+    ///
+    /// z/τ is never rounded: (z_k − max)/τ is off by less than 2^-60 of itself (f32: 2^-50), so that large scores and small
+    /// temperatures do no harm. At a temperature other than 1 values are off by half an ulp and 2^-58 (f32: 2^-35) of
+    /// |max z| + τ log n: within 1 ulp, unless the maximum and the logarithm cancel.
+    ///
+    /// ```
+    /// use logsum::Terms;
+    /// let z = [1e6, 1e6 - 1e-3, 0.0];
+    /// let mut p = [0.0; 3];
+    /// Terms::new(&z).temperature(1e-3)?.softmax(&mut p)?;
+    /// assert_eq!(p, [0.7310585879685705, 0.2689414120314295, 0.0]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::TemperatureOutOfRange`] unless it is positive and finite.
+    pub fn temperature(self, temperature: f64) -> Result<Self, Error> {
+        let is_valid = temperature > 0.0 && temperature.is_finite();
+        is_valid.then_some(Self { temperature, ..self }).ok_or(Error::TemperatureOutOfRange { temperature })
+    }
+
     /// What gradient and softmax are where there is no mass.
     pub fn no_mass(self, no_mass: NoMass) -> Self {
         Self { no_mass, ..self }
     }
 
-    /// log Σ b_k e^{z_k}, correctly rounded; NaN where the sum is negative.
+    /// τ log Σ b_k e^{z_k/τ}, correctly rounded where τ = 1; NaN where the sum is negative.
     pub fn logsumexp(&self) -> T {
         let (value, sign) = self.logsumexp_with_sign();
         if sign.widen() < 0.0 { T::narrow(f64::NAN) } else { value }
     }
 
-    /// log |Σ b_k e^{z_k}|, correctly rounded, and the sign of the sum: 1, −1, 0 where nothing is left, or NaN.
+    /// τ log |Σ b_k e^{z_k/τ}|, correctly rounded where τ = 1, and the sign of the sum: 1, −1, 0 where nothing is left, or NaN.
     pub fn logsumexp_with_sign(&self) -> (T, T) {
         <T as Compiled<T>>::logsumexp_with_sign(self)
     }
 
-    /// [`logsumexp_with_sign`](Self::logsumexp_with_sign), and into `gradient` the derivatives of log |Σ b_k e^{z_k}| by
-    /// each z.
+    /// The value of [`logsumexp`](Self::logsumexp), and into `gradient` the derivatives of τ log |Σ b_k e^{z_k/τ}| by each z, which
+    /// are the [`softmax`](Self::softmax). By τ its derivative is the [`softmax_entropy`](Self::softmax_entropy), where all weights
+    /// are 1.
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `gradient` is not as long as z; nothing is written then.
-    pub fn logsumexp_with_gradient(&self, gradient: &mut [T]) -> Result<(T, T), Error> {
+    pub fn logsumexp_with_gradient(&self, gradient: &mut [T]) -> Result<T, Error> {
         <T as Compiled<T>>::logsumexp_with_gradient(self, gradient)
     }
 
@@ -133,16 +164,89 @@ impl<'a, T: Float> Terms<'a, T> {
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if an output is not as long as z; nothing is written then.
-    pub fn logsumexp_with_gradients(&self, gradient: &mut [T], by_weight: &mut [T]) -> Result<(T, T), Error> {
+    pub fn logsumexp_with_gradients(&self, gradient: &mut [T], by_weight: &mut [T]) -> Result<T, Error> {
         <T as Compiled<T>>::logsumexp_with_gradients(self, gradient, by_weight)
     }
 
-    /// b_i e^{z_i} / Σ b_k e^{z_k}: the gradient.
+    /// p_i = b_i e^{z_i/τ} / Σ b_k e^{z_k/τ}: the gradient.
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `out` is not as long as z; nothing is written then.
     pub fn softmax(&self, out: &mut [T]) -> Result<(), Error> {
+        same_length("out", out, "z", self.z)?;
         self.logsumexp_with_gradient(out).map(|_| ())
+    }
+
+    /// log p_i into `out`: −∞ where p is 0, NaN where it is negative.
+    ///
+    /// Each is within 1 ulp without weights; with weights, where log b and z/τ do not cancel: off by 2^-58 of them.
+    ///
+    /// ```
+    /// use logsum::Terms;
+    /// let mut log_p = [0.0; 3];
+    /// Terms::new(&[0.0, 0.0, 9.0]).mask(&[true, true, false])?.log_softmax(&mut log_p)?;
+    /// assert_eq!(log_p, [-std::f64::consts::LN_2, -std::f64::consts::LN_2, f64::NEG_INFINITY]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] if `out` is not as long as z; nothing is written then.
+    pub fn log_softmax(&self, out: &mut [T]) -> Result<(), Error> {
+        <T as Compiled<T>>::terms_log_softmax(self, out)
+    }
+
+    /// τ log(Σ b_k e^{z_k/τ} / Σ b_k): the logarithm of the weighted mean. NaN of nothing, and where it is negative.
+    ///
+    /// Without weights and at τ = 1 it is correctly rounded, as [`logmeanexp`](crate::logmeanexp); else off by half an ulp and 2^-58 of its parts.
+    ///
+    /// ```
+    /// use logsum::Terms;
+    /// let terms = Terms::new(&[0.0, 3f64.ln()]).weights(&[3.0, 1.0])?;
+    /// assert_eq!(terms.logmeanexp(), 1.5f64.ln());
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
+    pub fn logmeanexp(&self) -> T {
+        <T as Compiled<T>>::terms_logmeanexp(self)
+    }
+
+    /// τ log(Σ b_k (e^{z_k/τ} − m)² / (Σ b_k − ddof)), m being the weighted mean: weights say how often each number was seen.
+    ///
+    /// Bounds and edges as those of [`logvarexp`](crate::logvarexp).
+    pub fn logvarexp(&self, ddof: usize) -> T {
+        <T as Compiled<T>>::terms_logvarexp(self, ddof)
+    }
+
+    /// −Σ p_k log p_k, the entropy of the [`softmax`](Self::softmax) in nats: between 0 and log n. NaN where a p is negative.
+    ///
+    /// Bounds as those of [`softmax_entropy`](crate::softmax_entropy).
+    pub fn softmax_entropy(&self) -> T {
+        <T as Compiled<T>>::terms_entropy(self)
+    }
+
+    /// The value of [`softmax_entropy`](Self::softmax_entropy), and into `gradient` its derivatives by z: p_i (a_i − ā)/τ, with
+    /// a = −log p and ā = Σ p_k a_k.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] if `gradient` is not as long as z; nothing is written then.
+    pub fn softmax_entropy_with_gradient(&self, gradient: &mut [T]) -> Result<T, Error> {
+        <T as Compiled<T>>::terms_entropy_with_gradient(self, gradient)
+    }
+
+    /// The value of [`softmax_entropy`](Self::softmax_entropy), and its derivative in the direction `tangent`.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] if `tangent` is not as long as z.
+    pub fn softmax_entropy_jvp(&self, tangent: &[T]) -> Result<(T, T), Error> {
+        <T as Compiled<T>>::terms_entropy_jvp(self, tangent)
+    }
+
+    /// The Hessian of [`softmax_entropy`](Self::softmax_entropy) times a vector, into `out`:
+    /// p_i ((v_i − v̄)(a_i − ā − 1) − Σ p_k (v_k − v̄)(a_k − ā))/τ².
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] if `vector` or `out` is not as long as z; nothing is written then.
+    pub fn softmax_entropy_hvp(&self, vector: &[T], out: &mut [T]) -> Result<(), Error> {
+        <T as Compiled<T>>::terms_entropy_hvp(self, vector, out)
     }
 
     /// The value, and its derivative in the direction `tangent`: Σ g_k t_k, g being the gradient.
@@ -156,7 +260,7 @@ impl<'a, T: Float> Terms<'a, T> {
         <T as Compiled<T>>::jvp(self, tangent)
     }
 
-    /// The Hessian times a vector into `out`: (diag(g) − g gᵀ) v, that is g_i (v_i − Σ g_k v_k), g being the gradient.
+    /// The Hessian times a vector into `out`: (diag(g) − g gᵀ) v / τ, that is g_i (v_i − Σ g_k v_k)/τ, g being the gradient.
     ///
     /// It is also the derivative of softmax in the direction v, from either side: the Hessian is symmetric. Each is
     /// within 1 ulp where v_i − Σ g_k v_k does not cancel: the difference is off by 2^-59 (f32: 2^-29) of Σ |g_k v_k|.
@@ -170,32 +274,131 @@ impl<'a, T: Float> Terms<'a, T> {
 
 compiled! {
     fn logsumexp_with_sign(terms: &Terms<'_, T>) -> (T, T) {
-        let Reduced { value, sign, .. } = terms.reduced(f64::INFINITY);
-        (value, T::narrow(sign))
+        let (value, sign) = match terms.row() {
+            Row::AtOne => {
+                let Reduced { value, sign, .. } = terms.reduced(f64::INFINITY);
+                return (value, T::narrow(sign));
+            }
+            Row::Plain(row) => (row.at_temperature(terms).value(), 1.0),
+            Row::Weighted(row, _) => row.value(),
+        };
+        (T::narrow(value), T::narrow(sign))
     }
 
-    fn logsumexp_with_gradient(terms: &Terms<'_, T>, gradient: &mut [T]) -> Result<(T, T), Error> {
+    fn logsumexp_with_gradient(terms: &Terms<'_, T>, gradient: &mut [T]) -> Result<T, Error> {
         same_length("gradient", gradient, "z", terms.z)?;
-        let reduced = terms.with_shares();
-        terms.each_block(gradient, |block, out| reduced.shares.fill(block, out));
-        Ok((reduced.value, T::narrow(reduced.sign)))
+        Ok(terms.gradient(gradient))
     }
 
     fn logsumexp_with_gradients(
         terms: &Terms<'_, T>,
         gradient: &mut [T],
         by_weight: &mut [T],
-    ) -> Result<(T, T), Error> {
+    ) -> Result<T, Error> {
         same_length("gradient", gradient, "z", terms.z)?;
         same_length("by_weight", by_weight, "z", terms.z)?;
-        let reduced = terms.with_shares();
-        terms.each_block(gradient, |block, out| reduced.shares.fill(block, out));
-        terms.each_block(by_weight, |block, out| reduced.shares.fill_by_weight(block, out));
-        Ok((reduced.value, T::narrow(reduced.sign)))
+        terms.gradient_by_weight(by_weight);
+        Ok(terms.gradient(gradient))
+    }
+
+    fn terms_log_softmax(terms: &Terms<'_, T>, out: &mut [T]) -> Result<(), Error> {
+        same_length("out", out, "z", terms.z)?;
+        terms.log_softmax_into(out);
+        Ok(())
+    }
+
+    fn terms_logmeanexp(terms: &Terms<'_, T>) -> T {
+        match terms.general_row() {
+            Row::Plain(row) if terms.temperature == 1.0 => mean(&row.z),
+            Row::Plain(row) => T::narrow(row.at_temperature(terms).mean()),
+            Row::Weighted(row, _) => T::narrow(row.mean()),
+            Row::AtOne if terms.is_nothing() => T::narrow(f64::NAN),
+            Row::AtOne => terms.at_one().logsumexp(),
+        }
+    }
+
+    fn terms_logvarexp(terms: &Terms<'_, T>, ddof: usize) -> T {
+        match terms.general_row() {
+            Row::Plain(row) if terms.temperature == 1.0 || !row.is_finite() => variance::value(&row.z, ddof),
+            Row::Plain(row) => T::narrow(row.logarithms(terms.temperature).variance(ddof)),
+            Row::Weighted(row, _) => T::narrow(row.variance(ddof)),
+            // As for the numbers alone, without those that are absent.
+            Row::AtOne => variance::value(&terms.counted_numbers(), ddof),
+        }
+    }
+
+    fn terms_entropy(terms: &Terms<'_, T>) -> T {
+        T::narrow(terms.entropy())
+    }
+
+    fn terms_entropy_with_gradient(terms: &Terms<'_, T>, gradient: &mut [T]) -> Result<T, Error> {
+        same_length("gradient", gradient, "z", terms.z)?;
+        match terms.general_row() {
+            Row::Plain(row) => row.each(gradient, |z, out| z.at_temperature(terms).entropy_gradient(out)),
+            Row::Weighted(row, places) => {
+                let (each, entropy) = row.surprisals();
+                let gradient_of = |&(p, a): &(DoubleDouble, DoubleDouble)| row.divided(p * (a - entropy)).hi;
+                scatter(gradient, &places, each.iter().map(gradient_of));
+            }
+            Row::AtOne => gradient.fill(T::narrow(if terms.entropy().is_nan() { f64::NAN } else { 0.0 })),
+        }
+        Ok(T::narrow(terms.entropy()))
+    }
+
+    fn terms_entropy_jvp(terms: &Terms<'_, T>, tangent: &[T]) -> Result<(T, T), Error> {
+        same_length("tangent", tangent, "z", terms.z)?;
+        let entropy = terms.entropy();
+        let slope = match terms.general_row() {
+            Row::Plain(row) => row.at_temperature(terms).entropy_slope(&row.counted(tangent)),
+            Row::Weighted(row, places) => {
+                let (each, entropy) = row.surprisals();
+                let parts = each.iter().zip(&places);
+                let parts = parts.map(|(&(p, a), &i)| p * (a - entropy) * DoubleDouble::from(tangent[i].widen()));
+                row.divided(parts.fold(DoubleDouble::ZERO, |sum, part| sum + part)).hi
+            }
+            Row::AtOne => if entropy.is_nan() { f64::NAN } else { 0.0 },
+        };
+        Ok((T::narrow(entropy), T::narrow(slope)))
+    }
+
+    fn terms_entropy_hvp(terms: &Terms<'_, T>, vector: &[T], out: &mut [T]) -> Result<(), Error> {
+        same_length("vector", vector, "z", terms.z)?;
+        same_length("out", out, "z", terms.z)?;
+        match terms.general_row() {
+            Row::Plain(row) => {
+                let vector = row.counted(vector);
+                row.each(out, |z, out| z.at_temperature(terms).entropy_hvp(&vector, out));
+            }
+            Row::Weighted(row, places) => {
+                let (each, entropy) = row.surprisals();
+                let v: Vec<T> = places.iter().map(|&i| vector[i]).collect();
+                let mean = row.mean_of(&v);
+                let deviations = each.iter().zip(&v).map(|(&(p, a), v)| (p, -mean + v.widen(), a - entropy));
+                let covariance = deviations.clone().fold(DoubleDouble::ZERO, |sum, (p, v, a)| sum + p * v * a);
+                let hessian = deviations.map(|(p, v, a)| {
+                    row.divided(row.divided(p * (v * (a + -1.0) - covariance))).hi
+                });
+                scatter(out, &places, hessian);
+            }
+            Row::AtOne => out.fill(T::narrow(if terms.entropy().is_nan() { f64::NAN } else { 0.0 })),
+        }
+        Ok(())
     }
 
     fn jvp(terms: &Terms<'_, T>, tangent: &[T]) -> Result<(T, T), Error> {
         same_length("tangent", tangent, "z", terms.z)?;
+        match terms.row() {
+            Row::Plain(row) => {
+                if let Some((value, slope)) = row.at_temperature(terms).jvp(&row.counted(tangent)) {
+                    return Ok((T::narrow(value), T::narrow(slope)));
+                }
+            }
+            Row::Weighted(row, places) if row.value().1 != 0.0 => {
+                let tangent: Vec<T> = places.iter().map(|&i| tangent[i]).collect();
+                return Ok((T::narrow(row.value().0), T::narrow(row.mean_of(&tangent).hi)));
+            }
+            _ => {}
+        }
         let reduced = terms.with_shares();
         let mean = terms.mean(&reduced.shares, tangent);
         Ok((reduced.value, T::narrow(mean.hi)))
@@ -204,25 +407,247 @@ compiled! {
     fn hvp(terms: &Terms<'_, T>, vector: &[T], out: &mut [T]) -> Result<(), Error> {
         same_length("vector", vector, "z", terms.z)?;
         same_length("out", out, "z", terms.z)?;
-        let shares = terms.with_shares().shares;
-        let mean = terms.mean(&shares, vector);
+        terms.hvp_into(vector, out);
+        Ok(())
+    }
+}
+
+/// How a row is computed.
+enum Row<'a, T: Clone> {
+    /// At τ = 1, which is also what rows without finite terms come to at any temperature.
+    AtOne,
+    /// Without weights.
+    Plain(Counted<'a, T>),
+    /// The terms, and where they are.
+    Weighted(Logarithms, Vec<usize>),
+}
+
+/// The numbers that are not masked out, and where they are, if not everywhere.
+struct Counted<'a, T: Clone> {
+    z: Cow<'a, [T]>,
+    places: Option<Vec<usize>>,
+}
+
+impl<T: Format> Counted<'_, T> {
+    fn at_temperature(&self, terms: &Terms<'_, T>) -> AtTemperature<'_, T> {
+        AtTemperature { z: &self.z, temperature: terms.temperature }
+    }
+
+    fn is_finite(&self) -> bool {
+        self.z.iter().all(|z| z.widen().is_finite())
+    }
+
+    fn logarithms(&self, temperature: f64) -> Logarithms {
+        Logarithms::new(&self.z, |_| 1.0, temperature)
+    }
+
+    /// What is beside the numbers.
+    fn counted<'b>(&self, numbers: &'b [T]) -> Cow<'b, [T]> {
+        match &self.places {
+            None => Cow::Borrowed(numbers),
+            Some(places) => Cow::Owned(places.iter().map(|&i| numbers[i]).collect()),
+        }
+    }
+
+    /// Lets `f` write a result for each number; 0 where there is none.
+    fn each(&self, out: &mut [T], f: impl FnOnce(&Self, &mut [T])) {
+        match &self.places {
+            None => f(self, out),
+            Some(places) => {
+                let mut results = vec![T::default(); places.len()];
+                f(self, &mut results);
+                out.fill(T::default());
+                places.iter().zip(results).for_each(|(&i, result)| out[i] = result);
+            }
+        }
+    }
+}
+
+/// Results at these places, rounded; 0 elsewhere.
+fn scatter<T: Format>(out: &mut [T], places: &[usize], results: impl Iterator<Item = f64>) {
+    out.fill(T::default());
+    places.iter().zip(results).for_each(|(&i, result)| out[i] = T::narrow(result));
+}
+
+impl<'a, T: Format> Terms<'a, T> {
+    /// The same at τ = 1.
+    fn at_one(&self) -> Self {
+        Self { temperature: 1.0, ..*self }
+    }
+
+    /// For what has a faster way at τ = 1.
+    fn row(&self) -> Row<'a, T> {
+        if self.temperature == 1.0 {
+            return Row::AtOne;
+        }
+        match self.general_row() {
+            Row::Plain(row) if !row.z.iter().any(|z| z.widen().is_finite()) => Row::AtOne,
+            row => row,
+        }
+    }
+
+    /// [`Row::AtOne`] only of weighted rows that have a term that is not finite, or none at all.
+    fn general_row(&self) -> Row<'a, T> {
+        let Some(b) = self.weights else {
+            let places = self.mask.map(|_| self.places(|_| true));
+            let z = match &places {
+                None => Cow::Borrowed(self.z),
+                Some(places) => Cow::Owned(places.iter().map(|&i| self.z[i]).collect()),
+            };
+            return Row::Plain(Counted { z, places });
+        };
+        let pairs = Pairs { z: self.z, b: Some(b), mask: self.mask, divisor: 1.0 };
+        let places = self.places(|z| z.is_finite());
+        if Infinite::of(pairs).is_some() || places.is_empty() {
+            return Row::AtOne;
+        }
+        let z: Vec<T> = places.iter().map(|&i| self.z[i]).collect();
+        let row = Logarithms::new(&z, |k| b[places[k]].widen(), self.temperature);
+        Row::Weighted(row, places)
+    }
+
+    /// Where there are such numbers that are not absent.
+    fn places(&self, is_wanted: impl Fn(f64) -> bool) -> Vec<usize> {
+        (0..self.z.len()).filter(|&i| !self.is_absent(i) && is_wanted(self.z[i].widen())).collect()
+    }
+
+    fn counted_numbers(&self) -> Vec<T> {
+        self.places(|_| true).into_iter().map(|i| self.z[i]).collect()
+    }
+
+    fn is_nothing(&self) -> bool {
+        (0..self.z.len()).all(|i| self.is_absent(i))
+    }
+
+    /// The gradient, and the value.
+    fn gradient(&self, out: &mut [T]) -> T {
+        let (value, sign) = match self.row() {
+            Row::AtOne => {
+                let Reduced { value, sign, shares } = self.with_shares();
+                self.each_block(out, |block, out| shares.fill(block, out));
+                (value.widen(), sign)
+            }
+            Row::Plain(row) => {
+                row.each(out, |row, out| row.at_temperature(self).softmax(out));
+                (row.at_temperature(self).value(), 1.0)
+            }
+            Row::Weighted(row, places) => {
+                let (value, sign) = row.value();
+                let shares = row.shares().map(|p| if sign == 0.0 { f64::NAN } else { p.hi });
+                scatter(out, &places, shares);
+                (value, sign)
+            }
+        };
+        T::narrow(if sign < 0.0 { f64::NAN } else { value })
+    }
+
+    /// e^{z_i/τ} / Σ b_k e^{z_k/τ}, times τ.
+    fn gradient_by_weight(&self, out: &mut [T]) {
+        match self.row() {
+            Row::AtOne => {
+                let shares = self.with_shares().shares;
+                self.each_block(out, |block, out| shares.fill_by_weight(block, out));
+            }
+            Row::Plain(row) => {
+                let row = row.logarithms(self.temperature);
+                self.each_by_weight(&row, out);
+            }
+            Row::Weighted(row, _) => self.each_by_weight(&row, out),
+        }
+    }
+
+    fn each_by_weight(&self, row: &Logarithms, out: &mut [T]) {
+        for (z, out) in self.z.iter().zip(&mut *out) {
+            *out = T::narrow(row.share_by_weight(z.widen()) * self.temperature);
+        }
+        self.clear_masked(out);
+    }
+
+    fn log_softmax_into(&self, out: &mut [T]) {
+        match self.general_row() {
+            Row::Plain(row) => {
+                let is_masked = row.places.is_some();
+                row.each(out, |row, out| match self.temperature {
+                    1.0 => {
+                        let to = Store::for_output::<T>(out.len());
+                        reduction::partial_and_each(Each::LogShare, &row.z, out, &mut Vec::new(), to);
+                    }
+                    _ => row.at_temperature(self).log_softmax(out),
+                });
+                if is_masked {
+                    self.fill_absent(out, T::NEG_INFINITY);
+                }
+            }
+            Row::Weighted(row, places) => {
+                scatter(out, &places, row.log_shares());
+                let is_there: BTreeSet<usize> = places.into_iter().collect();
+                for (_, out) in out.iter_mut().enumerate().filter(|(i, _)| !is_there.contains(i)) {
+                    *out = T::NEG_INFINITY;
+                }
+            }
+            Row::AtOne => {
+                self.at_one().gradient(out);
+                for out in out.iter_mut() {
+                    *out = T::narrow(log_of_any(out.widen()));
+                }
+            }
+        }
+    }
+
+    fn fill_absent(&self, out: &mut [T], x: T) {
+        for (_, out) in out.iter_mut().enumerate().filter(|(i, _)| self.is_absent(*i)) {
+            *out = x;
+        }
+    }
+
+    fn entropy(&self) -> f64 {
+        match self.general_row() {
+            Row::Plain(row) => row.at_temperature(self).entropy(),
+            Row::Weighted(row, _) => row.surprisals().1.hi,
+            Row::AtOne => {
+                let mut p = vec![T::default(); self.z.len()];
+                self.at_one().gradient(&mut p);
+                let parts = p.iter().map(|p| p.widen()).filter(|&p| p != 0.0).map(|p| -p * log_of_any(p));
+                parts.fold(0.0, |sum, part| sum + part)
+            }
+        }
+    }
+
+    fn hvp_into(&self, vector: &[T], out: &mut [T]) {
+        match self.row() {
+            Row::Plain(row) => {
+                let (vector_of_row, mut is_done) = (row.counted(vector), None);
+                row.each(out, |row, out| is_done = row.at_temperature(self).hvp(&vector_of_row, out));
+                if is_done.is_some() {
+                    return;
+                }
+            }
+            Row::Weighted(row, places) if row.value().1 != 0.0 => {
+                let v: Vec<T> = places.iter().map(|&i| vector[i]).collect();
+                let mean = row.mean_of(&v);
+                let each = row.shares().zip(&v).map(|(p, v)| row.divided(p * (-mean + v.widen())).hi);
+                return scatter(out, &places, each);
+            }
+            _ => {}
+        }
+        let shares = self.with_shares().shares;
+        let mean = self.mean(&shares, vector);
         match shares.plain() {
             Some((shift, inverse)) => {
-                let row = Block { z: terms.z, v: Some(vector), w: terms.weights };
+                let row = Block { z: self.z, v: Some(vector), w: self.weights };
                 for_exponent!(About::shift(shift), exponent => {
                     let hessian = Hessian { softmax: Softmax { exponent, inverse }, mean };
-                    map::each::<<T as Format>::First, T, _>(row, hessian, out, Store::Caches);
+                    map::each::<T::First, T, _>(row, hessian, out, Store::Caches);
                 });
             }
             None => {
-                terms.each_block(out, |block, out| shares.fill(block, out));
+                self.each_block(out, |block, out| shares.fill(block, out));
                 for (out, v) in out.iter_mut().zip(vector) {
                     *out = T::narrow(out.widen() * (-mean + v.widen()).hi);
                 }
             }
         }
-        terms.clear_masked(out);
-        Ok(())
+        self.clear_masked(out);
     }
 }
 

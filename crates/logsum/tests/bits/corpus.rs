@@ -7,7 +7,7 @@
 use half::{bf16, f16};
 use logsum::{
     ArrayTerms, ComplexLogSumExp, CrossEntropy, Cumulative, Float, LogMatmul, LogSumExp, NoMass, Reduction,
-    Segments, Targets, Temperature, Terms,
+    Segments, Targets, Terms,
 };
 use ndarray::{Array, Array2, Array3, ArrayD, ArrayRef, Axis, Dimension};
 use num_complex::Complex;
@@ -317,9 +317,12 @@ impl Weighted {
     fn terms<T: Number>(hash: &mut Fnv, terms: Terms<'_, T>, random: &mut Random, length: usize) {
         hash.one(terms.logsumexp());
         hash.all(&<[T; 2]>::from(terms.logsumexp_with_sign()));
-        hash.written(length, |out| terms.logsumexp_with_gradient(out).unwrap().into());
+        let sign = terms.logsumexp_with_sign();
+        hash.written(length, |out| terms.logsumexp_with_gradient(out).map(|_| sign.into()).unwrap());
         let mut by_weight = vec![T::default(); length];
-        hash.written(length, |out| terms.logsumexp_with_gradients(out, &mut by_weight).unwrap().into());
+        hash.written(length, |out| {
+            terms.logsumexp_with_gradients(out, &mut by_weight).map(|_| sign.into()).unwrap()
+        });
         hash.all(&by_weight);
         hash.written(length, |out| terms.softmax(out).map(|()| []).unwrap());
         let v = vector(random, length, 3.0);
@@ -404,17 +407,18 @@ impl Calls for AtTemperature {
             let n = z.len();
             let v: Vec<T> = vector(&mut random, n, 3.0);
             for tau in [0.01, 0.7, 1.0, 30.0] {
-                let tau = Temperature::new(tau).unwrap();
-                hash.one(tau.logsumexp(z));
-                hash.written(n, |out| tau.logsumexp_with_gradient(z, out).unwrap().into());
-                hash.all(&<[T; 2]>::from(tau.logsumexp_jvp(z, &v).unwrap()));
-                hash.written(n, |out| tau.logsumexp_hvp(z, &v, out).map(|()| []).unwrap());
-                hash.written(n, |out| tau.softmax(z, out).map(|()| []).unwrap());
-                hash.written(n, |out| tau.log_softmax(z, out).map(|()| []).unwrap());
-                hash.one(tau.entropy(z));
-                hash.written(n, |out| [tau.entropy_with_gradient(z, out).unwrap()]);
-                hash.all(&<[T; 2]>::from(tau.entropy_jvp(z, &v).unwrap()));
-                hash.written(n, |out| tau.entropy_hvp(z, &v, out).map(|()| []).unwrap());
+                let terms = Terms::new(z).temperature(tau).unwrap();
+                hash.one(terms.logsumexp());
+                let entropy = terms.softmax_entropy();
+                hash.written(n, |out| [terms.logsumexp_with_gradient(out).unwrap(), entropy]);
+                hash.all(&<[T; 2]>::from(terms.jvp(&v).unwrap()));
+                hash.written(n, |out| terms.hvp(&v, out).map(|()| []).unwrap());
+                hash.written(n, |out| terms.softmax(out).map(|()| []).unwrap());
+                hash.written(n, |out| terms.log_softmax(out).map(|()| []).unwrap());
+                hash.one(terms.softmax_entropy());
+                hash.written(n, |out| [terms.softmax_entropy_with_gradient(out).unwrap()]);
+                hash.all(&<[T; 2]>::from(terms.softmax_entropy_jvp(&v).unwrap()));
+                hash.written(n, |out| terms.softmax_entropy_hvp(&v, out).map(|()| []).unwrap());
             }
         };
         let mut call = call;
@@ -745,7 +749,7 @@ impl Arrays {
         Self::pair(hash, z.logvarexp_with_gradient(axis, 0).unwrap());
         hash.all(&z.softmax_entropy(axis).unwrap());
         Self::pair(hash, z.softmax_entropy_with_gradient(axis).unwrap());
-        Self::pair(hash, z.logsumexp_at_temperature(axis, Temperature::new(0.3).unwrap()).unwrap());
+        Self::pair(hash, z.terms(axis).unwrap().temperature(0.3).unwrap().logsumexp_with_gradient().unwrap());
         hash.all(&z.logcumsumexp(axis, Cumulative::reverse()).unwrap());
 
         let length = z.len_of(Axis(axis as usize));

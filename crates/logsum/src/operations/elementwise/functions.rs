@@ -222,7 +222,7 @@ fn log_of<T: Format, V: Vector>(y: V) -> <T::First as Precision>::Number<V> {
 }
 
 /// log y, whatever y ≥ 0 is, rounded; NaN below.
-pub(super) fn log_of_any(y: f64) -> f64 {
+pub(in crate::operations) fn log_of_any(y: f64) -> f64 {
     match y {
         y if y < 0.0 || y.is_nan() => f64::NAN,
         0.0 => f64::NEG_INFINITY,

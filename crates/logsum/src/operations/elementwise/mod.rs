@@ -19,6 +19,8 @@
 mod derivatives;
 mod functions;
 
+pub(super) use functions::log_of_any;
+
 use crate::error::Error;
 use crate::formats::Format;
 use crate::operations::compiled::{Float, compiled};
