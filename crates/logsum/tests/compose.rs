@@ -275,8 +275,8 @@ fn signs_and_edges_at_a_temperature() {
             "{z:?}"
         );
     }
-    assert!(Terms::new(&[1.0]).mask(&[false]).unwrap().logmeanexp().is_nan());
-    assert_eq!(Terms::new(&[1.0, 7.0]).mask(&[true, false]).unwrap().logvarexp(0), -INF);
+    assert!(Terms::new(&[1.0f64]).mask(&[false]).unwrap().logmeanexp().is_nan());
+    assert_eq!(Terms::new(&[1.0f64, 7.0]).mask(&[true, false]).unwrap().logvarexp(0), -INF);
     let one = [0.0; 1];
     assert!(matches!(terms.jvp(&one), Err(Error::LengthMismatch { argument: "tangent", .. })));
     assert!(matches!(terms.log_softmax(&mut [0.0]), Err(Error::LengthMismatch { argument: "out", .. })));
