@@ -322,9 +322,8 @@ task! {
         for sum in lanes(sum) {
             all = all + two_sum(sum.hi, sum.lo);
         }
-        let last = lanes(last);
-        for i in 0..block.z.len() % 8 {
-            all = all + last[i];
+        for &term in &lanes(last)[..block.z.len() % 8] {
+            all = all + term;
         }
         all
     }

@@ -229,7 +229,7 @@ impl<L: Source, R: Source> Task for Block<'_, L, R> {
             pack(left, rows, inner.clone(), forms[0], left_room, &mut sums.left_sizes, simd);
             pack(right, columns, inner, forms[1], right_room, &mut sums.right_sizes, simd);
             // The sums, as many eights of columns, and a row's number.
-            if V::REGISTERS >= 8 * 3 + 3 + 1 {
+            if V::REGISTERS > 8 * 3 + 3 {
                 multiply::<8, 3, V>(left_room, right_room, length, words, sums, simd);
             } else {
                 multiply::<4, 1, V>(left_room, right_room, length, words, sums, simd);

@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// To be changed together with the inputs, or with a better result; never because a machine has another.
-pub const HASH: u64 = 0x364b_dde6_d282_6655;
+pub const HASH: u64 = 0x9219_00df_b9fa_0e82;
 
 /// One hash of those of all families in each format; and a line for each family, to find a difference by.
 pub fn together(hashes: &[u64], mut print: impl FnMut(&str)) -> u64 {
