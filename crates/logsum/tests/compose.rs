@@ -56,8 +56,11 @@ impl Worst {
     fn check<T: Format>(&self, what: &str, found: T, exact: &Big, size: f64, bits: i32) {
         let rounding = 2f64.powi(1 - T::PRECISION as i32) * 0.52;
         let wide: f64 = found.into();
+        // The least number of the format.
+        let least = 2f64.powi(T::LEAST_EXPONENT as i32 / 2)
+            * 2f64.powi(T::LEAST_EXPONENT as i32 - T::LEAST_EXPONENT as i32 / 2);
         let off = (number(wide) - exact).to_f64().value().abs();
-        let allowed = exact.to_f64().value().abs() * rounding + size * 2f64.powi(-bits) + 1e-300;
+        let allowed = exact.to_f64().value().abs() * rounding + size * 2f64.powi(-bits) + least;
         assert!(
             off <= allowed,
             "{what}: {wide:e}, exact {:e}, off by {:e} of what is allowed",
