@@ -1,7 +1,8 @@
 //! Weighted and masked sums over the axes of arrays.
 
+use crate::arrays::EQUAL;
 use crate::arrays::axes::Axes;
-use crate::arrays::rows::{PerLane, Plan, Rows};
+use crate::arrays::rows::{PerRow, Plan, Rows};
 use crate::error::Error;
 use crate::operations::Float;
 use crate::operations::{NoMass, Terms};
@@ -36,9 +37,9 @@ pub struct ArrayTerms<'a, T: Float, D> {
 }
 
 impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
-    pub(super) fn new(z: &'a ArrayRef<T, D>, axes: &Axes) -> Result<Self, Error> {
-        let plan = Plan::new(z.shape(), axes)?;
-        let z = plan.rows(z.view())?;
+    pub(super) fn new(z: &'a ArrayRef<T, D>, axes: impl Into<Axes>) -> Result<Self, Error> {
+        let plan = Plan::new(z, axes)?;
+        let z = plan.rows(z);
         Ok(Self {
             plan,
             z,
@@ -55,7 +56,7 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     /// # Errors
     /// [`Error::ShapeMismatch`] if they do not.
     pub fn weights<E: Dimension>(self, b: &'a ArrayRef<T, E>) -> Result<Self, Error> {
-        Ok(Self { weights: Some(self.plan.broadcast("weights", b.view())?), ..self })
+        Ok(Self { weights: Some(self.plan.broadcast("weights", b)?), ..self })
     }
 
     /// Only those count for which the mask is true; it broadcasts to the array's shape.
@@ -63,7 +64,7 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     /// # Errors
     /// [`Error::ShapeMismatch`] if it does not.
     pub fn mask<E: Dimension>(self, mask: &'a ArrayRef<bool, E>) -> Result<Self, Error> {
-        Ok(Self { mask: Some(self.plan.broadcast("mask", mask.view())?), ..self })
+        Ok(Self { mask: Some(self.plan.broadcast("mask", mask)?), ..self })
     }
 
     /// As [`Terms::temperature`].
@@ -80,52 +81,50 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
         Self { no_mass, ..self }
     }
 
-    fn lane(&self, index: usize) -> Result<Terms<'_, T>, Error> {
-        let terms = Terms::new(self.z.row(index)).temperature(self.temperature)?.no_mass(self.no_mass);
-        let terms = match &self.weights {
-            Some(weights) => terms.weights(weights.row(index))?,
-            None => terms,
-        };
-        match &self.mask {
-            Some(mask) => terms.mask(mask.row(index)),
-            None => Ok(terms),
+    fn row(&self, index: usize) -> Terms<'_, T> {
+        let terms = Terms::new(self.z.row(index)).no_mass(self.no_mass);
+        let mut terms = terms.temperature(self.temperature).expect("it was checked when it was given");
+        if let Some(weights) = &self.weights {
+            terms = terms.weights(weights.row(index)).expect(EQUAL);
         }
+        if let Some(mask) = &self.mask {
+            terms = terms.mask(mask.row(index)).expect(EQUAL);
+        }
+        terms
     }
 
-    /// [`Terms::logsumexp`] of each lane.
+    /// [`Terms::logsumexp`] of each row.
     pub fn logsumexp(&self) -> Result<ArrayD<T>, Error> {
         self.one_each(|terms| terms.logsumexp())
     }
 
-    /// [`Terms::logsumexp_with_sign`] of each lane.
+    /// [`Terms::logsumexp_with_sign`] of each row.
     pub fn logsumexp_with_sign(&self) -> Result<(ArrayD<T>, ArrayD<T>), Error> {
-        let [value, sign] = self.plan.each([PerLane::One; 2], |i, [value, sign]| {
-            (value[0], sign[0]) = self.lane(i)?.logsumexp_with_sign();
-            Ok(())
-        })?;
-        Ok((self.plan.per_lane(value), self.plan.per_lane(sign)))
+        let [value, sign] = self.plan.each([PerRow::One; 2], |i, [value, sign]| {
+            (value[0], sign[0]) = self.row(i).logsumexp_with_sign();
+        });
+        Ok((self.plan.per_row(value), self.plan.per_row(sign)))
     }
 
     /// The values, NaN where a sum is negative, and the gradient of log |Σ b_k e^{z_k}|.
     pub fn logsumexp_with_gradient(&self) -> Result<(ArrayD<T>, Array<T, D>), Error> {
-        let [value, gradient] = self.plan.each([PerLane::One, PerLane::Each], |i, [value, gradient]| {
-            value[0] = self.lane(i)?.logsumexp_with_gradient(gradient)?;
-            Ok(())
-        })?;
-        Ok((self.plan.per_lane(value), self.plan.per_element(gradient)))
+        let [value, gradient] = self.plan.each([PerRow::One, PerRow::Each], |i, [value, gradient]| {
+            value[0] = self.row(i).logsumexp_with_gradient(gradient).expect(EQUAL);
+        });
+        Ok((self.plan.per_row(value), self.plan.per_element(gradient)))
     }
 
     /// The gradients by z and by weight, both of the array's shape: [`Terms::logsumexp_with_gradients`].
     pub fn gradients(&self) -> Result<[Array<T, D>; 2], Error> {
-        let [by_z, by_weight] = self.plan.each([PerLane::Each; 2], |i, [by_z, by_weight]| {
-            self.lane(i)?.logsumexp_with_gradients(by_z, by_weight).map(|_| ())
-        })?;
+        let [by_z, by_weight] = self.plan.each([PerRow::Each; 2], |i, [by_z, by_weight]| {
+            self.row(i).logsumexp_with_gradients(by_z, by_weight).expect(EQUAL);
+        });
         Ok([by_z, by_weight].map(|numbers| self.plan.per_element(numbers)))
     }
 
-    /// [`Terms::softmax`] of each lane.
+    /// [`Terms::softmax`] of each row.
     pub fn softmax(&self) -> Result<Array<T, D>, Error> {
-        let [p] = self.plan.each([PerLane::Each], |i, [p]| self.lane(i)?.softmax(p))?;
+        let [p] = self.plan.each([PerRow::Each], |i, [p]| self.row(i).softmax(p).expect(EQUAL));
         Ok(self.plan.per_element(p))
     }
 
@@ -134,7 +133,8 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     /// # Errors
     /// As those that made the terms.
     pub fn log_softmax(&self) -> Result<Array<T, D>, Error> {
-        let [log_p] = self.plan.each([PerLane::Each], |i, [log_p]| self.lane(i)?.log_softmax(log_p))?;
+        let [log_p] =
+            self.plan.each([PerRow::Each], |i, [log_p]| self.row(i).log_softmax(log_p).expect(EQUAL));
         Ok(self.plan.per_element(log_p))
     }
 
@@ -163,33 +163,30 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     }
 
     fn one_each(&self, f: impl Fn(Terms<'_, T>) -> T + Sync) -> Result<ArrayD<T>, Error> {
-        let [value] = self.plan.each([PerLane::One], |i, [value]| {
-            value[0] = f(self.lane(i)?);
-            Ok(())
-        })?;
-        Ok(self.plan.per_lane(value))
+        let [value] = self.plan.each([PerRow::One], |i, [value]| value[0] = f(self.row(i)));
+        Ok(self.plan.per_row(value))
     }
 
-    /// [`Terms::jvp`] of each lane.
+    /// [`Terms::jvp`] of each row.
     ///
     /// # Errors
     /// [`Error::ShapeMismatch`] if `tangent` does not have the array's shape.
     pub fn jvp(&self, tangent: &ArrayRef<T, D>) -> Result<(ArrayD<T>, ArrayD<T>), Error> {
-        let tangent = self.plan.rows_of_shape("tangent", tangent.view())?;
-        let [value, derivative] = self.plan.each([PerLane::One; 2], |i, [value, derivative]| {
-            (value[0], derivative[0]) = self.lane(i)?.jvp(tangent.row(i))?;
-            Ok(())
-        })?;
-        Ok((self.plan.per_lane(value), self.plan.per_lane(derivative)))
+        let tangent = self.plan.rows_of_shape("tangent", tangent)?;
+        let [value, derivative] = self.plan.each([PerRow::One; 2], |i, [value, derivative]| {
+            (value[0], derivative[0]) = self.row(i).jvp(tangent.row(i)).expect(EQUAL);
+        });
+        Ok((self.plan.per_row(value), self.plan.per_row(derivative)))
     }
 
-    /// [`Terms::hvp`] of each lane.
+    /// [`Terms::hvp`] of each row.
     ///
     /// # Errors
     /// [`Error::ShapeMismatch`] if `vector` does not have the array's shape.
     pub fn hvp(&self, vector: &ArrayRef<T, D>) -> Result<Array<T, D>, Error> {
-        let vector = self.plan.rows_of_shape("vector", vector.view())?;
-        let [out] = self.plan.each([PerLane::Each], |i, [out]| self.lane(i)?.hvp(vector.row(i), out))?;
+        let vector = self.plan.rows_of_shape("vector", vector)?;
+        let [out] =
+            self.plan.each([PerRow::Each], |i, [out]| self.row(i).hvp(vector.row(i), out).expect(EQUAL));
         Ok(self.plan.per_element(out))
     }
 }

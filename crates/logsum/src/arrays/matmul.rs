@@ -1,6 +1,7 @@
 //! The matrix product in log space, of arrays.
 
-use crate::arrays::same_shape;
+use crate::arrays::Sealed;
+use crate::arrays::rows::same_shape;
 use crate::error::Error;
 use crate::operations::Float;
 use crate::operations::{self, MatmulShape};
@@ -23,36 +24,27 @@ type Gradients<T, D, E> = (Array<T, D>, Array<T, E>);
 /// # Ok::<(), logsum::Error>(())
 /// ```
 ///
+/// The trait is sealed: it is there for ndarray's arrays and views, and for nothing else.
+///
 /// # Errors
 /// [`Error::RankTooSmall`] if an array has less than two axes, [`Error::ShapeMismatch`] if the shapes do not fit,
 /// [`Error::ShapeTooLarge`] if the product would be too large.
-pub trait LogMatmul<T: Float, D: Dimension> {
+pub trait LogMatmul<T: Float, D: Dimension>: Sealed<T, D> {
     /// The matrix product in log space with `right`.
-    fn log_matmul<E: Dimension>(&self, right: &ArrayRef<T, E>) -> Result<ArrayD<T>, Error>;
-
-    /// [`log_matmul_vjp`](crate::log_matmul_vjp): the gradients for this factor and for `right`. Here nothing broadcasts.
-    fn log_matmul_vjp<E: Dimension, F: Dimension>(
-        &self,
-        right: &ArrayRef<T, E>,
-        cotangent: &ArrayRef<T, F>,
-    ) -> Result<Gradients<T, D, E>, Error>;
-}
-
-impl<T: Float, D: Dimension> LogMatmul<T, D> for ArrayRef<T, D> {
     fn log_matmul<E: Dimension>(&self, right: &ArrayRef<T, E>) -> Result<ArrayD<T>, Error> {
-        let shapes = Shapes::new(self.shape(), right.shape())?;
+        let shapes = Shapes::new(self.array().shape(), right.shape())?;
         let Shapes { rows, inner, columns, .. } = shapes;
         let size = shapes.out().into_iter().try_fold(1_usize, usize::checked_mul);
         let size = size.filter(|&size| isize::try_from(size).is_ok());
         let size = size.ok_or_else(|| Error::ShapeTooLarge { shape: shapes.out() })?;
-        let (a, b) = (self.as_standard_layout(), right.as_standard_layout());
+        let (a, b) = (self.array().as_standard_layout(), right.as_standard_layout());
         let (a, b) = (slice(&a), slice(&b));
         let mut out = vec![T::default(); size];
-        if shapes.left() == self.shape() && shapes.right() == right.shape() {
+        if shapes.left() == self.array().shape() && shapes.right() == right.shape() {
             operations::log_matmul(a, b, shapes.matmul(), &mut out)?;
         } else {
             for (index, out) in out.chunks_exact_mut((rows * columns).max(1)).enumerate() {
-                let a = &a[shapes.place(index, self.shape()) * rows * inner..][..rows * inner];
+                let a = &a[shapes.place(index, self.array().shape()) * rows * inner..][..rows * inner];
                 let b = &b[shapes.place(index, right.shape()) * inner * columns..][..inner * columns];
                 operations::log_matmul(a, b, [rows, inner, columns], out)?;
             }
@@ -60,23 +52,26 @@ impl<T: Float, D: Dimension> LogMatmul<T, D> for ArrayRef<T, D> {
         Ok(array(IxDyn(&shapes.out()), out))
     }
 
+    /// [`log_matmul_vjp`](crate::log_matmul_vjp): the gradients for this factor and for `right`. Here nothing broadcasts.
     fn log_matmul_vjp<E: Dimension, F: Dimension>(
         &self,
         right: &ArrayRef<T, E>,
         cotangent: &ArrayRef<T, F>,
     ) -> Result<Gradients<T, D, E>, Error> {
-        let shapes = Shapes::new(self.shape(), right.shape())?;
-        same_shape("self", &shapes.left(), self.shape())?;
+        let shapes = Shapes::new(self.array().shape(), right.shape())?;
+        same_shape("self", &shapes.left(), self.array().shape())?;
         same_shape("right", &shapes.right(), right.shape())?;
         same_shape("cotangent", &shapes.out(), cotangent.shape())?;
         let (a, b, g) =
-            (self.as_standard_layout(), right.as_standard_layout(), cotangent.as_standard_layout());
+            (self.array().as_standard_layout(), right.as_standard_layout(), cotangent.as_standard_layout());
         let (a, b, g) = (slice(&a), slice(&b), slice(&g));
         let (mut grad_a, mut grad_b) = (vec![T::default(); a.len()], vec![T::default(); b.len()]);
         operations::log_matmul_vjp(a, b, shapes.matmul(), g, &mut grad_a, &mut grad_b)?;
-        Ok((array(self.raw_dim(), grad_a), array(right.raw_dim(), grad_b)))
+        Ok((array(self.array().raw_dim(), grad_a), array(right.raw_dim(), grad_b)))
     }
 }
+
+impl<T: Float, D: Dimension> LogMatmul<T, D> for ArrayRef<T, D> {}
 
 /// The shapes of two factors and their product.
 struct Shapes {

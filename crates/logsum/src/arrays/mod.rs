@@ -13,7 +13,7 @@ pub use axes::Axes;
 pub use complex::ComplexLogSumExp;
 pub use matmul::LogMatmul;
 
-use rows::{PerLane, Plan};
+use rows::{PerRow, Plan};
 
 use crate::error::Error;
 use crate::kernels::Each;
@@ -29,7 +29,7 @@ use ndarray::{
 /// [`logsumexp`](crate::logsumexp) and its family as methods of ndarray's arrays and views.
 ///
 /// `axes` is whatever converts into [`Axes`]: `-1`, `[0, 2]`, [`Axes::all()`]. Any layout is read in place: C or
-/// Fortran order, negative strides, gaps, and the stride 0 of a broadcast axis. A lane without elements has the
+/// Fortran order, negative strides, gaps, and the stride 0 of a broadcast axis. A row without elements has the
 /// log-sum-exp −∞. The `_into` forms write into arrays that the caller provides, and allocate nothing that grows
 /// with the input; the others allocate their result and nothing else that grows.
 ///
@@ -42,22 +42,38 @@ use ndarray::{
 /// # Ok::<(), logsum::Error>(())
 /// ```
 ///
+/// The trait is sealed: it is there for ndarray's arrays and views, and for nothing else.
+///
 /// # Errors
-/// [`Error::AxisOutOfRange`] and [`Error::AxisTwice`] speak of the axes, [`Error::ShapeMismatch`] of another array's shape,
-/// [`Error::AxisLengthMismatch`] of an axis that does not fit the segments or classes. Nothing is written then.
-pub trait LogSumExp<T: Float, D: Dimension> {
+/// [`Error::AxisOutOfRange`] and [`Error::AxisTwice`] speak of the axes, [`Error::ShapeMismatch`] of an output's
+/// shape. Nothing is written then.
+pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
     /// The log-sum-exp over the axes, correctly rounded.
-    fn logsumexp(&self, axes: impl Into<Axes>) -> Result<ArrayD<T>, Error>;
+    fn logsumexp(&self, axes: impl Into<Axes>) -> Result<ArrayD<T>, Error> {
+        let plan = Plan::new(self.array(), axes)?;
+        let mut out = ArrayD::default(&plan.reduced_shape[..]);
+        reduce(self.array(), &plan, Some(out.view_mut()), None)?;
+        Ok(out)
+    }
 
     /// Writes [`logsumexp`](LogSumExp::logsumexp) into `out`, whose shape is the result's.
     fn logsumexp_into<E: Dimension>(
         &self,
         axes: impl Into<Axes>,
         out: ArrayViewMut<'_, T, E>,
-    ) -> Result<(), Error>;
+    ) -> Result<(), Error> {
+        reduce(self.array(), &Plan::new(self.array(), axes)?, Some(out.into_dyn()), None)
+    }
 
     /// The log-sum-exp over the axes, and its gradient, which has the input's shape.
-    fn logsumexp_with_gradient(&self, axes: impl Into<Axes>) -> Result<(ArrayD<T>, Array<T, D>), Error>;
+    fn logsumexp_with_gradient(&self, axes: impl Into<Axes>) -> Result<(ArrayD<T>, Array<T, D>), Error> {
+        let plan = Plan::new(self.array(), axes)?;
+        let mut value = ArrayD::default(&plan.reduced_shape[..]);
+        let mut gradient = Array::default(self.array().raw_dim());
+        let each = (Each::Share, gradient.view_mut().into_dyn());
+        reduce(self.array(), &plan, Some(value.view_mut()), Some(each))?;
+        Ok((value, gradient))
+    }
 
     /// Writes [`logsumexp_with_gradient`](LogSumExp::logsumexp_with_gradient) into `value` and `gradient`.
     fn logsumexp_with_gradient_into<E: Dimension>(
@@ -65,172 +81,46 @@ pub trait LogSumExp<T: Float, D: Dimension> {
         axes: impl Into<Axes>,
         value: ArrayViewMut<'_, T, E>,
         gradient: ArrayViewMut<'_, T, D>,
-    ) -> Result<(), Error>;
+    ) -> Result<(), Error> {
+        let plan = Plan::new(self.array(), axes)?;
+        reduce(self.array(), &plan, Some(value.into_dyn()), Some((Each::Share, gradient.into_dyn())))
+    }
 
     /// e^{z − LSE(z)}, with the log-sum-exp over the axes.
-    fn softmax(&self, axes: impl Into<Axes>) -> Result<Array<T, D>, Error>;
-
-    /// Writes [`softmax`](LogSumExp::softmax) into `out`.
-    fn softmax_into(&self, axes: impl Into<Axes>, out: ArrayViewMut<'_, T, D>) -> Result<(), Error>;
-
-    /// z − LSE(z), with the log-sum-exp over the axes.
-    fn log_softmax(&self, axes: impl Into<Axes>) -> Result<Array<T, D>, Error>;
-
-    /// Writes [`log_softmax`](LogSumExp::log_softmax) into `out`.
-    fn log_softmax_into(&self, axes: impl Into<Axes>, out: ArrayViewMut<'_, T, D>) -> Result<(), Error>;
-
-    /// The terms e^{z_k} over the axes, to be given weights, a mask, or a choice at no mass.
-    fn terms(&self, axes: impl Into<Axes>) -> Result<ArrayTerms<'_, T, D>, Error>;
-
-    /// [`logsumexp_jvp`](crate::logsumexp_jvp) of each lane: values and derivatives in the direction `tangent`.
-    fn logsumexp_jvp(
-        &self,
-        axes: impl Into<Axes>,
-        tangent: &ArrayRef<T, D>,
-    ) -> Result<(ArrayD<T>, ArrayD<T>), Error>;
-
-    /// [`logsumexp_hvp`](crate::logsumexp_hvp) of each lane: the Hessian times a vector of the input's shape.
-    fn logsumexp_hvp(&self, axes: impl Into<Axes>, vector: &ArrayRef<T, D>) -> Result<Array<T, D>, Error>;
-
-    /// [`logmeanexp`](crate::logmeanexp) of each lane.
-    fn logmeanexp(&self, axes: impl Into<Axes>) -> Result<ArrayD<T>, Error>;
-
-    /// [`logvarexp`](crate::logvarexp) of each lane.
-    fn logvarexp(&self, axes: impl Into<Axes>, ddof: usize) -> Result<ArrayD<T>, Error>;
-
-    /// [`logvarexp_with_gradient`](crate::logvarexp_with_gradient) of each lane.
-    fn logvarexp_with_gradient(
-        &self,
-        axes: impl Into<Axes>,
-        ddof: usize,
-    ) -> Result<(ArrayD<T>, Array<T, D>), Error>;
-
-    /// [`softmax_entropy`](crate::softmax_entropy) of each lane.
-    fn softmax_entropy(&self, axes: impl Into<Axes>) -> Result<ArrayD<T>, Error>;
-
-    /// [`softmax_entropy_with_gradient`](crate::softmax_entropy_with_gradient) of each lane.
-    fn softmax_entropy_with_gradient(&self, axes: impl Into<Axes>)
-    -> Result<(ArrayD<T>, Array<T, D>), Error>;
-
-    /// [`Cumulative::logsumexp`] along one axis.
-    fn logcumsumexp(&self, axis: isize, which: Cumulative) -> Result<Array<T, D>, Error>;
-
-    /// [`Segments::logsumexp`] along one axis, which then numbers the segments.
-    fn segment_logsumexp(&self, axis: isize, segments: &Segments) -> Result<ArrayD<T>, Error>;
-
-    /// [`CrossEntropy::loss_with_gradient`], with the classes along `axis`, and targets for the lanes in order. Probabilities lie
-    /// lane by lane.
-    fn cross_entropy_with_gradient(
-        &self,
-        axis: isize,
-        loss: &CrossEntropy<'_, T>,
-        targets: Targets<'_, T>,
-        reduction: Reduction,
-    ) -> Result<(T, Array<T, D>), Error>;
-
-    /// [`logaddexp`](crate::logaddexp) of each pair; `other` broadcasts to this array's shape.
-    fn logaddexp<E: Dimension>(&self, other: &ArrayRef<T, E>) -> Result<Array<T, D>, Error>;
-
-    /// [`logsubexp`](crate::logsubexp) of each pair; `other` broadcasts to this array's shape.
-    fn logsubexp<E: Dimension>(&self, other: &ArrayRef<T, E>) -> Result<Array<T, D>, Error>;
-
-    /// [`xlogy`](crate::xlogy) of each pair; `y` broadcasts to this array's shape.
-    fn xlogy<E: Dimension>(&self, y: &ArrayRef<T, E>) -> Result<Array<T, D>, Error>;
-
-    /// [`log1pexp`](crate::log1pexp) of each element.
-    fn log1pexp(&self) -> Array<T, D>;
-
-    /// [`log1mexp`](crate::log1mexp) of each element.
-    fn log1mexp(&self) -> Array<T, D>;
-
-    /// [`logexpm1`](crate::logexpm1) of each element.
-    fn logexpm1(&self) -> Array<T, D>;
-
-    /// [`log_logistic`](crate::log_logistic) of each element.
-    fn log_logistic(&self) -> Array<T, D>;
-
-    /// [`logistic`](crate::logistic) of each element.
-    fn logistic(&self) -> Array<T, D>;
-
-    /// [`logit`](crate::logit) of each element.
-    fn logit(&self) -> Array<T, D>;
-
-    /// [`xlogx`](crate::xlogx) of each element.
-    fn xlogx(&self) -> Array<T, D>;
-}
-
-impl<T: Float, D: Dimension> LogSumExp<T, D> for ArrayRef<T, D> {
-    fn logsumexp(&self, axes: impl Into<Axes>) -> Result<ArrayD<T>, Error> {
-        let axes = axes.into();
-        let mut out = ArrayD::default(reduced_shape(self.shape(), &axes)?);
-        self.logsumexp_into(axes, out.view_mut())?;
-        Ok(out)
-    }
-
-    fn logsumexp_into<E: Dimension>(
-        &self,
-        axes: impl Into<Axes>,
-        out: ArrayViewMut<'_, T, E>,
-    ) -> Result<(), Error> {
-        let lanes = Lanes::new(self, &axes.into())?;
-        let out = lanes.one_per_lane("out", out.into_dyn())?;
-        lanes.reduce(Some(out), None);
-        Ok(())
-    }
-
-    fn logsumexp_with_gradient(&self, axes: impl Into<Axes>) -> Result<(ArrayD<T>, Array<T, D>), Error> {
-        let axes = axes.into();
-        let mut value = ArrayD::default(reduced_shape(self.shape(), &axes)?);
-        let mut gradient = Array::default(self.raw_dim());
-        self.logsumexp_with_gradient_into(axes, value.view_mut(), gradient.view_mut())?;
-        Ok((value, gradient))
-    }
-
-    fn logsumexp_with_gradient_into<E: Dimension>(
-        &self,
-        axes: impl Into<Axes>,
-        value: ArrayViewMut<'_, T, E>,
-        gradient: ArrayViewMut<'_, T, D>,
-    ) -> Result<(), Error> {
-        let lanes = Lanes::new(self, &axes.into())?;
-        let (value, gradient) = (
-            lanes.one_per_lane("value", value.into_dyn())?,
-            lanes.one_per_element("gradient", gradient.into_dyn())?,
-        );
-        lanes.reduce(Some(value), Some((Each::Share, gradient)));
-        Ok(())
-    }
-
     fn softmax(&self, axes: impl Into<Axes>) -> Result<Array<T, D>, Error> {
-        let mut out = Array::default(self.raw_dim());
+        let mut out = Array::default(self.array().raw_dim());
         self.softmax_into(axes, out.view_mut())?;
         Ok(out)
     }
 
+    /// Writes [`softmax`](LogSumExp::softmax) into `out`.
     fn softmax_into(&self, axes: impl Into<Axes>, out: ArrayViewMut<'_, T, D>) -> Result<(), Error> {
-        let lanes = Lanes::new(self, &axes.into())?;
-        let out = lanes.one_per_element("out", out.into_dyn())?;
-        lanes.reduce(None, Some((Each::Share, out)));
-        Ok(())
+        let plan = Plan::new(self.array(), axes)?;
+        reduce(self.array(), &plan, None, Some((Each::Share, out.into_dyn())))
     }
 
+    /// z − LSE(z), with the log-sum-exp over the axes.
     fn log_softmax(&self, axes: impl Into<Axes>) -> Result<Array<T, D>, Error> {
-        let mut out = Array::default(self.raw_dim());
+        let mut out = Array::default(self.array().raw_dim());
         self.log_softmax_into(axes, out.view_mut())?;
         Ok(out)
     }
 
+    /// Writes [`log_softmax`](LogSumExp::log_softmax) into `out`.
     fn log_softmax_into(&self, axes: impl Into<Axes>, out: ArrayViewMut<'_, T, D>) -> Result<(), Error> {
-        let lanes = Lanes::new(self, &axes.into())?;
-        let out = lanes.one_per_element("out", out.into_dyn())?;
-        lanes.reduce(None, Some((Each::LogShare, out)));
-        Ok(())
+        let plan = Plan::new(self.array(), axes)?;
+        reduce(self.array(), &plan, None, Some((Each::LogShare, out.into_dyn())))
     }
 
-    fn terms(&self, axes: impl Into<Axes>) -> Result<ArrayTerms<'_, T, D>, Error> {
-        ArrayTerms::new(self, &axes.into())
+    /// The terms e^{z_k} over the axes, to be given weights, a mask, or a choice at no mass.
+    fn terms<'a>(&'a self, axes: impl Into<Axes>) -> Result<ArrayTerms<'a, T, D>, Error>
+    where
+        D: 'a,
+    {
+        ArrayTerms::new(self.array(), axes)
     }
 
+    /// [`logsumexp_jvp`](crate::logsumexp_jvp) of each row: values and derivatives in the direction `tangent`.
     fn logsumexp_jvp(
         &self,
         axes: impl Into<Axes>,
@@ -239,49 +129,57 @@ impl<T: Float, D: Dimension> LogSumExp<T, D> for ArrayRef<T, D> {
         self.terms(axes)?.jvp(tangent)
     }
 
+    /// [`logsumexp_hvp`](crate::logsumexp_hvp) of each row: the Hessian times a vector of the input's shape.
     fn logsumexp_hvp(&self, axes: impl Into<Axes>, vector: &ArrayRef<T, D>) -> Result<Array<T, D>, Error> {
         self.terms(axes)?.hvp(vector)
     }
 
+    /// [`logmeanexp`](crate::logmeanexp) of each row.
     fn logmeanexp(&self, axes: impl Into<Axes>) -> Result<ArrayD<T>, Error> {
-        per_lane(self, axes, operations::logmeanexp)
+        per_row(self.array(), axes, operations::logmeanexp)
     }
 
+    /// [`logvarexp`](crate::logvarexp) of each row.
     fn logvarexp(&self, axes: impl Into<Axes>, ddof: usize) -> Result<ArrayD<T>, Error> {
-        per_lane(self, axes, |z| operations::logvarexp(z, ddof))
+        per_row(self.array(), axes, |z| operations::logvarexp(z, ddof))
     }
 
+    /// [`logvarexp_with_gradient`](crate::logvarexp_with_gradient) of each row.
     fn logvarexp_with_gradient(
         &self,
         axes: impl Into<Axes>,
         ddof: usize,
     ) -> Result<(ArrayD<T>, Array<T, D>), Error> {
-        with_gradient(self, axes, |z, out| operations::logvarexp_with_gradient(z, ddof, out))
+        with_gradient(self.array(), axes, |z, out| operations::logvarexp_with_gradient(z, ddof, out))
     }
 
+    /// [`softmax_entropy`](crate::softmax_entropy) of each row.
     fn softmax_entropy(&self, axes: impl Into<Axes>) -> Result<ArrayD<T>, Error> {
-        per_lane(self, axes, operations::softmax_entropy)
+        per_row(self.array(), axes, operations::softmax_entropy)
     }
 
+    /// [`softmax_entropy_with_gradient`](crate::softmax_entropy_with_gradient) of each row.
     fn softmax_entropy_with_gradient(
         &self,
         axes: impl Into<Axes>,
     ) -> Result<(ArrayD<T>, Array<T, D>), Error> {
-        with_gradient(self, axes, operations::softmax_entropy_with_gradient)
+        with_gradient(self.array(), axes, operations::softmax_entropy_with_gradient)
     }
 
+    /// [`Cumulative::logsumexp`] along one axis.
     fn logcumsumexp(&self, axis: isize, which: Cumulative) -> Result<Array<T, D>, Error> {
-        let plan = Plan::new(self.shape(), &Axes::from(axis))?;
-        let z = plan.rows(self.view())?;
+        let plan = Plan::new(self.array(), axis)?;
+        let z = plan.rows(self.array());
         let mut out = vec![T::default(); z.all().len()];
         T::cumulative_rows(which, z.all(), plan.length, &mut out);
         Ok(plan.per_element(out))
     }
 
+    /// [`Segments::logsumexp`] along one axis, which then numbers the segments.
     fn segment_logsumexp(&self, axis: isize, segments: &Segments) -> Result<ArrayD<T>, Error> {
-        let plan = Plan::new(self.shape(), &Axes::from(axis))?;
+        let plan = Plan::new(self.array(), axis)?;
         segments.fit_axis(axis, plan.length)?;
-        let z = plan.rows(self.view())?;
+        let z = plan.rows(self.array());
         let mut values = vec![T::default(); plan.count * segments.count()];
         for (i, out) in values.chunks_mut(segments.count().max(1)).enumerate() {
             segments.logsumexp(z.row(i), out)?;
@@ -289,6 +187,8 @@ impl<T: Float, D: Dimension> LogSumExp<T, D> for ArrayRef<T, D> {
         Ok(plan.with_length(segments.count()).per_element(values))
     }
 
+    /// [`CrossEntropy::loss_with_gradient`], with the classes along `axis`, and targets for the rows in order. Probabilities lie
+    /// row by row.
     fn cross_entropy_with_gradient(
         &self,
         axis: isize,
@@ -296,96 +196,120 @@ impl<T: Float, D: Dimension> LogSumExp<T, D> for ArrayRef<T, D> {
         targets: Targets<'_, T>,
         reduction: Reduction,
     ) -> Result<(T, Array<T, D>), Error> {
-        let plan = Plan::new(self.shape(), &Axes::from(axis))?;
-        let z = plan.rows(self.view())?;
+        let plan = Plan::new(self.array(), axis)?;
+        let z = plan.rows(self.array());
         loss.has_classes(axis, plan.length)?;
         let mut gradient = vec![T::default(); z.all().len()];
         let value = loss.loss_with_gradient(z.all(), targets, reduction, &mut gradient)?;
         Ok((value, plan.per_element(gradient)))
     }
 
+    /// [`logaddexp`](crate::logaddexp) of each pair; `other` broadcasts to this array's shape.
     fn logaddexp<E: Dimension>(&self, other: &ArrayRef<T, E>) -> Result<Array<T, D>, Error> {
-        of_pairs(self, ("other", other), each::logaddexp)
+        of_pairs(self.array(), ("other", other), each::logaddexp)
     }
 
+    /// [`logsubexp`](crate::logsubexp) of each pair; `other` broadcasts to this array's shape.
     fn logsubexp<E: Dimension>(&self, other: &ArrayRef<T, E>) -> Result<Array<T, D>, Error> {
-        of_pairs(self, ("other", other), each::logsubexp)
+        of_pairs(self.array(), ("other", other), each::logsubexp)
     }
 
+    /// [`xlogy`](crate::xlogy) of each pair; `y` broadcasts to this array's shape.
     fn xlogy<E: Dimension>(&self, y: &ArrayRef<T, E>) -> Result<Array<T, D>, Error> {
-        of_pairs(self, ("y", y), each::xlogy)
+        of_pairs(self.array(), ("y", y), each::xlogy)
     }
 
+    /// [`log1pexp`](crate::log1pexp) of each element.
     fn log1pexp(&self) -> Array<T, D> {
-        of_each(self, each::log1pexp)
+        of_each(self.array(), each::log1pexp)
     }
 
+    /// [`log1mexp`](crate::log1mexp) of each element.
     fn log1mexp(&self) -> Array<T, D> {
-        of_each(self, each::log1mexp)
+        of_each(self.array(), each::log1mexp)
     }
 
+    /// [`logexpm1`](crate::logexpm1) of each element.
     fn logexpm1(&self) -> Array<T, D> {
-        of_each(self, each::logexpm1)
+        of_each(self.array(), each::logexpm1)
     }
 
+    /// [`log_logistic`](crate::log_logistic) of each element.
     fn log_logistic(&self) -> Array<T, D> {
-        of_each(self, each::log_logistic)
+        of_each(self.array(), each::log_logistic)
     }
 
+    /// [`logistic`](crate::logistic) of each element.
     fn logistic(&self) -> Array<T, D> {
-        of_each(self, each::logistic)
+        of_each(self.array(), each::logistic)
     }
 
+    /// [`logit`](crate::logit) of each element.
     fn logit(&self) -> Array<T, D> {
-        of_each(self, each::logit)
+        of_each(self.array(), each::logit)
     }
 
+    /// [`xlogx`](crate::xlogx) of each element.
     fn xlogx(&self) -> Array<T, D> {
-        of_each(self, each::xlogx)
+        of_each(self.array(), each::xlogx)
     }
 }
 
-/// A function of each lane.
-fn per_lane<T: Float, D: Dimension>(
+impl<T: Float, D: Dimension> LogSumExp<T, D> for ArrayRef<T, D> {}
+
+/// What the traits of this room are implemented for.
+pub trait Sealed<A, D: Dimension> {
+    /// The array itself.
+    fn array(&self) -> &ArrayRef<A, D>;
+}
+
+impl<A, D: Dimension> Sealed<A, D> for ArrayRef<A, D> {
+    fn array(&self) -> &ArrayRef<A, D> {
+        self
+    }
+}
+
+/// Why an operation on the rows of arrays cannot fail.
+const EQUAL: &str = "rows and their results have one length";
+
+/// Why an array is a slice.
+const STANDARD: &str = "the standard layout is contiguous";
+
+/// A function of each row.
+fn per_row<T: Float, D: Dimension>(
     z: &ArrayRef<T, D>,
     axes: impl Into<Axes>,
     f: impl Fn(&[T]) -> T + Sync,
 ) -> Result<ArrayD<T>, Error> {
-    let plan = Plan::new(z.shape(), &axes.into())?;
-    let z = plan.rows(z.view())?;
-    let [value] = plan.each([PerLane::One], |i, [value]| {
-        value[0] = f(z.row(i));
-        Ok(())
-    })?;
-    Ok(plan.per_lane(value))
+    let plan = Plan::new(z, axes)?;
+    let z = plan.rows(z);
+    let [value] = plan.each([PerRow::One], |i, [value]| value[0] = f(z.row(i)));
+    Ok(plan.per_row(value))
 }
 
-/// A function of each lane, and its gradient.
+/// A function of each row, and its gradient.
 fn with_gradient<T: Float, D: Dimension>(
     z: &ArrayRef<T, D>,
     axes: impl Into<Axes>,
     f: impl Fn(&[T], &mut [T]) -> Result<T, Error> + Sync,
 ) -> Result<(ArrayD<T>, Array<T, D>), Error> {
-    let plan = Plan::new(z.shape(), &axes.into())?;
-    let z = plan.rows(z.view())?;
-    let [value, gradient] = plan.each([PerLane::One, PerLane::Each], |i, [value, gradient]| {
-        value[0] = f(z.row(i), gradient)?;
-        Ok(())
-    })?;
-    Ok((plan.per_lane(value), plan.per_element(gradient)))
+    let plan = Plan::new(z, axes)?;
+    let z = plan.rows(z);
+    let [value, gradient] = plan.each([PerRow::One, PerRow::Each], |i, [value, gradient]| {
+        value[0] = f(z.row(i), gradient).expect(EQUAL);
+    });
+    Ok((plan.per_row(value), plan.per_element(gradient)))
 }
 
-/// A function of each element, where all are one lane.
+/// A function of each element, where all are one row.
 fn of_each<T: Float, D: Dimension>(
     x: &ArrayRef<T, D>,
     f: impl Fn(&[T], &mut [T]) -> Result<(), Error>,
 ) -> Array<T, D> {
     let x = x.as_standard_layout();
     let mut out = Array::default(x.raw_dim());
-    if let (Some(x), Some(out)) = (x.as_slice(), out.as_slice_mut()) {
-        // The lengths are equal.
-        f(x, out).unwrap_or_default();
-    }
+    let (from, to) = (x.as_slice().expect(STANDARD), out.as_slice_mut().expect(STANDARD));
+    f(from, to).expect(EQUAL);
     out
 }
 
@@ -394,85 +318,28 @@ fn of_pairs<T: Float, D: Dimension, E: Dimension>(
     (argument, b): (&'static str, &ArrayRef<T, E>),
     f: impl Fn(&[T], &[T], &mut [T]) -> Result<(), Error> + Sync,
 ) -> Result<Array<T, D>, Error> {
-    let plan = Plan::new(a.shape(), &Axes::all())?;
-    let (a, b) = (plan.rows(a.view())?, plan.broadcast(argument, b.view())?);
-    let [out] = plan.each([PerLane::Each], |i, [out]| f(a.row(i), b.row(i), out))?;
+    let plan = Plan::new(a, Axes::all())?;
+    let (a, b) = (plan.rows(a), plan.broadcast(argument, b)?);
+    let [out] = plan.each([PerRow::Each], |i, [out]| f(a.row(i), b.row(i), out).expect(EQUAL));
     Ok(plan.per_element(out))
 }
 
-/// The shape of a result with one element per lane.
-fn reduced_shape(shape: &[usize], axes: &Axes) -> Result<Vec<usize>, Error> {
-    let reduced = axes.reduced(shape.len())?;
-    let lengths = shape.iter().zip(reduced).filter_map(|(&length, reduced)| match reduced {
-        true => axes.are_kept().then_some(1),
-        false => Some(length),
-    });
-    Ok(lengths.collect())
+/// Reduces each row: its value, and a function of each element.
+fn reduce<T: Float, D: Dimension>(
+    z: &ArrayRef<T, D>,
+    plan: &Plan,
+    value: Option<ArrayViewMutD<'_, T>>,
+    each: Option<(Each, ArrayViewMutD<'_, T>)>,
+) -> Result<(), Error> {
+    let names = if value.is_some() && each.is_some() { ["value", "gradient"] } else { ["out"; 2] };
+    let value = value.map(|out| plan.one_per_row(names[0], out)).transpose()?;
+    let each = each.map(|(each, out)| Ok((each, plan.one_per_element(names[1], out)?))).transpose()?;
+    reduce_views(z.view().into_dyn().permuted_axes(IxDyn(&plan.order)), Wanted { value, each }, plan.outer);
+    Ok(())
 }
 
-/// An array seen as its lanes: the axes that stay come first, the reduced ones after them, each group in order.
-struct Lanes<'a, T> {
-    z: ArrayViewD<'a, T>,
-    shape: Vec<usize>,
-    reduced_shape: Vec<usize>,
-    /// The axes of `shape`, those that stay first.
-    order: Vec<usize>,
-    /// How many axes stay.
-    outer: usize,
-    /// The reduced axes, if results keep them.
-    kept: Vec<usize>,
-}
-
-impl<'a, T: Float> Lanes<'a, T> {
-    fn new<D: Dimension>(z: &'a ArrayRef<T, D>, axes: &Axes) -> Result<Self, Error> {
-        let shape = z.shape().to_vec();
-        let reduced = axes.reduced(shape.len())?;
-        let reduced_shape = reduced_shape(&shape, axes)?;
-        let (inner, mut order): (Vec<usize>, Vec<usize>) = (0..shape.len()).partition(|&axis| reduced[axis]);
-        let outer = order.len();
-        order.extend(&inner);
-        let z = z.view().into_dyn().permuted_axes(IxDyn(&order));
-        Ok(Self {
-            z,
-            shape,
-            reduced_shape,
-            order,
-            outer,
-            kept: if axes.are_kept() { inner } else { Vec::new() },
-        })
-    }
-
-    /// A result with one element per lane, without the axes of length 1 that it may have kept.
-    fn one_per_lane<'o>(
-        &self,
-        argument: &'static str,
-        mut out: ArrayViewMutD<'o, T>,
-    ) -> Result<ArrayViewMutD<'o, T>, Error> {
-        same_shape(argument, &self.reduced_shape, out.shape())?;
-        for &axis in self.kept.iter().rev() {
-            out = out.index_axis_move(Axis(axis), 0);
-        }
-        Ok(out)
-    }
-
-    /// A result of the input's shape, with its axes in the order of the lanes.
-    fn one_per_element<'o>(
-        &self,
-        argument: &'static str,
-        out: ArrayViewMutD<'o, T>,
-    ) -> Result<ArrayViewMutD<'o, T>, Error> {
-        same_shape(argument, &self.shape, out.shape())?;
-        Ok(out.permuted_axes(IxDyn(&self.order)))
-    }
-
-    /// Reduces every lane: its value, and a function of each element.
-    fn reduce(&self, value: Option<ArrayViewMutD<'_, T>>, each: Option<(Each, ArrayViewMutD<'_, T>)>) {
-        reduce(self.z.view(), Wanted { value, each }, self.outer);
-    }
-}
-
-/// The first `outer` axes of all arrays are the ones that stay. Many lanes at once where memory allows it.
-fn reduce<T: Float>(
+/// The first `outer` axes of all arrays are the ones that stay. Many rows at once where memory allows it.
+fn reduce_views<T: Float>(
     z: ArrayViewD<'_, T>,
     mut wanted: Wanted<ArrayViewMutD<'_, T>, ArrayViewMutD<'_, T>>,
     outer: usize,
@@ -503,11 +370,11 @@ fn reduce<T: Float>(
     for (index, z) in z.outer_iter().enumerate() {
         let value = wanted.value.as_mut().map(|value| value.index_axis_mut(Axis(0), index));
         let each = wanted.each.as_mut().map(|(each, out)| (*each, out.index_axis_mut(Axis(0), index)));
-        reduce(z, Wanted { value, each }, outer - 1);
+        reduce_views(z, Wanted { value, each }, outer - 1);
     }
 }
 
-/// With the lanes as the columns of a table.
+/// With the rows as the columns of a table.
 fn first_axis_last<S: RawData>(array: ArrayBase<S, IxDyn>) -> ArrayBase<S, IxDyn> {
     let rank = array.ndim();
     array.permuted_axes(IxDyn(&(1..rank).chain([0]).collect::<Vec<_>>()))
@@ -516,40 +383,28 @@ fn first_axis_last<S: RawData>(array: ArrayBase<S, IxDyn>) -> ArrayBase<S, IxDyn
 impl<T> Wanted<ArrayViewMutD<'_, T>, ArrayViewMutD<'_, T>> {
     /// The results as slices, if they lie in memory as rows do.
     fn as_rows(&mut self) -> Option<Wanted<&mut [T], &mut [T]>> {
-        let value = match &mut self.value {
-            Some(value) => Some(value.as_slice_mut()?),
-            None => None,
-        };
-        let each = match &mut self.each {
-            Some((each, out)) => Some((*each, out.as_slice_mut()?)),
-            None => None,
-        };
-        Some(Wanted { value, each })
+        self.as_slices(|out| out.as_slice_mut())
     }
 
     /// The results as slices, if they lie in memory as columns do.
     fn as_columns(&mut self, count: usize) -> Option<Wanted<&mut [T], Vec<&mut [T]>>> {
+        self.as_slices(|out| Some(first_axis_last(out.view_mut()).into_slice()?.chunks_mut(count).collect()))
+    }
+
+    fn as_slices<'s, E>(
+        &'s mut self,
+        of_each: impl FnOnce(&'s mut ArrayViewMutD<'_, T>) -> Option<E>,
+    ) -> Option<Wanted<&'s mut [T], E>> {
         let value = match &mut self.value {
             Some(value) => Some(value.as_slice_mut()?),
             None => None,
         };
         let each = match &mut self.each {
-            Some((each, out)) => {
-                let out = first_axis_last(out.view_mut()).into_slice()?;
-                Some((*each, out.chunks_mut(count).collect()))
-            }
+            Some((each, out)) => Some((*each, of_each(out)?)),
             None => None,
         };
         Some(Wanted { value, each })
     }
-}
-
-fn same_shape(argument: &'static str, expected: &[usize], found: &[usize]) -> Result<(), Error> {
-    if expected == found {
-        return Ok(());
-    }
-    let (expected, found) = (expected.to_vec(), found.to_vec());
-    Err(Error::ShapeMismatch { argument, expected, found, broadcasts: false })
 }
 
 impl<T: Float> Series<T> for ArrayViewD<'_, T> {
@@ -587,7 +442,7 @@ enum Scatter<'a, T> {
 impl<'a, T> Scatter<'a, T> {
     fn new(out: &'a mut ArrayViewMutD<'_, T>) -> Self {
         match out.is_standard_layout() {
-            true => Self::Contiguous(out.as_slice_mut().unwrap_or_default()),
+            true => Self::Contiguous(out.as_slice_mut().expect(STANDARD)),
             false => Self::Strided(out.iter_mut()),
         }
     }

@@ -1,4 +1,4 @@
-//! Many lanes at a time: rows that lie one after the other, and columns that lie side by side.
+//! Many rows at a time: those that lie one after the other, and those that lie side by side, as columns.
 
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::edges::Edge;
@@ -11,13 +11,15 @@ use crate::kernels::short::{self, Reduced, SHORT, TileRoom};
 use crate::operations::compiled::compiled;
 use crate::operations::reduction;
 use crate::simd::Keep;
-use crate::state::plain::{self, Partial, Pieces};
-use crate::threads::{grain, join};
+use crate::state::plain::{self, Kept, Partial, Pieces};
+use crate::threads::{Split, in_parts, worth};
 use crate::ziv;
 #[cfg(feature = "half")]
 use crate::ziv::single;
+use std::borrow::Cow;
+use std::ops::Range;
 
-/// What is wanted of each lane: its value, and a function of each of its elements.
+/// What is wanted of each row: its value, and a function of each of its elements.
 pub struct Wanted<V, E> {
     pub value: Option<V>,
     pub each: Option<(Each, E)>,
@@ -25,11 +27,14 @@ pub struct Wanted<V, E> {
 
 compiled! {
     fn reduce_rows(z: &[T], length: usize, wanted: Wanted<&mut [T], &mut [T]>) {
-        rows(z, length, wanted);
+        let bounds = Bounds::Length(length);
+        Rows { z, bounds }.reduce(wanted, Store::for_output::<T>(z.len()));
     }
 
     fn reduce_columns(columns: Columns<'_, T>, wanted: Wanted<&mut [T], Vec<&mut [T]>>) {
-        columns.reduce(wanted);
+        let Wanted { value, each } = wanted;
+        let (each, out) = each.unzip();
+        columns.reduce(value, each, out);
     }
 
     fn reduce_series(z: &dyn Series<T>, wanted: Wanted<&mut T, &mut dyn SeriesMut<T>>) {
@@ -52,93 +57,195 @@ fn series<T: Format>(z: &dyn Series<T>, wanted: Wanted<&mut T, &mut dyn SeriesMu
     }
 }
 
-/// Each row of `length` numbers is a lane.
-fn rows<T: Format>(z: &[T], length: usize, wanted: Wanted<&mut [T], &mut [T]>) {
-    rows_by(grain(z.len()), Store::for_output::<T>(z.len()), z, length, wanted);
+/// Rows that lie one after the other.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a, T> {
+    pub(crate) z: &'a [T],
+    pub(crate) bounds: Bounds<'a>,
 }
 
-fn rows_by<T: Format>(grain: usize, to: Store, z: &[T], length: usize, wanted: Wanted<&mut [T], &mut [T]>) {
-    let count = z.len() / length;
-    let Wanted { value, each } = wanted;
-    if z.len() >= 2 * grain && count >= 2 * LANES {
-        let half = (count / 2).next_multiple_of(LANES);
-        let (first, second) = z.split_at(half * length);
-        let (value, value2) = value.map(|value| value.split_at_mut(half)).unzip();
-        let (each, each2) = each
-            .map(|(each, out)| {
-                let (out, out2) = out.split_at_mut(half * length);
-                ((each, out), (each, out2))
-            })
-            .unzip();
-        let halves = (Wanted { value, each }, Wanted { value: value2, each: each2 });
-        join(|| rows_by(grain, to, first, length, halves.0), || rows_by(grain, to, second, length, halves.1));
-        return;
-    }
-    let (mut value, mut each) = (value, each);
-    if length < SHORT
-        && each.is_none()
-        && let Some(values) = value
-    {
-        return short_values(z, length, values);
-    }
-    let mut room = TileRoom::new();
-    let mut kept = Vec::new();
-    for (i, group) in z.chunks(LANES * length).enumerate() {
-        let count = group.len() / length;
-        let lane = |j: usize| &group[j * length..][..length];
-        let mut value = value.as_mut().map(|value| &mut value[i * LANES..][..count]);
-        let mut each =
-            each.as_mut().map(|(each, out)| (*each, &mut out[i * LANES * length..][..group.len()]));
-        if length < SHORT {
-            let tile = room.tile(length);
-            columns::from_rows(group, tile);
-            let Reduced { values, has_value, has_each } =
-                short::reduce::<T>(tile, value.is_some(), each.as_ref().map(|(each, _)| *each));
-            if let Some(value) = &mut value {
-                value.copy_from_slice(&values[..count]);
-            }
-            if let Some((_, out)) = &mut each {
-                columns::to_rows(tile, out);
-            }
-            for j in 0..count {
-                if value.is_some() && !has_value[j] || each.is_some() && !has_each[j] {
-                    let partial = Partial::over(&lane(j));
-                    if let Some((each, out)) = &mut each {
-                        let mut out = &mut out[j * length..][..length];
-                        reduction::each(*each, &partial, &lane(j), &mut out, to);
-                    }
-                    if let Some(value) = &mut value {
-                        value[j] = ziv::settle(&partial, &lane(j)).0;
-                    }
-                }
-            }
-            continue;
+/// Where rows begin and end.
+#[derive(Clone, Copy)]
+pub(crate) enum Bounds<'a> {
+    /// All have this length, which is not 0.
+    Length(usize),
+    /// Each goes from one offset to the next. The numbers begin at the first.
+    Offsets(&'a [usize]),
+}
+
+impl<'a, T: Format> Rows<'a, T> {
+    fn count(&self) -> usize {
+        match self.bounds {
+            Bounds::Length(length) => self.z.len() / length,
+            Bounds::Offsets(offsets) => offsets.len() - 1,
         }
+    }
+
+    /// Where the numbers of some rows are.
+    fn places(&self, rows: Range<usize>) -> Range<usize> {
+        match self.bounds {
+            Bounds::Length(length) => rows.start * length..rows.end * length,
+            Bounds::Offsets(offsets) => offsets[rows.start] - offsets[0]..offsets[rows.end] - offsets[0],
+        }
+    }
+
+    fn part(&self, rows: Range<usize>) -> Self {
+        let z = &self.z[self.places(rows.clone())];
+        let bounds = match self.bounds {
+            Bounds::Length(length) => Bounds::Length(length),
+            Bounds::Offsets(offsets) => Bounds::Offsets(&offsets[rows.start..=rows.end]),
+        };
+        Self { z, bounds }
+    }
+
+    fn row(&self, j: usize) -> &'a [T] {
+        &self.z[self.places(j..j + 1)]
+    }
+
+    fn longest(&self) -> usize {
+        match self.bounds {
+            Bounds::Length(length) => length,
+            Bounds::Offsets(offsets) => {
+                offsets.windows(2).map(|pair| pair[1] - pair[0]).max().expect("there is a row")
+            }
+        }
+    }
+
+    /// What is wanted of each row, eight after eight.
+    pub(crate) fn reduce(self, wanted: Wanted<&mut [T], &mut [T]>, to: Store) {
+        let count = self.count();
+        let least = match self.bounds {
+            Bounds::Length(length) => worth(count, length),
+            // Smaller parts: some may have most of the numbers.
+            Bounds::Offsets(_) => worth(count, self.z.len() / count.max(1)).div_ceil(16),
+        };
+        let Wanted { value, each } = wanted;
+        let (each, out) = each.unzip();
+        let out = (value, out.map(|out| Elements { out, rows: self }));
+        in_parts(0..count, out, least, LANES, &mut Room::default(), &|rows, (mut value, out), room| {
+            let rows = self.part(rows);
+            let mut out = out.map(|Elements { out, .. }| out);
+            if let (Bounds::Length(length), Some(values), None) = (self.bounds, &mut value, &out)
+                && length < SHORT
+            {
+                return short_values(rows.z, length, values);
+            }
+            for first in (0..rows.count()).step_by(LANES) {
+                let group = first..rows.count().min(first + LANES);
+                let value = value.as_mut().map(|value| &mut value[group.clone()]);
+                let out = out.as_mut().map(|out| &mut out[rows.places(group.clone())]);
+                rows.part(group).reduce_group(Wanted { value, each: each.zip(out) }, room, to);
+            }
+        });
+    }
+
+    /// At most eight rows.
+    fn reduce_group(self, wanted: Wanted<&mut [T], &mut [T]>, room: &mut Room<T>, to: Store) {
+        if self.longest() < SHORT {
+            return self.reduce_short(wanted, &mut room.tile);
+        }
+        let Wanted { value, mut each } = wanted;
         #[cfg(feature = "half")]
-        if T::HAS_SINGLES
-            && each.is_none()
-            && let Some(value) = &mut value
-        {
-            values_in_singles(group, length, value);
-            continue;
+        if T::HAS_SINGLES && each.is_none() {
+            return value.into_iter().for_each(|value| values_in_singles(self, value));
         }
         let mut partials = [Partial::EMPTY; LANES];
-        for (j, partial) in partials[..count].iter_mut().enumerate() {
+        for (j, partial) in partials[..self.count()].iter_mut().enumerate() {
             *partial = match &mut each {
-                None => Partial::over(&lane(j)),
+                None => Partial::over(&self.row(j)),
                 // While the row is in the cache.
-                Some((each, out)) => reduction::partial_and_each(
-                    *each,
-                    lane(j),
-                    &mut out[j * length..][..length],
-                    &mut kept,
-                    to,
-                ),
+                Some((each, out)) => {
+                    let out = &mut out[self.places(j..j + 1)];
+                    reduction::partial_and_each(*each, self.row(j), out, &mut room.kept, to)
+                }
             };
         }
         if let Some(value) = value {
-            settle(&partials, value, |j, partial| ziv::settle(partial, &lane(j)).0);
+            settle(&partials, value, |j, partial| ziv::settle(partial, &self.row(j)).0);
         }
+    }
+
+    /// At most eight rows shorter than [`SHORT`], side by side; after the end of each −∞, which changes no bit.
+    fn reduce_short(self, wanted: Wanted<&mut [T], &mut [T]>, room: &mut TileRoom) {
+        let Wanted { value, each } = wanted;
+        let (each, out) = each.unzip();
+        let tile = room.tile(self.longest());
+        if let Bounds::Length(_) = self.bounds {
+            columns::from_rows(self.z, tile);
+        } else {
+            tile.fill([f64::NEG_INFINITY; LANES]);
+            for j in 0..self.count() {
+                tile.iter_mut().zip(self.row(j)).for_each(|(place, z)| place[j] = z.widen());
+            }
+        }
+        reduce_tile(tile, self.count(), value, each, |j| Cow::Borrowed(self.row(j)));
+        match (out, self.bounds) {
+            (None, _) => {}
+            (Some(out), Bounds::Length(_)) => columns::to_rows(tile, out),
+            (Some(out), Bounds::Offsets(_)) => {
+                for j in 0..self.count() {
+                    let out = &mut out[self.places(j..j + 1)];
+                    out.iter_mut().zip(&*tile).for_each(|(out, place)| *out = T::narrow(place[j]));
+                }
+            }
+        }
+    }
+}
+
+/// The values of `count` short rows, the columns of the tile, and into the tile a function of each element. `row` is asked for those
+/// that must be taken alone.
+fn reduce_tile<'a, T: Format>(
+    tile: &mut [[f64; LANES]],
+    count: usize,
+    value: Option<&mut [T]>,
+    each: Option<Each>,
+    row: impl Fn(usize) -> Cow<'a, [T]>,
+) {
+    let Reduced { mut values, has_value, has_each } = short::reduce::<T>(tile, value.is_some(), each);
+    for j in 0..count {
+        let each = each.filter(|_| !has_each[j]);
+        if each.is_none() && (value.is_none() || has_value[j]) {
+            continue;
+        }
+        let row = &*row(j);
+        let partial = Partial::over(&row);
+        if let Some(each) = each {
+            let mut alone = row.to_vec();
+            reduction::each(each, &partial, &row, &mut &mut alone[..], Store::Caches);
+            tile.iter_mut().zip(alone).for_each(|(place, x)| place[j] = x.widen());
+        }
+        if value.is_some() {
+            values[j] = ziv::settle(&partial, &row).0;
+        }
+    }
+    if let Some(value) = value {
+        value.copy_from_slice(&values[..count]);
+    }
+}
+
+/// Places for a function of each element of some rows.
+struct Elements<'a, T> {
+    out: &'a mut [T],
+    rows: Rows<'a, T>,
+}
+
+impl<T: Format> Split for Elements<'_, T> {
+    fn cut(self, rows: usize) -> (Self, Self) {
+        let (out, out2) = self.out.split_at_mut(self.rows.places(0..rows).end);
+        let parts = [0..rows, rows..self.rows.count()].map(|rows| self.rows.part(rows));
+        (Self { out, rows: parts[0] }, Self { out: out2, rows: parts[1] })
+    }
+}
+
+/// Memory that groups of rows use one after the other.
+struct Room<T: Format> {
+    tile: TileRoom,
+    kept: Kept<T>,
+}
+
+impl<T: Format> Default for Room<T> {
+    fn default() -> Self {
+        Self { tile: TileRoom::new(), kept: Vec::new() }
     }
 }
 
@@ -147,26 +254,26 @@ fn short_values<T: Format>(z: &[T], length: usize, values: &mut [T]) {
     for (rows, values) in z.chunks(ROWS * length).zip(values.chunks_mut(ROWS)) {
         let has_value = short::values(rows, length, values);
         for (j, value) in values.iter_mut().enumerate().filter(|(j, _)| !has_value.as_flattened()[*j]) {
-            *value = reduction::value(&&rows[j * length..][..length]);
+            let row = &rows[j * length..][..length];
+            *value = reduction::value(&row);
         }
     }
 }
 
-/// The values of up to eight rows, by the rung that is for values alone where that settles them.
+/// The values of at most eight rows, in the phase that is for values alone where that settles them.
 #[cfg(feature = "half")]
-fn values_in_singles<T: Format>(rows: &[T], length: usize, values: &mut [T]) {
-    let lane = |j: usize| &rows[j * length..][..length];
+fn values_in_singles<T: Format>(rows: Rows<'_, T>, values: &mut [T]) {
     let mut sums = [f64::NAN; LANES];
     for (j, sum) in sums[..values.len()].iter_mut().enumerate() {
-        *sum = single::of(lane(j)).unwrap_or(f64::NAN);
+        *sum = single::of(rows.row(j)).unwrap_or(f64::NAN);
     }
-    let settled = single::settle::<T>(&sums, length);
+    let settled = single::settle::<T>(&sums, rows.longest());
     for (j, value) in values.iter_mut().enumerate() {
-        *value = settled[j].unwrap_or_else(|| ziv::settle(&Partial::over(&lane(j)), &lane(j)).0);
+        *value = settled[j].unwrap_or_else(|| ziv::settle(&Partial::over(&rows.row(j)), &rows.row(j)).0);
     }
 }
 
-/// The constants of the lanes that have any.
+/// The constants of the rows that have any.
 fn constants<P: Keep>(
     each: Each,
     partials: &[Partial<P>],
@@ -186,7 +293,7 @@ fn settle<T: Format>(
     }
 }
 
-/// Numbers in rows of `pitch`, of which some columns are lanes: those from `start`, as many as are wanted.
+/// Numbers in rows of `pitch`, of which some columns are the rows that are reduced: those from `start`, as many as are wanted.
 #[derive(Clone, Copy)]
 pub struct Columns<'a, T> {
     pub z: &'a [T],
@@ -204,36 +311,26 @@ impl<'a, T: Format> Columns<'a, T> {
         Self { start: self.start + from, count, ..self }
     }
 
+    fn length(self) -> usize {
+        self.z.len() / self.pitch
+    }
+
     /// One column, gathered.
-    fn lane(self, j: usize) -> Vec<T> {
+    fn column(self, j: usize) -> Vec<T> {
         self.rows().map(|row| row[j]).collect()
     }
 
-    /// Each column is a lane. `out` has a slice for each row, if a function of each element is wanted.
-    pub(crate) fn reduce(self, wanted: Wanted<&mut [T], Vec<&mut [T]>>) {
-        self.reduce_by(grain(self.z.len()), wanted);
+    /// Each column is a row. `out` has a slice for each number of a column, if a function of each is wanted.
+    fn reduce(self, value: Option<&mut [T]>, each: Option<Each>, out: Option<Vec<&mut [T]>>) {
+        let least = worth(self.count, self.length());
+        in_parts(0..self.count, (value, out), least, 2 * WIDTH, &mut (), &|columns, (value, out), ()| {
+            self.part(columns.start, columns.len()).reduce_alone(value, each.zip(out));
+        });
     }
 
-    fn reduce_by(self, grain: usize, wanted: Wanted<&mut [T], Vec<&mut [T]>>) {
-        let Wanted { value, each } = wanted;
-        if self.z.len() / self.pitch * self.count >= 2 * grain && self.count >= 4 * WIDTH {
-            let half = (self.count / 2).next_multiple_of(WIDTH);
-            let (value, value2) = value.map(|value| value.split_at_mut(half)).unzip();
-            let (each, each2) = each
-                .map(|(each, out)| {
-                    let (out, out2) = out.into_iter().map(|row| row.split_at_mut(half)).unzip();
-                    ((each, out), (each, out2))
-                })
-                .unzip();
-            let (first, second) = (self.part(0, half), self.part(half, self.count - half));
-            join(
-                || first.reduce_by(grain, Wanted { value, each }),
-                || second.reduce_by(grain, Wanted { value: value2, each: each2 }),
-            );
-            return;
-        }
-        let (mut value, mut each) = (value, each);
-        if self.z.len() / self.pitch < SHORT {
+    /// Columns that are not worth another thread.
+    fn reduce_alone(self, mut value: Option<&mut [T]>, mut each: Option<(Each, Vec<&mut [T]>)>) {
+        if self.length() < SHORT {
             for from in (0..self.count).step_by(LANES) {
                 let count = LANES.min(self.count - from);
                 self.part(from, count).reduce_short(
@@ -262,33 +359,15 @@ impl<'a, T: Format> Columns<'a, T> {
     /// At most eight columns of fewer than [`SHORT`] rows.
     fn reduce_short(self, value: Option<&mut [T]>, each: Option<(Each, &mut [&mut [T]], usize)>) {
         let mut room = TileRoom::new();
-        let tile = room.tile(self.z.len() / self.pitch);
+        let tile = room.tile(self.length());
         for (place, row) in tile.iter_mut().zip(self.rows()) {
             place.iter_mut().zip(row).for_each(|(place, z)| *place = z.widen());
         }
-        let Reduced { values, has_value, has_each } =
-            short::reduce::<T>(tile, value.is_some(), each.as_ref().map(|&(each, ..)| each));
-        if let Some((each, out, from)) = each {
+        let function = each.as_ref().map(|&(each, ..)| each);
+        reduce_tile(tile, self.count, value, function, |j| Cow::Owned(self.column(j)));
+        if let Some((_, out, from)) = each {
             for (out, place) in out.iter_mut().zip(&*tile) {
                 out[from..][..self.count].iter_mut().zip(place).for_each(|(out, &x)| *out = T::narrow(x));
-            }
-            for j in (0..self.count).filter(|&j| !has_each[j]) {
-                let lane = self.lane(j);
-                let mut alone = lane.clone();
-                reduction::each(
-                    each,
-                    &Partial::over(&&lane[..]),
-                    &&lane[..],
-                    &mut &mut alone[..],
-                    Store::Caches,
-                );
-                out.iter_mut().zip(alone).for_each(|(out, x)| out[from + j] = x);
-            }
-        }
-        if let Some(value) = value {
-            value.copy_from_slice(&values[..self.count]);
-            for j in (0..self.count).filter(|&j| !has_value[j]) {
-                value[j] = reduction::value(&&self.lane(j)[..]);
             }
         }
     }
@@ -329,16 +408,14 @@ impl<'a, T: Format> Columns<'a, T> {
         let mut partials = [[Partial::<T::First>::EMPTY; LANES]; WIDTH / LANES];
         for (g, pieces) in pieces[..groups].iter_mut().enumerate() {
             let count = LANES.min(self.count - g * LANES);
-            partials[g] = pieces.close(|j| Partial::over(&&self.lane(g * LANES + j)[..]), count);
+            partials[g] = pieces.close(|j| Partial::over(&self.column(g * LANES + j)), count);
         }
         if let Some((each, out, from)) = each {
             self.each(each, tiles, partials.as_flattened(), out, from);
         }
         if let Some(value) = value {
             for (g, value) in value.chunks_mut(LANES).enumerate() {
-                settle(&partials[g], value, |j, partial| {
-                    ziv::settle(partial, &&self.lane(g * LANES + j)[..]).0
-                });
+                settle(&partials[g], value, |j, partial| ziv::settle(partial, &self.column(g * LANES + j)).0);
             }
         }
     }
@@ -364,9 +441,9 @@ impl<'a, T: Format> Columns<'a, T> {
             if partial.max.is_finite() {
                 continue;
             }
-            let lane = self.lane(j);
-            if let Some(edge) = Edge::of(each, partial.max, &&lane[..]) {
-                out.iter_mut().zip(lane).for_each(|(out, z)| out[from + j] = edge.at(z));
+            let column = self.column(j);
+            if let Some(edge) = Edge::of(each, partial.max, &column) {
+                out.iter_mut().zip(column).for_each(|(out, z)| out[from + j] = edge.at(z));
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::kernels::scan::{self, Before, CHUNK, Sums};
 use crate::operations::compiled::{Float, compiled};
 use crate::operations::reduction::{same_length, value};
 use crate::simd::{scalar, task};
-use crate::threads::{grain, join};
+use crate::threads::{in_parts, worth};
 
 /// log Σ_{k ≤ i} e^{z_k} at each i, into `out`: the cumulative log-sum-exp.
 ///
@@ -159,22 +159,20 @@ compiled! {
 }
 
 impl Cumulative {
-    /// The same for each row of `length` numbers.
+    /// The values of each row of `length` numbers.
     pub(crate) fn rows<T: Format>(self, z: &[T], length: usize, out: &mut [T]) {
-        if length > 0 {
-            self.rows_by(grain(z.len()), z, length, out);
-        }
-    }
-
-    fn rows_by<T: Format>(self, grain: usize, z: &[T], length: usize, out: &mut [T]) {
-        let count = z.len() / length;
-        if z.len() >= 2 * grain && count >= 2 * LANES {
-            let half = (count / 2).next_multiple_of(LANES) * length;
-            let ((z, z2), (out, out2)) = (z.split_at(half), out.split_at_mut(half));
-            join(|| self.rows_by(grain, z, length, out), || self.rows_by(grain, z2, length, out2));
+        if length == 0 {
             return;
         }
-        let mut work = Work::new();
+        let count = z.len() / length;
+        let (least, room) = (worth(count, length), &mut Work::default());
+        in_parts(0..count, (out, length), least, LANES, room, &|rows, (out, _), work: &mut Work<T>| {
+            self.rows_alone(&z[rows.start * length..rows.end * length], length, out, work);
+        });
+    }
+
+    /// The values of rows that are not worth another thread.
+    fn rows_alone<T: Format>(self, z: &[T], length: usize, out: &mut [T], work: &mut Work<T>) {
         for (z, out) in z.chunks(LANES * length).zip(out.chunks_mut(LANES * length)) {
             let rows = z.len() / length;
             let mut states = [State::EMPTY; LANES];
@@ -245,7 +243,7 @@ impl Cumulative {
     }
 }
 
-/// e^max · (1 + t): the numbers of a lane so far.
+/// e^max · (1 + t): the numbers of a row so far.
 #[derive(Clone, Copy)]
 struct State {
     max: f64,
@@ -268,8 +266,8 @@ struct Work<T> {
     marks: Vec<[f64; LANES]>,
 }
 
-impl<T: Format> Work<T> {
-    fn new() -> Self {
+impl<T: Format> Default for Work<T> {
+    fn default() -> Self {
         Self {
             numbers: vec![T::NEG_INFINITY; LANES * CHUNK],
             tile: vec![[f64::NEG_INFINITY; LANES]; CHUNK],
@@ -277,10 +275,12 @@ impl<T: Format> Work<T> {
             marks: vec![[0.0; LANES]; CHUNK],
         }
     }
+}
 
+impl<T: Format> Work<T> {
     /// Values in the place of the numbers of each chunk. The chunks follow each other, or each has a state of its own. What is not
     /// settled is said.
-    fn run(&mut self, states: &mut [State; LANES], are_one_lane: bool, columns: usize) {
+    fn run(&mut self, states: &mut [State; LANES], are_one_row: bool, columns: usize) {
         columns::from_rows(&self.numbers, &mut self.tile);
         let mut before = Before { max: [0.0; LANES], hi: [0.0; LANES], lo: [0.0; LANES], first: [0; LANES] };
         let mut is_edge = [false; LANES];
@@ -290,7 +290,7 @@ impl<T: Format> Work<T> {
         for j in 0..columns {
             let chunk = &self.numbers[j * CHUNK..][..CHUNK];
             let max = map::greatest(chunk);
-            let so_far = if are_one_lane { running } else { states[j].max };
+            let so_far = if are_one_row { running } else { states[j].max };
             old_max[j] = so_far;
             let together = if so_far.is_nan() { so_far } else { so_far.max(max) };
             running = together;
@@ -302,16 +302,16 @@ impl<T: Format> Work<T> {
                 before.first[j] = first;
                 self.tile[first][j] = f64::NEG_INFINITY;
             }
-            if !are_one_lane {
+            if !are_one_row {
                 states[j].max = together;
             }
         }
-        if are_one_lane {
+        if are_one_row {
             states[0].max = running;
         }
         scan::sums(&self.tile, &before.max, &mut self.sums);
         for j in 0..columns {
-            let state = if are_one_lane { 0 } else { j };
+            let state = if are_one_row { 0 } else { j };
             // A NaN makes all that follows NaN.
             let has_nan = match before.max[j] {
                 0.0 if is_edge[j] => self.numbers[j * CHUNK..][..CHUNK].iter().any(|z| z.widen().is_nan()),

@@ -23,7 +23,7 @@ use crate::kernels::product::{
 use crate::operations::compiled::{Float, compiled};
 use crate::operations::reduction::has_length;
 use crate::simd::{Vector, run, task};
-use crate::threads::{grain, join};
+use crate::threads::{Split, grain, in_parts};
 use crate::ziv::pair_sums::{self, Sums};
 use std::ops::Range;
 
@@ -200,17 +200,11 @@ struct Batch<'a, T> {
 }
 
 impl<T: Format> Batch<'_, T> {
-    /// DoubleDouble halves, if they are worth two threads; and how many products the first has.
-    fn halves(self) -> Option<(usize, Self, Self)> {
-        let MatmulShape { batch, rows, inner, columns } = self.shape;
-        if batch < 2 || self.shape.work() < self.grain.saturating_mul(2) {
-            return None;
-        }
-        let half = batch / 2;
-        let (a, a2) = self.a.split_at(half * rows * inner);
-        let (b, b2) = self.b.split_at(half * inner * columns);
-        let part = |a, b, batch| Self { a, b, shape: MatmulShape { batch, ..self.shape }, ..self };
-        Some((half, part(a, b, half), part(a2, b2, batch - half)))
+    /// Calls `f` on parts of the products, with places for their results.
+    fn in_parts<O: Split>(self, out: O, f: &(impl Fn(Range<usize>, O, &mut (Room, Maxima)) + Sync)) {
+        let MatmulShape { batch, .. } = self.shape;
+        let least = self.grain.div_ceil(MatmulShape { batch: 1, ..self.shape }.work().max(1));
+        in_parts(0..batch, out, least, 1, &mut Default::default(), f);
     }
 
     /// One of the products, with the maxima that it needs.
@@ -226,34 +220,24 @@ impl<T: Format> Batch<'_, T> {
 
 fn values<T: Format>(batch: Batch<'_, T>, out: &mut [T]) {
     let size = batch.shape.rows * batch.shape.columns;
-    if let Some((half, first, second)) = batch.halves() {
-        let (out, out2) = out.split_at_mut(half * size);
-        join(|| values(first, out), || values(second, out2));
-        return;
-    }
-    let (mut room, mut maxima) = (Room::default(), Maxima::default());
-    for (index, out) in out.chunks_exact_mut(size.max(1)).enumerate() {
-        batch.product(index, &mut maxima).values(out, &mut room);
-    }
+    batch.in_parts((out, size), &|products, (out, _), (room, maxima)| {
+        for (index, out) in products.zip(out.chunks_exact_mut(size.max(1))) {
+            batch.product(index, maxima).values(out, room);
+        }
+    });
 }
 
 fn gradients<T: Format>(batch: Batch<'_, T>, cotangent: &[T], grad_a: &mut [T], grad_b: &mut [T]) {
     let MatmulShape { rows, inner, columns, .. } = batch.shape;
     let (size, size_a, size_b) = (rows * columns, rows * inner, inner * columns);
-    if let Some((half, first, second)) = batch.halves() {
-        let (g, g2) = cotangent.split_at(half * size);
-        let (a, a2) = grad_a.split_at_mut(half * size_a);
-        let (b, b2) = grad_b.split_at_mut(half * size_b);
-        join(|| gradients(first, g, a, b), || gradients(second, g2, a2, b2));
-        return;
-    }
-    let (mut room, mut maxima, mut quotients) = (Room::default(), Maxima::default(), vec![0.0; size]);
-    for index in 0..batch.shape.batch {
-        let g = &cotangent[index * size..][..size];
-        let grad_a = &mut grad_a[index * size_a..][..size_a];
-        let grad_b = &mut grad_b[index * size_b..][..size_b];
-        batch.product(index, &mut maxima).gradients(g, grad_a, grad_b, &mut quotients, &mut room);
-    }
+    batch.in_parts([(grad_a, size_a), (grad_b, size_b)], &|products, [(a, _), (b, _)], (room, maxima)| {
+        let mut quotients = vec![0.0; size];
+        for (i, index) in products.enumerate() {
+            let g = &cotangent[index * size..][..size];
+            let (a, b) = (&mut a[i * size_a..][..size_a], &mut b[i * size_b..][..size_b]);
+            batch.product(index, maxima).gradients(g, a, b, &mut quotients, room);
+        }
+    });
 }
 
 /// The maxima of A's rows and B's columns, NaN where there is one. Those of columns are padded to whole eights.
@@ -333,7 +317,7 @@ impl<T: Format> Product<'_, T> {
 
     fn values(&self, out: &mut [T], room: &mut Room) {
         let (product, again) = (self.plan(Self::WORDS), self.plan(Words::DoubleDouble));
-        product.over(0..self.rows, out, room, &|place, out, room| {
+        product.over(self.rows, out, room, &|place, out, room| {
             let mut unsettled = self.settle(product.words, place, out, room);
             if product.words == Words::Sliced && unsettled.len() > room.sums.hi.len() * 8 / MANY {
                 again.block(place, room);
@@ -399,7 +383,7 @@ impl<T: Format> Product<'_, T> {
         room: &mut Room,
     ) {
         let Self { rows, inner, columns, grain, .. } = *self;
-        self.plan(Words::One).over(0..rows, quotients, room, &|place, out, room| {
+        self.plan(Words::One).over(rows, quotients, room, &|place, out, room| {
             let g = &cotangent[place.rows.start * columns..];
             take_quotients(place, &room.sums, g, out, columns);
         });
@@ -416,7 +400,7 @@ impl<T: Format> Product<'_, T> {
             words,
             grain,
         }
-        .over(0..rows, grad_a, room, &|place, out, room| {
+        .over(rows, grad_a, room, &|place, out, room| {
             gradient(&a, of_a, place, &room.sums, out, inner);
         });
         Plan {
@@ -427,7 +411,7 @@ impl<T: Format> Product<'_, T> {
             words,
             grain,
         }
-        .over(0..inner, grad_b, room, &|place, out, room| {
+        .over(inner, grad_b, room, &|place, out, room| {
             gradient(&b, of_b, place, &room.sums, out, columns);
         });
     }
@@ -481,32 +465,24 @@ struct Plan<L, R> {
 }
 
 impl<L: Source + Sync, R: Source + Sync> Plan<L, R> {
-    /// Takes these rows of the product, block by block, and finishes each, given its rows of the output.
+    /// Takes the rows of the product, block by block, and finishes each, given its rows of the output.
     fn over<O: Send>(
         &self,
-        rows: Range<usize>,
+        rows: usize,
         out: &mut [O],
         room: &mut Room,
         finish: &(impl Fn(Place, &mut [O], &mut Room) + Sync),
     ) {
-        let work = rows.len().saturating_mul(self.columns).saturating_mul(self.steps);
-        if rows.len() >= 16 && work >= self.grain.saturating_mul(2) {
-            let half = (rows.len() / 2).next_multiple_of(8);
-            let (out, out2) = out.split_at_mut(half * self.columns);
-            let middle = rows.start + half;
-            join(
-                || self.over(rows.start..middle, out, room, finish),
-                || self.over(middle..rows.end, out2, &mut Room::default(), finish),
-            );
-            return;
-        }
-        for (out, rows) in out.chunks_mut((OUTER * self.columns).max(1)).zip(blocks(rows)) {
-            for columns in blocks(0..self.columns) {
-                let place = Place { rows, columns };
-                self.block(place, room);
-                finish(place, out, room);
+        let least = self.grain.div_ceil(self.columns.saturating_mul(self.steps).max(1));
+        in_parts(0..rows, (out, self.columns), least, 8, room, &|rows, (out, _), room: &mut Room| {
+            for (out, rows) in out.chunks_mut((OUTER * self.columns).max(1)).zip(blocks(rows)) {
+                for columns in blocks(0..self.columns) {
+                    let place = Place { rows, columns };
+                    self.block(place, room);
+                    finish(place, out, room);
+                }
             }
-        }
+        });
     }
 
     fn block(&self, place: Place, room: &mut Room) {

@@ -1,4 +1,4 @@
-//! The operations: each one's value and derivatives side by side.
+//! Log-sum-exp, softmax and log-softmax of one row.
 
 use crate::edges::Edge;
 use crate::error::Error;
@@ -6,10 +6,10 @@ use crate::formats::Format;
 use crate::kernels::Each;
 use crate::kernels::block::{LONG, Store};
 use crate::kernels::map::{self, About, Block, LogSoftmax};
-use crate::kernels::series::{Series, SeriesMut};
+use crate::kernels::series::{BLOCK, Series, SeriesMut};
 use crate::operations::compiled::{Float, compiled};
 use crate::state::plain::{self, Kept, Partial, Shares};
-use crate::threads::{grain, join};
+use crate::threads::{in_parts, worth};
 use crate::ziv::{self, Phase};
 
 /// log Σ e^{z_k}, correctly rounded.
@@ -143,7 +143,7 @@ pub(crate) fn same_length<A, B>(
     has_length(argument, slice.len(), fits, other.len())
 }
 
-/// The same of an argument whose length another one says.
+/// Whether an argument has the length that another one asks for.
 pub(crate) fn has_length(
     argument: &'static str,
     found: usize,
@@ -153,9 +153,9 @@ pub(crate) fn has_length(
     if found == expected { Ok(()) } else { Err(Error::LengthMismatch { argument, fits, expected, found }) }
 }
 
-/// [`logsumexp`] of any lane.
-pub(crate) fn value<T: Format>(lane: &dyn Series<T>) -> T {
-    ziv::value(lane).0
+/// [`logsumexp`] of any row.
+pub(crate) fn value<T: Format>(row: &dyn Series<T>) -> T {
+    ziv::value(row).0
 }
 
 /// Longer rows are read twice: what would be kept of them, 8 or 16 bytes for a number, leaves the nearest caches.
@@ -180,7 +180,7 @@ pub(crate) fn partial_and_each<T: Format>(
     partial
 }
 
-/// A function of each number of a lane, given its partial.
+/// A function of each number of a row, given its partial.
 ///
 /// [`Each::Share`]: e^{z_i − c} · 1/Σ e^{z_k − c}. The relative error before the last rounding is below 2^-60 in two
 /// words and 2^-36 in one: 2^-7 and 2^-12 ulp. The rounding adds 1/2; a subnormal result of two words is rounded
@@ -191,17 +191,17 @@ pub(crate) fn partial_and_each<T: Format>(
 pub(crate) fn each<T: Format>(
     each: Each,
     partial: &Partial<T::First>,
-    lane: &dyn Series<T>,
+    row: &dyn Series<T>,
     out: &mut dyn SeriesMut<T>,
     to: Store,
 ) {
-    if let Some(edge) = Edge::of(each, partial.max, lane) {
-        return each_piece(lane, out, &|z, out| {
+    if let Some(edge) = Edge::of(each, partial.max, row) {
+        return each_piece(row, out, &|z, out| {
             out.iter_mut().zip(z).for_each(|(out, &z)| *out = edge.at(z));
         });
     }
     let (c, two) = partial.constants(each);
-    each_piece(lane, out, &|z, out| match each {
+    each_piece(row, out, &|z, out| match each {
         Each::Share => map::softmax(Block::of(z), About::shift(c), two, out, to),
         Each::LogShare => {
             map::each::<T::First, T, _>(Block::of(z), LogSoftmax { max: c, log: two }, out, to);
@@ -210,21 +210,14 @@ pub(crate) fn each<T: Format>(
 }
 
 fn each_piece<T: Format>(
-    lane: &dyn Series<T>,
+    row: &dyn Series<T>,
     out: &mut dyn SeriesMut<T>,
     f: &(impl Fn(&[T], &mut [T]) + Sync),
 ) {
-    match (lane.contiguous(), out.contiguous()) {
-        (Some(z), Some(out)) => each_half(grain(z.len()), z, out, f),
-        _ => lane.pieces(&mut |z| out.next_piece(z.len(), &mut |out| f(z, out))),
+    match (row.contiguous(), out.contiguous()) {
+        (Some(z), Some(out)) => {
+            in_parts(0..z.len(), out, worth(z.len(), 1), BLOCK, &mut (), &|range, out, ()| f(&z[range], out));
+        }
+        _ => row.pieces(&mut |z| out.next_piece(z.len(), &mut |out| f(z, out))),
     }
-}
-
-fn each_half<T: Format>(grain: usize, z: &[T], out: &mut [T], f: &(impl Fn(&[T], &mut [T]) + Sync)) {
-    if z.len() < 2 * grain {
-        return f(z, out);
-    }
-    let half = z.len() / 2;
-    let ((z, z2), (out, out2)) = (z.split_at(half), out.split_at_mut(half));
-    join(|| each_half(grain, z, out, f), || each_half(grain, z2, out2, f));
 }

@@ -4,14 +4,10 @@ use crate::error::Error;
 use crate::formats::Format;
 use crate::kernels::Each;
 use crate::kernels::block::Store;
-use crate::kernels::columns::LANES;
-use crate::kernels::short::{self, Reduced, SHORT, TileRoom};
+use crate::operations::batch::{Bounds, Rows, Wanted};
 use crate::operations::compiled::{Float, compiled};
-use crate::operations::reduction::{has_length, partial_and_each, same_length, value};
+use crate::operations::reduction::{has_length, same_length};
 use crate::operations::terms::Terms;
-use crate::state::plain::{self, Kept, Partial};
-use crate::threads::{grain, join};
-use crate::ziv;
 
 /// Where the segments of a sequence are.
 ///
@@ -139,8 +135,7 @@ compiled! {
     fn logsumexp(segments: &Segments, z: &[T], out: &mut [T]) -> Result<(), Error> {
         segments.fits(z, out)?;
         let gathered = segments.gathered(z);
-        let z = gathered.as_deref().unwrap_or(z);
-        reduce(grain(z.len()), &segments.offsets, z, out, None);
+        segments.reduce(gathered.as_deref().unwrap_or(z), out, None);
         Ok(())
     }
 
@@ -150,14 +145,13 @@ compiled! {
     ) -> Result<(), Error> {
         segments.fits(z, out)?;
         same_length("gradient", gradient, "z", z)?;
-        let grain = grain(z.len());
         match (segments.gathered(z), &segments.order) {
             (Some(z), Some(order)) => {
                 let mut shares = vec![T::default(); z.len()];
-                reduce(grain, &segments.offsets, &z, out, Some(&mut shares));
+                segments.reduce(&z, out, Some(&mut shares));
                 shares.into_iter().zip(order).for_each(|(share, &place)| gradient[place] = share);
             }
-            _ => reduce(grain, &segments.offsets, z, out, Some(gradient)),
+            _ => segments.reduce(z, out, Some(gradient)),
         }
         Ok(())
     }
@@ -206,76 +200,12 @@ impl Segments {
     fn gathered<T: Format>(&self, z: &[T]) -> Option<Vec<T>> {
         self.order.as_ref().map(|order| order.iter().map(|&place| z[place]).collect())
     }
-}
 
-/// The values of the segments that begin at all offsets but the last, and the shares in them. `z` begins at the first offset.
-fn reduce<T: Format>(grain: usize, offsets: &[usize], z: &[T], out: &mut [T], shares: Option<&mut [T]>) {
-    if z.len() >= 2 * grain && out.len() >= 2 * LANES {
-        let half = (out.len() / 2).next_multiple_of(LANES);
-        let middle = offsets[half] - offsets[0];
-        let ((z, z2), (out, out2)) = (z.split_at(middle), out.split_at_mut(half));
-        let (shares, shares2) = shares.map(|shares| shares.split_at_mut(middle)).unzip();
-        join(
-            || reduce(grain, &offsets[..=half], z, out, shares),
-            || reduce(grain, &offsets[half..], z2, out2, shares2),
-        );
-        return;
-    }
-    let mut shares = shares;
-    let mut kept = Kept::<T>::new();
-    let mut room = TileRoom::new();
-    for (group, out) in out.chunks_mut(LANES).enumerate() {
-        let bounds = &offsets[group * LANES..][..=out.len()];
-        let segment = |j: usize| bounds[j] - offsets[0]..bounds[j + 1] - offsets[0];
-        let longest = bounds.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
-        if longest < SHORT {
-            eight_short(z, segment, room.tile(longest), out, shares.as_deref_mut());
-            continue;
-        }
-        let mut partials = [Partial::EMPTY; LANES];
-        for (j, partial) in partials[..out.len()].iter_mut().enumerate() {
-            let row = &z[segment(j)];
-            *partial = match &mut shares {
-                None => Partial::over(&row),
-                Some(shares) => {
-                    partial_and_each(Each::Share, row, &mut shares[segment(j)], &mut kept, Store::Caches)
-                }
-            };
-        }
-        let settled = plain::settle::<T, T::First>(&partials);
-        for (j, out) in out.iter_mut().enumerate() {
-            *out = settled[j].unwrap_or_else(|| ziv::settle(&partials[j], &&z[segment(j)]).0);
-        }
-    }
-}
-
-/// At most eight short segments, side by side; −∞ after the end of each, which changes no bit.
-fn eight_short<T: Format>(
-    z: &[T],
-    segment: impl Fn(usize) -> std::ops::Range<usize>,
-    tile: &mut [[f64; LANES]],
-    out: &mut [T],
-    shares: Option<&mut [T]>,
-) {
-    tile.fill([f64::NEG_INFINITY; LANES]);
-    for j in 0..out.len() {
-        for (place, z) in tile.iter_mut().zip(&z[segment(j)]) {
-            place[j] = z.widen();
-        }
-    }
-    let each = shares.is_some().then_some(Each::Share);
-    let Reduced { values, has_value, has_each } = short::reduce::<T>(tile, true, each);
-    for (j, out) in out.iter_mut().enumerate() {
-        *out = if has_value[j] { values[j] } else { value(&&z[segment(j)]) };
-    }
-    let Some(shares) = shares else { return };
-    for j in 0..out.len() {
-        let (row, shares) = (&z[segment(j)], &mut shares[segment(j)]);
-        if has_each[j] {
-            shares.iter_mut().zip(&*tile).for_each(|(share, place)| *share = T::narrow(place[j]));
-        } else {
-            partial_and_each(Each::Share, row, shares, &mut Kept::<T>::new(), Store::Caches);
-        }
+    /// The values of the segments, and the softmax in each; `z` lies segment by segment.
+    fn reduce<T: Format>(&self, z: &[T], out: &mut [T], shares: Option<&mut [T]>) {
+        let each = shares.map(|shares| (Each::Share, shares));
+        let bounds = Bounds::Offsets(&self.offsets);
+        Rows { z, bounds }.reduce(Wanted { value: Some(out), each }, Store::Caches);
     }
 }
 

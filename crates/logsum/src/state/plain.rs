@@ -11,8 +11,9 @@ use crate::kernels::block::{self, Store, Summed};
 use crate::kernels::columns::{self, LANES};
 use crate::kernels::series::{BLOCK, PIECE, Series};
 use crate::simd::{Keep, Vector, task};
-use crate::threads::join;
+use crate::threads::in_tree;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// Σ e^{z_k} over some of the numbers, as e^max + e^shift · tail.
 ///
@@ -67,23 +68,15 @@ impl<P: Keep> Partial<P> {
         of_piece(piece)
     }
 
-    /// All numbers of a lane. Pieces are merged two by two, then the results, and so on, by threads or not.
-    pub(crate) fn over<T: Format>(lane: &dyn Series<T>) -> Self {
-        if let Some(numbers) = lane.contiguous() {
-            return Self::halves(numbers);
+    /// All numbers of a row. Pieces are merged two by two, then the results, and so on, by threads or not.
+    pub(crate) fn over<T: Format>(row: &dyn Series<T>) -> Self {
+        if let Some(numbers) = row.contiguous() {
+            let piece = |range: Range<usize>, (), (): &mut ()| Self::of(&numbers[range]);
+            return in_tree(0..numbers.len(), (), PIECE, PIECE / 2, &mut (), &piece, &Self::merge);
         }
         let mut merged = Merged::<P, 1>::EMPTY;
-        lane.pieces(&mut |piece| merged.push([Self::of(piece)]));
+        row.pieces(&mut |piece| merged.push([Self::of(piece)]));
         merged.all_with([Self::EMPTY])[0]
-    }
-
-    fn halves<T: Format>(numbers: &[T]) -> Self {
-        if numbers.len() <= PIECE {
-            return Self::of(numbers);
-        }
-        let (left, right) = numbers.split_at(numbers.len().next_power_of_two() / 2);
-        let (left, right) = join(|| Self::halves(left), || Self::halves(right));
-        left.merge(right)
     }
 
     /// The numbers of both. Associative and commutative within the bounds that it keeps; [`EMPTY`](Self::EMPTY) is
@@ -186,7 +179,7 @@ impl<P: Keep> Partial<P> {
         parts_of(*self)
     }
 
-    /// What [`Each`] needs to know of a lane, for a finite maximum:
+    /// What [`Each`] needs to know of a row, for a finite maximum:
     /// the shift, and 1 / Σ e^{z_k − shift}, relative error below 2^-61 in two words, 2^-37.3 in one;
     /// or the maximum, and log(1 + t) = LSE − max, relative error below 2^-59 in two words, 2^-29 in one.
     pub(crate) fn constants(&self, each: Each) -> (f64, DoubleDouble) {
@@ -230,7 +223,7 @@ impl<P: Keep> Piece<P> {
     }
 }
 
-/// The pieces of some lanes, merged two by two, then the results, and so on.
+/// The pieces of some rows, merged two by two, then the results, and so on.
 struct Merged<P, const N: usize> {
     /// Of 2^k pieces each, like the ones in the binary number of pieces so far.
     parts: Vec<[Partial<P>; N]>,
@@ -262,23 +255,23 @@ impl<P: Keep, const N: usize> Merged<P, N> {
     }
 }
 
-/// Pieces of eight lanes that lie side by side.
+/// Pieces of eight rows that lie side by side.
 pub(crate) struct Pieces<P> {
-    lanes: [Piece<P>; LANES],
+    rows: [Piece<P>; LANES],
     blocks: usize,
     merged: Merged<P, LANES>,
 }
 
 impl<P: Keep> Pieces<P> {
     pub(crate) const EMPTY: Self =
-        Self { lanes: [const { Piece::EMPTY }; LANES], blocks: 0, merged: Merged::EMPTY };
+        Self { rows: [const { Piece::EMPTY }; LANES], blocks: 0, merged: Merged::EMPTY };
 
     /// A block of at most [`BLOCK`] rows; only the last may have fewer.
     pub(crate) fn push<T: Format>(&mut self, tile: &[T]) {
         push(self, tile);
     }
 
-    /// The same of a block that is summed already.
+    /// A block as in [`push`](Self::push), of which the sums are known.
     pub(crate) fn push_summed(&mut self, blocks: [Summed; LANES]) {
         push_summed(self, blocks);
     }
@@ -290,18 +283,18 @@ impl<P: Keep> Pieces<P> {
             self.merged.push(piece);
         }
         self.blocks += 1;
-        for (lane, block) in self.lanes.iter_mut().zip(blocks) {
-            lane.has_failed |= !block.max.is_finite();
-            lane.push(block);
+        for (row, block) in self.rows.iter_mut().zip(blocks) {
+            row.has_failed |= !block.max.is_finite();
+            row.push(block);
         }
     }
 
-    /// The partials of the first `count` lanes. A lane that cannot be done beside others is left to `alone`.
+    /// The partials of the first `count` rows. A row that cannot be done beside others is left to `alone`.
     pub(crate) fn close(&mut self, alone: impl Fn(usize) -> Partial<P>, count: usize) -> [Partial<P>; LANES] {
         let last = end_piece(self);
         let mut partials = self.merged.all_with(last);
         for (j, partial) in partials[..count].iter_mut().enumerate() {
-            if self.lanes[j].has_failed {
+            if self.rows[j].has_failed {
                 *partial = alone(j);
             }
         }
@@ -312,9 +305,9 @@ impl<P: Keep> Pieces<P> {
     fn end_piece(&mut self) -> [Partial<P>; LANES] {
         self.blocks = 0;
         let mut done = [Partial::EMPTY; LANES];
-        for (lane, done) in self.lanes.iter_mut().zip(&mut done) {
-            lane.close();
-            *done = std::mem::replace(&mut lane.done, Partial::EMPTY);
+        for (row, done) in self.rows.iter_mut().zip(&mut done) {
+            row.close();
+            *done = std::mem::replace(&mut row.done, Partial::EMPTY);
         }
         done
     }
@@ -496,8 +489,8 @@ task! {
     /// The log-sum-exps of eight series, where this precision settles them.
     pub(crate) fn settle<T: Format, P: Keep>(series: &[Partial<P>; LANES]; simd: V) -> [Option<T>; LANES] {
         let [mut max, mut hi, mut lo, mut error] = [[0.0; LANES]; 4];
-        for (j, lane) in series.iter().enumerate() {
-            let Partial { max: m, tail, error: e, .. } = lane.scaled_tail();
+        for (j, row) in series.iter().enumerate() {
+            let Partial { max: m, tail, error: e, .. } = row.scaled_tail();
             (max[j], hi[j], lo[j], error[j]) = (m, tail.hi, tail.lo, e);
         }
         let tail = DoubleDouble { hi: simd.load(&hi), lo: simd.load(&lo) };
@@ -589,7 +582,7 @@ mod tests {
                         continue;
                     }
                     let all = [&a[..], b, c].concat();
-                    let [a, b, c] = [a, b, c].map(|row| Partial::<InDoubleDouble>::over(&&row[..]));
+                    let [a, b, c] = [a, b, c].map(|row| Partial::<InDoubleDouble>::over(row));
                     check(a.merge(b).merge(c), &all);
                     check(a.merge(b.merge(c)), &all);
                     check(c.merge(b).merge(a), &all);
@@ -601,7 +594,7 @@ mod tests {
     #[test]
     fn empty_is_the_identity() {
         for row in rows() {
-            let partial = Partial::<InDoubleDouble>::over(&&row[..]);
+            let partial = Partial::<InDoubleDouble>::over(&row);
             for merged in [partial.merge(Partial::EMPTY), Partial::EMPTY.merge(partial)] {
                 assert_eq!(
                     (merged.max, merged.shift, merged.tail),
@@ -632,10 +625,9 @@ mod tests {
         for row in rows() {
             let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let exact = big(max).with_precision(3000).value() + exact(&row).ln();
-            for (estimate, bound) in [
-                Partial::<InF64>::over(&&row[..]).estimate(),
-                Partial::<InDoubleDouble>::over(&&row[..]).estimate(),
-            ] {
+            for (estimate, bound) in
+                [Partial::<InF64>::over(&row).estimate(), Partial::<InDoubleDouble>::over(&row).estimate()]
+            {
                 let off = (big_dd(estimate) - exact.clone()).to_f64().value().abs();
                 assert!(off <= bound, "{} numbers: off by {off:e}, bound {bound:e}", row.len());
             }

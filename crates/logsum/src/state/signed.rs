@@ -8,8 +8,9 @@ use crate::formats::Format;
 use crate::kernels::pairs::{self, Weighted};
 use crate::kernels::series::{BLOCK, PIECE};
 use crate::simd::task;
-use crate::threads::join;
+use crate::threads::in_tree;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// Numbers with their weights: 1 if none are given, 0 where a number is masked out. The sum is divided by `divisor`, a whole
 /// number.
@@ -23,15 +24,13 @@ pub(crate) struct Pairs<'a, T> {
 
 impl<'a, T: Format> Pairs<'a, T> {
     pub(crate) fn blocks(self) -> impl Iterator<Item = Pairs<'a, T>> {
-        (0..self.z.len()).step_by(BLOCK).map(move |start| self.split_at(start).1.split_at(BLOCK).0)
+        (0..self.z.len()).step_by(BLOCK).map(move |start| self.part(start..self.z.len().min(start + BLOCK)))
     }
 
-    fn split_at(self, middle: usize) -> (Self, Self) {
-        let middle = middle.min(self.z.len());
-        let (z, z2) = self.z.split_at(middle);
-        let (b, b2) = self.b.map(|b| b.split_at(middle)).unzip();
-        let (mask, mask2) = self.mask.map(|mask| mask.split_at(middle)).unzip();
-        (Self { z, b, mask, ..self }, Self { z: z2, b: b2, mask: mask2, ..self })
+    fn part(self, range: Range<usize>) -> Self {
+        let b = self.b.map(|b| &b[range.clone()]);
+        let mask = self.mask.map(|mask| &mask[range.clone()]);
+        Self { z: &self.z[range], b, mask, ..self }
     }
 
     /// The weights of a block, 0 where the mask says so.
@@ -94,13 +93,8 @@ const MERGE_ERROR: f64 = power_of_two(-100);
 
 impl<P: Precision> SignedSum<P> {
     pub(crate) fn over<T: Format>(pairs: Pairs<'_, T>) -> Self {
-        let length = pairs.z.len();
-        if length <= PIECE {
-            return of_piece(pairs);
-        }
-        let (left, right) = pairs.split_at(length.next_power_of_two() / 2);
-        let (left, right) = join(|| Self::over(left), || Self::over(right));
-        merge(left, right)
+        let piece = |range, (), (): &mut ()| of_piece(pairs.part(range));
+        in_tree(0..pairs.z.len(), (), PIECE, PIECE / 2, &mut (), &piece, &merge)
     }
 
     #[inline(always)]
@@ -220,8 +214,7 @@ task! {
     fn of_piece<T: Format, P: Precision>(pairs: Pairs<'_, T>; simd: V) -> SignedSum<P> {
         let mut all: Option<SignedSum<P>> = None;
         let mut room = [T::default(); BLOCK];
-        for start in (0..pairs.z.len()).step_by(BLOCK) {
-            let block = pairs.split_at(start).1.split_at(BLOCK).0;
+        for block in pairs.blocks() {
             let sum = pairs::weighted::<P, T, V>(block.z, block.weights(&mut room), simd);
             let sum = SignedSum::of_block(sum);
             all = match all {

@@ -218,7 +218,7 @@ mod tests {
             let mut row: Vec<f64> = (0..2 + i % 9).map(|_| spread * (uniform() - 0.5)).collect();
             if i % 3 == 0 {
                 // Normalised log-probabilities: the value is a rounding error near 0.
-                let value = settle(&Partial::over(&&row[..]), &&row[..]).0;
+                let value = settle(&Partial::over(&row), &row).0;
                 row.iter_mut().for_each(|z| *z -= value);
             }
             rows.push(row);
@@ -230,7 +230,7 @@ mod tests {
     fn every_rung_that_settles_a_value_settles_it_alike() {
         let mut settled = [0; 5];
         for row in rows() {
-            let lane = &&row[..];
+            let lane = &row;
             let partial = Partial::<InDoubleDouble>::over(lane);
             let (center, _) = partial.estimate();
             let exact =
@@ -265,7 +265,7 @@ mod tests {
     fn fixed_point_keeps_its_bound() {
         let mut worst = 0.0_f64;
         for row in rows() {
-            let lane = &&row[..];
+            let lane = &row;
             let (center, _) = Partial::<InDoubleDouble>::over(lane).estimate();
             let (fixed, exact) = (fixed::sum(lane, center), arbitrary::sum(lane, center, 512));
             let off: IBig = (fixed.delta << 256) - exact.delta;

@@ -6,7 +6,8 @@ use crate::formats::{Format, exp_f32};
 use crate::kernels::columns::LANES;
 use crate::kernels::series::{BLOCK, PIECE, Series};
 use crate::simd::{Task, Vector, run, task};
-use crate::threads::join;
+use crate::threads::in_tree;
+use std::ops::Range;
 
 /// The float that the log-sum-exp rounds to, if this shows it.
 pub(super) fn value<T: Format>(lane: &dyn Series<T>) -> Option<T> {
@@ -23,12 +24,9 @@ pub(super) fn value<T: Format>(lane: &dyn Series<T>) -> Option<T> {
 
 /// Σ e^z, unless a number is too great for that.
 pub(crate) fn of<T: Format>(numbers: &[T]) -> Option<f64> {
-    if numbers.len() <= PIECE {
-        return of_piece(numbers);
-    }
-    let (left, right) = numbers.split_at(numbers.len().next_power_of_two() / 2);
-    let (left, right) = join(|| of(left), || of(right));
-    Some(left? + right?)
+    let piece = |range: Range<usize>, (), (): &mut ()| of_piece(&numbers[range]);
+    let both = |left: Option<f64>, right: Option<f64>| Some(left? + right?);
+    in_tree(0..numbers.len(), (), PIECE, PIECE / 2, &mut (), &piece, &both)
 }
 
 task! {

@@ -13,8 +13,8 @@ use crate::operations::compiled::{Float, compiled};
 use crate::operations::reduction::{has_length, same_length};
 use crate::simd::scalar;
 use crate::state::plain::Kept;
-use crate::threads::{grain, join};
-use std::ops::Add;
+use crate::threads::{in_parts, in_tree, worth};
+use std::ops::{Add, Range};
 
 /// The mean of log Σ_k e^{z_k − z_t} over rows of `logits`, one for each target t: the negative logarithm of softmax at t.
 ///
@@ -284,7 +284,7 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
 compiled! {
     fn loss(of: &CrossEntropy<'_, T>, logits: &[T], targets: Targets<'_, T>, reduction: Reduction) -> Result<T, Error> {
         let whole = of.whole(logits, targets, reduction)?;
-        let sums = Work::new(of, targets, None, Store::Caches).over(logits, Wanted::NOTHING);
+        let sums = Work::new(of, targets, None, Store::Caches).over(logits, None, None, None);
         Ok(T::narrow(divided(sums.loss, whole)))
     }
 
@@ -296,8 +296,7 @@ compiled! {
         let whole = of.whole(logits, targets, reduction)?;
         same_length("gradient", gradient, "logits", logits)?;
         let to = of.store(logits);
-        let wanted = Wanted { gradient: Some(gradient), ..Wanted::NOTHING };
-        let sums = Work::new(of, targets, whole, to).over(logits, wanted);
+        let sums = Work::new(of, targets, whole, to).over(logits, None, Some(gradient), None);
         Ok(T::narrow(divided(sums.loss, whole)))
     }
 
@@ -321,8 +320,7 @@ compiled! {
     ) -> Result<(T, T), Error> {
         let whole = of.whole(logits, targets, reduction)?;
         same_length("tangent", tangent, "logits", logits)?;
-        let wanted = Wanted { tangent: Some(tangent), ..Wanted::NOTHING };
-        let sums = Work::new(of, targets, whole, Store::Caches).over(logits, wanted);
+        let sums = Work::new(of, targets, whole, Store::Caches).over(logits, None, None, Some(tangent));
         Ok((T::narrow(divided(sums.loss, whole)), T::narrow(sums.slope.hi)))
     }
 
@@ -336,7 +334,11 @@ compiled! {
         same_length("vector", vector, "logits", logits)?;
         same_length("out", out, "logits", logits)?;
         let work = Work::new(of, targets, whole, of.store(logits));
-        work.hvp(grain(logits.len()), 0, logits, vector, out);
+        let (classes, rows) = (of.classes, logits.len() / of.classes);
+        in_parts(0..rows, (out, classes), worth(rows, classes), 1, &mut (), &|rows, (out, _), ()| {
+            let range = rows.start * classes..rows.end * classes;
+            work.hvp(rows.start, &logits[range.clone()], &vector[range], out);
+        });
         Ok(())
     }
 }
@@ -352,8 +354,7 @@ impl<T: Format> CrossEntropy<'_, T> {
         let rows = self.rows(logits, targets)?;
         has_length("losses", losses.len(), "logits", rows)?;
         let to = self.store(logits);
-        let wanted = Wanted { losses: Some(losses), gradient, ..Wanted::NOTHING };
-        Work::new(self, targets, None, to).over(logits, wanted);
+        Work::new(self, targets, None, to).over(logits, Some(losses), gradient, None);
         Ok(())
     }
 
@@ -459,27 +460,6 @@ fn divided(sum: DoubleDouble, whole: Option<DoubleDouble>) -> f64 {
     }
 }
 
-/// What is wanted of some rows, beside the sum of their losses.
-struct Wanted<'a, T> {
-    losses: Option<&'a mut [T]>,
-    gradient: Option<&'a mut [T]>,
-    /// To be multiplied with the gradient.
-    tangent: Option<&'a [T]>,
-}
-
-impl<T> Wanted<'_, T> {
-    const NOTHING: Self = Self { losses: None, gradient: None, tangent: None };
-
-    /// The first rows, and the others.
-    fn split(self, rows: usize, classes: usize) -> (Self, Self) {
-        let (losses, losses2) = self.losses.map(|losses| losses.split_at_mut(rows)).unzip();
-        let (gradient, gradient2) =
-            self.gradient.map(|gradient| gradient.split_at_mut(rows * classes)).unzip();
-        let (tangent, tangent2) = self.tangent.map(|tangent| tangent.split_at(rows * classes)).unzip();
-        (Self { losses, gradient, tangent }, Self { losses: losses2, gradient: gradient2, tangent: tangent2 })
-    }
-}
-
 /// Over some rows.
 #[derive(Clone, Copy)]
 struct Sums {
@@ -511,8 +491,8 @@ struct Room<T: Format> {
     gradient: Vec<T>,
 }
 
-impl<T: Format> Room<T> {
-    fn new() -> Self {
+impl<T: Format> Default for Room<T> {
+    fn default() -> Self {
         Self { kept: Vec::new(), gradient: Vec::new() }
     }
 }
@@ -565,40 +545,42 @@ impl<'a, T: Format> Work<'a, T> {
         }
     }
 
-    fn over(&self, z: &[T], wanted: Wanted<'_, T>) -> Sums {
+    /// The sum of the losses, each loss, and the gradient; the tangent is multiplied with the gradient. What is added to what
+    /// depends on the number of rows alone.
+    fn over(
+        &self,
+        z: &[T],
+        losses: Option<&mut [T]>,
+        gradient: Option<&mut [T]>,
+        tangent: Option<&[T]>,
+    ) -> Sums {
         if z.is_empty() {
             return Sums::ZERO;
         }
-        self.part(grain(z.len()), 0, z, wanted, &mut Room::new())
-    }
-
-    /// Rows from `first` on, halved whether there are threads or not: what is added to what depends on their number alone.
-    fn part(&self, grain: usize, first: usize, z: &[T], wanted: Wanted<'_, T>, room: &mut Room<T>) -> Sums {
-        let classes = self.of.classes;
-        let rows = z.len() / classes;
-        let least = if classes < SHORT { LANES } else { 1 };
-        if rows <= least {
-            return self.group(first, z, wanted, room);
-        }
-        let half = rows.next_power_of_two() / 2;
-        let (z, z2) = z.split_at(half * classes);
-        let (wanted, wanted2) = wanted.split(half, classes);
-        let (sums, sums2) = if z.len() + z2.len() >= 2 * grain {
-            join(
-                || self.part(grain, first, z, wanted, room),
-                || self.part(grain, first + half, z2, wanted2, &mut Room::new()),
-            )
-        } else {
-            let sums = self.part(grain, first, z, wanted, room);
-            (sums, self.part(grain, first + half, z2, wanted2, room))
+        let (classes, rows) = (self.of.classes, z.len() / self.of.classes);
+        let leaf = if classes < SHORT { LANES } else { 1 };
+        let out = (losses, gradient.map(|gradient| (gradient, classes)));
+        let group = |rows: Range<usize>,
+                     (losses, gradient): (Option<_>, Option<(_, _)>),
+                     room: &mut Room<T>| {
+            let range = rows.start * classes..rows.end * classes;
+            let tangent = tangent.map(|tangent| &tangent[range.clone()]);
+            self.group(rows.start, &z[range], losses, gradient.map(|(gradient, _)| gradient), tangent, room)
         };
-        sums + sums2
+        in_tree(0..rows, out, leaf, worth(rows, classes), &mut Room::default(), &group, &Sums::add)
     }
 
     /// One row, or up to eight short ones.
-    fn group(&self, first: usize, z: &[T], wanted: Wanted<'_, T>, room: &mut Room<T>) -> Sums {
+    fn group(
+        &self,
+        first: usize,
+        z: &[T],
+        mut losses: Option<&mut [T]>,
+        gradient: Option<&mut [T]>,
+        tangent: Option<&[T]>,
+        room: &mut Room<T>,
+    ) -> Sums {
         let classes = self.of.classes;
-        let Wanted { mut losses, gradient, tangent } = wanted;
         let mut gradient = match tangent {
             None => gradient,
             Some(_) => {

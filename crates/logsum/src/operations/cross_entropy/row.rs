@@ -11,7 +11,6 @@ use crate::operations::moments::tempered;
 use crate::operations::reduction::KEPT;
 use crate::simd::{scalar, task};
 use crate::state::plain::{self, Kept, Partial, Parts, Shares};
-use crate::threads::join;
 
 /// A row and what its targets weigh: q_k.
 struct Row<'a, T> {
@@ -248,17 +247,9 @@ impl<T: Format> Work<'_, T> {
         DoubleDouble { hi, lo: 0.0 }
     }
 
-    /// The Hessian of rows from `first` on, times a vector, by threads where that pays.
-    pub(super) fn hvp(&self, grain: usize, first: usize, z: &[T], v: &[T], out: &mut [T]) {
+    /// The Hessian of rows from `first` on, times a vector.
+    pub(super) fn hvp(&self, first: usize, z: &[T], v: &[T], out: &mut [T]) {
         let classes = self.of.classes;
-        let rows = z.len() / classes;
-        if z.len() >= 2 * grain && rows > 1 {
-            let half = rows / 2;
-            let ((z, z2), (v, v2)) = (z.split_at(half * classes), v.split_at(half * classes));
-            let (out, out2) = out.split_at_mut(half * classes);
-            join(|| self.hvp(grain, first, z, v, out), || self.hvp(grain, first + half, z2, v2, out2));
-            return;
-        }
         let rows = z.chunks(classes).zip(v.chunks(classes)).zip(out.chunks_mut(classes));
         for (i, ((z, v), out)) in rows.enumerate() {
             let row = self.weighted(first + i, z);
