@@ -37,7 +37,7 @@ pub enum Error {
         found: usize,
         /// What its length must be a multiple of.
         divisor: usize,
-        /// What the divisor is the number of: classes or targets.
+        /// What the divisor is the number of: classes, targets, or elements of a row.
         of: &'static str,
     },
     /// A slice must have an element at least.
@@ -128,6 +128,8 @@ pub enum Error {
     },
     /// There must be a class at least.
     NoClasses,
+    /// A row must have an element at least, or nobody knows how many rows there are.
+    RowLengthZero,
     /// A target must be a class, unless it is the ignored one.
     #[non_exhaustive]
     TargetOutOfRange {
@@ -232,6 +234,7 @@ impl fmt::Display for Error {
                 write!(f, "the weight of class {class} is {weight:?}, {NOT_NEGATIVE}")
             }
             Self::NoClasses => write!(f, "there are 0 classes, but there must be at least 1"),
+            Self::RowLengthZero => write!(f, "`row_length` is 0, but must be at least 1"),
             Self::TargetOutOfRange { row, target, classes } => {
                 write!(
                     f,

@@ -9,6 +9,9 @@
 //! - No result depends on the machine, on the layout in memory, or on the platform's mathematical library.
 //! - A call of these four allocates nothing that grows with its input, but for the result of a method that returns an array.
 //!
+//! The four have forms for many rows of one length: [`logsumexp_rows`], [`logsumexp_rows_with_gradient`], [`softmax_rows`],
+//! [`log_softmax_rows`].
+//!
 //! Around them, under the same conventions: weights, signs, masks and temperature ([`Terms`]), whose sums, derivatives, softmax, mean, variance and entropy compose;
 //! functions of one number or two ([`logaddexp`], [`log1pexp`], …) with their [`derivative`]s; [`logcumsumexp`];
 //! [`segment_logsumexp`]; [`log_matmul`]; [`cross_entropy`].

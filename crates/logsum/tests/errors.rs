@@ -117,6 +117,11 @@ fn every_variant_says_what_is_wrong_and_where() {
             "there are 0 classes, but there must be at least 1"
         ),
         check!(
+            logsum::softmax_rows(&[1.0], 0, &mut [0.0]),
+            RowLengthZero {},
+            "`row_length` is 0, but must be at least 1"
+        ),
+        check!(
             mean(Targets::Classes(&[0, 3])),
             TargetOutOfRange { row: 1, target: 3, classes: 3 },
             "the target of row 1 is 3, but must be below 3, the number of classes"

@@ -31,7 +31,10 @@ pub use moments::{
 };
 #[doc(hidden)]
 pub use reduction::logsumexp_and_phase;
-pub use reduction::{log_softmax, logsumexp, logsumexp_with_gradient, softmax};
+pub use reduction::{
+    log_softmax, log_softmax_rows, logsumexp, logsumexp_rows, logsumexp_rows_with_gradient,
+    logsumexp_with_gradient, softmax, softmax_rows,
+};
 pub use segments::{Segments, segment_logsumexp};
 pub use terms::{NoMass, Terms};
 pub use variance::{logvarexp, logvarexp_hvp, logvarexp_jvp, logvarexp_with_gradient};

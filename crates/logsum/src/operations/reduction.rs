@@ -1,4 +1,4 @@
-//! Log-sum-exp, softmax and log-softmax of one row.
+//! Log-sum-exp, softmax and log-softmax: of one row, and of many rows of one length.
 
 use crate::edges::Edge;
 use crate::error::Error;
@@ -7,6 +7,7 @@ use crate::kernels::Each;
 use crate::kernels::block::{LONG, Store};
 use crate::kernels::map::{self, About, Block, LogSoftmax};
 use crate::kernels::series::{BLOCK, Series, SeriesMut};
+use crate::operations::batch::Wanted;
 use crate::operations::compiled::{Float, compiled};
 use crate::state::plain::{self, Kept, Partial, Shares};
 use crate::threads::{in_parts, worth};
@@ -102,6 +103,113 @@ pub fn softmax<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
 /// [`Error::LengthMismatch`] if `out` is not as long as `z`; nothing is written then.
 pub fn log_softmax<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
     <T as Compiled<T>>::log_softmax(z, out)
+}
+
+/// The log-sum-exp of each row of a matrix that lies row by row: log Σ_k e^{z_ik} into `out[i]`, where z_ik is
+/// `z[i * row_length + k]`.
+///
+/// Each value is that of [`logsumexp`] for the row alone, to the bit, edge cases included. With the feature `rayon` threads share
+/// the rows. An empty `z` has no rows.
+///
+/// ```
+/// let z = [1000.0, 1000.0, /* row 1 */ 0.0, f64::NEG_INFINITY];
+/// let mut out = [0.0; 2];
+/// logsum::logsumexp_rows(&z, 2, &mut out)?;
+/// assert_eq!(out, [1000.6931471805599, 0.0]);
+/// assert!(logsum::logsumexp_rows(&z, 3, &mut out).is_err()); // 4 numbers are no rows of 3
+/// # Ok::<(), logsum::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::RowLengthZero`] if `row_length` is 0; [`Error::NotAMultiple`] if the length of `z` is not a multiple of it; [`Error::LengthMismatch`] if `out` does
+/// not have one place for each row. Nothing is written then.
+pub fn logsumexp_rows<T: Float>(z: &[T], row_length: usize, out: &mut [T]) -> Result<(), Error> {
+    has_length("out", out.len(), "z", rows_of(z, row_length)?)?;
+    T::reduce_rows(z, row_length, Wanted { value: Some(out), each: None });
+    Ok(())
+}
+
+/// The values of [`logsumexp_rows`], and into `gradient`, which has the shape of `z`, the derivatives of each value in its row:
+/// e^{z_ik} / Σ_k e^{z_ik}.
+///
+/// Values and derivatives are those of [`logsumexp_with_gradient`] for each row alone, to the bit, edge cases included.
+///
+/// ```
+/// let z = [1e8f32, 1e8, /* row 1 */ 0.0, f32::NEG_INFINITY];
+/// let (mut values, mut gradient) = ([0.0; 2], [0.0; 4]);
+/// logsum::logsumexp_rows_with_gradient(&z, 2, &mut values, &mut gradient)?;
+/// assert_eq!((values, gradient), ([1e8, 0.0], [0.5, 0.5, 1.0, 0.0]));
+/// # Ok::<(), logsum::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`logsumexp_rows`], and [`Error::LengthMismatch`] if `gradient` is not as long as `z`.
+pub fn logsumexp_rows_with_gradient<T: Float>(
+    z: &[T],
+    row_length: usize,
+    values: &mut [T],
+    gradient: &mut [T],
+) -> Result<(), Error> {
+    has_length("values", values.len(), "z", rows_of(z, row_length)?)?;
+    same_length("gradient", gradient, "z", z)?;
+    T::reduce_rows(z, row_length, Wanted { value: Some(values), each: Some((Each::Share, gradient)) });
+    Ok(())
+}
+
+/// The softmax of each row of a matrix that lies row by row: e^{z_ik} / Σ_k e^{z_ik} into `out`, which has the shape of `z`.
+///
+/// Each row has the bits of [`softmax`] for that row alone, edge cases included.
+///
+/// ```
+/// let mut p = [0.0; 4];
+/// logsum::softmax_rows(&[3.0, 3.0, /* row 1 */ 0.0, f64::INFINITY], 2, &mut p)?;
+/// assert_eq!(p, [0.5, 0.5, 0.0, 1.0]);
+/// # Ok::<(), logsum::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::RowLengthZero`] if `row_length` is 0; [`Error::NotAMultiple`] if the length of `z` is not a multiple of it; [`Error::LengthMismatch`] if `out` is
+/// not as long as `z`. Nothing is written then.
+pub fn softmax_rows<T: Float>(z: &[T], row_length: usize, out: &mut [T]) -> Result<(), Error> {
+    each_of_rows(Each::Share, z, row_length, out)
+}
+
+/// The log-softmax of each row of a matrix that lies row by row: z_ik − log Σ_k e^{z_ik} into `out`, which has the shape of `z`.
+///
+/// Each row has the bits of [`log_softmax`] for that row alone, edge cases included.
+///
+/// ```
+/// let mut log_p = [0.0; 4];
+/// logsum::log_softmax_rows(&[40.0, 0.0, /* row 1 */ 0.0, f64::NEG_INFINITY], 2, &mut log_p)?;
+/// assert_eq!(log_p, [-4.248354255291589e-18, -40.0, 0.0, f64::NEG_INFINITY]);
+/// # Ok::<(), logsum::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`softmax_rows`].
+pub fn log_softmax_rows<T: Float>(z: &[T], row_length: usize, out: &mut [T]) -> Result<(), Error> {
+    each_of_rows(Each::LogShare, z, row_length, out)
+}
+
+fn each_of_rows<T: Float>(each: Each, z: &[T], row_length: usize, out: &mut [T]) -> Result<(), Error> {
+    rows_of(z, row_length)?;
+    same_length("out", out, "z", z)?;
+    T::reduce_rows(z, row_length, Wanted { value: None, each: Some((each, out)) });
+    Ok(())
+}
+
+/// The number of rows.
+fn rows_of<T>(z: &[T], row_length: usize) -> Result<usize, Error> {
+    match z.len().checked_rem(row_length) {
+        None => Err(Error::RowLengthZero),
+        Some(0) => Ok(z.len() / row_length),
+        Some(_) => Err(Error::NotAMultiple {
+            argument: "z",
+            found: z.len(),
+            divisor: row_length,
+            of: "elements of a row",
+        }),
+    }
 }
 
 compiled! {
