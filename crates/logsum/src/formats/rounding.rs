@@ -7,7 +7,12 @@ use crate::simd::Vector;
 /// The lower ends of what is within the bounds, rounded; and which of them are the upper ends, too.
 #[inline(always)]
 pub(crate) fn settled<T: Format, V: Vector>(value: DoubleDouble<V>, bound: V) -> ([T; 8], [bool; 8]) {
-    let [low, high] = T::ends(value, bound);
+    settled_between(T::ends(value, bound))
+}
+
+/// The lower ends, rounded; and which of them are the upper ends, too.
+#[inline(always)]
+pub(crate) fn settled_between<T: Format, V: Vector>([low, high]: [V; 2]) -> ([T; 8], [bool; 8]) {
     let [mut lows, mut highs] = [[T::default(); 8]; 2];
     T::store(low, &mut lows);
     T::store(high, &mut highs);

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! are matrix products in f64, which [`product`] takes block by block. An entry that they do not settle, because S_ij is too
-//! small or C_ij too near to a point half-way between two floats, is taken alone, by the ladder of [`sums`].
+//! small or C_ij too near to a point half-way between two floats, is taken alone, by the phases of [`pair_sums`].
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::exp::UNSCALE;
@@ -17,6 +17,7 @@ use crate::arithmetic::ln;
 use crate::arithmetic::precision::Precision;
 use crate::error::Error;
 use crate::formats::Format;
+use crate::formats::rounding::settled;
 use crate::kernels::product::{
     self, Block, Factor, OUTER, Place, Plain, Powers, Room, Shifts, Source, Span, Words,
 };
@@ -506,13 +507,11 @@ task! {
             for (q, out) in row.chunks_mut(8).enumerate() {
                 let first = columns.start + 8 * q;
                 let c = simd.load(product::first_of(&product.c[first..]));
-                let [low, high] = bounds.ends::<T, V>(sums, i, q, two_sum(r, c));
-                let (mut lows, mut highs) = ([T::default(); 8], [T::default(); 8]);
-                T::store(low, &mut lows);
-                T::store(high, &mut highs);
+                let (value, bound) = bounds.estimate(sums, i, q, two_sum(r, c));
+                let (values, is_settled) = settled::<T, V>(value, bound);
                 for (j, out) in out.iter_mut().enumerate() {
-                    *out = lows[j];
-                    if !(lows[j].same_bits(highs[j]) & lows[j].widen().is_finite()) {
+                    *out = values[j];
+                    if !(is_settled[j] & values[j].widen().is_finite()) {
                         unsettled.push((first + j, rows.start + i));
                     }
                 }
@@ -529,7 +528,7 @@ struct Bounds {
 }
 
 impl Bounds {
-    /// Underflow takes less than 2^-300 of an S that is large enough for [`ends`](Self::ends).
+    /// Underflow takes less than 2^-300 of an S that is large enough for [`estimate`](Self::estimate).
     fn new<T: Format>(words: Words, steps: usize) -> Self {
         // DoubleDouble exponentials.
         let relative = 2.000_01 * T::First::EXP_ERROR;
@@ -541,18 +540,18 @@ impl Bounds {
         Self { words, relative: relative + sum, of_sizes }
     }
 
-    /// Numbers of T that the values of eight entries lie between, given r + c; NaN where that is not known.
+    /// The values of eight entries and bounds on their errors, given r + c; NaN where that is not known.
     ///
     /// The logarithm of a number that is off by a part e < 2^-10 of itself is off by 1.001 e. The sum
     /// r + c + log S − log 2^(2 POWER) has errors of a few 2^-105 of its parts.
     #[inline(always)]
-    fn ends<T: Format, V: Vector>(
+    fn estimate<V: Vector>(
         &self,
         sums: &product::Sums,
         row: usize,
         q: usize,
         shift: DoubleDouble<V>,
-    ) -> [V; 2] {
+    ) -> (DoubleDouble<V>, V) {
         /// Of the part that S may be off by.
         const MOST: f64 = power_of_two(-10);
         /// Of S, in its units.
@@ -578,7 +577,7 @@ impl Bounds {
         let value = shift + (log + power.splat(simd));
         let size = shift.hi.max(-shift.hi) + log.hi.max(-log.hi) + simd.splat(-power.hi);
         let bound = relative.mul_add(simd.splat(1.001), log_error);
-        T::ends(value, size.mul_add(simd.splat(power_of_two(-102)), bound))
+        (value, size.mul_add(simd.splat(power_of_two(-102)), bound))
     }
 }
 

@@ -7,6 +7,7 @@ use crate::arithmetic::float64::Float64;
 use crate::arithmetic::ln;
 use crate::arithmetic::precision::{InDoubleDouble, Number, Precision};
 use crate::formats::Format;
+use crate::formats::rounding::settled_between;
 use crate::operations::reduction::value;
 use crate::simd::{Vector, scalar, task};
 use crate::ziv;
@@ -336,20 +337,17 @@ task! {
 
 #[inline(always)]
 fn eight<T: Format, F: Function<T>, V: Vector>(function: F, a: &[T; 8], b: &[T; 8], simd: V) -> [T; 8] {
-    let [low, high] = function.ends(T::load(a, simd), T::load(b, simd));
-    let (mut lows, mut highs) = ([T::default(); 8], [T::default(); 8]);
-    T::store(low, &mut lows);
-    T::store(high, &mut highs);
-    let mut settled = [false; 8];
+    let (mut values, mut settled) =
+        settled_between::<T, V>(function.ends(T::load(a, simd), T::load(b, simd)));
     let mut are_settled = true;
     for j in 0..8 {
-        settled[j] = lows[j].same_bits(highs[j]) & lows[j].widen().is_finite();
+        settled[j] &= values[j].widen().is_finite();
         are_settled &= settled[j];
     }
     if !are_settled {
-        repair(function, a, b, &mut lows, &settled);
+        repair(function, a, b, &mut values, &settled);
     }
-    lows
+    values
 }
 
 #[cold]
