@@ -395,7 +395,7 @@ fn lanes<V: Vector>(x: DoubleDouble<V>) -> [DoubleDouble; 8] {
 
 /// Fewer than eight numbers, and then 0.
 #[inline(always)]
-pub(super) fn padded<T: Format>(numbers: &[T]) -> [T; 8] {
+pub(crate) fn padded<T: Format>(numbers: &[T]) -> [T; 8] {
     let mut eight = [T::default(); 8];
     eight[..numbers.len()].copy_from_slice(numbers);
     eight

@@ -11,6 +11,7 @@ pub(crate) mod scan;
 pub(crate) mod series;
 pub(crate) mod short;
 pub(crate) mod targets;
+pub(crate) mod term_source;
 
 /// A function of each number of a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

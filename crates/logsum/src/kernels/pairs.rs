@@ -1,12 +1,10 @@
 //! The loops over a block of one lane with a weight for each of its numbers, of any sign.
 
 use crate::arithmetic::double_double::{DoubleDouble, two_sum};
-use crate::arithmetic::exp;
 use crate::arithmetic::precision::{Number, Precision};
 use crate::formats::Format;
 use crate::kernels::block::{STEP, exp_from, load, maximum, shift_for};
-use crate::kernels::map::padded;
-use crate::simd::{Vector, task};
+use crate::simd::Vector;
 
 /// Sums over a block, in units of [`UNSCALE`](super::exp::UNSCALE).
 #[derive(Clone, Copy)]
@@ -71,7 +69,7 @@ fn step<const AT_0: bool, P: Precision, T: Format, V: Vector>(
 
 /// The sum of eight sums that are not normalised, and of eight sizes.
 #[inline(always)]
-fn total<V: Vector>(sum: DoubleDouble<V>, size: V) -> (DoubleDouble, f64) {
+pub(crate) fn total<V: Vector>(sum: DoubleDouble<V>, size: V) -> (DoubleDouble, f64) {
     let [mut his, mut los, mut sizes] = [[0.0; 8]; 3];
     sum.hi.store(&mut his);
     sum.lo.store(&mut los);
@@ -82,18 +80,4 @@ fn total<V: Vector>(sum: DoubleDouble<V>, size: V) -> (DoubleDouble, f64) {
         whole += sizes[i];
     }
     (all, whole)
-}
-
-task! {
-    /// Σ b e^{z − center} and Σ |b| e^{z − center}, in full double words: [`exp::exp_dd_wide`].
-    pub(crate) fn about<T: Format>(z: &[T], b: &[T], center: DoubleDouble; simd: V) -> (DoubleDouble, f64) {
-        let (center, zero) = (center.splat(simd), simd.splat(0.0));
-        let (mut sum, mut size) = (DoubleDouble::from(zero), zero);
-        for (z, b) in z.chunks(8).zip(b.chunks(8)) {
-            let term = exp::exp_dd_wide(T::load_up_to(z, simd), center).by(T::load(&padded(b), simd));
-            sum = term.added_to(sum);
-            size = size + term.hi.max(-term.hi);
-        }
-        total(sum, size)
-    }
 }

@@ -18,8 +18,8 @@ use crate::operations::{reduction, variance};
 use crate::simd::scalar;
 use crate::state::plain::Partial;
 use crate::state::signed::{Log, Pairs, SignedSum};
-use crate::ziv::weighted::{self, Settled};
-use crate::ziv::{self};
+use crate::ziv::weighted;
+use crate::ziv::{self, Settled};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -55,7 +55,7 @@ use std::collections::BTreeSet;
 /// # Ok::<(), logsum::Error>(())
 /// ```
 ///
-/// A sum that cancels beyond double words is settled in integers, and takes memory in proportion to the row; no other does.
+/// A sum that cancels beyond 256 bits takes memory in proportion to the row; no other does.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'a, T> {
     z: &'a [T],
@@ -745,7 +745,7 @@ impl<T: Format> Terms<'_, T> {
         if first.may_be_nothing() && pairs.present().all(|(z, _)| z == f64::NEG_INFINITY) {
             return edge(f64::NEG_INFINITY, 0.0, self.shares_of_no_mass());
         }
-        let Settled { value, sign, log } = weighted::settle(pairs, &first, most);
+        let Settled { value, sign, log, .. } = weighted::settle(pairs, &first, most);
         if sign == 0.0 {
             return Reduced { value, sign, shares: Shares::Everywhere(f64::NAN) };
         }

@@ -5,8 +5,10 @@ use crate::arithmetic::exp::{self, UNSCALE};
 use crate::arithmetic::ln;
 use crate::arithmetic::precision::Precision;
 use crate::formats::Format;
+use crate::formats::rounding::Zero;
 use crate::kernels::pairs::{self, Weighted};
 use crate::kernels::series::{BLOCK, PIECE};
+use crate::kernels::term_source::{TermBlock, TermSource};
 use crate::simd::task;
 use crate::threads::in_tree;
 use std::marker::PhantomData;
@@ -62,6 +64,28 @@ impl<'a, T: Format> Pairs<'a, T> {
                 .collect();
             present
         })
+    }
+}
+
+impl<T: Format> TermSource<T> for Pairs<'_, T> {
+    fn blocks(&self, visit: &mut dyn FnMut(TermBlock<'_, T>)) {
+        for block in (*self).blocks() {
+            let mut room = [T::default(); BLOCK];
+            let b = self.is_signed().then(|| block.weights(&mut room));
+            visit(TermBlock { x: block.z, y: None, b });
+        }
+    }
+
+    fn divisor(&self) -> f64 {
+        self.divisor
+    }
+
+    fn is_signed(&self) -> bool {
+        self.b.is_some() || self.mask.is_some()
+    }
+
+    fn zero(&self) -> Zero {
+        Zero::Positive
     }
 }
 
@@ -157,6 +181,13 @@ impl<P: Precision> SignedSum<P> {
 pub(crate) struct Log {
     pub(crate) shift: f64,
     pub(crate) rest: DoubleDouble,
+}
+
+/// With the high word as the shift.
+impl From<DoubleDouble> for Log {
+    fn from(log: DoubleDouble) -> Self {
+        Self { shift: log.hi, rest: DoubleDouble::from(log.lo) }
+    }
 }
 
 impl Log {

@@ -1,109 +1,132 @@
-//! The exact rung: as many bits as it takes.
+//! As many bits as it takes.
 
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::formats::Format;
-use crate::kernels::series::Series;
-use crate::ziv::{Sum, exponent_of, integer};
+use crate::kernels::term_source::TermSource;
+use crate::state::signed::Log;
+use crate::ziv::integers::{Sum, exponent_of, fixed, integer, shifted};
+use crate::ziv::{Phase, Settled};
 use dashu_float::FBig;
 use dashu_float::round::mode;
 use dashu_int::IBig;
+use dashu_int::ops::BitTest;
 
-/// Σ e^{z − center} − 1 with an error of about n · 2^-bits, for a centre within 2^-20 of the log-sum-exp.
+/// The value, from 512 bits, 1024, 2048, … until one shows it; the argument in [`super`] says that one does.
 ///
-/// The bound, in units of 2^-bits: dashu rounds an exponential correctly to bits + [`GUARD`] significant bits; here
-/// it is trusted to 2^16 units in the last of them. z − center is cut off at 2^-(bits + GUARD), which changes the
-/// exponential, at most 1.01, by less than 1 with the cut of the result; or it is left out, below 1. Together
-/// less than 4 for each number.
-pub(super) fn sum<T: Format>(lane: &dyn Series<T>, center: DoubleDouble, bits: usize) -> Sum {
+/// The weights of equal exponents are first added up exactly where signs differ: this shows whether anything is left.
+#[cold]
+pub(super) fn settle<T: Format>(source: &dyn TermSource<T>, center: DoubleDouble) -> Settled<T> {
+    let groups = source.is_signed().then(|| groups(source));
+    let center = match &groups {
+        None => center,
+        Some(groups) if groups.is_empty() => {
+            let log = Log { shift: f64::NEG_INFINITY, rest: DoubleDouble::ZERO };
+            return Settled { value: T::NEG_INFINITY, sign: 0.0, log, phase: Phase::Arbitrary };
+        }
+        Some(groups) => DoubleDouble::from(greatest(groups)),
+    };
+    let settled = (9..).find_map(|log2| {
+        let sum = match &groups {
+            None => sum(source, center, 1 << log2),
+            Some(groups) => sum_of_groups(groups, center, 1 << log2),
+        };
+        sum.over(source.divisor()).settled(center, source.zero(), Phase::Arbitrary)
+    });
+    settled.expect("the value keeps a distance from every half-way point (Lindemann and Weierstrass)")
+}
+
+/// Σ b e^{x − center} with an error of at most 2n · 2^-bits.
+pub(super) fn sum<T: Format>(source: &dyn TermSource<T>, center: DoubleDouble, bits: usize) -> Sum {
     let mut total = Total::new(center, bits);
-    lane.pieces(&mut |piece| piece.iter().for_each(|z| total.add(DoubleDouble::from(z.widen()))));
+    source.blocks(&mut |block| {
+        block.terms().for_each(|(x, b)| total.add(x, &integer(b), exponent_of(b)));
+    });
     total.sum()
 }
 
-/// The same of numbers in two words.
-pub(super) fn sum_of(numbers: impl Iterator<Item = DoubleDouble>, center: DoubleDouble, bits: usize) -> Sum {
+fn sum_of_groups(groups: &[Group], center: DoubleDouble, bits: usize) -> Sum {
     let mut total = Total::new(center, bits);
-    numbers.for_each(|z| total.add(z));
+    groups.iter().for_each(|group| total.add(group.x, &group.weight, -WEIGHT_BITS));
     total.sum()
 }
+
+/// Bits computed beyond those asked for.
+const GUARD: usize = 64;
 
 struct Total {
-    center: IBig,
-    delta: IBig,
+    center: DoubleDouble,
+    sum: IBig,
     bits: usize,
     count: usize,
 }
 
 impl Total {
     fn new(center: DoubleDouble, bits: usize) -> Self {
-        let center = fixed(center.hi, bits + GUARD) + fixed(center.lo, bits + GUARD);
-        Self { center, delta: IBig::NEG_ONE << bits, bits, count: 0 }
+        Self { center, sum: IBig::ZERO, bits, count: 0 }
     }
 
-    fn add(&mut self, z: DoubleDouble) {
-        if !z.hi.is_finite() {
+    /// Adds weight · 2^exponent · e^{x − center} with an error below 2 units of 2^-bits.
+    ///
+    /// Where this is below 2^extra, the exponential's argument is cut off at 2^-(bits + GUARD + extra), by at most 4 units of
+    /// that, and dashu rounds the exponential to GUARD bits more, of which 16 are not trusted: that is far below one unit in all.
+    /// The product is exact, and cut off once; a term below one unit is left out.
+    fn add(&mut self, x: DoubleDouble, weight: &IBig, exponent: isize) {
+        let Self { center, bits, .. } = *self;
+        self.count += 1;
+        let (high, low) = (x.hi - center.hi, x.lo - center.lo);
+        // With what their own roundings may be.
+        let u = high + low + (high.abs() + low.abs()) * (4.0 * f64::EPSILON);
+        let power = u * std::f64::consts::LOG2_E + (weight.bit_len() as isize + exponent) as f64 + 1.0;
+        // Not so if the difference is beyond the range of f64.
+        let is_seen = power > -(bits as f64);
+        if !is_seen {
             return;
         }
-        self.count += 1;
-        let fine = self.bits + GUARD;
-        let u = fixed(z.hi, fine) + fixed(z.lo, fine) - &self.center;
-        let negligible = -(IBig::from(self.bits) << fine); // e^-bits < 2^-bits
-        if u > negligible {
-            self.delta += exp(u, fine) >> GUARD;
-        }
+        let wide = bits + GUARD + power.max(0.0) as usize + 1;
+        let u = [x.hi, x.lo].map(|x| fixed(x, wide)).into_iter().sum::<IBig>()
+            - fixed(center.hi, wide)
+            - fixed(center.lo, wide);
+        let u = FBig::<mode::Zero, 2>::from_parts(u, -(wide as isize)).with_precision(wide + GUARD).value();
+        let (significand, power) = u.exp().into_repr().into_parts();
+        self.sum += shifted(significand * weight, power + exponent + bits as isize);
     }
 
     fn sum(self) -> Sum {
-        Sum { delta: self.delta, bits: self.bits, error: IBig::from(4 * self.count) }
+        Sum { value: self.sum, bits: self.bits, error: IBig::from(2 * self.count) }
     }
 }
 
-/// e^{a − center} − e^{b − center} − 1, for a > b and a centre within 2^-20 of log(e^a − e^b).
-///
-/// Each exponential may be as large as 2^extra, and is taken with so many bits more: its error of at most 4 units of those,
-/// as above, and 2^extra for the cut of its argument, is less than 4 units once they are dropped.
-pub(super) fn difference(a: f64, b: f64, center: DoubleDouble, bits: usize) -> Sum {
-    let extra = ((a - center.hi).max(0.0) * std::f64::consts::LOG2_E) as usize + 2;
-    let wide = bits + extra;
-    let fine = wide + GUARD;
-    let center = fixed(center.hi, fine) + fixed(center.lo, fine);
-    let [a, b] = [a, b].map(|z| exp(fixed(z, fine) - &center, fine) >> GUARD);
-    Sum { delta: ((a - b) >> extra) - (IBig::ONE << bits), bits, error: IBig::from(10) }
+/// Units of the weights in [`Group`]: 2^-1074, of which every f64 is a multiple.
+const WEIGHT_BITS: isize = 1074;
+
+/// All terms of one exponent, and the sum of their weights, which is not 0.
+struct Group {
+    x: DoubleDouble,
+    weight: IBig,
 }
 
-/// weight · 2^-weight_bits · e^{z − center} with an error below 4 units of 2^-bits, if that is at most about 1.
-///
-/// e^{z − center} may be large or small where the weight is the opposite: it is taken to so many bits more, or fewer.
-pub(super) fn weighted(z: f64, weight: &IBig, weight_bits: usize, center: f64, bits: usize) -> IBig {
-    let length = weight.as_sign_words().1.len() * 64;
-    let wide = bits + length;
-    let fine = wide + GUARD;
-    let u = fixed(z, fine) - fixed(center, fine);
-    let negligible = -(IBig::from(fine + weight_bits) << fine);
-    if u < negligible {
-        return IBig::ZERO;
+/// Takes memory in proportion to the row.
+fn groups<T: Format>(source: &dyn TermSource<T>) -> Vec<Group> {
+    let mut terms = Vec::new();
+    source.blocks(&mut |block| terms.extend(block.terms()));
+    terms.sort_by(|(a, _), (b, _)| b.hi.total_cmp(&a.hi).then(b.lo.total_cmp(&a.lo)));
+    let mut groups: Vec<Group> = Vec::new();
+    for (x, b) in terms {
+        let weight = fixed(b, WEIGHT_BITS as usize);
+        match groups.last_mut() {
+            Some(group) if group.x == x => group.weight += weight,
+            _ => groups.push(Group { x, weight }),
+        }
     }
-    (exp(u, fine) * weight) >> (length + GUARD + weight_bits)
+    groups.retain(|group| group.weight != IBig::ZERO);
+    groups
 }
 
-/// Bits computed beyond those asked for.
-const GUARD: usize = 64;
-
-/// x in units of 2^-bits, rounded down.
-pub(super) fn fixed(x: f64, bits: usize) -> IBig {
-    match exponent_of(x) + bits as isize {
-        shift @ 0.. => integer(x) << shift as usize,
-        shift => integer(x) >> shift.unsigned_abs(),
-    }
-}
-
-/// e^u, both in units of 2^-bits.
-fn exp(u: IBig, bits: usize) -> IBig {
-    let precision = bits + GUARD;
-    let u = FBig::<mode::Zero, 2>::from_parts(u, -(bits as isize)).with_precision(precision).value();
-    let (significand, exponent) = u.exp().into_repr().into_parts();
-    match exponent + bits as isize {
-        shift @ 0.. => significand << shift as usize,
-        shift => significand >> shift.unsigned_abs(),
-    }
+/// About the greatest logarithm of a group.
+fn greatest(groups: &[Group]) -> f64 {
+    let log = |group: &Group| {
+        let power = group.weight.bit_len() as isize - WEIGHT_BITS;
+        group.x.hi + power as f64 * std::f64::consts::LN_2
+    };
+    groups.iter().map(log).fold(f64::NEG_INFINITY, f64::max)
 }

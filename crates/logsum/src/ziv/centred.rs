@@ -1,82 +1,101 @@
-//! The sum about the estimate of the rung before, in double words: what a row needs whose value is near to a point
-//! half-way between two floats, as one in thousands is by chance.
+//! The sum about an estimate of its logarithm, in double-doubles: what a row needs whose value is near to a point half-way
+//! between two floats, as one in thousands is by chance.
 
-use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
-use crate::arithmetic::exp::{self, UNSCALE};
+use crate::arithmetic::double_double::{DoubleDouble, parts, power_of_two, two_sum};
+use crate::arithmetic::exp;
+use crate::arithmetic::float64::Float64;
+use crate::arithmetic::precision::Number;
 use crate::formats::Format;
-use crate::kernels::series::{BLOCK, Series};
-use crate::simd::{Task, Vector, run, task};
+use crate::kernels::map::padded;
+use crate::kernels::pairs::total;
+use crate::kernels::term_source::{TermBlock, TermSource};
+use crate::simd::task;
+use crate::state::signed::{Estimate, Log};
 
-/// The float that the log-sum-exp rounds to, if this shows it, for a centre within 2^-50 of it.
+/// No exponent may be further above the centre: e^x is then out of range.
+const HIGHEST: f64 = 300.0;
+
+/// The logarithm of the sum, from Σ b e^{x − center}.
 ///
-/// Σ e^{z − center} = 1 + δ, and LSE = center + δ but for δ²/2. The bound: [`exp::WIDE_ERROR`] of a sum of 1; the additions
-/// of a block, 131 of 3u², and one for each block; the centre's low word, taken from z's with one rounding.
-pub(super) fn value<T: Format>(lane: &dyn Series<T>, center: DoubleDouble) -> Option<T> {
-    let (mut sum, mut blocks) = (DoubleDouble::ZERO, 0_u64);
-    lane.pieces(&mut |piece| {
-        sum = sum + sum_about(piece, center);
-        blocks += piece.len().div_ceil(BLOCK) as u64;
+/// The bound, relative to Σ |b| e^{x − center}: [`exp::WIDE_ERROR`] and what the weight adds, 2^-104 for its product or, where
+/// terms are taken one by one, 2^-93 for its power of 2; the roundings of x − center, 2^-96 and 2^-103 |center|; the additions
+/// of a block, 131 of 3u², and one for each block. Terms that count as e^-1000 or underflow add up to less than 2^-400 for each
+/// block, as in [`SignedSum`](crate::state::signed::SignedSum).
+pub(super) fn estimate<T: Format>(source: &dyn TermSource<T>, center: DoubleDouble) -> Option<Estimate> {
+    let (mut sum, mut size, mut blocks) = (DoubleDouble::ZERO, 0.0, 0.0);
+    source.blocks(&mut |block| {
+        let is_near = block.b.is_none() || block.terms().all(|(x, _)| x.hi - center.hi < HIGHEST);
+        let (mut part, mut part_size) =
+            if is_near { sum_about(block, center) } else { (DoubleDouble::ZERO, f64::NAN) };
+        if block.b.is_some() && !(part_size.is_finite() && part_size > power_of_two(-300)) {
+            // Weights out of range, or numbers that are absent: one by one.
+            (part, part_size) = (DoubleDouble::ZERO, 0.0);
+            for (x, b) in block.terms() {
+                let log = Log { shift: center.hi, rest: DoubleDouble::from(center.lo) };
+                let term = scaled_term(x, b, log, 0.0);
+                part = part + term;
+                part_size += term.hi.abs();
+            }
+        }
+        sum = sum + part;
+        size += part_size;
+        blocks += 1.0;
     });
-    let error = exp::WIDE_ERROR + power_of_two(-96) + power_of_two(-104) * blocks as f64;
-    nearest(sum, center, error)
+    let error = exp::WIDE_ERROR * 4.0 + power_of_two(-95) + power_of_two(-102) * (blocks + center.hi.abs());
+    Estimate::new(center, sum, error * size + power_of_two(512 - 400) * blocks, source.divisor())
 }
 
-/// The same for log(e^a − e^b), where the centre is not more than 40 below a.
-///
-/// Each exponential has its own error, and its part of the error of the centre's low word.
-pub(super) fn difference<T: Format>(a: f64, b: f64, center: DoubleDouble) -> Option<T> {
-    if a - center.hi > 40.0 {
-        return None;
-    }
-    let [plus, minus] = run(Exponentials { z: [a, b], center });
-    let size = (plus.hi + minus.hi) * UNSCALE;
-    // A difference of double words has no bound relative to itself, but 2^-104 of each.
-    let error = (exp::WIDE_ERROR + power_of_two(-100) + power_of_two(-104) * center.hi.abs()) * size;
-    nearest(plus - minus, center, error)
-}
-
-struct Exponentials {
-    z: [f64; 2],
-    center: DoubleDouble,
-}
-
-impl Task for Exponentials {
-    type Output = [DoubleDouble; 2];
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) -> [DoubleDouble; 2] {
-        [exp::exp_dd_wide(self.z[0], self.center), exp::exp_dd_wide(self.z[1], self.center)]
-    }
-}
-
-/// `sum` is Σ e^{z − center} in units of UNSCALE, off by at most `error` and what the centre's size adds.
-pub(super) fn nearest<T: Format>(sum: DoubleDouble, center: DoubleDouble, error: f64) -> Option<T> {
-    let delta = (sum + (-1.0 / UNSCALE)).scaled(UNSCALE);
-    // Not so if it is NaN.
-    let is_near = delta.hi.abs() < power_of_two(-50);
-    let low = two_sum(center.lo, delta.hi);
-    let error =
-        error + power_of_two(-104) * center.hi.abs() + (delta.hi * delta.hi + low.lo.abs() + delta.lo.abs());
-    let [a, b] = T::ends(DoubleDouble { hi: center.hi, lo: low.hi }, error).map(T::narrow);
-    (is_near && a.same_bits(b)).then_some(a)
+/// x − c, from −1000 on, normalised. c is near the greatest x.
+#[inline(always)]
+pub(super) fn difference<F: Float64>(x: DoubleDouble<F>, c: DoubleDouble<F>) -> DoubleDouble<F> {
+    let d = two_sum(x.hi, -c.hi);
+    // What counts as −1000 has no low word: it might be anything.
+    let low = d.hi.where_at_most(exp::LEAST, c.hi.splat(0.0), d.lo + (x.lo - c.lo));
+    two_sum(c.hi.splat(exp::LEAST).max(d.hi), low)
 }
 
 task! {
-    fn sum_about<T: Format>(piece: &[T], center: DoubleDouble; simd: V) -> DoubleDouble {
-        let center = center.splat(simd);
-        let mut all = DoubleDouble::ZERO;
-        for block in piece.chunks(BLOCK) {
-            let mut sum = DoubleDouble::ZERO.splat(simd);
-            for numbers in block.chunks(8) {
-                sum = sum + exp::exp_dd_wide(T::load_up_to(numbers, simd), center);
+    /// Σ b e^{x + y − center} and Σ |b| e^{x + y − center} over a block, in units of UNSCALE.
+    fn sum_about<T: Format>(block: TermBlock<'_, T>, center: DoubleDouble; simd: V) -> (DoubleDouble, f64) {
+        let TermBlock { x, y, b } = block;
+        let (center, zero) = (center.splat(simd), simd.splat(0.0));
+        let (mut sum, mut size) = (DoubleDouble::from(zero), zero);
+        for start in (0..x.len()).step_by(8) {
+            let eight = start..x.len().min(start + 8);
+            let x = T::load_up_to(&x[eight.clone()], simd);
+            let exponent = match y {
+                Some(y) => two_sum(x, T::load_up_to(&y[eight.clone()], simd)),
+                None => DoubleDouble::from(x),
+            };
+            let d = difference(exponent, center);
+            let mut term = exp::exp_dd_wide(d.hi, DoubleDouble { hi: zero, lo: -d.lo });
+            if let Some(b) = b {
+                let product = term.by(T::load(&padded(&b[eight]), simd));
+                term = two_sum(product.hi, product.lo);
             }
-            let (mut his, mut los) = ([0.0; 8], [0.0; 8]);
-            sum.hi.store(&mut his);
-            sum.lo.store(&mut los);
-            for i in 0..8 {
-                all = all + DoubleDouble { hi: his[i], lo: los[i] };
-            }
+            sum = sum + term;
+            size = size + term.hi.max(-term.hi);
         }
-        all
+        total(sum, size)
+    }
+}
+
+task! {
+    /// 2^-k b e^{x − log} in units of UNSCALE, whatever the size of b: its power of 2 is put into the exponent.
+    ///
+    /// That is off by 2^-104 · 745 · 2 at most, beside the error of [`exp::exp_dd_wide`]. What is beyond the range is infinite.
+    pub(super) fn scaled_term(x: DoubleDouble, b: f64, log: Log, k: f64; _: V) -> DoubleDouble {
+        if b == 0.0 || x.hi == f64::NEG_INFINITY {
+            return DoubleDouble::ZERO;
+        }
+        let (significand, exponent) = parts(b);
+        let powers = DoubleDouble::LN_2 * DoubleDouble::from(f64::from(exponent) - k);
+        let d = two_sum(x.hi, -log.shift) + x.lo - log.rest + powers;
+        if d.hi > HIGHEST {
+            return DoubleDouble::from(b * f64::INFINITY);
+        }
+        // A double-double that is out of range has no low word.
+        let low = if d.hi > -1000.0 { -d.lo } else { 0.0 };
+        exp::exp_dd_wide(d.hi, DoubleDouble::from(low)).by(significand)
     }
 }

@@ -1,13 +1,12 @@
-//! The wider rung: exponentials in 256-bit fixed point, in whole numbers only.
+//! Exponentials in 256-bit fixed point, in whole numbers only.
 //!
-//! Against a double-double rung it costs about as much, knows no rounding modes, and reaches more than twice as far:
-//! rows of normalised log-probabilities, whose log-sum-exp is a rounding error near 0, are settled here and not in
-//! arbitrary precision.
+//! It costs little more than double-doubles, knows no rounding modes, and reaches more than twice as far: rows of normalised
+//! log-probabilities, whose log-sum-exp is a rounding error near 0, are settled here and not in arbitrary precision.
 
-use crate::arithmetic::double_double::{DoubleDouble, two_sum};
+use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::formats::Format;
-use crate::kernels::series::Series;
-use crate::ziv::Sum;
+use crate::kernels::term_source::TermSource;
+use crate::ziv::integers::{Sum, exponent_of, significand_of};
 use dashu_int::{IBig, UBig};
 
 /// 64-bit limbs of a fraction, least significant first; one unit is 2^-256.
@@ -20,8 +19,9 @@ type Fraction = [u64; LIMBS];
 /// Fraction and a whole part above it, in two's complement: wrapping sums are exact while the result fits.
 type Fixed = [u64; LIMBS + 1];
 
-/// log 2, rounded down.
-const LN_2: Fraction = [0x8a0d175b8baafa2b, 0x40f343267298b62d, 0xc9e3b39803f2f6af, 0xb17217f7d1cf79ab];
+/// log 2 in units of 2^-320, rounded down.
+const LN_2: [u64; LIMBS + 1] =
+    [0xe7b876206debac98, 0x8a0d175b8baafa2b, 0x40f343267298b62d, 0xc9e3b39803f2f6af, 0xb17217f7d1cf79ab];
 
 /// The argument of the Taylor series is divided by 2 to this power, and its sum squared as often.
 const HALVINGS: usize = 8;
@@ -48,77 +48,112 @@ const INVERSE_FACTORIALS: [Fraction; TERMS + 1] = {
     table
 };
 
-/// Σ e^{z − center} − 1, for a centre within 2^-20 of the log-sum-exp.
-///
-/// The bound, in units of 2^-256, from [`exp_m1`]: each term is 2^q · (e^r ± 2^12), 2^q ≤ e^{z − center} and these
-/// add up to less than 1.01; each term is cut off once (1), or is left out below 1. Together less than 2^13 + n.
-pub(super) fn sum<T: Format>(lane: &dyn Series<T>, center: DoubleDouble) -> Sum {
-    let mut total = Total::EMPTY;
-    lane.pieces(&mut |piece| piece.iter().for_each(|z| total.add(DoubleDouble::from(z.widen()), center)));
-    total.sum()
-}
+/// The most that the power of 2 of a term may be: a term is then below 2^54.
+const HIGHEST: i64 = 52;
 
-/// The same of numbers in two words, each below 2^51.
-pub(super) fn sum_of(numbers: impl Iterator<Item = DoubleDouble>, center: DoubleDouble) -> Sum {
-    let mut total = Total::EMPTY;
-    numbers.for_each(|z| total.add(z, center));
+/// Below this power of 2 a term is less than one unit.
+const LOWEST: i64 = -(BITS as i64) - 2;
+
+/// Σ b e^{x − center}, if no term is above about 2^52 and the sum of their magnitudes below 2^62.
+///
+/// Each term is m · 2^k · e^r with a weight's significand 1 ≤ m < 2. The bound, in units of 2^-256, from [`exp_m1`]: e^r is off
+/// by less than 2^11, and so the term by less than 2^(k + 12), and by 1 where it is cut off or left out. `size` has 2^(k + 2)
+/// for each, more than the term: together less than 2^10 · size + n.
+pub(super) fn sum<T: Format>(source: &dyn TermSource<T>, center: DoubleDouble) -> Option<Sum> {
+    let mut total = Total { sum: [0; LIMBS + 1], size: 0.0, count: 0, is_in_range: true };
+    source.blocks(&mut |block| block.terms().for_each(|(x, b)| total.add(x, b, center)));
     total.sum()
 }
 
 struct Total {
     sum: Fixed,
+    size: f64,
     count: u64,
+    is_in_range: bool,
 }
 
 impl Total {
-    const EMPTY: Self = Self { sum: [0; LIMBS + 1], count: 0 };
-
-    fn add(&mut self, z: DoubleDouble, center: DoubleDouble) {
-        self.sum = plus(self.sum, exp(z, center));
+    fn add(&mut self, x: DoubleDouble, b: f64, center: DoubleDouble) {
+        if !self.is_in_range {
+            return;
+        }
         self.count += 1;
+        match term(x, b, center) {
+            Some((term, power)) => {
+                self.sum = plus(self.sum, if b < 0.0 { negated(term) } else { term });
+                self.size += power_of_two(power as i32 + 2);
+            }
+            None => self.is_in_range = false,
+        }
     }
 
-    fn sum(&self) -> Sum {
-        let bytes: Vec<u8> = self.sum.iter().flat_map(|limb| limb.to_le_bytes()).collect();
-        let delta = IBig::from(UBig::from_le_bytes(&bytes)) - (IBig::ONE << BITS);
-        Sum { delta, bits: BITS, error: IBig::from(self.count) + IBig::from(1 << 13) }
+    fn sum(&self) -> Option<Sum> {
+        // The sizes are rounded, each by 2^-53 of their sum.
+        if !self.is_in_range || self.size > power_of_two(61) {
+            return None;
+        }
+        let is_negative = self.sum[LIMBS] >> 63 == 1;
+        let magnitude = if is_negative { negated(self.sum) } else { self.sum };
+        let bytes: Vec<u8> = magnitude.iter().flat_map(|limb| limb.to_le_bytes()).collect();
+        let magnitude = IBig::from(UBig::from_le_bytes(&bytes));
+        let error = (self.size * (1024.0 * 1.001)) as u128 + u128::from(self.count) + 1;
+        Some(Sum {
+            value: if is_negative { -magnitude } else { magnitude },
+            bits: BITS,
+            error: IBig::from(error),
+        })
     }
 }
 
-/// e^{z − center}, rounded down, where the centre is at least z − 2^-20.
-fn exp(z: DoubleDouble, center: DoubleDouble) -> Fixed {
-    /// e^-178 < 2^-256.7: what the low words add is below 2^-2.
-    const NEGLIGIBLE: f64 = -178.0;
-    let difference = two_sum(z.hi, -center.hi);
-    if !matches!(difference.hi.partial_cmp(&NEGLIGIBLE), Some(std::cmp::Ordering::Greater)) {
-        return [0; LIMBS + 1];
+/// |b| e^{x − center}, rounded down, and k; none if it is out of range.
+fn term(x: DoubleDouble, b: f64, center: DoubleDouble) -> Option<(Fixed, i64)> {
+    /// With a weight, e^x matters up to here from the centre: (1074 + 53 + 256) log 2 is less.
+    const FAR: f64 = 2000.0;
+    const NEGLIGIBLE: (Fixed, i64) = ([0; LIMBS + 1], LOWEST);
+    let difference = two_sum(x.hi, -center.hi);
+    let low = x.lo - center.lo;
+    let u = difference.hi + low;
+    if u < -FAR && low <= 0.5 * difference.hi.abs() {
+        return Some(NEGLIGIBLE);
     }
-    let u = [difference.lo, z.lo, -center.lo].map(fixed).into_iter().fold(fixed(difference.hi), plus);
+    if !(u.abs() < 2.0 * FAR && low.abs() < FAR) {
+        return None;
+    }
     // u = q log 2 + r with 0 ≤ r < log 2; the estimate of q may be one off.
-    let mut q = ((difference.hi + (z.lo - center.lo)) * std::f64::consts::LOG2_E).floor() as i64;
-    let mut r = plus(u, times_small(LN_2, q.unsigned_abs()));
-    if q > 0 {
-        r = plus(u, negated(times_small(LN_2, q.unsigned_abs())));
+    let mut q = (u * std::f64::consts::LOG2_E).floor() as i64;
+    let exponent = exponent_of(b) as i64;
+    let integer = significand_of(b);
+    let weight = i64::from(integer.ilog2());
+    if q + exponent + weight < LOWEST {
+        return Some(NEGLIGIBLE);
     }
-    let ln_2 = times_small(LN_2, 1);
+    let u = [difference.lo, x.lo, -center.lo].map(fixed).into_iter().fold(fixed(difference.hi), plus);
+    let whole = times_ln_2(q.unsigned_abs());
+    let mut r = plus(u, if q > 0 { negated(whole) } else { whole });
+    let ln_2 = times_ln_2(1);
     while r[LIMBS] >> 63 == 1 {
         (r, q) = (plus(r, ln_2), q - 1);
     }
     while plus(r, negated(ln_2))[LIMBS] >> 63 == 0 {
         (r, q) = (plus(r, negated(ln_2)), q + 1);
     }
+    let power = q + exponent + weight;
+    if power > HIGHEST {
+        return None;
+    }
     let [a, b, c, d, _] = r;
     let [a, b, c, d] = exp_m1([a, b, c, d]);
-    shifted_down([a, b, c, d, 1], q.unsigned_abs() as usize)
+    // The product is below 2^54, and q + exponent ≤ 52 − weight, so that this only shifts down.
+    let product = times_small([a, b, c, d, 1], integer << (52 - weight));
+    Some((shifted_down(product, (HIGHEST - power) as usize), power))
 }
 
 /// e^r − 1 for 0 ≤ r < log 2.
 ///
-/// The bound, in units: r is off by at most 261 (four conversions, |q| ≤ 257 times what log 2 lacks), x = r/2^8 by
-/// 260/256 + 1. A Horner step truncates its factor and its product, 2 in all, and what it inherits is shrunk by
-/// x < 2^-8.5; the sum is off by at most 3.2. A squaring doubles the error, times 1 + e, and adds 1: eight of them
-/// multiply it by 2^8 · Π(1 + e_i) < 2^9, in all below 2^9 · 4.3 < 2^12. Every cut is downward, so that the result
-/// stays below 1.
+/// The bound, in units: r is off by at most 6 (four conversions, and two for the multiple of log 2), x = r/2^8 by
+/// 6/256 + 1. A Horner step truncates its factor and its product, 2 in all, and what it inherits is shrunk by x < 2^-8.5: e^x − 1
+/// is off by at most 2.1. A squaring doubles the error, times 1 + e, and adds 1: eight of them multiply it by
+/// 2^8 · Π(1 + e_i) < 2^9, in all below 2^9 · 3.1 < 2^11. All products are cut downward, so that the result stays below 1.
 fn exp_m1(r: Fraction) -> Fraction {
     let [a, b, c, d] = r;
     let [a, b, c, d, _] = shifted_down([a, b, c, d, 0], HALVINGS);
@@ -136,10 +171,8 @@ fn exp_m1(r: Fraction) -> Fraction {
 
 /// x rounded toward 0 to a multiple of 2^-256, for |x| < 2^62.
 fn fixed(x: f64) -> Fixed {
-    let biased = (x.to_bits() >> 52 & 0x7ff) as i32;
-    let fraction = x.to_bits() & ((1 << 52) - 1);
-    let significand = if biased == 0 { fraction } else { fraction | 1 << 52 };
-    let shift = biased.max(1) - 1075 + BITS as i32;
+    let significand = significand_of(x);
+    let shift = exponent_of(x) as i32 + BITS as i32;
     let mut result = [0; LIMBS + 1];
     match shift {
         ..=-64 => {}
@@ -180,13 +213,25 @@ fn negated(a: Fixed) -> Fixed {
     wrapping_sum(a.map(|limb| !limb), [1, 0, 0, 0, 0])
 }
 
-fn times_small(a: Fraction, factor: u64) -> Fixed {
+/// Where the product fits.
+fn times_small(a: Fixed, factor: u64) -> Fixed {
     let mut carry = 0;
-    std::array::from_fn(|i| {
-        let product = u128::from(a.get(i).copied().unwrap_or(0)) * u128::from(factor) + carry;
+    a.map(|limb| {
+        let product = u128::from(limb) * u128::from(factor) + carry;
         carry = product >> 64;
         product as u64
     })
+}
+
+/// factor · log 2, off by less than two units.
+fn times_ln_2(factor: u64) -> Fixed {
+    let mut carry = 0;
+    let [_, a, b, c, d] = LN_2.map(|limb| {
+        let product = u128::from(limb) * u128::from(factor) + carry;
+        carry = product >> 64;
+        product as u64
+    });
+    [a, b, c, d, carry as u64]
 }
 
 /// The product, rounded down.

@@ -1,0 +1,182 @@
+//! Sums of terms as whole numbers of small units, their logarithms, and the float nearest to one.
+
+use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
+use crate::formats::Format;
+use crate::formats::rounding::Zero;
+use crate::state::signed::Log;
+use crate::ziv::{Phase, Settled};
+use dashu_float::FBig;
+use dashu_float::round::mode;
+use dashu_int::ops::{Abs, BitTest};
+use dashu_int::{IBig, Sign};
+
+/// Σ b_k e^{x_k − center}.
+pub(super) struct Sum {
+    /// In units of 2^-bits.
+    pub(super) value: IBig,
+    pub(super) bits: usize,
+    /// Bounds the error of the value, in the same units.
+    pub(super) error: IBig,
+}
+
+impl Sum {
+    /// The sum over a whole number. The quotient and its error are cut off.
+    pub(super) fn over(self, divisor: f64) -> Self {
+        if divisor == 1.0 {
+            return self;
+        }
+        let divisor = IBig::from(divisor as u64);
+        Self { value: self.value / &divisor, error: self.error / divisor + IBig::from(2), ..self }
+    }
+
+    /// The float that center + log |sum| rounds to for every sum within the bound, if there is one.
+    pub(super) fn settled<T: Format>(
+        &self,
+        center: DoubleDouble,
+        zero: Zero,
+        phase: Phase,
+    ) -> Option<Settled<T>> {
+        let (log, error) = self.log()?;
+        let bits = self.bits as isize;
+        let units_to = -exponent_of(center.hi).min(exponent_of(center.lo)).min(-bits);
+        let units = |x: f64| fixed(x, units_to as usize);
+        let shift = (units_to - bits) as usize;
+        let middle = units(center.lo) + (&log << shift);
+        let total = units(center.hi) + &middle;
+        let error = error << shift;
+        let [low, high] = [&total - &error, total + error].map(|end| zero.of(round::<T>(end, -units_to)));
+        let hi: f64 = round(middle.clone(), -units_to);
+        let lo = round(middle - units(hi), -units_to);
+        let sign = if self.value < IBig::ZERO { -1.0 } else { 1.0 };
+        let log = Log { shift: center.hi, rest: DoubleDouble { hi, lo } };
+        low.same_bits(high).then_some(Settled { value: low, sign, log, phase })
+    }
+
+    /// log |sum| and a bound on its error, in units of 2^-bits; none if the sum is not known to 2^-64 of itself.
+    ///
+    /// For |δ| < 2^-20, log(1 + δ) = δ − δ²/2 + δ³/3 − …: each of the n terms is off by less than 4 units (a power's own floor
+    /// and what it inherits, shrunk by δ; the division), the first term left out is below 2^(-bits - 20), and δ's own error
+    /// grows by 1/(1 − 2^-20). Elsewhere dashu's logarithm is trusted to 2^16 units, and an error e of the sum moves it by less
+    /// than e/(sum − e).
+    fn log(&self) -> Option<(IBig, IBig)> {
+        const SMALL: usize = 20;
+        let Self { value, bits, error } = self;
+        let magnitude = value.clone().abs();
+        if magnitude <= error << 64 {
+            return None;
+        }
+        let delta = &magnitude - (IBig::ONE << *bits);
+        if delta.clone().abs() >> (bits - SMALL) != IBig::ZERO {
+            let from_sum = (error << *bits) / (&magnitude - error);
+            let sum = FBig::<mode::HalfEven, 2>::from_parts(magnitude, -(*bits as isize));
+            let log = sum.with_precision(bits + 64).value().ln();
+            let (significand, exponent) = log.into_repr().into_parts();
+            return Some((
+                shifted(significand, exponent + *bits as isize),
+                from_sum + IBig::from((1 << 16) + 2),
+            ));
+        }
+        let terms = bits / SMALL + 1;
+        let mut log = IBig::ZERO;
+        let mut power = delta.clone();
+        for n in 1..=terms {
+            let term = &power / IBig::from(n);
+            log += if n % 2 == 1 { term } else { -term };
+            power = (power * &delta) >> *bits;
+        }
+        Some((log, error + (error >> (SMALL - 1)) + IBig::from(4 * terms + 1)))
+    }
+}
+
+/// n · 2^shift, rounded down.
+pub(super) fn shifted(n: IBig, shift: isize) -> IBig {
+    match shift {
+        0.. => n << shift as usize,
+        _ => n >> shift.unsigned_abs(),
+    }
+}
+
+/// x in units of 2^-bits, rounded down.
+pub(super) fn fixed(x: f64, bits: usize) -> IBig {
+    shifted(integer(x), exponent_of(x) + bits as isize)
+}
+
+/// x = integer(x) · 2^exponent_of(x), for finite x.
+pub(super) fn integer(x: f64) -> IBig {
+    let magnitude = IBig::from(significand_of(x));
+    if x.is_sign_negative() { -magnitude } else { magnitude }
+}
+
+/// |integer(x)|, below 2^53.
+pub(super) fn significand_of(x: f64) -> u64 {
+    let fraction = x.to_bits() & ((1 << 52) - 1);
+    if x.to_bits() >> 52 & 0x7ff == 0 { fraction } else { fraction | 1 << 52 }
+}
+
+pub(super) fn exponent_of(x: f64) -> isize {
+    let biased = (x.to_bits() >> 52 & 0x7ff) as isize;
+    biased.max(1) - 1075
+}
+
+/// The float nearest to n · 2^exponent, ties to even; infinite beyond the range of T, which only f16's log-sum-exp
+/// can be, and that only with e^16 numbers.
+pub(super) fn round<T: Format>(n: IBig, exponent: isize) -> T {
+    let (sign, magnitude) = n.into_parts();
+    let length = magnitude.bit_len() as isize;
+    let dropped = (length - T::SIGNIFICAND_BITS as isize).max(T::LEAST_POWER - exponent).max(0);
+    if dropped > length {
+        return T::narrow(if sign == Sign::Negative { -0.0 } else { 0.0 });
+    }
+    let dropped = dropped as usize;
+    let mut kept = u64::try_from(&magnitude >> dropped).unwrap_or(u64::MAX);
+    let is_half_or_more = dropped > 0 && magnitude.bit(dropped - 1);
+    if is_half_or_more && (kept % 2 == 1 || magnitude.trailing_zeros() != Some(dropped - 1)) {
+        kept += 1;
+    }
+    // The significand is whole and fits, the product is a number of T, but for its range: both steps are exact.
+    let power = (exponent + dropped as isize) as i32;
+    let rounded = kept as f64 * power_of_two(power / 2) * power_of_two(power - power / 2);
+    T::narrow(if sign == Sign::Negative { -rounded } else { rounded })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_is_to_the_nearest_and_ties_to_even() {
+        let check = |n: i128, exponent: isize, expected: f64| {
+            for (n, expected) in [(n, expected), (-n, -expected)] {
+                assert_eq!(
+                    round::<f64>(IBig::from(n), exponent).to_bits(),
+                    expected.to_bits(),
+                    "{n}·2^{exponent}"
+                );
+            }
+        };
+        let (one, ulp) = (1_i128 << 60, 1_i128 << 8);
+        check(one + ulp / 2, -60, 1.0);
+        check(one + ulp / 2 + 1, -60, 1.0 + f64::EPSILON);
+        check(one + ulp + ulp / 2 - 1, -60, 1.0 + f64::EPSILON);
+        check(one + ulp + ulp / 2, -60, 1.0 + 2.0 * f64::EPSILON);
+        check(2 * one - 1, -60, 2.0);
+        check(1, -1074, 5e-324);
+        check(1, -1075, 0.0);
+        check(3, -1076, 5e-324);
+        check(3, -1075, 1e-323);
+        check(1, -1076, 0.0);
+        check(1, -2000, 0.0);
+        check((1 << 53) - 1, 971, f64::MAX);
+        check((1 << 54) - 1, -1076, f64::MIN_POSITIVE);
+        assert_eq!(round::<f32>(IBig::from((1_i64 << 25) + 1), 0), 33554432.0);
+        assert_eq!(round::<f32>(IBig::from(3), -150), 3e-45);
+        assert_eq!(round::<f64>(IBig::ZERO, -256).to_bits(), 0);
+    }
+
+    #[test]
+    fn floats_are_integers_times_powers() {
+        for x in [1.0, -1.5, 5e-324, -1e-310, f64::MAX, f64::MIN_POSITIVE, 0.0] {
+            assert_eq!(round::<f64>(integer(x), exponent_of(x)), x);
+        }
+    }
+}
