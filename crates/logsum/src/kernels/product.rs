@@ -228,8 +228,8 @@ impl<L: Source, R: Source> Task for Block<'_, L, R> {
             let right_room = &mut right_room[..right_size * length];
             pack(left, rows, inner.clone(), forms[0], left_room, &mut sums.left_sizes, simd);
             pack(right, columns, inner, forms[1], right_room, &mut sums.right_sizes, simd);
-            // The sums, as many eights of columns, and a row's number.
-            if V::REGISTERS > 8 * 3 + 3 {
+            // 24 sums, three eights of columns, and a number of a row.
+            if V::REGISTERS >= 28 {
                 multiply::<8, 3, V>(left_room, right_room, length, words, sums, simd);
             } else {
                 multiply::<4, 1, V>(left_room, right_room, length, words, sums, simd);

@@ -8,10 +8,8 @@
 // out for want of an intrinsic touch no memory, and no register but those that they name; a prefetch reads nothing.
 #![expect(clippy::undocumented_unsafe_blocks, reason = "said once, above")]
 
-use crate::arithmetic::float64::Float64;
-use crate::arithmetic::float64::{FROM, ONE, WHOLE};
-use crate::simd::Task;
-use crate::simd::Vector;
+use crate::arithmetic::float64::{FROM, Float64, ONE, WHOLE};
+use crate::simd::{Task, Vector};
 use std::arch::aarch64::*;
 use std::arch::asm;
 use std::array::from_fn;
@@ -204,7 +202,7 @@ impl Vector for V128 {
     fn prefetch<T>(self, number: &T, ahead: usize) {
         let place = std::ptr::from_ref(number).wrapping_byte_add(ahead);
         unsafe {
-            asm!("prfm pldl1keep, [{}]", in(reg) place, options(nomem, nostack, preserves_flags));
+            asm!("prfm pldl1keep, [{}]", in(reg) place.addr(), options(nomem, nostack, preserves_flags));
         }
     }
 
