@@ -1,7 +1,7 @@
 //! Double-word arithmetic: a number as the unevaluated sum of two f64, about 106 bits.
 //!
 //! The algorithms and their bounds are those of Joldes, Muller & Popescu, "Tight and rigorous error bounds for
-//! basic building blocks of double-word arithmetic" (ACM TOMS 44, 2017); u = 2^-53. They need results that neither
+//! basic building blocks of double-double arithmetic" (ACM TOMS 44, 2017); u = 2^-53. They need results that neither
 //! overflow nor underflow, which each caller sees to.
 
 use crate::float64::Float64;
@@ -10,9 +10,9 @@ use core::ops::{Add, Div, Mul, Neg, Sub};
 /// `hi + lo`, where hi is the f64 nearest to the sum.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DoubleDouble<F = f64> {
-    /// The high word.
+    /// The high part.
     pub hi: F,
-    /// The low word, at most half a unit in the last place of the high one.
+    /// The low part, at most half a unit in the last place of the high one.
     pub lo: F,
 }
 

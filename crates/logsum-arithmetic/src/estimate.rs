@@ -46,7 +46,7 @@ pub fn estimate_of_log<P: Precision, F: Float64>(
 ) -> (DoubleDouble<F>, F) {
     let (log, log_error) = P::log1p(t);
     let estimate = log + max;
-    // The sum max + log is exact but for its low word. t may have lost up to 2^-1074 to underflow.
+    // The sum max + log is exact but for its low part. t may have lost up to 2^-1074 to underflow.
     let size = max.max(-max) + log.hi;
     let from_sum = size.mul_add(max.splat(power_of_two(-103)), max.splat(power_of_two(-1070)));
     (estimate, (from_t + log_error + from_sum) * max.splat(SLACK))

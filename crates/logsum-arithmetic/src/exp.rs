@@ -1,4 +1,4 @@
-//! e^{z − c}, in one word and in two, with proved bounds.
+//! e^{z − c}, in f64 and in double-double, with proved bounds.
 //!
 //! Both split z − c = k·(ln 2)/16 + r with |r| ≤ (ln 2)/32 · (1 + 2^-20) < 2^-5.527, k = 16q + j, and take
 //! 2^q · 2^{j/16} · e^r: a table of sixteen entries and a short polynomial. Results are in units of 2^-[`SCALE`], so
@@ -8,7 +8,7 @@ use crate::double_double::{DoubleDouble, fast_two_sum, power_of_two, two_product
 use crate::float64::Float64;
 
 /// Exponentials and sums of them are kept in units of 2^-SCALE. With −1000 ≤ z − c ≤ 128 they lie between 2^-931
-/// and 2^697: with 2^64 of them the sum does not overflow, and the low word of the smallest does not underflow.
+/// and 2^697: with 2^64 of them the sum does not overflow, and the low part of the smallest does not underflow.
 pub const SCALE: i64 = 512;
 
 /// Takes the scale off again.
@@ -133,7 +133,7 @@ pub fn polynomial_by_halves<const N: usize, F: Float64>(x: F, coefficients: [f64
     sums[1].mul_add(x, sums[0])
 }
 
-/// e^{z − c} in units of 2^-[`SCALE`], with one word of precision.
+/// e^{z − c} in units of 2^-[`SCALE`], in f64.
 ///
 /// The bound, relative to e^{z − c}:
 ///
@@ -160,7 +160,7 @@ pub fn exp_f64_at_0<F: Float64>(z: F) -> F {
     power.mul_add(r * polynomial(r, EXP_F64), power)
 }
 
-/// e^{z − c} in units of 2^-[`SCALE`], with two words of precision.
+/// e^{z − c} in units of 2^-[`SCALE`], in double-double.
 ///
 /// z − c = d + d' exactly (2Sum). r₀ = d − k·STEP₀ is exact as in [`exp_f64`]; r₁ gathers d', −k·STEP₁ and what the
 /// table's entry lost, |r₁| < 2^-28, with an error below 2^-81. For s = r₀ + r₁, rounded,
@@ -174,14 +174,14 @@ pub fn exp_f64_at_0<F: Float64>(z: F) -> F {
 /// | P is rounded: 2^-54 · s², and its inner steps 2^-61 · s² | 0.98 |
 /// | q is rounded once, below 2^-12 | 0.50 |
 /// | these are relative to 1, e^r may be 2^-0.0313 | × 1.022 |
-/// | the low word of the result, below 2^-11 where the table's entry is above 1.03, is rounded once | 1.00 |
+/// | the low part of the result, below 2^-11 where the table's entry is above 1.03, is rounded once | 1.00 |
 /// | roundings of terms below 2^-52 | 0.01 |
 ///
 /// together below 6.6 · 2^-65 < 2^-62.2 < [`EXP_DD_ERROR`]. e^0 is exactly 1.
 #[inline(always)]
 pub fn exp_dd<F: Float64>(z: F, c: F) -> DoubleDouble<F> {
     let d = two_sum(z, -c);
-    // What counts as −1000 has no low word: it might be anything.
+    // What counts as −1000 has no low part: it might be anything.
     let low = d.hi.where_at_most(LEAST, z.splat(0.0), d.lo);
     let (k, minus_k) = step(z.splat(LEAST).max(d.hi));
     exp_dd_reduced(z.splat(LEAST).max(d.hi), k, minus_k, low + k.entry(&LOGS_OF_ROUNDING))
@@ -195,7 +195,7 @@ pub fn exp_dd_at_0<F: Float64>(z: F) -> DoubleDouble<F> {
     exp_dd_reduced(d, k, minus_k, k.entry(&LOGS_OF_ROUNDING))
 }
 
-/// e^d likewise, for a normalised d of two words that is at least −1000.
+/// e^d likewise, for a normalised d of two f64 that is at least −1000.
 #[inline(always)]
 pub fn exp_dd_of_dd<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
     let (k, minus_k) = step(d.hi);
@@ -210,7 +210,7 @@ fn exp_dd_reduced<F: Float64>(d: F, k: F, minus_k: F, low: F) -> DoubleDouble<F>
     let r1 = minus_k.mul_add(d.splat(step1), low);
     let s = r0 + r1;
     let q = (s * s).mul_add(polynomial(s, EXP_DD), r1);
-    // power·(1 + r₀ + q): the leading power + power·r₀ without error, the rest in one word.
+    // power·(1 + r₀ + q): the leading power + power·r₀ without error, the rest in f64.
     let power = k.scaled_entry(&SCALED_POWERS);
     let hi = power.mul_add(r0, power);
     let lo = power.mul_add(q, power.mul_add(r0, power - hi));
@@ -223,7 +223,7 @@ pub const WIDE_ERROR: f64 = power_of_two(-94);
 /// (ln 2)/16 in three parts, the first two of 38 bits, off by less than 2^-125.
 const WIDE_STEP: [f64; 3] = [0.04332169878489367, 1.0291218489291539e-13, 1.9136504600116575e-25];
 
-/// 1/n! in two words, for n = 0 to 6.
+/// 1/n! in double-double, for n = 0 to 6.
 const INVERSE_FACTORIALS: [DoubleDouble; 7] = [
     DoubleDouble { hi: 1.0, lo: 0.0 },
     DoubleDouble { hi: 1.0, lo: 0.0 },
@@ -245,11 +245,11 @@ const SMALL_INVERSE_FACTORIALS: [f64; 7] = [
     1.0 / 6_227_020_800.0,
 ];
 
-/// e^{z − c} in units of 2^-[`SCALE`], as a double word to nearly its full precision, for a c in two words.
+/// e^{z − c} in units of 2^-[`SCALE`], as a double-double to nearly its full precision, for a c in double-double.
 ///
-/// d = z − c₀ exactly, in two words, of which the lower, with −c₁, has one rounding: 2^-53 · (|d'| + |c₁|), below 2^-97 and
-/// 2^-106 of c. With three parts of the step, r = r₀ + r₁ has an error below 2^-96: its lower word's last rounding. The
-/// Taylor series is in two words down to r⁶/6!, 8u² a step and 2^-102.8 in all; its rest, below 2^-51, in one: 2^-102;
+/// d = z − c₀ exactly, in double-double, of which the lower, with −c₁, has one rounding: 2^-53 · (|d'| + |c₁|), below 2^-97 and
+/// 2^-106 of c. With three parts of the step, r = r₀ + r₁ has an error below 2^-96: its lower part's last rounding. The
+/// Taylor series is in double-double down to r⁶/6!, 8u² a step and 2^-102.8 in all; its rest, below 2^-51, in one: 2^-102;
 /// what is left out, r^14/14!, is below 2^-113. Scaling takes 2u². Together below 2^-95.
 #[inline(always)]
 pub fn exp_dd_wide<F: Float64>(z: F, c: DoubleDouble<F>) -> DoubleDouble<F> {
@@ -273,7 +273,7 @@ pub fn exp_dd_wide<F: Float64>(z: F, c: DoubleDouble<F>) -> DoubleDouble<F> {
 /// 3!, 4!, …, 9!
 const FACTORIALS: [f64; 7] = [6.0, 24.0, 120.0, 720.0, 5040.0, 40_320.0, 362_880.0];
 
-/// e^d − 1 for |d| ≤ 2^-6, relative error below 2^-65: d²/3! and what follows is below 2^-14.5, with four roundings in one word;
+/// e^d − 1 for |d| ≤ 2^-6, relative error below 2^-65: d²/3! and what follows is below 2^-14.5, with four roundings in f64;
 /// the first term left out, d⁹/10!, is below 2^-75.
 #[inline(always)]
 pub fn expm1_dd_near_0<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
@@ -288,7 +288,7 @@ pub fn expm1_dd_near_0<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
     d * fast_two_sum(first.hi, first.lo + (d.hi * d.hi).mul_add(series, half * d.lo))
 }
 
-/// The same in one word, relative error below 2^-51: that of its first rounding and its last two.
+/// The same in f64, relative error below 2^-51: that of its first rounding and its last two.
 #[inline(always)]
 pub fn expm1_f64_near_0<F: Float64>(d: F) -> F {
     let [.., last, _, _] = FACTORIALS;
@@ -302,7 +302,7 @@ pub fn expm1_f64_near_0<F: Float64>(d: F) -> F {
 /// Where a series takes over from e^d less 1.
 const NEAR: f64 = power_of_two(-6);
 
-/// e^d − 1 in one word, for d ≤ 128; what is below −1000 counts as that. The exponential's error is to e^d − 1 as 1 to 1 − e^-d, at
+/// e^d − 1 in f64, for d ≤ 128; what is below −1000 counts as that. The exponential's error is to e^d − 1 as 1 to 1 − e^-d, at
 /// most 2^6.1 times as large.
 #[inline(always)]
 pub fn expm1_f64<F: Float64>(d: F) -> F {

@@ -1,4 +1,4 @@
-//! log(1 + t), in one word and in two, with proved bounds.
+//! log(1 + t), in f64 and in double-double, with proved bounds.
 //!
 //! 1 + t = 2^k · (1 + f) with 1 + f between √½ and √2, k = 0 and f = t exactly while t < 0.414: a small t keeps its
 //! relative accuracy. log(1 + f) = 2 atanh(w) = 2w + 2w·U, w = f/(2 + f), |w| ≤ 0.1716, U = w²/3 + w⁴/5 + …
@@ -7,7 +7,7 @@ use crate::double_double::{DoubleDouble, fast_two_sum, parts, power_of_two};
 use crate::exp::polynomial_by_halves;
 use crate::float64::Float64;
 
-/// 1/3 in two words.
+/// 1/3 in double-double.
 const THIRD: (f64, f64) = (1.0 / 3.0, 1.850371707708594e-17);
 
 /// 1/3, 1/5, 1/7, …
@@ -24,7 +24,7 @@ const ODD_INVERSES: [f64; 13] = {
 /// While t is at most this, f = t.
 const SMALL: f64 = core::f64::consts::SQRT_2 - 1.0;
 
-/// log(1 + t) for t ≥ 0, and a bound on its absolute error, in one word.
+/// log(1 + t) for t ≥ 0, and a bound on its absolute error, in f64.
 ///
 /// Relative to the result: 1 + t, where it is rounded, is more than √2 and its logarithm more than 0.34, 2^-51.4;
 /// w 3 roundings, the series' remainder w²⁰/21 < 2^-55, and 5 roundings to put the parts together: below 2^-49.
@@ -38,7 +38,7 @@ pub fn log1p_f64<F: Float64>(t: F) -> (F, F) {
     (log, log * log.splat(power_of_two(-49)))
 }
 
-/// log s and a bound on its absolute error, for 2^-500 ≤ s ≤ 2^520, in one word.
+/// log s and a bound on its absolute error, for 2^-500 ≤ s ≤ 2^520, in f64.
 ///
 /// Here f is exact, but k log 2 and log(1 + f) may have opposite signs: |k log 2| is at most 2 |log s| then.
 #[inline(always)]
@@ -59,12 +59,12 @@ fn ln_f64_reduced<F: Float64>(f: F, k: F) -> F {
     k.mul_add(k.splat(core::f64::consts::LN_2), (w + w).mul_add(u, w + w))
 }
 
-/// log(1 + t) for t ≥ 0, and a bound on its absolute error, in two words.
+/// log(1 + t) for t ≥ 0, and a bound on its absolute error, in double-double.
 ///
-/// U is taken as w² · (1/3 + w²·Q), where only the last sum is in one word.
+/// U is taken as w² · (1/3 + w²·Q), where only the last sum is in f64.
 ///
 /// The bound, relative to log(1 + f): w²·Q < 2^-7.3 is off by at most 3.8 roundings (2^-58.4), of which w² (2^-5.08)
-/// enters U: 2^-63.4; the series' remainder w²⁸/29/(1 − w²) < 2^-75; double-word steps below 2^-99. And
+/// enters U: 2^-63.4; the series' remainder w²⁸/29/(1 − w²) < 2^-75; double-double steps below 2^-99. And
 /// |log(1 + f)| ≤ 0.347, k·log 2 has relative error 2^-104. A t below 2^-120 is its own logarithm to 2^-121, and is
 /// left alone: it may be subnormal.
 #[inline(always)]

@@ -1,11 +1,11 @@
-//! What a rung computes in: one word or two, each with the error of its exponentials, sums and logarithm.
+//! What a phase computes in: one f64 or two, each with the error of its exponentials, sums and logarithm.
 
 use crate::double_double::{DoubleDouble, fast_two_sum, power_of_two, two_product, two_sum};
 use crate::float64::Float64;
 use crate::{exp, ln};
 use core::ops::{Add, Div, Mul};
 
-/// The precision that a rung computes in. All exponentials and sums are in units of [`exp::UNSCALE`].
+/// The precision that a phase computes in. All exponentials and sums are in units of [`exp::UNSCALE`].
 pub trait Precision {
     /// Bounds the relative error of one exponential.
     const EXP_ERROR: f64;
@@ -41,19 +41,19 @@ pub trait Precision {
     /// e^z: the same as with c = 0, in fewer steps.
     fn exp_at_0<F: Float64>(z: F) -> Self::Number<F>;
 
-    /// e^d − 1 for |d| ≤ 2^-6: relative error below 2^-51 in one word, 2^-65 in two.
+    /// e^d − 1 for |d| ≤ 2^-6: relative error below 2^-51 in f64, 2^-65 in double-double.
     fn expm1_near_0<F: Float64>(d: Self::Number<F>) -> Self::Number<F>;
 
-    /// e^d − 1 for −1000 ≤ d ≤ 128: relative error below 2^-31 in one word, 2^-64 in two.
+    /// e^d − 1 for −1000 ≤ d ≤ 128: relative error below 2^-31 in f64, 2^-64 in double-double.
     fn expm1<F: Float64>(d: Self::Number<F>) -> Self::Number<F>;
 
-    /// e^d, for a d of two words that is at least −1000; [`InF64`] takes the first alone.
+    /// e^d, for a d of two f64 that is at least −1000; [`InF64`] takes the first alone.
     fn exp_of_dd<F: Float64>(d: DoubleDouble<F>) -> Self::Number<F>;
 
     /// log(1 + t) for t ≥ 0, and a bound on its absolute error.
     fn log1p<F: Float64>(t: DoubleDouble<F>) -> (DoubleDouble<F>, F);
 
-    /// log y, relative error below 2^-48 in one word, 2^-58 in two, from the second, a power of 2, to 2^500.
+    /// log y, relative error below 2^-48 in f64, 2^-58 in double-double, from the second, a power of 2, to 2^500.
     fn ln<F: Float64>(y: F) -> (DoubleDouble<F>, f64);
 
     /// z − max − log, where z ≤ max and log ≥ 0: neither difference takes away from the other's accuracy.
@@ -65,23 +65,23 @@ pub trait Precision {
 /// Sums, products and quotients are off by a rounding in f64; in double-double by 2^-104 (where both have the same sign), 2^-103
 /// and 2^-102.
 pub trait Number<F>: Copy + Add<Output = Self> + Mul<Output = Self> + Div<Output = Self> {
-    /// As a double word.
+    /// As a double-double.
     fn to_dd(self) -> DoubleDouble<F>;
 
-    /// Of a double word, its high word alone in one word.
+    /// Of a double-double, its high part alone in f64.
     fn of(two: DoubleDouble<F>) -> Self;
 
-    /// a − b: exact in two words.
+    /// a − b: exact in double-double.
     fn difference(a: F, b: F) -> Self;
 
-    /// The product with `factor`, with the units taken off, rounded to one word.
+    /// The product with `factor`, with the units taken off, rounded to one f64.
     fn round_scaled(self, factor: DoubleDouble<F>) -> F;
 
-    /// The product with a number in one word: one rounding in one word, 2^-104 in two, which are normalised only for a power of 2.
+    /// The product with a number in f64: one rounding in f64, 2^-104 in double-double, which are normalised only for a power of 2.
     fn by(self, factor: F) -> Self;
 
-    /// `sum` and this number, of any signs: one rounding in one word; in two, all roundings of a block are below
-    /// 2^-89 of the sum of the magnitudes: 128 of low words below 2^-45 of it. The sum is not normalised.
+    /// `sum` and this number, of any signs: one rounding in f64; in double-double, all roundings of a block are below
+    /// 2^-89 of the sum of the magnitudes: 128 of low parts below 2^-45 of it. The sum is not normalised.
     fn added_to(self, sum: DoubleDouble<F>) -> DoubleDouble<F>;
 }
 
@@ -241,7 +241,7 @@ impl<F: Float64> Sum<F> for One<F> {
     }
 }
 
-/// Double words.
+/// Double-doubles.
 pub struct InDoubleDouble;
 
 impl Precision for InDoubleDouble {
@@ -297,7 +297,7 @@ impl Precision for InDoubleDouble {
     fn log_share<F: Float64>(z: F, max: F, log: DoubleDouble<F>) -> F {
         let difference = two_sum(z, -max);
         let log_share = (difference - log).hi;
-        // A difference beyond the largest f64 has a low word that means nothing.
+        // A difference beyond the largest f64 has a low part that means nothing.
         let minus_infinity = z.splat(f64::NEG_INFINITY);
         difference.hi.where_at_most(f64::NEG_INFINITY, minus_infinity, log_share)
     }
@@ -337,17 +337,17 @@ impl<F: Float64> Number<F> for DoubleDouble<F> {
     }
 }
 
-/// A sum of double words. Its high word starts from 2^8 times the bound of the terms, [`HEAD`], so that it is never
+/// A sum of double-doubles. Its high part starts from 2^8 times the bound of the terms, [`HEAD`], so that it is never
 /// less than a term: Dekker's three operations add exactly, where Knuth's would take six.
 ///
-/// In units of the bound: with 128 terms the high word stays below 2^9, what each addition leaves below 2^-44; the
-/// low word adds up 128 of those, stays below 2^-37, and each of its roundings below 2^-90, all below 2^-83.9. The
+/// In units of the bound: with 128 terms the high part stays below 2^9, what each addition leaves below 2^-44; the
+/// low part adds up 128 of those, stays below 2^-37, and each of its roundings below 2^-90, all below 2^-83.9. The
 /// total's three roundings of at most 2^-34 · 2^-53 vanish beside that.
 #[derive(Clone, Copy)]
 pub struct Head<F> {
-    /// The high word.
+    /// The high part.
     pub hi: F,
-    /// What the high word has lost.
+    /// What the high part has lost.
     pub lo: F,
 }
 

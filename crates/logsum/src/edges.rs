@@ -17,14 +17,14 @@ use crate::formats::Format;
 use crate::kernels::Each;
 use crate::kernels::series::Series;
 
-/// What an operation gives to each element of a lane at the edge.
+/// What an operation gives to each element of a row at the edge.
 pub(crate) struct Edge<T> {
     at_infinity: T,
     elsewhere: T,
 }
 
 impl<T: Format> Edge<T> {
-    /// What a lane with this maximum has instead of `each`, unless the maximum is finite.
+    /// What a row with this maximum has instead of `each`, unless the maximum is finite.
     pub(crate) fn of(each: Each, max: f64, lane: &dyn Series<T>) -> Option<Self> {
         let [at_infinity, elsewhere] = match (max, each) {
             (f64::INFINITY, Each::Share) => [1.0 / count_infinite(lane), 0.0],

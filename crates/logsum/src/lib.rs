@@ -28,7 +28,7 @@
 //! With the feature `ndarray` the same words are methods of ndarray's arrays and views, in the trait `LogSumExp`:
 //! over any axes, in any layout. With the feature `half` all of it takes the crate half's f16 and bf16, too:
 //! narrow numbers in and out, f64 arithmetic between, one rounding. With the feature `complex` there is
-//! `complex_logsumexp`. Integers are taken as f64, by [`floats`].
+//! `complex_logsumexp`.
 
 use logsum_arithmetic as arithmetic;
 

@@ -15,7 +15,7 @@ use std::fmt::{Debug, Display};
 
 /// What the library needs to know of a number format.
 pub trait Format: Copy + Default + PartialOrd + Debug + Display + Send + Sync + 'static {
-    /// What its first rung computes in: the next wider precision.
+    /// What its first phase computes in: the next wider precision.
     type First: Keep;
 
     /// Whether [`sum_in_singles`](Format::sum_in_singles) is of use.

@@ -1,4 +1,4 @@
-//! The loops over a block of one lane, written once for every format, precision and level.
+//! The loops over a block of one row, written once for every format, precision and level.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::float64::Float64;
@@ -39,7 +39,7 @@ pub(super) fn bound_for(max: f64, shift: f64) -> f64 {
 // In what runs at a level every call must be inlined, or it is compiled without the level's instructions. Closures
 // cannot be made to: these are functions and plain loops.
 
-/// [`Summed`], of a block of at most [`BLOCK`](crate::lane::BLOCK) numbers.
+/// [`Summed`], of a block of at most [`BLOCK`](crate::kernels::series::BLOCK) numbers.
 #[inline(always)]
 pub(crate) fn summed<P: Keep, T: Format, V: Vector>(block: &[T], simd: V) -> Summed {
     let max = maximum(block, simd);

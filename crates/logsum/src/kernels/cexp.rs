@@ -1,4 +1,4 @@
-//! e^z of complex z in double words, and sums of it.
+//! e^z of complex z in double-doubles, and sums of it.
 
 use crate::arithmetic::double_double::{DoubleDouble, parts, power_of_two, two_sum};
 use crate::arithmetic::exp::{self, UNSCALE};
@@ -11,7 +11,7 @@ use dashu_float::round::mode;
 use num_complex::Complex;
 use std::ops::{Add, Mul};
 
-/// A complex number whose parts are double words.
+/// A complex number whose parts are double-doubles.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ComplexTwo<W = f64> {
     pub(crate) re: DoubleDouble<W>,
@@ -71,7 +71,7 @@ const QUARTER: [f64; 3] = [1.5707963267341256, 6.077100506303966e-11, 2.02226624
 /// Angles up to here have k < 2^20.
 const FAR: f64 = 1e6;
 
-/// 1/n! in two words, for n = 2 to 15.
+/// 1/n! in double-double, for n = 2 to 15.
 const INVERSE_FACTORIALS: [DoubleDouble; 14] = [
     DoubleDouble { hi: 1.0 / 2.0, lo: 0.0 },
     DoubleDouble { hi: 1.0 / 6.0, lo: 9.25185853854297e-18 },
@@ -100,11 +100,11 @@ const SMALL_INVERSE_FACTORIALS: [f64; 12] = {
     inverses
 };
 
-/// cos y + i sin y, for |y| ≤ 10^6 and a low word below 2^-33. Each is off by less than 2^-98; the sine of a y
+/// cos y + i sin y, for |y| ≤ 10^6 and a low part below 2^-33. Each is off by less than 2^-98; the sine of a y
 /// below π/4 by less than 2^-103 of itself: a last sum of 3u² and products a tenth of it.
 ///
-/// r = y − k π/2 has an error below 2^-99: of k times the third part, which is below 2^-47, and of the low words'
-/// sum. The Taylor series are in two words down to r^15/15!, 8u² a step, each a part of the sum, and 2^-101.5 in
+/// r = y − k π/2 has an error below 2^-99: of k times the third part, which is below 2^-47, and of the low parts'
+/// sum. The Taylor series are in double-double down to r^15/15!, 8u² a step, each a part of the sum, and 2^-101.5 in
 /// all; the rest, below 2^-49, is in one: 2^-101; r^28/28!, which is left out, is below 2^-107.
 #[inline(always)]
 pub(crate) fn cis<W: Float64>(y: DoubleDouble<W>) -> ComplexTwo<W> {

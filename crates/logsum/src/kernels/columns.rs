@@ -1,4 +1,4 @@
-//! The loops over a block of eight lanes that lie side by side.
+//! The loops over a block of eight rows that lie side by side.
 #![expect(
     clippy::needless_range_loop,
     reason = "loops over registers count to constants, so that these are registers"
@@ -12,13 +12,13 @@ use crate::kernels::block::{self, LONG, STEP, Summed, bound_for, exp_from, padde
 use crate::simd::{Task, Vector, run, task};
 use std::marker::PhantomData;
 
-/// Lanes that are worked on at once.
+/// Rows that are worked on at once.
 pub(crate) const LANES: usize = 8;
 
 /// Columns that are read at once: some whole lines of the cache from each row.
 pub(crate) const WIDTH: usize = 16 * LANES;
 
-/// Eight lanes as columns.
+/// Eight rows as columns.
 pub(crate) type Tile = [[f64; LANES]];
 
 // Loops over registers count to constants, so that these are registers.
@@ -86,7 +86,7 @@ task! {
     }
 }
 
-/// [`Summed`] of each of eight lanes, bit for bit: lane j has the numbers `tile[i * LANES + j]`. What it says of a lane
+/// [`Summed`] of each of eight rows, bit for bit: row j has the numbers `tile[i * LANES + j]`. What it says of a row
 /// whose maximum is infinite means nothing.
 #[inline(always)]
 pub(crate) fn summed<P: Precision, T: Format, V: Vector>(tile: &[T], simd: V) -> [Summed; LANES] {
@@ -216,7 +216,7 @@ fn ask_for_row<T, V: Vector>(rows: &[T], place: usize, count: usize, simd: V) {
     }
 }
 
-/// The greatest number of each lane; a NaN is passed over.
+/// The greatest number of each row; a NaN is passed over.
 #[inline(always)]
 pub(crate) fn maxima<T: Format, V: Vector>(tile: &[T], simd: V) -> V {
     // DoubleDouble rows in each half of what is compared at once.
@@ -246,7 +246,7 @@ pub(crate) fn maxima<T: Format, V: Vector>(tile: &[T], simd: V) -> V {
     T::load(&rows[0], simd).max(T::load(&rows[1], simd))
 }
 
-/// Σ e^{z − c} of each lane; `bound` as in [`Sum::empty`].
+/// Σ e^{z − c} of each row; `bound` as in [`Sum::empty`].
 #[inline(always)]
 pub(crate) fn sum<const AT_0: bool, P: Precision, T: Format, V: Vector>(
     tile: &[T],

@@ -81,7 +81,7 @@ impl Tempered {
         }
     }
 
-    /// x, −∞ where it is out of range: off by three roundings in one word, by 16u² in two.
+    /// x, −∞ where it is out of range: off by three roundings in f64, by 16u² in double-double.
     #[inline(always)]
     pub(crate) fn x<P: Precision, W: Float64>(self, z: W) -> P::Number<W> {
         const OUT_OF_RANGE: f64 = -8e307;

@@ -13,7 +13,7 @@ pub(crate) mod short;
 pub(crate) mod targets;
 pub(crate) mod term_source;
 
-/// A function of each number of a lane.
+/// A function of each number of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Each {
     /// e^{z_i} / Σ e^{z_k}: softmax, and the gradient of the log-sum-exp.

@@ -1,4 +1,4 @@
-//! The loops over a block of one lane with a weight for each of its numbers, of any sign.
+//! The loops over a block of one row with a weight for each of its numbers, of any sign.
 
 use crate::arithmetic::double_double::{DoubleDouble, two_sum};
 use crate::arithmetic::precision::{Number, Precision};
@@ -16,7 +16,7 @@ pub(crate) struct Weighted {
     pub(crate) size: f64,
 }
 
-/// [`Weighted`], of a block of at most [`BLOCK`](crate::lane::BLOCK) numbers and as many weights.
+/// [`Weighted`], of a block of at most [`BLOCK`](crate::kernels::series::BLOCK) numbers and as many weights.
 #[inline(always)]
 pub(crate) fn weighted<P: Precision, T: Format, V: Vector>(z: &[T], b: &[T], simd: V) -> Weighted {
     let max = maximum(z, simd);

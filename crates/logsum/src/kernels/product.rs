@@ -99,9 +99,9 @@ pub(crate) struct Factor<S> {
 
 /// What a product is taken in.
 ///
-/// Sliced, each number x is x₁, the multiple of 2^-[`SLICE`] next to it, and x₂, the rest in one word. For numbers of at most
+/// Sliced, each number x is x₁, the multiple of 2^-[`SLICE`] next to it, and x₂, the rest in f64. For numbers of at most
 /// 1, Σ l₁r₁ over [`INNER`] steps is a multiple of 2^-2·SLICE and at most INNER = 2^7: it is exact. To that comes
-/// Σ (l₁r₂ + l₂r), which is smaller by 2^-SLICE. Three products in one word give what double words give, but in relation to
+/// Σ (l₁r₂ + l₂r), which is smaller by 2^-SLICE. Three products in f64 give what double-doubles give, but in relation to
 /// the greatest terms that there might be, not to the sum.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Words {
@@ -129,7 +129,7 @@ const SLICER: f64 = 1.5 * power_of_two(52 - SLICE);
 /// How far a sliced sum is off, beside what its factors are, relative to Σ l + Σ r of its row and column.
 ///
 /// |l₂|, |r₂| ≤ 2^-24 and l₁ ≤ 2l, so that everything but Σ l₁r₁ comes to at most E = 2^-23 (Σ l + Σ r). Its chains have
-/// 2·INNER roundings, and l₂, r₂ and r one each. For each of n blocks of steps the low word, at most E and 2^-53 n Σ l, takes
+/// 2·INNER roundings, and l₂, r₂ and r one each. For each of n blocks of steps the low part, at most E and 2^-53 n Σ l, takes
 /// two more.
 pub(crate) fn error_of_slices(steps: usize) -> f64 {
     let n = steps.div_ceil(INNER) as f64;
@@ -137,16 +137,16 @@ pub(crate) fn error_of_slices(steps: usize) -> f64 {
         * (power_of_two(-23) * (2.0 * INNER as f64 + 3.0 + 2.0 * n) + power_of_two(-52) * n * n)
 }
 
-/// How far a sum in two words is off, beside what its factors are, relative to itself, for numbers that are not negative.
+/// How far a sum in double-double is off, beside what its factors are, relative to itself, for numbers that are not negative.
 ///
-/// The low word adds up what the high words leave, 2^-53 of the sum at each step, and three products of 2^-53 of a term:
+/// The low part adds up what the high parts leave, 2^-53 of the sum at each step, and three products of 2^-53 of a term:
 /// at most 2^-53 (2·INNER + n) of the sum, for n blocks of steps, with 4·INNER + 2n roundings. l₂r₂ is left out.
 pub(crate) fn error_of_two_words(steps: usize) -> f64 {
     let n = steps.div_ceil(INNER) as f64;
     1.01 * power_of_two(-106) * ((2.0 * INNER as f64 + n) * (4.0 * INNER as f64 + 2.0 * n) + 1.0)
 }
 
-/// How far a sum in one word is off, beside what its factors are, relative to Σ |l r|.
+/// How far a sum in f64 is off, beside what its factors are, relative to Σ |l r|.
 pub(crate) fn error_of_one_word(steps: usize) -> f64 {
     1.01 * power_of_two(-53) * (INNER as f64 + steps.div_ceil(INNER) as f64)
 }
@@ -165,7 +165,7 @@ pub(crate) struct Sums {
     /// Eights in a row.
     pub(crate) stride: usize,
     pub(crate) hi: Vec<Eight>,
-    /// But for one word.
+    /// But for one f64.
     pub(crate) lo: Vec<Eight>,
     /// Σ of each row of the left factor and of each column of the right one.
     pub(crate) left_sizes: Vec<Eight>,
@@ -247,7 +247,7 @@ fn reserve(eights: &mut Vec<Eight>, length: usize) {
     eights.resize(eights.len().max(length), Eight([0.0; 8]));
 }
 
-/// What is packed of each number: itself; or two words; or x₁, x₂; or x₁, x₂, x.
+/// What is packed of each number: itself; or two f64; or x₁, x₂; or x₁, x₂, x.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     One,
@@ -343,7 +343,7 @@ fn multiply<const R: usize, const N: usize, V: Vector>(
     for (i, left) in left.chunks_exact(left_slices * length).enumerate() {
         let mut j = 0;
         while j < panels {
-            // Where two words are summed, each sum takes two registers, and more for what is under way.
+            // Where two f64 are summed, each sum takes two registers, and more for what is under way.
             let (rows, eights) = match words {
                 Words::DoubleDouble => (R / 2, 1),
                 _ if j + N <= panels => (R, N),
@@ -528,7 +528,7 @@ mod tests {
             let [size, sizes] = [&sum, &sizes].map(|sum| sum.to_f64().value());
             let of_exponentials = 2.0 * <f64 as crate::formats::Format>::First::EXP_ERROR * size;
             let bounds = [
-                // The exponentials' high words alone.
+                // The exponentials' high parts alone.
                 error_of_one_word(STEPS) * size + power_of_two(-52) * size,
                 error_of_slices(STEPS) * sizes,
                 error_of_two_words(STEPS) * size,

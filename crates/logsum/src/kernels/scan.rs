@@ -15,10 +15,10 @@ use crate::simd::{Task, Vector, run, task};
 use std::marker::PhantomData;
 
 /// Numbers in a chunk. A cumulative sum within a chunk starts anew, and is added to what comes before: that is its shape, whether
-/// the eight chunks are of one lane or of eight.
+/// the eight chunks are of one row or of eight.
 pub(crate) const CHUNK: usize = 128;
 
-/// Cumulative sums, high words and low words.
+/// Cumulative sums, high parts and low parts.
 pub(crate) struct Sums {
     pub(crate) hi: [[f64; LANES]; CHUNK],
     pub(crate) lo: [[f64; LANES]; CHUNK],
@@ -50,7 +50,7 @@ pub(crate) struct Before {
 /// max + log(1 + t), or max + log t above the maximum's row, into each place of the tile that the sums have. What is not
 /// settled is marked by a number other than 0.
 ///
-/// t is off by 2^-62.2 of itself: an exponential's error. Its sums are of double words, and add less than 2^-88. Narrower formats
+/// t is off by 2^-62.2 of itself: an exponential's error. Its sums are of double-doubles, and add less than 2^-88. Narrower formats
 /// are settled by the rounding test; beside f64 there is nothing wider, and a bound of 2^-5 ulp is enough.
 pub(crate) fn logarithms<T: Format>(sums: &Sums, before: &Before, tile: &mut Tile, marks: &mut Tile) {
     let all = run(Logarithms::<T, false> { sums, before, tile, marks, format: PhantomData });
@@ -72,7 +72,7 @@ struct Logarithms<'a, T, const MARKS: bool> {
 /// Bounds the relative error of t.
 const T_ERROR: f64 = exp::EXP_DD_ERROR * 1.01;
 
-/// The same where it is in one word: three roundings more.
+/// The same where it is in f64: three roundings more.
 const WORD_ERROR: f64 = power_of_two(-51);
 
 impl<T: Format, const MARKS: bool> Task for Logarithms<'_, T, MARKS> {
@@ -95,7 +95,7 @@ impl<T: Format, const MARKS: bool> Task for Logarithms<'_, T, MARKS> {
             let t = if is_widest::<T>() {
                 (carry + fast_two_sum(simd.load(hi), simd.load(lo))).scaled(unscale)
             } else {
-                // The logarithm looks at one word only.
+                // The logarithm looks at one f64 only.
                 let word = (carry.hi + simd.load(hi)) + (carry.lo + simd.load(lo));
                 DoubleDouble::from(word * unscale)
             };

@@ -1,4 +1,4 @@
-//! Lanes that are too short to fill vectors by themselves: eight at a time, side by side, from exponentials to rounding.
+//! Rows that are too short to fill vectors by themselves: eight at a time, side by side, from exponentials to rounding.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::estimate::{SLACK, error_of_rest, estimate, rest};
@@ -13,10 +13,10 @@ use crate::kernels::columns::{self, LANES, Tile};
 use crate::simd::{Task, Vector, run, task};
 use std::marker::PhantomData;
 
-/// Lanes shorter than this are taken eight at a time.
+/// Rows shorter than this are taken eight at a time.
 pub(crate) const SHORT: usize = LONG;
 
-/// The memory of a tile of short lanes, in whole lines of the cache.
+/// The memory of a tile of short rows, in whole lines of the cache.
 #[repr(align(64))]
 pub(crate) struct TileRoom([[f64; LANES]; SHORT]);
 
@@ -31,16 +31,16 @@ impl TileRoom {
     }
 }
 
-/// What became of eight lanes.
+/// What became of eight rows.
 pub(crate) struct Reduced<T> {
     pub(crate) values: [T; LANES],
-    /// Whether the value, and whether the function of each element, is what the lane would have alone.
+    /// Whether the value, and whether the function of each element, is what the row would have alone.
     pub(crate) has_value: [bool; LANES],
     pub(crate) has_each: [bool; LANES],
 }
 
 task! {
-    /// The values of eight lanes, the columns of the tile, if they are wanted; and into the tile, a function of each element.
+    /// The values of eight rows, the columns of the tile, if they are wanted; and into the tile, a function of each element.
     pub(crate) fn reduce<T: Format>(tile: &mut Tile, wants_value: bool, each: Option<Each>; simd: V) -> Reduced<T> {
         let tails = tails::<T, V>(tile, simd);
         let Tails { max, tail, is_right: has_each, .. } = tails;
@@ -160,14 +160,14 @@ fn plain_values<T: Format, V: Vector>(
 /// e^-[`AT_0`] is more: a smaller sum is left to those who take the maximum out.
 const LEAST_SUM: f64 = power_of_two(-93);
 
-/// The sums of eight lanes without a maximum.
+/// The sums of eight rows without a maximum.
 #[derive(Clone, Copy)]
 struct Tails<V> {
     max: V,
     /// In units of UNSCALE.
     tail: DoubleDouble<V>,
     error: V,
-    /// Whether the lane is right: its maximum is finite, and there is no NaN.
+    /// Whether the row is right: its maximum is finite, and there is no NaN.
     is_right: [bool; LANES],
 }
 
@@ -200,7 +200,7 @@ fn tails<T: Format, V: Vector>(tile: &mut Tile, simd: V) -> Tails<V> {
     tail.hi.store(&mut tails);
     let (mut is_right, mut is_small) = (is_finite, [false; LANES]);
     for j in 0..LANES {
-        // A NaN is not enough, and not small either: it is left to the lane alone.
+        // A NaN is not enough, and not small either: it is left to the row alone.
         is_right[j] &= tails[j] >= T::First::LEAST_REST / UNSCALE;
         is_small[j] = is_finite[j] && tails[j] < T::First::LEAST_REST / UNSCALE;
     }
@@ -221,8 +221,8 @@ fn inverse<V: Vector>(tail: DoubleDouble<V>) -> DoubleDouble<V> {
     one / (tail + DoubleDouble { hi: simd.splat(1.0 / UNSCALE), lo: one.lo }).scaled(simd.splat(UNSCALE))
 }
 
-/// The weights times log Σ e^{z_k − z_t} of eight lanes, the columns of the tile; and into the tile, if there is a factor,
-/// the gradients of these times the factor. None where the lane must be done alone.
+/// The weights times log Σ e^{z_k − z_t} of eight rows, the columns of the tile; and into the tile, if there is a factor,
+/// the gradients of these times the factor. None where the row must be done alone.
 pub(crate) fn cross_entropy<T: Format>(
     tile: &mut Tile,
     targets: [usize; LANES],
@@ -281,7 +281,7 @@ impl<T: Format> Task for CrossEntropy<'_, T> {
         loss.lo.store(&mut los);
         let mut done = [None; LANES];
         for j in 0..LANES {
-            // Of finite numbers: what is impossible, or overflows, is left to the lane alone.
+            // Of finite numbers: what is impossible, or overflows, is left to the row alone.
             if is_right[j] && weights[j] > 0.0 && his[j].is_finite() {
                 done[j] = Some(DoubleDouble { hi: his[j], lo: los[j] });
             }
@@ -290,7 +290,7 @@ impl<T: Format> Task for CrossEntropy<'_, T> {
     }
 }
 
-/// The tails and their errors, where they are too small to be what a sum leaves: the first maximum of such a lane is
+/// The tails and their errors, where they are too small to be what a sum leaves: the first maximum of such a row is
 /// left out, and the sum is taken again, about the greatest of the others.
 #[cold]
 #[inline(always)]

@@ -15,7 +15,7 @@ pub(crate) enum Weight {
 }
 
 impl Weight {
-    /// Relative error below 3 roundings in one word, 2^-102 in two.
+    /// Relative error below 3 roundings in f64, 2^-102 in double-double.
     #[inline(always)]
     pub(crate) fn at<P: Precision, V: Vector>(self, t: V, w: V) -> P::Number<V> {
         let weight = match self {

@@ -141,7 +141,7 @@ fn part_of_ulp<T: Format>() -> f64 {
 
 type Big = FBig<mode::HalfEven, 2>;
 
-/// Σ b e^{z − c} in arbitrary precision, as the first rungs cannot tell it.
+/// Σ b e^{z − c} in arbitrary precision, as the first phases cannot tell it.
 ///
 /// dashu's exponentials, sines and cosines are trusted to 2^16 units in their last place; with arguments that are
 /// rounded, and terms that are left out, each term is off by less than 2^20 · 2^-bits.

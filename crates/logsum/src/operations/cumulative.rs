@@ -15,7 +15,7 @@ use crate::threads::{in_parts, worth};
 /// log Σ_{k ≤ i} e^{z_k} at each i, into `out`: the cumulative log-sum-exp.
 ///
 /// In f32 each is correctly rounded. In f64 each is within 0.54 ulp; where a bound of about 2^-61 is more than 2^-5 ulp, as where the
-/// value nearly cancels, it is correctly rounded, too. One pass, and no drift: sums are kept in two words.
+/// value nearly cancels, it is correctly rounded, too. One pass, and no drift: sums are kept in double-double.
 ///
 /// | input | value |
 /// |---|---|

@@ -76,7 +76,7 @@ impl MatmulShape {
 /// depends on the machine, on threads, or on the shape of the rest: a batch has the bits of its products one by one.
 ///
 /// It takes a matrix product in f64, and for f64 three. Where many entries of a block are less than about e^-15 of what the maxima
-/// of their row of A and column of B would give, f64 takes that block again in double words, in about three times the time. An
+/// of their row of A and column of B would give, f64 takes that block again in double-doubles, in about three times the time. An
 /// entry below e^-600 of that, or so near to 0 or to a point half-way between two floats that the products do not settle
 /// it, is taken alone: 2 to 4 ns for each k. Beside `out` it needs 3 MiB for each thread, and `rows` + `inner` + `columns` numbers.
 ///
@@ -297,11 +297,11 @@ struct Product<'a, T> {
     grain: usize,
 }
 
-/// In one word a and b are taken in units of 2^-POWER, so that neither they nor their products underflow too early.
+/// In f64 a and b are taken in units of 2^-POWER, so that neither they nor their products underflow too early.
 const POWER: i32 = 240;
 const UNIT: f64 = UNSCALE * power_of_two(POWER);
 
-/// Where slices leave more than one in so many places of a block unsettled, the block is taken in two words.
+/// Where slices leave more than one in so many places of a block unsettled, the block is taken in double-double.
 const MANY: usize = 16;
 
 impl<T: Format> Product<'_, T> {

@@ -57,7 +57,7 @@ impl Logarithms {
             .enumerate()
             .map(|(k, z)| {
                 let (x, b) = (scale.x::<InDoubleDouble, f64>(z.widen()), b(k));
-                // What is −∞ has no low word.
+                // What is −∞ has no low part.
                 let x = if x.hi.is_finite() { x } else { DoubleDouble::from(f64::NEG_INFINITY) };
                 Term { x, b, log_b: scalar::ln(b.abs()) }
             })

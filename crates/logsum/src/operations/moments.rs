@@ -351,7 +351,7 @@ impl Function for TemperedLogSoftmax {
     fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
         let x = self.0.scale.x::<P, V>(z);
         let log_softmax = (x + P::Number::of(-self.0.log.splat(z))).to_dd();
-        // What is out of range has no low word.
+        // What is out of range has no low part.
         let infinite = z.splat(f64::NEG_INFINITY);
         let hi = x.to_dd().hi.where_at_most(f64::NEG_INFINITY, infinite, log_softmax.hi);
         P::Number::of(DoubleDouble { hi, ..log_softmax })

@@ -290,12 +290,12 @@ pub(crate) fn partial_and_each<T: Format>(
 
 /// A function of each number of a row, given its partial.
 ///
-/// [`Each::Share`]: e^{z_i − c} · 1/Σ e^{z_k − c}. The relative error before the last rounding is below 2^-60 in two
-/// words and 2^-36 in one: 2^-7 and 2^-12 ulp. The rounding adds 1/2; a subnormal result of two words is rounded
+/// [`Each::Share`]: e^{z_i − c} · 1/Σ e^{z_k − c}. The relative error before the last rounding is below 2^-60 in double-double
+/// words and 2^-36 in f64: 2^-7 and 2^-12 ulp. The rounding adds 1/2; a subnormal result of two f64 is rounded
 /// twice, the first time to 1/4 of its ulp at most.
 ///
 /// [`Each::LogShare`]: z_i − LSE = (z_i − max) − log(1 + t). Both parts are negative or 0, so that neither takes away
-/// from the other's accuracy, relative 2^-59 in two words and 2^-29 in one: 2^-6 and 2^-5 ulp.
+/// from the other's accuracy, relative 2^-59 in double-double and 2^-29 in f64: 2^-6 and 2^-5 ulp.
 pub(crate) fn each<T: Format>(
     each: Each,
     partial: &Partial<T::First>,

@@ -50,7 +50,7 @@ impl Segments {
     }
 
     /// Number i belongs to segment `ids[i]`, of `count` segments. Sorted ids cost nothing more; others are sorted by counting, which
-    /// takes two words for each number.
+    /// takes two machine words for each number.
     ///
     /// # Errors
     /// [`Error::IdOutOfRange`] if an id is not below `count`, [`Error::TooManySegments`] if memory cannot hold so many.

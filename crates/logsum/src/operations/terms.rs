@@ -915,7 +915,7 @@ impl Infinite {
     }
 }
 
-/// A lane whose numbers count as −∞ where the mask is false.
+/// A row whose numbers count as −∞ where the mask is false.
 struct Masked<'a, T> {
     z: &'a [T],
     mask: &'a [bool],

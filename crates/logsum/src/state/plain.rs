@@ -41,7 +41,7 @@ pub(crate) struct Partial<P> {
 /// How far the maximum may rise above the shift.
 const REACH: f64 = 64.0;
 
-/// Bounds the relative error of a merge's own double-word steps: two additions and a product, 3u² + 3u² + 5u².
+/// Bounds the relative error of a merge's own double-double steps: two additions and a product, 3u² + 3u² + 5u².
 const MERGE_ERROR: f64 = 1e-30; // > 2^-100
 
 // Derived, these would ask the same of P.
@@ -169,7 +169,7 @@ impl<P: Keep> Partial<P> {
         self.shift == self.max && self.tail.hi < power_of_two(512 - 1077)
     }
 
-    /// LSE as a double word and a bound on its error. For a finite maximum.
+    /// LSE as a double-double and a bound on its error. For a finite maximum.
     pub(crate) fn estimate(&self) -> (DoubleDouble, f64) {
         estimate_of(*self)
     }
@@ -180,8 +180,8 @@ impl<P: Keep> Partial<P> {
     }
 
     /// What [`Each`] needs to know of a row, for a finite maximum:
-    /// the shift, and 1 / Σ e^{z_k − shift}, relative error below 2^-61 in two words, 2^-37.3 in one;
-    /// or the maximum, and log(1 + t) = LSE − max, relative error below 2^-59 in two words, 2^-29 in one.
+    /// the shift, and 1 / Σ e^{z_k − shift}, relative error below 2^-61 in double-double, 2^-37.3 in f64;
+    /// or the maximum, and log(1 + t) = LSE − max, relative error below 2^-59 in double-double, 2^-29 in f64.
     pub(crate) fn constants(&self, each: Each) -> (f64, DoubleDouble) {
         constants_of(*self, each)
     }

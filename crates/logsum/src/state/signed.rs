@@ -112,7 +112,7 @@ const SLACK: f64 = 1.000_01;
 /// that 1024 of them are below 2^-408 · e^shift.
 const LEAST_ERROR: f64 = power_of_two(512 - 400);
 
-/// Bounds the relative error of a merge's own steps: a product and an addition of double words.
+/// Bounds the relative error of a merge's own steps: a product and an addition of double-doubles.
 const MERGE_ERROR: f64 = power_of_two(-100);
 
 impl<P: Precision> SignedSum<P> {
@@ -183,7 +183,7 @@ pub(crate) struct Log {
     pub(crate) rest: DoubleDouble,
 }
 
-/// With the high word as the shift.
+/// With the high part as the shift.
 impl From<DoubleDouble> for Log {
     fn from(log: DoubleDouble) -> Self {
         Self { shift: log.hi, rest: DoubleDouble::from(log.lo) }
@@ -191,7 +191,7 @@ impl From<DoubleDouble> for Log {
 }
 
 impl Log {
-    /// In two words: off by 2^-104 of the shift.
+    /// In double-double: off by 2^-104 of the shift.
     pub(crate) fn to_dd(self) -> DoubleDouble {
         self.rest + self.shift
     }

@@ -49,7 +49,7 @@ pub(super) fn estimate<T: Format>(source: &dyn TermSource<T>, center: DoubleDoub
 #[inline(always)]
 pub(super) fn difference<F: Float64>(x: DoubleDouble<F>, c: DoubleDouble<F>) -> DoubleDouble<F> {
     let d = two_sum(x.hi, -c.hi);
-    // What counts as −1000 has no low word: it might be anything.
+    // What counts as −1000 has no low part: it might be anything.
     let low = d.hi.where_at_most(exp::LEAST, c.hi.splat(0.0), d.lo + (x.lo - c.lo));
     two_sum(c.hi.splat(exp::LEAST).max(d.hi), low)
 }
@@ -94,7 +94,7 @@ task! {
         if d.hi > HIGHEST {
             return DoubleDouble::from(b * f64::INFINITY);
         }
-        // A double-double that is out of range has no low word.
+        // A double-double that is out of range has no low part.
         let low = if d.hi > -1000.0 { -d.lo } else { 0.0 };
         exp::exp_dd_wide(d.hi, DoubleDouble::from(low)).by(significand)
     }

@@ -69,7 +69,7 @@ pub(crate) fn settle<T: Format>(sums: Sums<'_, T>) -> T {
     .value
 }
 
-/// The value where the greatest sum is so large that its low word may be, too.
+/// The value where the greatest sum is so large that its low part may be, too.
 #[cold]
 fn settle_large<T: Format>(sums: Sums<'_, T>) -> T {
     let (greatest, at) = greatest(sums).expect("the greatest sum is finite");
@@ -218,7 +218,7 @@ task! {
 }
 
 task! {
-    /// The low words of the sums above the second greatest: there is one.
+    /// The low parts of the sums above the second greatest: there is one.
     fn low_of_greatest<T: Format>(sums: Sums<'_, T>, second: f64; simd: V) -> f64 {
         let Sums { x, y } = sums;
         let (mut low, zero) = (simd.splat(0.0), simd.splat(0.0));

@@ -477,7 +477,7 @@ impl Add for Sums {
 
     fn add(self, other: Self) -> Self {
         let plus = |a: DoubleDouble, b: DoubleDouble| match a + b {
-            // What is infinite has no low word.
+            // What is infinite has no low part.
             sum if sum.hi.is_nan() => DoubleDouble::from(a.hi + b.hi),
             sum => sum,
         };

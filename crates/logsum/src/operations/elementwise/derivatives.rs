@@ -167,7 +167,7 @@ task! {
             return exp::exp_dd(b, a).scaled(UNSCALE);
         }
         let odds = DoubleDouble::from(1.0) / exp::expm1_dd(d);
-        // A quotient that overflows has no low word.
+        // A quotient that overflows has no low part.
         if odds.hi.is_finite() { odds } else { DoubleDouble::from(1.0 / d.hi) }
     }
 }
@@ -217,7 +217,7 @@ task! {
         let product = DoubleDouble { hi: high.hi, lo: p.mul_add(q.lo, high.lo) };
         let once = DoubleDouble::from(by) / product;
         let quotient = if twice { once / product } else { once };
-        // Out of range there is no low word; there 1 − p is 1.
+        // Out of range there is no low part; there 1 − p is 1.
         match (quotient.hi.is_finite(), twice) {
             (true, _) => quotient.hi,
             (false, false) => by / p,

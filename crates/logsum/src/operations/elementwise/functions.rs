@@ -110,8 +110,8 @@ impl<T: Format> Function<T> for LogExpm1 {
 pub(super) struct Logistic;
 
 impl<T: Format> Function<T> for Logistic {
-    /// e^min(x, 0) / (1 + e^-|x|). The relative error before the last rounding is below 2^-60 in two words and 2^-36 in
-    /// one; a subnormal result of two words is rounded twice.
+    /// e^min(x, 0) / (1 + e^-|x|). The relative error before the last rounding is below 2^-60 in double-double and 2^-36 in
+    /// one; a subnormal result of two f64 is rounded twice.
     #[inline(always)]
     fn ends<V: Vector>(self, x: V, _: V) -> [V; 2] {
         let (one, zero) = (x.splat(1.0), x.splat(0.0));
@@ -136,7 +136,7 @@ pub(super) struct Logit;
 
 impl<T: Format> Function<T> for Logit {
     /// With q = 1 − p, log(p/q) is log(1 + t) or its negative, t = |p − q|/least(p, q) ≥ 0, for 0 < p < 1. Of p − q = 2p − 1 and
-    /// q two words are exact. The relative error before the last rounding is below 2^-58, 2^-48 in one word.
+    /// q two f64 are exact. The relative error before the last rounding is below 2^-58, 2^-48 in f64.
     #[inline(always)]
     fn ends<V: Vector>(self, p: V, _: V) -> [V; 2] {
         let one = p.splat(1.0);
@@ -214,7 +214,7 @@ fn number<T: Format, V: Vector>(x: V) -> <T::First as Precision>::Number<V> {
     Number::of(DoubleDouble::from(x))
 }
 
-/// log y, relative error below 2^-58, or 2^-48 in one word; not finite unless y is, and at least 2^-1000, or 2^-400.
+/// log y, relative error below 2^-58, or 2^-48 in f64; not finite unless y is, and at least 2^-1000, or 2^-400.
 #[inline(always)]
 fn log_of<T: Format, V: Vector>(y: V) -> <T::First as Precision>::Number<V> {
     let (log, least) = T::First::ln(y);
@@ -260,7 +260,7 @@ fn difference_ends<T: Format, V: Vector>(a: V, b: V) -> [V; 2] {
 /// log(e^a − e^b) and a bound on its error; not finite where e^a − e^b is not positive, or too small against e^a.
 ///
 /// With u = e^{b − a} and y = 1 − u it is a − log(1 + t), t = u/y. For d = b − a > −2^-6, y is a series, relative error below
-/// 2^-65, or 2^-51 in one word; else 1 − u has that of u times u/y = t. In log(1 + t) a relative error of t counts u times. The
+/// 2^-65, or 2^-51 in f64; else 1 − u has that of u times u/y = t. In log(1 + t) a relative error of t counts u times. The
 /// roundings of y and t are below [`SUM_ERROR`](Precision::SUM_ERROR).
 #[inline(always)]
 fn estimate_of_difference<P: Precision, W: Float64>(a: W, b: W) -> (DoubleDouble<W>, W) {
