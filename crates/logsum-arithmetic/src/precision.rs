@@ -337,7 +337,7 @@ impl<F: Float64> Number<F> for DoubleDouble<F> {
     }
 }
 
-/// A sum of double-doubles. Its high part starts from 2^8 times the bound of the terms, [`HEAD`], so that it is never
+/// A sum of double-doubles. Its high part starts from 2^8 times the bound of the terms, `HEAD`, so that it is never
 /// less than a term: Dekker's three operations add exactly, where Knuth's would take six.
 ///
 /// In units of the bound: with 128 terms the high part stays below 2^9, what each addition leaves below 2^-44; the
