@@ -174,7 +174,10 @@ fn derivatives_are_as_defined() {
                 (0..n).filter(|&k| [k <= i, k >= i, k < i, k > i][which]).collect()
             };
             let [mut jvp, mut vjp] = [z.clone(), z.clone()];
-            cumulative.jvp(&z, &t, &mut jvp).unwrap();
+            let [mut values, mut same] = [z.clone(), z.clone()];
+            cumulative.jvp(&z, &t, &mut values, &mut jvp).unwrap();
+            cumulative.logsumexp(&z, &mut same).unwrap();
+            assert!(values.iter().zip(&same).all(|(a, b)| a.bits() == b.bits()));
             cumulative.vjp(&z, &t, &mut vjp).unwrap();
             for i in 0..n {
                 let others = over(i);
@@ -201,7 +204,7 @@ fn derivatives_at_the_edges() {
     let of = |z: &[f64]| {
         let [mut jvp, mut vjp] = [vec![9.0; z.len()], vec![9.0; z.len()]];
         let ones: Vec<f64> = (1..=z.len()).map(|i| i as f64).collect();
-        forward.jvp(z, &ones, &mut jvp).unwrap();
+        forward.jvp(z, &ones, &mut vec![0.0; z.len()], &mut jvp).unwrap();
         forward.vjp(z, &ones, &mut vjp).unwrap();
         (jvp, vjp)
     };
@@ -216,8 +219,9 @@ fn derivatives_at_the_edges() {
         let words = format!("`{argument}` has 1 element, but needs 2 to fit `z`");
         assert_eq!(result.unwrap_err().to_string(), words);
     };
-    is_short("tangent", forward.jvp(&z, &[0.0], &mut [0.0; 2]));
-    is_short("out", forward.jvp(&z, &z, &mut [0.0]));
+    is_short("tangent", forward.jvp(&z, &[0.0], &mut [0.0; 2], &mut [0.0; 2]));
+    is_short("out", forward.jvp(&z, &z, &mut [0.0], &mut [0.0; 2]));
+    is_short("slopes", forward.jvp(&z, &z, &mut [0.0; 2], &mut [0.0]));
     is_short("cotangent", forward.vjp(&z, &[0.0], &mut [0.0; 2]));
     is_short("out", forward.vjp(&z, &z, &mut [0.0]));
     is_short("out", logcumsumexp(&z, &mut [0.0]));

@@ -77,15 +77,16 @@ impl Cumulative {
         <T as Compiled<T>>::logsumexp(self, z, out)
     }
 
-    /// The derivatives of the values in the direction `tangent`, into `out`: Σ t_k e^{z_k} / Σ e^{z_k} over the numbers of each.
+    /// The values of [`logsumexp`](Self::logsumexp) into `out`, and into `slopes` their derivatives in the direction `tangent`:
+    /// Σ t_k e^{z_k} / Σ e^{z_k} over the numbers of each.
     ///
     /// Each is off by 2^-59 of Σ |t_k| e^{z_k} / Σ e^{z_k}, and half an ulp. Where all are −∞ it is 0; with +∞ the mean of the tangents
     /// there; with a NaN, NaN.
     ///
     /// # Errors
-    /// [`Error::LengthMismatch`] if `tangent` or `out` is not as long as `z`; nothing is written then.
-    pub fn jvp<T: Float>(self, z: &[T], tangent: &[T], out: &mut [T]) -> Result<(), Error> {
-        <T as Compiled<T>>::jvp(self, z, tangent, out)
+    /// [`Error::LengthMismatch`] if `tangent`, `out` or `slopes` is not as long as `z`; nothing is written then.
+    pub fn jvp<T: Float>(self, z: &[T], tangent: &[T], out: &mut [T], slopes: &mut [T]) -> Result<(), Error> {
+        <T as Compiled<T>>::jvp(self, z, tangent, out, slopes)
     }
 
     /// The gradient of Σ G_i value_i by z, into `out`, for a cotangent G: Σ G_i e^{z_k − value_i} over the values that z_k is in.
@@ -111,19 +112,27 @@ compiled! {
         Ok(())
     }
 
-    fn jvp(which: Cumulative, z: &[T], tangent: &[T], out: &mut [T]) -> Result<(), Error> {
+    fn jvp(
+        which: Cumulative,
+        z: &[T],
+        tangent: &[T],
+        out: &mut [T],
+        slopes: &mut [T],
+    ) -> Result<(), Error> {
         same_length("tangent", tangent, "z", z)?;
         same_length("out", out, "z", z)?;
+        same_length("slopes", slopes, "z", z)?;
+        which.rows(z, z.len(), out);
         let mut sum = Running::EMPTY;
         for i in 0..z.len() {
             let place = which.place(i, z.len());
             let slope = |sum: &Running| T::narrow(sum.slope());
             if which.is_exclusive {
-                out[place] = slope(&sum);
+                slopes[place] = slope(&sum);
             }
             sum.push(z[place].widen(), tangent[place].widen());
             if !which.is_exclusive {
-                out[place] = slope(&sum);
+                slopes[place] = slope(&sum);
             }
         }
         Ok(())

@@ -534,7 +534,8 @@ impl Calls for Scans {
             hash.written(n, |out| logsum::logcumsumexp(z, out).map(|()| []).unwrap());
             for which in cumulative {
                 hash.written(n, |out| which.logsumexp(z, out).map(|()| []).unwrap());
-                hash.written(n, |out| which.jvp(z, &v, out).map(|()| []).unwrap());
+                let mut values = vec![T::default(); n];
+                hash.written(n, |out| which.jvp(z, &v, &mut values, out).map(|()| []).unwrap());
                 hash.written(n, |out| which.vjp(z, &v, out).map(|()| []).unwrap());
             }
 
