@@ -99,3 +99,46 @@ task! {
         exp::exp_dd_wide(d.hi, DoubleDouble::from(low)).by(significand)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::{big, big_dd, uniform};
+    use crate::state::signed::Pairs;
+
+    /// The logarithm is within the bound that it states, of everyday terms, terms that nearly cancel, and weights of any size; and
+    /// the bound is not far above the worst error.
+    #[test]
+    fn keeps_its_bound() {
+        let mut uniform = uniform(11);
+        let mut worst = 0.0_f64;
+        for i in 0..600 {
+            let length = [2, 3, 9, 40, 1030][i % 5];
+            let (spread, level) = ([1.0, 30.0, 300.0][i % 3], [0.0, 700.0, -1e5][i % 4 % 3]);
+            let z: Vec<f64> = (0..length).map(|_| level + spread * (uniform() - 0.5)).collect();
+            let scale = [1.0, 1e-290, 1e200][i % 7 % 3];
+            let mut b: Vec<f64> = (0..length).map(|_| scale * (uniform() - [0.0, 0.5][i % 2])).collect();
+            if i % 6 == 1 {
+                // What is left is some 2^-30 of the terms.
+                b[0] = scale;
+                b[1] = -scale * (z[0] - z[1]).exp() * (1.0 + 1e-9 * uniform());
+                b[2..].fill(0.0);
+            }
+            let pairs = Pairs { z: &z, b: Some(&b), mask: None, divisor: 1.0 };
+            let size = |k: &usize| z[*k] + b[*k].abs().ln();
+            let greatest = (0..length).map(|k| size(&k)).fold(f64::NEG_INFINITY, f64::max);
+            let center = DoubleDouble { hi: greatest, lo: greatest * power_of_two(-54) * (uniform() - 0.5) };
+            let Some(Estimate { log, bound, sign }) = estimate::<f64>(&pairs, center) else { continue };
+            let exact = (0..length)
+                .filter(|k| b[*k] != 0.0 && size(k) > greatest - 250.0)
+                .fold(big(0.0), |sum, k| sum + (big(z[k]) - big_dd(center)).exp() * big(b[k]));
+            assert_eq!(exact.to_f64().value() < 0.0, sign < 0.0);
+            let exact = (exact.clone() * big(sign)).ln() + big_dd(center);
+            let off = (big(log.shift) + big_dd(log.rest) - exact).to_f64().value().abs();
+            assert!(off <= bound, "{z:?}, {b:?}: off by {off:e}, bound {bound:e}");
+            worst = worst.max(off / bound);
+        }
+        println!("worst error {worst:.4} of the bound");
+        assert!(worst > 1.0 / 256.0, "the bound is too loose: {worst}");
+    }
+}
