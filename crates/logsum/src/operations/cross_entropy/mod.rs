@@ -476,12 +476,16 @@ impl Add for Sums {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        let plus = |a: DoubleDouble, b: DoubleDouble| match a + b {
-            // What is infinite has no low part.
-            sum if sum.hi.is_nan() => DoubleDouble::from(a.hi + b.hi),
-            sum => sum,
-        };
         Self { loss: plus(self.loss, other.loss), slope: plus(self.slope, other.slope) }
+    }
+}
+
+/// The sum of two numbers that may be infinite.
+fn plus(a: DoubleDouble, b: DoubleDouble) -> DoubleDouble {
+    match a + b {
+        // An infinite number has no low part.
+        sum if sum.hi.is_nan() => DoubleDouble::from(a.hi + b.hi),
+        sum => sum,
     }
 }
 
@@ -593,7 +597,7 @@ impl<'a, T: Format> Work<'a, T> {
             let targets = &targets[first..][..z.len() / classes];
             done = self.short(z, targets, gradient.as_deref_mut());
         }
-        let mut sums = Sums::ZERO;
+        let mut sum = DoubleDouble::ZERO;
         for (j, z) in z.chunks(classes).enumerate() {
             let loss = done[j].unwrap_or_else(|| {
                 let gradient = gradient.as_mut().map(|gradient| &mut gradient[j * classes..][..classes]);
@@ -602,8 +606,9 @@ impl<'a, T: Format> Work<'a, T> {
             if let Some(losses) = &mut losses {
                 losses[j] = T::narrow(loss.hi);
             }
-            sums = sums + Sums { loss, ..Sums::ZERO };
+            sum = plus(sum, loss);
         }
+        let mut sums = Sums { loss: sum, ..Sums::ZERO };
         if let (Some(gradient), Some(tangent)) = (gradient, tangent) {
             sums = sums + Sums { slope: map::dot(gradient, tangent), ..Sums::ZERO };
         }
