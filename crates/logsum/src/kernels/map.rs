@@ -29,10 +29,13 @@ impl<'a, T> Block<'a, T> {
     }
 }
 
-/// How the exponential of a number is taken.
+/// How the exponential of a number is taken, and whether its weight is a factor of it.
 pub(crate) trait Exponent: Copy {
+    /// Whether it takes weights.
+    const IS_WEIGHTED: bool = false;
+
     /// Beside [`EXP_ERROR`](Precision::EXP_ERROR), [`Tempered`] adds 2^-41.4 in f64, 2^-92 in double-double.
-    fn exp<P: Precision, F: Float64>(self, z: F) -> P::Number<F>;
+    fn exp<P: Precision, F: Float64>(self, z: F, w: F) -> P::Number<F>;
 }
 
 /// e^z.
@@ -41,7 +44,7 @@ pub(crate) struct At0;
 
 impl Exponent for At0 {
     #[inline(always)]
-    fn exp<P: Precision, F: Float64>(self, z: F) -> P::Number<F> {
+    fn exp<P: Precision, F: Float64>(self, z: F, _: F) -> P::Number<F> {
         P::exp_at_0(z)
     }
 }
@@ -52,7 +55,7 @@ pub(crate) struct Shifted(pub(crate) f64);
 
 impl Exponent for Shifted {
     #[inline(always)]
-    fn exp<P: Precision, F: Float64>(self, z: F) -> P::Number<F> {
+    fn exp<P: Precision, F: Float64>(self, z: F, _: F) -> P::Number<F> {
         P::exp(z, z.splat(self.0))
     }
 }
@@ -114,8 +117,21 @@ impl Tempered {
 impl Exponent for Tempered {
     /// e^x.
     #[inline(always)]
-    fn exp<P: Precision, F: Float64>(self, z: F) -> P::Number<F> {
+    fn exp<P: Precision, F: Float64>(self, z: F, _: F) -> P::Number<F> {
         P::exp_of_dd(self.near_x::<P, F>(z).to_dd())
+    }
+}
+
+/// w e^x, for the x of another.
+#[derive(Clone, Copy)]
+pub(crate) struct Weighted<E>(pub(crate) E);
+
+impl<E: Exponent> Exponent for Weighted<E> {
+    const IS_WEIGHTED: bool = true;
+
+    #[inline(always)]
+    fn exp<P: Precision, F: Float64>(self, z: F, w: F) -> P::Number<F> {
+        self.0.exp::<P, F>(z, w).by(w)
     }
 }
 
@@ -153,19 +169,46 @@ macro_rules! for_exponent {
 
 pub(crate) use for_exponent;
 
+/// What a function looks at beside its number.
+#[derive(Clone, Copy)]
+pub(crate) struct Uses {
+    pub(crate) v: bool,
+    pub(crate) w: bool,
+}
+
+impl Uses {
+    pub(crate) const NOTHING: Self = Self { v: false, w: false };
+
+    pub(crate) const fn weights_of<E: Exponent>() -> Self {
+        Self { v: false, w: E::IS_WEIGHTED }
+    }
+
+    pub(crate) const fn and_v(self) -> Self {
+        Self { v: true, ..self }
+    }
+}
+
 /// A function of a number z, its second number v, 0 where there is none, and its weight w, 1 where there is none.
 pub(crate) trait Function: Copy {
+    /// Whether it looks at v, and at w.
+    const USES: Uses;
+
+    /// Whether it takes so few operations that sixteen numbers at a time are faster than eight.
+    const IS_SHORT: bool = false;
+
     fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V>;
 }
 
-/// w e^x.
+/// e^x.
 #[derive(Clone, Copy)]
 pub(crate) struct Exp<E>(pub(crate) E);
 
 impl<E: Exponent> Function for Exp<E> {
+    const USES: Uses = Uses::weights_of::<E>();
+
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, _: V, w: V) -> P::Number<V> {
-        self.0.exp::<P, V>(z).by(w)
+        self.0.exp::<P, V>(z, w)
     }
 }
 
@@ -174,6 +217,8 @@ impl<E: Exponent> Function for Exp<E> {
 pub(crate) struct Times<F>(pub(crate) F);
 
 impl<F: Function> Function for Times<F> {
+    const USES: Uses = F::USES.and_v();
+
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
         self.0.at::<P, V>(z, v, w).by(v)
@@ -185,6 +230,8 @@ impl<F: Function> Function for Times<F> {
 pub(crate) struct Divided<F>(pub(crate) F, pub(crate) Tempered);
 
 impl<F: Function> Function for Divided<F> {
+    const USES: Uses = F::USES;
+
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
         self.1.divided::<P, V>(self.0.at::<P, V>(z, v, w))
@@ -203,7 +250,7 @@ impl<E: Exponent> Softmax<E> {
     /// A factor of 2^512 above its value, so that nothing is subnormal; it goes with what else is to be multiplied.
     #[inline(always)]
     fn scaled<P: Precision, V: Vector>(self, z: V, w: V) -> P::Number<V> {
-        self.exponent.exp::<P, V>(z).by(w) * P::Number::of(self.inverse.splat(z))
+        self.exponent.exp::<P, V>(z, w) * P::Number::of(self.inverse.splat(z))
     }
 
     /// Times a number that may be large: half of the scale goes before, half after, so that neither is out of range.
@@ -215,9 +262,26 @@ impl<E: Exponent> Softmax<E> {
 }
 
 impl<E: Exponent> Function for Softmax<E> {
+    const USES: Uses = Uses::weights_of::<E>();
+
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, _: V, w: V) -> P::Number<V> {
         self.scaled::<P, V>(z, w).by(z.splat(UNSCALE))
+    }
+}
+
+/// Softmax as a result, rounded: in f64 with one product, for which the scale goes into the inverse.
+#[derive(Clone, Copy)]
+struct Rounded<E>(Softmax<E>);
+
+impl<E: Exponent> Function for Rounded<E> {
+    const USES: Uses = Uses::weights_of::<E>();
+    const IS_SHORT: bool = true;
+
+    #[inline(always)]
+    fn at<P: Precision, V: Vector>(self, z: V, _: V, w: V) -> P::Number<V> {
+        let Softmax { exponent, inverse } = self.0;
+        P::Number::of(exponent.exp::<P, V>(z, w).round_scaled(inverse.splat(z)).into())
     }
 }
 
@@ -229,6 +293,9 @@ pub(crate) struct LogSoftmax {
 }
 
 impl Function for LogSoftmax {
+    const USES: Uses = Uses::NOTHING;
+    const IS_SHORT: bool = true;
+
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
         P::Number::of(DoubleDouble::from(P::log_share(z, z.splat(self.max), self.log.splat(z))))
@@ -243,6 +310,8 @@ pub(crate) struct Hessian<E> {
 }
 
 impl<E: Exponent> Function for Hessian<E> {
+    const USES: Uses = Uses::weights_of::<E>().and_v();
+
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
         self.softmax.times::<P, V>(z, w, deviation::<P, V>(v.into(), self.mean))
@@ -263,7 +332,13 @@ pub(crate) fn softmax<T: Format>(
     out: &mut [T],
     to: Store,
 ) {
-    for_exponent!(about, exponent => each::<T::First, T, _>(block, Softmax { exponent, inverse }, out, to));
+    for_exponent!(about, exponent => match block.w {
+        None => each::<T::First, T, _>(block, Rounded(Softmax { exponent, inverse }), out, to),
+        Some(_) => {
+            let exponent = Weighted(exponent);
+            each::<T::First, T, _>(block, Rounded(Softmax { exponent, inverse }), out, to);
+        }
+    });
 }
 
 task! {
@@ -293,6 +368,8 @@ pub(crate) fn dot<T: Format>(a: &[T], b: &[T]) -> DoubleDouble {
 struct Product;
 
 impl Function for Product {
+    const USES: Uses = Uses::NOTHING.and_v();
+
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, v: V, _: V) -> P::Number<V> {
         P::Number::of(two_product(z, v))
@@ -300,30 +377,23 @@ impl Function for Product {
 }
 
 task! {
-    fn sum_of_block<P: Precision, T: Format, F: Function>(
-        block: Block<'_, T>,
-        f: F;
-        simd: V
-    ) -> DoubleDouble {
-        let zero = DoubleDouble::from(simd.splat(0.0));
-        let (mut sum, mut last) = (zero, zero);
-        let whole = block.z.len() / 8;
-        // One loop for whole eights and the rest, so that the function is compiled into it once.
-        for i in 0..block.z.len().div_ceil(8) {
-            let [z, v, w] = eight(block, i, simd);
-            let term = f.at::<P, V>(z, v, w);
-            if i < whole {
-                sum = term.added_to(sum);
-            } else {
-                last = term.to_dd();
-            }
+    fn sum_of_block<P: Precision, T: Format, F: Function>(block: Block<'_, T>, f: F; simd: V) -> DoubleDouble {
+        let mut sum = DoubleDouble::from(simd.splat(0.0));
+        let (whole, rest) = block.z.as_chunks();
+        for (i, z) in whole.iter().enumerate() {
+            let [v, w] = beside::<T, F, V>(block, i, simd);
+            sum = f.at::<P, V>(T::load(z, simd), v, w).added_to(sum);
         }
         let mut all = DoubleDouble::ZERO;
         for sum in lanes(sum) {
             all = all + two_sum(sum.hi, sum.lo);
         }
-        for &term in &lanes(last)[..block.z.len() % 8] {
-            all = all + term;
+        if !rest.is_empty() {
+            let [v, w] = beside::<T, F, V>(block, whole.len(), simd);
+            let last = lanes(f.at::<P, V>(T::load(&padded(rest), simd), v, w).to_dd());
+            for &term in &last[..rest.len()] {
+                all = all + term;
+            }
         }
         all
     }
@@ -339,37 +409,55 @@ task! {
         simd: V
     ) {
         let is_memory = to.is_memory(out);
-        for (i, out) in out.chunks_mut(8).enumerate() {
-            let [z, v, w] = eight(block, i, simd);
-            let result = f.at::<P, V>(z, v, w).to_dd().hi;
-            match out.first_chunk_mut() {
-                Some(out) if is_memory => T::stream(result, out),
-                Some(out) => T::store(result, out),
-                None => {
-                    let mut last = [T::default(); 8];
-                    T::store(result, &mut last);
-                    out.copy_from_slice(&last[..out.len()]);
-                }
+        let ((whole, rest), (out, rest_out)) = (block.z.as_chunks(), out.as_chunks_mut());
+        let pairs = if F::IS_SHORT { whole.len() / 2 } else { 0 };
+        let (in_pairs, few) = whole.split_at(2 * pairs);
+        let (out_in_pairs, few_out) = out.split_at_mut(2 * pairs);
+        for (i, (z, out)) in in_pairs.as_chunks::<2>().0.iter().zip(out_in_pairs.as_chunks_mut::<2>().0).enumerate() {
+            let ([v, w], [v2, w2]) =
+                (beside::<T, F, V>(block, 2 * i, simd), beside::<T, F, V>(block, 2 * i + 1, simd));
+            let (z, z2) = (T::load(&z[0], simd), T::load(&z[1], simd));
+            let (result, result2) = (f.at::<P, V>(z, v, w).to_dd().hi, f.at::<P, V>(z2, v2, w2).to_dd().hi);
+            if is_memory {
+                T::stream(result, &mut out[0]);
+                T::stream(result2, &mut out[1]);
+            } else {
+                T::store(result, &mut out[0]);
+                T::store(result2, &mut out[1]);
             }
+        }
+        for (i, (z, out)) in few.iter().zip(few_out).enumerate() {
+            let [v, w] = beside::<T, F, V>(block, 2 * pairs + i, simd);
+            let result = f.at::<P, V>(T::load(z, simd), v, w).to_dd().hi;
+            if is_memory { T::stream(result, out) } else { T::store(result, out) }
         }
         if is_memory {
             simd.fence();
         }
+        if !rest.is_empty() {
+            let [v, w] = beside::<T, F, V>(block, whole.len(), simd);
+            let mut last = [T::default(); 8];
+            T::store(f.at::<P, V>(T::load(&padded(rest), simd), v, w).to_dd().hi, &mut last);
+            rest_out.copy_from_slice(&last[..rest.len()]);
+        }
     }
 }
 
-/// The i-th eight numbers of a block, with what is beside them; 0 in the place of each that there is not.
+/// What is beside the i-th eight numbers of a block, as far as the function looks at it.
 #[inline(always)]
-fn eight<T: Format, V: Vector>(block: Block<'_, T>, i: usize, simd: V) -> [V; 3] {
-    let v = match block.v {
-        Some(v) => load(&v[8 * i..], simd),
-        None => simd.splat(0.0),
-    };
-    let w = match block.w {
-        Some(w) => load(&w[8 * i..], simd),
-        None => simd.splat(1.0),
-    };
-    [load(&block.z[8 * i..], simd), v, w]
+fn beside<T: Format, F: Function, V: Vector>(block: Block<'_, T>, i: usize, simd: V) -> [V; 2] {
+    let (mut v, mut w) = (simd.splat(0.0), simd.splat(1.0));
+    if F::USES.v
+        && let Some(numbers) = block.v
+    {
+        v = load(&numbers[8 * i..], simd);
+    }
+    if F::USES.w
+        && let Some(weights) = block.w
+    {
+        w = load(&weights[8 * i..], simd);
+    }
+    [v, w]
 }
 
 /// The first eight numbers; 0 in the place of each that there is not.

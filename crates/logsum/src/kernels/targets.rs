@@ -1,6 +1,6 @@
 //! The functions that cross-entropy asks for: exponentials beside what the targets weigh.
 
-use super::map::{Exponent, Function, Softmax};
+use super::map::{Exponent, Function, Softmax, Uses};
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::arithmetic::precision::{Number, Precision};
 use crate::simd::Vector;
@@ -27,6 +27,8 @@ impl Weight {
 }
 
 impl Function for Weight {
+    const USES: Uses = Uses { v: true, w: true };
+
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, _: V, v: V, w: V) -> P::Number<V> {
         self.at::<P, V>(v, w)
@@ -41,6 +43,8 @@ pub(crate) struct Depth {
 }
 
 impl Function for Depth {
+    const USES: Uses = Uses { v: true, w: true };
+
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
         let weight = self.weight.at::<P, V>(v, w);
@@ -60,6 +64,8 @@ pub(crate) struct Slope<E> {
 }
 
 impl<E: Exponent> Function for Slope<E> {
+    const USES: Uses = Uses { v: true, w: true };
+
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
         let softmax = self.softmax.at::<P, V>(z, v, z.splat(1.0));
@@ -83,6 +89,8 @@ pub(crate) struct Curvature<E> {
 }
 
 impl<E: Exponent> Function for Curvature<E> {
+    const USES: Uses = Uses::NOTHING.and_v();
+
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
         let deviation = -self.mean.splat(z) + v;

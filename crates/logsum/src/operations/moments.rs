@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::formats::Format;
 use crate::kernels::Each;
 use crate::kernels::block::Store;
-use crate::kernels::map::{self, Block, Divided, Exp, Function, Hessian, Softmax, Tempered, Times};
+use crate::kernels::map::{self, Block, Divided, Exp, Function, Hessian, Softmax, Tempered, Times, Uses};
 use crate::operations::compiled::Float;
 use crate::operations::terms::Terms;
 use crate::simd::{Vector, scalar, task};
@@ -335,6 +335,8 @@ task! {
 struct Depth(Tempered);
 
 impl Function for Depth {
+    const USES: Uses = Uses::NOTHING;
+
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
         let x = self.0.near_x::<P, V>(z);
@@ -347,6 +349,8 @@ impl Function for Depth {
 struct TemperedLogSoftmax(Moments);
 
 impl Function for TemperedLogSoftmax {
+    const USES: Uses = Uses::NOTHING;
+
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
         let x = self.0.scale.x::<P, V>(z);
@@ -363,6 +367,8 @@ impl Function for TemperedLogSoftmax {
 struct EntropyGradient(Moments);
 
 impl Function for EntropyGradient {
+    const USES: Uses = Uses::NOTHING;
+
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
         self.0.softmax.at::<P, V>(z, v, w) * self.0.deviation::<P, V>(z)
@@ -378,6 +384,8 @@ struct EntropyHessian {
 }
 
 impl Function for EntropyHessian {
+    const USES: Uses = Uses::NOTHING.and_v();
+
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
         let Self { moments, mean, covariance } = self;

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::formats::Format;
 use crate::kernels::Each;
 use crate::kernels::block::Store;
-use crate::kernels::map::{self, About, Block, Exp, Hessian, Softmax, Times, for_exponent};
+use crate::kernels::map::{self, About, Block, Exp, Hessian, Softmax, Times, Weighted, for_exponent};
 use crate::kernels::series::{BLOCK, PIECE, Series};
 use crate::operations::compiled::{Float, compiled};
 use crate::operations::elementwise::log_of_any;
@@ -636,7 +636,7 @@ impl<'a, T: Format> Terms<'a, T> {
             Some((shift, inverse)) => {
                 let row = Block { z: self.z, v: Some(vector), w: self.weights };
                 for_exponent!(About::shift(shift), exponent => {
-                    let hessian = Hessian { softmax: Softmax { exponent, inverse }, mean };
+                    let hessian = Hessian { softmax: Softmax { exponent: Weighted(exponent), inverse }, mean };
                     map::each::<T::First, T, _>(row, hessian, out, Store::Caches);
                 });
             }
@@ -657,7 +657,7 @@ impl<T: Format> Terms<'_, T> {
         if let Some((shift, inverse)) = shares.plain() {
             let sum = self.sum_of_blocks(tangent, |terms, tangent| {
                 let row = Block { z: terms.z, v: Some(tangent), w: terms.weights };
-                for_exponent!(About::shift(shift), exponent => map::sum::<T::First, T>(row, Times(Exp(exponent))))
+                for_exponent!(About::shift(shift), exponent => map::sum::<T::First, T>(row, Times(Exp(Weighted(exponent)))))
             });
             let mean = scalar::product(sum, inverse).scaled(UNSCALE);
             if mean.hi.is_finite() {

@@ -7,7 +7,7 @@ use crate::arithmetic::precision::{InDoubleDouble, Number, Precision};
 use crate::error::Error;
 use crate::formats::Format;
 use crate::kernels::block::Store;
-use crate::kernels::map::{self, Block, Function, Times};
+use crate::kernels::map::{self, Block, Function, Times, Uses};
 use crate::operations::compiled::{Float, compiled};
 use crate::operations::moments::mean;
 use crate::operations::reduction::same_length;
@@ -218,6 +218,8 @@ impl Deviations {
 struct Excess(Deviations);
 
 impl Function for Excess {
+    const USES: Uses = Uses::NOTHING;
+
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
         self.0.excess::<P, V>(z)
@@ -229,6 +231,8 @@ impl Function for Excess {
 struct Square(Deviations);
 
 impl Function for Square {
+    const USES: Uses = Uses::NOTHING;
+
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
         let deviation = P::Number::of(self.0.deviation(self.0.excess::<P, V>(z).to_dd()));
@@ -241,6 +245,8 @@ impl Function for Square {
 struct Power(Deviations);
 
 impl Function for Power {
+    const USES: Uses = Uses::NOTHING;
+
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
         P::Number::of(self.0.power(self.0.excess::<P, V>(z).to_dd()))
@@ -261,6 +267,8 @@ task! {
 struct VarianceGradient(Deviations);
 
 impl Function for VarianceGradient {
+    const USES: Uses = Uses::NOTHING;
+
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
         P::Number::of(self.0.gradient(self.0.excess::<P, V>(z).to_dd()))
@@ -275,6 +283,8 @@ struct VarianceHessian {
 }
 
 impl Function for VarianceHessian {
+    const USES: Uses = Uses::NOTHING.and_v();
+
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, v: V, _: V) -> P::Number<V> {
         let Self { deviations, mean, slope } = self;
