@@ -141,8 +141,12 @@ impl<'a, T: Format> Rows<'a, T> {
 
     /// At most eight rows.
     fn reduce_group(self, wanted: Wanted<&mut [T], &mut [T]>, room: &mut Room<T>, to: Store) {
-        if self.longest() < SHORT {
-            return self.reduce_short(wanted, &mut room.tile);
+        let longest = self.longest();
+        if longest < SHORT {
+            // Segments may have one length, too, and such rows are copied faster.
+            let is_even = longest > 0 && longest * self.count() == self.z.len();
+            let bounds = if is_even { Bounds::Length(longest) } else { self.bounds };
+            return Rows { bounds, ..self }.reduce_short(wanted, room.tile.tile(longest));
         }
         let Wanted { value, mut each } = wanted;
         #[cfg(feature = "half")]
@@ -166,10 +170,9 @@ impl<'a, T: Format> Rows<'a, T> {
     }
 
     /// At most eight rows shorter than [`SHORT`], side by side; after the end of each −∞, which changes no bit.
-    fn reduce_short(self, wanted: Wanted<&mut [T], &mut [T]>, room: &mut TileRoom) {
+    fn reduce_short(self, wanted: Wanted<&mut [T], &mut [T]>, tile: &mut [[f64; LANES]]) {
         let Wanted { value, each } = wanted;
         let (each, out) = each.unzip();
-        let tile = room.tile(self.longest());
         if let Bounds::Length(_) = self.bounds {
             columns::from_rows(self.z, tile);
         } else {
