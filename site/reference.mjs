@@ -6,18 +6,18 @@ const root = new URL("..", import.meta.url).pathname;
 const read = (path) => readFileSync(`${root}${path}`, "utf8");
 
 const SECTIONS = [
-  ["Log-sum-exp, softmax, log-softmax", "ops/reduction.rs"],
-  ["Weights, signs, masks", "ops/terms.rs"],
-  ["Mean, variance, entropy, temperature", "ops/moments.rs"],
-  ["Functions of one number or two", "ops/scalar.rs"],
-  ["Their derivatives", "ops/derivatives.rs"],
-  ["Cumulative sums", "ops/cumulative.rs"],
-  ["Segments", "ops/segments.rs"],
-  ["Matrix products", "ops/matmul.rs"],
-  ["Cross-entropy", "ops/cross_entropy.rs"],
-  ["Complex numbers", "ops/complex.rs"],
-  ["On arrays", "ndarray/mod.rs", "ndarray/terms.rs", "ndarray/matmul.rs", "ndarray/complex.rs", "axis.rs"],
-  ["Formats, integers, errors", "float.rs", "integer.rs", "error.rs"],
+  ["Log-sum-exp, softmax, log-softmax", "operations/reduction.rs"],
+  ["Weights, signs, masks, temperature", "operations/terms.rs"],
+  ["Mean, entropy, derivatives", "operations/moments.rs"],
+  ["Variance", "operations/variance.rs"],
+  ["Functions of one number or two", "operations/elementwise/mod.rs"],
+  ["Cumulative sums", "operations/cumulative.rs"],
+  ["Segments", "operations/segments.rs"],
+  ["Matrix products", "operations/log_matmul.rs"],
+  ["Cross-entropy", "operations/cross_entropy/mod.rs"],
+  ["Complex numbers", "operations/complex_logsumexp.rs"],
+  ["On arrays", "arrays/mod.rs", "arrays/array_terms.rs", "arrays/matmul.rs", "arrays/complex.rs", "arrays/axes.rs"],
+  ["Formats, errors", "operations/compiled.rs", "error.rs"],
 ];
 
 // Each item with documentation that is public: its name, its signature, and its words.
@@ -39,6 +39,16 @@ function* items(source) {
     for (; /^\s*\/\/\//.test(lines[i]); i++) words.push(lines[i].replace(/^\s*\/\/\/ ?/, ""));
     let isHidden = false;
     for (; /^\s*#\[/.test(lines[i]); i++) isHidden ||= lines[i].includes("doc(hidden)");
+    // A row of the table of functions of one number or two.
+    const row = lines[i].match(/^\s+(\w+)\((\w+(?:, \w+)?)\): \w+, "(.*)", "(.*)";$/);
+    if (row) {
+      const [, name, numbers, slopes, curvatures] = row;
+      const signature = `pub fn ${name}<T: Float>(${numbers.replaceAll(/\w+/g, "$&: T")}) -> T`;
+      const derivatives = `Derivatives, \`derivative::${name}\`: ${slopes}. Second ones, \`second_derivative::${name}\`: ${curvatures}.`;
+      yield { name, signature, words: `${words.join("\n")}\n\n${derivatives} For slices: \`each::${name}\`.` };
+      i--;
+      continue;
+    }
     const isMethod = /^ {4}\S/.test(lines[i]);
     const found = lines[i].match(isMethod ? /^ {4}(pub |)(?:const )?fn (\w+)/ : /^(pub )(?:const )?(?:fn|struct|enum|trait|mod) (\w+)/);
     const isPublic = found && (found[1] === "pub " || isTrait);
@@ -97,7 +107,7 @@ const chapter = (title) => {
 };
 const chapters = [
   ["How correct rounding works", "rounding", chapter("The idea")],
-  ["Why the ladder ends", "ladder", chapter("Why the ladder ends")],
+  ["Why the phases end", "phases", chapter("Why the phases end")],
 ];
 const readme = read("README.md");
 const conventions = page(readme.split("## Conventions\n")[1].split("\n## ")[0]);
