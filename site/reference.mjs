@@ -49,6 +49,12 @@ function* items(source) {
       i--;
       continue;
     }
+    const module = lines[i].match(/^ {8}(pub mod (\w+)) \{$/);
+    if (module) {
+      yield { name: module[2], signature: module[1], words: words.join("\n") };
+      i--;
+      continue;
+    }
     const isMethod = /^ {4}\S/.test(lines[i]);
     const found = lines[i].match(isMethod ? /^ {4}(pub |)(?:const )?fn (\w+)/ : /^(pub )(?:const )?(?:fn|struct|enum|trait|mod) (\w+)/);
     const isPublic = found && (found[1] === "pub " || isTrait);
