@@ -158,10 +158,17 @@ impl<T: Format> AtTemperature<'_, T> {
         }
     }
 
-    pub(super) fn softmax(&self, out: &mut [T]) {
+    /// Softmax into `out`, and the value.
+    pub(super) fn softmax(&self, out: &mut [T]) -> f64 {
         match self.moments() {
-            Ok(moments) => each(self.z, None, moments.softmax, out),
-            Err(max) => at_edge(Each::Share, max, self.z, out),
+            Ok(moments) => {
+                each(self.z, None, moments.softmax, out);
+                value(moments)
+            }
+            Err(max) => {
+                at_edge(Each::Share, max, self.z, out);
+                max
+            }
         }
     }
 
@@ -189,35 +196,46 @@ impl<T: Format> AtTemperature<'_, T> {
     pub(super) fn entropy(&self) -> f64 {
         match self.moments() {
             Ok(moments) => moments.with_depth(self.z).entropy(),
-            Err(f64::INFINITY) => {
+            Err(max) => self.entropy_at_edge(max),
+        }
+    }
+
+    fn entropy_at_edge(&self, max: f64) -> f64 {
+        match max {
+            f64::INFINITY => {
                 let mut log_p = vec![T::default(); self.z.len()];
                 at_edge(Each::LogShare, f64::INFINITY, self.z, &mut log_p);
                 0.0 - log_p.iter().map(|log_p| log_p.widen()).fold(f64::NEG_INFINITY, f64::max)
             }
-            Err(f64::NEG_INFINITY) => 0.0,
-            Err(nan) => nan,
+            f64::NEG_INFINITY => 0.0,
+            nan => nan,
         }
     }
 
-    /// p (a − ā)/τ.
-    pub(super) fn entropy_gradient(&self, out: &mut [T]) {
+    /// p (a − ā)/τ into `out`, and the entropy.
+    pub(super) fn entropy_gradient(&self, out: &mut [T]) -> f64 {
         match self.moments() {
             Ok(moments) => {
-                let gradient = EntropyGradient(moments.with_depth(self.z));
-                each(self.z, None, Divided(gradient, moments.scale), out);
+                let moments = moments.with_depth(self.z);
+                each(self.z, None, Divided(EntropyGradient(moments), moments.scale), out);
+                moments.entropy()
             }
-            Err(max) => out.fill(slope_at_edge(max)),
+            Err(max) => {
+                out.fill(slope_at_edge(max));
+                self.entropy_at_edge(max)
+            }
         }
     }
 
-    /// The derivative of the entropy in the direction `tangent`.
-    pub(super) fn entropy_slope(&self, tangent: &[T]) -> f64 {
+    /// The entropy, and its derivative in the direction `tangent`.
+    pub(super) fn entropy_jvp(&self, tangent: &[T]) -> (f64, f64) {
         match self.moments() {
             Ok(moments) => {
-                let gradient = EntropyGradient(moments.with_depth(self.z));
-                sum(self.z, Some(tangent), Times(Divided(gradient, moments.scale))).hi
+                let moments = moments.with_depth(self.z);
+                let gradient = Divided(EntropyGradient(moments), moments.scale);
+                (moments.entropy(), sum(self.z, Some(tangent), Times(gradient)).hi)
             }
-            Err(max) => slope_at_edge::<T>(max).widen(),
+            Err(max) => (self.entropy_at_edge(max), slope_at_edge::<T>(max).widen()),
         }
     }
 
@@ -237,8 +255,8 @@ impl<T: Format> AtTemperature<'_, T> {
     }
 }
 
-/// The derivatives of the entropy without a finite maximum.
-fn slope_at_edge<T: Format>(max: f64) -> T {
+/// The derivatives of the entropy without a finite maximum, given that or the entropy: NaN where it is.
+pub(super) fn slope_at_edge<T: Format>(max: f64) -> T {
     T::narrow(if max.is_nan() { max } else { 0.0 })
 }
 

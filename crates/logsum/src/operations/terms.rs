@@ -12,7 +12,7 @@ use crate::kernels::series::{BLOCK, PIECE, Series};
 use crate::operations::compiled::{Float, compiled};
 use crate::operations::elementwise::log_of_any;
 use crate::operations::logarithms::Logarithms;
-use crate::operations::moments::{AtTemperature, mean};
+use crate::operations::moments::{AtTemperature, mean, slope_at_edge};
 use crate::operations::reduction::same_length;
 use crate::operations::{reduction, variance};
 use crate::simd::scalar;
@@ -21,7 +21,6 @@ use crate::state::signed::{Log, Pairs, SignedSum};
 use crate::ziv::weighted;
 use crate::ziv::{self, Settled};
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 /// The terms b_k e^{z_k} of a sum, for the k that count: z, and weights and a mask if they are given.
 ///
@@ -288,7 +287,7 @@ compiled! {
 
     fn logsumexp_with_gradient(terms: &Terms<'_, T>, gradient: &mut [T]) -> Result<T, Error> {
         same_length("gradient", gradient, "z", terms.z)?;
-        Ok(terms.gradient(gradient))
+        Ok(terms.gradients(gradient, None))
     }
 
     fn logsumexp_with_gradients(
@@ -298,8 +297,7 @@ compiled! {
     ) -> Result<T, Error> {
         same_length("gradient", gradient, "z", terms.z)?;
         same_length("by_weight", by_weight, "z", terms.z)?;
-        terms.gradient_by_weight(by_weight);
-        Ok(terms.gradient(gradient))
+        Ok(terms.gradients(gradient, Some(by_weight)))
     }
 
     fn terms_log_softmax(terms: &Terms<'_, T>, out: &mut [T]) -> Result<(), Error> {
@@ -334,30 +332,38 @@ compiled! {
 
     fn terms_entropy_with_gradient(terms: &Terms<'_, T>, gradient: &mut [T]) -> Result<T, Error> {
         same_length("gradient", gradient, "z", terms.z)?;
-        match terms.general_row() {
-            Row::Plain(row) => row.each(gradient, |z, out| z.at_temperature(terms).entropy_gradient(out)),
+        Ok(T::narrow(match terms.general_row() {
+            Row::Plain(row) => {
+                row.each(gradient, T::default(), |row, out| row.at_temperature(terms).entropy_gradient(out))
+            }
             Row::Weighted(row, places) => {
                 let (each, entropy) = row.surprisals();
-                let gradient_of = |&(p, a): &(DoubleDouble, DoubleDouble)| row.divided(p * (a - entropy)).hi;
-                scatter(gradient, &places, each.iter().map(gradient_of));
+                let slopes = each.iter().map(|&(p, a)| T::narrow(row.divided(p * (a - entropy)).hi));
+                scatter(gradient, &places, T::default(), slopes);
+                entropy.hi
             }
-            Row::AtOne => gradient.fill(T::narrow(if terms.entropy().is_nan() { f64::NAN } else { 0.0 })),
-        }
-        Ok(T::narrow(terms.entropy()))
+            Row::AtOne => {
+                let entropy = terms.entropy();
+                gradient.fill(slope_at_edge(entropy));
+                entropy
+            }
+        }))
     }
 
     fn terms_entropy_jvp(terms: &Terms<'_, T>, tangent: &[T]) -> Result<(T, T), Error> {
         same_length("tangent", tangent, "z", terms.z)?;
-        let entropy = terms.entropy();
-        let slope = match terms.general_row() {
-            Row::Plain(row) => row.at_temperature(terms).entropy_slope(&row.counted(tangent)),
+        let (entropy, slope) = match terms.general_row() {
+            Row::Plain(row) => row.at_temperature(terms).entropy_jvp(&row.counted(tangent)),
             Row::Weighted(row, places) => {
                 let (each, entropy) = row.surprisals();
                 let parts = each.iter().zip(&places);
                 let parts = parts.map(|(&(p, a), &i)| p * (a - entropy) * DoubleDouble::from(tangent[i].widen()));
-                row.divided(parts.fold(DoubleDouble::ZERO, |sum, part| sum + part)).hi
+                (entropy.hi, row.divided(parts.fold(DoubleDouble::ZERO, |sum, part| sum + part)).hi)
             }
-            Row::AtOne => if entropy.is_nan() { f64::NAN } else { 0.0 },
+            Row::AtOne => {
+                let entropy = terms.entropy();
+                (entropy, slope_at_edge::<T>(entropy).widen())
+            }
         };
         Ok((T::narrow(entropy), T::narrow(slope)))
     }
@@ -368,7 +374,7 @@ compiled! {
         match terms.general_row() {
             Row::Plain(row) => {
                 let vector = row.counted(vector);
-                row.each(out, |z, out| z.at_temperature(terms).entropy_hvp(&vector, out));
+                row.each(out, T::default(), |row, out| row.at_temperature(terms).entropy_hvp(&vector, out));
             }
             Row::Weighted(row, places) => {
                 let (each, entropy) = row.surprisals();
@@ -377,11 +383,11 @@ compiled! {
                 let deviations = each.iter().zip(&v).map(|(&(p, a), v)| (p, -mean + v.widen(), a - entropy));
                 let covariance = deviations.clone().fold(DoubleDouble::ZERO, |sum, (p, v, a)| sum + p * v * a);
                 let hessian = deviations.map(|(p, v, a)| {
-                    row.divided(row.divided(p * (v * (a + -1.0) - covariance))).hi
+                    T::narrow(row.divided(row.divided(p * (v * (a + -1.0) - covariance))).hi)
                 });
-                scatter(out, &places, hessian);
+                scatter(out, &places, T::default(), hessian);
             }
-            Row::AtOne => out.fill(T::narrow(if terms.entropy().is_nan() { f64::NAN } else { 0.0 })),
+            Row::AtOne => out.fill(slope_at_edge(terms.entropy())),
         }
         Ok(())
     }
@@ -450,24 +456,24 @@ impl<T: Format> Counted<'_, T> {
         }
     }
 
-    /// Lets `f` write a result for each number; 0 where there is none.
-    fn each(&self, out: &mut [T], f: impl FnOnce(&Self, &mut [T])) {
+    /// Lets `f` write a result for each number, and returns what it does; `elsewhere` goes where there is no number.
+    fn each<R>(&self, out: &mut [T], elsewhere: T, f: impl FnOnce(&Self, &mut [T]) -> R) -> R {
         match &self.places {
             None => f(self, out),
             Some(places) => {
                 let mut results = vec![T::default(); places.len()];
-                f(self, &mut results);
-                out.fill(T::default());
-                places.iter().zip(results).for_each(|(&i, result)| out[i] = result);
+                let returned = f(self, &mut results);
+                scatter(out, places, elsewhere, results.into_iter());
+                returned
             }
         }
     }
 }
 
-/// Results at these places, rounded; 0 elsewhere.
-fn scatter<T: Format>(out: &mut [T], places: &[usize], results: impl Iterator<Item = f64>) {
-    out.fill(T::default());
-    places.iter().zip(results).for_each(|(&i, result)| out[i] = T::narrow(result));
+/// Results at these places, and `elsewhere` at all others.
+fn scatter<T: Format>(out: &mut [T], places: &[usize], elsewhere: T, results: impl Iterator<Item = T>) {
+    out.fill(elsewhere);
+    places.iter().zip(results).for_each(|(&i, result)| out[i] = result);
 }
 
 impl<'a, T: Format> Terms<'a, T> {
@@ -520,41 +526,34 @@ impl<'a, T: Format> Terms<'a, T> {
         (0..self.z.len()).all(|i| self.is_absent(i))
     }
 
-    /// The gradient, and the value.
-    fn gradient(&self, out: &mut [T]) -> T {
+    /// The value; the gradient into `out`; into `by_weight`, if there is one, e^{z_i/τ} / Σ b_k e^{z_k/τ}, times τ.
+    fn gradients(&self, out: &mut [T], by_weight: Option<&mut [T]>) -> T {
         let (value, sign) = match self.row() {
             Row::AtOne => {
                 let Reduced { value, sign, shares } = self.with_shares();
                 self.each_block(out, |block, out| shares.fill(block, out));
+                if let Some(out) = by_weight {
+                    self.each_block(out, |block, out| shares.fill_by_weight(block, out));
+                }
                 (value.widen(), sign)
             }
             Row::Plain(row) => {
-                row.each(out, |row, out| row.at_temperature(self).softmax(out));
-                (row.at_temperature(self).value(), 1.0)
+                if let Some(out) = by_weight {
+                    self.each_by_weight(&row.logarithms(self.temperature), out);
+                }
+                (row.each(out, T::default(), |row, out| row.at_temperature(self).softmax(out)), 1.0)
             }
             Row::Weighted(row, places) => {
+                if let Some(out) = by_weight {
+                    self.each_by_weight(&row, out);
+                }
                 let (value, sign) = row.value();
-                let shares = row.shares().map(|p| if sign == 0.0 { f64::NAN } else { p.hi });
-                scatter(out, &places, shares);
+                let shares = row.shares().map(|p| T::narrow(if sign == 0.0 { f64::NAN } else { p.hi }));
+                scatter(out, &places, T::default(), shares);
                 (value, sign)
             }
         };
         T::narrow(if sign < 0.0 { f64::NAN } else { value })
-    }
-
-    /// e^{z_i/τ} / Σ b_k e^{z_k/τ}, times τ.
-    fn gradient_by_weight(&self, out: &mut [T]) {
-        match self.row() {
-            Row::AtOne => {
-                let shares = self.with_shares().shares;
-                self.each_block(out, |block, out| shares.fill_by_weight(block, out));
-            }
-            Row::Plain(row) => {
-                let row = row.logarithms(self.temperature);
-                self.each_by_weight(&row, out);
-            }
-            Row::Weighted(row, _) => self.each_by_weight(&row, out),
-        }
     }
 
     fn each_by_weight(&self, row: &Logarithms, out: &mut [T]) {
@@ -566,38 +565,22 @@ impl<'a, T: Format> Terms<'a, T> {
 
     fn log_softmax_into(&self, out: &mut [T]) {
         match self.general_row() {
-            Row::Plain(row) => {
-                let is_masked = row.places.is_some();
-                row.each(out, |row, out| match self.temperature {
-                    1.0 => {
-                        let to = Store::for_output::<T>(out.len());
-                        reduction::partial_and_each(Each::LogShare, &row.z, out, &mut Vec::new(), to);
-                    }
-                    _ => row.at_temperature(self).log_softmax(out),
-                });
-                if is_masked {
-                    self.fill_absent(out, T::NEG_INFINITY);
+            Row::Plain(row) => row.each(out, T::NEG_INFINITY, |row, out| match self.temperature {
+                1.0 => {
+                    let to = Store::for_output::<T>(out.len());
+                    reduction::partial_and_each(Each::LogShare, &row.z, out, &mut Vec::new(), to);
                 }
-            }
+                _ => row.at_temperature(self).log_softmax(out),
+            }),
             Row::Weighted(row, places) => {
-                scatter(out, &places, row.log_shares());
-                let is_there: BTreeSet<usize> = places.into_iter().collect();
-                for (_, out) in out.iter_mut().enumerate().filter(|(i, _)| !is_there.contains(i)) {
-                    *out = T::NEG_INFINITY;
-                }
+                scatter(out, &places, T::NEG_INFINITY, row.log_shares().map(T::narrow));
             }
             Row::AtOne => {
-                self.at_one().gradient(out);
+                self.at_one().gradients(out, None);
                 for out in out.iter_mut() {
                     *out = T::narrow(log_of_any(out.widen()));
                 }
             }
-        }
-    }
-
-    fn fill_absent(&self, out: &mut [T], x: T) {
-        for (_, out) in out.iter_mut().enumerate().filter(|(i, _)| self.is_absent(*i)) {
-            *out = x;
         }
     }
 
@@ -607,7 +590,7 @@ impl<'a, T: Format> Terms<'a, T> {
             Row::Weighted(row, _) => row.surprisals().1.hi,
             Row::AtOne => {
                 let mut p = vec![T::default(); self.z.len()];
-                self.at_one().gradient(&mut p);
+                self.at_one().gradients(&mut p, None);
                 let parts = p.iter().map(|p| p.widen()).filter(|&p| p != 0.0).map(|p| -p * log_of_any(p));
                 parts.fold(0.0, |sum, part| sum + part)
             }
@@ -617,17 +600,20 @@ impl<'a, T: Format> Terms<'a, T> {
     fn hvp_into(&self, vector: &[T], out: &mut [T]) {
         match self.row() {
             Row::Plain(row) => {
-                let (vector_of_row, mut is_done) = (row.counted(vector), None);
-                row.each(out, |row, out| is_done = row.at_temperature(self).hvp(&vector_of_row, out));
-                if is_done.is_some() {
+                let vector = row.counted(vector);
+                if row
+                    .each(out, T::default(), |row, out| row.at_temperature(self).hvp(&vector, out))
+                    .is_some()
+                {
                     return;
                 }
             }
             Row::Weighted(row, places) if row.value().1 != 0.0 => {
                 let v: Vec<T> = places.iter().map(|&i| vector[i]).collect();
                 let mean = row.mean_of(&v);
-                let each = row.shares().zip(&v).map(|(p, v)| row.divided(p * (-mean + v.widen())).hi);
-                return scatter(out, &places, each);
+                let each =
+                    row.shares().zip(&v).map(|(p, v)| T::narrow(row.divided(p * (-mean + v.widen())).hi));
+                return scatter(out, &places, T::default(), each);
             }
             _ => {}
         }
