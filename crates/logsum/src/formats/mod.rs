@@ -44,13 +44,13 @@ pub trait Format: Copy + Default + PartialOrd + Debug + Display + Send + Sync + 
     /// Each exactly.
     fn load<V: Vector>(numbers: &[Self; 8], simd: V) -> V;
 
-    /// The first eight, exactly; −∞ in the place of each that there is not.
+    /// The first eight numbers, exactly; a shorter slice is filled up with −∞.
     fn load_up_to<V: Vector>(numbers: &[Self], simd: V) -> V;
 
     /// Each rounded to the nearest.
     fn store<V: Vector>(vector: V, numbers: &mut [Self; 8]);
 
-    /// The same, past the caches.
+    /// Each rounded to the nearest, by a non-temporal store.
     fn stream<V: Vector>(vector: V, numbers: &mut [Self; 8]);
 
     /// Sixteen numbers, to take maxima of.

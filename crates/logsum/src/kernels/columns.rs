@@ -9,7 +9,7 @@ use crate::arithmetic::precision::{Precision, Sum};
 use crate::formats::Format;
 use crate::kernels::Each;
 use crate::kernels::block::{self, LONG, STEP, Summed, bound_for, exp_from, padded, shift_for};
-use crate::simd::{Task, Vector, run, task};
+use crate::simd::{Task, Vector, lanes, run, task};
 use std::marker::PhantomData;
 
 /// Rows that are worked on at once.
@@ -108,7 +108,7 @@ pub(crate) fn summed<P: Precision, T: Format, V: Vector>(tile: &[T], simd: V) ->
     each_of(max, shift, sum)
 }
 
-/// The same of each eight of `count` columns from `start` on, at most [`WIDTH`], in rows of `pitch`: straight from the rows, for
+/// [`summed`] of each eight of `count` columns from `start` on, at most [`WIDTH`], in rows of `pitch`: straight from the rows, for
 /// those eight whose shifts are all 0; of none where a sum's start depends on the maximum, or of fewer rows than [`LONG`].
 pub(crate) fn summed_in_place<P: Precision, T: Format>(
     rows: &[T],
@@ -133,9 +133,9 @@ impl<T: Format, P: Precision> Task for SummedInPlace<'_, T, P> {
     #[inline(always)]
     fn run<V: Vector>(self, simd: V) -> Self::Output {
         let Self { rows, pitch, start, count, .. } = self;
-        let mut lanes = [None; WIDTH / LANES];
+        let mut summed = [None; WIDTH / LANES];
         if !P::STARTS_FROM_NOTHING || rows.len() / pitch < LONG {
-            return lanes;
+            return summed;
         }
         let one = simd.splat(1.0);
         // Of sixteen columns each; a row's sums lie side by side.
@@ -170,10 +170,10 @@ impl<T: Format, P: Precision> Task for SummedInPlace<'_, T, P> {
                 for i in 0..8 {
                     eight[i] = sums[i][g / 2][g % 2];
                 }
-                lanes[g] = Some(each_of(max, [0.0; LANES], <P::Sum<V>>::total(eight, one)));
+                summed[g] = Some(each_of(max, [0.0; LANES], <P::Sum<V>>::total(eight, one)));
             }
         }
-        lanes
+        summed
     }
 }
 
@@ -190,14 +190,12 @@ fn plus<P: Precision, T: Format, V: Vector>(
 
 #[inline(always)]
 fn each_of<V: Vector>(max: [f64; LANES], shift: [f64; LANES], sum: DoubleDouble<V>) -> [Summed; LANES] {
-    let [mut his, mut los] = [[0.0; LANES]; 2];
-    sum.hi.store(&mut his);
-    sum.lo.store(&mut los);
-    let mut lanes = [Summed { max: 0.0, shift: 0.0, sum: DoubleDouble::ZERO }; LANES];
+    let sums = lanes(sum);
+    let mut summed = [Summed { max: 0.0, shift: 0.0, sum: DoubleDouble::ZERO }; LANES];
     for j in 0..LANES {
-        lanes[j] = Summed { max: max[j], shift: shift[j], sum: DoubleDouble { hi: his[j], lo: los[j] } };
+        summed[j] = Summed { max: max[j], shift: shift[j], sum: sums[j] };
     }
-    lanes
+    summed
 }
 
 /// Rows between the one that is read and the one that is asked for, where each lies in memory of its own.
@@ -219,7 +217,7 @@ fn ask_for_row<T, V: Vector>(rows: &[T], place: usize, count: usize, simd: V) {
 /// The greatest number of each row; a NaN is passed over.
 #[inline(always)]
 pub(crate) fn maxima<T: Format, V: Vector>(tile: &[T], simd: V) -> V {
-    // DoubleDouble rows in each half of what is compared at once.
+    // Two rows in each half of what is compared at once.
     let mut greatest = [T::wide(T::NEG_INFINITY, simd); 4];
     let (pairs, last) = tile.as_chunks();
     let (fours, few) = pairs.as_chunks::<4>();
@@ -272,7 +270,7 @@ pub(crate) fn sum<const AT_0: bool, P: Precision, T: Format, V: Vector>(
     <P::Sum<V>>::total(sums, bound)
 }
 
-/// The first eight numbers of a row; fewer, and then −∞.
+/// The first eight numbers of a row; a shorter row is filled up with −∞.
 #[inline(always)]
 pub(crate) fn load<T: Format, V: Vector>(row: &[T], simd: V) -> V {
     match row.first_chunk() {
@@ -372,7 +370,7 @@ impl<T: Format, const N: usize, const KIND: u8> Task for Apply<'_, '_, T, N, KIN
     }
 }
 
-/// Into the first eight numbers of a row, or as many as there are.
+/// Stores into the first eight numbers of a row, or into all of a shorter row.
 #[inline(always)]
 pub(crate) fn store<T: Format, V: Vector>(vector: V, row: &mut [T]) {
     match row.first_chunk_mut() {

@@ -7,7 +7,7 @@ use crate::arithmetic::float64::Float64;
 use crate::arithmetic::precision::{InDoubleDouble, Number, Precision};
 use crate::formats::Format;
 use crate::kernels::series::BLOCK;
-use crate::simd::{Vector, scalar, task};
+use crate::simd::{Vector, lanes, scalar, task};
 
 /// Numbers of a row, with a second one for each, 0 where there is none, and a weight, 1 where there is none.
 #[derive(Clone, Copy)]
@@ -344,11 +344,7 @@ pub(crate) fn softmax<T: Format>(
 task! {
     /// A function of one number alone.
     pub(crate) fn one<P: Precision, F: Function>(z: f64, f: F; simd: V) -> DoubleDouble {
-        let value = f.at::<P, V>(simd.splat(z), simd.splat(0.0), simd.splat(1.0)).to_dd();
-        let [mut hi, mut lo] = [[0.0; 8]; 2];
-        value.hi.store(&mut hi);
-        value.lo.store(&mut lo);
-        DoubleDouble { hi: hi[0], lo: lo[0] }
+        lanes(f.at::<P, V>(simd.splat(z), simd.splat(0.0), simd.splat(1.0)).to_dd())[0]
     }
 }
 
@@ -443,7 +439,7 @@ task! {
     }
 }
 
-/// What is beside the i-th eight numbers of a block, as far as the function looks at it.
+/// The second numbers and weights of the i-th eight numbers of a block, if the function uses them.
 #[inline(always)]
 fn beside<T: Format, F: Function, V: Vector>(block: Block<'_, T>, i: usize, simd: V) -> [V; 2] {
     let (mut v, mut w) = (simd.splat(0.0), simd.splat(1.0));
@@ -460,7 +456,7 @@ fn beside<T: Format, F: Function, V: Vector>(block: Block<'_, T>, i: usize, simd
     [v, w]
 }
 
-/// The first eight numbers; 0 in the place of each that there is not.
+/// The first eight numbers; a shorter slice is filled up with zeros.
 #[inline(always)]
 fn load<T: Format, V: Vector>(numbers: &[T], simd: V) -> V {
     match numbers.first_chunk() {
@@ -469,19 +465,7 @@ fn load<T: Format, V: Vector>(numbers: &[T], simd: V) -> V {
     }
 }
 
-/// The numbers of a vector.
-#[inline(always)]
-fn lanes<V: Vector>(x: DoubleDouble<V>) -> [DoubleDouble; 8] {
-    let ([mut hi, mut lo], mut lanes) = ([[0.0; 8]; 2], [DoubleDouble::ZERO; 8]);
-    x.hi.store(&mut hi);
-    x.lo.store(&mut lo);
-    for i in 0..8 {
-        lanes[i] = DoubleDouble { hi: hi[i], lo: lo[i] };
-    }
-    lanes
-}
-
-/// Fewer than eight numbers, and then 0.
+/// At most eight numbers, filled up with zeros.
 #[inline(always)]
 pub(crate) fn padded<T: Format>(numbers: &[T]) -> [T; 8] {
     let mut eight = [T::default(); 8];

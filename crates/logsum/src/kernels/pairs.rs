@@ -4,7 +4,7 @@ use crate::arithmetic::double_double::{DoubleDouble, two_sum};
 use crate::arithmetic::precision::{Number, Precision};
 use crate::formats::Format;
 use crate::kernels::block::{STEP, exp_from, load, maximum, shift_for};
-use crate::simd::Vector;
+use crate::simd::{Vector, lanes};
 
 /// Sums over a block, in units of [`UNSCALE`](super::exp::UNSCALE).
 #[derive(Clone, Copy)]
@@ -70,13 +70,11 @@ fn step<const AT_0: bool, P: Precision, T: Format, V: Vector>(
 /// The sum of eight sums that are not normalised, and of eight sizes.
 #[inline(always)]
 pub(crate) fn total<V: Vector>(sum: DoubleDouble<V>, size: V) -> (DoubleDouble, f64) {
-    let [mut his, mut los, mut sizes] = [[0.0; 8]; 3];
-    sum.hi.store(&mut his);
-    sum.lo.store(&mut los);
+    let (sums, mut sizes) = (lanes(sum), [0.0; 8]);
     size.store(&mut sizes);
-    let (mut all, mut whole) = (two_sum(his[0], los[0]), sizes[0]);
+    let (mut all, mut whole) = (two_sum(sums[0].hi, sums[0].lo), sizes[0]);
     for i in 1..8 {
-        all = all + two_sum(his[i], los[i]);
+        all = all + two_sum(sums[i].hi, sums[i].lo);
         whole += sizes[i];
     }
     (all, whole)

@@ -10,7 +10,7 @@ use crate::formats::rounding::settled;
 use crate::kernels::Each;
 use crate::kernels::block::{self, AT_0, LONG};
 use crate::kernels::columns::{self, LANES, Tile};
-use crate::simd::{Task, Vector, run, task};
+use crate::simd::{Task, Vector, lanes, run, task};
 use std::marker::PhantomData;
 
 /// Rows shorter than this are taken eight at a time.
@@ -67,7 +67,7 @@ task! {
     }
 }
 
-/// So many groups of eight rows are on their way together: the logarithms of some are waited for while others go on.
+/// Groups of eight rows that are worked on together, so that the latency of one logarithm is hidden by the others.
 pub(crate) const GROUPS: usize = 8;
 
 /// The values of up to [`GROUPS`] times eight rows, and which of them are what the row would have alone.
@@ -276,14 +276,12 @@ impl<T: Format> Task for CrossEntropy<'_, T> {
                 tile[targets[j]][j] = -slopes[j];
             }
         }
-        let [mut his, mut los] = [[0.0; LANES]; 2];
-        loss.hi.store(&mut his);
-        loss.lo.store(&mut los);
+        let losses = lanes(loss);
         let mut done = [None; LANES];
         for j in 0..LANES {
             // Of finite numbers: what is impossible, or overflows, is left to the row alone.
-            if is_right[j] && weights[j] > 0.0 && his[j].is_finite() {
-                done[j] = Some(DoubleDouble { hi: his[j], lo: los[j] });
+            if is_right[j] && weights[j] > 0.0 && losses[j].hi.is_finite() {
+                done[j] = Some(losses[j]);
             }
         }
         done
@@ -320,16 +318,14 @@ fn with_rests<T: Format, V: Vector>(
     let second = max.load(&seconds);
     let sum = columns::sum::<false, T::First, f64, V>(tile.as_flattened(), second, max.splat(1.0));
     let small = sum.scaled(max.splat(UNSCALE)) * exp::exp_dd(second, max);
-    let [mut hi, mut lo, mut errors, mut small_hi, mut small_lo] = [[0.0; LANES]; 5];
+    let (small, [mut hi, mut lo, mut errors]) = (lanes(small), [[0.0; LANES]; 3]);
     tail.hi.store(&mut hi);
     tail.lo.store(&mut lo);
     error.store(&mut errors);
-    small.hi.store(&mut small_hi);
-    small.lo.store(&mut small_lo);
     for j in 0..LANES {
         let Some(first) = firsts[j] else { continue };
         tile[first][j] = maxima[j];
-        (hi[j], lo[j]) = if is_alone[j] { (0.0, 0.0) } else { (small_hi[j], small_lo[j]) };
+        (hi[j], lo[j]) = if is_alone[j] { (0.0, 0.0) } else { (small[j].hi, small[j].lo) };
         errors[j] = error_of_rest::<T::First>(hi[j]);
     }
     (DoubleDouble { hi: max.load(&hi), lo: max.load(&lo) }, max.load(&errors))

@@ -301,7 +301,7 @@ struct Product<'a, T> {
 const POWER: i32 = 240;
 const UNIT: f64 = UNSCALE * power_of_two(POWER);
 
-/// Where slices leave more than one in so many places of a block unsettled, the block is taken in double-double.
+/// A block of which slices leave more than one place in this number unsettled is taken in double-double.
 const MANY: usize = 16;
 
 impl<T: Format> Product<'_, T> {
@@ -530,7 +530,7 @@ struct Bounds {
 impl Bounds {
     /// Underflow takes less than 2^-300 of an S that is large enough for [`estimate`](Self::estimate).
     fn new<T: Format>(words: Words, steps: usize) -> Self {
-        // DoubleDouble exponentials.
+        // Double-double exponentials.
         let relative = 2.000_01 * T::First::EXP_ERROR;
         let (sum, of_sizes) = match words {
             Words::One => (product::error_of_one_word(steps), 0.0),

@@ -295,25 +295,39 @@ impl Vector for V256 {
     #[cfg(feature = "half")]
     #[inline(always)]
     fn f16_to_f32(self, halves: [u16; 8]) -> [f32; 8] {
-        let mut singles = [0.0; 8];
-        unsafe {
-            let halves = _mm_loadu_si128(halves.as_ptr().cast());
-            _mm256_storeu_ps(singles.as_mut_ptr(), _mm256_cvtph_ps(halves));
-        }
-        singles
+        unsafe { f16_to_f32(halves) }
     }
 
     #[cfg(feature = "half")]
     #[inline(always)]
     fn f32_to_f16(self, singles: [f32; 8]) -> [u16; 8] {
-        let mut halves = [0; 8];
-        unsafe {
-            let singles = _mm256_loadu_ps(singles.as_ptr());
-            let nearest = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(singles);
-            _mm_storeu_si128(halves.as_mut_ptr().cast(), nearest);
-        }
-        halves
+        unsafe { f32_to_f16(singles) }
     }
+}
+
+/// By F16C, which the levels AVX2 and AVX-512 ask for.
+#[cfg(feature = "half")]
+#[inline(always)]
+pub(super) unsafe fn f16_to_f32(halves: [u16; 8]) -> [f32; 8] {
+    let mut singles = [0.0; 8];
+    unsafe {
+        let halves = _mm_loadu_si128(halves.as_ptr().cast());
+        _mm256_storeu_ps(singles.as_mut_ptr(), _mm256_cvtph_ps(halves));
+    }
+    singles
+}
+
+/// By F16C, which the levels AVX2 and AVX-512 ask for.
+#[cfg(feature = "half")]
+#[inline(always)]
+pub(super) unsafe fn f32_to_f16(singles: [f32; 8]) -> [u16; 8] {
+    let mut halves = [0; 8];
+    unsafe {
+        let singles = _mm256_loadu_ps(singles.as_ptr());
+        let nearest = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(singles);
+        _mm_storeu_si128(halves.as_mut_ptr().cast(), nearest);
+    }
+    halves
 }
 
 #[inline(always)]

@@ -1,4 +1,4 @@
-//! Numbers of each precision in memory.
+//! Numbers of each precision in memory, and the lanes of a vector.
 
 use super::Vector;
 use crate::arithmetic::double_double::DoubleDouble;
@@ -23,6 +23,18 @@ pub trait Keep: Precision {
 
     /// The eight sums of a vector.
     fn lanes<V: Vector>(sum: Self::Sum<V>) -> [Self::Sum<f64>; 8];
+}
+
+/// The eight numbers of a vector.
+#[inline(always)]
+pub(crate) fn lanes<V: Vector>(x: DoubleDouble<V>) -> [DoubleDouble; 8] {
+    let ([mut hi, mut lo], mut lanes) = ([[0.0; 8]; 2], [DoubleDouble::ZERO; 8]);
+    x.hi.store(&mut hi);
+    x.lo.store(&mut lo);
+    for i in 0..8 {
+        lanes[i] = DoubleDouble { hi: hi[i], lo: lo[i] };
+    }
+    lanes
 }
 
 impl Keep for InF64 {

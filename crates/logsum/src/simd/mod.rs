@@ -13,7 +13,7 @@ mod portable;
 pub(crate) mod scalar;
 mod vector;
 
-pub(crate) use kept::Keep;
+pub(crate) use kept::{Keep, lanes};
 #[cfg(feature = "half")]
 pub(crate) use vector::Sixteen;
 pub(crate) use vector::Vector;

@@ -172,20 +172,7 @@ impl Vector for V128 {
         store_sixteen(singles, numbers);
     }
 
-    /// Through the caches: the instruction that hints at going past them stores pairs of registers, which compilers make
-    /// of no intrinsic.
-    #[inline(always)]
-    fn stream(self, numbers: &mut [f64; 8]) {
-        self.store(numbers);
-    }
-
-    #[inline(always)]
-    fn stream_f32(self, numbers: &mut [f32; 8]) {
-        self.store_f32(numbers);
-    }
-
-    #[inline(always)]
-    fn fence(self) {}
+    // No non-temporal stores: NEON's store pairs of registers, for which there is no intrinsic.
 
     #[inline(always)]
     fn transposed(vectors: [Self; 8]) -> [Self; 8] {

@@ -120,25 +120,9 @@ impl Vector for Portable {
     }
 
     #[inline(always)]
-    fn stream(self, numbers: &mut [f64; 8]) {
-        self.store(numbers);
-    }
-
-    #[inline(always)]
-    fn stream_f32(self, numbers: &mut [f32; 8]) {
-        self.store_f32(numbers);
-    }
-
-    #[inline(always)]
-    fn fence(self) {}
-
-    #[inline(always)]
     fn transposed(vectors: [Self; 8]) -> [Self; 8] {
         std::array::from_fn(|i| Self(std::array::from_fn(|j| vectors[j].0[i])))
     }
-
-    #[inline(always)]
-    fn prefetch<T>(self, _: &T, _: usize) {}
 
     #[inline(always)]
     fn load(self, numbers: &[f64; 8]) -> Self {

@@ -18,29 +18,37 @@ pub trait Vector: Float64 {
 
     fn store_singles(self, singles: Self::Singles, numbers: &mut [f32; 16]);
 
-    /// Like `store`, past the caches; `numbers` is aligned to 16 bytes. In order only after `fence`.
-    fn stream(self, numbers: &mut [f64; 8]);
+    /// A non-temporal `store`, where the level has one; `numbers` is aligned to 16 bytes. In order only after `fence`.
+    #[inline(always)]
+    fn stream(self, numbers: &mut [f64; 8]) {
+        self.store(numbers);
+    }
 
-    /// Like `store_f32`, past the caches; `numbers` is aligned to 16 bytes. In order only after `fence`.
-    fn stream_f32(self, numbers: &mut [f32; 8]);
+    /// A non-temporal `store_f32`, where the level has one; `numbers` is aligned to 16 bytes. In order only after `fence`.
+    #[inline(always)]
+    fn stream_f32(self, numbers: &mut [f32; 8]) {
+        self.store_f32(numbers);
+    }
 
-    /// Ends a series of `stream`s.
-    fn fence(self);
+    /// Ends a series of non-temporal stores.
+    #[inline(always)]
+    fn fence(self) {}
 
     /// Place i of vector j becomes place j of vector i.
     fn transposed(vectors: [Self; 8]) -> [Self; 8];
 
-    /// Asks for the memory that lies so many bytes after this number's, if there is any, ahead of its use.
-    fn prefetch<T>(self, number: &T, ahead: usize);
+    /// Prefetches the cache line that is `ahead` bytes after a number. The address need not be valid.
+    #[inline(always)]
+    fn prefetch<T>(self, _number: &T, _ahead: usize) {}
 
     fn load(self, numbers: &[f64; 8]) -> Self;
 
     fn load_f32(self, numbers: &[f32; 8]) -> Self;
 
-    /// The first eight; −∞ in the place of each that there is not.
+    /// The first eight numbers; a shorter slice is filled up with −∞.
     fn load_up_to(self, numbers: &[f64]) -> Self;
 
-    /// The same.
+    /// The first eight f32; a shorter slice is filled up with −∞.
     fn load_f32_up_to(self, numbers: &[f32]) -> Self;
 
     fn store(self, numbers: &mut [f64; 8]);
