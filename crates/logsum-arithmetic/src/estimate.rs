@@ -1,26 +1,27 @@
-//! From a sum without its maximum to the log-sum-exp, and the bound on its error.
+//! The log-sum-exp from its maximum and the sum of the other terms, with a bound on its error.
 
 use crate::double_double::{DoubleDouble, power_of_two};
 use crate::exp::{EXP_DD_ERROR, UNSCALE};
 use crate::float64::Float64;
 use crate::precision::{Number, Precision};
 
-/// Covers the roundings of the bounds themselves, 2^-51 for each of up to 2^30 merges, and terms of second order.
+/// Covers the roundings of the bounds themselves, 2^-51 for each of up to 2^30 merges, and second-order terms.
 pub const SLACK: f64 = 1.000_01;
 
-/// e^{max − shift}.
+/// e^{max − shift}, in units of [`UNSCALE`].
 #[inline(always)]
 pub fn term_of_max<P: Precision>(max: f64, shift: f64) -> DoubleDouble {
     if shift == max { DoubleDouble::from(1.0 / UNSCALE) } else { P::exp(max, shift).to_dd() }
 }
 
-/// Bounds the error of a tail that was summed about the second greatest number, and brought to the greatest.
+/// Bound on the error of a tail that was summed relative to the second greatest number and rescaled to the
+/// greatest.
 #[inline(always)]
 pub fn error_of_rest<P: Precision>(tail: f64) -> f64 {
     (P::EXP_ERROR + P::SUM_ERROR + EXP_DD_ERROR) * SLACK * tail
 }
 
-/// What is left of a sum without the maximum's term, and a bound on its error.
+/// The sum without the maximum's term, and a bound on its error.
 #[inline(always)]
 pub fn rest<P: Precision, F: Float64>(sum: DoubleDouble<F>, of_max: DoubleDouble<F>) -> (DoubleDouble<F>, F) {
     let tail = sum - of_max;
@@ -37,7 +38,7 @@ pub fn estimate<P: Precision, F: Float64>(max: F, tail: DoubleDouble<F>, error: 
     estimate_of_log::<P, F>(max, t, (error * unscale).div(t.hi + max.splat(1.0)))
 }
 
-/// max + log(1 + t) and a bound on its error, given how far t's own takes the logarithm.
+/// max + log(1 + t) and a bound on its error; `from_t` bounds the error of log(1 + t) that stems from t.
 #[inline(always)]
 pub fn estimate_of_log<P: Precision, F: Float64>(
     max: F,
@@ -46,7 +47,7 @@ pub fn estimate_of_log<P: Precision, F: Float64>(
 ) -> (DoubleDouble<F>, F) {
     let (log, log_error) = P::log1p(t);
     let estimate = log + max;
-    // The sum max + log is exact but for its low part. t may have lost up to 2^-1074 to underflow.
+    // The sum max + log is exact up to its low part. t may have lost up to 2^-1074 to underflow.
     let size = max.max(-max) + log.hi;
     let from_sum = size.mul_add(max.splat(power_of_two(-103)), max.splat(power_of_two(-1070)));
     (estimate, (from_t + log_error + from_sum) * max.splat(SLACK))

@@ -1,14 +1,14 @@
-//! What the arithmetic is written over: one f64, or several in a vector.
+//! The trait that the arithmetic is generic over: one f64, or a vector of several.
 
 use core::ops::{Add, Mul, Neg, Sub};
 
-/// f64 arithmetic, rounded to nearest, on one number or on each of several at once.
+/// f64 arithmetic, rounded to nearest, on one number or on several at once.
 ///
-/// Every implementation does the same IEEE operations on each number: a result's bits do not depend on it.
+/// Every implementation performs the same IEEE operations on each number, so that all give the same bits.
 pub trait Float64:
     Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Neg<Output = Self>
 {
-    /// x everywhere. `self` is only a witness that such numbers can be computed with on this machine.
+    /// x in every lane. `self` only proves that this machine supports the type.
     fn splat(self, x: f64) -> Self;
 
     /// self / divisor.
@@ -17,26 +17,26 @@ pub trait Float64:
     /// self · a + b, rounded once.
     fn mul_add(self, a: Self, b: Self) -> Self;
 
-    /// self where it is greater, else x: so a NaN in self is passed over.
+    /// self where it is greater, else x, also where self is NaN.
     fn max(self, x: Self) -> Self;
 
     /// `then` where self ≤ bound, `otherwise` elsewhere and where self is NaN.
     fn where_at_most(self, bound: f64, then: Self, otherwise: Self) -> Self;
 
-    /// The entry that the low four bits of self point at.
+    /// The entry indexed by the low four bits of self.
     fn entry(self, table: &[f64; 16]) -> Self;
 
-    /// The number whose bits are those of `entry` and 2^48 times those of self.
+    /// The number whose bits are those of `entry` plus 2^48 times those of self.
     fn scaled_entry(self, table: &[f64; 16]) -> Self;
 
     /// For a finite number of at least √½: the whole k with √½ ≤ self · 2^-k < √2, and 2^-k.
     fn power_and_inverse(self) -> (Self, Self);
 }
 
-/// Counting exponents from √½ rather than 1: the bits of √½ are taken off first.
+/// The bits of √½: subtracting them first makes exponents count from √½ rather than 1.
 pub const FROM: u64 = core::f64::consts::FRAC_1_SQRT_2.to_bits();
 
-/// 2^52, with a whole number below 2^52 in its low bits: that number more.
+/// 2^52. Put into its low bits, an integer n < 2^52 gives 2^52 + n.
 pub const WHOLE: f64 = 4503599627370496.0;
 
 /// The bits of 1.
@@ -49,7 +49,6 @@ impl Float64 for f64 {
     }
 
     #[inline(always)]
-    /// self / divisor.
     fn div(self, divisor: Self) -> Self {
         self / divisor
     }

@@ -1,12 +1,12 @@
-//! The arithmetic of [logsum](https://docs.rs/logsum), for logsum's own crates: double-double numbers, exponentials and
-//! logarithms with proved bounds, and the rounding test; each written once, over [`float64::Float64`], which is one f64
-//! or several at once.
+//! The arithmetic of [logsum](https://docs.rs/logsum), for logsum's own crates: double-double numbers,
+//! exponentials and logarithms with proved bounds, and the rounding test. Each is written once, over
+//! [`float64::Float64`], which is one f64 or several at once.
 //!
-//! `no_std`, without allocation and without dependencies; no memory, no CPU feature and no number format but f64. The same
-//! files compile for x86-64, aarch64, wasm32 and nvptx64. Every operation is an IEEE operation, rounded to nearest: so the
-//! bits of a result are the same on all of them.
+//! `no_std`, without allocation, dependencies, CPU features or number formats other than f64. The same files
+//! compile for x86-64, aarch64, wasm32 and nvptx64. Every operation is an IEEE operation, rounded to nearest, so
+//! that results have the same bits on all of them.
 //!
-//! What is public here may change with every version of logsum.
+//! The public items may change with every version of logsum.
 
 #![no_std]
 #![cfg_attr(not(feature = "std"), feature(core_float_math))]
@@ -15,7 +15,7 @@
 #[cfg_attr(test, macro_use)]
 extern crate std;
 
-// From the bottom up; each module uses only those before it.
+// In order of dependency: each module uses only those before it.
 pub mod float64;
 
 pub mod double_double;

@@ -1,7 +1,8 @@
-//! log(1 + t), in f64 and in double-double, with proved bounds.
+//! Logarithms of f64 and of double-doubles, and log(1 + t), with proved bounds.
 //!
-//! 1 + t = 2^k · (1 + f) with 1 + f between √½ and √2, k = 0 and f = t exactly while t < 0.414: a small t keeps its
-//! relative accuracy. log(1 + f) = 2 atanh(w) = 2w + 2w·U, w = f/(2 + f), |w| ≤ 0.1716, U = w²/3 + w⁴/5 + …
+//! 1 + t = 2^k · (1 + f) with 1 + f between √½ and √2; for t < 0.414, k = 0 and f = t exactly, which keeps the
+//! relative accuracy of a small t. log(1 + f) = 2 atanh(w) = 2w + 2w·U, w = f/(2 + f), |w| ≤ 0.1716, U = w²/3 +
+//! w⁴/5 + …
 
 use crate::double_double::{DoubleDouble, fast_two_sum, parts, power_of_two};
 use crate::exp::polynomial_by_halves;
@@ -21,13 +22,14 @@ const ODD_INVERSES: [f64; 13] = {
     inverses
 };
 
-/// While t is at most this, f = t.
+/// For t up to this, f = t.
 const SMALL: f64 = core::f64::consts::SQRT_2 - 1.0;
 
 /// log(1 + t) for t ≥ 0, and a bound on its absolute error, in f64.
 ///
-/// Relative to the result: 1 + t, where it is rounded, is more than √2 and its logarithm more than 0.34, 2^-51.4;
-/// w 3 roundings, the series' remainder w²⁰/21 < 2^-55, and 5 roundings to put the parts together: below 2^-49.
+/// Errors relative to the result: the rounding of 1 + t, which is done above √2, where the logarithm is above
+/// 0.34, 2^-51.4; w 3 roundings; the series' remainder w²⁰/21 < 2^-55; 5 roundings to combine the parts; in all
+/// below 2^-49.
 #[inline(always)]
 pub fn log1p_f64<F: Float64>(t: F) -> (F, F) {
     let (k, scale) = (t + t.splat(1.0)).power_and_inverse();
@@ -40,7 +42,7 @@ pub fn log1p_f64<F: Float64>(t: F) -> (F, F) {
 
 /// log s and a bound on its absolute error, for 2^-500 ≤ s ≤ 2^520, in f64.
 ///
-/// Here f is exact, but k log 2 and log(1 + f) may have opposite signs: |k log 2| is at most 2 |log s| then.
+/// f is exact here, but k log 2 and log(1 + f) may have opposite signs; then |k log 2| is at most 2 |log s|.
 #[inline(always)]
 pub fn ln_f64<F: Float64>(s: F) -> (F, F) {
     let scaled = s * s.splat(power_of_two(500));
@@ -61,12 +63,12 @@ fn ln_f64_reduced<F: Float64>(f: F, k: F) -> F {
 
 /// log(1 + t) for t ≥ 0, and a bound on its absolute error, in double-double.
 ///
-/// U is taken as w² · (1/3 + w²·Q), where only the last sum is in f64.
+/// U is computed as w² · (1/3 + w²·Q), where only the last sum is in f64.
 ///
-/// The bound, relative to log(1 + f): w²·Q < 2^-7.3 is off by at most 3.8 roundings (2^-58.4), of which w² (2^-5.08)
-/// enters U: 2^-63.4; the series' remainder w²⁸/29/(1 − w²) < 2^-75; double-double steps below 2^-99. And
-/// |log(1 + f)| ≤ 0.347, k·log 2 has relative error 2^-104. A t below 2^-120 is its own logarithm to 2^-121, and is
-/// left alone: it may be subnormal.
+/// The bound, relative to log(1 + f): w²·Q < 2^-7.3 has an error of at most 3.8 roundings (2^-58.4), which enters
+/// U times w² (2^-5.08): 2^-63.4; the series' remainder w²⁸/29/(1 − w²) < 2^-75; double-double steps below 2^-99.
+/// Also, |log(1 + f)| ≤ 0.347, and k·log 2 has relative error 2^-104. For t below 2^-120 the result is t itself,
+/// with relative error 2^-121: it may be subnormal.
 #[inline(always)]
 pub fn log1p_dd<F: Float64>(t: DoubleDouble<F>) -> (DoubleDouble<F>, F) {
     const TINY: f64 = power_of_two(-120);
@@ -82,7 +84,7 @@ pub fn log1p_dd<F: Float64>(t: DoubleDouble<F>) -> (DoubleDouble<F>, F) {
 
 /// log s and a bound on its absolute error, for 2^-1000 ≤ s ≤ 2^1000.
 ///
-/// As in [`log1p_dd`], where f = s · 2^-k − 1 has a relative error below 2u².
+/// The bound is derived as in [`log1p_dd`]; here f = s · 2^-k − 1 has a relative error below 2u².
 #[inline(always)]
 pub fn ln_dd<F: Float64>(s: DoubleDouble<F>) -> (DoubleDouble<F>, F) {
     let like = s.hi;
@@ -93,7 +95,7 @@ pub fn ln_dd<F: Float64>(s: DoubleDouble<F>) -> (DoubleDouble<F>, F) {
     ln_dd_reduced(raised.scaled(scale) + like.splat(-1.0), k)
 }
 
-/// k log 2 + log(1 + f), and the bound that [`log1p_dd`] derives.
+/// k log 2 + log(1 + f), and the bound derived at [`log1p_dd`].
 #[inline(always)]
 fn ln_dd_reduced<F: Float64>(f: DoubleDouble<F>, k: F) -> (DoubleDouble<F>, F) {
     let like = k;
@@ -108,7 +110,7 @@ fn ln_dd_reduced<F: Float64>(f: DoubleDouble<F>, k: F) -> (DoubleDouble<F>, F) {
     (log, log.hi.max(-log.hi).mul_add(like.splat(power_of_two(-98)), from_f))
 }
 
-/// log x, for any finite x > 0: relative error below 2^-58.
+/// log x for any finite x > 0, with relative error below 2^-58.
 #[inline(always)]
 pub fn ln_of_f64(x: f64) -> DoubleDouble {
     if x > power_of_two(-900) && x < power_of_two(900) {
@@ -137,7 +139,7 @@ mod tests {
                 _ => 3.0 * uniform(),
             };
             let t = DoubleDouble { hi, lo: hi * power_of_two(-54) * (uniform() - 0.5) };
-            // ln_1p in 400 bits has nothing left of a t below 2^-400: there its series does.
+            // ln_1p in 400 bits loses a t below 2^-400 entirely; use two terms of the series instead.
             let exact = match hi < power_of_two(-300) {
                 true => big_dd(t) * (big(1.0) - big_dd(t) / big(2.0)),
                 false => (big_dd(t) + big(1.0).with_precision(1000).value()).ln(),

@@ -1,7 +1,7 @@
-//! The arithmetic on one f64, as functions that a compiler for NVIDIA's GPUs writes out: what `.ci/nvptx` reads.
+//! Functions of one f64 that are compiled to PTX for `.ci/nvptx` to inspect.
 //!
-//! Kernels inline the same functions; here they stand alone, so that one can see that no operation is contracted, flushed to zero
-//! or approximate.
+//! Kernels inline the same arithmetic. Stand-alone functions show in the PTX that no operation is contracted,
+//! flushed to zero or approximate.
 
 use crate::double_double::DoubleDouble;
 use crate::precision::{InDoubleDouble, InF64, Number, Precision};
@@ -17,7 +17,7 @@ pub fn exp_dd(z: f64, c: f64) -> DoubleDouble {
     exp::exp_dd(z, c)
 }
 
-/// e^{z − c}, to nearly the full precision.
+/// e^{z − c}, to nearly the full precision of a double-double.
 pub fn exp_dd_wide(z: f64, c: DoubleDouble) -> DoubleDouble {
     exp::exp_dd_wide(z, c)
 }
@@ -54,7 +54,7 @@ pub fn estimate_f64(max: f64, tail: DoubleDouble, error: f64) -> [f64; 2] {
     rounding::ends_in_f64(value, bound)
 }
 
-/// An element of softmax.
+/// One element of softmax.
 pub fn softmax(z: f64, c: f64, inverse: DoubleDouble) -> f64 {
     InDoubleDouble::exp(z, c).round_scaled(inverse)
 }

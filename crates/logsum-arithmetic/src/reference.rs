@@ -1,4 +1,4 @@
-//! For the unit tests: exact and 400-bit arithmetic from dashu, to measure the errors of words against.
+//! Reference arithmetic of the unit tests: exact and 400-bit numbers by dashu, to measure errors against.
 
 use dashu_float::FBig;
 use dashu_float::round::mode;
@@ -6,7 +6,7 @@ use logsum_arithmetic::double_double::DoubleDouble;
 
 pub(crate) type Big = FBig<mode::HalfEven, 2>;
 
-/// The number itself, with room for 400 bits of what follows from it.
+/// x exactly, with a precision of 400 bits for the operations that follow.
 pub(crate) fn big(x: f64) -> Big {
     Big::try_from(x).expect("finite").with_precision(400).value()
 }
@@ -21,7 +21,7 @@ pub(crate) fn relative_error(found: Big, exact: &Big) -> f64 {
     error.abs()
 }
 
-/// Numbers that a test runs over: splitmix64, in [0, 1).
+/// Pseudo-random numbers in [0, 1), by splitmix64.
 pub(crate) fn uniform(seed: u64) -> impl FnMut() -> f64 {
     let mut state = seed;
     move || {

@@ -1,25 +1,25 @@
-//! Σ e^z in f32, sixteen numbers at a time: as a rule enough to round its logarithm to the 8 or 11 bits of a
-//! format of 16.
+//! Σ e^z in f32, sixteen numbers at a time: usually accurate enough to round its logarithm to the 8 or 11
+//! significant bits of bf16 or f16.
 
 use crate::simd::{Sixteen, Vector};
 
-/// No number may be greater: the sum of a block would leave the range of f32.
+/// No number may be greater, or the sum of a block could overflow in f32.
 pub(crate) const GREATEST: f32 = 64.0;
 
 /// Smaller numbers count as this one.
 pub(crate) const LEAST: f32 = -80.0;
 
-/// Bounds the error of a [`Sum`], relative to it, beside e^[`LEAST`] for each number.
+/// Bounds the relative error of a [`Sum`]; e^[`LEAST`] per number comes on top.
 ///
 /// | error | at most, in units of 2^-24 |
 /// |---|---|
-/// | k·(ln 2)/16, where the step is off by 2^-28.4 of itself: 80 · 2^-28.4 | 3.8 |
+/// | k·(ln 2)/16, where the step has relative error 2^-28.4: 80 · 2^-28.4 | 3.8 |
 /// | interpolation, of g(r) = (e^r − 1)/r with \|g''\| < 0.35: \|r\| · h²/2 · g''/2, h = \|r\| < 0.0217 | 15.0 |
 /// | the table's entry, and the last sum | 1.5 |
 /// | r and its products, below 2^-5.5, have three roundings | 0.1 |
-/// | 16 additions to each sum, and two of these | 18.0 |
+/// | 16 additions to each sum, and two additions of these sums | 18.0 |
 ///
-/// together 38.4.
+/// Together 38.4.
 pub(crate) const ERROR: f64 = 2.4e-6;
 
 /// 16 / ln 2.
@@ -30,10 +30,10 @@ const LOG_STEP: f32 = (std::f64::consts::LN_2 / 16.0) as f32;
 /// (e^r − 1)/r at two Chebyshev nodes of |r| ≤ (ln 2)/32, interpolated.
 const POLYNOMIAL: [f32; 2] = [1.000_039_1, 0.500_009_8];
 
-/// Adding this rounds a small number to the nearest integer, and leaves it in the low bits.
+/// Adding this rounds a small number to the nearest integer, which is left in the low bits.
 const ROUNDER: f32 = 12_582_912.0; // 1.5 · 2^23
 
-/// 2^{j/16}, less j in bits 19 to 22: adding 2^19 · k to the bits, for k = 16q + j, makes it 2^{k/16}.
+/// 2^{j/16}, with j subtracted in bits 19 to 22: adding 2^19 · k to the bits, for k = 16q + j, gives 2^{k/16}.
 const POWERS: [f32; 16] = {
     let mut table = [
         1.0,
@@ -61,10 +61,10 @@ const POWERS: [f32; 16] = {
     table
 };
 
-/// Numbers in a step of a sum.
+/// The number of numbers added in one step of a sum.
 pub(crate) const STEP: usize = 64;
 
-/// A sum that is under way, of at most sixteen steps.
+/// A partial sum of at most sixteen steps.
 #[derive(Clone, Copy)]
 pub(crate) struct Sum<S>([S; 4]);
 
@@ -74,7 +74,7 @@ impl<S: Sixteen> Sum<S> {
         Self([simd.sixteen(&[0.0; 16]); 4])
     }
 
-    /// And e^z of 64 numbers. A NaN makes it NaN.
+    /// Adds e^z of 64 numbers. A NaN makes the sum NaN.
     #[inline(always)]
     pub(crate) fn plus<V: Vector<Sixteen = S>>(mut self, numbers: &[f32; STEP], simd: V) -> Self {
         let (quarters, _) = numbers.as_chunks();
@@ -132,7 +132,8 @@ mod tests {
         }
     }
 
-    /// One number alone, to see the exponential; many of a kind, to see what the additions add.
+    /// One step alone shows the error of the exponential; sixteen steps of equal numbers add that of the
+    /// additions.
     #[test]
     fn the_sum_keeps_its_bound() {
         let mut uniform = uniform(8);

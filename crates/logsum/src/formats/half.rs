@@ -1,4 +1,4 @@
-//! f16 and bf16, of the crate `half`.
+//! f16 and bf16 of the crate `half` as number formats.
 
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::arithmetic::float64::Float64;
@@ -9,7 +9,7 @@ use crate::simd::Vector;
 use half::{bf16, f16};
 use std::fmt::{Debug, Display};
 
-/// A format of 16 bits.
+/// A 16-bit format.
 trait Half: Copy + Default + PartialOrd + Debug + Display + Send + Sync + Into<f64> + 'static {
     const SIGNIFICAND_BITS: usize;
     const LEAST_POWER: isize;
@@ -17,13 +17,13 @@ trait Half: Copy + Default + PartialOrd + Debug + Display + Send + Sync + Into<f
 
     fn bits(self) -> u16;
 
-    /// The nearest, ties to even.
+    /// The nearest number, ties to even.
     fn from_single(single: f32) -> Self;
 
-    /// Exactly.
+    /// Converts each number exactly.
     fn to_singles<V: Vector>(halves: &[Self; 8], simd: V) -> [f32; 8];
 
-    /// Each as [`from_single`](Self::from_single).
+    /// Rounds each number as [`from_single`](Self::from_single) does.
     fn from_singles<V: Vector>(singles: [f32; 8], simd: V) -> [Self; 8];
 }
 
@@ -61,7 +61,7 @@ impl Half for f16 {
     }
 }
 
-/// The upper halves of f32.
+/// A bf16 is the upper half of an f32.
 impl Half for bf16 {
     const SIGNIFICAND_BITS: usize = 8;
     const LEAST_POWER: isize = -133;
@@ -75,7 +75,7 @@ impl Half for bf16 {
     #[inline(always)]
     fn from_single(single: f32) -> Self {
         let bits = single.to_bits();
-        // Not so that a NaN becomes another number.
+        // No rounding up for a NaN, which could become another number.
         let is_number = bits << 1 <= f32::INFINITY.to_bits() << 1;
         let up = u32::from(is_number) * (0x7fff + (bits >> 16 & 1));
         Self::from_bits(((bits + up) >> 16) as u16)
@@ -100,11 +100,11 @@ impl Half for bf16 {
     }
 }
 
-/// An f32 that rounds to the same f16, and the same bf16, as x does.
+/// An f32 that rounds to the same f16, and the same bf16, as x.
 ///
-/// It is x, cut to 13 significant bits, of which the last is 1 if that took anything away: what has at least two
-/// bits fewer is nearest to both. f32 has all numbers of 13 bits from 2^-137 on; what is less is 0 in both
-/// formats.
+/// It is x rounded to odd: cut to 13 significant bits, with the last bit set if the cut removed anything. Formats
+/// with at least two bits fewer then round correctly. f32 has all numbers of 13 bits from 2^-137 on; smaller ones
+/// round to 0 in both formats.
 #[inline(always)]
 fn odd(x: f64) -> f32 {
     const CUT: u64 = (1 << 40) - 1;
@@ -133,7 +133,8 @@ impl<T: Half> Format for T {
 
     #[inline(always)]
     fn sum_in_singles<V: Vector>(block: &[Self], simd: V) -> Option<f64> {
-        // Positive numbers, ∞ and NaNs are ordered as their bits are, and above all negative ones.
+        // As signed integers, the bits of positive numbers, ∞ and NaNs have the order of the numbers; negative
+        // ones are below.
         let mut greatest = i16::MIN;
         for half in block {
             let bits = half.bits() as i16;
@@ -183,7 +184,7 @@ impl<T: Half> Format for T {
         *numbers = T::from_singles(singles, vector);
     }
 
-    /// Through the caches: exponentials take far longer than to read what is written.
+    /// An ordinary store: exponentials take far longer than the reading of the lines to be written.
     #[inline(always)]
     fn stream<V: Vector>(vector: V, numbers: &mut [Self; 8]) {
         T::store(vector, numbers);
@@ -264,7 +265,8 @@ mod tests {
         }
     }
 
-    /// `of_bits` makes numbers of T, `infinity` has the bits of ∞, which would be the number `beyond`.
+    /// `of_bits` makes numbers of T; `infinity` is the bits of ∞, whose place in the sequence of numbers has the
+    /// value `beyond`.
     fn check<T: Half>(of_bits: impl Fn(u16) -> T, infinity: u16, beyond: f64) {
         let value = |bits: u16| if bits == infinity { beyond } else { of_bits(bits).into() };
         let stored = |numbers: [f64; 8], expected: [u16; 8]| {

@@ -1,4 +1,4 @@
-//! The numbers that logsum takes: f32 and f64, f16 and bf16.
+//! The number formats of input and output: f32 and f64, and with the feature `half` f16 and bf16.
 
 #[cfg(feature = "half")]
 pub(crate) mod exp_f32;
@@ -13,53 +13,53 @@ use crate::arithmetic::rounding::{ends_for_narrower, ends_in_f64};
 use crate::simd::{Keep, Vector};
 use std::fmt::{Debug, Display};
 
-/// What the library needs to know of a number format.
+/// A number format of inputs and results.
 pub trait Format: Copy + Default + PartialOrd + Debug + Display + Send + Sync + 'static {
-    /// What its first phase computes in: the next wider precision.
+    /// The working precision of the first phase: the next wider one.
     type First: Keep;
 
-    /// Whether [`sum_in_singles`](Format::sum_in_singles) is of use.
+    /// Whether [`sum_in_singles`](Format::sum_in_singles) is implemented.
     #[cfg(feature = "half")]
     const HAS_SINGLES: bool = false;
 
-    /// Σ e^z of a block in f32 arithmetic, off by [`exp_f32::ERROR`](crate::formats::exp_f32::ERROR); none if a
-    /// number is too great for that.
+    /// Σ e^z of a block in f32 arithmetic, with an error bounded by
+    /// [`exp_f32::ERROR`](crate::formats::exp_f32::ERROR); `None` if a number is too great.
     #[cfg(feature = "half")]
     #[inline(always)]
     fn sum_in_singles<V: Vector>(_: &[Self], _: V) -> Option<f64> {
         None
     }
 
-    /// Bits of the significand, the implicit one included.
+    /// Bits of the significand, including the implicit one.
     const SIGNIFICAND_BITS: usize;
 
-    /// Every number of this type is a multiple of 2 to this power.
+    /// Every finite number of this type is a multiple of 2 to this power.
     const LEAST_POWER: isize;
 
     const NEG_INFINITY: Self;
 
-    /// Exactly.
+    /// Converts exactly.
     fn widen(self) -> f64;
 
-    /// Each exactly.
+    /// Converts each number exactly.
     fn load<V: Vector>(numbers: &[Self; 8], simd: V) -> V;
 
-    /// The first eight numbers, exactly; a shorter slice is filled up with −∞.
+    /// The first eight numbers, exactly; a shorter slice is padded with −∞.
     fn load_up_to<V: Vector>(numbers: &[Self], simd: V) -> V;
 
-    /// Each rounded to the nearest.
+    /// Rounds each number to nearest.
     fn store<V: Vector>(vector: V, numbers: &mut [Self; 8]);
 
-    /// Each rounded to the nearest, by a non-temporal store.
+    /// Rounds each number to nearest and uses a non-temporal store where there is one.
     fn stream<V: Vector>(vector: V, numbers: &mut [Self; 8]);
 
-    /// Sixteen numbers, to take maxima of.
+    /// Sixteen numbers, for maxima.
     type Wide<V: Vector>: Copy;
 
-    /// The same number everywhere.
+    /// x in every lane.
     fn wide<V: Vector>(x: Self, simd: V) -> Self::Wide<V>;
 
-    /// The number where it is greater than that of `wide`, which has no NaN, else that of `wide`.
+    /// Each number that is greater than its counterpart in `wide`, which has no NaN; else the counterpart.
     fn greater<V: Vector>(wide: Self::Wide<V>, numbers: &[Self; 16], simd: V) -> Self::Wide<V>;
 
     fn store_wide<V: Vector>(wide: Self::Wide<V>, numbers: &mut [Self; 16], simd: V);
@@ -70,13 +70,13 @@ pub trait Format: Copy + Default + PartialOrd + Debug + Display + Send + Sync + 
     /// The nearest number of this type, ties to even.
     fn narrow(x: f64) -> Self;
 
-    /// The number itself, but +0 for −0.
+    /// The number itself, or +0 for −0.
     fn plus_zero(self) -> Self {
         Self::narrow(self.widen() + 0.0)
     }
 
-    /// Every x with |x − v| ≤ bound lies between these two, once they are rounded to this type: if they then
-    /// are equal, they are the number nearest to each x.
+    /// Two ends with every x for which |x − v| ≤ bound between them: if they are equal once rounded to this type,
+    /// they are the number nearest to each x.
     fn ends<W: Float64>(v: DoubleDouble<W>, bound: W) -> [W; 2];
 }
 

@@ -1,11 +1,10 @@
-//! The rounding test, of one number and of eight: where both ends of the interval round to the same number, all between them
-//! does.
+//! The rounding test for a format: whether the ends of one interval, or of eight, round to the same number of it.
 
 use super::Format;
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::simd::Vector;
 
-/// What a negative value becomes that is nearest to 0.
+/// The zero that a negative value nearest to 0 rounds to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Zero {
     /// −0.
@@ -15,7 +14,7 @@ pub(crate) enum Zero {
 }
 
 impl Zero {
-    /// The number, with this zero.
+    /// x, with −0 replaced by this zero.
     pub(crate) fn of<T: Format>(self, x: T) -> T {
         match self {
             Self::Signed => x,
@@ -24,19 +23,19 @@ impl Zero {
     }
 }
 
-/// The number of T that every x with |x − value| ≤ bound is nearest to, if there is one.
+/// The number of T nearest to every x with |x − value| ≤ bound, if there is one.
 pub(crate) fn nearest<T: Format>(value: DoubleDouble, bound: f64, zero: Zero) -> Option<T> {
     let [low, high] = T::ends(value, bound).map(|end| zero.of(T::narrow(end)));
     low.same_bits(high).then_some(low)
 }
 
-/// The lower ends of what is within the bounds, rounded; and which of them are the upper ends, too.
+/// The lower ends of the eight intervals, rounded, and whether the upper ends round to the same numbers.
 #[inline(always)]
 pub(crate) fn settled<T: Format, V: Vector>(value: DoubleDouble<V>, bound: V) -> ([T; 8], [bool; 8]) {
     settled_between(T::ends(value, bound))
 }
 
-/// The lower ends, rounded; and which of them are the upper ends, too.
+/// [`settled`], given the ends.
 #[inline(always)]
 pub(crate) fn settled_between<T: Format, V: Vector>([low, high]: [V; 2]) -> ([T; 8], [bool; 8]) {
     let [mut lows, mut highs] = [[T::default(); 8]; 2];

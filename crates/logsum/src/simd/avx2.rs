@@ -3,10 +3,10 @@
     unsafe_code,
     reason = "a V256 only comes from another or from run_task, which only a CPU with AVX2, FMA and F16C runs"
 )]
-// SAFETY, for every block below: the intrinsics need AVX2, FMA and F16C. Values of V256 are made by `run_task`, which
-// is called only where all were detected, and by the methods of V256 values. Pointers come from references to arrays
-// of just as many numbers, and are read and written unaligned; `stream` needs the 16 bytes that its callers see to. A
-// prefetch reads nothing, nor does a masked load where its mask is 0.
+// SAFETY, for every block below: the intrinsics need AVX2, FMA and F16C. Values of V256 are made by `run_task`,
+// which is called only where all three were detected, and by the methods of V256 values. Pointers come from
+// references to arrays of exactly the length that is accessed, without alignment; `stream` needs 16 bytes, which
+// its callers ensure. A prefetch reads nothing, nor does a masked load where its mask is 0.
 #![expect(clippy::undocumented_unsafe_blocks, reason = "said once, above")]
 
 use crate::arithmetic::float64::{FROM, Float64, ONE, WHOLE};
@@ -82,7 +82,7 @@ impl Float64 for V256 {
     #[inline(always)]
     fn max(self, Self([c, d]): Self) -> Self {
         let [a, b] = self.0;
-        // The second where either is NaN.
+        // The instruction returns its second operand where either is NaN.
         Self(unsafe { [_mm256_max_pd(a, c), _mm256_max_pd(b, d)] })
     }
 
@@ -145,7 +145,7 @@ impl Vector for V256 {
 
     #[inline(always)]
     fn greater_singles(self, [a, b]: [__m256; 2], numbers: &[f32; 16]) -> [__m256; 2] {
-        // The second where either is NaN.
+        // The instruction returns its second operand where either is NaN.
         unsafe {
             [
                 _mm256_max_ps(_mm256_loadu_ps(numbers.as_ptr()), a),
@@ -193,7 +193,7 @@ impl Vector for V256 {
     fn transposed(vectors: [Self; 8]) -> [Self; 8] {
         let [Self(a), Self(b), Self(c), Self(d), Self(e), Self(f), Self(g), Self(h)] = vectors;
         unsafe {
-            // The four quarters, each in itself; the second and the third change places.
+            // Transpose each 4 × 4 quarter, and exchange the second and the third.
             let [r0, r1, r2, r3] = transposed([a[0], b[0], c[0], d[0]]);
             let [r4, r5, r6, r7] = transposed([a[1], b[1], c[1], d[1]]);
             let [s0, s1, s2, s3] = transposed([e[0], f[0], g[0], h[0]]);
@@ -305,7 +305,7 @@ impl Vector for V256 {
     }
 }
 
-/// By F16C, which the levels AVX2 and AVX-512 ask for.
+/// Needs F16C, which the levels AVX2 and AVX-512 require.
 #[cfg(feature = "half")]
 #[inline(always)]
 pub(super) unsafe fn f16_to_f32(halves: [u16; 8]) -> [f32; 8] {
@@ -317,7 +317,7 @@ pub(super) unsafe fn f16_to_f32(halves: [u16; 8]) -> [f32; 8] {
     singles
 }
 
-/// By F16C, which the levels AVX2 and AVX-512 ask for.
+/// Needs F16C, which the levels AVX2 and AVX-512 require.
 #[cfg(feature = "half")]
 #[inline(always)]
 pub(super) unsafe fn f32_to_f16(singles: [f32; 8]) -> [u16; 8] {
@@ -344,14 +344,14 @@ unsafe fn transposed([a, b, c, d]: [__m256d; 4]) -> [__m256d; 4] {
     }
 }
 
-/// The low halves of eight numbers, in the order that [`joined`] takes back.
+/// The low 32 bits of eight numbers, in the order that [`joined`] reverses.
 #[inline(always)]
 unsafe fn indices(V256([a, b]): V256) -> __m256i {
     unsafe { _mm256_castps_si256(_mm256_shuffle_ps::<0x88>(_mm256_castpd_ps(a), _mm256_castpd_ps(b))) }
 }
 
-/// The entries that the low four bits point at: their low halves, and their high halves. Permutations of registers, where
-/// gathering from memory takes a quarter longer for a whole exponential.
+/// The low and the high 32 bits of the entries indexed by the low four bits. Uses register permutations: with
+/// gathers from memory a whole exponential takes a quarter longer.
 #[inline(always)]
 unsafe fn entries(indices: __m256i, table: &[f64; 16]) -> [__m256i; 2] {
     unsafe {
@@ -362,7 +362,7 @@ unsafe fn entries(indices: __m256i, table: &[f64; 16]) -> [__m256i; 2] {
     }
 }
 
-/// The low and the high halves of eight numbers.
+/// The low and the high 32 bits of eight numbers.
 #[inline(always)]
 unsafe fn halves(a: __m256d, b: __m256d) -> [__m256i; 2] {
     unsafe {
@@ -373,11 +373,12 @@ unsafe fn halves(a: __m256d, b: __m256d) -> [__m256i; 2] {
     }
 }
 
-/// Of sixteen numbers those that the low four bits of each index point at.
+/// The entries of a table of sixteen indexed by the low four bits of each index.
 #[inline(always)]
 unsafe fn picked(first: __m256i, second: __m256i, indices: __m256i) -> __m256i {
     unsafe {
-        // Three bits of each index; the fourth becomes a sign, which is what a blend looks at.
+        // The permutations use three bits of each index; the fourth is shifted to the sign, which selects in a
+        // blend.
         let first = _mm256_castsi256_ps(_mm256_permutevar8x32_epi32(first, indices));
         let second = _mm256_castsi256_ps(_mm256_permutevar8x32_epi32(second, indices));
         let is_second = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(indices));
@@ -385,7 +386,7 @@ unsafe fn picked(first: __m256i, second: __m256i, indices: __m256i) -> __m256i {
     }
 }
 
-/// Eight numbers from their low and high halves.
+/// Eight numbers from their low and high 32 bits.
 #[inline(always)]
 unsafe fn joined([low, high]: [__m256i; 2]) -> V256 {
     unsafe {
@@ -396,7 +397,7 @@ unsafe fn joined([low, high]: [__m256i; 2]) -> V256 {
     }
 }
 
-/// Sixteen f32, made of a V256.
+/// Sixteen f32, which only a V256 can make.
 #[cfg(feature = "half")]
 #[derive(Clone, Copy)]
 pub(super) struct S256([__m256; 2]);
@@ -429,7 +430,7 @@ impl super::Sixteen for S256 {
     #[inline(always)]
     fn max(self, Self([c, d]): Self) -> Self {
         let [a, b] = self.0;
-        // The second where either is NaN.
+        // The instruction returns its second operand where either is NaN.
         Self(unsafe { [_mm256_max_ps(a, c), _mm256_max_ps(b, d)] })
     }
 

@@ -1,13 +1,12 @@
-//! AVX-512: eight f64 in a register.
+//! AVX-512: eight f64 in one register.
 #![expect(
     unsafe_code,
     reason = "a V512 only comes from another or from run_task, which only a CPU with AVX-512F and F16C runs"
 )]
 // SAFETY, for every block below: the intrinsics need AVX-512F and F16C. Values of V512 are made by `run_task`,
 // which is called only where both were detected, and by the methods of V512 values. Pointers come from references
-// to arrays of just as many numbers, and are read and written unaligned; `stream` needs the 16 bytes that its callers
-// see to. A prefetch reads nothing, nor does a masked load
-// where its mask is 0.
+// to arrays of exactly the length that is accessed, without alignment; `stream` needs 16 bytes, which its callers
+// ensure. A prefetch reads nothing, nor does a masked load where its mask is 0.
 #![expect(clippy::undocumented_unsafe_blocks, reason = "said once, above")]
 
 use crate::arithmetic::float64::{FROM, Float64, ONE, WHOLE};
@@ -76,7 +75,7 @@ impl Float64 for V512 {
 
     #[inline(always)]
     fn max(self, x: Self) -> Self {
-        // The second where either is NaN.
+        // The instruction returns its second operand where either is NaN.
         Self(unsafe { _mm512_max_pd(self.0, x.0) })
     }
 
@@ -92,7 +91,7 @@ impl Float64 for V512 {
     fn entry(self, table: &[f64; 16]) -> Self {
         Self(unsafe {
             let (low, high) = (_mm512_loadu_pd(table.as_ptr()), _mm512_loadu_pd(table[8..].as_ptr()));
-            // It looks at four bits of each index.
+            // The permutation uses only the low four bits of each index.
             _mm512_permutex2var_pd(low, _mm512_castpd_si512(self.0), high)
         })
     }
@@ -130,7 +129,7 @@ impl Vector for V512 {
 
     #[inline(always)]
     fn greater_singles(self, singles: __m512, numbers: &[f32; 16]) -> __m512 {
-        // The second where either is NaN.
+        // The instruction returns its second operand where either is NaN.
         unsafe { _mm512_max_ps(_mm512_loadu_ps(numbers.as_ptr()), singles) }
     }
 
@@ -172,7 +171,7 @@ impl Vector for V512 {
     fn transposed(vectors: [Self; 8]) -> [Self; 8] {
         let [Self(a), Self(b), Self(c), Self(d), Self(e), Self(f), Self(g), Self(h)] = vectors;
         unsafe {
-            // Pairs of numbers, then of pairs, then of quadruples.
+            // Interleave numbers, then pairs, then quadruples.
             let (ab, ab1) = (_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b));
             let (cd, cd1) = (_mm512_unpacklo_pd(c, d), _mm512_unpackhi_pd(c, d));
             let (ef, ef1) = (_mm512_unpacklo_pd(e, f), _mm512_unpackhi_pd(e, f));
@@ -246,7 +245,7 @@ impl Vector for V512 {
     }
 }
 
-/// Of four vectors of four pairs each, the first pairs, the second, the third and the fourth.
+/// Transposes a 4 × 4 matrix of pairs: result i has pair i of each of the four vectors.
 #[inline(always)]
 unsafe fn quarters(a: __m512d, b: __m512d, c: __m512d, d: __m512d) -> [__m512d; 4] {
     unsafe {
@@ -263,7 +262,7 @@ unsafe fn quarters(a: __m512d, b: __m512d, c: __m512d, d: __m512d) -> [__m512d; 
     }
 }
 
-/// Sixteen f32, made of a V512.
+/// Sixteen f32, which only a V512 can make.
 #[cfg(feature = "half")]
 #[derive(Clone, Copy)]
 pub(super) struct S512(__m512);
@@ -292,7 +291,7 @@ impl super::Sixteen for S512 {
 
     #[inline(always)]
     fn max(self, x: Self) -> Self {
-        // The second where either is NaN.
+        // The instruction returns its second operand where either is NaN.
         Self(unsafe { _mm512_max_ps(self.0, x.0) })
     }
 
@@ -300,7 +299,7 @@ impl super::Sixteen for S512 {
     fn scaled_entry(self, table: &[f32; 16]) -> Self {
         Self(unsafe {
             let k = _mm512_castps_si512(self.0);
-            // It looks at four bits of each index.
+            // The permutation uses only the low four bits of each index.
             let entry = _mm512_castps_si512(_mm512_permutexvar_ps(k, _mm512_loadu_ps(table.as_ptr())));
             _mm512_castsi512_ps(_mm512_add_epi32(entry, _mm512_slli_epi32::<19>(k)))
         })

@@ -1,24 +1,23 @@
-//! Numbers of each precision in memory, and the lanes of a vector.
+//! Storage of numbers of each precision, eight at a time, and access to the lanes of a vector.
 
 use super::Vector;
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::arithmetic::precision::{Head, InDoubleDouble, InF64, One, Precision};
 
-/// A precision whose numbers, eight at a time, are kept in memory.
+/// A precision whose numbers can be stored in memory, eight at a time.
 pub trait Keep: Precision {
-    /// Eight numbers in memory.
     type Kept: Copy + Default + Send;
 
-    /// Stores a number, for [`kept`](Self::kept).
+    /// Stores eight numbers, to be read by [`kept`](Self::kept).
     fn keep<V: Vector>(number: Self::Number<V>, place: &mut Self::Kept);
 
-    /// The number that was stored here.
+    /// The eight numbers stored here.
     fn kept<V: Vector>(place: &Self::Kept, simd: V) -> Self::Number<V>;
 
-    /// The one of the eight at this index.
+    /// The number at this index of the eight.
     fn kept_at(place: &Self::Kept, index: usize) -> DoubleDouble;
 
-    /// Puts another in the place of the one at this index.
+    /// Replaces the number at this index of the eight.
     fn keep_at(place: &mut Self::Kept, index: usize, number: DoubleDouble);
 
     /// The eight sums of a vector.

@@ -1,6 +1,7 @@
-//! SIMD: the levels, what each provides, and how a loop runs at the best level that the machine has.
+//! SIMD levels, their interface, and the dispatch of a loop to the best level of the machine.
 //!
-//! A level is one file of intrinsics, its `mod` and a row in the table below. The rest is safe.
+//! A level is one file of intrinsics, its `mod` declaration and a row in the table below. Everything else is safe
+//! code.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -20,8 +21,8 @@ pub(crate) use vector::Vector;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// `Level` and `run`, from a table: the level that every machine has; then the others, better ones below, each with what a
-/// target must have for its module to be compiled, and a machine to run it.
+/// `Level` and `run`, from a table: first the level that every machine has, then better and better ones, each with
+/// the `cfg` under which its module is compiled and the expression that detects it at run time.
 macro_rules! levels {
     (
         $least:ident, $least_name:literal, $least_module:ident;
@@ -46,7 +47,7 @@ macro_rules! levels {
                 }
             }
 
-            /// Whether this machine has it.
+            /// Whether this machine supports the level.
             pub fn is_available(self) -> bool {
                 match self {
                     Self::$least => true,
@@ -59,7 +60,7 @@ macro_rules! levels {
                 }
             }
 
-            /// The one that kernels run at: the best there is, unless [`Level::force`] chose another.
+            /// The level that kernels run at: the best available one, unless [`Level::force`] chose another.
             #[inline]
             fn current() -> Self {
                 let current = CURRENT.load(Ordering::Relaxed);
@@ -77,7 +78,7 @@ macro_rules! levels {
             }
         }
 
-        /// Runs a loop at the current level.
+        /// Runs a task at the current level.
         #[allow(
             unsafe_code,
             unused_unsafe,
@@ -107,8 +108,8 @@ levels! {
 }
 
 impl Level {
-    /// Makes all kernels of this process run at this level, or, with none, at the best. For tests and benches: false,
-    /// and nothing is changed, if the machine lacks it.
+    /// Makes all kernels of this process run at this level or, for `None`, at the best one. Returns false and
+    /// changes nothing if the machine lacks the level. For tests and benches.
     pub fn force(level: Option<Self>) -> bool {
         let available = level.is_none_or(Self::is_available);
         if available {
@@ -118,18 +119,19 @@ impl Level {
     }
 }
 
-/// 0 until it is known. Only available levels are ever stored.
+/// 0 until the level is known. Only available levels are ever stored.
 static CURRENT: AtomicU8 = AtomicU8::new(0);
 
 /// A loop that can run at any level.
 pub(crate) trait Task {
     type Output;
 
-    /// `simd` is any vector of the level.
+    /// `simd` is an arbitrary vector of the level, a witness that the machine supports it.
     fn run<V: Vector>(self, simd: V) -> Self::Output;
 }
 
-/// A function that runs at the current level: in its body, V is the level's vector, and the argument behind the semicolon is one.
+/// Defines a function that runs at the current level. In its body, V is the level's vector type; the argument
+/// after the semicolon has this type.
 macro_rules! task {
     (
         $(#[$attribute:meta])*

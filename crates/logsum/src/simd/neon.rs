@@ -1,11 +1,12 @@
-//! NEON: eight f64 in four registers. Every aarch64 has it, with fused multiply-adds.
+//! NEON: eight f64 in four registers. Every aarch64 machine has it, with fused multiply-adds.
 #![expect(
     unsafe_code,
     reason = "a V128 only comes from another or from run_task, which only a CPU with NEON runs"
 )]
-// SAFETY, for every block below: the intrinsics need NEON, which the target has wherever this is compiled. Pointers come
-// from references to arrays of at least as many numbers, and are read and written unaligned. The instructions written
-// out for want of an intrinsic touch no memory, and no register but those that they name; a prefetch reads nothing.
+// SAFETY, for every block below: the intrinsics need NEON, which the target has wherever this is compiled.
+// Pointers come from references to arrays of at least the length that is accessed, without alignment. Inline
+// assembly, where there is no intrinsic, accesses no memory and only the registers that it names; a prefetch reads
+// nothing.
 #![expect(clippy::undocumented_unsafe_blocks, reason = "said once, above")]
 
 use crate::arithmetic::float64::{FROM, Float64, ONE, WHOLE};
@@ -99,7 +100,7 @@ impl Float64 for V128 {
 
     #[inline(always)]
     fn max(self, x: Self) -> Self {
-        // Not the instruction for maxima, which has NaN where either is.
+        // Not the instruction for maxima, which returns NaN where either operand is NaN.
         self.with(x, |a, b| unsafe { vbslq_f64(vcgtq_f64(a, b), a, b) })
     }
 
@@ -141,7 +142,8 @@ impl Float64 for V128 {
     }
 }
 
-/// The entries that the low four bits of each point at. From memory: the table would take half of the registers.
+/// The entries indexed by the low four bits of each number. From memory: in registers the table would take eight
+/// of them.
 #[inline(always)]
 unsafe fn entries(bits: uint64x2_t, table: &[f64; 16]) -> float64x2_t {
     unsafe {
@@ -153,7 +155,7 @@ unsafe fn entries(bits: uint64x2_t, table: &[f64; 16]) -> float64x2_t {
 
 impl Vector for V128 {
     type Singles = [float32x4_t; 4];
-    // Of the 32 registers, 28.
+    // Seven vectors take 28 of the 32 registers.
     const REGISTERS: usize = 7;
 
     #[inline(always)]
@@ -172,11 +174,11 @@ impl Vector for V128 {
         store_sixteen(singles, numbers);
     }
 
-    // No non-temporal stores: NEON's store pairs of registers, for which there is no intrinsic.
+    // No non-temporal stores: NEON's take a pair of registers and have no intrinsic.
 
     #[inline(always)]
     fn transposed(vectors: [Self; 8]) -> [Self; 8] {
-        // Pair by pair: the first numbers of eight pairs, and the second.
+        // Row i collects element i % 2 of pair i / 2 of the eight vectors.
         from_fn(|i| {
             Self(from_fn(|j| unsafe {
                 let (a, b) = (vectors[2 * j].0[i / 2], vectors[2 * j + 1].0[i / 2]);
@@ -281,7 +283,7 @@ impl Vector for V128 {
     }
 }
 
-/// The number where it is greater than x, else x.
+/// Each number where it is greater than x, else x.
 #[inline(always)]
 fn greater(numbers: float32x4_t, x: float32x4_t) -> float32x4_t {
     unsafe { vbslq_f32(vcgtq_f32(numbers, x), numbers, x) }
@@ -311,7 +313,7 @@ fn store_sixteen(sixteen: [float32x4_t; 4], numbers: &mut [f32; 16]) {
     }
 }
 
-/// Sixteen f32, made of a V128.
+/// Sixteen f32, which only a V128 can make.
 #[cfg(feature = "half")]
 #[derive(Clone, Copy)]
 pub(super) struct S128([float32x4_t; 4]);
@@ -349,7 +351,7 @@ impl super::Sixteen for S128 {
         let table = uint8x16x4_t(a, b, c, d);
         Self(self.0.map(|k| unsafe {
             let k = vreinterpretq_u32_f32(k);
-            // The places of the four bytes of an entry: four times the index, and 0 to 3.
+            // The byte offsets of an entry: four times the index, plus 0 to 3.
             let index = vandq_u32(k, vdupq_n_u32(15));
             let places = vmlaq_u32(vdupq_n_u32(0x0302_0100), index, vdupq_n_u32(0x0404_0404));
             let entry = vqtbl4q_u8(table, vreinterpretq_u8_u32(places));

@@ -1,4 +1,4 @@
-//! The level that every machine has.
+//! The portable level, without intrinsics: every machine has it.
 
 use crate::arithmetic::float64::Float64;
 use crate::simd::{Task, Vector};
@@ -7,7 +7,7 @@ use std::ops::{Add, Mul, Neg, Sub};
 #[derive(Clone, Copy)]
 pub(super) struct Portable([f64; 8]);
 
-/// Runs a loop at this level.
+/// Runs a task at this level.
 pub(super) fn run_task<T: Task>(task: T) -> T::Output {
     task.run(Portable([0.0; 8]))
 }
@@ -56,8 +56,8 @@ impl Neg for Portable {
     }
 }
 
-// Calls, not copies: without vectors and fused multiply-adds in hardware each of these is eight times the code, and all
-// kernels together would be three quarters of the library and of the time that it takes to compile.
+// Not inlined: without hardware vectors and fused multiply-adds each of these is eight times the code, and the
+// inlined kernels would be three quarters of the library's size and compile time.
 impl Float64 for Portable {
     #[inline(always)]
     fn splat(self, x: f64) -> Self {

@@ -1,4 +1,4 @@
-//! Arithmetic on single numbers outside of a task, where a fused multiply-add would be a call.
+//! Arithmetic on single numbers outside of a task, where without it a fused multiply-add would be a function call.
 
 use super::task;
 use crate::arithmetic::double_double::DoubleDouble;
@@ -19,7 +19,7 @@ task! {
 }
 
 task! {
-    /// log x for any finite x > 0: relative error below 2^-58.
+    /// log x for any finite x > 0, with relative error below 2^-58.
     pub(crate) fn ln(x: f64; _: V) -> DoubleDouble {
         ln_of_f64(x)
     }

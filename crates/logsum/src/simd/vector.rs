@@ -1,4 +1,4 @@
-//! What a level provides beside arithmetic: eight f64 in a vector, and their memory.
+//! The interface of a level: vectors of eight f64, with their loads, stores and prefetches.
 
 use crate::arithmetic::float64::Float64;
 
@@ -7,37 +7,39 @@ pub trait Vector: Float64 {
     /// Sixteen f32.
     type Singles: Copy;
 
-    /// How many vectors fit into the registers, beside what else a loop needs.
+    /// The number of vectors that fit into the registers, apart from other needs of a loop.
     const REGISTERS: usize;
 
-    /// The same f32 everywhere.
+    /// x in every lane.
     fn singles(self, x: f32) -> Self::Singles;
 
-    /// The number where it is greater than that of `singles`, which has no NaN, else that of `singles`.
+    /// Each number that is greater than its counterpart in `singles`, which has no NaN; else the counterpart.
     fn greater_singles(self, singles: Self::Singles, numbers: &[f32; 16]) -> Self::Singles;
 
     fn store_singles(self, singles: Self::Singles, numbers: &mut [f32; 16]);
 
-    /// A non-temporal `store`, where the level has one; `numbers` is aligned to 16 bytes. In order only after `fence`.
+    /// A non-temporal `store` where the level has one. `numbers` is aligned to 16 bytes; the store is ordered only
+    /// by `fence`.
     #[inline(always)]
     fn stream(self, numbers: &mut [f64; 8]) {
         self.store(numbers);
     }
 
-    /// A non-temporal `store_f32`, where the level has one; `numbers` is aligned to 16 bytes. In order only after `fence`.
+    /// A non-temporal `store_f32` where the level has one. `numbers` is aligned to 16 bytes; the store is ordered
+    /// only by `fence`.
     #[inline(always)]
     fn stream_f32(self, numbers: &mut [f32; 8]) {
         self.store_f32(numbers);
     }
 
-    /// Ends a series of non-temporal stores.
+    /// Orders the non-temporal stores before it.
     #[inline(always)]
     fn fence(self) {}
 
-    /// Place i of vector j becomes place j of vector i.
+    /// Element i of vector j becomes element j of vector i.
     fn transposed(vectors: [Self; 8]) -> [Self; 8];
 
-    /// Prefetches the cache line that is `ahead` bytes after a number. The address need not be valid.
+    /// Prefetches the cache line `ahead` bytes after `number`. The address need not be valid.
     #[inline(always)]
     fn prefetch<T>(self, _number: &T, _ahead: usize) {}
 
@@ -45,29 +47,29 @@ pub trait Vector: Float64 {
 
     fn load_f32(self, numbers: &[f32; 8]) -> Self;
 
-    /// The first eight numbers; a shorter slice is filled up with −∞.
+    /// The first eight numbers; a shorter slice is padded with −∞.
     fn load_up_to(self, numbers: &[f64]) -> Self;
 
-    /// The first eight f32; a shorter slice is filled up with −∞.
+    /// The first eight f32; a shorter slice is padded with −∞.
     fn load_f32_up_to(self, numbers: &[f32]) -> Self;
 
     fn store(self, numbers: &mut [f64; 8]);
 
-    /// Each rounded to the nearest f32.
+    /// Rounds each number to the nearest f32.
     fn store_f32(self, numbers: &mut [f32; 8]);
 
-    /// Sixteen f32 to compute with.
+    /// Sixteen f32 with arithmetic.
     #[cfg(feature = "half")]
     type Sixteen: Sixteen;
 
     #[cfg(feature = "half")]
     fn sixteen(self, numbers: &[f32; 16]) -> Self::Sixteen;
 
-    /// The bits of eight f16 as f32, exactly.
+    /// Converts the bits of eight f16 to f32, exactly.
     #[cfg(feature = "half")]
     fn f16_to_f32(self, halves: [u16; 8]) -> [f32; 8];
 
-    /// The bits of the f16 nearest to each, ties to even.
+    /// The bits of the f16 nearest to each f32, ties to even.
     #[cfg(feature = "half")]
     fn f32_to_f16(self, singles: [f32; 8]) -> [u16; 8];
 }
@@ -75,7 +77,7 @@ pub trait Vector: Float64 {
 /// f32 arithmetic on sixteen numbers.
 #[cfg(feature = "half")]
 pub trait Sixteen: Copy {
-    /// x everywhere.
+    /// x in every lane.
     fn splat(self, x: f32) -> Self;
 
     fn add(self, other: Self) -> Self;
@@ -85,10 +87,10 @@ pub trait Sixteen: Copy {
     /// self · a + b, rounded once.
     fn mul_add(self, a: Self, b: Self) -> Self;
 
-    /// x where self is not greater, and where either is NaN.
+    /// self where it is greater; x elsewhere, also where either is NaN.
     fn max(self, x: Self) -> Self;
 
-    /// The entry that the low four bits of self point at, plus 2^19 times the bits of self.
+    /// The entry indexed by the low four bits of self, with 2^19 times the bits of self added to its bits.
     fn scaled_entry(self, table: &[f32; 16]) -> Self;
 
     fn store(self, numbers: &mut [f32; 16]);
