@@ -27,7 +27,7 @@ const SMALL: f64 = core::f64::consts::SQRT_2 - 1.0;
 
 /// log(1 + t) for t ≥ 0, and a bound on its absolute error, in f64.
 ///
-/// Errors relative to the result: the rounding of 1 + t, which is done above √2, where the logarithm is above
+/// Errors relative to the result: the rounding of 1 + t, which matters only above √2, where the logarithm is above
 /// 0.34, 2^-51.4; w 3 roundings; the series' remainder w²⁰/21 < 2^-55; 5 roundings to combine the parts; in all
 /// below 2^-49.
 #[inline(always)]

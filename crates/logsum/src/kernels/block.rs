@@ -1,4 +1,4 @@
-//! The loops over a block of one row, written once for every format, precision and level.
+//! Kernels over one block of one row: maximum, sum of exponentials, and softmax.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::float64::Float64;
@@ -6,13 +6,15 @@ use crate::arithmetic::precision::{Number, Precision, Sum};
 use crate::formats::Format;
 use crate::simd::{Keep, Vector};
 
-/// Numbers in a step of a loop.
+/// The number of elements that one step of a loop processes.
 pub(super) const STEP: usize = 16;
 
-/// The maximum m of some numbers and Σ e^{z − shift} over all of them, in units of [`UNSCALE`](super::exp::UNSCALE).
+/// The maximum m of some numbers and Σ e^{z − shift} over all of them, in units of
+/// [`UNSCALE`](super::exp::UNSCALE).
 ///
-/// The sum's shape follows from how many numbers there are: the one at index i goes to sum i mod 8, in order, and
-/// the eight are added in pairs. A NaN makes m or the sum NaN; if m is infinite, the sum says nothing.
+/// The order of summation depends only on the number of elements: element i is added to partial sum i mod 8, in
+/// order, and the eight are added in pairs. A NaN makes m or the sum NaN; if m is infinite, the sum is
+/// meaningless.
 #[derive(Clone, Copy)]
 pub(crate) struct Summed {
     pub(crate) max: f64,
@@ -20,11 +22,11 @@ pub(crate) struct Summed {
     pub(crate) sum: DoubleDouble,
 }
 
-/// From this length on, a maximum within [`AT_0`] is not subtracted: e^z needs fewer steps than e^{z − m}.
+/// From this length on, a maximum within ±[`AT_0`] is not subtracted: e^z needs fewer steps than e^{z − m}.
 pub(crate) const LONG: usize = 64;
 pub(crate) const AT_0: f64 = 64.0;
 
-/// What is subtracted from each number of a block of this length and maximum.
+/// The shift subtracted from each number of a block with this maximum and length.
 #[inline(always)]
 pub(super) fn shift_for(max: f64, length: usize) -> f64 {
     if length >= LONG && max.abs() <= AT_0 { 0.0 } else { max }
@@ -36,10 +38,10 @@ pub(super) fn bound_for(max: f64, shift: f64) -> f64 {
     if shift == 0.0 { power_of_two((max * std::f64::consts::LOG2_E).ceil() as i32) } else { 1.0 }
 }
 
-// In what runs at a level every call must be inlined, or it is compiled without the level's instructions. Closures
-// cannot be made to: these are functions and plain loops.
+// Code that runs at a level must be inlined in every call, or it is compiled without the level's instructions.
+// Closures cannot be forced inline, hence functions and plain loops.
 
-/// [`Summed`], of a block of at most [`BLOCK`](crate::kernels::series::BLOCK) numbers.
+/// [`Summed`] of a block of at most [`BLOCK`](crate::kernels::series::BLOCK) numbers.
 #[inline(always)]
 pub(crate) fn summed<P: Keep, T: Format, V: Vector>(block: &[T], simd: V) -> Summed {
     let max = maximum(block, simd);
@@ -56,7 +58,7 @@ pub(crate) fn summed<P: Keep, T: Format, V: Vector>(block: &[T], simd: V) -> Sum
     Summed { max, shift, sum: <P::Sum<f64>>::total(P::lanes(sum), bound) }
 }
 
-/// [`summed`], of a block of finite maximum, whose exponentials are kept.
+/// [`summed`], which also stores the exponentials in `kept`; `None` if the maximum is infinite.
 #[inline(always)]
 pub(crate) fn summed_and_kept<P: Keep, T: Format, V: Vector>(
     block: &[T],
@@ -90,7 +92,7 @@ fn sum<const AT_0: bool, P: Keep, T: Format, V: Vector>(block: &[T], c: V, bound
         ask_ahead(numbers, c);
         sum = plus::<AT_0, P, T, V>(sum, numbers, c);
     }
-    // What −∞ adds is too small to change a bit of what is used.
+    // The padding with −∞ adds terms too small to change any bit that is used.
     if !rest.is_empty() {
         sum = sum + exp_from::<AT_0, P, V>(T::load_up_to(rest, c), c);
     }
@@ -100,7 +102,8 @@ fn sum<const AT_0: bool, P: Keep, T: Format, V: Vector>(block: &[T], c: V, bound
     sum
 }
 
-/// Asks for memory that is read soon, at a pace with what is summed: a block's maximum comes first, and would wait for all of it.
+/// Prefetches at the pace of the summation: the maximum of the next block comes first, and would wait for the
+/// whole block.
 #[inline(always)]
 fn ask_ahead<T, V: Vector>(numbers: &[T; STEP], simd: V) {
     const LINE: usize = 64;
@@ -155,7 +158,7 @@ fn plus_and_keep<const AT_0: bool, P: Keep, T: Format, V: Vector>(
     sum + low + high
 }
 
-/// Where results go: [`Caches`](Store::Caches), or past them, as suits an output that is larger than they are.
+/// How results are stored: through the caches, or by non-temporal stores, for an output larger than the caches.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Store {
     Caches,
@@ -163,14 +166,14 @@ pub(crate) enum Store {
 }
 
 impl Store {
-    /// For an output of so many numbers, or a part of it.
+    /// The choice for an output of this total number of elements, also for a part of it.
     pub(crate) fn for_output<T>(numbers: usize) -> Self {
-        /// Bytes that no cache of one core holds.
+        /// In bytes: larger than the caches of one core.
         const LARGE: usize = 1 << 24;
         if numbers.saturating_mul(size_of::<T>()) > LARGE { Self::Memory } else { Self::Caches }
     }
 
-    /// Whether this part can go past the caches.
+    /// Whether to write `out` by non-temporal stores, which need an alignment of 16 bytes.
     #[inline(always)]
     pub(super) fn is_memory<T>(self, out: &[T]) -> bool {
         self == Self::Memory && out.as_ptr().addr().is_multiple_of(16)
@@ -182,7 +185,7 @@ pub(super) fn store<const TO_MEMORY: bool, T: Format, V: Vector>(vector: V, out:
     if TO_MEMORY { T::stream(vector, out) } else { T::store(vector, out) }
 }
 
-/// The shares of a block whose exponentials were kept.
+/// The shares of a block whose exponentials are in `kept`.
 #[inline(always)]
 pub(crate) fn shares_of_kept<T: Format, V: Vector>(
     kept: &[<T::First as Keep>::Kept],
@@ -218,13 +221,13 @@ fn write_shares_of_kept<const TO_MEMORY: bool, T: Format, V: Vector>(
     }
 }
 
-/// e^{z − c}; c is 0 if AT_0 says so.
+/// e^{z − c}; with AT_0, c must be 0.
 #[inline(always)]
 pub(super) fn exp_from<const AT_0: bool, P: Precision, W: Float64>(z: W, c: W) -> P::Number<W> {
     if AT_0 { P::exp_at_0(z) } else { P::exp(z, c) }
 }
 
-/// The greatest number; a NaN is passed over.
+/// The greatest number, ignoring NaNs; −∞ if there is no other number.
 #[inline(always)]
 pub(crate) fn maximum<T: Format, V: Vector>(block: &[T], simd: V) -> f64 {
     const WAYS: usize = 4;
@@ -272,7 +275,7 @@ pub(super) fn load<T: Format, V: Vector>(numbers: &[T; STEP], simd: V) -> [V; 2]
     [T::load(&halves[0], simd), T::load(&halves[1], simd)]
 }
 
-/// Up to a step of numbers, then −∞.
+/// At most a step of numbers, padded to a step with −∞.
 #[inline(always)]
 pub(super) fn padded<T: Format>(numbers: &[T]) -> [T; STEP] {
     let mut step = [T::NEG_INFINITY; STEP];

@@ -1,4 +1,4 @@
-//! e^z of complex z in double-doubles, and sums of it.
+//! Complex exponentials in double-double, and their sums with complex weights.
 
 use crate::arithmetic::double_double::{DoubleDouble, parts, power_of_two, two_sum};
 use crate::arithmetic::exp::{self, UNSCALE};
@@ -11,7 +11,7 @@ use dashu_float::round::mode;
 use num_complex::Complex;
 use std::ops::{Add, Mul};
 
-/// A complex number whose parts are double-doubles.
+/// A complex number with double-double parts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ComplexTwo<W = f64> {
     pub(crate) re: DoubleDouble<W>,
@@ -27,7 +27,7 @@ impl<W: Float64> Add for ComplexTwo<W> {
     }
 }
 
-/// Each part is off by less than 2^-102 of the product of the magnitudes.
+/// Each part has an error below 2^-102 times the product of the magnitudes.
 impl<W: Float64> Mul for ComplexTwo<W> {
     type Output = Self;
 
@@ -64,11 +64,11 @@ impl ComplexTwo {
     }
 }
 
-/// π/2 in three parts, the first two of 33 bits, so that their products with |k| < 2^20 are exact; off by less
-/// than 2^-122.
+/// π/2 in three parts, with an absolute error below 2^-122; the first two have 33 bits, so that their products
+/// with |k| < 2^20 are exact.
 const QUARTER: [f64; 3] = [1.5707963267341256, 6.077100506303966e-11, 2.0222662487959506e-21];
 
-/// Angles up to here have k < 2^20.
+/// Angles of at most this magnitude have |k| < 2^20.
 const FAR: f64 = 1e6;
 
 /// 1/n! in double-double, for n = 2 to 15.
@@ -100,12 +100,14 @@ const SMALL_INVERSE_FACTORIALS: [f64; 12] = {
     inverses
 };
 
-/// cos y + i sin y, for |y| ≤ 10^6 and a low part below 2^-33. Each is off by less than 2^-98; the sine of a y
-/// below π/4 by less than 2^-103 of itself: a last sum of 3u² and products a tenth of it.
+/// cos y + i sin y, for |y| ≤ 10^6 and a low part below 2^-33. Each part has an absolute error below 2^-98; the
+/// sine of a y below π/4 in magnitude has a relative error below 2^-103: 3u² from the last sum, and a tenth of
+/// that from products.
 ///
-/// r = y − k π/2 has an error below 2^-99: of k times the third part, which is below 2^-47, and of the low parts'
-/// sum. The Taylor series are in double-double down to r^15/15!, 8u² a step, each a part of the sum, and 2^-101.5 in
-/// all; the rest, below 2^-49, is in one: 2^-101; r^28/28!, which is left out, is below 2^-107.
+/// r = y − k π/2 has an error below 2^-99, from the product of k with the third part, which is below 2^-47, and
+/// from the sum of the low parts. The Taylor series are in double-double down to r^15/15!, with 8u² per step
+/// relative to its part of the sum, 2^-101.5 in all; the other terms, below 2^-49, are in f64: 2^-101; the first
+/// term left out, r^28/28!, is below 2^-107.
 #[inline(always)]
 pub(crate) fn cis<W: Float64>(y: DoubleDouble<W>) -> ComplexTwo<W> {
     /// Adding and subtracting this rounds a small number to the nearest integer.
@@ -119,7 +121,7 @@ pub(crate) fn cis<W: Float64>(y: DoubleDouble<W>) -> ComplexTwo<W> {
 
     let square = r * r;
     let minus_square = -square;
-    // The even n, for the cosine, and the odd, for the sine.
+    // Even n belong to the cosine, odd n to the sine.
     let mut series = [DoubleDouble::ZERO.splat(simd); 2];
     for n in (16..28).rev() {
         let sum = &mut series[n % 2].hi;
@@ -133,7 +135,7 @@ pub(crate) fn cis<W: Float64>(y: DoubleDouble<W>) -> ComplexTwo<W> {
     let cos = series[0] * minus_square + one;
     let sin = series[1] * minus_square * r + r;
 
-    // i^k, of which one part is 0 and the other ±1: j is k, to a multiple of 4, from −2 to 2.
+    // i^k, whose parts are 0 and ±1: j, between −2 and 2, is k modulo 4.
     let four = simd.splat(4.0);
     let j = (-four).mul_add(k.mul_add(simd.splat(0.25), rounder) - rounder, k);
     let size = j.max(-j);
@@ -144,7 +146,7 @@ pub(crate) fn cis<W: Float64>(y: DoubleDouble<W>) -> ComplexTwo<W> {
     }
 }
 
-/// y, or an angle between −π and π that differs by whole turns, to 2^-100.
+/// y, or if |y| > [`FAR`] an angle in [−π, π] that differs from y by whole turns, to 2^-100.
 #[inline(always)]
 fn near(y: f64) -> DoubleDouble {
     if y.abs() <= FAR { DoubleDouble::from(y) } else { reduced(y) }
@@ -153,7 +155,7 @@ fn near(y: f64) -> DoubleDouble {
 #[cold]
 fn reduced(y: f64) -> DoubleDouble {
     type Big = FBig<mode::HalfEven, 2>;
-    // As many bits before the point as y has, and 128 after it.
+    // Up to 1024 bits of y before the binary point, and 128 after it.
     const PRECISION: usize = 1024 + 128;
     let big = |x: f64| Big::try_from(x).unwrap_or_default().with_precision(PRECISION).value();
     let turn = Big::pi(PRECISION) * big(2.0);
@@ -170,7 +172,7 @@ task! {
     }
 }
 
-/// Terms b e^z, with a power of 2 taken from b to e^z.
+/// Eight terms b e^z, with a power of 2 moved from b into e^z.
 struct Terms {
     re: [f64; 8],
     re_low: [f64; 8],
@@ -180,7 +182,7 @@ struct Terms {
     weight_im: [f64; 8],
 }
 
-/// What a weight is times a power of 2, and the power; 0 of 0.
+/// b / 2^n and n, such that the greater part of the quotient has a magnitude in [1, 2); n = 0 for b = 0.
 #[inline(always)]
 pub(crate) fn normalised(b: Complex<f64>) -> (Complex<f64>, i32) {
     let greatest = if b.re.abs() > b.im.abs() { b.re } else { b.im };
@@ -199,7 +201,7 @@ pub(crate) fn widened<T: Format>(z: Complex<T>) -> Complex<f64> {
 }
 
 impl Terms {
-    /// At most eight. What is not given adds nothing, nor does what has no mass or no weight.
+    /// From at most eight terms. Unused places add nothing, nor do terms with real part −∞ or weight 0.
     #[inline(always)]
     fn new<T: Format>(z: &[Complex<T>], b: Option<&[Complex<T>]>) -> Self {
         let mut terms = Self {
@@ -243,12 +245,12 @@ impl Terms {
     }
 }
 
-/// Terms of a sum, with weights if there are any, and about which real part they are taken.
+/// The terms of a sum Σ b e^{z − c}, with optional weights, and its real shift c.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sum<'a, T> {
     pub(crate) z: &'a [Complex<T>],
     pub(crate) b: Option<&'a [Complex<T>]>,
-    /// At least the real part of each z, with log 2 times the power of 2 that its weight has.
+    /// At least Re z + n log 2 for each z, where 2^n is the power of 2 taken from its weight.
     pub(crate) c: f64,
 }
 
@@ -260,7 +262,7 @@ pub(crate) struct Summed {
 }
 
 impl<T: Format> Sum<'_, T> {
-    /// The eights of terms, with where they begin.
+    /// The terms in groups of eight, each with its start index.
     fn eights(&self) -> impl Iterator<Item = (usize, Terms)> {
         (0..self.z.len()).step_by(8).map(move |start| {
             let end = self.z.len().min(start + 8);
@@ -269,8 +271,8 @@ impl<T: Format> Sum<'_, T> {
     }
 }
 
-/// The error, beside the sum of magnitudes: that of [`exp::exp_dd_wide`] is 2^-94, its argument's 2^-105 · 1000, that of
-/// [`cis`] 2^-98, of products 2^-100, and of each addition 2^-103.
+/// The error relative to the sum of the magnitudes: 2^-94 from [`exp::exp_dd_wide`], 2^-105 · 1000 from its
+/// argument, 2^-98 from [`cis`], 2^-100 from products, and 2^-103 from each addition.
 impl<T: Format> Task for Sum<'_, T> {
     type Output = Summed;
 
@@ -305,19 +307,19 @@ impl<T: Format> Task for Sum<'_, T> {
     }
 }
 
-/// log Σ b e^z, with an angle from −π to π.
+/// log Σ b e^z, with an angle in [−π, π].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Log {
     pub(crate) re: f64,
     pub(crate) im: f64,
-    /// Bounds the error before the parts were rounded.
+    /// Bounds the error of each part before it was rounded.
     pub(crate) error: f64,
     /// 1/Σ b e^{z − c}, and a bound on its relative error.
     pub(crate) inverse: ComplexTwo,
     pub(crate) relative_error: f64,
 }
 
-/// log of a sum about c. Its errors are not finite where the sum has no digit that is right.
+/// The logarithm of a sum with shift c. Its error bounds may be infinite or NaN if the sum has no correct digit.
 pub(crate) struct LogOf {
     pub(crate) summed: Summed,
     pub(crate) c: f64,
@@ -326,8 +328,8 @@ pub(crate) struct LogOf {
 impl Task for LogOf {
     type Output = Log;
 
-    /// With an estimate L + iθ, the sum times e^{−L − iθ} is 1 + δ, and its logarithm L + iθ + δ − δ²/2: the parts
-    /// of δ are below 2^-45, and what is left out, δ³/3, below 2^-135.
+    /// With an estimate L + iθ of the logarithm, the sum times e^{−L − iθ} is 1 + δ, and the logarithm is L + iθ +
+    /// δ − δ²/2. The parts of δ are below 2^-45, and the omitted δ³/3 is below 2^-135.
     #[inline(always)]
     fn run<V: Vector>(self, _: V) -> Log {
         let Self { summed: Summed { sum, error }, c } = self;
@@ -353,10 +355,10 @@ impl Task for LogOf {
     }
 }
 
-/// The angle of a complex number, off by less than 2^-50 of itself.
+/// The angle of a complex number, with relative error below 2^-50.
 ///
-/// A formula that is off by 0.0039 at most, and what turning by it leaves: w − w³/3 + w⁵/5 with |w| < 2^-8, whose
-/// next term is below 2^-58 w.
+/// A formula with an absolute error of at most 0.0039 gives a rough angle; the angle that remains after turning by
+/// it is w − w³/3 + w⁵/5 with |w| < 2^-8, where the next term is below 2^-58.
 #[inline(always)]
 fn angle(z: ComplexTwo) -> f64 {
     const PI: f64 = std::f64::consts::PI;
@@ -371,7 +373,7 @@ fn angle(z: ComplexTwo) -> f64 {
     rough + w * (1.0 - w * w * (1.0 / 3.0 - w * w / 5.0))
 }
 
-/// b e^z / Σ b e^z of each term, given 1/Σ b e^{z − c}.
+/// b e^z / Σ b e^z for each term, given 1/Σ b e^{z − c}.
 pub(crate) struct Shares<'a, 'o, T> {
     pub(crate) sum: Sum<'a, T>,
     pub(crate) inverse: ComplexTwo,

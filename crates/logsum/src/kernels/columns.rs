@@ -1,4 +1,4 @@
-//! The loops over a block of eight rows that lie side by side.
+//! Kernels over eight rows at once, one row per SIMD lane: the rows are the columns of a tile.
 #![expect(
     clippy::needless_range_loop,
     reason = "loops over registers count to constants, so that these are registers"
@@ -12,24 +12,24 @@ use crate::kernels::block::{self, LONG, STEP, Summed, bound_for, exp_from, padde
 use crate::simd::{Task, Vector, lanes, run, task};
 use std::marker::PhantomData;
 
-/// Rows that are worked on at once.
+/// The number of rows processed at once.
 pub(crate) const LANES: usize = 8;
 
-/// Columns that are read at once: some whole lines of the cache from each row.
+/// The number of columns read at once: a whole number of cache lines of each row.
 pub(crate) const WIDTH: usize = 16 * LANES;
 
-/// Eight rows as columns.
+/// Eight rows, transposed: element k of all eight rows is contiguous.
 pub(crate) type Tile = [[f64; LANES]];
 
-// Loops over registers count to constants, so that these are registers.
 task! {
-    /// Rows of the tile's length, one after the other, as its columns; a column without a row is −∞.
+    /// Transposes consecutive rows of the tile's length into its columns; a column without a row is filled with
+    /// −∞.
     pub(crate) fn from_rows<T: Format>(rows: &[T], tile: &mut Tile; simd: V) {
         fill_from_rows(rows, tile, simd);
     }
 }
 
-/// [`from_rows`], within another task.
+/// [`from_rows`] for use within another task.
 #[inline(always)]
 pub(crate) fn fill_from_rows<T: Format, V: Vector>(rows: &[T], tile: &mut Tile, simd: V) {
     let length = tile.len();
@@ -56,13 +56,13 @@ pub(crate) fn fill_from_rows<T: Format, V: Vector>(rows: &[T], tile: &mut Tile, 
     }
 }
 
-/// Where the squares begin that a tile of eight rows or more is cut into; the last may overlap the one before.
+/// The start indices of the 8 × 8 squares that cover a tile of length ≥ 8; the last may overlap its predecessor.
 fn squares(length: usize) -> impl Iterator<Item = usize> {
     (0..length).step_by(LANES).map(move |start| start.min(length - LANES))
 }
 
 task! {
-    /// Columns of the tile, rounded, as rows of its length, one after the other.
+    /// Transposes the columns of the tile, rounded, into consecutive rows of its length.
     pub(crate) fn to_rows<T: Format>(tile: &Tile, rows: &mut [T]; simd: V) {
         let length = tile.len();
         if length < LANES || rows.len() < LANES * length {
@@ -86,8 +86,8 @@ task! {
     }
 }
 
-/// [`Summed`] of each of eight rows, bit for bit: row j has the numbers `tile[i * LANES + j]`. What it says of a row
-/// whose maximum is infinite means nothing.
+/// [`Summed`] of each of eight rows, bit for bit: row j consists of the numbers `tile[i * LANES + j]`. The result
+/// of a row whose maximum is infinite is meaningless.
 #[inline(always)]
 pub(crate) fn summed<P: Precision, T: Format, V: Vector>(tile: &[T], simd: V) -> [Summed; LANES] {
     let length = tile.len() / LANES;
@@ -108,8 +108,9 @@ pub(crate) fn summed<P: Precision, T: Format, V: Vector>(tile: &[T], simd: V) ->
     each_of(max, shift, sum)
 }
 
-/// [`summed`] of each eight of `count` columns from `start` on, at most [`WIDTH`], in rows of `pitch`: straight from the rows, for
-/// those eight whose shifts are all 0; of none where a sum's start depends on the maximum, or of fewer rows than [`LONG`].
+/// [`summed`] of each group of eight among `count` columns, at most [`WIDTH`], from `start` on, read directly from
+/// rows of `pitch` numbers. `None` for a group with a shift other than 0, and for all groups if the initial value
+/// of a sum depends on the maximum or there are fewer than [`LONG`] rows.
 pub(crate) fn summed_in_place<P: Precision, T: Format>(
     rows: &[T],
     pitch: usize,
@@ -138,7 +139,7 @@ impl<T: Format, P: Precision> Task for SummedInPlace<'_, T, P> {
             return summed;
         }
         let one = simd.splat(1.0);
-        // Of sixteen columns each; a row's sums lie side by side.
+        // Indexed by row index mod 8, then by group of sixteen columns: the sums that one row needs are adjacent.
         let mut sums = [[[<P::Sum<V>>::empty(one); 2]; WIDTH / STEP]; 8];
         let mut maxima = [T::wide(T::NEG_INFINITY, simd); WIDTH / STEP];
         for (i, row) in rows.chunks_exact(pitch).enumerate() {
@@ -198,10 +199,10 @@ fn each_of<V: Vector>(max: [f64; LANES], shift: [f64; LANES], sum: DoubleDouble<
     summed
 }
 
-/// Rows between the one that is read and the one that is asked for, where each lies in memory of its own.
+/// The prefetch distance in rows, where rows are too far apart for the hardware to prefetch them.
 const AHEAD: usize = 4;
 
-/// Asks for `count` numbers of the rows, from this place on.
+/// Prefetches `count` numbers of the rows, from `place` on.
 #[inline(always)]
 fn ask_for_row<T, V: Vector>(rows: &[T], place: usize, count: usize, simd: V) {
     let line = 64 / size_of::<T>();
@@ -214,10 +215,10 @@ fn ask_for_row<T, V: Vector>(rows: &[T], place: usize, count: usize, simd: V) {
     }
 }
 
-/// The greatest number of each row; a NaN is passed over.
+/// The greatest number of each row; NaNs are ignored.
 #[inline(always)]
 pub(crate) fn maxima<T: Format, V: Vector>(tile: &[T], simd: V) -> V {
-    // Two rows in each half of what is compared at once.
+    // Each comparison covers sixteen numbers, two of each row.
     let mut greatest = [T::wide(T::NEG_INFINITY, simd); 4];
     let (pairs, last) = tile.as_chunks();
     let (fours, few) = pairs.as_chunks::<4>();
@@ -230,7 +231,7 @@ pub(crate) fn maxima<T: Format, V: Vector>(tile: &[T], simd: V) -> V {
         greatest[0] = T::greater(greatest[0], numbers, simd);
     }
     let mut pair = [T::NEG_INFINITY; 2 * LANES];
-    // A slice of any length would be copied by a call.
+    // `first_chunk` fixes the length: a slice of variable length would be copied by a function call.
     if let (Some(last), Some(first)) = (last.first_chunk::<LANES>(), pair.first_chunk_mut()) {
         *first = *last;
     }
@@ -244,7 +245,7 @@ pub(crate) fn maxima<T: Format, V: Vector>(tile: &[T], simd: V) -> V {
     T::load(&rows[0], simd).max(T::load(&rows[1], simd))
 }
 
-/// Σ e^{z − c} of each row; `bound` as in [`Sum::empty`].
+/// Σ e^{z − c} of each row, with `bound` as in [`Sum::empty`].
 #[inline(always)]
 pub(crate) fn sum<const AT_0: bool, P: Precision, T: Format, V: Vector>(
     tile: &[T],
@@ -253,7 +254,7 @@ pub(crate) fn sum<const AT_0: bool, P: Precision, T: Format, V: Vector>(
 ) -> DoubleDouble<V> {
     const ROWS: usize = 8 * LANES;
     let mut sums = [<P::Sum<V>>::empty(bound); 8];
-    // Counted to a constant, so that the sums stay in registers.
+    // A constant trip count, so that the sums stay in registers.
     let (whole, rest) = tile.as_chunks::<ROWS>();
     for rows in whole {
         let (rows, _) = rows.as_chunks();
@@ -270,7 +271,7 @@ pub(crate) fn sum<const AT_0: bool, P: Precision, T: Format, V: Vector>(
     <P::Sum<V>>::total(sums, bound)
 }
 
-/// The first eight numbers of a row; a shorter row is filled up with −∞.
+/// The first eight numbers of a row; a shorter row is padded with −∞.
 #[inline(always)]
 pub(crate) fn load<T: Format, V: Vector>(row: &[T], simd: V) -> V {
     match row.first_chunk() {
@@ -280,8 +281,8 @@ pub(crate) fn load<T: Format, V: Vector>(row: &[T], simd: V) -> V {
 }
 
 task! {
-    /// Copies `count` columns from `start` on out of rows of `pitch`: into one tile for each eight of them, one after the
-    /// other, whose columns beyond `count` are −∞.
+    /// Copies `count` columns from `start` on, out of rows of `pitch` numbers, into consecutive tiles, one per
+    /// eight columns; missing columns of the last tile are filled with −∞.
     pub(crate) fn copy<T: Format>(rows: &[T], pitch: usize, start: usize, count: usize, tiles: &mut [T]; simd: V) {
         let size = rows.len() / pitch * LANES;
         for (i, row) in rows.chunks_exact(pitch).enumerate() {
@@ -303,18 +304,18 @@ task! {
     }
 }
 
-/// A function of each number, with constants of its own for each column.
+/// A function of each number, with constants per column.
 pub(crate) struct Functions<const N: usize> {
     each: Each,
-    /// What is subtracted: the shift, or the maximum.
+    /// The shift, or the maximum: it is subtracted.
     c: [f64; N],
-    /// What it is multiplied with, or what is subtracted too.
+    /// The double-double factor, or a second number to subtract.
     hi: [f64; N],
     lo: [f64; N],
 }
 
 impl<const N: usize> Functions<N> {
-    /// Of all columns; a column that no constants are given for gets numbers that mean nothing.
+    /// For all columns; the results for a column without constants are meaningless.
     pub(crate) fn new(each: Each, constants: impl Iterator<Item = Option<(f64, DoubleDouble)>>) -> Self {
         let mut functions = Self { each, c: [0.0; N], hi: [0.0; N], lo: [0.0; N] };
         for (j, (c, two)) in constants.enumerate().filter_map(|(j, constants)| Some((j, constants?))) {
@@ -323,7 +324,7 @@ impl<const N: usize> Functions<N> {
         functions
     }
 
-    /// Into `count` places from `start` on of each of the rows, the functions of the tiles.
+    /// Writes the functions of the tiles into `count` places from `start` on of each row of `out`.
     pub(crate) fn apply<T: Format>(&self, tiles: &[T], out: &mut [&mut [T]], start: usize, count: usize) {
         let is_at_0 = self.c.iter().all(|&c| c == 0.0);
         match self.each {
@@ -333,7 +334,7 @@ impl<const N: usize> Functions<N> {
         }
     }
 
-    /// 0: shares, all shifts being 0; 1: shares; 2: logarithms of shares.
+    /// KIND 0: shares with all shifts 0; 1: shares; 2: logarithms of shares.
     #[inline(always)]
     fn at<const KIND: u8, T: Format, V: Vector>(&self, z: V, column: usize) -> V {
         let c = load(&self.c[column..], z);
@@ -370,7 +371,7 @@ impl<T: Format, const N: usize, const KIND: u8> Task for Apply<'_, '_, T, N, KIN
     }
 }
 
-/// Stores into the first eight numbers of a row, or into all of a shorter row.
+/// Stores into the first eight places of a row, or into the whole of a shorter row.
 #[inline(always)]
 pub(crate) fn store<T: Format, V: Vector>(vector: V, row: &mut [T]) {
     match row.first_chunk_mut() {

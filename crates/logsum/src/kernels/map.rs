@@ -1,4 +1,4 @@
-//! Functions of each number of a row, with a second number and a weight beside it: all their results, or their sum.
+//! Functions of each element of a row, with an optional second number and weight: all results, or their sum.
 
 use super::block::{Store, maximum};
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_product, two_sum};
@@ -9,7 +9,7 @@ use crate::formats::Format;
 use crate::kernels::series::BLOCK;
 use crate::simd::{Vector, lanes, scalar, task};
 
-/// Numbers of a row, with a second one for each, 0 where there is none, and a weight, 1 where there is none.
+/// Numbers z of a row, each with a second number v, by default 0, and a weight w, by default 1.
 #[derive(Clone, Copy)]
 pub(crate) struct Block<'a, T> {
     pub(crate) z: &'a [T],
@@ -22,19 +22,20 @@ impl<'a, T> Block<'a, T> {
         Self { z, v: None, w: None }
     }
 
-    /// Those from `start` on, `count` at most.
+    /// At most `count` elements from `start` on.
     pub(crate) fn part(self, start: usize, count: usize) -> Self {
         let of = |numbers: &'a [T]| &numbers[start..numbers.len().min(start + count)];
         Self { z: of(self.z), v: self.v.map(of), w: self.w.map(of) }
     }
 }
 
-/// How the exponential of a number is taken, and whether its weight is a factor of it.
+/// How the exponential of a number is computed, and whether its weight is a factor of it.
 pub(crate) trait Exponent: Copy {
-    /// Whether it takes weights.
+    /// Whether w is a factor of the result.
     const IS_WEIGHTED: bool = false;
 
-    /// Beside [`EXP_ERROR`](Precision::EXP_ERROR), [`Tempered`] adds 2^-41.4 in f64, 2^-92 in double-double.
+    /// The relative error is [`EXP_ERROR`](Precision::EXP_ERROR), for [`Tempered`] plus 2^-41.4 in f64, 2^-92 in
+    /// double-double.
     fn exp<P: Precision, F: Float64>(self, z: F, w: F) -> P::Number<F>;
 }
 
@@ -60,11 +61,11 @@ impl Exponent for Shifted {
     }
 }
 
-/// What turns z into x = (z − max)/temperature.
+/// The map from z to x = (z − max)/temperature.
 #[derive(Clone, Copy)]
 pub(crate) struct Tempered {
     pub(crate) max: f64,
-    /// A power of 2, by which differences are multiplied first, so that the inverse is in range.
+    /// A power of 2 that multiplies differences first, so that the inverse is in range.
     power: f64,
     inverse: DoubleDouble,
 }
@@ -84,7 +85,7 @@ impl Tempered {
         }
     }
 
-    /// x, −∞ where it is out of range: off by three roundings in f64, by 16u² in double-double.
+    /// x, or −∞ where it is out of range. Relative error: three roundings in f64, 16u² in double-double.
     #[inline(always)]
     pub(crate) fn x<P: Precision, W: Float64>(self, z: W) -> P::Number<W> {
         const OUT_OF_RANGE: f64 = -8e307;
@@ -98,14 +99,14 @@ impl Tempered {
         })
     }
 
-    /// A number over the temperature.
+    /// `number` divided by the temperature.
     #[inline(always)]
     pub(crate) fn divided<P: Precision, V: Vector>(self, number: P::Number<V>) -> P::Number<V> {
         let simd = number.to_dd().hi;
         number.by(simd.splat(self.power)) * P::Number::of(self.inverse.splat(simd))
     }
 
-    /// x, but −1000 where it is less: e^x is nothing then.
+    /// max(x, −1000): below that, e^x is negligible.
     #[inline(always)]
     pub(crate) fn near_x<P: Precision, W: Float64>(self, z: W) -> P::Number<W> {
         let x = self.x::<P, W>(z).to_dd();
@@ -122,7 +123,7 @@ impl Exponent for Tempered {
     }
 }
 
-/// w e^x, for the x of another.
+/// w e^x, with the x of another [`Exponent`].
 #[derive(Clone, Copy)]
 pub(crate) struct Weighted<E>(pub(crate) E);
 
@@ -135,7 +136,7 @@ impl<E: Exponent> Exponent for Weighted<E> {
     }
 }
 
-/// What the exponentials of a row are taken of.
+/// The exponent of a row's exponentials: z, z − shift, or (z − max)/temperature.
 #[derive(Clone, Copy)]
 pub(crate) enum About {
     Zero,
@@ -144,13 +145,13 @@ pub(crate) enum About {
 }
 
 impl About {
-    /// e^{z − c}.
+    /// For e^{z − c}.
     pub(crate) fn shift(c: f64) -> Self {
         if c == 0.0 { Self::Zero } else { Self::Shift(c) }
     }
 }
 
-/// An expression for each way to take exponentials, which it calls `$exponent`.
+/// Evaluates `$result` with `$exponent` bound to the [`Exponent`] that `$about` stands for.
 macro_rules! for_exponent {
     ($about:expr, $exponent:ident => $result:expr) => {
         match $about {
@@ -169,7 +170,7 @@ macro_rules! for_exponent {
 
 pub(crate) use for_exponent;
 
-/// What a function looks at beside its number.
+/// Which of v and w a function uses.
 #[derive(Clone, Copy)]
 pub(crate) struct Uses {
     pub(crate) v: bool,
@@ -188,12 +189,11 @@ impl Uses {
     }
 }
 
-/// A function of a number z, its second number v, 0 where there is none, and its weight w, 1 where there is none.
+/// A function of a number z, its second number v, by default 0, and its weight w, by default 1.
 pub(crate) trait Function: Copy {
-    /// Whether it looks at v, and at w.
     const USES: Uses;
 
-    /// Whether it takes so few operations that sixteen numbers at a time are faster than eight.
+    /// Whether it is so cheap that sixteen numbers at a time are faster than eight.
     const IS_SHORT: bool = false;
 
     fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V>;
@@ -225,7 +225,7 @@ impl<F: Function> Function for Times<F> {
     }
 }
 
-/// Another function over the temperature.
+/// Another function divided by the temperature.
 #[derive(Clone, Copy)]
 pub(crate) struct Divided<F>(pub(crate) F, pub(crate) Tempered);
 
@@ -247,13 +247,14 @@ pub(crate) struct Softmax<E> {
 }
 
 impl<E: Exponent> Softmax<E> {
-    /// A factor of 2^512 above its value, so that nothing is subnormal; it goes with what else is to be multiplied.
+    /// 2^512 times the softmax, so that nothing is subnormal; the caller removes the factor in a later product.
     #[inline(always)]
     fn scaled<P: Precision, V: Vector>(self, z: V, w: V) -> P::Number<V> {
         self.exponent.exp::<P, V>(z, w) * P::Number::of(self.inverse.splat(z))
     }
 
-    /// Times a number that may be large: half of the scale goes before, half after, so that neither is out of range.
+    /// The softmax times a possibly large number. Half of the scale is removed before the product and half after,
+    /// so that neither factor nor result leaves the range.
     #[inline(always)]
     pub(super) fn times<P: Precision, V: Vector>(self, z: V, w: V, number: P::Number<V>) -> P::Number<V> {
         let half = z.splat(power_of_two(-256));
@@ -270,7 +271,7 @@ impl<E: Exponent> Function for Softmax<E> {
     }
 }
 
-/// Softmax as a result, rounded: in f64 with one product, for which the scale goes into the inverse.
+/// Softmax as a final result, rounded to f64: in f64 with one product, with the scale folded into the inverse.
 #[derive(Clone, Copy)]
 struct Rounded<E>(Softmax<E>);
 
@@ -302,7 +303,7 @@ impl Function for LogSoftmax {
     }
 }
 
-/// p (v − v̄), for softmax p: its Hessian times v.
+/// p (v − v̄) for softmax p: the Hessian of log-sum-exp times v.
 #[derive(Clone, Copy)]
 pub(crate) struct Hessian<E> {
     pub(crate) softmax: Softmax<E>,
@@ -318,13 +319,13 @@ impl<E: Exponent> Function for Hessian<E> {
     }
 }
 
-/// x − x̄, taken in double-double in any precision: it may cancel, and a mean has the errors of its softmax in common with it.
+/// x − x̄, in double-double for any precision: it may cancel, and the mean shares the errors of its softmax.
 #[inline(always)]
 pub(crate) fn deviation<P: Precision, V: Vector>(x: DoubleDouble<V>, mean: DoubleDouble) -> P::Number<V> {
     P::Number::of(x - mean.splat(x.hi))
 }
 
-/// Softmax of a row or a part of it, given the inverse of Σ w e^x.
+/// Softmax of a row or a part of it, given 1 / Σ w e^x.
 pub(crate) fn softmax<T: Format>(
     block: Block<'_, T>,
     about: About,
@@ -342,20 +343,20 @@ pub(crate) fn softmax<T: Format>(
 }
 
 task! {
-    /// A function of one number alone.
+    /// A function of a single number.
     pub(crate) fn one<P: Precision, F: Function>(z: f64, f: F; simd: V) -> DoubleDouble {
         lanes(f.at::<P, V>(simd.splat(z), simd.splat(0.0), simd.splat(1.0)).to_dd())[0]
     }
 }
 
-/// The sum of a function over a row. Additions are off by 132 roundings of the sum of the magnitudes in f64, by 2^-88 of it in
-/// double-double.
+/// The sum of a function over a row. The additions have an error, relative to the sum of the magnitudes, of at
+/// most 132 roundings in f64 and 2^-88 in double-double.
 pub(crate) fn sum<P: Precision, T: Format>(row: Block<'_, T>, f: impl Function) -> DoubleDouble {
     let starts = (0..row.z.len()).step_by(BLOCK);
     starts.fold(DoubleDouble::ZERO, |sum, start| sum + sum_of_block::<P, T, _>(row.part(start, BLOCK), f))
 }
 
-/// Σ a b: additions as in [`sum`], in double-double.
+/// Σ a b in double-double, with the additions of [`sum`].
 pub(crate) fn dot<T: Format>(a: &[T], b: &[T]) -> DoubleDouble {
     sum::<InDoubleDouble, T>(Block { z: a, v: Some(b), w: None }, Product)
 }
@@ -396,7 +397,7 @@ task! {
 }
 
 task! {
-    /// A function of each number of a row, rounded.
+    /// Writes a function of each number of a row, rounded.
     pub(crate) fn each<P: Precision, T: Format, F: Function>(
         block: Block<'_, T>,
         f: F,
@@ -439,7 +440,8 @@ task! {
     }
 }
 
-/// The second numbers and weights of the i-th eight numbers of a block, if the function uses them.
+/// The second numbers and weights of the i-th eight numbers of a block; the defaults if the function does not use
+/// them.
 #[inline(always)]
 fn beside<T: Format, F: Function, V: Vector>(block: Block<'_, T>, i: usize, simd: V) -> [V; 2] {
     let (mut v, mut w) = (simd.splat(0.0), simd.splat(1.0));
@@ -456,7 +458,7 @@ fn beside<T: Format, F: Function, V: Vector>(block: Block<'_, T>, i: usize, simd
     [v, w]
 }
 
-/// The first eight numbers; a shorter slice is filled up with zeros.
+/// The first eight numbers; a shorter slice is padded with zeros.
 #[inline(always)]
 fn load<T: Format, V: Vector>(numbers: &[T], simd: V) -> V {
     match numbers.first_chunk() {
@@ -465,7 +467,7 @@ fn load<T: Format, V: Vector>(numbers: &[T], simd: V) -> V {
     }
 }
 
-/// At most eight numbers, filled up with zeros.
+/// At most eight numbers, padded with zeros.
 #[inline(always)]
 pub(crate) fn padded<T: Format>(numbers: &[T]) -> [T; 8] {
     let mut eight = [T::default(); 8];
@@ -474,7 +476,7 @@ pub(crate) fn padded<T: Format>(numbers: &[T]) -> [T; 8] {
 }
 
 task! {
-    /// The greatest of some numbers; a NaN is passed over.
+    /// The greatest number; NaNs are ignored.
     pub(crate) fn greatest<T: Format>(z: &[T]; simd: V) -> f64 {
         maximum(z, simd)
     }

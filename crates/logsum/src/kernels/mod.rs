@@ -1,4 +1,4 @@
-//! The loops over blocks of numbers, written once for every format, precision and level.
+//! Kernels: the loops over numbers, written once for every format, precision and SIMD level.
 
 pub(crate) mod block;
 #[cfg(feature = "complex")]
@@ -13,11 +13,11 @@ pub(crate) mod short;
 pub(crate) mod targets;
 pub(crate) mod term_source;
 
-/// A function of each number of a row.
+/// A function of each element of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Each {
     /// e^{z_i} / Σ e^{z_k}: softmax, and the gradient of the log-sum-exp.
     Share,
-    /// Its logarithm.
+    /// The logarithm of [`Share`](Each::Share): log-softmax.
     LogShare,
 }

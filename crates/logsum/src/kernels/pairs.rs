@@ -1,4 +1,4 @@
-//! The loops over a block of one row with a weight for each of its numbers, of any sign.
+//! Kernels over one block of one row with weights of any sign.
 
 use crate::arithmetic::double_double::{DoubleDouble, two_sum};
 use crate::arithmetic::precision::{Number, Precision};
@@ -12,18 +12,18 @@ pub(crate) struct Weighted {
     pub(crate) shift: f64,
     /// Σ b e^{z − shift}.
     pub(crate) sum: DoubleDouble,
-    /// Σ |b| e^{z − shift}, roughly; not finite where a number of the block is a NaN or +∞, or a term is too large.
+    /// About Σ |b| e^{z − shift}; not finite if the block has a NaN or +∞, or if a term is too large.
     pub(crate) size: f64,
 }
 
-/// [`Weighted`], of a block of at most [`BLOCK`](crate::kernels::series::BLOCK) numbers and as many weights.
+/// [`Weighted`] of a block of at most [`BLOCK`](crate::kernels::series::BLOCK) numbers and their weights.
 #[inline(always)]
 pub(crate) fn weighted<P: Precision, T: Format, V: Vector>(z: &[T], b: &[T], simd: V) -> Weighted {
     let max = maximum(z, simd);
     if max == f64::INFINITY {
         return Weighted { shift: 0.0, sum: DoubleDouble::ZERO, size: f64::NAN };
     }
-    // Where all is −∞ the terms are e^-1000: nothing, but for a weight that is not finite.
+    // If all numbers are −∞, the terms are e^-1000, which is negligible unless a weight is not finite.
     let shift = if max == f64::NEG_INFINITY { 0.0 } else { shift_for(max, z.len()) };
     let (sum, size) = if shift == 0.0 {
         sums::<true, P, T, V>(z, b, simd.splat(0.0))
@@ -67,7 +67,7 @@ fn step<const AT_0: bool, P: Precision, T: Format, V: Vector>(
     (sum, size)
 }
 
-/// The sum of eight sums that are not normalised, and of eight sizes.
+/// Adds eight sums, which are not normalised, and eight sizes.
 #[inline(always)]
 pub(crate) fn total<V: Vector>(sum: DoubleDouble<V>, size: V) -> (DoubleDouble, f64) {
     let (sums, mut sizes) = (lanes(sum), [0.0; 8]);

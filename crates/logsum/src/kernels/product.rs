@@ -1,9 +1,10 @@
-//! The matrix product of two sources of numbers, in f64: Σ_p left(i, p) · right(p, j), a block of the result at a time.
+//! Blocked matrix product: Σ_p left(i, p) · right(p, j) for two sources of numbers, one block of the result at a
+//! time.
 //!
-//! Both factors are packed into panels of eight rows of the left, or columns of the right one, [`INNER`] steps at a time,
-//! while their numbers are computed (their exponentials are taken then: once for each block of the result). Every entry is
-//! a chain of fused multiply-adds over [`INNER`] steps, and then a sum of these, in order: its bits do not depend on
-//! the level, nor on where its block begins.
+//! Both factors are packed, [`INNER`] steps at a time, into panels of eight rows of the left or eight columns of
+//! the right factor. Packing computes their numbers, hence each exponential once per block of the result. Every
+//! entry is a chain of fused multiply-adds over [`INNER`] steps, followed by the sum of the chains, in order: its
+//! bits depend neither on the SIMD level nor on where its block begins.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_product, two_sum};
 use crate::arithmetic::precision::{Number, Precision};
@@ -11,35 +12,36 @@ use crate::formats::Format;
 use crate::simd::{Task, Vector};
 use std::ops::Range;
 
-/// Steps that are packed at a time.
+/// The number of steps packed at a time.
 pub(crate) const INNER: usize = 128;
 
-/// Rows, and columns, of the largest block of the result: what is packed of them stays in the second-level cache.
+/// The maximum number of rows, and of columns, in a block of the result: the packed panels stay in the
+/// second-level cache.
 pub(crate) const OUTER: usize = 256;
 
-/// Eight rows or columns of a factor, side by side, in one line of the caches.
+/// Eight adjacent rows or columns of a factor, at one step, in one cache line; or eight sums.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 pub(crate) struct Eight(pub(crate) [f64; 8]);
 
-/// A matrix that a product is taken of.
+/// A matrix as a factor of a product.
 pub(crate) trait Source {
-    /// The numbers at `row`, from `column` on; what it gives beyond the last is finite.
+    /// Eight numbers of `row` from `column` on; those beyond its end are finite.
     fn eight<V: Vector>(&self, row: usize, column: usize, simd: V) -> DoubleDouble<V>;
 }
 
-/// e^{z − shift} for the numbers z of a matrix, row by row; 0 where that is NaN, as it is for an infinite shift at least where
-/// the sums with z are NaN or infinite.
+/// e^{z − shift} for the numbers z of a row-major matrix, or 0 where this is NaN or too large. An infinite shift
+/// gives NaN at least where the sums with z are NaN or infinite.
 #[derive(Clone, Copy)]
 pub(crate) struct Powers<'a, T> {
     pub(crate) z: &'a [T],
     pub(crate) columns: usize,
     pub(crate) shifts: Shifts<'a>,
-    /// What the units of [`Precision::exp`] are multiplied by.
+    /// Factor of the results of [`Precision::exp`], which are scaled.
     pub(crate) unit: f64,
 }
 
-/// One for each row, or for each column and then up to seven more.
+/// One shift per row, or one per column and up to seven for padding.
 #[derive(Clone, Copy)]
 pub(crate) enum Shifts<'a> {
     Rows(&'a [f64]),
@@ -60,7 +62,7 @@ impl<T: Format> Source for Powers<'_, T> {
     }
 }
 
-/// The numbers themselves, row by row. None may be infinite.
+/// The numbers themselves, row by row. None may be infinite; [`f64::MIN`] counts as 0, as the padding does.
 #[derive(Clone, Copy)]
 pub(crate) struct Plain<'a> {
     pub(crate) numbers: &'a [f64],
@@ -76,7 +78,7 @@ impl Source for Plain<'_> {
     }
 }
 
-/// Eight numbers of a row, −∞ beyond its end.
+/// Eight numbers of a row, padded with −∞ beyond its end.
 #[inline(always)]
 fn eight_of<T: Format, V: Vector>(row: &[T], column: usize, simd: V) -> V {
     match row[column..].first_chunk() {
@@ -90,19 +92,19 @@ pub(crate) fn first_of(numbers: &[f64]) -> &[f64; 8] {
     numbers.first_chunk().expect("columns are padded to eights")
 }
 
-/// A factor, and which way it lies.
+/// A factor and its orientation.
 pub(crate) struct Factor<S> {
     pub(crate) source: S,
-    /// Whether its rows, or else its columns, are what the result has.
+    /// Whether the result has the rows of the factor; otherwise it has its columns.
     pub(crate) by_rows: bool,
 }
 
-/// What a product is taken in.
+/// The working precision of a product.
 ///
-/// Sliced, each number x is x₁, the multiple of 2^-[`SLICE`] next to it, and x₂, the rest in f64. For numbers of at most
-/// 1, Σ l₁r₁ over [`INNER`] steps is a multiple of 2^-2·SLICE and at most INNER = 2^7: it is exact. To that comes
-/// Σ (l₁r₂ + l₂r), which is smaller by 2^-SLICE. Three products in f64 give what double-doubles give, but in relation to
-/// the greatest terms that there might be, not to the sum.
+/// `Sliced` splits each number x into x₁, the nearest multiple of 2^-[`SLICE`], and the rest x₂ in f64. For
+/// numbers of at most 1, Σ l₁r₁ over [`INNER`] steps is a multiple of 2^-2·SLICE and at most INNER = 2^7, hence
+/// exact. The remaining part Σ (l₁r₂ + l₂r) is smaller by 2^-SLICE. These three products in f64 are as accurate as
+/// double-doubles, but relative to the greatest possible terms rather than to the sum.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Words {
     One,
@@ -126,32 +128,33 @@ const _: () = assert!(1 << (53 - 2 * SLICE) == INNER);
 /// Adding and subtracting this rounds to a multiple of 2^-SLICE.
 const SLICER: f64 = 1.5 * power_of_two(52 - SLICE);
 
-/// How far a sliced sum is off, beside what its factors are, relative to Σ l + Σ r of its row and column.
+/// Bounds the error of a sliced sum, apart from that of its factors, relative to Σ l + Σ r of its row and column.
 ///
-/// |l₂|, |r₂| ≤ 2^-24 and l₁ ≤ 2l, so that everything but Σ l₁r₁ comes to at most E = 2^-23 (Σ l + Σ r). Its chains have
-/// 2·INNER roundings, and l₂, r₂ and r one each. For each of n blocks of steps the low part, at most E and 2^-53 n Σ l, takes
-/// two more.
+/// As |l₂|, |r₂| ≤ 2^-24 and l₁ ≤ 2l, all parts but Σ l₁r₁ are together at most E = 2^-23 (Σ l + Σ r). Their
+/// chains have 2·INNER roundings, and l₂, r₂ and r have one each. For each of n blocks of steps, the low part, at
+/// most E plus 2^-53 n Σ l, has two more.
 pub(crate) fn error_of_slices(steps: usize) -> f64 {
     let n = steps.div_ceil(INNER) as f64;
     1.01 * power_of_two(-53)
         * (power_of_two(-23) * (2.0 * INNER as f64 + 3.0 + 2.0 * n) + power_of_two(-52) * n * n)
 }
 
-/// How far a sum in double-double is off, beside what its factors are, relative to itself, for numbers that are not negative.
+/// Bounds the relative error of a sum in double-double of nonnegative numbers, apart from that of its factors.
 ///
-/// The low part adds up what the high parts leave, 2^-53 of the sum at each step, and three products of 2^-53 of a term:
-/// at most 2^-53 (2·INNER + n) of the sum, for n blocks of steps, with 4·INNER + 2n roundings. l₂r₂ is left out.
+/// At each step the low part accumulates the rounding error of the high part, 2^-53 of the sum, and three products
+/// of 2^-53 of a term: at most 2^-53 (2·INNER + n) of the sum, for n blocks of steps, with 4·INNER + 2n roundings.
+/// l₂r₂ is left out.
 pub(crate) fn error_of_two_words(steps: usize) -> f64 {
     let n = steps.div_ceil(INNER) as f64;
     1.01 * power_of_two(-106) * ((2.0 * INNER as f64 + n) * (4.0 * INNER as f64 + 2.0 * n) + 1.0)
 }
 
-/// How far a sum in f64 is off, beside what its factors are, relative to Σ |l r|.
+/// Bounds the error of a sum in f64, apart from that of its factors, relative to Σ |l r|.
 pub(crate) fn error_of_one_word(steps: usize) -> f64 {
     1.01 * power_of_two(-53) * (INNER as f64 + steps.div_ceil(INNER) as f64)
 }
 
-/// What a block of a product needs, to be used again.
+/// Scratch buffers for a block of a product, to be reused.
 #[derive(Default)]
 pub(crate) struct Room {
     left: Vec<Eight>,
@@ -159,27 +162,27 @@ pub(crate) struct Room {
     pub(crate) sums: Sums,
 }
 
-/// A block of the result, row by row, each padded to whole eights.
+/// A block of the result, row by row, each row padded to a multiple of eight.
 #[derive(Default)]
 pub(crate) struct Sums {
-    /// Eights in a row.
+    /// The number of eights per row.
     pub(crate) stride: usize,
     pub(crate) hi: Vec<Eight>,
-    /// But for one f64.
+    /// Not used for [`Words::One`].
     pub(crate) lo: Vec<Eight>,
-    /// Σ of each row of the left factor and of each column of the right one.
+    /// The sum of each row of the left factor, and of each column of the right one.
     pub(crate) left_sizes: Vec<Eight>,
     pub(crate) right_sizes: Vec<Eight>,
 }
 
-/// A block of the result.
+/// The position of a block of the result.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
     pub(crate) rows: Span,
     pub(crate) columns: Span,
 }
 
-/// From `start` to before `end`.
+/// The range from `start` up to but excluding `end`.
 #[derive(Clone, Copy)]
 pub(crate) struct Span {
     pub(crate) start: usize,
@@ -192,7 +195,7 @@ impl Span {
     }
 }
 
-/// Takes a block of the product of two factors.
+/// Task: computes a block of the product of two factors.
 pub(crate) struct Block<'a, L, R> {
     pub(crate) left: &'a Factor<L>,
     pub(crate) right: &'a Factor<R>,
@@ -228,7 +231,7 @@ impl<L: Source, R: Source> Task for Block<'_, L, R> {
             let right_room = &mut right_room[..right_size * length];
             pack(left, rows, inner.clone(), forms[0], left_room, &mut sums.left_sizes, simd);
             pack(right, columns, inner, forms[1], right_room, &mut sums.right_sizes, simd);
-            // 24 sums, three eights of columns, and a number of a row.
+            // Registers for 24 sums, three eights of columns, and one number of a row.
             if V::REGISTERS >= 28 {
                 multiply::<8, 3, V>(left_room, right_room, length, words, sums, simd);
             } else {
@@ -247,7 +250,7 @@ fn reserve(eights: &mut Vec<Eight>, length: usize) {
     eights.resize(eights.len().max(length), Eight([0.0; 8]));
 }
 
-/// What is packed of each number: itself; or two f64; or x₁, x₂; or x₁, x₂, x.
+/// The packed form of each number x: x itself, both parts of a double-double, x₁ and x₂, or x₁, x₂ and x.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     One,
@@ -266,7 +269,7 @@ impl Form {
     }
 }
 
-/// Panels of eight rows, or columns, of a factor: `inner` of its eights one after the other, for each slice.
+/// Packs panels of eight rows, or columns, of a factor: for each slice, the eights of all steps in `inner`.
 #[inline(always)]
 fn pack<S: Source, V: Vector>(
     factor: &Factor<S>,
@@ -328,7 +331,7 @@ fn put<V: Vector>(x: DoubleDouble<V>, form: Form, panel: &mut [Eight], p: usize,
     }
 }
 
-/// Adds the product of packed factors to the sums: R rows and N eights of columns at a time.
+/// Adds the product of packed factors to the sums, R rows by N eights of columns at a time.
 #[inline(always)]
 fn multiply<const R: usize, const N: usize, V: Vector>(
     left: &[Eight],
@@ -343,7 +346,7 @@ fn multiply<const R: usize, const N: usize, V: Vector>(
     for (i, left) in left.chunks_exact(left_slices * length).enumerate() {
         let mut j = 0;
         while j < panels {
-            // Where two f64 are summed, each sum takes two registers, and more for what is under way.
+            // A double-double sum takes two registers, and its temporaries more.
             let (rows, eights) = match words {
                 Words::DoubleDouble => (R / 2, 1),
                 _ if j + N <= panels => (R, N),
@@ -365,7 +368,7 @@ fn multiply<const R: usize, const N: usize, V: Vector>(
     }
 }
 
-/// Some rows of a panel, from `first` on, and some panels of columns, which lie `stride` apart; and the place of their sums.
+/// Some rows of a panel, from `first` on; some panels of columns, `stride` apart; and the place of their sums.
 #[derive(Clone, Copy)]
 struct Tile<'a> {
     left: &'a [Eight],
@@ -395,7 +398,7 @@ impl Tile<'_> {
         add_words(low, &mut sums.lo, self.place, sums.stride, simd);
     }
 
-    /// Half of R rows and one panel of columns.
+    /// R / 2 rows and one panel of columns.
     #[inline(always)]
     fn add_in_two<const R: usize, V: Vector>(self, sums: &mut Sums, simd: V) {
         let (length, first) = (self.length, self.first.min(8 - R / 2));
@@ -421,8 +424,8 @@ impl Tile<'_> {
         }
     }
 
-    /// For R rows and N panels of columns, Σ_p left(p) · right(p) over so many slices, from the first of the left and this
-    /// one of the right factor on: each a chain of fused multiply-adds.
+    /// Σ_p left(p) · right(p) for R rows and N panels of columns, each a chain of fused multiply-adds over
+    /// `slices` slices: from the first one of the left factor and from `from` on of the right one.
     #[inline(always)]
     fn chains<const R: usize, const N: usize, V: Vector>(
         self,
@@ -454,7 +457,7 @@ impl Tile<'_> {
     }
 }
 
-/// Adds a tile to words.
+/// Adds a tile of f64 to `words`.
 #[inline(always)]
 fn add_words<const R: usize, const N: usize, V: Vector>(
     tile: [[V; N]; R],
@@ -490,13 +493,14 @@ mod tests {
 
     const ALL: [Words; 3] = [Words::One, Words::Sliced, Words::DoubleDouble];
 
-    /// Of sums in each of ALL, the worst error in parts of its bound, against 400 bits. DoubleDouble blocks of steps and a part.
+    /// For sums in each of ALL, the worst error as a fraction of its bound, against 400 bits. Two blocks of steps
+    /// and a part.
     fn worst_errors(spread: f64) -> [f64; 3] {
         const STEPS: usize = 2 * INNER + 44;
         let mut uniform = uniform(8);
         let mut numbers = |count: usize| -> Vec<f64> { (0..count).map(|_| -spread * uniform()).collect() };
         let (mut a, mut b) = (numbers(9 * STEPS), numbers(STEPS * 11));
-        // Where all terms are the same, their errors add up.
+        // Where all terms are equal, their errors accumulate.
         a.chunks_mut(STEPS).step_by(2).for_each(|row| row.fill(row[0]));
         for k in 1..STEPS {
             (0..11).step_by(2).for_each(|j| b[k * 11 + j] = b[j]);

@@ -1,4 +1,4 @@
-//! The loops of cumulative sums: eight chunks at a time, the columns of a tile.
+//! Kernels of cumulative sums, over eight chunks at a time: the chunks are the columns of a tile.
 #![expect(
     clippy::needless_range_loop,
     reason = "loops over registers count to constants, so that these are registers"
@@ -14,18 +14,17 @@ use crate::kernels::columns::{LANES, Tile};
 use crate::simd::{Task, Vector, run, task};
 use std::marker::PhantomData;
 
-/// Numbers in a chunk. A cumulative sum within a chunk starts anew, and is added to what comes before: that is its shape, whether
-/// the eight chunks are of one row or of eight.
+/// The length of a chunk. A cumulative sum starts anew in each chunk and is added to the total before it: the
+/// order of summation is the same whether the eight chunks belong to one row or to eight.
 pub(crate) const CHUNK: usize = 128;
 
-/// Cumulative sums, high parts and low parts.
 pub(crate) struct Sums {
     pub(crate) hi: [[f64; LANES]; CHUNK],
     pub(crate) lo: [[f64; LANES]; CHUNK],
 }
 
 task! {
-    /// Σ e^{z_k − max} over the first rows of each column, in units of [`UNSCALE`].
+    /// Cumulative sums Σ e^{z_k − max} down each column, in units of [`UNSCALE`].
     pub(crate) fn sums(tile: &Tile, max: &[f64; LANES], sums: &mut Sums; simd: V) {
         let max = simd.load(max);
         let mut sum = DoubleDouble::from(simd.splat(0.0));
@@ -37,21 +36,22 @@ task! {
     }
 }
 
-/// What the columns of a tile start from.
+/// The state that the columns of a tile continue.
 pub(crate) struct Before {
     pub(crate) max: [f64; LANES],
-    /// What comes before, in units of UNSCALE and relative to e^max, without the maximum itself.
+    /// The sum of the terms before, in units of UNSCALE and relative to e^max, without the maximum's term.
     pub(crate) hi: [f64; LANES],
     pub(crate) lo: [f64; LANES],
-    /// The row from which on the maximum counts, which is no part of the sums.
+    /// The row from which on the maximum's term counts, which is not part of the sums.
     pub(crate) first: [usize; LANES],
 }
 
-/// max + log(1 + t), or max + log t above the maximum's row, into each place of the tile that the sums have. What is not
-/// settled is marked by a number other than 0.
+/// Writes max + log(1 + t), or max + log t above the row of the maximum, into each row of the tile that has sums.
+/// A mark other than 0 means that the value is not settled.
 ///
-/// t is off by 2^-62.2 of itself: an exponential's error. Its sums are of double-doubles, and add less than 2^-88. Narrower formats
-/// are settled by the rounding test; beside f64 there is nothing wider, and a bound of 2^-5 ulp is enough.
+/// t has relative error 2^-62.2, from the exponentials; sums in double-double add less than 2^-88. Narrower
+/// formats are settled by the rounding test; for f64, where no wider format is at hand, an error bound of 2^-5 ulp
+/// is enough.
 pub(crate) fn logarithms<T: Format>(sums: &Sums, before: &Before, tile: &mut Tile, marks: &mut Tile) {
     let all = run(Logarithms::<T, false> { sums, before, tile, marks, format: PhantomData });
     if all == [0.0; LANES] {
@@ -72,7 +72,7 @@ struct Logarithms<'a, T, const MARKS: bool> {
 /// Bounds the relative error of t.
 const T_ERROR: f64 = exp::EXP_DD_ERROR * 1.01;
 
-/// The same where it is in f64: three roundings more.
+/// [`T_ERROR`] where t is in f64: three roundings more.
 const WORD_ERROR: f64 = power_of_two(-51);
 
 impl<T: Format, const MARKS: bool> Task for Logarithms<'_, T, MARKS> {
@@ -95,7 +95,7 @@ impl<T: Format, const MARKS: bool> Task for Logarithms<'_, T, MARKS> {
             let t = if is_widest::<T>() {
                 (carry + fast_two_sum(simd.load(hi), simd.load(lo))).scaled(unscale)
             } else {
-                // The logarithm looks at one f64 only.
+                // The logarithm in f64 uses only one word of t.
                 let word = (carry.hi + simd.load(hi)) + (carry.lo + simd.load(lo));
                 DoubleDouble::from(word * unscale)
             };
@@ -135,7 +135,7 @@ fn is_widest<T: Format>() -> bool {
     T::SIGNIFICAND_BITS == f64::MANTISSA_DIGITS as usize
 }
 
-/// What is above the maximum's row in its column has max + log t.
+/// Replaces value and bound by those of max + log t in columns where row i is above the row of the maximum.
 #[inline(always)]
 fn with_above<V: Vector>(
     i: usize,
@@ -144,13 +144,13 @@ fn with_above<V: Vector>(
     t: DoubleDouble<V>,
     (value, bound): (DoubleDouble<V>, V),
 ) -> (DoubleDouble<V>, V) {
-    /// A t that is less than e^-600 may lack numbers that count as e^-1000.
+    /// A t below e^-600 may be wrong by terms that count as e^-1000.
     const LEAST: f64 = power_of_two(-860);
     let (log, error) = ln::ln_dd(t);
     let above = log + max;
     let size = max.max(-max) + log.hi.max(-log.hi);
     let of_sum = size.mul_add(max.splat(power_of_two(-102)), max.splat(WORD_ERROR));
-    // Not settled where t is too small.
+    // Never settled where t is too small.
     let above_bound = t.hi.where_at_most(LEAST, max.splat(f64::NAN), error + of_sum);
     let mut is_above = [0.0; LANES];
     for j in 0..LANES {

@@ -1,4 +1,5 @@
-//! Rows that are too short to fill vectors by themselves: eight at a time, side by side, from exponentials to rounding.
+//! Rows too short to fill vectors by themselves: eight rows at a time, one per SIMD lane, from exponentials to
+//! rounding.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::estimate::{SLACK, error_of_rest, estimate, rest};
@@ -13,10 +14,10 @@ use crate::kernels::columns::{self, LANES, Tile};
 use crate::simd::{Task, Vector, lanes, run, task};
 use std::marker::PhantomData;
 
-/// Rows shorter than this are taken eight at a time.
+/// Rows shorter than this are processed eight at a time.
 pub(crate) const SHORT: usize = LONG;
 
-/// The memory of a tile of short rows, in whole lines of the cache.
+/// A scratch buffer for a tile of short rows, aligned to cache lines.
 #[repr(align(64))]
 pub(crate) struct TileRoom([[f64; LANES]; SHORT]);
 
@@ -25,22 +26,23 @@ impl TileRoom {
         Self([[f64::NEG_INFINITY; LANES]; SHORT])
     }
 
-    /// A tile of this length.
+    /// The first `length` rows of the buffer.
     pub(crate) fn tile(&mut self, length: usize) -> &mut Tile {
         &mut self.0[..length]
     }
 }
 
-/// What became of eight rows.
+/// The results of eight rows.
 pub(crate) struct Reduced<T> {
     pub(crate) values: [T; LANES],
-    /// Whether the value, and whether the function of each element, is what the row would have alone.
+    /// Whether the value, or the function of each element, equals that of the row processed alone.
     pub(crate) has_value: [bool; LANES],
     pub(crate) has_each: [bool; LANES],
 }
 
 task! {
-    /// The values of eight rows, the columns of the tile, if they are wanted; and into the tile, a function of each element.
+    /// The values of eight rows, the columns of the tile, if `wants_value`; with `each`, also replaces each
+    /// element of the tile by its function.
     pub(crate) fn reduce<T: Format>(tile: &mut Tile, wants_value: bool, each: Option<Each>; simd: V) -> Reduced<T> {
         let tails = tails::<T, V>(tile, simd);
         let Tails { max, tail, is_right: has_each, .. } = tails;
@@ -67,10 +69,12 @@ task! {
     }
 }
 
-/// Groups of eight rows that are worked on together, so that the latency of one logarithm is hidden by the others.
+/// The number of groups of eight rows processed together, which hides the latency of each logarithm behind the
+/// others.
 pub(crate) const GROUPS: usize = 8;
 
-/// The values of up to [`GROUPS`] times eight rows, and which of them are what the row would have alone.
+/// Writes the values of up to [`GROUPS`] groups of eight rows, and returns which equal those of the row processed
+/// alone.
 pub(crate) fn values<T: Format>(rows: &[T], length: usize, values: &mut [T]) -> [[bool; LANES]; GROUPS] {
     run(Values { rows, length, values })
 }
@@ -91,7 +95,7 @@ impl<T: Format> Task for Values<'_, T> {
         if T::First::STARTS_FROM_NOTHING && length >= LANES && block::maximum(rows, simd) <= AT_0 {
             let has_value = plain_values(rows, length, values, simd);
             let count = has_value.as_flattened().iter().filter(|&&settled| settled).count();
-            // Rows that nearly cancel come in numbers, too: these are better off together.
+            // Values near 0, which this cannot settle, tend to come together: they are faster in groups, below.
             if count + LANES / 2 >= values.len() {
                 return has_value;
             }
@@ -115,10 +119,12 @@ impl<T: Format> Task for Values<'_, T> {
     }
 }
 
-/// log Σ e^z of rows whose numbers are at most [`AT_0`], as it is written, each row in vectors of its own; and which of them are settled.
+/// Writes log Σ e^z, without a shift, of rows whose numbers are at most [`AT_0`], each row in vectors of its own,
+/// and returns which values are settled.
 ///
-/// The sum has the error of its exponentials and additions, relative, which is the logarithm's absolute one; the logarithm its own.
-/// Numbers below −1000 count as that, which is less than 2^-1300 of a sum of at least [`LEAST_SUM`]. A NaN settles nothing.
+/// The relative error of the sum, from exponentials and additions, is an absolute error of the logarithm, which
+/// adds its own. Numbers below −1000 count as −1000, less than 2^-1300 of a sum of at least [`LEAST_SUM`]. A NaN
+/// settles nothing.
 #[inline(always)]
 fn plain_values<T: Format, V: Vector>(
     rows: &[T],
@@ -157,22 +163,22 @@ fn plain_values<T: Format, V: Vector>(
     has_value
 }
 
-/// e^-[`AT_0`] is more: a smaller sum is left to those who take the maximum out.
+/// Below e^-[`AT_0`]. Rows with a smaller sum need the maximum as their shift.
 const LEAST_SUM: f64 = power_of_two(-93);
 
-/// The sums of eight rows without a maximum.
+/// The maximum of each of eight rows and the sum of its other terms.
 #[derive(Clone, Copy)]
 struct Tails<V> {
     max: V,
     /// In units of UNSCALE.
     tail: DoubleDouble<V>,
     error: V,
-    /// Whether the row is right: its maximum is finite, and there is no NaN.
+    /// Whether the maximum of the row is finite and the row has no NaN.
     is_right: [bool; LANES],
 }
 
 impl<V: Vector> Tails<V> {
-    /// The log-sum-exps, and which of them are settled.
+    /// The log-sum-exps, and whether each is settled.
     #[inline(always)]
     fn values<T: Format>(&self) -> ([T; LANES], [bool; LANES]) {
         let (value, bound) = estimate::<T::First, V>(self.max, self.tail, self.error);
@@ -200,7 +206,7 @@ fn tails<T: Format, V: Vector>(tile: &mut Tile, simd: V) -> Tails<V> {
     tail.hi.store(&mut tails);
     let (mut is_right, mut is_small) = (is_finite, [false; LANES]);
     for j in 0..LANES {
-        // A NaN is not enough, and not small either: it is left to the row alone.
+        // For a NaN both comparisons are false: its row is processed alone.
         is_right[j] &= tails[j] >= T::First::LEAST_REST / UNSCALE;
         is_small[j] = is_finite[j] && tails[j] < T::First::LEAST_REST / UNSCALE;
     }
@@ -221,8 +227,8 @@ fn inverse<V: Vector>(tail: DoubleDouble<V>) -> DoubleDouble<V> {
     one / (tail + DoubleDouble { hi: simd.splat(1.0 / UNSCALE), lo: one.lo }).scaled(simd.splat(UNSCALE))
 }
 
-/// The weights times log Σ e^{z_k − z_t} of eight rows, the columns of the tile; and into the tile, if there is a factor,
-/// the gradients of these times the factor. None where the row must be done alone.
+/// The weights times log Σ e^{z_k − z_t} of eight rows, the columns of the tile; `None` where the row must be
+/// processed alone. With a factor, the tile is replaced by the gradients times the factor.
 pub(crate) fn cross_entropy<T: Format>(
     tile: &mut Tile,
     targets: [usize; LANES],
@@ -258,7 +264,7 @@ impl<T: Format> Task for CrossEntropy<'_, T> {
         if let Some(factor) = factor {
             let inverse = inverse(tail);
             let scaled = inverse * factor.splat(simd) * weight;
-            // 1 − p: exact to its own last bits, for p = 1/(1 + t) at the maximum, and for p ≤ 1/2 elsewhere.
+            // 1 − p without loss of accuracy: t/(1 + t) at the maximum, where p = 1/(1 + t); elsewhere p ≤ 1/2.
             let share = (T::First::exp(z, max).to_dd() * inverse).scaled(simd.splat(-UNSCALE));
             let (others, of_max) = (share + one, t / (t + one));
             let depth = max - z;
@@ -279,7 +285,7 @@ impl<T: Format> Task for CrossEntropy<'_, T> {
         let losses = lanes(loss);
         let mut done = [None; LANES];
         for j in 0..LANES {
-            // Of finite numbers: what is impossible, or overflows, is left to the row alone.
+            // Finite losses only: a target of probability 0, or an overflow, is left to the row processed alone.
             if is_right[j] && weights[j] > 0.0 && losses[j].hi.is_finite() {
                 done[j] = Some(losses[j]);
             }
@@ -288,8 +294,8 @@ impl<T: Format> Task for CrossEntropy<'_, T> {
     }
 }
 
-/// The tails and their errors, where they are too small to be what a sum leaves: the first maximum of such a row is
-/// left out, and the sum is taken again, about the greatest of the others.
+/// Replaces tails, and their errors, that are too small to be obtained by subtracting the maximum's term: the
+/// first maximum of such a row is left out, and the other terms are summed relative to the greatest of them.
 #[cold]
 #[inline(always)]
 fn with_rests<T: Format, V: Vector>(

@@ -1,11 +1,11 @@
-//! The functions that cross-entropy asks for: exponentials beside what the targets weigh.
+//! Element functions of cross-entropy: exponentials combined with the weights of the targets.
 
 use super::map::{Exponent, Function, Softmax, Uses};
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::arithmetic::precision::{Number, Precision};
 use crate::simd::Vector;
 
-/// What a target weighs, of a probability t and a class weight w.
+/// The weight of a target with probability t and class weight w.
 #[derive(Clone, Copy)]
 pub(crate) enum Weight {
     /// w t.
@@ -15,7 +15,7 @@ pub(crate) enum Weight {
 }
 
 impl Weight {
-    /// Relative error below 3 roundings in f64, 2^-102 in double-double.
+    /// The relative error is below 3 roundings in f64, 2^-102 in double-double.
     #[inline(always)]
     pub(crate) fn at<P: Precision, V: Vector>(self, t: V, w: V) -> P::Number<V> {
         let weight = match self {
@@ -35,7 +35,7 @@ impl Function for Weight {
     }
 }
 
-/// The weight times max − z; 0 where the weight is.
+/// The weight times max − z, or 0 where the weight is 0.
 #[derive(Clone, Copy)]
 pub(crate) struct Depth {
     pub(crate) weight: Weight,
@@ -55,7 +55,7 @@ impl Function for Depth {
     }
 }
 
-/// The softmax, less `factor` times the weight, if there is one.
+/// The softmax minus `factor` times the weight, if there is one.
 #[derive(Clone, Copy)]
 pub(crate) struct Slope<E> {
     pub(crate) softmax: Softmax<E>,
@@ -79,7 +79,8 @@ impl<E: Exponent> Function for Slope<E> {
     }
 }
 
-/// The softmax times (v − mean) · growth + offset, which is taken in double-double in any precision: it may cancel.
+/// The softmax times the sum (v − mean) · growth + offset, which is in double-double for any precision, as it may
+/// cancel.
 #[derive(Clone, Copy)]
 pub(crate) struct Curvature<E> {
     pub(crate) softmax: Softmax<E>,

@@ -1,11 +1,11 @@
-//! Sources of terms: what a sum Σ b_k e^{x_k + y_k} runs over, wherever its numbers are.
+//! Sources of terms: the interface through which Ziv's later phases read any sum Σ b_k e^{x_k + y_k}.
 
 use crate::arithmetic::double_double::{DoubleDouble, two_sum};
 use crate::formats::Format;
 use crate::formats::rounding::Zero;
 use crate::kernels::series::{BLOCK, Series};
 
-/// At most [`BLOCK`] terms b_k e^{x_k + y_k}. Where there is no y it is 0, where there is no b it is 1.
+/// At most [`BLOCK`] terms b_k e^{x_k + y_k}. A missing y is 0, a missing b is 1.
 #[derive(Clone, Copy)]
 pub(crate) struct TermBlock<'a, T> {
     pub(crate) x: &'a [T],
@@ -14,7 +14,7 @@ pub(crate) struct TermBlock<'a, T> {
 }
 
 impl<T: Format> TermBlock<'_, T> {
-    /// The exponent x + y of each term, exactly, and its weight; but for terms that are 0.
+    /// The exact exponent x + y and the weight of each term that is not 0.
     pub(crate) fn terms(self) -> impl Iterator<Item = (DoubleDouble, f64)> {
         (0..self.x.len())
             .map(move |k| {
@@ -26,12 +26,12 @@ impl<T: Format> TermBlock<'_, T> {
     }
 }
 
-/// A sum of terms that can be read again and again, block by block. All terms are finite, and at least one is not 0.
+/// A sum of terms that can be read repeatedly, block by block. All terms are finite, and at least one is not 0.
 pub(crate) trait TermSource<T: Format> {
-    /// Gives the blocks to `visit`, in order.
+    /// Passes the blocks to `visit`, in order.
     fn blocks(&self, visit: &mut dyn FnMut(TermBlock<'_, T>));
 
-    /// A whole number that the sum is divided by.
+    /// An integer that the sum is divided by.
     fn divisor(&self) -> f64 {
         1.0
     }
@@ -39,7 +39,7 @@ pub(crate) trait TermSource<T: Format> {
     /// Whether terms may have opposite signs.
     fn is_signed(&self) -> bool;
 
-    /// What a logarithm becomes that is negative and rounds to 0.
+    /// The zero that a negative logarithm rounds to.
     fn zero(&self) -> Zero;
 }
 
