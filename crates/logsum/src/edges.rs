@@ -1,4 +1,4 @@
-//! The conventions where log-sum-exp has no ordinary answer: one table for every operation.
+//! Special cases, where log-sum-exp has no ordinary answer: one table of conventions for all operations.
 //!
 //! | input | value | gradient, softmax | log-softmax |
 //! |---|---|---|---|
@@ -8,8 +8,8 @@
 //! | c times +∞ | +∞ | 1/c at each +∞, 0 elsewhere | −log c at each +∞, −∞ elsewhere |
 //! | NaN anywhere | NaN | NaN everywhere | NaN everywhere |
 //!
-//! In every row the value is the maximum, where a NaN counts as the greatest of all, and log-softmax is the
-//! logarithm of softmax.
+//! In every row of the table the value is the maximum, where NaN counts as greater than any number, and
+//! log-softmax is the logarithm of softmax.
 
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::arithmetic::ln;
@@ -17,14 +17,14 @@ use crate::formats::Format;
 use crate::kernels::Each;
 use crate::kernels::series::Series;
 
-/// What an operation gives to each element of a row at the edge.
+/// The result of an operation for the elements of a row that is a special case.
 pub(crate) struct Edge<T> {
     at_infinity: T,
     elsewhere: T,
 }
 
 impl<T: Format> Edge<T> {
-    /// What a row with this maximum has instead of `each`, unless the maximum is finite.
+    /// The results that replace `each` for a row with this maximum; `None` if the maximum is finite.
     pub(crate) fn of(each: Each, max: f64, lane: &dyn Series<T>) -> Option<Self> {
         let [at_infinity, elsewhere] = match (max, each) {
             (f64::INFINITY, Each::Share) => [1.0 / count_infinite(lane), 0.0],

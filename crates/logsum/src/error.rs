@@ -1,11 +1,11 @@
-//! What can be wrong with the arguments of a call.
+//! The error type of all functions: invalid arguments of a call.
 
 use std::fmt;
 
-/// What is wrong with the arguments of a call. The numbers of a sum are never wrong: every float has an answer.
+/// An invalid argument of a call. The numbers of a sum are never invalid: every float has an answer.
 ///
-/// Variants may be added, and fields to variants: match them with `..`. An argument has the name that it has in the
-/// function's signature, or that of the method that takes it; `self` is the array whose method was called.
+/// Variants may be added, and fields to variants: match them with `..`. An argument is named as in the function's
+/// signature, or after the method that takes it; `self` is the array whose method was called.
 ///
 /// ```
 /// use logsum::{Error, softmax};
@@ -19,133 +19,133 @@ pub enum Error {
     /// A slice has too few or too many elements.
     #[non_exhaustive]
     LengthMismatch {
-        /// Which slice.
+        /// The name of the slice.
         argument: &'static str,
-        /// The argument that says how long it must be.
+        /// The argument that determines the required length.
         fits: &'static str,
-        /// How many elements it must have.
+        /// The number of elements it must have.
         expected: usize,
-        /// How many elements it has.
+        /// The number of elements it has.
         found: usize,
     },
-    /// A slice in rows does not have a whole number of them.
+    /// The length of a slice of rows is not a multiple of the row length.
     #[non_exhaustive]
     NotAMultiple {
-        /// Which slice.
+        /// The name of the slice.
         argument: &'static str,
-        /// How many elements it has.
+        /// The number of elements it has.
         found: usize,
-        /// What its length must be a multiple of.
+        /// The number of which its length must be a multiple.
         divisor: usize,
-        /// What the divisor is the number of: classes, targets, or elements of a row.
+        /// The things that the divisor counts: classes, targets, or elements of a row.
         of: &'static str,
     },
-    /// A slice must have an element at least.
+    /// A slice must have at least one element.
     #[non_exhaustive]
     Empty {
-        /// Which slice.
+        /// The name of the slice.
         argument: &'static str,
     },
     /// An array has the wrong shape.
     #[non_exhaustive]
     ShapeMismatch {
-        /// Which array.
+        /// The name of the array.
         argument: &'static str,
-        /// The shape that it must have.
+        /// The required shape.
         expected: Vec<usize>,
-        /// The shape that it has.
+        /// The actual shape.
         found: Vec<usize>,
-        /// Whether it may also have any shape that broadcasts to the expected one.
+        /// Whether a shape that broadcasts to the expected one is also accepted.
         broadcasts: bool,
     },
-    /// The array does not have the length along an axis that another argument asks for.
+    /// The length of the array along an axis does not match another argument.
     #[non_exhaustive]
     AxisLengthMismatch {
-        /// The axis as it was given.
+        /// The axis, as given.
         axis: isize,
-        /// The argument that says how long it must be.
+        /// The argument that determines the required length.
         fits: &'static str,
-        /// The length that it must have.
+        /// The required length.
         expected: usize,
-        /// The length that it has.
+        /// The actual length.
         found: usize,
     },
     /// An array has too few axes.
     #[non_exhaustive]
     RankTooSmall {
-        /// Which array.
+        /// The name of the array.
         argument: &'static str,
-        /// How many axes it must have at least.
+        /// The minimum number of axes.
         least: usize,
-        /// How many axes it has.
+        /// The number of axes it has.
         found: usize,
     },
-    /// An array of rank r has the axes −r to r − 1.
+    /// An axis is out of range: an array of rank r has the axes −r to r − 1.
     #[non_exhaustive]
     AxisOutOfRange {
-        /// The axis as it was given.
+        /// The axis, as given.
         axis: isize,
         /// The rank of the array.
         rank: usize,
     },
-    /// The same axis was given twice, perhaps once from the front and once from the back.
+    /// An axis was given twice, perhaps once from the front and once from the back.
     #[non_exhaustive]
     AxisTwice {
         /// The axis, counted from the front.
         axis: usize,
     },
-    /// No memory can hold matrices of this shape.
+    /// Matrices of this shape do not fit into memory.
     #[non_exhaustive]
     ShapeTooLarge {
-        /// The shape as it was given, or that of the product.
+        /// The shape as given, or that of the product.
         shape: Vec<usize>,
     },
     /// A temperature must be positive and finite.
     #[non_exhaustive]
     TemperatureOutOfRange {
-        /// The temperature as it was given.
+        /// The temperature, as given.
         temperature: f64,
     },
     /// Label smoothing must be between 0 and 1.
     #[non_exhaustive]
     LabelSmoothingOutOfRange {
-        /// The label smoothing as it was given.
+        /// The label smoothing, as given.
         smoothing: f64,
     },
-    /// A z-loss must be finite and not negative.
+    /// A z-loss must be finite and nonnegative.
     #[non_exhaustive]
     ZLossOutOfRange {
-        /// The z-loss as it was given.
+        /// The z-loss, as given.
         z_loss: f64,
     },
-    /// The weight of a class must be finite and not negative.
+    /// The weight of a class must be finite and nonnegative.
     #[non_exhaustive]
     ClassWeightOutOfRange {
-        /// Which class.
+        /// The index of the class.
         class: usize,
         /// Its weight.
         weight: f64,
     },
-    /// There must be a class at least.
+    /// There must be at least one class.
     NoClasses,
-    /// A row must have an element at least, or nobody knows how many rows there are.
+    /// A row must have at least one element; otherwise the number of rows is undefined.
     RowLengthZero,
-    /// A target must be a class, unless it is the ignored one.
+    /// A target must be the index of a class, unless it is the ignored one.
     #[non_exhaustive]
     TargetOutOfRange {
-        /// Which row.
+        /// The index of the row.
         row: usize,
         /// Its target.
         target: usize,
-        /// How many classes there are.
+        /// The number of classes.
         classes: usize,
     },
-    /// A target probability must be finite and not negative.
+    /// A target probability must be finite and nonnegative.
     #[non_exhaustive]
     ProbabilityOutOfRange {
-        /// Which row.
+        /// The index of the row.
         row: usize,
-        /// Which class.
+        /// The index of the class.
         class: usize,
         /// The probability.
         probability: f64,
@@ -159,27 +159,27 @@ pub enum Error {
     /// No offset of segments may be less than the one before it.
     #[non_exhaustive]
     OffsetsNotSorted {
-        /// The place of the offset that is too small.
+        /// The index of the offset that is too small.
         index: usize,
-        /// The offset there.
+        /// The offset at this index.
         offset: usize,
         /// The offset before it.
         previous: usize,
     },
-    /// The id of a number must be that of a segment.
+    /// An id must be the index of a segment.
     #[non_exhaustive]
     IdOutOfRange {
-        /// The place of the id.
+        /// The index of the id.
         index: usize,
-        /// The id there.
+        /// The id at this index.
         id: usize,
-        /// How many segments there are.
+        /// The number of segments.
         segments: usize,
     },
-    /// No memory can hold so many segments.
+    /// This number of segments does not fit into memory.
     #[non_exhaustive]
     TooManySegments {
-        /// How many segments there are to be.
+        /// The number of segments requested.
         count: usize,
     },
 }
@@ -259,7 +259,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// A number of elements, in words.
+/// Displays a number of elements, with its noun.
 struct Elements(usize);
 
 impl fmt::Display for Elements {

@@ -7,14 +7,16 @@
 //! - [`logsumexp`] returns the float nearest to the exact value, ties to even, for every input of f32 or f64.
 //! - [`logsumexp_with_gradient`], [`softmax`] and [`log_softmax`] are within 1 ulp per element.
 //! - No result depends on the machine, on the layout in memory, or on the platform's mathematical library.
-//! - A call of these four allocates nothing that grows with its input, but for the result of a method that returns an array.
+//! - A call of these four allocates no memory that grows with its input, except for the result of a method that
+//!   returns an array.
 //!
-//! The four have forms for many rows of one length: [`logsumexp_rows`], [`logsumexp_rows_with_gradient`], [`softmax_rows`],
-//! [`log_softmax_rows`].
+//! The four have forms for many rows of one length: [`logsumexp_rows`], [`logsumexp_rows_with_gradient`],
+//! [`softmax_rows`], [`log_softmax_rows`].
 //!
-//! Around them, under the same conventions: weights, signs, masks and temperature ([`Terms`]), whose sums, derivatives, softmax, mean, variance and entropy compose;
-//! functions of one number or two ([`logaddexp`], [`log1pexp`], …) with their [`derivative`]s; [`logcumsumexp`];
-//! [`segment_logsumexp`]; [`log_matmul`]; [`cross_entropy`].
+//! Further functions follow the same conventions: weights, signs, masks and temperature ([`Terms`]), whose sums,
+//! derivatives, softmax, mean, variance and entropy compose; functions of one or two numbers ([`logaddexp`],
+//! [`log1pexp`], …) with their [`derivative`]s; [`logcumsumexp`]; [`segment_logsumexp`]; [`log_matmul`];
+//! [`cross_entropy`].
 //!
 //! ```
 //! let z = [1000.0, 1001.0, 1002.0]; // Σ e^z overflows
@@ -25,14 +27,14 @@
 //! # Ok::<(), logsum::Error>(())
 //! ```
 //!
-//! With the feature `ndarray` the same words are methods of ndarray's arrays and views, in the trait `LogSumExp`:
-//! over any axes, in any layout. With the feature `half` all of it takes the crate half's f16 and bf16, too:
-//! narrow numbers in and out, f64 arithmetic between, one rounding. With the feature `complex` there is
+//! The feature `ndarray` provides the same functions as methods of ndarray's arrays and views, in the trait
+//! `LogSumExp`: over any axes, in any layout. With the feature `half` everything also accepts f16 and bf16 of the
+//! crate half: narrow numbers in and out, f64 arithmetic between, one rounding. The feature `complex` adds
 //! `complex_logsumexp`.
 
 use logsum_arithmetic as arithmetic;
 
-// From the bottom up; each module uses only those before it.
+// In order of dependency: each module uses only those before it.
 mod error;
 mod simd;
 
@@ -67,7 +69,7 @@ pub use simd::Level;
 #[doc(hidden)]
 pub use ziv::Phase;
 
-/// The README's example runs as a test.
+/// Runs the README's example as a test.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;

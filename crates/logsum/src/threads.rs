@@ -1,20 +1,21 @@
-//! One scheduler for work on many rows: it is cut in two while that pays, by threads where the feature `rayon` is on.
-//! No result depends on threads.
+//! The scheduler for work on many rows: it halves the work while that pays, with the feature `rayon` across
+//! threads. No result depends on the number of threads.
 
 use std::ops::Range;
 
-/// Places for the results of some rows, which can be cut before any row.
+/// The destination of the results of some rows, which can be split between any two rows.
 pub(crate) trait Split: Send + Sized {
-    /// The places of the first `rows` rows, and of the others.
+    /// The destinations of the first `rows` rows and of the others.
     fn cut(self, rows: usize) -> (Self, Self);
 }
 
-/// The number of rows of this length that is worth a thread: never 0, and more than half of all `count` without threads.
+/// The number of rows of this length that is worth a thread: never 0 and, without threads, more than half of all
+/// `count`.
 pub(crate) fn worth(count: usize, length: usize) -> usize {
     grain(count.saturating_mul(length)).div_ceil(length.max(1))
 }
 
-/// As [`worth`], in numbers.
+/// [`worth`], as a number of elements.
 pub(crate) fn grain(numbers: usize) -> usize {
     const LEAST: usize = 1 << 16;
     match threads() {
@@ -23,8 +24,8 @@ pub(crate) fn grain(numbers: usize) -> usize {
     }
 }
 
-/// Calls `f` on parts of the rows that begin at multiples of `alignment`, halves while each has `least` rows. `f` uses `room` for
-/// one part after another; another thread has a room of its own.
+/// Calls `f` on parts of the rows that begin at multiples of `alignment`, halving while each half has `least`
+/// rows. `f` reuses the scratch buffer `room` for consecutive parts; every other thread has its own.
 pub(crate) fn in_parts<O: Split, R: Default + Send>(
     rows: Range<usize>,
     out: O,
@@ -38,8 +39,8 @@ pub(crate) fn in_parts<O: Split, R: Default + Send>(
     halves(rows, out, &half, least, room, f, &|(), ()| ());
 }
 
-/// Merges what `f` returns for parts of at most `leaf` rows, two by two, then the results, and so on. The shape of this tree
-/// depends on nothing but the number of rows; parts of `least` rows are worth a thread.
+/// Merges the results of `f` for parts of at most `leaf` rows in a binary tree, whose shape depends only on the
+/// number of rows; parts of `least` rows are worth a thread.
 pub(crate) fn in_tree<O: Split, R: Default + Send, S: Send>(
     rows: Range<usize>,
     out: O,
@@ -53,7 +54,7 @@ pub(crate) fn in_tree<O: Split, R: Default + Send, S: Send>(
     halves(rows, out, &half, least, room, f, merge)
 }
 
-/// `half` says how many of some rows are cut off, if any.
+/// `half` returns the number of rows to split off, if any.
 fn halves<O: Split, R: Default + Send, S: Send>(
     rows: Range<usize>,
     out: O,
@@ -96,21 +97,21 @@ fn join<A, B>(a: impl FnOnce() -> A, b: impl FnOnce() -> B) -> (A, B) {
     (a(), b())
 }
 
-/// No results but what is returned.
+/// No destination: results are only returned.
 impl Split for () {
     fn cut(self, _: usize) -> (Self, Self) {
         ((), ())
     }
 }
 
-/// One number for each row.
+/// One place per row.
 impl<T: Send> Split for &mut [T] {
     fn cut(self, rows: usize) -> (Self, Self) {
         self.split_at_mut(rows)
     }
 }
 
-/// As many numbers for each row as this says.
+/// A fixed number of places per row, the second field.
 impl<T: Send> Split for (&mut [T], usize) {
     fn cut(self, rows: usize) -> (Self, Self) {
         let (first, second) = self.0.split_at_mut(rows * self.1);

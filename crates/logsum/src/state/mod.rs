@@ -1,4 +1,4 @@
-//! Sums that are under way, and how they are merged.
+//! States of partial sums, and how they are merged.
 
 pub(crate) mod plain;
 pub(crate) mod signed;

@@ -1,4 +1,4 @@
-//! The state of a log-sum-exp that is under way, and its merge.
+//! The state of a log-sum-exp over part of its numbers, and the merge of two states.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::estimate::{error_of_rest, estimate, rest, term_of_max};
@@ -17,23 +17,23 @@ use std::ops::Range;
 
 /// Σ e^{z_k} over some of the numbers, as e^max + e^shift · tail.
 ///
-/// One element that equals the maximum stands apart from the sum of all others, so that
-/// LSE = max + log(1 + t), t = e^{shift − max} · tail, keeps the *relative* accuracy of t where it is tiny:
-/// log-sum-exp of [0, −40] is e^-40, not 0.
+/// One element that equals the maximum is kept apart from the sum of all others, so that LSE = max + log(1 + t), t
+/// = e^{shift − max} · tail, keeps the *relative* accuracy of a tiny t: the log-sum-exp of [0, −40] is e^-40, not
+/// 0.
 ///
-/// The shift follows the maximum only in jumps of more than [`REACH`]. Would it follow at each new maximum, a row in
-/// ascending order would multiply its sum by one more rounded factor per block; so, what was before a jump shrinks
-/// by e^-64, and its error with it.
+/// The shift follows the maximum only in jumps of more than [`REACH`]. If it followed each new maximum, the sum of
+/// an ascending row would be multiplied by one more rounded factor per block; instead, a jump shrinks the sum
+/// before it by e^-64, together with its error.
 ///
-/// `max` alone decides the edges: NaN if there is one, else +∞ if there is one, −∞ if there is nothing else; the
-/// tail says nothing then.
+/// `max` alone decides the special cases: NaN if there is one, else +∞ if there is one, −∞ if there is nothing
+/// else; the tail is meaningless then.
 #[derive(Debug)]
 pub(crate) struct Partial<P> {
     pub(crate) max: f64,
     shift: f64,
     /// In units of UNSCALE.
     tail: DoubleDouble,
-    /// Bounds the tail's error, in the same units.
+    /// Bounds the error of the tail, in the same units.
     error: f64,
     precision: PhantomData<fn() -> P>,
 }
@@ -41,10 +41,10 @@ pub(crate) struct Partial<P> {
 /// How far the maximum may rise above the shift.
 const REACH: f64 = 64.0;
 
-/// Bounds the relative error of a merge's own double-double steps: two additions and a product, 3u² + 3u² + 5u².
+/// Bounds the relative error of the double-double steps of a merge: two additions and a product, 3u² + 3u² + 5u².
 const MERGE_ERROR: f64 = 1e-30; // > 2^-100
 
-// Derived, these would ask the same of P.
+// Derived implementations would require Clone and Copy of P.
 impl<P> Clone for Partial<P> {
     fn clone(&self) -> Self {
         *self
@@ -54,7 +54,7 @@ impl<P> Clone for Partial<P> {
 impl<P> Copy for Partial<P> {}
 
 impl<P: Keep> Partial<P> {
-    /// No number yet: e^−∞ = 0.
+    /// The state of no numbers: e^−∞ = 0.
     pub(crate) const EMPTY: Self = Self {
         max: f64::NEG_INFINITY,
         shift: f64::NEG_INFINITY,
@@ -63,12 +63,12 @@ impl<P: Keep> Partial<P> {
         precision: PhantomData,
     };
 
-    /// One piece of at most [`PIECE`] numbers.
+    /// The state of a piece of at most [`PIECE`] numbers.
     pub(crate) fn of<T: Format>(piece: &[T]) -> Self {
         of_piece(piece)
     }
 
-    /// All numbers of a row. Pieces are merged two by two, then the results, and so on, by threads or not.
+    /// The state of a whole row. Pieces are merged in a binary tree, with or without threads.
     pub(crate) fn over<T: Format>(row: &dyn Series<T>) -> Self {
         if let Some(numbers) = row.contiguous() {
             let piece = |range: Range<usize>, (), (): &mut ()| Self::of(&numbers[range]);
@@ -79,8 +79,8 @@ impl<P: Keep> Partial<P> {
         merged.all_with([Self::EMPTY])[0]
     }
 
-    /// The numbers of both. Associative and commutative within the bounds that it keeps; [`EMPTY`](Self::EMPTY) is
-    /// its identity, exactly.
+    /// The state of the numbers of both. Associative and commutative within the error bounds;
+    /// [`EMPTY`](Self::EMPTY) is its exact identity.
     pub(crate) fn merge(self, other: Self) -> Self {
         if self.max == f64::NEG_INFINITY {
             return other;
@@ -104,7 +104,8 @@ impl<P: Keep> Partial<P> {
         if !max.is_finite() {
             return Self { max, ..Self::EMPTY };
         }
-        // Where the maximum is out of this shift's reach it is within the other's, which then is greater.
+        // If the maximum is out of reach of this shift, it is within reach of the other one, which then is
+        // greater.
         let shift = if max <= self.shift + REACH { self.shift } else { other.shift };
         let (mine, theirs) = (self.shifted(shift), other.shifted(shift));
         let second = P::exp(self.max.min(other.max), shift).to_dd();
@@ -123,26 +124,26 @@ impl<P: Keep> Partial<P> {
         Self { shift, tail, error: self.error * factor.hi + exp::EXP_DD_ERROR * tail.hi, ..self }
     }
 
-    /// t in units of UNSCALE. For a finite maximum.
+    /// The state with the maximum as its shift, so that its tail is t. For a finite maximum.
     #[inline(always)]
     fn scaled_tail(&self) -> Self {
         self.shifted(self.max)
     }
 
-    /// Some numbers, given the sum of them all: none if taking e^max away leaves too little.
+    /// The state of some numbers, given the sum of all; `None` if subtracting e^max leaves too little.
     #[inline(always)]
     fn from_sum(Summed { max, shift, sum }: Summed) -> Option<Self> {
         if !max.is_finite() || sum.hi.is_nan() {
             return Some(Self { max: max + sum.hi, ..Self::EMPTY });
         }
-        // The term of the maximum is in the sum with just these bits.
+        // The sum contains the term of the maximum with exactly these bits.
         let of_max = term_of_max::<P>(max, shift);
         let (tail, error) = rest::<P, f64>(sum, of_max);
         let is_enough = tail.hi >= P::LEAST_REST * of_max.hi;
         is_enough.then_some(Self { max, shift, tail, error, precision: PhantomData })
     }
 
-    /// A block of finite maximum, the maximum's first occurrence left out of the sum.
+    /// The state of a block with finite maximum, whose first occurrence is left out of the sum.
     #[inline(always)]
     fn of_rest<T: Format, V: Vector>(block: &[T], max: f64, simd: V) -> Self {
         let mut rest = [T::NEG_INFINITY; BLOCK];
@@ -155,43 +156,46 @@ impl<P: Keep> Partial<P> {
         if second == f64::NEG_INFINITY {
             return alone;
         }
-        // Unscaled first: the sum is about 1, the factor may be tiny.
+        // Unscale the sum, which is about 1, before the product: the factor may be tiny.
         let tail = sum.scaled(UNSCALE) * exp::exp_dd(shift, max);
         Self { tail, error: error_of_rest::<P>(tail.hi), ..alone }
     }
 
-    /// Whether the value is the maximum, and nothing else can be nearer: t < 2^-1076.
+    /// Whether the correctly rounded value is the maximum, because t < 2^-1076.
     ///
     /// Then 0 ≤ LSE − max < 2^-1076, while half of the least distance between two floats is 2^-1075. Terms that
-    /// counted as e^-1000 do not matter: 2^64 of them are below 2^-1193. A row with a single finite number is this
-    /// case with t = 0, and by Lindemann and Weierstrass the only one in which the value is rational.
+    /// counted as e^-1000 do not matter: 2^64 of them are below 2^-1193. A row with a single finite number has t =
+    /// 0, and by the Lindemann–Weierstrass theorem only then is the value rational.
     pub(crate) fn is_its_maximum(&self) -> bool {
         self.shift == self.max && self.tail.hi < power_of_two(512 - 1077)
     }
 
-    /// LSE as a double-double and a bound on its error. For a finite maximum.
+    /// LSE as a double-double, and a bound on its error. For a finite maximum.
     pub(crate) fn estimate(&self) -> (DoubleDouble, f64) {
         estimate_of(*self)
     }
 
-    /// What shares and their logarithms are made of, for a finite maximum.
+    /// The quantities from which shares and their logarithms are computed. For a finite maximum.
     pub(crate) fn parts(&self) -> Parts {
         parts_of(*self)
     }
 
-    /// What [`Each`] needs to know of a row, for a finite maximum:
-    /// the shift, and 1 / Σ e^{z_k − shift}, relative error below 2^-61 in double-double, 2^-37.3 in f64;
-    /// or the maximum, and log(1 + t) = LSE − max, relative error below 2^-59 in double-double, 2^-29 in f64.
+    /// The constants of [`Each`] for a row. For a finite maximum.
+    ///
+    /// For shares, the shift and 1 / Σ e^{z_k − shift}, with relative error below 2^-61 in double-double, 2^-37.3
+    /// in f64; for their logarithms, the maximum and log(1 + t) = LSE − max, with relative error below 2^-59 in
+    /// double-double, 2^-29 in f64.
     pub(crate) fn constants(&self, each: Each) -> (f64, DoubleDouble) {
         constants_of(*self, each)
     }
 }
 
-/// A piece that is under way, block by block. Sums with the same shift are added before anything is made of them.
+/// The state of a piece while its blocks are added. Consecutive sums with the same shift are added before they
+/// become a [`Partial`].
 struct Piece<P> {
     done: Partial<P>,
     open: Option<Summed>,
-    /// Whether a maximum left too little of the rest.
+    /// Whether subtracting the term of some maximum left too little.
     has_failed: bool,
 }
 
@@ -223,9 +227,9 @@ impl<P: Keep> Piece<P> {
     }
 }
 
-/// The pieces of some rows, merged two by two, then the results, and so on.
+/// Pieces of N rows, merged in a binary tree as they come.
 struct Merged<P, const N: usize> {
-    /// Of 2^k pieces each, like the ones in the binary number of pieces so far.
+    /// One subtree of 2^k pieces for each bit k set in `pieces`, largest first.
     parts: Vec<[Partial<P>; N]>,
     pieces: u64,
 }
@@ -241,7 +245,7 @@ impl<P: Keep, const N: usize> Merged<P, N> {
         self.pieces += 1;
     }
 
-    /// All, and one piece more.
+    /// Merges all subtrees and one more piece.
     fn all_with(&mut self, mut last: [Partial<P>; N]) -> [Partial<P>; N] {
         while !self.parts.is_empty() {
             last = self.with_last(last);
@@ -255,7 +259,7 @@ impl<P: Keep, const N: usize> Merged<P, N> {
     }
 }
 
-/// Pieces of eight rows that lie side by side.
+/// States of eight rows while their blocks are added, all eight at a time.
 pub(crate) struct Pieces<P> {
     rows: [Piece<P>; LANES],
     blocks: usize,
@@ -266,12 +270,12 @@ impl<P: Keep> Pieces<P> {
     pub(crate) const EMPTY: Self =
         Self { rows: [const { Piece::EMPTY }; LANES], blocks: 0, merged: Merged::EMPTY };
 
-    /// A block of at most [`BLOCK`] rows; only the last may have fewer.
+    /// Adds a block of at most [`BLOCK`] numbers per row; only the last block may be shorter.
     pub(crate) fn push<T: Format>(&mut self, tile: &[T]) {
         push(self, tile);
     }
 
-    /// A block as in [`push`](Self::push), of which the sums are known.
+    /// Adds a block as [`push`](Self::push) does, given its sums.
     pub(crate) fn push_summed(&mut self, blocks: [Summed; LANES]) {
         push_summed(self, blocks);
     }
@@ -289,7 +293,8 @@ impl<P: Keep> Pieces<P> {
         }
     }
 
-    /// The partials of the first `count` rows. A row that cannot be done beside others is left to `alone`.
+    /// The states of the first `count` rows. Rows that cannot be processed eight at a time are computed by
+    /// `alone`.
     pub(crate) fn close(&mut self, alone: impl Fn(usize) -> Partial<P>, count: usize) -> [Partial<P>; LANES] {
         let last = end_piece(self);
         let mut partials = self.merged.all_with(last);
@@ -341,7 +346,8 @@ task! {
         if !piece.has_failed {
             return piece.done;
         }
-        // Few numbers are near the maximum: block by block, it is left out where that is so.
+        // Too few terms are near some maximum: sum again, leaving the maximum out in each block where that is
+        // necessary.
         let mut all = Partial::EMPTY;
         for block in numbers.chunks(BLOCK) {
             let summed = block::summed::<P, T, V>(block, simd);
@@ -368,15 +374,15 @@ task! {
     }
 }
 
-/// Exponentials that are kept in memory, to become shares.
+/// A scratch buffer of exponentials, from which shares are computed.
 pub(crate) type Kept<T> = Vec<<<T as Format>::First as Keep>::Kept>;
 
-/// What is written of the shares.
+/// How shares are written.
 #[derive(Clone, Copy)]
 pub(crate) struct Shares {
-    /// They are multiplied by it.
+    /// Factor of all shares.
     pub(crate) factor: DoubleDouble,
-    /// Where 1 is subtracted before.
+    /// The element whose share is reduced by 1 before it is multiplied.
     pub(crate) target: Option<usize>,
 }
 
@@ -384,8 +390,8 @@ impl Shares {
     pub(crate) const ALONE: Self = Self { factor: DoubleDouble::ONE, target: None };
 }
 
-/// The partial of a row of at most [`PIECE`] numbers, and its shares into `out`, from one exponential for each number; none, and
-/// nothing is written, where it takes more.
+/// The state of a row of at most [`PIECE`] numbers, and its shares in `out`, with one exponential per number.
+/// `None`, with nothing written, if this is not possible.
 pub(crate) fn with_shares<T: Format>(
     row: &[T],
     shares: Shares,
@@ -393,7 +399,7 @@ pub(crate) fn with_shares<T: Format>(
     kept: &mut Kept<T>,
     to: Store,
 ) -> Option<Partial<T::First>> {
-    // Whole steps of sixteen, each kept as two eights.
+    // Whole steps of sixteen numbers, each stored as two eights.
     kept.resize(kept.len().max(2 * row.len().div_ceil(16)), Default::default());
     kept_and_shared(row, shares, out, kept, to)
 }
@@ -411,7 +417,7 @@ task! {
         let mut piece = Piece::<T::First>::EMPTY;
         for (block, kept) in row.chunks(BLOCK).zip(kept.chunks_mut(BLOCK / 8)) {
             let block = block::summed_and_kept::<T::First, T, V>(block, kept, simd)?;
-            // All must be in the same units.
+            // All stored exponentials must have the same shift.
             if piece.open.is_some_and(|open| open.shift != block.shift) {
                 return None;
             }
@@ -424,7 +430,7 @@ task! {
         }
         let Partial { max, shift, tail, .. } = partial;
         if let Some(target) = target {
-            // Minus what the others add up to, which loses nothing where that is little: at the maximum it is the tail.
+            // Minus the sum of the others, without cancellation where it is small: at the maximum it is the tail.
             let place = &mut kept[target / 8];
             let others = if row[target].widen() == max {
                 tail
@@ -440,7 +446,7 @@ task! {
     }
 }
 
-/// Of Σ e^{z_k − shift} = e^{max − shift} (1 + t), with the bounds of [`Partial::constants`].
+/// Quantities derived from Σ e^{z_k − shift} = e^{max − shift} (1 + t), with the bounds of [`Partial::constants`].
 #[derive(Clone, Copy)]
 pub(crate) struct Parts {
     pub(crate) shift: f64,
@@ -453,7 +459,7 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// For the maximum as the shift.
+    /// For a sum whose shift is the maximum.
     pub(crate) fn at_maximum<P: Keep>(tail: DoubleDouble) -> Self {
         Partial::<P> { max: 0.0, shift: 0.0, tail, error: 0.0, precision: PhantomData }.parts()
     }
@@ -486,7 +492,7 @@ fn constants<P: Keep>(partial: &Partial<P>, each: Each) -> (f64, DoubleDouble) {
 }
 
 task! {
-    /// The log-sum-exps of eight series, where this precision settles them.
+    /// The log-sum-exps of eight series; `None` where this precision does not settle them.
     pub(crate) fn settle<T: Format, P: Keep>(series: &[Partial<P>; LANES]; simd: V) -> [Option<T>; LANES] {
         let [mut max, mut hi, mut lo, mut error] = [[0.0; LANES]; 4];
         for (j, row) in series.iter().enumerate() {
@@ -511,7 +517,7 @@ mod tests {
     use crate::arithmetic::precision::{InDoubleDouble, InF64};
     use crate::reference::{Big, big, big_dd, uniform};
 
-    /// Rows whose maximum rises, falls, jumps beyond reach, and repeats.
+    /// Rows whose maximum rises, falls, jumps beyond reach, or repeats.
     fn rows() -> Vec<Vec<f64>> {
         let mut uniform = uniform(3);
         let mut row = |length: usize, spread: f64, slope: f64| -> Vec<f64> {
@@ -535,14 +541,14 @@ mod tests {
         ]
     }
 
-    /// 1 + t = Σ e^{z − max}, exactly enough.
+    /// 1 + t = Σ e^{z − max}, to sufficient precision.
     fn exact(row: &[f64]) -> Big {
         let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let near = row.iter().filter(|&&z| z - max > -1200.0);
         near.fold(big(0.0), |sum, &z| sum + (big(z) - big(max)).exp())
     }
 
-    /// The partial of `row` is within the bound that it states.
+    /// Asserts that the state of `row` has an error within its own bound, and that the bound is not loose.
     fn check<P: Keep>(partial: Partial<P>, row: &[f64]) {
         assert_eq!(partial.max, row.iter().copied().fold(f64::NEG_INFINITY, f64::max));
         let Partial { tail, error, .. } = partial.scaled_tail();

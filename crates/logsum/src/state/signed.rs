@@ -1,4 +1,4 @@
-//! The state of a sum Σ b_k e^{z_k} that is under way, with weights of any sign, and its merge.
+//! The state of a sum Σ b_k e^{z_k}, with weights of any sign, over part of its terms, and its merge.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::exp::{self, UNSCALE};
@@ -14,8 +14,8 @@ use crate::threads::in_tree;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// Numbers with their weights: 1 if none are given, 0 where a number is masked out. The sum is divided by `divisor`, a whole
-/// number.
+/// Numbers with their weights: by default 1, and 0 where a number is masked out. The sum is divided by the integer
+/// `divisor`.
 #[derive(Clone, Copy)]
 pub(crate) struct Pairs<'a, T> {
     pub(crate) z: &'a [T],
@@ -35,7 +35,7 @@ impl<'a, T: Format> Pairs<'a, T> {
         Self { z: &self.z[range], b, mask, ..self }
     }
 
-    /// The weights of a block, 0 where the mask says so.
+    /// The weights of a block, with 0 where the mask is false.
     pub(crate) fn weights<'b>(&'b self, room: &'b mut [T; BLOCK]) -> &'b [T] {
         if let (Some(b), None) = (self.b, self.mask) {
             return b;
@@ -51,7 +51,7 @@ impl<'a, T: Format> Pairs<'a, T> {
         room
     }
 
-    /// The numbers that are not absent, with their weights.
+    /// The numbers with a weight other than 0, and their weights.
     pub(crate) fn present(self) -> impl Iterator<Item = (f64, f64)> {
         self.blocks().flat_map(|block| {
             let mut room = [T::default(); BLOCK];
@@ -89,30 +89,30 @@ impl<T: Format> TermSource<T> for Pairs<'_, T> {
     }
 }
 
-/// Σ b_k e^{z_k} over some of the numbers, as e^shift · sum. The shift is moved as that of a `Partial` is.
+/// Σ b_k e^{z_k} over some of the terms, as e^shift · sum. The shift is updated as that of a `Partial` is.
 #[derive(Debug)]
 pub(crate) struct SignedSum<P> {
     shift: f64,
     /// In units of UNSCALE.
     sum: DoubleDouble,
-    /// Σ |b_k| e^{z_k − shift}, roughly, in the same units: what errors are measured by. Not finite where the sum says nothing.
+    /// About Σ |b_k| e^{z_k − shift} in the same units, the scale of errors. Not finite if the sum is meaningless.
     size: f64,
-    /// Bounds the sum's error, in the same units.
+    /// Bounds the error of the sum, in the same units.
     error: f64,
     precision: PhantomData<fn() -> P>,
 }
 
-/// How far a shift may rise without taking what is there along.
+/// How far another shift may exceed the current one before the sum is rescaled to it.
 const REACH: f64 = 64.0;
 
-/// Covers roundings of the bounds themselves, and of sizes.
+/// Covers the roundings of the bounds themselves and of sizes.
 const SLACK: f64 = 1.000_01;
 
-/// Bounds, in units of UNSCALE, what is wrong about the terms of a block that count as e^-1000 or underflow: |b| < 2^1024, so
-/// that 1024 of them are below 2^-408 · e^shift.
+/// Bounds, in units of UNSCALE, the error of the terms of a block that count as e^-1000 or underflow: |b| <
+/// 2^1024, so that 1024 of them are below 2^-408 · e^shift.
 const LEAST_ERROR: f64 = power_of_two(512 - 400);
 
-/// Bounds the relative error of a merge's own steps: a product and an addition of double-doubles.
+/// Bounds the relative error of the steps of a merge: a product and an addition of double-doubles.
 const MERGE_ERROR: f64 = power_of_two(-100);
 
 impl<P: Precision> SignedSum<P> {
@@ -142,7 +142,7 @@ impl<P: Precision> SignedSum<P> {
         }
     }
 
-    /// The shift is at most [`REACH`] below what it was.
+    /// The same sum with another shift, at most [`REACH`] below the current one.
     #[inline(always)]
     fn shifted(self, shift: f64) -> Self {
         if self.shift == shift {
@@ -154,22 +154,22 @@ impl<P: Precision> SignedSum<P> {
         Self { shift, sum: (self.sum * factor), size, error, ..self }
     }
 
-    /// Whether no number is a NaN or +∞, no weight a NaN or infinite, and no term too large.
+    /// Whether no number is NaN or +∞, no weight NaN or infinite, and no term too large.
     pub(crate) fn is_finite(&self) -> bool {
         self.size.is_finite()
     }
 
-    /// Whether there may be no number, nothing but −∞, or no weight but 0.
+    /// Whether it is possible that every number is −∞ or every weight 0, or that there are no numbers.
     pub(crate) fn may_be_nothing(&self) -> bool {
         self.size.is_nan() || self.size <= LEAST_ERROR
     }
 
-    /// The logarithm of the sum's magnitude, if it is known to some bits.
+    /// The logarithm of the sum's magnitude; `None` if not even a few bits of it are known.
     pub(crate) fn estimate(&self, divisor: f64) -> Option<Estimate> {
         Estimate::new(DoubleDouble::from(self.shift), self.sum, self.error, divisor)
     }
 
-    /// The shift, and 1 / Σ b_k e^{z_k − shift}, if its relative error is at most this.
+    /// The shift and 1 / Σ b_k e^{z_k − shift}; `None` if the sum's relative error may exceed `most`.
     pub(crate) fn inverse(&self, most: f64) -> Option<(f64, DoubleDouble)> {
         let is_good = self.error <= most * self.sum.hi.abs() && self.sum.hi.is_finite();
         is_good.then(|| (self.shift, inverse(self.sum)))
@@ -183,7 +183,7 @@ pub(crate) struct Log {
     pub(crate) rest: DoubleDouble,
 }
 
-/// With the high part as the shift.
+/// Uses the high part as the shift.
 impl From<DoubleDouble> for Log {
     fn from(log: DoubleDouble) -> Self {
         Self { shift: log.hi, rest: DoubleDouble::from(log.lo) }
@@ -191,7 +191,7 @@ impl From<DoubleDouble> for Log {
 }
 
 impl Log {
-    /// In double-double: off by 2^-104 of the shift.
+    /// As a double-double, with an error of 2^-104 of the shift.
     pub(crate) fn to_dd(self) -> DoubleDouble {
         self.rest + self.shift
     }
@@ -206,8 +206,8 @@ pub(crate) struct Estimate {
 }
 
 impl Estimate {
-    /// Of e^shift · sum / divisor, where the sum, in units of UNSCALE, is off by at most `error`; none if that is more than
-    /// 2^-10 of it.
+    /// For e^shift · sum / divisor, where the sum, in units of UNSCALE, has an error of at most `error`; `None` if
+    /// that exceeds 2^-10 of the sum.
     pub(crate) fn new(shift: DoubleDouble, sum: DoubleDouble, error: f64, divisor: f64) -> Option<Self> {
         estimating(shift, sum, error, divisor)
     }
@@ -217,17 +217,17 @@ task! {
     fn estimating(shift: DoubleDouble, sum: DoubleDouble, error: f64, divisor: f64; _: V) -> Option<Estimate> {
         let sign = if sum.hi < 0.0 { -1.0 } else { 1.0 };
         let magnitude = if sum.hi < 0.0 { -sum } else { sum }.scaled(UNSCALE);
-        // Not so if either is a NaN.
+        // False if either is NaN.
         let is_known = error * UNSCALE <= power_of_two(-10) * magnitude.hi
             && magnitude.hi >= power_of_two(-1000)
             && magnitude.hi <= power_of_two(1000);
         if !is_known {
             return None;
         }
-        // A quotient's relative error, 10u², goes with that of the logarithm's argument.
+        // The quotient's relative error, 10u², is part of that of the logarithm's argument.
         let (log, log_error) = ln::ln_dd(magnitude / DoubleDouble::from(divisor));
         let rest = log + shift.lo;
-        // A relative error of e moves the logarithm by less than e · (1 + e).
+        // A relative error e of its argument changes the logarithm by less than e · (1 + e).
         let relative = error / (magnitude.hi / UNSCALE) + power_of_two(-102);
         let rounding = power_of_two(-103) * (log.hi.abs() + shift.lo.abs() + power_of_two(-900));
         let bound = relative * 1.002 + log_error + rounding;
@@ -275,7 +275,7 @@ mod tests {
     use crate::arithmetic::precision::{InDoubleDouble, InF64};
     use crate::reference::{big, big_dd, uniform};
 
-    /// The sum of each row is within the bound that it states.
+    /// Asserts that the sum of a row has an error within its own bound, and that the bound is not loose.
     fn check<P: Precision>(z: &[f64], b: &[f64], worst: &mut f64) {
         let SignedSum { shift, sum, error, size, .. } =
             SignedSum::<P>::over(Pairs { z, b: Some(b), mask: None, divisor: 1.0 });

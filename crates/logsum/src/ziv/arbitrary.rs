@@ -1,4 +1,4 @@
-//! As many bits as it takes.
+//! Ziv's last phase: arbitrary precision, doubled until the rounding test succeeds.
 
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::formats::Format;
@@ -11,9 +11,9 @@ use dashu_float::round::mode;
 use dashu_int::IBig;
 use dashu_int::ops::BitTest;
 
-/// The value, from 512 bits, 1024, 2048, … until one shows it; the argument in [`super`] says that one does.
+/// The value, from 512, 1024, 2048, … bits until the rounding test succeeds; [`super`] proves that it does.
 ///
-/// The weights of equal exponents are first added up exactly where signs differ: this shows whether anything is left.
+/// If signs differ, the weights of equal exponents are first added exactly, which shows whether all terms cancel.
 #[cold]
 pub(super) fn settle<T: Format>(source: &dyn TermSource<T>, center: DoubleDouble) -> Settled<T> {
     let groups = source.is_signed().then(|| groups(source));
@@ -35,7 +35,7 @@ pub(super) fn settle<T: Format>(source: &dyn TermSource<T>, center: DoubleDouble
     settled.expect("the value keeps a distance from every half-way point (Lindemann and Weierstrass)")
 }
 
-/// Σ b e^{x − center} with an error of at most 2n · 2^-bits.
+/// Σ b e^{x − center} with an error of at most 2n · 2^-bits for n terms.
 pub(super) fn sum<T: Format>(source: &dyn TermSource<T>, center: DoubleDouble, bits: usize) -> Sum {
     let mut total = Total::new(center, bits);
     source.blocks(&mut |block| {
@@ -50,7 +50,7 @@ fn sum_of_groups(groups: &[Group], center: DoubleDouble, bits: usize) -> Sum {
     total.sum()
 }
 
-/// Bits computed beyond those asked for.
+/// Bits computed beyond those requested.
 const GUARD: usize = 64;
 
 struct Total {
@@ -67,17 +67,18 @@ impl Total {
 
     /// Adds weight · 2^exponent · e^{x − center} with an error below 2 units of 2^-bits.
     ///
-    /// Where this is below 2^extra, the exponential's argument is cut off at 2^-(bits + GUARD + extra), by at most 4 units of
-    /// that, and dashu rounds the exponential to GUARD bits more, of which 16 are not trusted: that is far below one unit in all.
-    /// The product is exact, and cut off once; a term below one unit is left out.
+    /// If the term is below 2^extra, the exponential's argument is truncated to 2^-(bits + GUARD + extra), with an
+    /// error of at most 4 such units, and dashu rounds the exponential to GUARD more bits, of which 16 are not
+    /// trusted: together far below one unit. The product is exact and truncated once; a term below one unit is
+    /// left out.
     fn add(&mut self, x: DoubleDouble, weight: &IBig, exponent: isize) {
         let Self { center, bits, .. } = *self;
         self.count += 1;
         let (high, low) = (x.hi - center.hi, x.lo - center.lo);
-        // With what their own roundings may be.
+        // Enlarged by a bound on the roundings of these operations.
         let u = high + low + (high.abs() + low.abs()) * (4.0 * f64::EPSILON);
         let power = u * std::f64::consts::LOG2_E + (weight.bit_len() as isize + exponent) as f64 + 1.0;
-        // Not so if the difference is beyond the range of f64.
+        // False if the difference exceeds the range of f64.
         let is_seen = power > -(bits as f64);
         if !is_seen {
             return;
@@ -96,16 +97,16 @@ impl Total {
     }
 }
 
-/// Units of the weights in [`Group`]: 2^-1074, of which every f64 is a multiple.
+/// The unit of weights in [`Group`] is 2^-1074, of which every f64 is a multiple.
 const WEIGHT_BITS: isize = 1074;
 
-/// All terms of one exponent, and the sum of their weights, which is not 0.
+/// All terms with the same exponent, and the sum of their weights, which is not 0.
 struct Group {
     x: DoubleDouble,
     weight: IBig,
 }
 
-/// Takes memory in proportion to the row.
+/// The groups of all terms. Allocates memory in proportion to the row.
 fn groups<T: Format>(source: &dyn TermSource<T>) -> Vec<Group> {
     let mut terms = Vec::new();
     source.blocks(&mut |block| terms.extend(block.terms()));
@@ -122,7 +123,7 @@ fn groups<T: Format>(source: &dyn TermSource<T>) -> Vec<Group> {
     groups
 }
 
-/// About the greatest logarithm of a group.
+/// The greatest logarithm of a group's magnitude, approximately.
 fn greatest(groups: &[Group]) -> f64 {
     let log = |group: &Group| {
         let power = group.weight.bit_len() as isize - WEIGHT_BITS;

@@ -1,4 +1,4 @@
-//! Sums of terms as whole numbers of small units, their logarithms, and the float nearest to one.
+//! Sums as big integers in units of 2^-bits, their logarithms, and rounding to a float.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::formats::Format;
@@ -20,7 +20,7 @@ pub(super) struct Sum {
 }
 
 impl Sum {
-    /// The sum over a whole number. The quotient and its error are cut off.
+    /// The sum divided by an integer. The quotient and its error are truncated.
     pub(super) fn over(self, divisor: f64) -> Self {
         if divisor == 1.0 {
             return self;
@@ -29,7 +29,7 @@ impl Sum {
         Self { value: self.value / &divisor, error: self.error / divisor + IBig::from(2), ..self }
     }
 
-    /// The float that center + log |sum| rounds to for every sum within the bound, if there is one.
+    /// The float that center + log |sum| rounds to for every sum within the error bound, if there is one.
     pub(super) fn settled<T: Format>(
         &self,
         center: DoubleDouble,
@@ -52,12 +52,13 @@ impl Sum {
         low.same_bits(high).then_some(Settled { value: low, sign, log, phase })
     }
 
-    /// log |sum| and a bound on its error, in units of 2^-bits; none if the sum is not known to 2^-64 of itself.
+    /// log |sum| and a bound on its error, in units of 2^-bits; `None` if the relative error of the sum may exceed
+    /// 2^-64.
     ///
-    /// For |δ| < 2^-20, log(1 + δ) = δ − δ²/2 + δ³/3 − …: each of the n terms is off by less than 4 units (a power's own floor
-    /// and what it inherits, shrunk by δ; the division), the first term left out is below 2^(-bits - 20), and δ's own error
-    /// grows by 1/(1 − 2^-20). Elsewhere dashu's logarithm is trusted to 2^16 units, and an error e of the sum moves it by less
-    /// than e/(sum − e).
+    /// For |δ| < 2^-20, log(1 + δ) = δ − δ²/2 + δ³/3 − …: each of the n terms has an error below 4 units (the
+    /// floor of its power and the error of the previous power times δ; the division), the first term left out is
+    /// below 2^(-bits - 20), and the error of δ grows by 1/(1 − 2^-20). Elsewhere dashu's logarithm is trusted to
+    /// 2^16 units, and an error e of the sum changes it by less than e/(sum − e).
     fn log(&self) -> Option<(IBig, IBig)> {
         const SMALL: usize = 20;
         let Self { value, bits, error } = self;
@@ -118,8 +119,8 @@ pub(super) fn exponent_of(x: f64) -> isize {
     biased.max(1) - 1075
 }
 
-/// The float nearest to n · 2^exponent, ties to even; infinite beyond the range of T, which only f16's log-sum-exp
-/// can be, and that only with e^16 numbers.
+/// The float nearest to n · 2^exponent, ties to even; infinite beyond the range of T, which only a log-sum-exp in
+/// f16 can exceed, and only with e^16 numbers.
 pub(super) fn round<T: Format>(n: IBig, exponent: isize) -> T {
     let (sign, magnitude) = n.into_parts();
     let length = magnitude.bit_len() as isize;
@@ -133,7 +134,8 @@ pub(super) fn round<T: Format>(n: IBig, exponent: isize) -> T {
     if is_half_or_more && (kept % 2 == 1 || magnitude.trailing_zeros() != Some(dropped - 1)) {
         kept += 1;
     }
-    // The significand is whole and fits, the product is a number of T, but for its range: both steps are exact.
+    // The significand is an integer that fits, and the product, apart from its range, is a number of T: both are
+    // exact.
     let power = (exponent + dropped as isize) as i32;
     let rounded = kept as f64 * power_of_two(power / 2) * power_of_two(power - power / 2);
     T::narrow(if sign == Sign::Negative { -rounded } else { rounded })

@@ -1,5 +1,5 @@
-//! Ziv's strategy: phases from fast to exact, each with a bound on its error, and the rounding test that says whether all
-//! numbers within the bound round to one float.
+//! Ziv's strategy: phases from fast to exact, each with an error bound, and the rounding test that decides whether
+//! all numbers within the bound round to the same float.
 //!
 //! | phase | arithmetic | error of LSE, about |
 //! |---|---|---|
@@ -9,18 +9,20 @@
 //! | [`Phase::DoubleDouble`] | two f64 | 2^-61 |
 //! | [`Phase::Centred`] | two f64, about the estimate of the phase before | 2^-91 |
 //! | [`Phase::FixedPoint`] | 256 bits | 2^-242 |
-//! | [`Phase::Arbitrary`] | 512 bits, 1024, 2048, … | as small as it takes |
+//! | [`Phase::Arbitrary`] | 512, 1024, 2048, … bits | as small as necessary |
 //!
-//! The phases up to double-doubles are those of each sum's own state. The others are the same for every [`TermSource`]: numbers
-//! ([`value`]), numbers with weights, and means ([`weighted`]), the sums x_k + y_k of a matrix product ([`pair_sums`]), and
-//! log(e^a − e^b) ([`settle_difference`]). Errors are measured by Σ |b_k| e^{x_k}, so that a sum that cancels goes further up.
+//! The phases up to double-doubles are those of each sum's own state. The later ones are shared by every
+//! [`TermSource`]: plain numbers ([`value`]), weighted numbers and means ([`weighted`]), the sums x_k + y_k of a
+//! matrix product ([`pair_sums`]), and log(e^a − e^b) ([`settle_difference`]). Errors are relative to Σ |b_k|
+//! e^{x_k}, so that a sum with cancellation needs later phases.
 //!
-//! The last phase ends for every input. All exponents and weights are rational. Add up the weights of equal exponents, and
-//! Σ c_i e^{x_i} has distinct rational exponents and rational c_i ≠ 0, or it is empty and the sum is 0. Were the logarithm of its
-//! magnitude, over a whole divisor, a rational y (a float, or half-way between two), then Σ c_i e^{x_i} ± d e^y = 0, and by
-//! Lindemann–Weierstrass that needs a single group with |c| = d and x = y. Is that x a float, all that is near to it rounds to
-//! it; a sum x + y that is alone is rounded by itself ([`pair_sums`]). In every other case the value keeps a distance from each
-//! half-way point, and some precision shows it.
+//! The last phase terminates for every input. All exponents and weights are rational. After adding the weights of
+//! equal exponents, Σ c_i e^{x_i} has distinct rational exponents and rational c_i ≠ 0, or it is empty and the sum
+//! is 0. If the logarithm of its magnitude, over an integer divisor d, were a rational y (a float, or half-way
+//! between two), then Σ c_i e^{x_i} ± d e^y = 0, which by Lindemann–Weierstrass requires a single group with |c| =
+//! d and x = y. If that x is a float, everything near it rounds to it; a single sum x + y is rounded directly
+//! ([`pair_sums`]). In every other case the value has a distance from each half-way point, which some precision
+//! resolves.
 
 mod arbitrary;
 mod centred;
@@ -41,7 +43,7 @@ use crate::simd::{Keep, scalar};
 use crate::state::plain::Partial;
 use crate::state::signed::{Estimate, Log};
 
-/// How a value was settled. For tests and benches.
+/// The phase that settled a value. For tests and benches.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
@@ -60,21 +62,21 @@ impl Phase {
     }
 }
 
-/// What a sum of terms comes to.
+/// The settled value of a sum of terms.
 pub(crate) struct Settled<T> {
     /// log |Σ b_k e^{x_k}|, correctly rounded.
     pub(crate) value: T,
-    /// 1, −1, or 0 where all cancels.
+    /// 1, −1, or 0 if all terms cancel.
     pub(crate) sign: f64,
-    /// The logarithm again, at least as precise as was asked for.
+    /// The unrounded logarithm, at least as accurate as requested.
     pub(crate) log: Log,
     pub(crate) phase: Phase,
 }
 
-/// What a phase finds: the value, or else an estimate of the logarithm, if it has one.
+/// The result of a phase: the value, or else an estimate of the logarithm, if there is one.
 type Found<T> = Result<Settled<T>, Option<DoubleDouble>>;
 
-/// Goes through the phases, given what the first found. `log` will be off by at most `most`.
+/// Runs the phases, given the result of the first one. The error of `log` is at most `most`.
 fn settle_terms<T: Format>(
     source: &dyn TermSource<T>,
     first: Found<T>,
@@ -92,7 +94,7 @@ fn settle_terms<T: Format>(
         }
     }
     let mut center = center.unwrap_or_else(|| greatest(source));
-    // Each time the centre is closer, until it is as close as double-doubles can tell.
+    // Each round brings the centre closer, until double-doubles cannot improve it.
     for _ in 0..3 {
         let Some(estimate) = centred::estimate(source, center) else { break };
         if let Some(settled) = settled(estimate, most, source.zero(), Phase::Centred) {
@@ -110,7 +112,7 @@ fn settle_terms<T: Format>(
         .unwrap_or_else(|| arbitrary::settle(source, center))
 }
 
-/// The rounding test of an estimate.
+/// Applies the rounding test to an estimate.
 fn settled<T: Format>(
     Estimate { log, bound, sign }: Estimate,
     most: f64,
@@ -122,7 +124,7 @@ fn settled<T: Format>(
     (bound <= most).then_some(Settled { value, sign, log, phase })
 }
 
-/// The greatest x + log |b|, roughly.
+/// The greatest x + log |b|, approximately.
 fn greatest<T: Format>(source: &dyn TermSource<T>) -> DoubleDouble {
     let mut greatest = f64::NEG_INFINITY;
     source.blocks(&mut |block| {
@@ -144,7 +146,7 @@ pub(crate) fn value<T: Format>(series: &dyn Series<T>) -> (T, Phase) {
     settle(&Partial::over(series), series)
 }
 
-/// The log-sum-exp of a series, correctly rounded, given what its first phase found.
+/// The log-sum-exp of a series, correctly rounded, given the state of the first phase.
 pub(crate) fn settle<T: Format>(first: &Partial<T::First>, series: &dyn Series<T>) -> (T, Phase) {
     let first = match of_partial(first) {
         Ok(settled) => return settled,
@@ -158,21 +160,22 @@ pub(crate) fn settle<T: Format>(first: &Partial<T::First>, series: &dyn Series<T
     (value, phase)
 }
 
-/// The value if this precision settles it, else an estimate that is right to 2^-40 or better.
+/// The value if this precision settles it, else an estimate with error at most 2^-40.
 fn of_partial<T: Format, P: Keep>(partial: &Partial<P>) -> Result<(T, Phase), DoubleDouble> {
     if !partial.max.is_finite() || partial.is_its_maximum() {
-        // A zero is +0, as log(e^-0) is.
+        // A zero becomes +0, as log(e^-0) is.
         return Ok((T::narrow(partial.max + 0.0), Phase::Maximum));
     }
     let (estimate, bound) = partial.estimate();
     nearest(estimate, bound, Zero::Signed).map(|value| (value, Phase::of::<P>())).ok_or(estimate)
 }
 
-/// log(e^a − e^b), correctly rounded, for finite a > b and a centre within 2^-40 of it, or of its size.
+/// log(e^a − e^b), correctly rounded, for finite a > b. `center` has an absolute or relative error of at most
+/// 2^-40.
 pub(crate) fn settle_difference<T: Format>(a: T, b: T, center: DoubleDouble) -> T {
     let wide = a.widen();
     if b.widen() - wide < -1000.0 {
-        // Less than a by less than 2^-1400: a, but a negative zero for a zero.
+        // Below a by less than 2^-1400: the value rounds to a, or to −0 if a is a zero.
         return T::narrow(if wide == 0.0 { -0.0 } else { wide });
     }
     let difference = Difference { x: [a, b], b: [1.0, -1.0].map(T::narrow) };
@@ -216,7 +219,7 @@ mod tests {
         settled(estimate, f64::INFINITY, source.zero(), Phase::Centred).map(|settled| settled.value)
     }
 
-    /// Random rows, rows that nearly cancel, and the hard ones of the first phase.
+    /// Random rows, rows whose value nearly cancels, and rows that are hard for the first phase.
     fn rows() -> Vec<Vec<f64>> {
         let mut uniform = uniform(4);
         let mut rows = vec![
@@ -275,7 +278,7 @@ mod tests {
         );
     }
 
-    /// The same sum twice, with and without dashu's exponential: each within its own bound.
+    /// The fixed-point sum agrees with arbitrary precision, which uses dashu's exponential, within its bound.
     #[test]
     fn fixed_point_keeps_its_bound() {
         let mut worst = 0.0_f64;

@@ -1,4 +1,4 @@
-//! The log-sum-exp of sums: log Σ e^{x_k + y_k}, where x_k + y_k is exact, though no float.
+//! Ziv's phases for log Σ e^{x_k + y_k}, an entry of a matrix product; x_k + y_k is exact, though not a float.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::exp::{self, UNSCALE};
@@ -15,7 +15,7 @@ use crate::ziv::integers::{exponent_of, integer, round};
 use crate::ziv::{Found, Phase, Settled, arbitrary, settle_terms};
 use dashu_int::IBig;
 
-/// The numbers x_k + y_k: as many x as y.
+/// The numbers x_k + y_k; both slices have the same length.
 #[derive(Clone, Copy)]
 pub(crate) struct Sums<'a, T> {
     pub(crate) x: &'a [T],
@@ -23,7 +23,7 @@ pub(crate) struct Sums<'a, T> {
 }
 
 impl<T: Format> Sums<'_, T> {
-    /// Each rounded, and what the rounding took away.
+    /// Each sum as a rounded part and its rounding error.
     fn all(&self) -> impl Iterator<Item = DoubleDouble> {
         self.x.iter().zip(self.y).map(|(x, y)| two_sum(x.widen(), y.widen()))
     }
@@ -47,9 +47,9 @@ impl<T: Format> TermSource<T> for Sums<'_, T> {
     }
 }
 
-/// log Σ e^{x_k + y_k}, correctly rounded. A sum of two f64 beyond the greatest is infinite.
+/// log Σ e^{x_k + y_k}, correctly rounded. A sum x_k + y_k beyond the greatest f64 is infinite.
 pub(crate) fn settle<T: Format>(sums: Sums<'_, T>) -> T {
-    /// Beyond it, what a sum was rounded by is not small.
+    /// Above this, the rounding error of x + y is not small.
     const LARGE: f64 = power_of_two(50);
     let [first, second] = two_greatest(sums);
     if !first.is_finite() {
@@ -69,7 +69,7 @@ pub(crate) fn settle<T: Format>(sums: Sums<'_, T>) -> T {
     .value
 }
 
-/// The value where the greatest sum is so large that its low part may be, too.
+/// The value where the greatest sum is so large that its low part may be large, too.
 #[cold]
 fn settle_large<T: Format>(sums: Sums<'_, T>) -> T {
     let (greatest, at) = greatest(sums).expect("the greatest sum is finite");
@@ -82,15 +82,16 @@ fn settle_large<T: Format>(sums: Sums<'_, T>) -> T {
     arbitrary::settle(&sums, greatest).value
 }
 
-/// Others so far below the greatest sum are less than 2^-1298 of it, where nothing can see them but a tie.
+/// Terms this far below the greatest are less than 2^-1298 of it, which matters only in a tie.
 const UNSEEN: f64 = -900.0;
 
 /// The value if this precision settles it, else an estimate.
 ///
-/// As in [`Partial`](crate::state::plain::Partial), the greatest stands apart, unless there are several about equal: it is m, and
-/// t = Σ e^{x + y − m} over the others. In double-doubles x + y − m has an error of 2^-104 |m|; in doubles, where only the first of m's
-/// words is taken away, of 2^-53 |m| and twice 2^-53 of a sum down to m − 1000. The rest of the bound on t is that of this
-/// precision, for each block relative to its sum or to `bound`, and that of the blocks' sum.
+/// As in [`Partial`](crate::state::plain::Partial), the greatest sum m is kept apart, unless several are about
+/// equal, and t = Σ e^{x + y − m} over the others. In double-double x + y − m has an error of 2^-104 |m|; in f64,
+/// where only the first word of m is subtracted, of 2^-53 |m| and twice 2^-53 of a sum down to m − 1000. The rest
+/// of the bound on t is that of this precision, per block and relative to its sum or to `bound`, and that of
+/// adding the blocks.
 fn about_greatest<T: Format, P: Keep>(sums: Sums<'_, T>, greatest: DoubleDouble, second: f64) -> Found<T> {
     let found = |value, log| Settled { value, sign: 1.0, log: Log::from(log), phase: Phase::of::<P>() };
     let m = greatest.hi;
@@ -99,7 +100,7 @@ fn about_greatest<T: Format, P: Keep>(sums: Sums<'_, T>, greatest: DoubleDouble,
         let value = rounded(greatest, [others; 2]).expect("both ends are the same");
         return Ok(found(value, greatest));
     }
-    // What x + y was rounded by is below 2^-2.
+    // The rounding error of x + y is below 2^-2.
     let power = ((second - m) * std::f64::consts::LOG2_E).ceil() + 1.0;
     let bound = power_of_two(power.max(-700.0) as i32);
     let (mut sum, mut blocks) = (DoubleDouble::ZERO, 0.0);
@@ -121,18 +122,18 @@ fn about_greatest<T: Format, P: Keep>(sums: Sums<'_, T>, greatest: DoubleDouble,
     if let Some(nearest) = nearest(value, error + power_of_two(-102) * (m.abs() + log.hi), Zero::Signed) {
         return Ok(found(nearest, value));
     }
-    // Where the greatest is near to a point half-way between two floats, it takes all of its words.
+    // If the greatest sum is near a half-way point between two floats, the test needs both of its words.
     let ends = [log.lo - error, log.lo + error].map(|lo| log.hi + lo);
     let [low, high] = [ends[0] * (1.0 - power_of_two(-52)), ends[1] * (1.0 + power_of_two(-52))];
     let nearest = rounded(greatest, [Others::Add(low), Others::Add(high)]);
     nearest.map(|nearest| found(nearest, value)).ok_or(Some(value))
 }
 
-/// What others add to the greatest sum.
+/// The contribution of the other terms to the greatest sum.
 #[derive(Clone, Copy)]
 enum Others {
     Nothing,
-    /// More than nothing, less than can be seen.
+    /// Positive, but too small to matter except in a tie.
     Trace,
     Add(f64),
 }
@@ -143,10 +144,10 @@ impl Others {
     }
 }
 
-/// The float that the greatest and what others add round to, if both ends do.
+/// The float that the greatest sum plus the contribution of the others rounds to, if it is the same at both ends.
 ///
-/// The greatest is a multiple of 2^e, and no point half-way between two floats is within 2^(e - 4) of it, unless it is
-/// one.
+/// The greatest sum is a multiple of 2^e, and any half-way point between two floats either equals it or is at
+/// least 2^(e - 4) away.
 fn rounded<T: Format>(greatest: DoubleDouble, ends: [Others; 2]) -> Option<T> {
     let words = [greatest.hi, greatest.lo].into_iter().filter(|&word| word != 0.0);
     let finest = words.map(exponent_of).min().unwrap_or(exponent_of(0.0)) - 4;
@@ -164,16 +165,16 @@ fn rounded<T: Format>(greatest: DoubleDouble, ends: [Others; 2]) -> Option<T> {
     low.same_bits(high).then_some(low)
 }
 
-/// The greatest finite sum, exactly, and where it is.
+/// The greatest finite sum, exactly, and its index.
 fn greatest<T: Format>(sums: Sums<'_, T>) -> Option<(DoubleDouble, usize)> {
     let is_greater = |a: DoubleDouble, b: DoubleDouble| a.hi > b.hi || a.hi == b.hi && a.lo > b.lo;
     let finite = sums.all().zip(0..).filter(|(sum, _)| sum.hi.is_finite());
     finite.reduce(|a, b| if is_greater(b.0, a.0) { b } else { a })
 }
 
-/// e^{x_i + y_i} / Σ e^{x_k + y_k} into `out`, by the conventions of [`softmax`](crate::softmax) at the edges.
+/// Writes e^{x_i + y_i} / Σ e^{x_k + y_k} to `out`, with the special cases of [`softmax`](crate::softmax).
 ///
-/// The relative error is below (number of terms / 8 + 16) · 2^-53; what is below e^-999 of the greatest is 0.
+/// The relative error is below (number of terms / 8 + 16) · 2^-53; terms below e^-999 of the greatest give 0.
 pub(crate) fn shares<T: Format>(sums: Sums<'_, T>, out: &mut [f64]) {
     match (two_greatest(sums)[0], greatest(sums)) {
         (c, Some((greatest, _))) if c.is_finite() => {
@@ -191,7 +192,7 @@ pub(crate) fn shares<T: Format>(sums: Sums<'_, T>, out: &mut [f64]) {
 }
 
 task! {
-    /// The greatest and the second greatest sum, rounded; the first NaN if there is one.
+    /// The greatest and the second greatest sum, rounded; NaN first if there is one.
     fn two_greatest<T: Format>(sums: Sums<'_, T>; simd: V) -> [f64; 2] {
         let (mut first, mut nan) = (simd.splat(f64::NEG_INFINITY), simd.splat(0.0));
         let mut second = first;
@@ -218,7 +219,7 @@ task! {
 }
 
 task! {
-    /// The low parts of the sums above the second greatest: there is one.
+    /// The low part of the greatest sum, which is the only one above `second`.
     fn low_of_greatest<T: Format>(sums: Sums<'_, T>, second: f64; simd: V) -> f64 {
         let Sums { x, y } = sums;
         let (mut low, zero) = (simd.splat(0.0), simd.splat(0.0));
@@ -237,7 +238,7 @@ task! {
 }
 
 task! {
-    /// Σ e^{x + y − greatest} over the sums of a block that are not above the second greatest, in units of UNSCALE.
+    /// Σ e^{x + y − greatest} over the sums of a block that are at most `second`, in units of UNSCALE.
     fn rest<T: Format, P: Keep>(sums: Sums<'_, T>, greatest: DoubleDouble, second: f64, bound: f64; simd: V) -> DoubleDouble {
         let Sums { x, y } = sums;
         let (greatest, least) = (greatest.splat(simd), simd.splat(f64::NEG_INFINITY));
@@ -263,7 +264,7 @@ task! {
 }
 
 task! {
-    /// e^{x + y − greatest} for each, and their sum.
+    /// Writes e^{x + y − greatest} for each pair, and returns their sum.
     fn exponentials<T: Format>(sums: Sums<'_, T>, greatest: DoubleDouble, out: &mut [f64]; simd: V) -> f64 {
         let Sums { x, y } = sums;
         let (greatest, mut sum) = (greatest.splat(simd), simd.splat(0.0));
@@ -294,7 +295,7 @@ mod tests {
     use crate::ziv::integers::Sum;
     use crate::ziv::{self, centred, fixed};
 
-    /// Every phase that settles a value settles it as 1024 bits do.
+    /// Every phase that settles a value agrees with 1024 bits.
     #[test]
     fn phases_agree() {
         let mut uniform = uniform(7);
@@ -315,10 +316,10 @@ mod tests {
             assert_eq!(max.hi, first);
             let value = |settled: Settled<f64>| settled.value;
             let of_sum = |sum: Sum, center| sum.settled(center, Zero::Positive, Phase::Arbitrary).map(value);
-            // None where the greatest is the value, and half-way or 0.
+            // None if the value is the greatest sum itself, and that is half-way between floats or 0.
             let Some(exact) = of_sum(arbitrary::sum(&sums, max, 1024), max) else { continue };
             let two = about_greatest::<f64, InDoubleDouble>(sums, max, second);
-            // A value alone is a centre to 2^-50 where it is small.
+            // The rounded value is accurate to 2^-50, hence a centre, only where it is small.
             let is_center = two.is_err() || exact.abs() < 1.0;
             let center = two.as_ref().err().copied().flatten().unwrap_or(DoubleDouble::from(exact));
             let about = centred::estimate(&sums, center)

@@ -1,4 +1,4 @@
-//! The phase of f16 and bf16 before all others: Σ e^z in f32, about 0.
+//! The first phase of f16 and bf16: Σ e^z in f32, without a shift.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::ln;
@@ -10,7 +10,7 @@ use crate::simd::task;
 use crate::threads::in_tree;
 use std::ops::Range;
 
-/// The float that the log-sum-exp rounds to, if this shows it.
+/// The correctly rounded log-sum-exp, if this phase settles it.
 pub(super) fn value<T: Format>(series: &dyn Series<T>) -> Option<T> {
     let (mut sum, mut count) = (Some(0.0), 0);
     match series.contiguous() {
@@ -23,7 +23,7 @@ pub(super) fn value<T: Format>(series: &dyn Series<T>) -> Option<T> {
     settle(&[sum?; LANES], count)[0]
 }
 
-/// Σ e^z, unless a number is too great for that.
+/// Σ e^z; `None` if a number is too great.
 pub(crate) fn of<T: Format>(numbers: &[T]) -> Option<f64> {
     let piece = |range: Range<usize>, (), (): &mut ()| of_piece(&numbers[range]);
     let both = |left: Option<f64>, right: Option<f64>| Some(left? + right?);
@@ -41,14 +41,14 @@ task! {
 }
 
 task! {
-    /// The logarithms of eight such sums of `count` numbers each, where these show them.
+    /// The logarithms of eight such sums of `count` numbers each; `None` where this phase does not settle them.
     pub(crate) fn settle<T: Format>(sums: &[f64; LANES], count: usize; simd: V) -> [Option<T>; LANES] {
-        /// Above e^−80, what a number adds at least; the last step of a block is filled up with such.
+        /// Above e^−80, the least term of any number, also of the padding of a block's last step.
         const LEAST_TERM: f64 = power_of_two(-115);
         let sum = simd.load(sums);
         let (log, log_error) = ln::ln_dd(DoubleDouble::from(sum));
         let least_terms = simd.splat((count + exp_f32::STEP) as f64 * LEAST_TERM).div(sum);
-        // A relative error of the sum, and a little for its square.
+        // The relative error of the sum, with a margin for its square.
         let bound = simd.splat(exp_f32::ERROR * 1.001) + least_terms + log_error;
         let (lows, is_settled) = settled::<T, V>(log, bound);
         let mut values = [None; LANES];

@@ -1,4 +1,4 @@
-//! Sums with weights of any sign, and means.
+//! Ziv's phases for sums with weights of any sign, and for means.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::exp::UNSCALE;
@@ -10,7 +10,7 @@ use crate::state::signed::{Log, Pairs, SignedSum};
 use crate::ziv::centred::scaled_term;
 use crate::ziv::{Found, Phase, Settled, settle_terms, settled};
 
-/// The terms are finite, at least one is not 0. `log` will be off by at most `most`.
+/// Settles a sum whose terms are finite and not all 0. The error of `log` is at most `most`.
 pub(crate) fn settle<T: Format>(pairs: Pairs<'_, T>, first: &SignedSum<T::First>, most: f64) -> Settled<T> {
     settle_terms(
         &pairs,
@@ -25,7 +25,7 @@ fn found<T: Format, P: Precision>(pairs: Pairs<'_, T>, sum: &SignedSum<P>, most:
     settled(estimate, most, pairs.zero(), Phase::of::<P>()).ok_or(Some(estimate.log.to_dd()))
 }
 
-/// b e^{z − log}, which may be of any size: a power of 2 in it is put on at the end.
+/// b e^{z − log} of any magnitude: a power of 2 is split off and multiplied at the end.
 pub(crate) fn power(z: f64, b: f64, log: Log) -> f64 {
     if b == 0.0 || z == f64::NEG_INFINITY {
         return 0.0;
@@ -51,7 +51,7 @@ mod tests {
     use dashu_int::IBig;
     use dashu_int::ops::Abs;
 
-    /// Rows whose weights have both signs and any size, and rows that nearly cancel.
+    /// Rows with weights of both signs and any magnitude, and rows that nearly cancel.
     fn rows() -> Vec<(Vec<f64>, Vec<f64>)> {
         let mut uniform = uniform(11);
         let mut rows = Vec::new();
@@ -62,7 +62,7 @@ mod tests {
             let mut z: Vec<f64> = (0..length).map(|_| spread * (uniform() - 0.5)).collect();
             let mut b: Vec<f64> = (0..length).map(|_| scale * (uniform() - [0.5, 0.0][i % 2])).collect();
             if i % 3 == 0 {
-                // What is left is 2^-40 of it, or less.
+                // The sum is at most 2^-40 of its terms.
                 b[0] = 1.0;
                 z.push(z[0] + power_of_two(-40 - (i % 20) as i32));
                 b.push(-1.0);
@@ -111,7 +111,7 @@ mod tests {
         assert!(worst > 1.0 / 64.0, "the bound is too loose: {worst}");
     }
 
-    /// Rows of mean 1 and weighted log-probabilities, of which the value is a rounding error near 0.
+    /// Rows with mean 1, and weighted log-probabilities: the value is a rounding error near 0.
     #[test]
     fn what_is_near_0_is_settled_in_fixed_point() {
         let mut uniform = uniform(12);
