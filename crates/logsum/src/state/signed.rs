@@ -142,7 +142,7 @@ impl<P: Precision> SignedSum<P> {
         }
     }
 
-    /// The same sum with another shift, at most [`REACH`] below the current one.
+    /// This sum with another shift, at most [`REACH`] below the current one.
     #[inline(always)]
     fn shifted(self, shift: f64) -> Self {
         if self.shift == shift {

@@ -192,7 +192,7 @@ pub(crate) fn shares<T: Format>(sums: Sums<'_, T>, out: &mut [f64]) {
 }
 
 task! {
-    /// The greatest and the second greatest sum, rounded; NaN first if there is one.
+    /// The greatest and the second greatest sum, rounded; the first is NaN if any sum is.
     fn two_greatest<T: Format>(sums: Sums<'_, T>; simd: V) -> [f64; 2] {
         let (mut first, mut nan) = (simd.splat(f64::NEG_INFINITY), simd.splat(0.0));
         let mut second = first;
