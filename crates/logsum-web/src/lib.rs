@@ -1,7 +1,8 @@
 //! What the page asks of logsum, as WebAssembly: JSON in, JSON out, through two pieces of memory.
 //!
-//! The page writes a request where [`room`] says, calls [`explain`], and reads the answer where [`answer`] says. The memory is
-//! that of this module alone, so that nothing here is unsafe but the names that must be found from outside.
+//! The page writes a request where [`room`] says, calls [`explain`], and reads the answer where [`answer`] says.
+//! The memory is that of this module alone, so that nothing here is unsafe but the names that must be found from
+//! outside.
 #![expect(unsafe_code, reason = "each name is given once, and nothing else has it")]
 
 mod request;

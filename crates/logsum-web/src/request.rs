@@ -4,9 +4,10 @@ use logsum::Terms;
 use logsum_explain::{Error, Explanation, Language, json, number};
 use serde_json::{Value, json};
 
-/// The answer to `{"z": ["3", "1"], "temperature": "1", "index": 0, "language": "en"}`: what [`json::of`] says of z divided by the
-/// temperature, with the case of number `index` and that of the maximum; `given`, z as it was read; and `tempered`, τ LSE(z/τ) and
-/// its gradient. Or `{"error": "…"}`, with `which` where one number of z is to blame.
+/// The answer to `{"z": ["3", "1"], "temperature": "1", "index": 0, "language": "en"}`: what [`json::of`] says of
+/// z divided by the temperature, with the case of number `index` and that of the maximum; `given`, z as it was
+/// read; and `tempered`, τ LSE(z/τ) and its gradient. Or `{"error": "…"}`, with `which` where one number of z is
+/// to blame.
 pub(crate) fn answer(request: &str) -> String {
     let answer =
         serde_json::from_str(request).map_err(refusal).and_then(|request: Value| explained(&request));

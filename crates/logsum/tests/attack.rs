@@ -1,8 +1,8 @@
 //! Random and adversarial rows against the run-time oracle: values to the bit, gradients and log-softmax to 1 ulp.
 //!
-//! Every row is put to the oracle at the best level that the machine has, and must have the same bits at the others.
-//! More than 100 000 rows by default, as many times that as the environment variable LOGSUM_ATTACK_SCALE says: 0.05, where a CPU
-//! is only emulated. To see the figures: `cargo test --test attack -- --nocapture`.
+//! Every row is put to the oracle at the best level that the machine has, and must have the same bits at the
+//! others. More than 100 000 rows by default, as many times that as the environment variable LOGSUM_ATTACK_SCALE
+//! says: 0.05, where a CPU is only emulated. To see the figures: `cargo test --test attack -- --nocapture`.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! Weights, mask and temperature together, and all that a row of such terms ends in, against the formulas in arbitrary precision.
+//! Weights, mask and temperature together, and all that a row of such terms ends in, against the formulas in
+//! arbitrary precision.
 
 mod common;
 

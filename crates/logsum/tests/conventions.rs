@@ -1,4 +1,5 @@
-//! The table of conventions at the edges, walked row by row for every operation, in f32 and f64, on slices and arrays.
+//! The table of conventions at the edges, walked row by row for every operation, in f32 and f64, on slices and
+//! arrays.
 
 use logsum::{Float, LogSumExp, log_softmax, logsumexp, logsumexp_with_gradient, softmax};
 use ndarray::{Array1, ArrayView1};

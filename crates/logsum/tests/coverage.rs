@@ -1,12 +1,12 @@
-//! Every operation has its row in the edge tests, the derivative tests, the oracle's vectors or tests, the benches, and the
-//! README: this fails for one that is exported and lacks any of them.
+//! Every operation has its row in the edge tests, the derivative tests, the oracle's vectors or tests, the
+//! benches, and the README: this fails for one that is exported and lacks any of them.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// An operation, and the words that stand for it: in a file about edges, in one about derivatives, in one that compares with an
-/// oracle, and in the benches. None where there is nothing to derive.
+/// An operation, and the words that stand for it: in a file about edges, in one about derivatives, in one that
+/// compares with an oracle, and in the benches. None where there is nothing to derive.
 struct Row {
     name: &'static str,
     edges: (&'static str, &'static str),
@@ -121,7 +121,8 @@ fn read(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The names that `operations` exports, without those that are parts of an operation: its derivatives, and what it is given.
+/// The names that `operations` exports, without those that are parts of an operation: its derivatives, and what it
+/// is given.
 fn exported() -> BTreeSet<String> {
     const PARTS: [&str; 9] = [
         "Float",

@@ -1,5 +1,5 @@
-//! Cumulative log-sum-exp against the log-sum-exp of each prefix, which has tests of its own; its derivatives against their
-//! definition; drift.
+//! Cumulative log-sum-exp against the log-sum-exp of each prefix, which has tests of its own; its derivatives
+//! against their definition; drift.
 
 mod common;
 

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// log(1 + e^x) rounded to f32, by f64 where that settles it, else by the arbitrary-precision oracle (counted).
 ///
-/// x ≤ 0: ln_1p(exp(x)); x > 0: x + ln_1p(exp(−x)). The platform's exp and ln_1p are within 1 ulp (2^-52 relative).
-/// The derivative of log(1 + e) passes a relative error on with a factor of at most 1, and the sum of two positive
-/// numbers adds 2^-53: in all below 2^-50. f64 has no subnormals where f32's results are, e^-104 and more.
+/// x ≤ 0: ln_1p(exp(x)); x > 0: x + ln_1p(exp(−x)). The platform's exp and ln_1p are within 1 ulp (2^-52
+/// relative). The derivative of log(1 + e) passes a relative error on with a factor of at most 1, and the sum of
+/// two positive numbers adds 2^-53: in all below 2^-50. f64 has no subnormals where f32's results are, e^-104 and
+/// more.
 fn expected(x: f32, settled_by_oracle: &AtomicU64) -> f32 {
     let wide = f64::from(x);
     if x.is_nan() || x.is_infinite() {

@@ -1,5 +1,5 @@
-//! The family against the vectors that `mpmath/make_family.py` made: value, derivative in a direction, gradient, and Hessian times a
-//! vector, each within 2 ulp; and against each other.
+//! The family against the vectors that `mpmath/make_family.py` made: value, derivative in a direction, gradient,
+//! and Hessian times a vector, each within 2 ulp; and against each other.
 
 mod common;
 

@@ -63,8 +63,8 @@ proptest! {
         }
     }
 
-    /// LSE(a ∪ b) = LSE(LSE(a), LSE(b)): the parts are off by half an ulp each, of which the whole sees the weighted
-    /// mean, and two roundings of the whole.
+    /// LSE(a ∪ b) = LSE(LSE(a), LSE(b)): the parts are off by half an ulp each, of which the whole sees the
+    /// weighted mean, and two roundings of the whole.
     #[test]
     fn merge(z in numbers(-50.0..50.0, 100), at in any::<prop::sample::Index>()) {
         let (a, b) = z.split_at(at.index(z.len()));
@@ -102,8 +102,8 @@ proptest! {
         prop_assert!((value - expected).abs() <= ulp(value).max(ulp(expected)) + ulp((n as f64).ln()));
     }
 
-    /// Σ gradient = 1: each element is off by less than 1 ulp of itself, at most 2^-52 of it; these add up to 2^-52,
-    /// and n − 1 additions of numbers up to 1 round by 2^-53 each.
+    /// Σ gradient = 1: each element is off by less than 1 ulp of itself, at most 2^-52 of it; these add up to
+    /// 2^-52, and n − 1 additions of numbers up to 1 round by 2^-53 each.
     #[test]
     fn gradient_sums_to_one(z in anything()) {
         let sum: f64 = gradient(&z).iter().sum();
@@ -111,8 +111,8 @@ proptest! {
         prop_assert!((sum - 1.0).abs() <= (1.0 + z.len() as f64 / 2.0) * f64::EPSILON + subnormal, "{sum}");
     }
 
-    /// The gradient against a central difference of the value: with a step of 2^-17 the third derivative (at most 1/4)
-    /// leaves 2^-38, and the values, each half an ulp off, leave an ulp over the step.
+    /// The gradient against a central difference of the value: with a step of 2^-17 the third derivative (at most
+    /// 1/4) leaves 2^-38, and the values, each half an ulp off, leave an ulp over the step.
     #[test]
     fn gradient_is_the_slope(z in numbers(-8.0..8.0, 12), at in any::<prop::sample::Index>()) {
         const STEP: f64 = 1.0 / 131_072.0;

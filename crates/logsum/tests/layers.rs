@@ -1,7 +1,7 @@
 //! The house: imports go one way, no two rooms have one name, and no two files say the same of themselves.
 //!
-//! The layers are those of DESIGN.md, from the bottom up. A layer is a folder or a file of `src`, or a file of the arithmetic's crate;
-//! it may name itself and what is below it.
+//! The layers are those of DESIGN.md, from the bottom up. A layer is a folder or a file of `src`, or a file of the
+//! arithmetic's crate; it may name itself and what is below it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -41,7 +41,8 @@ fn code(text: &str) -> String {
     text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
-/// The modules of the crate's root that the code names: in `use` lines, in paths, and as what a relative path leads to.
+/// The modules of the crate's root that the code names: in `use` lines, in paths, and as what a relative path
+/// leads to.
 fn named(code: &str, depth: usize) -> Vec<String> {
     let mut names = Vec::new();
     for (start, _) in code.match_indices("crate::") {

@@ -1,6 +1,6 @@
-//! Every level that this machine has gives the same bits: values, gradients and log-softmax, at every length about the
-//! steps and blocks of the loops, at every offset in memory, edges included. A binary of its own, as it chooses the
-//! level for the whole process.
+//! Every level that this machine has gives the same bits: values, gradients and log-softmax, at every length about
+//! the steps and blocks of the loops, at every offset in memory, edges included. A binary of its own, as it
+//! chooses the level for the whole process.
 
 use half::{bf16, f16};
 use logsum::{Float, Level, LogSumExp, log_softmax, logsumexp, logsumexp_with_gradient, softmax};
@@ -222,8 +222,8 @@ fn check_lanes<T: Float>(lanes: &[Vec<T>], what: &str) {
     }
 }
 
-/// Columns whose shift is 0 are summed where they lie, and short rows of such numbers as they are; a wild one among them sends its
-/// neighbours another way, and so do rows that nearly cancel.
+/// Columns whose shift is 0 are summed where they lie, and short rows of such numbers as they are; a wild one
+/// among them sends its neighbours another way, and so do rows that nearly cancel.
 #[test]
 fn tame_lanes_have_the_values_of_each_alone() {
     let _level = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,5 @@
-//! The matrix product in log space, against arbitrary precision: values correctly rounded, gradients within their bound;
-//! at every level, in batches and alone; the edges.
+//! The matrix product in log space, against arbitrary precision: values correctly rounded, gradients within their
+//! bound; at every level, in batches and alone; the edges.
 
 mod common;
 
@@ -11,8 +11,8 @@ use rand_chacha::ChaCha8Rng;
 /// Bits that hold any sum of two f64, with room.
 const WIDE: usize = 2400;
 
-/// The log-sum-exp of exact sums x + y, at least one of them finite, the others −∞: m + log(1 + t) as m and log(1 + t), and
-/// whether there is a t too small for this precision.
+/// The log-sum-exp of exact sums x + y, at least one of them finite, the others −∞: m + log(1 + t) as m and log(1
+/// + t), and whether there is a t too small for this precision.
 struct Exact {
     max: Big,
     log: Big,

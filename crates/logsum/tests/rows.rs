@@ -1,6 +1,6 @@
-//! The functions of many rows give the bits of each row alone: at every level, for short rows and long ones, for numbers of rows
-//! that are no multiple of eight, and for so many numbers that threads share them. A binary of its own, as it chooses the level
-//! for the whole process.
+//! The functions of many rows give the bits of each row alone: at every level, for short rows and long ones, for
+//! numbers of rows that are no multiple of eight, and for so many numbers that threads share them. A binary of its
+//! own, as it chooses the level for the whole process.
 
 use half::{bf16, f16};
 use logsum::{

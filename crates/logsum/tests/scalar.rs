@@ -1,5 +1,5 @@
-//! The functions of one number or two, against arbitrary precision: values correctly rounded, `logistic` within 1 ulp; at
-//! every level; slices as single numbers; the edges.
+//! The functions of one number or two, against arbitrary precision: values correctly rounded, `logistic` within 1
+//! ulp; at every level; slices as single numbers; the edges.
 
 mod common;
 

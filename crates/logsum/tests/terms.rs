@@ -1,5 +1,5 @@
-//! Weighted and masked sums against arbitrary precision: values correctly rounded whatever cancels, gradients within 2 ulp,
-//! derivatives against each other; the edges.
+//! Weighted and masked sums against arbitrary precision: values correctly rounded whatever cancels, gradients
+//! within 2 ulp, derivatives against each other; the edges.
 
 mod common;
 

@@ -12,7 +12,8 @@ use std::marker::PhantomData;
 /// [`Terms`] over the axes of an array: weights and mask broadcast to its shape. From
 /// [`LogSumExp::terms`](super::LogSumExp::terms).
 ///
-/// Values, edges and bounds are those of [`Terms`]. Arrays that do not lie in C order with the reduced axes last are copied.
+/// Values, edges and bounds are those of [`Terms`]. Arrays that do not lie in C order with the reduced axes last
+/// are copied.
 ///
 /// ```
 /// use logsum::LogSumExp;

@@ -25,7 +25,8 @@ use num_complex::Complex;
 /// The trait is sealed: it is there for ndarray's arrays and views, and for nothing else.
 ///
 /// # Errors
-/// [`Error::AxisOutOfRange`] and [`Error::AxisTwice`] speak of the axes, [`Error::ShapeMismatch`] of the weights' shape.
+/// [`Error::AxisOutOfRange`] and [`Error::AxisTwice`] speak of the axes, [`Error::ShapeMismatch`] of the weights'
+/// shape.
 pub trait ComplexLogSumExp<T: Float, D: Dimension>: Sealed<Complex<T>, D> {
     /// [`complex_logsumexp`](crate::complex_logsumexp) of each row.
     fn complex_logsumexp(&self, axes: impl Into<Axes>) -> Result<ArrayD<Complex<T>>, Error> {
@@ -37,7 +38,8 @@ pub trait ComplexLogSumExp<T: Float, D: Dimension>: Sealed<Complex<T>, D> {
         Ok(plan.per_row(values))
     }
 
-    /// [`complex_logsumexp_weighted`](crate::complex_logsumexp_weighted) of each row; the weights may be broadcast.
+    /// [`complex_logsumexp_weighted`](crate::complex_logsumexp_weighted) of each row; the weights may be
+    /// broadcast.
     fn complex_logsumexp_weighted<E: Dimension>(
         &self,
         axes: impl Into<Axes>,

@@ -12,8 +12,8 @@ type Gradients<T, D, E> = (Array<T, D>, Array<T, E>);
 
 /// [`log_matmul`](crate::log_matmul) and its derivatives as methods of ndarray's arrays and views.
 ///
-/// The last two axes are those of the matrices; the others number the products of a batch, and broadcast as they do in NumPy.
-/// An array in another layout than the standard one is copied.
+/// The last two axes are those of the matrices; the others number the products of a batch, and broadcast as they
+/// do in NumPy. An array in another layout than the standard one is copied.
 ///
 /// ```
 /// use logsum::LogMatmul;
@@ -52,7 +52,8 @@ pub trait LogMatmul<T: Float, D: Dimension>: Sealed<T, D> {
         Ok(array(IxDyn(&shapes.out()), out))
     }
 
-    /// [`log_matmul_vjp`](crate::log_matmul_vjp): the gradients for this factor and for `right`. Here nothing broadcasts.
+    /// [`log_matmul_vjp`](crate::log_matmul_vjp): the gradients for this factor and for `right`. Here nothing
+    /// broadcasts.
     fn log_matmul_vjp<E: Dimension, F: Dimension>(
         &self,
         right: &ArrayRef<T, E>,

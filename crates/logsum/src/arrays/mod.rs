@@ -187,8 +187,8 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         Ok(plan.with_length(segments.count()).per_element(values))
     }
 
-    /// [`CrossEntropy::loss_with_gradient`], with the classes along `axis`, and targets for the rows in order. Probabilities lie
-    /// row by row.
+    /// [`CrossEntropy::loss_with_gradient`], with the classes along `axis`, and targets for the rows in order.
+    /// Probabilities lie row by row.
     fn cross_entropy_with_gradient(
         &self,
         axis: isize,

@@ -1,4 +1,5 @@
-//! Arrays as rows: the axes that stay first, the reduced ones last, in C order. What lies otherwise in memory is copied first.
+//! Arrays as rows: the axes that stay first, the reduced ones last, in C order. What lies otherwise in memory is
+//! copied first.
 
 use crate::arrays::axes::Axes;
 use crate::error::Error;

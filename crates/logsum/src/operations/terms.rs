@@ -35,7 +35,8 @@ use std::borrow::Cow;
 /// | +∞, weights of both signs | NaN | NaN | NaN |
 /// | a NaN | NaN | NaN | NaN |
 ///
-/// A weight ±∞ counts as an infinite term, but is NaN at a −∞. Without weights the sign is 1, or 0 where there is no mass.
+/// A weight ±∞ counts as an infinite term, but is NaN at a −∞. Without weights the sign is 1, or 0 where there is
+/// no mass.
 ///
 /// ```
 /// use logsum::Terms;
@@ -101,11 +102,12 @@ impl<'a, T: Float> Terms<'a, T> {
         Ok(Self { mask: Some(mask), ..self })
     }
 
-    /// Each z over τ, the temperature, which is 1 otherwise: softmax is that of z/τ, and values are τ times the logarithm, so that
-    /// they lie between the maximum (τ → 0) and a sum of ever more equal terms.
+    /// Each z over τ, the temperature, which is 1 otherwise: softmax is that of z/τ, and values are τ times the
+    /// logarithm, so that they lie between the maximum (τ → 0) and a sum of ever more equal terms.
     ///
-    /// z/τ is never rounded: (z_k − max)/τ is off by less than 2^-60 of itself (f32: 2^-50), so that large scores and small
-    /// temperatures do no harm. At a temperature other than 1 values are off by half an ulp and 2^-58 (f32: 2^-35) of
+    /// z/τ is never rounded: (z_k − max)/τ is off by less than 2^-60 of itself (f32: 2^-50), so that large scores
+    /// and small temperatures do no harm. At a temperature other than 1 values are off by half an ulp and 2^-58
+    /// (f32: 2^-35) of
     /// |max z| + τ log n: within 1 ulp, unless the maximum and the logarithm cancel.
     ///
     /// ```
@@ -135,14 +137,15 @@ impl<'a, T: Float> Terms<'a, T> {
         if sign.widen() < 0.0 { T::narrow(f64::NAN) } else { value }
     }
 
-    /// τ log |Σ b_k e^{z_k/τ}|, correctly rounded where τ = 1, and the sign of the sum: 1, −1, 0 where nothing is left, or NaN.
+    /// τ log |Σ b_k e^{z_k/τ}|, correctly rounded where τ = 1, and the sign of the sum: 1, −1, 0 where nothing is
+    /// left, or NaN.
     pub fn logsumexp_with_sign(&self) -> (T, T) {
         <T as Compiled<T>>::logsumexp_with_sign(self)
     }
 
-    /// The value of [`logsumexp`](Self::logsumexp), and into `gradient` the derivatives of τ log |Σ b_k e^{z_k/τ}| by each z, which
-    /// are the [`softmax`](Self::softmax). By τ its derivative is the [`softmax_entropy`](Self::softmax_entropy), where all weights
-    /// are 1.
+    /// The value of [`logsumexp`](Self::logsumexp), and into `gradient` the derivatives of τ log |Σ b_k e^{z_k/τ}|
+    /// by each z, which are the [`softmax`](Self::softmax). By τ its derivative is the
+    /// [`softmax_entropy`](Self::softmax_entropy), where all weights are 1.
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `gradient` is not as long as z; nothing is written then.
@@ -150,7 +153,8 @@ impl<'a, T: Float> Terms<'a, T> {
         <T as Compiled<T>>::logsumexp_with_gradient(self, gradient)
     }
 
-    /// [`logsumexp_with_gradient`](Self::logsumexp_with_gradient), and into `by_weight` the derivatives by each weight.
+    /// [`logsumexp_with_gradient`](Self::logsumexp_with_gradient), and into `by_weight` the derivatives by each
+    /// weight.
     ///
     /// ```
     /// use logsum::Terms;
@@ -178,7 +182,8 @@ impl<'a, T: Float> Terms<'a, T> {
 
     /// log p_i into `out`: −∞ where p is 0, NaN where it is negative.
     ///
-    /// Each is within 1 ulp without weights; with weights, where log b and z/τ do not cancel: off by 2^-58 of them.
+    /// Each is within 1 ulp without weights; with weights, where log b and z/τ do not cancel: off by 2^-58 of
+    /// them.
     ///
     /// ```
     /// use logsum::Terms;
@@ -194,9 +199,11 @@ impl<'a, T: Float> Terms<'a, T> {
         <T as Compiled<T>>::terms_log_softmax(self, out)
     }
 
-    /// τ log(Σ b_k e^{z_k/τ} / Σ b_k): the logarithm of the weighted mean. NaN of nothing, and where it is negative.
+    /// τ log(Σ b_k e^{z_k/τ} / Σ b_k): the logarithm of the weighted mean. NaN of nothing, and where it is
+    /// negative.
     ///
-    /// Without weights and at τ = 1 it is correctly rounded, as [`logmeanexp`](crate::logmeanexp); else off by half an ulp and 2^-58 of its parts.
+    /// Without weights and at τ = 1 it is correctly rounded, as [`logmeanexp`](crate::logmeanexp); else off by
+    /// half an ulp and 2^-58 of its parts.
     ///
     /// ```
     /// use logsum::Terms;
@@ -209,22 +216,24 @@ impl<'a, T: Float> Terms<'a, T> {
         <T as Compiled<T>>::terms_logmeanexp(self)
     }
 
-    /// τ log(Σ b_k (e^{z_k/τ} − m)² / (Σ b_k − ddof)), m being the weighted mean: weights say how often each number was seen.
+    /// τ log(Σ b_k (e^{z_k/τ} − m)² / (Σ b_k − ddof)), m being the weighted mean: weights say how often each
+    /// number was seen.
     ///
     /// Bounds and edges as those of [`logvarexp`](crate::logvarexp).
     pub fn logvarexp(&self, ddof: usize) -> T {
         <T as Compiled<T>>::terms_logvarexp(self, ddof)
     }
 
-    /// −Σ p_k log p_k, the entropy of the [`softmax`](Self::softmax) in nats: between 0 and log n. NaN where a p is negative.
+    /// −Σ p_k log p_k, the entropy of the [`softmax`](Self::softmax) in nats: between 0 and log n. NaN where a p
+    /// is negative.
     ///
     /// Bounds as those of [`softmax_entropy`](crate::softmax_entropy).
     pub fn softmax_entropy(&self) -> T {
         <T as Compiled<T>>::terms_entropy(self)
     }
 
-    /// The value of [`softmax_entropy`](Self::softmax_entropy), and into `gradient` its derivatives by z: p_i (a_i − ā)/τ, with
-    /// a = −log p and ā = Σ p_k a_k.
+    /// The value of [`softmax_entropy`](Self::softmax_entropy), and into `gradient` its derivatives by z: p_i (a_i
+    /// − ā)/τ, with a = −log p and ā = Σ p_k a_k.
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `gradient` is not as long as z; nothing is written then.
@@ -251,8 +260,8 @@ impl<'a, T: Float> Terms<'a, T> {
 
     /// The value, and its derivative in the direction `tangent`: Σ g_k t_k, g being the gradient.
     ///
-    /// It is within 1 ulp where little cancels: off by half an ulp, and 2^-59 (f32: 2^-29) of Σ |g_k t_k|. A tangent is not looked at where z is
-    /// masked out.
+    /// It is within 1 ulp where little cancels: off by half an ulp, and 2^-59 (f32: 2^-29) of Σ |g_k t_k|. A
+    /// tangent is not looked at where z is masked out.
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `tangent` is not as long as z.
@@ -260,10 +269,12 @@ impl<'a, T: Float> Terms<'a, T> {
         <T as Compiled<T>>::jvp(self, tangent)
     }
 
-    /// The Hessian times a vector into `out`: (diag(g) − g gᵀ) v / τ, that is g_i (v_i − Σ g_k v_k)/τ, g being the gradient.
+    /// The Hessian times a vector into `out`: (diag(g) − g gᵀ) v / τ, that is g_i (v_i − Σ g_k v_k)/τ, g being the
+    /// gradient.
     ///
-    /// It is also the derivative of softmax in the direction v, from either side: the Hessian is symmetric. Each is
-    /// within 1 ulp where v_i − Σ g_k v_k does not cancel: the difference is off by 2^-59 (f32: 2^-29) of Σ |g_k v_k|.
+    /// It is also the derivative of softmax in the direction v, from either side: the Hessian is symmetric. Each
+    /// is within 1 ulp where v_i − Σ g_k v_k does not cancel: the difference is off by 2^-59 (f32: 2^-29) of Σ
+    /// |g_k v_k|.
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `vector` or `out` is not as long as z; nothing is written then.
@@ -456,7 +467,8 @@ impl<T: Format> Counted<'_, T> {
         }
     }
 
-    /// Lets `f` write a result for each number, and returns what it does; `elsewhere` goes where there is no number.
+    /// Lets `f` write a result for each number, and returns what it does; `elsewhere` goes where there is no
+    /// number.
     fn each<R>(&self, out: &mut [T], elsewhere: T, f: impl FnOnce(&Self, &mut [T]) -> R) -> R {
         match &self.places {
             None => f(self, out),
@@ -526,7 +538,8 @@ impl<'a, T: Format> Terms<'a, T> {
         (0..self.z.len()).all(|i| self.is_absent(i))
     }
 
-    /// The value; the gradient into `out`; into `by_weight`, if there is one, e^{z_i/τ} / Σ b_k e^{z_k/τ}, times τ.
+    /// The value; the gradient into `out`; into `by_weight`, if there is one, e^{z_i/τ} / Σ b_k e^{z_k/τ}, times
+    /// τ.
     fn gradients(&self, out: &mut [T], by_weight: Option<&mut [T]>) -> T {
         let (value, sign) = match self.row() {
             Row::AtOne => {
@@ -707,7 +720,8 @@ impl<T: Format> Terms<'_, T> {
         self.reduced(power_of_two(-6 - T::SIGNIFICAND_BITS as i32))
     }
 
-    /// The value, its sign, and how to find the shares; with weights, these from a logarithm that is off by `most` at most.
+    /// The value, its sign, and how to find the shares; with weights, these from a logarithm that is off by `most`
+    /// at most.
     fn reduced(&self, most: f64) -> Reduced<T> {
         let Some(b) = self.weights else {
             return match self.mask {

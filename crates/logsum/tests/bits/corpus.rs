@@ -1,8 +1,8 @@
 //! One fixed set of calls, and a hash of the bits of all that they give.
 //!
-//! What goes in is made of integers by exact or once rounded arithmetic: no function of a platform's mathematical library
-//! takes part, so that every machine has the same. The one exception are rows that nearly cancel: log-softmaxes,
-//! by the library itself. All NaNs are one.
+//! What goes in is made of integers by exact or once rounded arithmetic: no function of a platform's mathematical
+//! library takes part, so that every machine has the same. The one exception are rows that nearly cancel:
+//! log-softmaxes, by the library itself. All NaNs are one.
 
 use half::{bf16, f16};
 use logsum::{

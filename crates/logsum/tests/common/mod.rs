@@ -1,4 +1,5 @@
-//! The run-time oracle: log-sum-exp, softmax and log-softmax in arbitrary precision, by dashu, by the plain formulas.
+//! The run-time oracle: log-sum-exp, softmax and log-softmax in arbitrary precision, by dashu, by the plain
+//! formulas.
 //!
 //! It shares nothing with the library: another splitting (relative to the maximum, where the library's wide rungs
 //! centre on their estimate), another exponential and logarithm, its own rounding.
@@ -183,7 +184,8 @@ impl Shifted {
         Self { max, precision, exponentials, tail, vanishing }
     }
 
-    /// The relative error of `tail` is below 2^-slack_bits: 2^20 roundings and the terms left out, with much to spare.
+    /// The relative error of `tail` is below 2^-slack_bits: 2^20 roundings and the terms left out, with much to
+    /// spare.
     fn slack_bits(&self) -> isize {
         self.precision as isize - 40
     }
@@ -257,7 +259,8 @@ impl<T: Format> Largest for T {
     };
 }
 
-/// The correctly rounded log-sum-exp of finite numbers and −∞ (at least one finite), and the arithmetic that found it.
+/// The correctly rounded log-sum-exp of finite numbers and −∞ (at least one finite), and the arithmetic that found
+/// it.
 pub fn oracle<T: Format>(z: &[T]) -> (T, Shifted) {
     for precision in [192, 400, 1000, 2500, 6000] {
         let shifted = Shifted::new(z, precision);
