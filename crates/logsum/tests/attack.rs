@@ -1,8 +1,8 @@
 //! Random and adversarial rows against the run-time oracle: values to the bit, gradients and log-softmax to 1 ulp.
 //!
 //! Every row is compared with the oracle at the machine's best level, and must have the same bits at the other
-//! levels. There are more than 100 000 rows, multiplied by the environment variable LOGSUM_ATTACK_SCALE (0.05 on
-//! emulated CPUs). To print the statistics: `cargo test --test attack -- --nocapture`.
+//! levels. There are more than 100 000 rows, multiplied by the environment variable LOGSUM_ATTACK_SCALE
+//! (0.05 on emulated CPUs). To print the statistics: `cargo test --test attack -- --nocapture`.
 
 mod common;
 

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// log(1 + e^x) rounded to f32, by f64 where that settles the rounding, otherwise by the oracle (counted).
 ///
-/// x ≤ 0: ln_1p(exp(x)); x > 0: x + ln_1p(exp(−x)). The platform's exp and ln_1p are within 1 ulp (2^-52
-/// relative). log(1 + e) multiplies a relative error by a factor of at most 1, and the sum of two positive numbers
-/// adds 2^-53: the total is below 2^-50. f32's results, e^-104 and more, are not subnormal in f64.
+/// x ≤ 0: ln_1p(exp(x)); x > 0: x + ln_1p(exp(−x)). The platform's exp and ln_1p are within 1 ulp
+/// (2^-52 relative). log(1 + e) multiplies a relative error by a factor of at most 1, and the sum of two positive
+/// numbers adds 2^-53: the total is below 2^-50. f32's results, e^-104 and more, are not subnormal in f64.
 fn expected(x: f32, settled_by_oracle: &AtomicU64) -> f32 {
     let wide = f64::from(x);
     if x.is_nan() || x.is_infinite() {

@@ -111,8 +111,9 @@ proptest! {
         prop_assert!((sum - 1.0).abs() <= (1.0 + z.len() as f64 / 2.0) * f64::EPSILON + subnormal, "{sum}");
     }
 
-    /// The gradient against a central difference of the value: with a step of 2^-17 the third derivative (at most
-    /// 1/4) contributes 2^-38, and the values, each with an error of half an ulp, contribute an ulp over the step.
+    /// The gradient against a central difference of the value: with a step of 2^-17 the third derivative
+    /// (at most 1/4) contributes 2^-38, and the values, each with an error of half an ulp, contribute an ulp over
+    /// the step.
     #[test]
     fn gradient_is_the_slope(z in numbers(-8.0..8.0, 12), at in any::<prop::sample::Index>()) {
         const STEP: f64 = 1.0 / 131_072.0;

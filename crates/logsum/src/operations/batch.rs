@@ -138,7 +138,7 @@ impl<'a, T: Format> Rows<'a, T> {
         });
     }
 
-    /// At most eight rows.
+    /// Reduces at most eight rows.
     fn reduce_group(self, wanted: Wanted<&mut [T], &mut [T]>, room: &mut Room<T>, to: Store) {
         let longest = self.longest();
         if longest < SHORT {
@@ -361,7 +361,7 @@ impl<'a, T: Format> Columns<'a, T> {
         }
     }
 
-    /// At most eight columns of fewer than [`SHORT`] rows.
+    /// Reduces at most eight columns of fewer than [`SHORT`] rows.
     fn reduce_short(self, value: Option<&mut [T]>, each: Option<(Each, &mut [&mut [T]], usize)>) {
         let mut room = TileRoom::new();
         let tile = room.tile(self.length());

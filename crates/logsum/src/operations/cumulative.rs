@@ -20,7 +20,7 @@ use crate::threads::{in_parts, worth};
 ///
 /// | input | value |
 /// |---|---|
-/// | nothing but −∞ so far | −∞ |
+/// | only −∞ so far | −∞ |
 /// | a +∞ so far, and no NaN | +∞ |
 /// | a NaN so far | NaN |
 ///
@@ -91,8 +91,8 @@ impl Cumulative {
         <T as Compiled<T>>::jvp(self, z, tangent, out, slopes)
     }
 
-    /// Writes the gradient of Σ G_i value_i with respect to z into `out`, for a cotangent G: Σ G_i e^{z_k −
-    /// value_i} over the values whose range includes z_k.
+    /// Writes the gradient of Σ G_i value_i with respect to z into `out`, for a cotangent G: Σ G_i
+    /// e^{z_k − value_i} over the values whose range includes z_k.
     ///
     /// The absolute error of each element is at most half an ulp plus 2^-59 of the sum of its terms' magnitudes.
     /// It is 0 where z is −∞. The cotangent of a value +∞ is shared equally by the +∞ in its range; a NaN makes

@@ -290,7 +290,7 @@ fn greater<W: Float64>(a: W, b: W) -> W {
     a.where_at_most(f64::INFINITY, greater, a)
 }
 
-/// One product.
+/// One product of a batch, with the maxima of its rows and columns.
 struct Product<'a, T> {
     a: &'a [T],
     b: &'a [T],

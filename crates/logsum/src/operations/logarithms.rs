@@ -146,7 +146,7 @@ impl Logarithms {
         if term.is_nothing() { DoubleDouble::from(f64::NEG_INFINITY) } else { term.x + term.log_b - self.log }
     }
 
-    /// p.
+    /// p = b e^x / Σ b e^x.
     fn share(&self, term: &Term) -> DoubleDouble {
         let log = self.log_share(term);
         let share = exp_scaled(log).scaled(UNSCALE);
@@ -179,7 +179,7 @@ impl Logarithms {
         parts.fold(DoubleDouble::ZERO, |sum, part| sum + part)
     }
 
-    /// x over the temperature.
+    /// x divided by the temperature.
     pub(super) fn divided(&self, x: DoubleDouble) -> DoubleDouble {
         x / DoubleDouble::from(self.temperature)
     }

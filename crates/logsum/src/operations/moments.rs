@@ -39,8 +39,8 @@ pub fn logmeanexp<T: Float>(z: &[T]) -> T {
     Terms::new(z).logmeanexp()
 }
 
-/// The value of [`logsumexp`](crate::logsumexp), and its derivative in the direction `tangent`: Σ p_k t_k with p =
-/// softmax(z).
+/// The value of [`logsumexp`](crate::logsumexp), and its derivative in the direction `tangent`: Σ p_k t_k, p
+/// = softmax(z).
 ///
 /// The absolute error of the derivative is at most half an ulp plus 2^-59 (f32: 2^-29) of Σ p_k |t_k|, which is
 /// within 1 ulp where little cancels.

@@ -106,8 +106,8 @@ pub fn log_softmax<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
     <T as Compiled<T>>::log_softmax(z, out)
 }
 
-/// Writes the log-sum-exp of each row of a row-major matrix into `out`: `out[i]` is log Σ_k e^{z_ik} with z_ik =
-/// `z[i * row_length + k]`.
+/// Writes the log-sum-exp of each row of a row-major matrix into `out`: `out[i]` is log Σ_k e^{z_ik} with z_ik
+/// = `z[i * row_length + k]`.
 ///
 /// Each value has the bits of [`logsumexp`] for the row alone, special cases included. With the feature `rayon`
 /// the rows are distributed over threads. An empty `z` has no rows.

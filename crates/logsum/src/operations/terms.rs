@@ -145,8 +145,8 @@ impl<'a, T: Float> Terms<'a, T> {
     }
 
     /// Returns the value of [`logsumexp`](Self::logsumexp), and writes the derivatives of τ log |Σ b_k e^{z_k/τ}|
-    /// with respect to each z into `gradient`: the [`softmax`](Self::softmax). If all weights are 1, its
-    /// derivative with respect to τ is the [`softmax_entropy`](Self::softmax_entropy).
+    /// with respect to each z into `gradient`: the [`softmax`](Self::softmax). If all weights are 1, the
+    /// derivative of the value with respect to τ is the [`softmax_entropy`](Self::softmax_entropy).
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `gradient` is not as long as z; nothing is written then.
@@ -250,8 +250,8 @@ impl<'a, T: Float> Terms<'a, T> {
         <T as Compiled<T>>::terms_entropy_jvp(self, tangent)
     }
 
-    /// Writes the Hessian of [`softmax_entropy`](Self::softmax_entropy) times a vector into `out`: p_i ((v_i −
-    /// v̄)(a_i − ā − 1) − Σ p_k (v_k − v̄)(a_k − ā))/τ².
+    /// Writes the Hessian of [`softmax_entropy`](Self::softmax_entropy) times a vector into `out`: p_i
+    /// ((v_i − v̄)(a_i − ā − 1) − Σ p_k (v_k − v̄)(a_k − ā))/τ².
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `vector` or `out` is not as long as z; nothing is written then.

@@ -195,7 +195,7 @@ impl Deviations {
         P::expm1(P::Number::of(d.where_at_most(LEAST, least, d))).by(z.splat(self.scale))
     }
 
-    /// x.
+    /// x = e^{z − center}.
     #[inline(always)]
     fn power<W: Float64>(&self, excess: DoubleDouble<W>) -> DoubleDouble<W> {
         let simd = excess.hi;
@@ -243,7 +243,7 @@ impl Function for Square {
     }
 }
 
-/// x.
+/// x = e^{z − center}.
 #[derive(Clone, Copy)]
 struct Power(Deviations);
 
@@ -294,7 +294,7 @@ impl Function for VarianceHessian {
         let (scale, squares) = (z.splat(deviations.scale), deviations.squares.splat(z));
         let excess = deviations.excess::<P, V>(z).to_dd();
         let power = deviations.power(excess);
-        // x + d.
+        // x + d, with d = x − mean.
         let sum = power + deviations.deviation(excess).scaled(z.splat(deviations.scale.recip()));
         let inner = sum * DoubleDouble::from(v) - mean.splat(z);
         let first = ((power * inner).scaled(scale) / squares).scaled(z.splat(2.0)).scaled(scale);

@@ -98,15 +98,15 @@ pub enum Reduction {
 
 /// Cross-entropy of logits z against targets; each row of logits has one element per class.
 ///
-/// The loss of a row is Σ_k q_k (LSE(z/τ) − z_k/τ) + Q ζ LSE(z/τ)² with Q = Σ q_k. Its gradient is (Q p_k (1 + 2ζ
-/// LSE) − q_k)/τ with p = softmax(z/τ), the temperature τ, the z-loss coefficient ζ, and
+/// The loss of a row is Σ_k q_k (LSE(z/τ) − z_k/τ) + Q ζ LSE(z/τ)² with Q = Σ q_k. Its gradient is (Q p_k
+/// (1 + 2ζ LSE) − q_k)/τ with p = softmax(z/τ), the temperature τ, the z-loss coefficient ζ, and
 ///
 /// - q_k = (1 − ε) w_t [k = t] + ε w_k / K for a target class t, with the label smoothing ε and the class weights
 ///   w;
 /// - q_k = w_k ((1 − ε) t_k + ε/K) for target probabilities t.
 ///
-/// These are PyTorch's definitions; the z-loss is that of PaLM. The loss is computed as the logarithm of Σ e^{z_k
-/// − z_t}, which stays accurate under a common offset of 1e8 and for losses as small as 1e-17.
+/// These are PyTorch's definitions; the z-loss is that of PaLM. The loss is computed as the logarithm of Σ
+/// e^{z_k − z_t}, which stays accurate under a common offset of 1e8 and for losses as small as 1e-17.
 ///
 /// Losses for class targets without further options are within 1 ulp, others within 2. Summing or averaging adds a
 /// relative error less than 2^-90, and the result is rounded once. Elements of the gradient are within 1 ulp for
@@ -174,7 +174,7 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
     /// Sets the label smoothing ε: the part of each target that is spread evenly over all classes.
     ///
     /// # Errors
-    /// [`Error::LabelSmoothingOutOfRange`] if it is not in [0, 1].
+    /// [`Error::LabelSmoothingOutOfRange`] if `smoothing` is not between 0 and 1.
     pub fn label_smoothing(self, smoothing: f64) -> Result<Self, Error> {
         if !(0.0..=1.0).contains(&smoothing) {
             return Err(Error::LabelSmoothingOutOfRange { smoothing });
@@ -185,7 +185,7 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
     /// Sets the coefficient ζ of the squared log-sum-exp, which keeps the latter near 0.
     ///
     /// # Errors
-    /// [`Error::ZLossOutOfRange`] if it is negative or not finite.
+    /// [`Error::ZLossOutOfRange`] if `z_loss` is negative or not finite.
     pub fn z_loss(self, z_loss: f64) -> Result<Self, Error> {
         if !is_weight(z_loss) {
             return Err(Error::ZLossOutOfRange { z_loss });
@@ -196,7 +196,7 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
     /// Sets the temperature τ, by which the logits are divided.
     ///
     /// # Errors
-    /// [`Error::TemperatureOutOfRange`] unless it is positive and finite.
+    /// [`Error::TemperatureOutOfRange`] unless `temperature` is positive and finite.
     pub fn temperature(self, temperature: f64) -> Result<Self, Error> {
         if !(temperature > 0.0 && temperature.is_finite()) {
             return Err(Error::TemperatureOutOfRange { temperature });
@@ -270,8 +270,8 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
         <T as Compiled<T>>::jvp(self, logits, targets, reduction, tangent)
     }
 
-    /// Writes the Hessian of [`loss`](Self::loss) times a vector into `out`: for each row Q p_k ((v_k − v̄)(1 + 2ζ
-    /// LSE) + 2ζ v̄)/τ² with v̄ = Σ p_k v_k.
+    /// Writes the Hessian of [`loss`](Self::loss) times a vector into `out`: for each row Q p_k
+    /// ((v_k − v̄)(1 + 2ζ LSE) + 2ζ v̄)/τ² with v̄ = Σ p_k v_k.
     ///
     /// Each element is within 2 ulp where its formula does not cancel. All are 0 in ignored rows and rows whose
     /// maximum is infinite, and NaN in rows with a NaN.
