@@ -1,4 +1,4 @@
-//! The hash of logsum's test of bits, as WebAssembly: `.ci/wasm` compares it with that of every other machine.
+//! The hash of logsum's bit test as WebAssembly: `.ci/wasm` compares it with the hash of every other machine.
 #![expect(
     unsafe_code,
     reason = "the names must be found from outside; the one that is called takes a string's bytes"
@@ -11,11 +11,11 @@ use corpus::{FAMILIES, HASH, together};
 
 #[cfg_attr(target_family = "wasm", link(wasm_import_module = "env"))]
 unsafe extern "C" {
-    /// Prints so many bytes of UTF-8.
+    /// Prints `length` bytes of UTF-8.
     fn print(text: *const u8, length: usize);
 }
 
-/// The hash of all bits.
+/// The hash of the bits of all results.
 #[unsafe(no_mangle)]
 pub extern "C" fn hash() -> u64 {
     let hashes: Vec<u64> = FAMILIES.iter().flat_map(|family| family.hashes).map(|hash| hash()).collect();
@@ -23,7 +23,7 @@ pub extern "C" fn hash() -> u64 {
     together(&hashes, |line| unsafe { print(line.as_ptr(), line.len()) })
 }
 
-/// What it must be.
+/// The expected hash.
 #[unsafe(no_mangle)]
 pub extern "C" fn expected() -> u64 {
     HASH

@@ -1,7 +1,8 @@
-//! What the page asks of logsum, as WebAssembly: JSON in, JSON out, through two pieces of memory.
+//! The WebAssembly interface of the web page: JSON requests and answers, exchanged through two buffers.
 //!
-//! The page writes a request where [`room`] says, calls [`explain`], and reads the answer where [`answer`] says. The memory is
-//! that of this module alone, so that nothing here is unsafe but the names that must be found from outside.
+//! The page writes a request to the address that [`room`] returns, calls [`explain`], and reads the answer at the
+//! address that [`answer`] returns. The memory belongs to this module alone, so that only the exported names are
+//! unsafe.
 #![expect(unsafe_code, reason = "each name is given once, and nothing else has it")]
 
 mod request;
@@ -11,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 static REQUEST: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 static ANSWER: Mutex<String> = Mutex::new(String::new());
 
-/// Where a request of so many bytes of UTF-8 is to be written.
+/// The address to which a request of `length` bytes of UTF-8 is to be written.
 #[unsafe(no_mangle)]
 pub extern "C" fn room(length: usize) -> *mut u8 {
     let mut request = REQUEST.lock().unwrap_or_else(PoisonError::into_inner);
@@ -20,7 +21,7 @@ pub extern "C" fn room(length: usize) -> *mut u8 {
     request.as_mut_ptr()
 }
 
-/// Answers the request that was written, and says how many bytes of UTF-8 the answer has.
+/// Answers the request that was written, and returns the length of the answer in bytes of UTF-8.
 #[unsafe(no_mangle)]
 pub extern "C" fn explain() -> usize {
     let request = REQUEST.lock().unwrap_or_else(PoisonError::into_inner);
@@ -29,7 +30,7 @@ pub extern "C" fn explain() -> usize {
     answer.len()
 }
 
-/// Where the answer is.
+/// The address of the answer.
 #[unsafe(no_mangle)]
 pub extern "C" fn answer() -> *const u8 {
     ANSWER.lock().unwrap_or_else(PoisonError::into_inner).as_ptr()

@@ -1,12 +1,13 @@
-//! Requests and their answers.
+//! The parsing of JSON requests, and the construction of their answers.
 
 use logsum::Terms;
 use logsum_explain::{Error, Explanation, Language, json, number};
 use serde_json::{Value, json};
 
-/// The answer to `{"z": ["3", "1"], "temperature": "1", "index": 0, "language": "en"}`: what [`json::of`] says of z divided by the
-/// temperature, with the case of number `index` and that of the maximum; `given`, z as it was read; and `tempered`, τ LSE(z/τ) and
-/// its gradient. Or `{"error": "…"}`, with `which` where one number of z is to blame.
+/// The answer to `{"z": ["3", "1"], "temperature": "1", "index": 0, "language": "en"}`: the result of [`json::of`]
+/// for z divided by the temperature, with the case of number `index` and that of the maximum; `given`, z as it was
+/// read; and `tempered`, τ LSE(z/τ) and its gradient. On failure `{"error": "…"}`, with `which` if one number of z
+/// is invalid.
 pub(crate) fn answer(request: &str) -> String {
     let answer =
         serde_json::from_str(request).map_err(refusal).and_then(|request: Value| explained(&request));
@@ -40,13 +41,13 @@ fn refusal(error: impl ToString) -> Value {
     json!({"error": error.to_string()})
 }
 
-/// A number from each, or what is wrong with the first that gives none.
+/// Converts each element to a number, or returns the error of the first that fails.
 fn numbers<T>(from: &[T], number: impl Fn(&T) -> Result<f64, String>) -> Result<Vec<f64>, Value> {
     let each = from.iter().enumerate();
     each.map(|(which, from)| number(from).map_err(|error| json!({"error": error, "which": which}))).collect()
 }
 
-/// A float, from text; or what is wrong with it.
+/// Parses a float from text, or returns the error message in the given language.
 fn read(text: &Value, language: Language) -> Result<f64, String> {
     number(text.as_str().unwrap_or_default()).map_err(|error| match (&error, language) {
         (Error::NoNumber(text), Language::Chinese) => format!("“{text}”不是数"),

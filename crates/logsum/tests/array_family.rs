@@ -1,4 +1,5 @@
-//! The family on arrays: each lane as the slice functions have it, to the bit, over any axes and in any layout.
+//! The array methods of the function family: each lane has the bits of the slice function, over any axes, in any
+//! layout.
 
 use logsum::{
     Axes, CrossEntropy, Error, LogSumExp, NoMass, Reduction, Segments, Targets, Terms, each, logistic,
@@ -15,7 +16,7 @@ fn numbers(shape: [usize; 3], seed: u64) -> Array3<f64> {
     })
 }
 
-/// The same numbers in memory orders and with strides of all kinds.
+/// Equal arrays in several memory orders and with several strides.
 fn layouts() -> Vec<Array3<f64>> {
     let z = numbers([3, 4, 5], 1);
     let mut fortran = Array3::zeros((3, 4, 5).f());
@@ -25,7 +26,7 @@ fn layouts() -> Vec<Array3<f64>> {
     vec![z, fortran, middle_first.permuted_axes([1, 0, 2])]
 }
 
-/// Lanes over one axis, in order.
+/// The lanes along one axis, in order.
 fn lanes(z: ArrayView3<f64>, axis: usize) -> Vec<Vec<f64>> {
     z.lanes(Axis(axis)).into_iter().map(|lane| lane.to_vec()).collect()
 }

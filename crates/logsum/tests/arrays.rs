@@ -1,4 +1,4 @@
-//! Axes, shapes and layouts: every way to ask for a reduction against the same numbers taken one lane at a time.
+//! Axes, shapes and layouts: every form of a reduction against the slice function applied to each lane.
 
 use logsum::{Axes, Error, LogSumExp, log_softmax, logsumexp, softmax};
 use ndarray::{Array, Array2, Array3, ArrayD, ArrayView3, Axis, IxDyn, ShapeBuilder, s};
@@ -11,7 +11,7 @@ fn numbers(shape: [usize; 3]) -> Array3<f64> {
     })
 }
 
-/// The lanes of `z` over `axes`, in order, as plain vectors, with the index of each.
+/// The lanes of `z` over the reduced axes, in order, as vectors, each with its index.
 fn lanes(z: ArrayView3<f64>, reduced: &[usize]) -> Vec<(Vec<usize>, Vec<f64>)> {
     let mut lanes: Vec<(Vec<usize>, Vec<f64>)> = Vec::new();
     let kept = |axis: &usize| !reduced.contains(axis);
@@ -111,7 +111,7 @@ fn broadcast_axes_are_read_in_place() {
     }
     assert!(many.logsumexp(1).unwrap().iter().all(|&x| x == one.logsumexp(0).unwrap()[[]]));
     assert_eq!(many.softmax(0).unwrap(), Array2::from_elem((4000, 3), 1.0 / 4000.0));
-    // A million million numbers at one address.
+    // 2^40 rows of no elements, in a view of one number.
     let huge = ndarray::arr0(0.0f32);
     let huge = huge.broadcast((1 << 40, 0)).unwrap();
     assert_eq!(huge.logsumexp(()).unwrap()[[]], f32::NEG_INFINITY);

@@ -1,8 +1,8 @@
 //! Random and adversarial rows against the run-time oracle: values to the bit, gradients and log-softmax to 1 ulp.
 //!
-//! Every row is put to the oracle at the best level that the machine has, and must have the same bits at the others.
-//! More than 100 000 rows by default, as many times that as the environment variable LOGSUM_ATTACK_SCALE says: 0.05, where a CPU
-//! is only emulated. To see the figures: `cargo test --test attack -- --nocapture`.
+//! Every row is compared with the oracle at the machine's best level, and must have the same bits at the other
+//! levels. There are more than 100 000 rows, multiplied by the environment variable LOGSUM_ATTACK_SCALE
+//! (0.05 on emulated CPUs). To print the statistics: `cargo test --test attack -- --nocapture`.
 
 mod common;
 
@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 
 type Random = ChaCha8Rng;
 
-/// A family of rows, and how many of them in each format.
+/// A family of rows, and the number of them per format.
 struct Regime<T> {
     name: &'static str,
     rows: usize,
@@ -52,7 +52,7 @@ fn narrow<T: Format>(random: &mut Random) -> Vec<T> {
     fill(random, |random| offset + uniform(random, spread))
 }
 
-/// Log-probabilities that were normalised in their own format: the value is a rounding error near 0.
+/// Log-probabilities normalised in their own format: the value is a rounding error near 0.
 fn normalised<T: Format>(random: &mut Random) -> Vec<T> {
     let spread = [1.0, 10.0, 60.0][random.random_range(0..3)];
     let z: Vec<T> = fill(random, |random| uniform(random, spread));
@@ -61,7 +61,7 @@ fn normalised<T: Format>(random: &mut Random) -> Vec<T> {
     out
 }
 
-/// One score far above the others, often at 0, so that the value is a tiny number or the maximum itself.
+/// One score far above the others, often near 0, so that the value is tiny, or the maximum itself.
 fn certain<T: Format>(random: &mut Random) -> Vec<T> {
     let top = if random.random() { 0.0 } else { uniform(random, 1e-3) };
     let gap = [5.0, 40.0, 100.0, 740.0, 900.0, 1e9][random.random_range(0..6)];
@@ -91,7 +91,7 @@ fn subnormal<T: Format>(random: &mut Random) -> Vec<T> {
     })
 }
 
-/// Magnitudes at which a float's neighbours are further apart than the logarithm is long, and just below.
+/// Magnitudes at which, or just below which, the spacing of floats exceeds log n.
 fn enormous<T: Format>(random: &mut Random) -> Vec<T> {
     let sizes = [1e8, 1e15, 9e15, 1e30, 3.4e38, 1e300, 1.79e308];
     let usable = if T::PRECISION == 24 { 5 } else { 7 };
@@ -115,7 +115,7 @@ fn with_absent<T: Format>(random: &mut Random) -> Vec<T> {
     z
 }
 
-/// Values about a power of two, where the spacing of floats changes.
+/// Values near a power of two, where the spacing of floats changes.
 fn near_powers<T: Format>(random: &mut Random) -> Vec<T> {
     let target = 2f64.powi(random.random_range(-8..8)) * [1.0, -1.0][random.random_range(0..2)];
     let n = random.random_range(1..12_usize);
@@ -124,7 +124,7 @@ fn near_powers<T: Format>(random: &mut Random) -> Vec<T> {
     weights.iter().map(|weight| T::of(target + (weight / sum).ln())).collect()
 }
 
-/// The point half-way between a number and the next one up.
+/// The midpoint of a number and the next larger one.
 fn above_half_way<T: Format>(low: T, bits: usize) -> Big {
     (big(low.into(), bits) + big(low.neighbour(true).into(), bits)) / big(2.0, bits)
 }
@@ -144,14 +144,14 @@ fn approach<T: Format>(
         while big(z.into(), bits).exp() >= rest {
             z = z.neighbour(false);
         }
-        // The first is made smaller, lest all rows be a float and its tail.
+        // Reduce the first number, so that not every row is a float plus a tiny tail.
         if row.is_empty() {
             z = T::of(z.into() - random.random::<f64>() - 0.01);
         }
         rest -= big(z.into(), bits).exp();
         row.push(z);
         if common::exponent(&rest) < common::exponent(&whole) - closeness {
-            // The sum is below the target's exponential; one step up in the last number takes it above.
+            // The sum is below the target's exponential; raising the last number by one step puts it above.
             if random.random() {
                 *row.last_mut().expect("not empty") = z.neighbour(true);
             }
@@ -160,7 +160,7 @@ fn approach<T: Format>(
     }
 }
 
-/// Log-sum-exps as close to half-way between two floats as 2^-20 to 2^-220 of their distance.
+/// Log-sum-exps whose distance from the midpoint of two floats is 2^-20 to 2^-220 of the spacing.
 fn half_way<T: Format>(random: &mut Random) -> Vec<T> {
     const BITS: usize = 700;
     let size = [1.0, 0.01, 30.0, 1000.0][random.random_range(0..4)];
@@ -169,7 +169,7 @@ fn half_way<T: Format>(random: &mut Random) -> Vec<T> {
     approach(random, target, Vec::new(), closeness, BITS)
 }
 
-/// The same about powers of two down to 2^-250, where the spacing changes, and where the value cancels.
+/// Log-sum-exps near midpoints at powers of two down to 2^-250, where the spacing changes and the value cancels.
 fn half_way_at_powers<T: Format>(random: &mut Random) -> Vec<T> {
     const BITS: usize = 1500;
     let exponent = random.random_range(-9..if T::PRECISION == 24 { 120 } else { 250 });
@@ -181,7 +181,7 @@ fn half_way_at_powers<T: Format>(random: &mut Random) -> Vec<T> {
     approach(random, above_half_way(low, BITS), start, closeness, BITS)
 }
 
-/// The same among the subnormals.
+/// Log-sum-exps near midpoints of subnormal floats.
 fn half_way_subnormal<T: Format>(random: &mut Random) -> Vec<T> {
     const BITS: usize = 3500;
     let most = if random.random() { 5 } else { 4_000_000 };
@@ -192,7 +192,7 @@ fn half_way_subnormal<T: Format>(random: &mut Random) -> Vec<T> {
     approach(random, above_half_way(low, BITS), vec![start], closeness, BITS)
 }
 
-/// A maximum just below 0 and others that make up for it: values about ±0.
+/// A maximum just below 0 and other numbers that compensate for it: values near ±0.
 fn about_zero<T: Format>(random: &mut Random) -> Vec<T> {
     let (deficit, others) = (random.random_range(1..4), random.random_range(1..4));
     let each =
@@ -203,7 +203,7 @@ fn about_zero<T: Format>(random: &mut Random) -> Vec<T> {
     row
 }
 
-/// Differences about the largest float: log-softmax at the brink of −∞.
+/// Differences near the largest float, where log-softmax becomes −∞.
 fn brink<T: Format>(random: &mut Random) -> Vec<T> {
     let largest = if T::PRECISION == 24 { f64::from(f32::MAX) } else { f64::MAX };
     let part = [0.25, 0.5, 0.75, 1.0, random.random::<f64>()][random.random_range(0..5)];
@@ -217,7 +217,7 @@ fn brink<T: Format>(random: &mut Random) -> Vec<T> {
     row
 }
 
-/// Any finite bits.
+/// Finite numbers with random bits.
 fn any_bits<T: Format>(random: &mut Random) -> Vec<T> {
     let finite = |random: &mut Random| loop {
         let z = if T::PRECISION == 24 {
@@ -232,7 +232,7 @@ fn any_bits<T: Format>(random: &mut Random) -> Vec<T> {
     fill(random, finite)
 }
 
-/// Several blocks that rise or fall, some of them absent.
+/// Several blocks of rising or falling numbers, some of them −∞.
 fn slopes<T: Format>(random: &mut Random) -> Vec<T> {
     let slope = [0.0, 0.01, 0.06, 0.2, 1.0, 3.0, -0.01, -0.06, -1.0][random.random_range(0..9)];
     let spread = [0.1, 3.0, 30.0][random.random_range(0..3)];
@@ -320,7 +320,7 @@ fn check<T: Format>(z: &[T], tally: &mut Tally) -> Results<T> {
     (value, gradient, log_p)
 }
 
-/// The level is chosen for the whole process.
+/// The level is a process-wide setting.
 static LEVEL: Mutex<()> = Mutex::new(());
 
 fn attack<T: Format>(name: &str) {
@@ -343,7 +343,7 @@ fn attack<T: Format>(name: &str) {
                 scope.spawn(move || {
                     let (mut mine, mut my_rows) = (Tally::default(), Vec::new());
                     for index in (0..count).skip(thread).step_by(threads) {
-                        // Each row has a seed of its own: the same rows on any number of threads.
+                        // One seed per row, so that the rows do not depend on the number of threads.
                         let mut random = Random::seed_from_u64((number as u64) << 40 | index as u64);
                         random.set_stream(T::PRECISION as u64);
                         let row = (regime.row)(&mut random);
@@ -388,7 +388,7 @@ fn f32_rows() {
     attack::<f32>("f32");
 }
 
-/// The rows at which other implementations are known to be wrong.
+/// Rows that are known to be wrong in other implementations.
 #[test]
 fn known_hard_rows() {
     let mut tally = Tally::default();
@@ -421,7 +421,7 @@ fn known_hard_rows() {
     println!("{:?}", tally.rungs);
 }
 
-/// An oracle that agrees with everything would pass all of the above.
+/// Shows that the oracle does not accept every result.
 #[test]
 fn an_error_of_one_ulp_is_seen() {
     let mut random = Random::seed_from_u64(1);

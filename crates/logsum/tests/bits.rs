@@ -1,5 +1,5 @@
-//! One hash of the bits of everything that the library computes of one fixed set of inputs: the same at every level, and on
-//! every machine. `cargo test --test bits -- --nocapture` prints it.
+//! One hash of the bits of all results for a fixed set of inputs, which must be equal at every level and on every
+//! machine. `cargo test --test bits -- --nocapture` prints it.
 
 #[path = "bits/corpus.rs"]
 mod corpus;

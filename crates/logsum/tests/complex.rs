@@ -1,5 +1,5 @@
 //! Log-sum-exp of complex numbers: against the vectors of `mpmath/make_complex.py`, each result within 1 ulp of
-//! its magnitude, with the same bits at every level; longer rows against arbitrary precision; the edges against
+//! its magnitude and with equal bits at every level; longer rows in arbitrary precision; special cases against
 //! C99's formulas.
 
 mod common;
@@ -40,7 +40,7 @@ fn bits<T: Format>(z: Complex<T>) -> [u64; 2] {
     [z.re.bits(), z.im.bits()]
 }
 
-/// How many lines there were, and the worst errors of each regime: value, derivative.
+/// The number of lines; prints the worst error of values and derivatives.
 fn check<T: Format>(lines: impl Iterator<Item = &'static str>) -> usize {
     let mut worst: BTreeMap<&str, [f64; 2]> = BTreeMap::new();
     let mut count = 0;
@@ -106,7 +106,7 @@ fn f32_vectors() {
     assert!(check::<f32>(narrow) > 110);
 }
 
-/// Real numbers have the real log-sum-exp; a row and its mirror image have values that mirror each other.
+/// Real numbers have the real log-sum-exp, and complex conjugate rows have complex conjugate values.
 #[test]
 fn agrees_with_the_real_one() {
     let mut random = ChaCha8Rng::seed_from_u64(42);
@@ -115,7 +115,7 @@ fn agrees_with_the_real_one() {
         let z: Vec<Complex<f64>> = real.iter().map(|&x| x.into()).collect();
         let value = complex_logsumexp(&z);
         let exact = logsumexp(&real);
-        // Off by 2^-5 ulp before it was rounded.
+        // The error before rounding is at most 2^-5 ulp.
         assert!((value.re - exact).abs() <= exact.abs() * f64::EPSILON && value.im == 0.0, "{value} {exact}");
         let mut gradient = z.clone();
         complex_logsumexp_with_gradient(&z, &mut gradient).unwrap();
@@ -128,7 +128,7 @@ fn agrees_with_the_real_one() {
         assert_eq!(complex_logsumexp(&mirrored), complex_logsumexp(&z).conj());
         let ones = vec![Complex::from(1.0); z.len()];
         assert_eq!(complex_logsumexp_weighted(&z, &ones).unwrap(), complex_logsumexp(&z));
-        // Absent terms, and where they stand, change nothing that is seen.
+        // Absent terms change the value by rounding errors at most.
         let with_absent: Vec<Complex<f64>> =
             z.iter().flat_map(|&z| [Complex { re: f64::NEG_INFINITY, im: f64::NAN }, z]).collect();
         let off = complex_logsumexp(&with_absent) - complex_logsumexp(&z);
@@ -156,7 +156,7 @@ fn a_geometric_sum() {
     assert!(ulps(complex_logsumexp(&z), &re, &im) < 0.75);
 }
 
-/// log Σ b e^z by std's functions, as C99 has exponential, product and logarithm where something is not finite.
+/// log Σ b e^z by std's functions, with C99's exponential, product and logarithm of non-finite numbers.
 fn by_c99(z: &[Complex<f64>]) -> Complex<f64> {
     let exp = |z: Complex<f64>| match z {
         Complex { re: f64::NEG_INFINITY, .. } => Complex::new(0.0, 0.0),
@@ -174,7 +174,7 @@ fn by_c99(z: &[Complex<f64>]) -> Complex<f64> {
 fn edges() {
     const INF: f64 = f64::INFINITY;
     const NAN: f64 = f64::NAN;
-    // The formulas lose what cancels.
+    // The formulas have large relative errors where terms cancel.
     let same = |a: f64, b: f64| (a - b).abs() <= 1e-11 * b.abs() || a == b || a.is_nan() && b.is_nan();
     let parts = [-INF, INF, 0.3, NAN];
     let angles = [0.0, -0.0, 0.7533, 2.3562, 3.9270, 5.4978, INF, -INF, NAN];
@@ -201,11 +201,11 @@ fn edges() {
         }
     }
     assert_eq!(complex_logsumexp::<f64>(&[]), Complex::new(-INF, 0.0));
-    // In f32, too.
+    // The same formulas hold in f32.
     let z = Complex::new(f32::INFINITY, 2.0);
     assert_eq!(complex_logsumexp(&[z]), Complex::new(f32::INFINITY, 3.0 * std::f32::consts::FRAC_PI_4));
 
-    // Weights of 0 hide anything; infinite ones are terms.
+    // A weight of 0 hides any number; an infinite weight is an infinite term.
     let weighted = |z: &[Complex<f64>], b: &[Complex<f64>]| complex_logsumexp_weighted(z, b).unwrap();
     let [zero, one, two] = [0.0, 1.0, 2.0].map(Complex::<f64>::from);
     for hidden in &numbers {

@@ -1,4 +1,5 @@
-//! Weights, mask and temperature together, and all that a row of such terms ends in, against the formulas in arbitrary precision.
+//! Combinations of weights, mask and temperature: all results of a row against the formulas in arbitrary
+//! precision.
 
 mod common;
 
@@ -14,7 +15,7 @@ fn number(x: f64) -> Big {
     big(x, BITS)
 }
 
-/// The terms that count, exactly: b, z/τ, p.
+/// The terms that are not absent, exactly: b, z/τ, p.
 struct Exact {
     b: Vec<Big>,
     x: Vec<Big>,
@@ -48,19 +49,19 @@ impl Exact {
     }
 }
 
-/// The greatest error so far, in units of what is allowed.
+/// The largest error so far, as a multiple of the allowed error.
 struct Worst(Cell<f64>);
 
 impl Worst {
-    /// `found` is off by at most 2^-`bits` of `size`, and half an ulp and a little of itself.
+    /// Checks that the error of `found` is at most 2^-`bits` of `size` plus slightly more than half an ulp.
     fn check<T: Format>(&self, what: &str, found: T, exact: &Big, size: f64, bits: i32) {
         let rounding = 2f64.powi(1 - T::PRECISION as i32) * 0.52;
         let wide: f64 = found.into();
-        // The least number of the format.
+        // The smallest positive number of the format.
         let least = 2f64.powi(T::LEAST_EXPONENT as i32 / 2)
             * 2f64.powi(T::LEAST_EXPONENT as i32 - T::LEAST_EXPONENT as i32 / 2);
         let off = (number(wide) - exact).to_f64().value().abs();
-        // What is subnormal before it is divided by a temperature is rounded there, too.
+        // A subnormal number that is divided by a temperature is also rounded before the division.
         let allowed = exact.to_f64().value().abs() * rounding + (size + 1e-300) * 2f64.powi(-bits) + least;
         assert!(
             off <= allowed,
@@ -200,7 +201,7 @@ fn rows<T: Format>(bits: i32) {
             );
         }
 
-        // Of weights that count, with ddof = 0; cancelling numbers have a variance that is a rounding error.
+        // With frequency weights and ddof = 0. For cancelling numbers the variance is a rounding error.
         if places.len() > 1 {
             let squares = exact.x.iter().zip(&exact.b).fold(number(0.0), |sum, (x, b)| {
                 let deviation = x.exp() - &mean;
@@ -245,7 +246,7 @@ fn signs_and_edges_at_a_temperature() {
     nothing.softmax(&mut p).unwrap();
     assert!(p.iter().all(|p| p.is_nan()));
 
-    // Without finite terms the temperature does not matter.
+    // Without finite terms the temperature has no effect.
     let rows: [(&[f64], &[f64]); 6] = [
         (&[], &[]),
         (&[-INF, -INF], &[1.0, 2.0]),

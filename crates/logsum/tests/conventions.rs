@@ -1,4 +1,4 @@
-//! The table of conventions at the edges, walked row by row for every operation, in f32 and f64, on slices and arrays.
+//! The table of special cases for log-sum-exp, softmax and log-softmax, in f32 and f64, on slices and arrays.
 
 use logsum::{Float, LogSumExp, log_softmax, logsumexp, logsumexp_with_gradient, softmax};
 use ndarray::{Array1, ArrayView1};
@@ -6,7 +6,7 @@ use ndarray::{Array1, ArrayView1};
 const INF: f64 = f64::INFINITY;
 const NAN: f64 = f64::NAN;
 
-/// A row of the table: what each operation gives for an input.
+/// A row of the table: the result of each operation for an input.
 struct Row {
     name: &'static str,
     z: &'static [f64],
@@ -37,7 +37,7 @@ const TABLE: &[Row] = &[
     Row { name: "a certain score", z: &[1e9, 0.0], value: 1e9, softmax: &[1.0, 0.0], log_softmax: &[0.0, -1e9] },
 ];
 
-/// The number that a convention means in this type, in bits, where all NaNs are one and all zeros are one.
+/// A text that is equal for equal numbers, for all NaNs, and for both zeros.
 fn bits<T: Float>(x: T) -> String {
     let text = format!("{x}");
     if text == "-0" { "0".into() } else { text }
@@ -59,7 +59,7 @@ fn check<T: Float + From<f32> + std::ops::Neg<Output = T>>(of: impl Fn(f64) -> T
         log_softmax(&z, &mut out).unwrap();
         assert_eq!(found(&out), all(log_p), "{name}: log-softmax");
 
-        // The same through a view that no slice can show, long enough for a second block to hold the edge.
+        // The same row as a non-contiguous view, padded so that the special value lies in a later block.
         let padding = if z.is_empty() { 0 } else { 3000 };
         let longer: Vec<T> = std::iter::repeat_n(of(-INF), padding).chain(z).collect();
         let spaced: Array1<T> = longer.iter().rev().flat_map(|&z| [z, of(NAN)]).collect();
@@ -85,7 +85,7 @@ fn every_operation_follows_the_table_in_f32() {
     check(|x| x as f32);
 }
 
-/// As where the feature `rayon` is off: work is halved by other rules, for nothing at all, too.
+/// With one thread, as without the feature `rayon`: work is split by other rules, even if there is none.
 #[test]
 fn one_thread_follows_the_table() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();

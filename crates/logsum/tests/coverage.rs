@@ -1,12 +1,12 @@
-//! Every operation has its row in the edge tests, the derivative tests, the oracle's vectors or tests, the benches, and the
-//! README: this fails for one that is exported and lacks any of them.
+//! Checks that every exported operation has tests of special cases and derivatives, an oracle, a bench, and a
+//! place in the README.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// An operation, and the words that stand for it: in a file about edges, in one about derivatives, in one that compares with an
-/// oracle, and in the benches. None where there is nothing to derive.
+/// An operation, and the words that show its presence: in a file that tests special cases, in one that tests
+/// derivatives (`None` if there are none), in one that compares with an oracle, and in the benches.
 struct Row {
     name: &'static str,
     edges: (&'static str, &'static str),
@@ -87,7 +87,7 @@ fn rows() -> Vec<Row> {
             name: "segment_logsumexp",
             edges: ("tests/segments.rs", "fn edges"),
             derivatives: Some(("tests/segments.rs", "logsumexp_jvp")),
-            // Each segment has the bits of its slice, which the oracle has checked.
+            // Each segment has the bits of its slice, which is compared with the oracle elsewhere.
             oracle: ("tests/segments.rs", "logsumexp_with_gradient"),
             bench: "segment_logsumexp",
         },
@@ -121,7 +121,8 @@ fn read(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The names that `operations` exports, without those that are parts of an operation: its derivatives, and what it is given.
+/// The names that `operations` exports, without those that belong to an operation: its derivatives and its
+/// arguments.
 fn exported() -> BTreeSet<String> {
     const PARTS: [&str; 9] = [
         "Float",
@@ -145,7 +146,7 @@ fn exported() -> BTreeSet<String> {
         .filter(|name| !name.is_empty() && !PARTS.contains(&name.as_str()))
         .map(|name| {
             let name = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
-            // Functions of many rows: tests/rows.rs compares them with the function of one row.
+            // tests/rows.rs compares functions of many rows with the function of one row.
             name.strip_suffix("_rows").unwrap_or(name).to_owned()
         })
         .collect()

@@ -1,4 +1,4 @@
-//! Cross-entropy against its definition in arbitrary precision, its derivatives against each other, and the edges.
+//! Cross-entropy against its definition in arbitrary precision, derivatives against each other, and special cases.
 
 mod common;
 
@@ -15,7 +15,7 @@ fn of(x: f64) -> Big {
     big(x, BITS)
 }
 
-/// What a row's loss is made of: q_k, the z-loss and the temperature.
+/// The data of a row's loss: q_k, the z-loss and the temperature.
 struct Row<'a> {
     z: &'a [f64],
     q: Vec<Big>,
@@ -28,7 +28,7 @@ impl Row<'_> {
         self.z.iter().map(|&z| of(z) / of(self.temperature)).collect()
     }
 
-    /// LSE(z/τ), about the maximum.
+    /// LSE(z/τ), relative to the maximum.
     fn lse(&self) -> Big {
         let z = self.scaled();
         let max = z.iter().max().expect("not empty").clone();
@@ -51,7 +51,7 @@ impl Row<'_> {
     }
 }
 
-/// Numbers that f32 has.
+/// Random numbers that are exact in f32.
 fn numbers(random: &mut ChaCha8Rng, count: usize, spread: f64) -> Vec<f64> {
     (0..count).map(|_| f64::from((spread * random.random_range(-1.0..1.0)) as f32)).collect()
 }
@@ -119,7 +119,7 @@ fn check<T: Format>(plain: bool) -> Worst {
             for (k, slope) in exact.gradient().into_iter().enumerate() {
                 let found = gradient[row * classes + k];
                 let error = ulps(found, &slope);
-                // Where Q p and q cancel, it is q whose ulps count.
+                // Where Q p and q cancel, the bound is in ulps of q.
                 let off = (of(found.into()) - &slope).to_f64().value().abs();
                 let q = (&exact.q[k] / of(temperature)).to_f64().value();
                 let is_close = !plain && slope.to_f64().value().abs() < q.max(1e-288);
@@ -203,7 +203,7 @@ fn edges() {
     ];
     let same = |a: f64, b: f64| a == b || a.is_nan() && b.is_nan() || (a - b).abs() <= 3e-16 * b.abs();
     for (z, target, value, slopes) in rows {
-        // In short rows, in long ones, and by the general way: as probabilities, which also take a temperature.
+        // In short rows, in long rows, and by the general path: as probabilities, which also take a temperature.
         for length in [3, 90] {
             let mut long = vec![if z[0].is_nan() || z == [-INF; 3] { z[0] } else { -INF }; length];
             long[..3].copy_from_slice(&z);
@@ -224,7 +224,7 @@ fn edges() {
             }
         }
     }
-    // Smoothing gives every class a share of the target: also one that is impossible.
+    // Smoothing gives every class a part of the target, even a class with logit −∞.
     let smooth = CrossEntropy::new(2).label_smoothing(0.5).unwrap();
     assert_eq!(smooth.loss(&[0.0, -INF], Targets::Classes(&[0]), Reduction::Mean).unwrap(), INF);
 }
@@ -256,7 +256,7 @@ fn what_is_ignored_does_not_count() {
     assert_eq!(CrossEntropy::new(3).loss(&[0f64; 0], Targets::Classes(&[]), Reduction::Sum).unwrap(), 0.0);
 }
 
-/// Value, gradient, derivative in a direction, and Hessian times a vector, each against the one before.
+/// Value, gradient, derivative in a direction, and Hessian times a vector: each against the previous one.
 #[test]
 fn derivatives_agree() {
     let mut random = ChaCha8Rng::seed_from_u64(3);
@@ -277,7 +277,7 @@ fn derivatives_agree() {
             gradient
         };
         let moved = |by: f64| -> Vec<f64> { z.iter().zip(&v).map(|(z, v)| z + by * v).collect() };
-        // Error h⁴, h = 2^-10.
+        // The error of the difference quotient is O(h⁴), h = 2^-10.
         let h = 2f64.powi(-10);
         let slope = |f: &dyn Fn(f64) -> f64| (8.0 * (f(h) - f(-h)) - (f(2.0 * h) - f(-2.0 * h))) / (12.0 * h);
         let (same, derivative) = loss.jvp(&z, targets, reduction, &v).unwrap();

@@ -1,4 +1,4 @@
-//! Cumulative log-sum-exp against the log-sum-exp of each prefix, which has tests of its own; its derivatives against their
+//! Cumulative log-sum-exp against the log-sum-exp of each prefix or suffix; its derivatives against their
 //! definition; drift.
 
 mod common;
@@ -14,7 +14,7 @@ fn directions() -> [Cumulative; 4] {
     [forward, reverse, forward.exclusive(), reverse.exclusive()]
 }
 
-/// The numbers that each value is of, by what the name of the direction says.
+/// The log-sum-exp of the numbers in the range of value i.
 fn expected<T: Format>(which: usize, z: &[T], i: usize) -> T {
     logsumexp(match which {
         0 => &z[..=i],
@@ -45,9 +45,9 @@ fn rows<T: Format>() -> Vec<Vec<T>> {
             1 => (0..length).map(|_| 300.0 * uniform()).collect(),
             2 => (0..length).map(|i| i as f64 * 0.7 + uniform()).collect(),
             3 => (0..length).map(|i| -(i as f64) * 0.7 + uniform()).collect(),
-            // Jumps that leave all before out of sight.
+            // Jumps that make all previous terms negligible.
             4 => (0..length).map(|i| (i / 50) as f64 * 700.0 + uniform()).collect(),
-            // One number for all others.
+            // The first number dominates all others.
             5 => (0..length).map(|i| if i == 0 { 0.0 } else { -50.0 + uniform() }).collect(),
             6 => (0..length).map(|i| if i % 3 == 0 { f64::NEG_INFINITY } else { 30.0 * uniform() }).collect(),
             // Normalised: the last values nearly cancel.
@@ -128,7 +128,7 @@ fn layouts_and_levels_have_the_same_bits() {
     assert_eq!(Array2::<f32>::zeros((3, 0)).logcumsumexp(1, Cumulative::forward()).unwrap().shape(), [3, 0]);
 }
 
-/// Of n equal numbers it is z + log n.
+/// The value for n equal numbers is z + log n.
 #[test]
 fn there_is_no_drift() {
     let z = vec![0.1f32; 5_000_000];
@@ -149,7 +149,7 @@ fn there_is_no_drift() {
     }
 }
 
-/// Σ w_k e^{z_k} / Σ e^{z_k} over some numbers.
+/// Σ w_k e^{z_k} / Σ e^{z_k} over the given indices.
 fn mean(z: &[f64], w: impl Fn(usize) -> f64, over: &[usize]) -> Big {
     let exp = |k: usize| big(z[k], 300).exp();
     let sum =
@@ -167,7 +167,7 @@ fn derivatives_are_as_defined() {
         let slope = [0.0, 9.0, -9.0][case / 3 % 3];
         let z: Vec<f64> =
             (0..n).map(|i| spread * random.random_range(-1.0..1.0) + slope * i as f64).collect();
-        // Positive, so that nothing cancels.
+        // Positive tangents, so that nothing cancels.
         let t: Vec<f64> = (0..n).map(|_| random.random_range(0.1..1.0)).collect();
         for (which, cumulative) in directions().into_iter().enumerate() {
             let over = |i: usize| -> Vec<usize> {

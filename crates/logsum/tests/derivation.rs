@@ -1,12 +1,12 @@
-//! The derivation that logsum started from, as a test: with z_j = max z and ẑ = z − z_j,
+//! The derivation of the gradient of log-sum-exp, checked line by line: with z_j = max z and ẑ = z − z_j,
 //!
 //! ```text
 //! LSE(z) = log Σ_k e^{ẑ_k} + z_j
 //! ```
 //!
-//! is differentiated by the chain rule, the path through the maximum included, once for i ≠ j and once for i = j.
-//! Each line of the derivation is computed as it stands, from quantities of the line itself; each equals the line
-//! before it, and the last is the library's gradient.
+//! is differentiated by the chain rule, including the path through the maximum, once for i ≠ j and once for i = j.
+//! Each line of the derivation is evaluated as written; each equals the previous line, and the last is the
+//! library's gradient.
 
 use logsum::{logsumexp_with_gradient, softmax};
 use std::ops::{Add, Div, Sub};
@@ -48,11 +48,11 @@ fn indicator(is: bool) -> f64 {
     if is { 1.0 } else { 0.0 }
 }
 
-/// The right-hand sides of the derivation for an i that is not the maximum's index.
+/// The right-hand sides of the derivation for i ≠ j.
 fn lines_away_from_the_maximum(z: &[f64], i: usize) -> Vec<f64> {
     let Shifted { j, exponentials: e, sum } = shifted(z);
     assert_ne!(i, j);
-    // ∂LSE/∂(log Σ) · ∂(log Σ)/∂z_i + ∂LSE/∂(max z) · ∂(max z)/∂z_i, where the maximum does not see z_i.
+    // ∂LSE/∂(log Σ) · ∂(log Σ)/∂z_i + ∂LSE/∂(max z) · ∂(max z)/∂z_i, where ∂(max z)/∂z_i = 0.
     let (through_log, through_max, max_sees_i) = (1.0, 1.0, 0.0);
     // ∂ẑ_k/∂z_i = ∂(z_k − max z)/∂z_i = 𝕀(k = i) − ∂(max z)/∂z_i
     let z_hat_sees_i = |k: usize| indicator(k == i) - max_sees_i;
@@ -70,14 +70,14 @@ fn lines_away_from_the_maximum(z: &[f64], i: usize) -> Vec<f64> {
     ]
 }
 
-/// The right-hand sides of the derivation for i = j, the maximum's own index.
+/// The right-hand sides of the derivation for i = j.
 fn lines_at_the_maximum(z: &[f64]) -> Vec<f64> {
     let Shifted { j: i, exponentials: e, sum } = shifted(z);
     let n = z.len();
     let others = || (0..n).filter(move |&k| k != i);
-    // The path through the maximum now gives 1 …
+    // The path through the maximum now contributes 1,
     let (through_log, through_max, max_sees_i) = (1.0, 1.0, 1.0);
-    // … and every ẑ_k sees z_i through it: ∂ẑ_k/∂z_i = 𝕀(k = i) − 1.
+    // and every ẑ_k depends on z_i through it: ∂ẑ_k/∂z_i = 𝕀(k = i) − 1.
     let z_hat_sees_i = |k: usize| indicator(k == i) - max_sees_i;
     let log_sees_sum = 1.0 / sum;
     vec![
@@ -117,7 +117,7 @@ fn each_line_equals_the_one_before_and_the_last_is_the_gradient() {
 fn a_derivation_that_forgets_the_maximum_is_caught() {
     let z = [3.0, 1.0, -2.0];
     let Shifted { j, exponentials, sum } = shifted(&z);
-    // ∂(log Σ)/∂z_j alone, without the 1 of the path through the maximum.
+    // ∂(log Σ)/∂z_j without the 1 of the path through the maximum.
     let forgetful =
         exponentials.iter().enumerate().map(|(k, e)| e * (indicator(k == j) - 1.0)).sum::<f64>() / sum;
     let mut gradient = [0.0; 3];
@@ -125,7 +125,7 @@ fn a_derivation_that_forgets_the_maximum_is_caught() {
     assert!(!close(forgetful, gradient[j], z.len()));
 }
 
-/// A number and its derivative along one direction.
+/// A dual number: a value and its derivative in one direction.
 #[derive(Clone, Copy)]
 struct Dual {
     value: f64,
@@ -164,7 +164,7 @@ impl Dual {
     }
 }
 
-/// The shifted formula, knowing nothing of its derivative.
+/// The shifted formula in dual numbers, independent of the derivation.
 fn shifted_formula(z: &[Dual]) -> Dual {
     let max = z.iter().copied().reduce(|a, b| if b.value > a.value { b } else { a }).expect("not empty");
     let zero = Dual { value: 0.0, derivative: 0.0 };
@@ -173,7 +173,7 @@ fn shifted_formula(z: &[Dual]) -> Dual {
 
 #[test]
 fn dual_numbers_through_the_shifted_formula_agree() {
-    // A tie, too: the path through whichever maximum is taken cancels.
+    // With a tie the paths through either maximum cancel.
     for z in scores().into_iter().chain([vec![2.0, 2.0, -1.0], vec![0.5; 9]]) {
         let mut gradient = vec![0.0; z.len()];
         let value = logsumexp_with_gradient(&z, &mut gradient).unwrap();

@@ -1,4 +1,4 @@
-//! Every variant of [`Error`], from a call that gives it: its fields, and the line that it prints.
+//! Every variant of [`Error`], from a call that returns it: its fields and its message.
 
 use logsum::{
     CrossEntropy, Error, LogMatmul, LogSumExp, Reduction, Segments, Targets, Terms, cross_entropy,
@@ -6,7 +6,8 @@ use logsum::{
 };
 use ndarray::{Array1, Array2, Array3};
 
-/// The error of a result, if it is of this variant with these fields, and prints this line.
+/// Checks that a result is an error of this variant with these fields and this message, and returns the variant's
+/// name.
 macro_rules! check {
     ($result:expr, $variant:ident { $($($fields:tt)+)? } $(if $guard:expr)?, $line:expr) => {{
         let error = $result.err().expect(stringify!($result));
@@ -152,7 +153,7 @@ fn every_variant_says_what_is_wrong_and_where() {
             "18446744073709551615 segments are more than memory can hold"
         ),
     ];
-    // All that the enum has: a variant starts a line of it at the first indentation.
+    // All variants of the enum: those lines of its source that are indented once and begin with a capital letter.
     let source = include_str!("../src/error.rs");
     let (_, variants) = source.split_once("pub enum Error {\n").unwrap();
     let (variants, _) = variants.split_once("\n}\n").unwrap();

@@ -1,4 +1,4 @@
-//! Every f32 there is, through log(e^0 + e^x).
+//! All f32 numbers as x in log(e^0 + e^x).
 
 mod common;
 
@@ -6,18 +6,18 @@ use common::{Format, oracle};
 use logsum::logsumexp;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// log(1 + e^x) rounded to f32, by f64 where that settles it, else by the arbitrary-precision oracle (counted).
+/// log(1 + e^x) rounded to f32, by f64 where that settles the rounding, otherwise by the oracle (counted).
 ///
-/// x ≤ 0: ln_1p(exp(x)); x > 0: x + ln_1p(exp(−x)). The platform's exp and ln_1p are within 1 ulp (2^-52 relative).
-/// The derivative of log(1 + e) passes a relative error on with a factor of at most 1, and the sum of two positive
-/// numbers adds 2^-53: in all below 2^-50. f64 has no subnormals where f32's results are, e^-104 and more.
+/// x ≤ 0: ln_1p(exp(x)); x > 0: x + ln_1p(exp(−x)). The platform's exp and ln_1p are within 1 ulp
+/// (2^-52 relative). log(1 + e) multiplies a relative error by a factor of at most 1, and the sum of two positive
+/// numbers adds 2^-53: the total is below 2^-50. f32's results, e^-104 and more, are not subnormal in f64.
 fn expected(x: f32, settled_by_oracle: &AtomicU64) -> f32 {
     let wide = f64::from(x);
     if x.is_nan() || x.is_infinite() {
         return if x == f32::NEG_INFINITY { 0.0 } else { x };
     }
     let value = if wide <= 0.0 { wide.exp().ln_1p() } else { wide + (-wide).exp().ln_1p() };
-    // Sixteen times as much as the error may be, for platforms less careful than that.
+    // Sixteen times the bound, for platforms with less accurate functions.
     let slack = value * 2f64.powi(-46);
     let (low, high) = ((value - slack) as f32, (value + slack) as f32);
     if low == high {
@@ -27,7 +27,7 @@ fn expected(x: f32, settled_by_oracle: &AtomicU64) -> f32 {
     oracle(&[0.0, x]).0
 }
 
-/// Walks every `step`-th bit pattern, and says how many the oracle had to settle.
+/// Checks every `step`-th bit pattern, and returns the number of values that the oracle had to settle.
 fn walk(step: usize) -> u64 {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let settled_by_oracle = AtomicU64::new(0);
@@ -47,7 +47,7 @@ fn walk(step: usize) -> u64 {
     settled_by_oracle.into_inner()
 }
 
-/// All 2^32. Run it with `cargo test --release --test exhaustive -- --ignored --nocapture`.
+/// All 2^32 values: `cargo test --release --test exhaustive -- --ignored --nocapture`.
 #[test]
 #[ignore = "2^32 values: 20 minutes of processor time, 5 minutes on four cores"]
 fn every_f32() {

@@ -1,5 +1,5 @@
-//! The family against the vectors that `mpmath/make_family.py` made: value, derivative in a direction, gradient, and Hessian times a
-//! vector, each within 2 ulp; and against each other.
+//! The function family against the vectors of `mpmath/make_family.py`: value, derivative in a direction, gradient,
+//! and Hessian times a vector, each within 2 ulp; and against each other.
 
 mod common;
 
@@ -11,7 +11,7 @@ use logsum::{
 };
 use std::collections::BTreeMap;
 
-/// What an operation says of a row. What it has no function for is left empty.
+/// The results of an operation for a row; empty where it has no such function.
 #[derive(Debug, Default)]
 struct Found<T> {
     value: Option<T>,
@@ -76,7 +76,7 @@ fn found<T: Format>(name: &str, parameters: &[T], z: &[T], v: &[T]) -> Found<T> 
 type Pairs<T> = fn(&[T], &[T], &mut [T]) -> Result<(), logsum::Error>;
 type Slices<T> = fn(&[T], &mut [T]) -> Result<(), logsum::Error>;
 
-/// A function of one number, with its slope; or of two.
+/// A function of one number with its slope, or of two numbers.
 fn of_scalar<T: Format>(name: &str, z: &[T]) -> Found<T> {
     let one = |f: Slices<T>, slope: fn(T) -> T, _: fn(T) -> T| {
         let mut value = [T::default()];
@@ -104,7 +104,7 @@ fn of_scalar<T: Format>(name: &str, z: &[T]) -> Found<T> {
     Found { value: Some(value), gradient, ..Found::default() }
 }
 
-/// Second derivatives, as a matrix's rows.
+/// Second derivatives, as the rows of a matrix.
 fn second<T: Format>(name: &str, z: &[T]) -> Option<Vec<Vec<T>>> {
     let two = |[aa, ab, bb]: [T; 3]| vec![vec![aa, ab], vec![ab, bb]];
     let one = |x: T| vec![vec![x]];
@@ -127,7 +127,7 @@ fn numbers<T: Format>(field: &str) -> Vec<T> {
     field.split_whitespace().map(|text| T::of(hex(text))).collect()
 }
 
-/// The worst error of value, jvp, gradient and hvp, in ulps.
+/// Checks the vectors, and prints the worst error of value, jvp, gradient and hvp in ulps.
 fn check<T: Format>(format: &str) {
     let mut worst: BTreeMap<String, [f64; 4]> = BTreeMap::new();
     let mut seen = 0;
@@ -161,7 +161,7 @@ fn check<T: Format>(format: &str) {
         for (&found, field) in found.hvp.iter().zip(hvp.split(' ')) {
             compare(3, found, field);
         }
-        // Second derivatives of scalars times v, summed up exactly.
+        // Second derivatives of elementwise functions times v, summed exactly.
         for (row, field) in second(name, &z).iter().flatten().zip(hvp.split(' ')) {
             let big = |x: T| common::big(x.into(), 300);
             let sum =

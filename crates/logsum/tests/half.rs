@@ -1,5 +1,5 @@
-//! f16 and bf16: every number through the functions of one, rows against arbitrary precision, what weighs and
-//! averages against f64, the edges, and the end of the range.
+//! f16 and bf16: every number through the functions of one number, rows against arbitrary precision, moments and
+//! weighted sums against f64, special cases, and the limits of the range.
 
 mod common;
 
@@ -15,10 +15,10 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 
-/// An exact value rounded to T, given that value rounded to f64.
+/// An exact value rounded to T, given the value rounded to f64.
 ///
-/// The latter is on the same side of each half-way point as the exact value, unless it is one: none of those that
-/// are met here is.
+/// The f64 value is on the same side of every midpoint of T as the exact value, unless it is a midpoint, which is
+/// asserted not to occur.
 fn rounded<T: Format>(wide: f64) -> T {
     if !wide.is_finite() || wide == 0.0 {
         return T::of(wide);
@@ -34,7 +34,7 @@ fn same<T: Format>(a: T, b: T) -> bool {
     a.bits() == b.bits() || a.into().is_nan() && b.into().is_nan()
 }
 
-/// Within 1 ulp, given the value in f64; worst so far.
+/// Checks that `found` is within 1 ulp of the f64 value, and updates the worst error.
 fn check_ulp<T: Format>(found: T, wide: f64, worst: &mut f64) {
     let narrow: f64 = found.into();
     if !wide.is_finite() || narrow.is_infinite() {
@@ -169,7 +169,7 @@ fn rows_of_bf16() {
     check_rows::<bf16>(4000);
 }
 
-/// What has other sums, against the same numbers in f64.
+/// Weighted sums and moments, against the f64 results for the same numbers.
 fn check_against_f64<T: Format>(count: usize) {
     let wide = |z: &[T]| -> Vec<f64> { z.iter().map(|&z| z.into()).collect() };
     let mut random = ChaCha8Rng::seed_from_u64(32);
@@ -186,7 +186,7 @@ fn check_against_f64<T: Format>(count: usize) {
         terms.softmax(&mut p).unwrap();
         terms64.softmax(&mut p64).unwrap();
         p.iter().zip(&p64).for_each(|(&p, &p64)| check_ulp(p, p64, &mut worst));
-        // All weights of the tangent have one sign: nothing cancels.
+        // Nonnegative tangents, so that nothing cancels.
         let t: Vec<T> = b.iter().map(|&b| T::of(b.into().abs())).collect();
         check_ulp(logsumexp_jvp(&z, &t).unwrap().1, logsumexp_jvp(&z64, &wide(&t)).unwrap().1, &mut worst);
         check_ulp(softmax_entropy(&z), softmax_entropy(&z64), &mut worst);
@@ -209,15 +209,16 @@ fn what_weighs_and_averages() {
 
 #[test]
 fn many_equal_numbers() {
-    // log 70 000 = 11.15625052…: 11.15625 in f16, just above half-way between 11.125 and 11.1875 in bf16.
+    // log 70 000 = 11.15625052…: 11.15625 in f16, just above the midpoint of 11.125 and 11.1875 in bf16.
     assert_eq!(logsumexp(&vec![f16::ZERO; 70_000]), f16::from_f64(11.15625));
     assert_eq!(logsumexp(&vec![bf16::ZERO; 70_000]), bf16::from_f64(11.1875));
     let mut p = vec![f16::ONE; 70_000];
     softmax(&vec![f16::ONE; 70_000], &mut p).unwrap();
-    // 1/70 000 is 239.67 times the least subnormal.
+    // 1/70 000 is 239.67 times the smallest subnormal.
     assert!(p.iter().all(|p| p.to_bits() == 240));
 
-    // log Σ = 65 504 + log n: half-way to 65 536, which is ∞, is 16, and e^16 = 8 886 110.52.
+    // log Σ = 65 504 + log n: the midpoint to 65 536, which rounds to ∞, is at log n = 16, and e^16 = 8 886
+    // 110.52.
     let largest = vec![f16::MAX; 8_886_111];
     assert_eq!(logsumexp(&largest[1..]), f16::MAX);
     assert_eq!(logsumexp(&largest), f16::INFINITY);
@@ -250,7 +251,7 @@ fn edges() {
     check_both(&[1.0, f64::NAN, INF], f64::NAN, &[f64::NAN; 3], &[f64::NAN; 3]);
     // −65 504 − 65 504 is beyond f16.
     check::<f16>(&[65504.0, -65504.0], 65504.0, &[1.0, 0.0], &[0.0, -INF]);
-    // e^-16 is subnormal in f16, 1.8877 of its least numbers; e^-18 rounds to 0.
+    // e^-16 is subnormal in f16, 1.8877 times the smallest number; e^-18 rounds to 0.
     check::<f16>(&[0.0, -16.0], 2f64.powi(-23), &[1.0, 2f64.powi(-23)], &[-(2f64.powi(-23)), -16.0]);
     check::<f16>(&[0.0, -18.0], 0.0, &[1.0, 0.0], &[-0.0, -18.0]);
 

@@ -1,10 +1,10 @@
-//! Laws that hold for every input, checked on inputs that proptest makes and shrinks.
+//! Mathematical laws for every input, checked with proptest.
 
 use logsum::{LogSumExp, log_softmax, logsumexp, logsumexp_with_gradient, softmax};
 use ndarray::{Array1, Array2, ArrayView1, Axis, ShapeBuilder, s};
 use proptest::prelude::*;
 
-/// One ulp of a number, at least the smallest.
+/// One ulp of a number, at least the smallest positive number.
 fn ulp(x: f64) -> f64 {
     x.abs().next_up() - x.abs()
 }
@@ -13,7 +13,7 @@ fn numbers(range: std::ops::Range<f64>, most: usize) -> impl Strategy<Value = Ve
     prop::collection::vec(range, 1..most)
 }
 
-/// Any finite numbers, some of them absent.
+/// Finite numbers of all sizes, and −∞.
 fn anything() -> impl Strategy<Value = Vec<f64>> {
     use prop::num::f64::{NEGATIVE, NORMAL, POSITIVE, SUBNORMAL, ZERO};
     let number = prop_oneof![
@@ -35,8 +35,8 @@ fn gradient(z: &[f64]) -> Vec<f64> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
-    /// LSE(z + c) = LSE(z) + c. On a grid of 2^-20 the sums z + c are exact; each value is off by half an ulp, and
-    /// the right-hand sum is rounded once more.
+    /// LSE(z + c) = LSE(z) + c. On a grid of 2^-20 the sums z + c are exact; the error of each value is at most
+    /// half an ulp, and the right-hand sum is rounded once more.
     #[test]
     fn shift(z in prop::collection::vec(-1_000_000_i32..1_000_000, 1..50), c in -1_000_000_000_i32..1_000_000_000) {
         let grid = |z: i32| f64::from(z) / 1_048_576.0;
@@ -45,12 +45,12 @@ proptest! {
         let shifted: Vec<f64> = z.iter().map(|z| z + c).collect();
         let (left, right) = (logsumexp(&shifted), logsumexp(&z) + c);
         prop_assert!((left - right).abs() <= ulp(left) + 0.5 * ulp(right - c), "{left} {right}");
-        // Softmax does not see the shift at all: it only sees differences, which are exact here.
+        // Softmax depends on differences only, which are exact here.
         prop_assert_eq!(gradient(&z), gradient(&shifted));
     }
 
-    /// The value has the same bits in any order; so has the gradient but for the order of its sum, which two words
-    /// hold to 2^-60.
+    /// The value has the same bits in any order. The gradient depends on the order of its double-double sum, by
+    /// 2^-60.
     #[test]
     fn permutation(z in anything(), seed in any::<u64>()) {
         let mut order: Vec<usize> = (0..z.len()).collect();
@@ -63,8 +63,8 @@ proptest! {
         }
     }
 
-    /// LSE(a ∪ b) = LSE(LSE(a), LSE(b)): the parts are off by half an ulp each, of which the whole sees the weighted
-    /// mean, and two roundings of the whole.
+    /// LSE(a ∪ b) = LSE(LSE(a), LSE(b)): each part has an error of at most half an ulp, whose weighted mean is the
+    /// error of the whole, plus two roundings of the whole.
     #[test]
     fn merge(z in numbers(-50.0..50.0, 100), at in any::<prop::sample::Index>()) {
         let (a, b) = z.split_at(at.index(z.len()));
@@ -75,7 +75,7 @@ proptest! {
         prop_assert!((merged - whole).abs() <= inherited + ulp(whole), "{merged} {whole}");
     }
 
-    /// Raising a number never lowers the value: rounding is monotone.
+    /// Raising a number never lowers the value, since rounding is monotone.
     #[test]
     fn monotone(mut z in anything(), at in any::<prop::sample::Index>(), by in prop_oneof![Just(0.0), 0.0..1e-12, 0.0..10.0]) {
         let before = logsumexp(&z);
@@ -86,7 +86,7 @@ proptest! {
         prop_assert!(logsumexp(&z) >= before);
     }
 
-    /// max ≤ LSE ≤ max + log n, where rounding keeps the order; log n is rounded up by a step.
+    /// max ≤ LSE ≤ max + log n, since rounding is monotone; log n is rounded up by one step.
     #[test]
     fn between_the_maximum_and_log_n_above_it(z in anything()) {
         let max = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -95,15 +95,15 @@ proptest! {
         prop_assert!(value <= (max + (z.len() as f64).ln().next_up()).next_up(), "{value} {max}");
     }
 
-    /// n copies add log n.
+    /// n equal numbers add log n.
     #[test]
     fn copies(z in -1e3..1e3_f64, n in 1..3000_usize) {
         let (value, expected) = (logsumexp(&vec![z; n]), z + (n as f64).ln());
         prop_assert!((value - expected).abs() <= ulp(value).max(ulp(expected)) + ulp((n as f64).ln()));
     }
 
-    /// Σ gradient = 1: each element is off by less than 1 ulp of itself, at most 2^-52 of it; these add up to 2^-52,
-    /// and n − 1 additions of numbers up to 1 round by 2^-53 each.
+    /// Σ gradient = 1: each element has an error of less than 1 ulp, at most 2^-52 of itself; these add up to
+    /// 2^-52, and n − 1 additions of numbers up to 1 round by 2^-53 each.
     #[test]
     fn gradient_sums_to_one(z in anything()) {
         let sum: f64 = gradient(&z).iter().sum();
@@ -111,8 +111,9 @@ proptest! {
         prop_assert!((sum - 1.0).abs() <= (1.0 + z.len() as f64 / 2.0) * f64::EPSILON + subnormal, "{sum}");
     }
 
-    /// The gradient against a central difference of the value: with a step of 2^-17 the third derivative (at most 1/4)
-    /// leaves 2^-38, and the values, each half an ulp off, leave an ulp over the step.
+    /// The gradient against a central difference of the value: with a step of 2^-17 the third derivative
+    /// (at most 1/4) contributes 2^-38, and the values, each with an error of half an ulp, contribute an ulp over
+    /// the step.
     #[test]
     fn gradient_is_the_slope(z in numbers(-8.0..8.0, 12), at in any::<prop::sample::Index>()) {
         const STEP: f64 = 1.0 / 131_072.0;
@@ -127,8 +128,8 @@ proptest! {
         prop_assert!((slope - gradient(&z)[at]).abs() <= error, "{slope} {}", gradient(&z)[at]);
     }
 
-    /// log-softmax is the logarithm of softmax: one is 1 ulp off, the other's error 2^-52 becomes absolute, and ln
-    /// itself is 1 ulp off.
+    /// log-softmax is the logarithm of softmax: the former has an error of 1 ulp, the relative error 2^-52 of the
+    /// latter becomes absolute, and ln itself has an error of 1 ulp.
     #[test]
     fn log_softmax_is_the_logarithm(z in numbers(-600.0..600.0, 20)) {
         let mut log_p = vec![0.0; z.len()];
@@ -138,7 +139,7 @@ proptest! {
         }
     }
 
-    /// An absent number changes no bit of anything.
+    /// A number −∞ changes no bit of any result.
     #[test]
     fn absent_numbers_change_nothing(z in anything(), at in any::<prop::sample::Index>()) {
         let mut more = z.clone();
@@ -152,8 +153,8 @@ proptest! {
         }
     }
 
-    /// f32 and f64 round the same exact value: rounding f64's again is at most one step of f32 away, and that only
-    /// where f64's is half-way between two.
+    /// f32 and f64 round the same exact value: rounding the f64 result to f32 differs by at most one step, and
+    /// only if the f64 result is a midpoint of two f32.
     #[test]
     fn formats_agree(z in prop::collection::vec(-100f32..100.0, 1..30)) {
         let narrow = logsumexp(&z);
@@ -163,7 +164,7 @@ proptest! {
         prop_assert!(narrow == again || is_half_way && (narrow.next_up() == again || narrow.next_down() == again));
     }
 
-    /// Memory layout changes no bit of any result, about block boundaries too.
+    /// The memory layout changes no bit of any result, near block boundaries either.
     #[test]
     fn layout(near in prop::sample::select(vec![1_usize, 7, 64, 1023, 1024, 1025, 2047, 2048, 2049, 3100]), seed in any::<u32>()) {
         let mut state = u64::from(seed);

@@ -1,7 +1,7 @@
-//! The house: imports go one way, no two rooms have one name, and no two files say the same of themselves.
+//! The module structure: imports go one way, and all modules have distinct names and distinct header lines.
 //!
-//! The layers are those of DESIGN.md, from the bottom up. A layer is a folder or a file of `src`, or a file of the arithmetic's crate;
-//! it may name itself and what is below it.
+//! The layers are those of DESIGN.md, from the bottom up. A layer is a folder or a file of `src`, or a file of the
+//! arithmetic's crate; it may import from itself and from lower layers.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The first words of the lines of the block behind this heading, in order.
+/// The first word of each line of the indented block after this heading, in order.
 fn layers(design: &str, heading: &str) -> Vec<String> {
     let (_, rest) = design.split_once(heading).unwrap_or_else(|| panic!("DESIGN.md has no line {heading:?}"));
     let lines =
@@ -41,7 +41,7 @@ fn code(text: &str) -> String {
     text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
-/// The modules of the crate's root that the code names: in `use` lines, in paths, and as what a relative path leads to.
+/// The root modules that the code names: in `use` lines, in paths, and through relative paths.
 fn named(code: &str, depth: usize) -> Vec<String> {
     let mut names = Vec::new();
     for (start, _) in code.match_indices("crate::") {
@@ -56,7 +56,7 @@ fn named(code: &str, depth: usize) -> Vec<String> {
             None => names.extend(word(rest)),
         }
     }
-    // `super` as often as the file is deep leads to the root.
+    // As many `super` as the file is deep lead to the root.
     let up = "super::".repeat(depth);
     for (start, _) in code.match_indices(&up) {
         if !code[..start].ends_with("super::") {
@@ -71,7 +71,7 @@ fn word(text: &str) -> Option<String> {
     (!word.is_empty()).then_some(word)
 }
 
-/// The first words of the items of a group that has just been opened.
+/// The first word of each item of a group whose opening brace has been read.
 fn first_words(group: &str) -> Vec<String> {
     let (mut depth, mut item, mut words) = (0, String::new(), Vec::new());
     for c in group.chars() {
@@ -90,7 +90,7 @@ fn first_words(group: &str) -> Vec<String> {
     words
 }
 
-/// What a file names that is not below it: (file, name).
+/// A message for each import from a higher or unknown layer.
 fn upward(files: &[(String, String)], layers: &[String]) -> Vec<String> {
     let rank = |name: &str| layers.iter().position(|layer| layer == name);
     let mut faults = Vec::new();
@@ -142,7 +142,7 @@ fn imports_go_one_way() {
     }
 }
 
-/// The test above can fail.
+/// Shows that the test above can fail.
 #[test]
 fn an_upward_import_is_found() {
     let layers = ["arithmetic", "simd", "kernels", "operations"].map(str::to_owned);

@@ -1,6 +1,6 @@
-//! Every level that this machine has gives the same bits: values, gradients and log-softmax, at every length about the
-//! steps and blocks of the loops, at every offset in memory, edges included. A binary of its own, as it chooses the
-//! level for the whole process.
+//! Every level of this machine gives the same bits: values, gradients and log-softmax, at every length near the
+//! steps and blocks of the loops, at every memory offset, special cases included. It is a separate binary because
+//! the level is a process-wide setting.
 
 use half::{bf16, f16};
 use logsum::{Float, Level, LogSumExp, log_softmax, logsumexp, logsumexp_with_gradient, softmax};
@@ -8,14 +8,14 @@ use ndarray::{Array1, Array2, Array3, ArrayViewMut2, Axis, Zip, s};
 use rand::{RngExt, SeedableRng};
 use std::sync::{Mutex, PoisonError};
 
-/// The level is chosen for the whole process.
+/// The level is a process-wide setting.
 static LEVEL: Mutex<()> = Mutex::new(());
 
 fn lengths() -> impl Iterator<Item = usize> {
     (0..70).chain([127, 128, 1007, 1008, 1009, 1023, 1024, 1025, 1040, 2047, 2049, 5000])
 }
 
-/// Rows of each kind; some hold infinities or a NaN.
+/// A row of this kind; some kinds contain infinities or a NaN.
 fn row<T: Float>(of: impl Fn(f64) -> T, length: usize, kind: usize) -> Vec<T> {
     let mut state = (length * 31 + kind) as u64;
     (0..length)
@@ -37,7 +37,7 @@ fn row<T: Float>(of: impl Fn(f64) -> T, length: usize, kind: usize) -> Vec<T> {
         .collect()
 }
 
-/// All results for a row, as text: all NaNs are one.
+/// All results for a row as text, in which all NaNs are equal.
 fn results<T: Float>(z: &[T]) -> String {
     let (mut gradient, mut log_p) = (vec![T::default(); z.len()], vec![T::default(); z.len()]);
     let value = logsumexp_with_gradient(z, &mut gradient).unwrap();
@@ -86,18 +86,18 @@ fn all_levels_give_the_same_bits() {
     assert!(Level::force(None));
 }
 
-/// A table of rows of all kinds, side by side.
+/// A matrix with rows of all kinds.
 fn table<T: Float>(of: impl Fn(f64) -> T + Copy, rows: usize, columns: usize) -> Array2<T> {
     let mut table = Array2::default((rows, columns));
     for (i, mut place) in table.rows_mut().into_iter().enumerate() {
-        // Mostly of one kind, so that many go the same way together.
+        // Mostly runs of one kind, so that a group of rows takes one path.
         let kind = if i % 11 == 5 { i % 10 } else { i / 40 % 7 };
         place.assign(&Array1::from(row(of, columns + i % 5, kind)).slice(s![i % 5..]));
     }
     table
 }
 
-/// All that is got of the rows of `table` is what each has alone, NaNs being one.
+/// Checks that all results for the rows of `table` equal those of each row alone; all NaNs are equal.
 fn check_rows<T: Float>(table: &Array2<T>, found: &[Array2<T>; 3], what: &str) {
     let same = |a: T, b: T| format!("{a:?}") == format!("{b:?}");
     let [values, gradient, log_p] = found;
@@ -112,7 +112,7 @@ fn check_rows<T: Float>(table: &Array2<T>, found: &[Array2<T>; 3], what: &str) {
     });
 }
 
-/// By rows, by columns, and by the columns of each of several tables.
+/// Checks reductions of rows, of columns, and of the columns of several matrices.
 fn check_every_way<T: Float>(z: &Array2<T>, level: Level) {
     let (rows, columns) = z.dim();
     let what = format!("{level:?}, {rows} rows of {columns}");
@@ -191,7 +191,7 @@ fn lanes_at_every_edge_do_not_disturb_their_neighbours() {
     for level in Level::ALL.into_iter().filter(|&level| Level::force(Some(level))) {
         for length in [1, 2, 3, 4, 7, 8, 9, 20, 63, 64, 65, 130] {
             for _ in 0..10 {
-                // Sparse edges leave room for lanes that have none of the strongest.
+                // Sparse special values: some lanes lack the dominant ones.
                 let least = random.random_range(0..6);
                 let z = Array2::from_shape_fn((83, length), |_| EDGES[random.random_range(least..12)]);
                 check_every_way(&z, level);
@@ -206,7 +206,7 @@ fn each<T>(lanes: &[Vec<f64>], of: impl Fn(f64) -> T) -> Vec<Vec<T>> {
     lanes.iter().map(|lane| lane.iter().map(|&z| of(z)).collect()).collect()
 }
 
-/// The values of the columns of each of two tables, and of the rows of another, are what each has alone.
+/// Checks that the values of columns and of rows equal those of each lane alone.
 fn check_lanes<T: Float>(lanes: &[Vec<T>], what: &str) {
     let (rows, columns) = (lanes[0].len(), lanes.len());
     let several = Array3::from_shape_fn((2, rows, columns), |(_, i, j)| lanes[j][i]);
@@ -222,8 +222,8 @@ fn check_lanes<T: Float>(lanes: &[Vec<T>], what: &str) {
     }
 }
 
-/// Columns whose shift is 0 are summed where they lie, and short rows of such numbers as they are; a wild one among them sends its
-/// neighbours another way, and so do rows that nearly cancel.
+/// Columns whose shift is 0 are summed in place, and short rows of such numbers without a shift; one number that
+/// needs a shift makes its neighbours take another path, and so do rows that nearly cancel.
 #[test]
 fn tame_lanes_have_the_values_of_each_alone() {
     let _level = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
@@ -247,7 +247,7 @@ fn tame_lanes_have_the_values_of_each_alone() {
                 check_lanes(&singles(&lanes(length, rows, 3 * rows / 4)), &what);
                 check_lanes(&each(&lanes(length, rows, usize::MAX), bf16::from_f64), &what);
             }
-            // Of probabilities, all or some.
+            // All rows, or some of them, are log-probabilities.
             for some in [1, 3, 20] {
                 let normalised = lanes(length, 130, usize::MAX).into_iter().enumerate().map(|(j, lane)| {
                     let c = if j % some == 0 { logsumexp(&lane) } else { 0.0 };
@@ -257,7 +257,8 @@ fn tame_lanes_have_the_values_of_each_alone() {
             }
             check_lanes(&singles(&vec![vec![f64::NEG_INFINITY; length]; 70]), &what);
         }
-        // Wild only after the first row, in the second block, at the edge of what is tame, or without mass.
+        // A number that needs a shift after the first row or in the second block, numbers at the limit, and a row
+        // without mass.
         for (place, z) in
             [(1, 64.0), (1, -70.0), (1, 64.00001), (1500, 1e3), (1500, f64::INFINITY), (1029, 64.0)]
         {
@@ -278,7 +279,7 @@ fn tame_lanes_have_the_values_of_each_alone() {
 
 #[test]
 fn large_outputs_have_the_bits_of_small_ones() {
-    // More than 16 MiB: written past the caches where they are aligned.
+    // More than 16 MiB: aligned outputs are written past the caches.
     let z = table(|x| x as f32, 4100, 1100).mapv(|z| if z.is_finite() { z } else { -1e3 });
     let expected: Vec<f32> = z.rows().into_iter().flat_map(|row| row.softmax(()).unwrap()).collect();
     for offset in [0, 1, 3, 4] {
@@ -288,7 +289,7 @@ fn large_outputs_have_the_bits_of_small_ones() {
         assert_eq!(place[offset..][..z.len()], expected, "softmax, offset {offset}");
         assert!(place[..offset].iter().chain(&place[offset + z.len()..]).all(|&x| x == -1.0));
     }
-    // The one long row of it, by halves and pieces.
+    // All of it as one long row, in halves and pieces.
     let row: Vec<f64> = z.iter().map(|&z| z.into()).collect();
     let mut expected = vec![0.0; row.len()];
     let (c, mut out) = (logsumexp(&row), vec![0.0; row.len() + 1]);

@@ -1,5 +1,5 @@
-//! The matrix product in log space, against arbitrary precision: values correctly rounded, gradients within their bound;
-//! at every level, in batches and alone; the edges.
+//! The matrix product in log space against arbitrary precision: correctly rounded values, gradients within their
+//! bound, at every level, in batches and alone; special cases.
 
 mod common;
 
@@ -8,11 +8,11 @@ use logsum::{Level, MatmulShape, log_matmul, log_matmul_vjp, logsumexp};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Bits that hold any sum of two f64, with room.
+/// Enough bits for any sum of two f64.
 const WIDE: usize = 2400;
 
-/// The log-sum-exp of exact sums x + y, at least one of them finite, the others −∞: m + log(1 + t) as m and log(1 + t), and
-/// whether there is a t too small for this precision.
+/// The log-sum-exp m + log(1 + t) of exact sums x + y, at least one of them finite, the others −∞: m, log(1 + t),
+/// and whether t is positive but too small for this precision.
 struct Exact {
     max: Big,
     log: Big,
@@ -53,7 +53,7 @@ impl Exact {
     }
 }
 
-/// The nearest T, infinite beyond its range, and +0 for −0.
+/// The nearest T, infinite beyond its range; zeros are +0.
 fn round<T: Format>(x: &Big) -> T {
     let largest = match T::PRECISION {
         8 => half::bf16::MAX.into(),
@@ -61,7 +61,7 @@ fn round<T: Format>(x: &Big) -> T {
         24 => f64::from(f32::MAX),
         _ => f64::MAX,
     };
-    // The largest and half of an ulp: from there on it is infinite.
+    // The largest number plus half an ulp: larger values round to infinity.
     let end = big(largest, WIDE)
         + (big(largest, WIDE) >> (T::PRECISION + 1)) * (big(1.0, WIDE) + (big(1.0, WIDE) >> 10));
     match () {
@@ -71,7 +71,7 @@ fn round<T: Format>(x: &Big) -> T {
     }
 }
 
-/// One entry, by the conventions and else in arbitrary precision.
+/// One entry, by the conventions for special cases, otherwise in arbitrary precision.
 fn entry<T: Format>(a: &[T], b: &[T]) -> T {
     let pairs = || a.iter().zip(b).map(|(&a, &b)| -> (f64, f64) { (a.into(), b.into()) });
     let has = |test: fn(f64) -> bool| pairs().any(|(a, b)| test(a + b) && !(a.is_finite() && b.is_finite()));
@@ -105,7 +105,7 @@ fn product<T: Format>(a: &[T], b: &[T], shape: impl Into<MatmulShape>) -> Vec<T>
     out
 }
 
-/// Matrices of many kinds: near to each other and far apart, with ties, cancelling, sparse, huge and tiny.
+/// Matrices of several kinds: numbers close together or far apart, tied, cancelling, sparse, huge and tiny.
 fn matrix<T: Format>(kind: usize, count: usize, random: &mut ChaCha8Rng) -> Vec<T> {
     (0..count)
         .map(|_| {
@@ -117,7 +117,7 @@ fn matrix<T: Format>(kind: usize, count: usize, random: &mut ChaCha8Rng) -> Vec<
                 3 => 700.0 * u,
                 4 => 1e6 * u,
                 5 => 1e-4 * u,
-                // Whole numbers, halves, and what makes sums of f32 and of f64 fall half-way.
+                // Integers, halves, and numbers whose sums are midpoints of f32 or f64.
                 6 => (u * 8.0).round() / 2.0,
                 7 => 2f64.powi((u * 30.0) as i32) * (1.0 + 2f64.powi(-23)),
                 8 => 2f64.powi((u * 30.0) as i32) * (1.0 + 2f64.powi(-52)),
@@ -136,7 +136,7 @@ fn matrix<T: Format>(kind: usize, count: usize, random: &mut ChaCha8Rng) -> Vec<
 }
 const KINDS: usize = 17;
 
-/// Every entry of many products, at every level.
+/// Checks every entry of products of several shapes, at every level.
 fn check<T: Format>(seed: u64) -> usize {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let shapes =
@@ -189,7 +189,7 @@ fn halves_are_correctly_rounded_at_every_level() {
     assert!(check::<half::bf16>(2) > 10_000);
 }
 
-/// Larger than a block in every direction, near and far: a sample of the entries.
+/// Checks a sample of the entries of products larger than a block in every direction.
 fn check_blocks<T: Format>() {
     let mut random = ChaCha8Rng::seed_from_u64(21);
     let [rows, inner, columns] = [270, 300, 265];
@@ -223,7 +223,7 @@ fn blocks_are_put_together() {
     check_blocks::<f64>();
 }
 
-/// One column is a row of log-sum-exps; the identity of log space changes nothing.
+/// With one column it is the log-sum-exp of rows; the identity matrix in log space changes nothing.
 #[test]
 fn laws() {
     let mut random = ChaCha8Rng::seed_from_u64(22);
@@ -233,7 +233,7 @@ fn laws() {
     let identity: Vec<f64> =
         (0..40 * 40).map(|place| if place % 41 == 0 { 0.0 } else { f64::NEG_INFINITY }).collect();
     assert_eq!(product(&a, &identity, [30, 40, 40]), a);
-    // Log-probabilities, whose rows add up to 1: what is left is their rounding.
+    // Rows of log-probabilities add up to 1: the value is a rounding error.
     let rows: Vec<f64> = a.chunks(40).flat_map(|row| row.iter().map(|z| z - logsumexp(row))).collect();
     let totals = product(&rows, &[0.0; 40], [30, 40, 1]);
     assert!(
@@ -283,7 +283,7 @@ fn gradients<T: Format>(a: &[T], b: &[T], shape: impl Into<MatmulShape>, g: &[T]
     gradients
 }
 
-/// Every derivative against Σ G P in high precision, in parts of its bound.
+/// The largest error of a derivative, relative to its bound, by Σ G P in high precision.
 fn check_gradients<T: Format>(seed: u64) -> f64 {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let (shapes, mut worst) = ([[1, 1, 1], [2, 3, 4], [9, 5, 17], [3, 40, 2]], 0.0_f64);
@@ -294,7 +294,7 @@ fn check_gradients<T: Format>(seed: u64) -> f64 {
         let g: Vec<T> = matrix([0, 1, 6][a_kind % 3], rows * columns, &mut random);
         let is_infinite = |x: &T| (*x).into() == f64::INFINITY;
         if a.iter().chain(&b).any(is_infinite) || (a_kind, b_kind) == (13, 13) {
-            // What `edges` has, and what is beyond the range.
+            // Special cases, which `edges` tests, and sums beyond the range.
             continue;
         }
         let found = gradients(&a, &b, [rows, inner, columns], &g);
@@ -304,7 +304,7 @@ fn check_gradients<T: Format>(seed: u64) -> f64 {
             let pairs = || (0..inner).map(|k| (a[i * inner + k].into(), b[k * columns + j].into()));
             let sums: Vec<Option<Big>> = pairs()
                 .map(|(x, y): (f64, f64)| {
-                    // As the conventions have it: beyond f64 a sum is infinite.
+                    // By convention a sum beyond the range of f64 is infinite.
                     (x + y).is_finite().then(|| big(x, WIDE) + big(y, WIDE))
                 })
                 .collect();
@@ -391,7 +391,7 @@ fn gradients_are_those_of_the_values() {
     }
 }
 
-/// Blocks of the gradients' products, against their sums in f64, and at every level.
+/// Gradients of products of several blocks, against sums in f64, at every level.
 #[test]
 fn gradients_of_blocks() {
     let mut random = ChaCha8Rng::seed_from_u64(34);
@@ -425,14 +425,14 @@ fn gradients_of_blocks() {
     }
 }
 
-/// A row of A, a column of B, the value, and the gradients' parts.
+/// A row of A, a column of B, the value, and the shares.
 type Edge = ([f64; 3], [f64; 3], f64, [f64; 3]);
 
 #[test]
 fn edges() {
     const INF: f64 = f64::INFINITY;
     const NAN: f64 = f64::NAN;
-    // No terms: no mass.
+    // No terms: the sum has no mass.
     assert_eq!(product::<f64>(&[], &[], [2, 0, 2]), [-INF; 4]);
     assert_eq!(gradients::<f64>(&[], &[], [2, 0, 2], &[1.0; 4]), [vec![], vec![]]);
     for shape in [[0, 3, 2], [2, 3, 0], [0, 0, 0]] {
@@ -443,7 +443,7 @@ fn edges() {
     }
     assert_eq!(product::<f64>(&[], &[], [0, 3, 3, 3]), []);
 
-    // Rows of A with each b: the values, and the shares with the cotangent 2.
+    // A row of A and a column of B: the value, and the gradients for the cotangent 2.
     #[rustfmt::skip]
     let rows: [Edge; 10] = [
         ([-INF, -INF, -INF], [0.0, 1.0, 2.0], -INF, [0.0; 3]),
@@ -471,34 +471,34 @@ fn edges() {
                     );
                 }
             }
-            // A cotangent of 0 takes nothing from anywhere.
+            // A cotangent of 0 contributes nothing.
             let nothing = gradients(&a, &b, [1, 3, 1], &[T::of(0.0)]);
             assert!(nothing.iter().flatten().all(|&of| of.into() == 0.0), "{a:?} {b:?}: {nothing:?}");
         }
         check::<f32>(a, b, value, shares);
         check::<f64>(a, b, value, shares);
     }
-    // Edges are left to their rows and columns.
+    // Special values affect their own rows and columns only.
     let c = product(&[NAN, 0.0, 1.0, 2.0, INF, 0.0, -INF, -INF], &[1.0, -INF, 2.0, 0.0], [4, 2, 2]);
     let expected = [NAN, NAN, 4.126928011042972, 2.0, INF, NAN, -INF, -INF];
     assert!(c.iter().zip(expected).all(|(&c, expected)| same(c, expected)), "{c:?}");
-    // Beyond the range of the format.
+    // Sums beyond the range of the format.
     let [big, less] = [3e38, -2e38f32];
     assert_eq!(product(&[big], &[-less, less], [1, 1, 2]), [f32::INFINITY, big + less]);
     assert_eq!(product(&[-1.7e308], &[-1e308, 1.7e308, 0.0], [1, 1, 3]), [-INF, 0.0, -1.7e308]);
-    // A cotangent that is not finite counts where there is mass.
+    // A non-finite cotangent contributes where P is not 0.
     let [of_a, _] = gradients(&[0.0, -INF], &[0.0, 0.0], [1, 2, 1], &[INF]);
     assert_eq!(of_a, [INF, 0.0]);
     let [of_a, _] = gradients(&[0.0, -INF], &[0.0, 0.0], [1, 2, 1], &[NAN]);
     assert!(of_a[0].is_nan() && of_a[1] == 0.0);
 }
 
-/// Rows that span millions, where exponentials relative to maxima underflow.
+/// Rows that span millions, where exponentials relative to the maxima underflow.
 #[test]
 fn large_ranges() {
     let a = [-1e6, 1e6, 0.0, 5.0, 2e5, -1e6];
     let b = [1e6, -1e6, 3.0, 0.0, -1e6, 1e6];
-    // Sums: 0 + 0 …; of the first: (−1e6 + 1e6, 1e6 + 3, 0 − 1e6).
+    // The sums of the first entry: −1e6 + 1e6, 1e6 + 3, 0 − 1e6.
     assert_eq!(product(&a, &b, [2, 3, 2])[0], 1_000_003.0);
     assert_eq!(product(&[-1e6, 1e6], &[1e6, -1e6], [1, 2, 1])[0], std::f64::consts::LN_2);
     assert_eq!(product(&[-1e6f32, 1e6], &[1e6, -1e6], [1, 2, 1])[0], std::f32::consts::LN_2);
@@ -529,7 +529,7 @@ fn lengths_are_checked() {
     let error = log_matmul_vjp(&[0.0; 6], &[0.0; 12], [2, 3, 4], &[0.0; 8], &mut grad_a, &mut grad_b);
     assert_eq!(error.unwrap_err().to_string(), "`grad_b` has 11 elements, but needs 12 to fit `shape`");
     assert_eq!((grad_a, grad_b), ([0.5; 6], [0.5; 11]));
-    // No number at all, however large the other side is.
+    // Empty matrices, with one dimension huge.
     assert_eq!(product::<f64>(&[], &[], [0, 0, huge]), []);
 }
 
@@ -546,14 +546,14 @@ fn arrays() {
     let c = a.log_matmul(&b).unwrap();
     assert_eq!(c.shape(), [3, 5]);
     assert_eq!(c.as_slice().unwrap(), product(a.as_slice().unwrap(), b.as_slice().unwrap(), [3, 4, 5]));
-    // Any layout.
+    // Any memory layout.
     let mut fortran = Array2::zeros((3, 4).f());
     fortran.assign(&a);
     let reversed = b.slice(s![..;-1, ..]);
     assert_eq!(fortran.log_matmul(&b).unwrap(), c);
     assert_eq!(a.slice(s![.., ..;-1]).log_matmul(&reversed).unwrap(), c);
     assert_eq!(b.t().log_matmul(&a.t()).unwrap(), c.t());
-    // Batches, that broadcast.
+    // Batches that broadcast.
     let (a, b) = (array(&[2, 1, 3, 4]), array(&[5, 4, 2]));
     let c = a.log_matmul(&b).unwrap();
     assert_eq!(c.shape(), [2, 5, 3, 2]);
@@ -576,7 +576,7 @@ fn arrays() {
         Array::from_elem(IxDyn(&[2, 3]), f64::NEG_INFINITY)
     );
     assert_eq!(array(&[0, 2, 2]).log_matmul(&array(&[1, 2, 3])).unwrap().shape(), [0, 2, 3]);
-    // What does not fit.
+    // Shapes that do not fit.
     let message = |a: &[usize], b: &[usize]| {
         Array::<f64, _>::zeros(IxDyn(a)).log_matmul(&Array::zeros(IxDyn(b))).unwrap_err().to_string()
     };

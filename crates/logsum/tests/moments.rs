@@ -1,4 +1,4 @@
-//! The edges of mean, variance, entropy and temperature, and values where the plain formulas fail.
+//! Special cases of mean, variance, entropy and temperature, and values for which the naive formulas fail.
 
 mod common;
 
@@ -22,7 +22,7 @@ fn all_same(a: &[f64], b: &[f64]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(&a, &b)| same(a, b))
 }
 
-/// A row, its mean, variance with its gradient, and entropy with its gradient.
+/// A row, its mean, its variance with gradient, and its entropy with gradient.
 type Edge = (&'static [f64], f64, f64, &'static [f64], f64, &'static [f64]);
 
 #[test]
@@ -97,11 +97,11 @@ fn means_are_correctly_rounded() {
 
 #[test]
 fn where_plain_formulas_fail() {
-    // Two numbers an ulp apart: the variance is (ulp/2)², up to the exponential.
+    // Two numbers that differ by an ulp: the variance is (ulp/2)² times the squared exponential.
     let z = [1.0, 1.0 + f64::EPSILON];
     let expected = 2.0 * (f64::EPSILON / 2.0).ln() + 2.0;
     assert!((logvarexp(&z, 0) - expected).abs() < 1e-13);
-    // So small that the squares underflow.
+    // The squares of such small differences underflow.
     let least = f64::from_bits(1);
     assert!((logvarexp(&[0.0, least], 0) - 2.0 * ((-1074.0 - 1.0) * std::f64::consts::LN_2)).abs() < 1e-11);
     assert!((logvarexp(&[1e5f64, 1e5 + 1.0], 0) - 2e5 - logvarexp(&[0.0, 1.0], 0)).abs() < 1e-10);

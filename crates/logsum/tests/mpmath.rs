@@ -1,4 +1,4 @@
-//! The vectors that `mpmath/make.py` made with mpmath: values to the bit, softmax and log-softmax to 1 ulp.
+//! The vectors computed with mpmath by `mpmath/make.py`: values to the bit, softmax and log-softmax to 1 ulp.
 
 mod common;
 
@@ -69,7 +69,7 @@ fn check<T: Format>(text: &str) -> usize {
         log_softmax(&z, &mut out).unwrap();
         worst_log_softmax = worst_log_softmax.max(worst(&short, &out, log_p));
 
-        // The same bits through a view that runs backwards over every other element.
+        // A view of every other element in reverse order has the same bits.
         let spaced: Array1<T> = z.iter().rev().flat_map(|&z| [z, T::of(f64::NAN)]).collect();
         let view = spaced.slice(s![..;2]);
         let view = view.slice(s![..;-1]);

@@ -1,6 +1,6 @@
-//! The functions of many rows give the bits of each row alone: at every level, for short rows and long ones, for numbers of rows
-//! that are no multiple of eight, and for so many numbers that threads share them. A binary of its own, as it chooses the level
-//! for the whole process.
+//! The functions of many rows give the bits of each row alone: at every level, for short and long rows, for
+//! numbers of rows that are not a multiple of eight, and for enough numbers to be distributed over threads. It is
+//! a separate binary because the level is a process-wide setting.
 
 use half::{bf16, f16};
 use logsum::{
@@ -9,10 +9,10 @@ use logsum::{
 };
 use std::sync::{Mutex, PoisonError};
 
-/// The level is chosen for the whole process.
+/// The level is a process-wide setting.
 static LEVEL: Mutex<()> = Mutex::new(());
 
-/// Rows of several kinds in turn: everyday ones, ties, tiny and huge numbers, values near 0, infinities, a NaN.
+/// Rows of several kinds in turn: ordinary numbers, ties, tiny and huge numbers, values near 0, infinities, a NaN.
 fn rows<T: Float>(of: impl Fn(f64) -> T, length: usize, count: usize) -> Vec<T> {
     let mut state = (length * 31 + count) as u64;
     (0..length * count)
@@ -36,7 +36,7 @@ fn rows<T: Float>(of: impl Fn(f64) -> T, length: usize, count: usize) -> Vec<T> 
         .collect()
 }
 
-/// All NaNs are one.
+/// Checks that the bits are equal, with all NaNs equal.
 fn same<T: Float>(found: &[T], expected: &[T], what: &str, length: usize, count: usize) {
     let bits = |x: &T| x.widen().to_bits() & if x.widen().is_nan() { 0x7ff8 << 48 } else { u64::MAX };
     for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
@@ -95,7 +95,7 @@ fn every_row_has_the_bits_that_it_has_alone() {
     assert!(Level::force(None));
 }
 
-/// More than 2^18 numbers are shared even by four threads, and a row of more than 2^17 is shared itself.
+/// More than 2^18 numbers are distributed even over four threads; a row of more than 2^17 is divided itself.
 #[test]
 fn threads_change_no_bit() {
     let _level = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);

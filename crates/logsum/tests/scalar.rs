@@ -1,5 +1,5 @@
-//! The functions of one number or two, against arbitrary precision: values correctly rounded, `logistic` within 1 ulp; at
-//! every level; slices as single numbers; the edges.
+//! The elementwise functions against arbitrary precision: correctly rounded values, or within 1 ulp; at every
+//! level; slices against single numbers; special cases.
 
 mod common;
 
@@ -17,7 +17,7 @@ type Slices<T> = fn(&[T], &[T], &mut [T]) -> Result<(), logsum::Error>;
 type Rows<const N: usize> = &'static [[f64; N]];
 type OneOf = fn(f64) -> f64;
 
-/// log(e^a + sign · e^b) to `precision` bits, where a > b or the sign is positive.
+/// log(e^a + sign · e^b) to `precision` bits, for a > b or a positive sign.
 fn exact(a: f64, b: f64, sign: f64, precision: usize) -> Big {
     let wide = |x: f64| big(x, precision + 2300);
     let max = a.max(b);
@@ -25,13 +25,13 @@ fn exact(a: f64, b: f64, sign: f64, precision: usize) -> Big {
     (exp(a) + big(sign, precision) * exp(b)).ln() + big(max, precision)
 }
 
-/// The nearest number of the format, by as many bits as show it.
+/// The nearest number of the format, at the first precision that determines it.
 fn rounded<T: Format>(a: f64, b: f64, sign: f64) -> T {
     [300, 1300, 4000]
         .into_iter()
         .find_map(|precision| {
             let value = exact(a, b, sign, precision);
-            // Good to half its bits: the shift and the difference may have taken the others.
+            // Half of the bits are reliable: the shift and the difference may have cancelled the others.
             let slack = big(1.0, precision) >> (precision as isize / 2);
             let [low, high] =
                 [value.clone() * (big(1.0, precision) - &slack), value * (big(1.0, precision) + slack)]
@@ -42,7 +42,7 @@ fn rounded<T: Format>(a: f64, b: f64, sign: f64) -> T {
         .expect("4000 bits are enough")
 }
 
-/// Pairs of every size, near to each other and near to where the logarithm vanishes.
+/// Pairs of all sizes, pairs close together, and pairs whose logarithm nearly vanishes.
 fn pairs<T: Format>(count: usize) -> Vec<(T, T)> {
     let mut random = ChaCha8Rng::seed_from_u64(11);
     (0..count)
@@ -52,7 +52,7 @@ fn pairs<T: Format>(count: usize) -> Vec<(T, T)> {
             let b = match i % 9 {
                 0 => a - uniform().abs() * 40.0,
                 1 => a - 2f64.powf(-60.0 * uniform().abs()),
-                // e^b = ±(1 − e^a): the sum, or the difference, is nearly 1.
+                // e^b = ±(1 − e^a): the sum or the difference is nearly 1.
                 2 if a < 0.0 => (-a.exp_m1()).ln(),
                 3 if a > 0.0 => a.exp_m1().ln(),
                 4 => T::of(a).neighbour(false).into(),
@@ -83,7 +83,7 @@ fn numbers<T: Format>(count: usize) -> Vec<T> {
     numbers
 }
 
-/// A function, the pair and the sign that it stands for, and whether its result is negated.
+/// A function of one number, the pair and the sign that it is equivalent to, and whether its result is negated.
 struct Unary<T> {
     name: &'static str,
     f: fn(T) -> T,
@@ -178,7 +178,7 @@ fn check_numbers<T: Format>(count: usize) {
     assert!(worst < 0.51 && worst > 0.45, "{worst}");
 }
 
-/// The worst error of what is within 1 ulp.
+/// Checks the functions that are within 1 ulp, and prints the worst errors.
 fn check_within_an_ulp<T: Format>(count: usize) {
     let mut random = ChaCha8Rng::seed_from_u64(13);
     let (mut worst_logit, mut worst_x_log_y, mut worst_x_log_x) = (0.0_f64, 0.0_f64, 0.0_f64);
@@ -350,7 +350,7 @@ fn edges() {
             assert!(same(f(x), expected), "function {i} of {x}: {}, not {expected}", f(x));
         }
     }
-    // Where the difference, or its logarithm, is subnormal.
+    // The difference or its logarithm is subnormal.
     assert_eq!(logsubexp(5e-324, 0.0), -744.4400719213812);
     assert_eq!(log1mexp(-740.0), -4.2e-322);
     assert_eq!(logsubexp(0.0f32, -1e-45), -103.27893);

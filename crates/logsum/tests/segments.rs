@@ -1,4 +1,4 @@
-//! Segments: each as its own slice, to the bit.
+//! Log-sum-exp of segments: each has the bits of its own slice.
 
 use logsum::{Error, Level, Segments, logsumexp, logsumexp_jvp, logsumexp_with_gradient, segment_logsumexp};
 use rand::{RngExt, SeedableRng};
@@ -8,7 +8,7 @@ fn bits(numbers: &[f64]) -> Vec<u64> {
     numbers.iter().map(|x| if x.is_nan() { 0 } else { x.to_bits() }).collect()
 }
 
-/// Segments of all lengths, some with edges, some that nearly cancel.
+/// Segments of several lengths, some with special values, some that nearly cancel.
 fn offsets_and_numbers() -> (Vec<usize>, Vec<f64>) {
     let mut random = ChaCha8Rng::seed_from_u64(51);
     let (mut offsets, mut z) = (vec![0], Vec::new());
@@ -47,12 +47,12 @@ fn each_segment_is_as_its_slice() {
         values[s] = logsumexp_with_gradient(&z[range.clone()], &mut shares[range.clone()]).unwrap();
         slopes[s] = logsumexp_jvp(&z[range.clone()], &tangent[range]).unwrap().1;
     }
-    // The same numbers in another order.
+    // The same numbers in a random order.
     let ids: Vec<usize> = (0..count).flat_map(|s| vec![s; offsets[s + 1] - offsets[s]]).collect();
     let mut order: Vec<usize> = (0..z.len()).collect();
     let mut random = ChaCha8Rng::seed_from_u64(52);
     (1..order.len()).rev().for_each(|i| order.swap(i, random.random_range(0..=i)));
-    // A stable sort gives each segment back in this order.
+    // A stable sort keeps the random order within each segment.
     let shuffled = |from: &[f64]| -> Vec<f64> { order.iter().map(|&i| from[i]).collect() };
     let shuffled_ids: Vec<usize> = order.iter().map(|&i| ids[i]).collect();
     for level in Level::ALL.into_iter().filter(|&level| Level::force(Some(level))) {

@@ -1,5 +1,5 @@
-//! Weighted and masked sums against arbitrary precision: values correctly rounded whatever cancels, gradients within 2 ulp,
-//! derivatives against each other; the edges.
+//! Weighted and masked sums against arbitrary precision: correctly rounded values whatever cancels, gradients
+//! within 2 ulp, derivatives against each other; special cases.
 
 mod common;
 
@@ -27,7 +27,7 @@ fn sum<T: Format>(z: &[T], b: &[T]) -> (Big, Big) {
     (sum, c)
 }
 
-/// The value and the sign; none where 3200 bits do not tell, and there nothing is left.
+/// The value and the sign; `None` if the sum is too small for 3200 bits, which means that it is 0.
 fn exact<T: Format>(z: &[T], b: &[T]) -> Option<(T, f64)> {
     let (sum, c) = sum(z, b);
     let zero = big(0.0, BITS);
@@ -68,7 +68,7 @@ fn rows<T: Format>(count: usize) -> Vec<(Vec<T>, Vec<T>)> {
                 })
                 .collect();
             match i % 7 {
-                // Everything but a little cancels.
+                // All but a small part cancels.
                 0 => {
                     let (mut z2, mut b2) =
                         (z.clone(), b.iter().map(|&b| T::of(-b.into())).collect::<Vec<T>>());
@@ -80,7 +80,7 @@ fn rows<T: Format>(count: usize) -> Vec<(Vec<T>, Vec<T>)> {
                     z.append(&mut z2);
                     b.append(&mut b2);
                 }
-                // Close to 0: the last weight makes the sum nearly 1.
+                // A value near 0: the last weight makes the sum nearly 1.
                 1 => {
                     let rest: f64 = z.iter().zip(&b).map(|(&z, &b)| b.into() * z.into().exp()).sum();
                     if rest.abs() < 1e30 {
@@ -169,7 +169,7 @@ fn gradients_are_right_whatever_cancels() {
     check_gradients::<f32>(250);
 }
 
-/// Rows, with what is expected at the edges: value, sign, gradient, gradient by weight.
+/// Numbers, weights, and the expected value, sign, gradient and gradient by weight.
 type Edge = (&'static [f64], &'static [f64], f64, f64, &'static [f64], &'static [f64]);
 
 const INF: f64 = f64::INFINITY;

@@ -1,4 +1,4 @@
-//! Weighted and masked sums over the axes of arrays.
+//! Weighted and masked log-sum-exps over the axes of an array.
 
 use crate::arrays::EQUAL;
 use crate::arrays::axes::Axes;
@@ -9,10 +9,11 @@ use crate::operations::{NoMass, Terms};
 use ndarray::{Array, ArrayD, ArrayRef, Dimension};
 use std::marker::PhantomData;
 
-/// [`Terms`] over the axes of an array: weights and mask broadcast to its shape. From
-/// [`LogSumExp::terms`](super::LogSumExp::terms).
+/// [`Terms`] over the axes of an array: weights and mask broadcast to its shape.
+/// [`LogSumExp::terms`](super::LogSumExp::terms) creates one.
 ///
-/// Values, edges and bounds are those of [`Terms`]. Arrays that do not lie in C order with the reduced axes last are copied.
+/// Values, bounds and special cases are those of [`Terms`]. Arrays that are not in C order with the reduced axes
+/// last are copied.
 ///
 /// ```
 /// use logsum::LogSumExp;
@@ -51,18 +52,18 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
         })
     }
 
-    /// Each term with its weight, of any sign; the weights broadcast to the array's shape.
+    /// Sets the weights, of any sign, which broadcast to the array's shape.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`] if they do not.
+    /// [`Error::ShapeMismatch`] if they do not broadcast.
     pub fn weights<E: Dimension>(self, b: &'a ArrayRef<T, E>) -> Result<Self, Error> {
         Ok(Self { weights: Some(self.plan.broadcast("weights", b)?), ..self })
     }
 
-    /// Only those count for which the mask is true; it broadcasts to the array's shape.
+    /// Includes only the terms for which the mask is true; it broadcasts to the array's shape.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`] if it does not.
+    /// [`Error::ShapeMismatch`] if it does not broadcast.
     pub fn mask<E: Dimension>(self, mask: &'a ArrayRef<bool, E>) -> Result<Self, Error> {
         Ok(Self { mask: Some(self.plan.broadcast("mask", mask)?), ..self })
     }
@@ -70,13 +71,13 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     /// As [`Terms::temperature`].
     ///
     /// # Errors
-    /// [`Error::TemperatureOutOfRange`] unless it is positive and finite.
+    /// [`Error::TemperatureOutOfRange`] unless `temperature` is positive and finite.
     pub fn temperature(self, temperature: f64) -> Result<Self, Error> {
         Terms::<T>::new(&[]).temperature(temperature)?;
         Ok(Self { temperature, ..self })
     }
 
-    /// What gradient and softmax are where there is no mass.
+    /// As [`Terms::no_mass`].
     pub fn no_mass(self, no_mass: NoMass) -> Self {
         Self { no_mass, ..self }
     }
@@ -106,7 +107,7 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
         Ok((self.plan.per_row(value), self.plan.per_row(sign)))
     }
 
-    /// The values, NaN where a sum is negative, and the gradient of log |Σ b_k e^{z_k}|.
+    /// [`Terms::logsumexp_with_gradient`] of each row: the values, NaN if a sum is negative, and the gradients.
     pub fn logsumexp_with_gradient(&self) -> Result<(ArrayD<T>, Array<T, D>), Error> {
         let [value, gradient] = self.plan.each([PerRow::One, PerRow::Each], |i, [value, gradient]| {
             value[0] = self.row(i).logsumexp_with_gradient(gradient).expect(EQUAL);
@@ -114,7 +115,8 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
         Ok((self.plan.per_row(value), self.plan.per_element(gradient)))
     }
 
-    /// The gradients by z and by weight, both of the array's shape: [`Terms::logsumexp_with_gradients`].
+    /// [`Terms::logsumexp_with_gradients`] of each row: the gradients with respect to z and to the weights, both
+    /// of the array's shape.
     pub fn gradients(&self) -> Result<[Array<T, D>; 2], Error> {
         let [by_z, by_weight] = self.plan.each([PerRow::Each; 2], |i, [by_z, by_weight]| {
             self.row(i).logsumexp_with_gradients(by_z, by_weight).expect(EQUAL);
@@ -131,7 +133,7 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     /// [`Terms::log_softmax`] of each row.
     ///
     /// # Errors
-    /// As those that made the terms.
+    /// None: the arguments were checked when they were set.
     pub fn log_softmax(&self) -> Result<Array<T, D>, Error> {
         let [log_p] =
             self.plan.each([PerRow::Each], |i, [log_p]| self.row(i).log_softmax(log_p).expect(EQUAL));
@@ -141,7 +143,7 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     /// [`Terms::logmeanexp`] of each row.
     ///
     /// # Errors
-    /// As those that made the terms.
+    /// None: the arguments were checked when they were set.
     pub fn logmeanexp(&self) -> Result<ArrayD<T>, Error> {
         self.one_each(|terms| terms.logmeanexp())
     }
@@ -149,7 +151,7 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     /// [`Terms::logvarexp`] of each row.
     ///
     /// # Errors
-    /// As those that made the terms.
+    /// None: the arguments were checked when they were set.
     pub fn logvarexp(&self, ddof: usize) -> Result<ArrayD<T>, Error> {
         self.one_each(|terms| terms.logvarexp(ddof))
     }
@@ -157,7 +159,7 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     /// [`Terms::softmax_entropy`] of each row.
     ///
     /// # Errors
-    /// As those that made the terms.
+    /// None: the arguments were checked when they were set.
     pub fn softmax_entropy(&self) -> Result<ArrayD<T>, Error> {
         self.one_each(|terms| terms.softmax_entropy())
     }

@@ -1,11 +1,11 @@
-//! Which axes a reduction runs over, and whether they stay.
+//! The axes of a reduction, and whether the result keeps them.
 
 use crate::error::Error;
 
 /// The axes to reduce over: all of them, one, or several; counted from the front, or, if negative, from the back.
 ///
-/// Anything that an axis is written as converts: `-1`, `[0, 2]`, a slice, a vector, and `()` for all axes.
-/// The reduced axes are dropped from the result unless [`keep`](Axes::keep) leaves them in with length 1.
+/// `-1`, `[0, 2]`, a slice, a vector, and `()` for all axes convert into it. The reduced axes are dropped from the
+/// result unless [`keep`](Axes::keep) leaves them in with length 1.
 ///
 /// ```
 /// use logsum::{Axes, LogSumExp};
@@ -18,18 +18,18 @@ use crate::error::Error;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Axes {
-    /// None: every axis.
+    /// `None` for every axis.
     which: Option<Vec<isize>>,
     keep: bool,
 }
 
 impl Axes {
-    /// Every axis: one log-sum-exp of the whole array.
+    /// Every axis: one log-sum-exp over the whole array.
     pub fn all() -> Self {
         Self { which: None, keep: false }
     }
 
-    /// The reduced axes stay in the result, with length 1, so that it broadcasts against the input.
+    /// Keeps the reduced axes in the result, with length 1, so that it broadcasts against the input.
     pub fn keep(mut self) -> Self {
         self.keep = true;
         self
@@ -39,7 +39,7 @@ impl Axes {
         self.keep
     }
 
-    /// Says of each axis of an array of this rank whether it is reduced.
+    /// Whether each axis of an array of this rank is reduced.
     pub(crate) fn reduced(&self, rank: usize) -> Result<Vec<bool>, Error> {
         let Some(which) = &self.which else { return Ok(vec![true; rank]) };
         let mut reduced = vec![false; rank];

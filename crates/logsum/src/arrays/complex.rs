@@ -1,4 +1,4 @@
-//! The log-sum-exp of arrays of complex numbers.
+//! Log-sum-exp of complex numbers over the axes of an array.
 
 use crate::arrays::axes::Axes;
 use crate::arrays::rows::{PerRow, Plan};
@@ -8,9 +8,10 @@ use crate::operations::{self, Float};
 use ndarray::{Array, ArrayD, ArrayRef, Dimension};
 use num_complex::Complex;
 
-/// [`complex_logsumexp`](crate::complex_logsumexp) and its kin as methods of ndarray's arrays and views.
+/// [`complex_logsumexp`](crate::complex_logsumexp) and related functions as methods of ndarray's arrays and views.
 ///
-/// `axes` is whatever converts into [`Axes`]. Rows that do not lie one after the other are copied.
+/// `axes` accepts anything that converts into [`Axes`]. Arrays that are not in C order with the reduced axes last
+/// are copied.
 ///
 /// ```
 /// use logsum::ComplexLogSumExp;
@@ -22,10 +23,11 @@ use num_complex::Complex;
 /// # Ok::<(), logsum::Error>(())
 /// ```
 ///
-/// The trait is sealed: it is there for ndarray's arrays and views, and for nothing else.
+/// The trait is sealed: it is implemented for ndarray's arrays and views only.
 ///
 /// # Errors
-/// [`Error::AxisOutOfRange`] and [`Error::AxisTwice`] speak of the axes, [`Error::ShapeMismatch`] of the weights' shape.
+/// [`Error::AxisOutOfRange`] and [`Error::AxisTwice`] for invalid axes, [`Error::ShapeMismatch`] for the weights'
+/// shape.
 pub trait ComplexLogSumExp<T: Float, D: Dimension>: Sealed<Complex<T>, D> {
     /// [`complex_logsumexp`](crate::complex_logsumexp) of each row.
     fn complex_logsumexp(&self, axes: impl Into<Axes>) -> Result<ArrayD<Complex<T>>, Error> {
@@ -37,7 +39,8 @@ pub trait ComplexLogSumExp<T: Float, D: Dimension>: Sealed<Complex<T>, D> {
         Ok(plan.per_row(values))
     }
 
-    /// [`complex_logsumexp_weighted`](crate::complex_logsumexp_weighted) of each row; the weights may be broadcast.
+    /// [`complex_logsumexp_weighted`](crate::complex_logsumexp_weighted) of each row; the weights broadcast to the
+    /// array's shape.
     fn complex_logsumexp_weighted<E: Dimension>(
         &self,
         axes: impl Into<Axes>,
@@ -62,7 +65,7 @@ pub trait ComplexLogSumExp<T: Float, D: Dimension>: Sealed<Complex<T>, D> {
     }
 }
 
-/// Values, and a gradient of the input's shape.
+/// The values, and the gradient, which has the input's shape.
 type WithGradient<T, D> = (ArrayD<Complex<T>>, Array<Complex<T>, D>);
 
 impl<T: Float, D: Dimension> ComplexLogSumExp<T, D> for ArrayRef<Complex<T>, D> {}

@@ -1,4 +1,4 @@
-//! The matrix product in log space, of arrays.
+//! The matrix product in log space as a method of arrays, with broadcasting batches.
 
 use crate::arrays::Sealed;
 use crate::arrays::rows::same_shape;
@@ -7,13 +7,13 @@ use crate::operations::Float;
 use crate::operations::{self, MatmulShape};
 use ndarray::{Array, ArrayD, ArrayRef, CowArray, Dimension, IxDyn};
 
-/// Of the left factor and of the right one.
+/// The gradients with respect to the left and to the right factor.
 type Gradients<T, D, E> = (Array<T, D>, Array<T, E>);
 
 /// [`log_matmul`](crate::log_matmul) and its derivatives as methods of ndarray's arrays and views.
 ///
-/// The last two axes are those of the matrices; the others number the products of a batch, and broadcast as they do in NumPy.
-/// An array in another layout than the standard one is copied.
+/// The last two axes are those of the matrices; the others are batch axes, and broadcast as in NumPy. An array
+/// that is not in standard layout is copied.
 ///
 /// ```
 /// use logsum::LogMatmul;
@@ -24,10 +24,10 @@ type Gradients<T, D, E> = (Array<T, D>, Array<T, E>);
 /// # Ok::<(), logsum::Error>(())
 /// ```
 ///
-/// The trait is sealed: it is there for ndarray's arrays and views, and for nothing else.
+/// The trait is sealed: it is implemented for ndarray's arrays and views only.
 ///
 /// # Errors
-/// [`Error::RankTooSmall`] if an array has less than two axes, [`Error::ShapeMismatch`] if the shapes do not fit,
+/// [`Error::RankTooSmall`] if an array has fewer than two axes, [`Error::ShapeMismatch`] if the shapes do not fit,
 /// [`Error::ShapeTooLarge`] if the product would be too large.
 pub trait LogMatmul<T: Float, D: Dimension>: Sealed<T, D> {
     /// The matrix product in log space with `right`.
@@ -52,7 +52,8 @@ pub trait LogMatmul<T: Float, D: Dimension>: Sealed<T, D> {
         Ok(array(IxDyn(&shapes.out()), out))
     }
 
-    /// [`log_matmul_vjp`](crate::log_matmul_vjp): the gradients for this factor and for `right`. Here nothing broadcasts.
+    /// [`log_matmul_vjp`](crate::log_matmul_vjp): the gradients with respect to this factor and `right`. No
+    /// argument broadcasts.
     fn log_matmul_vjp<E: Dimension, F: Dimension>(
         &self,
         right: &ArrayRef<T, E>,
@@ -112,14 +113,15 @@ impl Shapes {
         [&self.batch[..], &[self.rows, self.columns]].concat()
     }
 
-    /// For arrays that exist: where their batch cannot be counted they are empty.
+    /// The shape for the slice functions. If the batch size overflows, the factors are empty, so that saturation
+    /// is harmless.
     fn matmul(&self) -> MatmulShape {
         let Self { rows, inner, columns, .. } = *self;
         let batch = self.batch.iter().copied().fold(1, usize::saturating_mul);
         MatmulShape { batch: if self.batch.contains(&0) { 0 } else { batch }, rows, inner, columns }
     }
 
-    /// Which matrix of a factor of this shape the product at `index` takes.
+    /// The index, within a factor of this shape, of the matrix that the product at `index` uses.
     fn place(&self, mut index: usize, shape: &[usize]) -> usize {
         let (batch, rank) = (&shape[..shape.len() - 2], self.batch.len());
         let (mut place, mut stride) = (0, 1);
@@ -137,7 +139,7 @@ fn matrices<'a>(argument: &'static str, shape: &'a [usize]) -> Result<(&'a [usiz
     shape.split_last_chunk().ok_or(Error::RankTooSmall { argument, least: 2, found: shape.len() })
 }
 
-/// Of an axis of the product's batch.
+/// The length of a factor's batch along one axis of the product's batch; 1 for an axis that it lacks.
 fn length(batch: &[usize], axis: usize, rank: usize) -> usize {
     (axis + batch.len()).checked_sub(rank).map_or(1, |axis| batch[axis])
 }

@@ -1,4 +1,4 @@
-//! The operations on ndarray's arrays and views, over any axes and in any layout.
+//! The operations as methods of ndarray's arrays and views, over any axes and in any memory layout.
 
 mod array_terms;
 mod axes;
@@ -26,12 +26,13 @@ use ndarray::{
     RawData,
 };
 
-/// [`logsumexp`](crate::logsumexp) and its family as methods of ndarray's arrays and views.
+/// [`logsumexp`](crate::logsumexp) and related functions as methods of ndarray's arrays and views.
 ///
-/// `axes` is whatever converts into [`Axes`]: `-1`, `[0, 2]`, [`Axes::all()`]. Any layout is read in place: C or
-/// Fortran order, negative strides, gaps, and the stride 0 of a broadcast axis. A row without elements has the
-/// log-sum-exp −∞. The `_into` forms write into arrays that the caller provides, and allocate nothing that grows
-/// with the input; the others allocate their result and nothing else that grows.
+/// `axes` accepts anything that converts into [`Axes`]: `-1`, `[0, 2]`, [`Axes::all()`]. The log-sum-exp, softmax
+/// and log-softmax read any layout in place: C or Fortran order, negative strides, gaps, and the stride 0 of a
+/// broadcast axis. A row without elements has the log-sum-exp −∞. Their `_into` forms write into arrays that the
+/// caller provides, and allocate nothing that grows with the input; the plain forms allocate only their result.
+/// The other methods copy an array that is not in C order with the reduced axes last.
 ///
 /// ```
 /// use logsum::LogSumExp;
@@ -42,10 +43,10 @@ use ndarray::{
 /// # Ok::<(), logsum::Error>(())
 /// ```
 ///
-/// The trait is sealed: it is there for ndarray's arrays and views, and for nothing else.
+/// The trait is sealed: it is implemented for ndarray's arrays and views only.
 ///
 /// # Errors
-/// [`Error::AxisOutOfRange`] and [`Error::AxisTwice`] speak of the axes, [`Error::ShapeMismatch`] of an output's
+/// [`Error::AxisOutOfRange`] and [`Error::AxisTwice`] for invalid axes, [`Error::ShapeMismatch`] for an output's
 /// shape. Nothing is written then.
 pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
     /// The log-sum-exp over the axes, correctly rounded.
@@ -56,7 +57,7 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         Ok(out)
     }
 
-    /// Writes [`logsumexp`](LogSumExp::logsumexp) into `out`, whose shape is the result's.
+    /// Writes [`logsumexp`](LogSumExp::logsumexp) into `out`, which must have the shape of the result.
     fn logsumexp_into<E: Dimension>(
         &self,
         axes: impl Into<Axes>,
@@ -112,7 +113,8 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         reduce(self.array(), &plan, None, Some((Each::LogShare, out.into_dyn())))
     }
 
-    /// The terms e^{z_k} over the axes, to be given weights, a mask, or a choice at no mass.
+    /// The terms e^{z_k} over the axes, which can be given weights, a mask, a temperature, and a convention for
+    /// sums without mass.
     fn terms<'a>(&'a self, axes: impl Into<Axes>) -> Result<ArrayTerms<'a, T, D>, Error>
     where
         D: 'a,
@@ -120,7 +122,8 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         ArrayTerms::new(self.array(), axes)
     }
 
-    /// [`logsumexp_jvp`](crate::logsumexp_jvp) of each row: values and derivatives in the direction `tangent`.
+    /// [`logsumexp_jvp`](crate::logsumexp_jvp) of each row: the values and their derivatives in the direction
+    /// `tangent`.
     fn logsumexp_jvp(
         &self,
         axes: impl Into<Axes>,
@@ -175,7 +178,7 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         Ok(plan.per_element(out))
     }
 
-    /// [`Segments::logsumexp`] along one axis, which then numbers the segments.
+    /// [`Segments::logsumexp`] along one axis, which in the result enumerates the segments.
     fn segment_logsumexp(&self, axis: isize, segments: &Segments) -> Result<ArrayD<T>, Error> {
         let plan = Plan::new(self.array(), axis)?;
         segments.fit_axis(axis, plan.length)?;
@@ -187,8 +190,8 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         Ok(plan.with_length(segments.count()).per_element(values))
     }
 
-    /// [`CrossEntropy::loss_with_gradient`], with the classes along `axis`, and targets for the rows in order. Probabilities lie
-    /// row by row.
+    /// [`CrossEntropy::loss_with_gradient`] with the classes along `axis`. Targets are in the order of the rows;
+    /// probabilities are row-major.
     fn cross_entropy_with_gradient(
         &self,
         axis: isize,
@@ -257,9 +260,8 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
 
 impl<T: Float, D: Dimension> LogSumExp<T, D> for ArrayRef<T, D> {}
 
-/// What the traits of this room are implemented for.
+/// Restricts the traits of this module to ndarray's arrays and views.
 pub trait Sealed<A, D: Dimension> {
-    /// The array itself.
     fn array(&self) -> &ArrayRef<A, D>;
 }
 
@@ -269,13 +271,13 @@ impl<A, D: Dimension> Sealed<A, D> for ArrayRef<A, D> {
     }
 }
 
-/// Why an operation on the rows of arrays cannot fail.
+/// Why an operation on the rows of an array cannot fail.
 const EQUAL: &str = "rows and their results have one length";
 
-/// Why an array is a slice.
+/// Why an array in standard layout has a slice.
 const STANDARD: &str = "the standard layout is contiguous";
 
-/// A function of each row.
+/// Applies `f` to each row.
 fn per_row<T: Float, D: Dimension>(
     z: &ArrayRef<T, D>,
     axes: impl Into<Axes>,
@@ -287,7 +289,7 @@ fn per_row<T: Float, D: Dimension>(
     Ok(plan.per_row(value))
 }
 
-/// A function of each row, and its gradient.
+/// Applies a function and its gradient to each row.
 fn with_gradient<T: Float, D: Dimension>(
     z: &ArrayRef<T, D>,
     axes: impl Into<Axes>,
@@ -301,7 +303,7 @@ fn with_gradient<T: Float, D: Dimension>(
     Ok((plan.per_row(value), plan.per_element(gradient)))
 }
 
-/// A function of each element, where all are one row.
+/// Applies `f` to all elements as one row.
 fn of_each<T: Float, D: Dimension>(
     x: &ArrayRef<T, D>,
     f: impl Fn(&[T], &mut [T]) -> Result<(), Error>,
@@ -324,7 +326,7 @@ fn of_pairs<T: Float, D: Dimension, E: Dimension>(
     Ok(plan.per_element(out))
 }
 
-/// Reduces each row: its value, and a function of each element.
+/// Reduces each row to its value, and computes a function of each element.
 fn reduce<T: Float, D: Dimension>(
     z: &ArrayRef<T, D>,
     plan: &Plan,
@@ -338,7 +340,8 @@ fn reduce<T: Float, D: Dimension>(
     Ok(())
 }
 
-/// The first `outer` axes of all arrays are the ones that stay. Many rows at once where memory allows it.
+/// Reduces rows, with the `outer` axes that remain first in all arrays; many rows at once where the memory layout
+/// allows it.
 fn reduce_views<T: Float>(
     z: ArrayViewD<'_, T>,
     mut wanted: Wanted<ArrayViewMutD<'_, T>, ArrayViewMutD<'_, T>>,
@@ -374,19 +377,19 @@ fn reduce_views<T: Float>(
     }
 }
 
-/// With the rows as the columns of a table.
+/// Moves the first axis last, so that rows become the columns of a matrix.
 fn first_axis_last<S: RawData>(array: ArrayBase<S, IxDyn>) -> ArrayBase<S, IxDyn> {
     let rank = array.ndim();
     array.permuted_axes(IxDyn(&(1..rank).chain([0]).collect::<Vec<_>>()))
 }
 
 impl<T> Wanted<ArrayViewMutD<'_, T>, ArrayViewMutD<'_, T>> {
-    /// The results as slices, if they lie in memory as rows do.
+    /// The results as slices, if they are stored in row-major order.
     fn as_rows(&mut self) -> Option<Wanted<&mut [T], &mut [T]>> {
         self.as_slices(|out| out.as_slice_mut())
     }
 
-    /// The results as slices, if they lie in memory as columns do.
+    /// The results as slices, if they are stored in column-major order.
     fn as_columns(&mut self, count: usize) -> Option<Wanted<&mut [T], Vec<&mut [T]>>> {
         self.as_slices(|out| Some(first_axis_last(out.view_mut()).into_slice()?.chunks_mut(count).collect()))
     }
@@ -433,7 +436,7 @@ impl<T: Float> Series<T> for ArrayViewD<'_, T> {
     }
 }
 
-/// The elements of a view, written in order.
+/// Writes the elements of a view in order.
 enum Scatter<'a, T> {
     Contiguous(&'a mut [T]),
     Strided(ndarray::iter::IterMut<'a, T, IxDyn>),

@@ -1,4 +1,5 @@
-//! Arrays as rows: the axes that stay first, the reduced ones last, in C order. What lies otherwise in memory is copied first.
+//! Arrays as contiguous rows: the remaining axes first, the reduced axes last, in C order; other layouts are
+//! copied.
 
 use crate::arrays::axes::Axes;
 use crate::error::Error;
@@ -6,16 +7,16 @@ use crate::threads::{in_parts, worth};
 use ndarray::{Array, ArrayD, ArrayRef, ArrayViewMutD, Axis, Dimension, IxDyn};
 use std::borrow::Cow;
 
-/// How an array of some shape is taken apart into rows: one for each place along the axes that stay.
+/// The decomposition of an array of a given shape into rows, one for each index along the axes that remain.
 pub(super) struct Plan {
     shape: Vec<usize>,
-    /// Of a result with one element for each row.
+    /// The shape of a result with one element per row.
     pub(super) reduced_shape: Vec<usize>,
-    /// The axes, those that stay first.
+    /// All axes, those that remain first.
     pub(super) order: Vec<usize>,
-    /// The number of axes that stay.
+    /// The number of axes that remain.
     pub(super) outer: usize,
-    /// Whether results keep the reduced axes, with length 1.
+    /// Whether results keep the reduced axes with length 1.
     keeps: bool,
     pub(super) count: usize,
     pub(super) length: usize,
@@ -25,12 +26,12 @@ pub(super) struct Plan {
 pub(super) struct Rows<'a, A: Clone> {
     numbers: Cow<'a, [A]>,
     length: usize,
-    /// Whether there is one row, which is each row.
+    /// Whether a single row stands for all rows, as after broadcasting along the axes that remain.
     is_one: bool,
 }
 
 impl<A: Clone> Rows<'_, A> {
-    /// One row after the other.
+    /// All rows, one after another.
     pub(super) fn all(&self) -> &[A] {
         &self.numbers
     }
@@ -58,12 +59,12 @@ impl Plan {
         Ok(Self { shape: shape.to_vec(), reduced_shape, order, outer, keeps, count, length })
     }
 
-    /// The rows of the array that this is the plan for.
+    /// The rows of the array that this plan was made for.
     pub(super) fn rows<'a, A: Clone, D: Dimension>(&self, array: &'a ArrayRef<A, D>) -> Rows<'a, A> {
         self.broadcast("self", array).expect("the plan is for this shape")
     }
 
-    /// The rows of an argument that has this shape, or broadcasts to it.
+    /// The rows of an argument that has this plan's shape, or broadcasts to it.
     pub(super) fn broadcast<'a, A: Clone, D: Dimension>(
         &self,
         argument: &'static str,
@@ -91,11 +92,11 @@ impl Plan {
                 wide = wide.index_axis_move(Axis(0), 0);
             }
         }
-        // A view of a broadcast does not live as long as what it was made from.
+        // The broadcast view does not live long enough to be borrowed.
         Ok(Rows { numbers: Cow::Owned(wide.iter().cloned().collect()), length, is_one })
     }
 
-    /// The rows of an argument that has this shape.
+    /// The rows of an argument that has this plan's shape.
     pub(super) fn rows_of_shape<'a, A: Clone, D: Dimension>(
         &self,
         argument: &'static str,
@@ -105,7 +106,7 @@ impl Plan {
         Ok(self.rows(array))
     }
 
-    /// The place of one element for each row, without the axes of length 1 that it may have kept.
+    /// A view of an output with one element per row, without any kept axes of length 1.
     pub(super) fn one_per_row<'o, T>(
         &self,
         argument: &'static str,
@@ -118,7 +119,7 @@ impl Plan {
         Ok(out)
     }
 
-    /// The place of one element for each of the input's, the axes that stay first.
+    /// A view of an output of the input's shape, with the axes that remain first.
     pub(super) fn one_per_element<'o, T>(
         &self,
         argument: &'static str,
@@ -128,7 +129,7 @@ impl Plan {
         Ok(out.permuted_axes(IxDyn(&self.order)))
     }
 
-    /// For results with this many elements for each row, where one axis is reduced.
+    /// The plan for results with `length` elements per row, if one axis is reduced.
     pub(super) fn with_length(mut self, length: usize) -> Self {
         let axis = *self.order.last().expect("one axis is reduced");
         self.shape[axis] = length;
@@ -136,12 +137,12 @@ impl Plan {
         self
     }
 
-    /// An array with one element for each row.
+    /// An array with one element per row.
     pub(super) fn per_row<A>(&self, values: Vec<A>) -> ArrayD<A> {
         ArrayD::from_shape_vec(IxDyn(&self.reduced_shape), values).expect("one value for each row")
     }
 
-    /// An array with one element for each of the input's.
+    /// An array with one element per element of the input.
     pub(super) fn per_element<A: Clone, D: Dimension>(&self, numbers: Vec<A>) -> Array<A, D> {
         let permuted: Vec<usize> = self.order.iter().map(|&axis| self.shape[axis]).collect();
         let mut inverse = vec![0; self.order.len()];
@@ -155,7 +156,7 @@ impl Plan {
         array.into_dimensionality().expect("the shape came from an array of this dimension")
     }
 
-    /// Calls `f` for each row, with its place in each of the results.
+    /// Calls `f` for each row, with the row's part of each result.
     pub(super) fn each<A: Clone + Default + Send, const N: usize>(
         &self,
         sizes: [PerRow; N],
@@ -176,11 +177,11 @@ impl Plan {
     }
 }
 
-/// The number of elements that a result has for each row.
+/// The number of elements of a result per row.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum PerRow {
     One,
-    /// One for each element.
+    /// One per element of the row.
     Each,
 }
 

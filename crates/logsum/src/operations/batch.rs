@@ -1,4 +1,4 @@
-//! Many rows at a time: those that lie one after the other, and those that lie side by side, as columns.
+//! Reduction of many rows at once: rows stored contiguously, and rows stored as the columns of a matrix.
 
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::edges::Edge;
@@ -19,7 +19,7 @@ use crate::ziv::single;
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// What is wanted of each row: its value, and a function of each of its elements.
+/// The results requested for each row: its value, and a function of each of its elements.
 pub struct Wanted<V, E> {
     pub value: Option<V>,
     pub each: Option<(Each, E)>,
@@ -42,7 +42,7 @@ compiled! {
     }
 }
 
-/// One series, wherever its numbers lie.
+/// Reduces one series, whatever its memory layout.
 fn series<T: Format>(z: &dyn Series<T>, wanted: Wanted<&mut T, &mut dyn SeriesMut<T>>) {
     let Some((each, out)) = wanted.each else {
         if let Some(value) = wanted.value {
@@ -57,19 +57,18 @@ fn series<T: Format>(z: &dyn Series<T>, wanted: Wanted<&mut T, &mut dyn SeriesMu
     }
 }
 
-/// Rows that lie one after the other.
+/// Rows stored contiguously, one after another.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<'a, T> {
     pub(crate) z: &'a [T],
     pub(crate) bounds: Bounds<'a>,
 }
 
-/// Where rows begin and end.
 #[derive(Clone, Copy)]
 pub(crate) enum Bounds<'a> {
-    /// All have this length, which is not 0.
+    /// Every row has this length, which is not 0.
     Length(usize),
-    /// Each goes from one offset to the next. The numbers begin at the first.
+    /// Row j extends from offset j to offset j + 1; `z` starts at the first offset.
     Offsets(&'a [usize]),
 }
 
@@ -81,7 +80,7 @@ impl<'a, T: Format> Rows<'a, T> {
         }
     }
 
-    /// Where the numbers of some rows are.
+    /// The range of `z` that these rows occupy.
     fn places(&self, rows: Range<usize>) -> Range<usize> {
         match self.bounds {
             Bounds::Length(length) => rows.start * length..rows.end * length,
@@ -111,12 +110,12 @@ impl<'a, T: Format> Rows<'a, T> {
         }
     }
 
-    /// What is wanted of each row, eight after eight.
+    /// Computes the requested results of each row, in groups of eight rows.
     pub(crate) fn reduce(self, wanted: Wanted<&mut [T], &mut [T]>, to: Store) {
         let count = self.count();
         let least = match self.bounds {
             Bounds::Length(length) => worth(count, length),
-            // Smaller parts: some may have most of the numbers.
+            // Smaller parts than for equal rows, since a few rows may hold most of the numbers.
             Bounds::Offsets(_) => worth(count, self.z.len() / count.max(1)).div_ceil(16),
         };
         let Wanted { value, each } = wanted;
@@ -139,11 +138,11 @@ impl<'a, T: Format> Rows<'a, T> {
         });
     }
 
-    /// At most eight rows.
+    /// Reduces at most eight rows.
     fn reduce_group(self, wanted: Wanted<&mut [T], &mut [T]>, room: &mut Room<T>, to: Store) {
         let longest = self.longest();
         if longest < SHORT {
-            // Segments may have one length, too, and such rows are copied faster.
+            // Segments may all have the same length, too, and such rows are copied faster.
             let is_even = longest > 0 && longest * self.count() == self.z.len();
             let bounds = if is_even { Bounds::Length(longest) } else { self.bounds };
             return Rows { bounds, ..self }.reduce_short(wanted, room.tile.tile(longest));
@@ -157,7 +156,7 @@ impl<'a, T: Format> Rows<'a, T> {
         for (j, partial) in partials[..self.count()].iter_mut().enumerate() {
             *partial = match &mut each {
                 None => Partial::over(&self.row(j)),
-                // While the row is in the cache.
+                // Applied now, while the row is still in the cache.
                 Some((each, out)) => {
                     let out = &mut out[self.places(j..j + 1)];
                     reduction::partial_and_each(*each, self.row(j), out, &mut room.kept, to)
@@ -169,7 +168,8 @@ impl<'a, T: Format> Rows<'a, T> {
         }
     }
 
-    /// At most eight rows shorter than [`SHORT`], side by side; after the end of each −∞, which changes no bit.
+    /// Reduces at most eight rows shorter than [`SHORT`] side by side. Each is padded with −∞, which changes no
+    /// bit.
     fn reduce_short(self, wanted: Wanted<&mut [T], &mut [T]>, tile: &mut [[f64; LANES]]) {
         let Wanted { value, each } = wanted;
         let (each, out) = each.unzip();
@@ -195,8 +195,8 @@ impl<'a, T: Format> Rows<'a, T> {
     }
 }
 
-/// The values of `count` short rows, the columns of the tile, and into the tile a function of each element. `row` is asked for those
-/// that must be taken alone.
+/// Writes the values of `count` short rows, which are the columns of the tile, and overwrites the tile with a
+/// function of each element. `row` returns a row that the side-by-side kernel leaves unsettled.
 fn reduce_tile<'a, T: Format>(
     tile: &mut [[f64; LANES]],
     count: usize,
@@ -226,7 +226,7 @@ fn reduce_tile<'a, T: Format>(
     }
 }
 
-/// Places for a function of each element of some rows.
+/// The output of a function of each element of some rows.
 struct Elements<'a, T> {
     out: &'a mut [T],
     rows: Rows<'a, T>,
@@ -240,7 +240,7 @@ impl<T: Format> Split for Elements<'_, T> {
     }
 }
 
-/// Memory that groups of rows use one after the other.
+/// Buffers that are reused from one group of rows to the next.
 struct Room<T: Format> {
     tile: TileRoom,
     kept: Kept<T>,
@@ -263,7 +263,8 @@ fn short_values<T: Format>(z: &[T], length: usize, values: &mut [T]) {
     }
 }
 
-/// The values of at most eight rows, in the phase that is for values alone where that settles them.
+/// The values of at most eight rows: a first phase for values only, then the general phases where it does not
+/// settle one.
 #[cfg(feature = "half")]
 fn values_in_singles<T: Format>(rows: Rows<'_, T>, values: &mut [T]) {
     let mut sums = [f64::NAN; LANES];
@@ -276,7 +277,7 @@ fn values_in_singles<T: Format>(rows: Rows<'_, T>, values: &mut [T]) {
     }
 }
 
-/// The constants of the rows that have any.
+/// The constants of the rows with a finite maximum; `None` for the others.
 fn constants<P: Keep>(
     each: Each,
     partials: &[Partial<P>],
@@ -284,7 +285,7 @@ fn constants<P: Keep>(
     partials.iter().map(move |partial| partial.max.is_finite().then(|| partial.constants(each)))
 }
 
-/// Each value, by eight at a time where that settles it.
+/// Rounds eight values at a time, and calls `otherwise` for each that the rounding test does not settle.
 fn settle<T: Format>(
     partials: &[Partial<T::First>; LANES],
     values: &mut [T],
@@ -296,7 +297,8 @@ fn settle<T: Format>(
     }
 }
 
-/// Numbers in rows of `pitch`, of which some columns are the rows that are reduced: those from `start`, as many as are wanted.
+/// A matrix in row-major order with rows of `pitch` numbers; its columns `start..start + count` are the rows to be
+/// reduced.
 #[derive(Clone, Copy)]
 pub struct Columns<'a, T> {
     pub z: &'a [T],
@@ -318,12 +320,12 @@ impl<'a, T: Format> Columns<'a, T> {
         self.z.len() / self.pitch
     }
 
-    /// One column, gathered.
+    /// Column j as a contiguous copy.
     fn column(self, j: usize) -> Vec<T> {
         self.rows().map(|row| row[j]).collect()
     }
 
-    /// Each column is a row. `out` has a slice for each number of a column, if a function of each is wanted.
+    /// Reduces each column. If a function of each element is requested, `out` has one slice per row of the matrix.
     fn reduce(self, value: Option<&mut [T]>, each: Option<Each>, out: Option<Vec<&mut [T]>>) {
         let least = worth(self.count, self.length());
         in_parts(0..self.count, (value, out), least, 2 * WIDTH, &mut (), &|columns, (value, out), ()| {
@@ -331,7 +333,7 @@ impl<'a, T: Format> Columns<'a, T> {
         });
     }
 
-    /// Columns that are not worth another thread.
+    /// Reduces columns on the current thread.
     fn reduce_alone(self, mut value: Option<&mut [T]>, mut each: Option<(Each, Vec<&mut [T]>)>) {
         if self.length() < SHORT {
             for from in (0..self.count).step_by(LANES) {
@@ -344,8 +346,8 @@ impl<'a, T: Format> Columns<'a, T> {
             return;
         }
         let mut tiles = Vec::new();
-        // Copied only where something asks for it: a function of each element, or numbers that need a shift. The first row tells
-        // the likely case, so that no wild table is summed in vain.
+        // Copy only where needed: for a function of each element, or for numbers that need a shift. The first row
+        // predicts which case is likely, so that a matrix that needs shifts is rarely summed in place in vain.
         let is_wild = |z: &T| z.widen().is_finite() && z.widen().abs() > AT_0;
         let mut in_place = each.is_none() && self.rows().next().is_some_and(|row| !row.iter().any(is_wild));
         for from in (0..self.count).step_by(WIDTH) {
@@ -359,7 +361,7 @@ impl<'a, T: Format> Columns<'a, T> {
         }
     }
 
-    /// At most eight columns of fewer than [`SHORT`] rows.
+    /// Reduces at most eight columns of fewer than [`SHORT`] rows.
     fn reduce_short(self, value: Option<&mut [T]>, each: Option<(Each, &mut [&mut [T]], usize)>) {
         let mut room = TileRoom::new();
         let tile = room.tile(self.length());
@@ -375,13 +377,14 @@ impl<'a, T: Format> Columns<'a, T> {
         }
     }
 
-    /// The columns' part of a block of rows, eight columns after eight.
+    /// Copies this range of columns of a block of rows into tiles of eight columns.
     fn fill(self, tiles: &mut Vec<T>, block: &[T]) {
         tiles.resize(block.len() / self.pitch * self.count.next_multiple_of(LANES), T::default());
         columns::copy(block, self.pitch, self.start, self.count, tiles);
     }
 
-    /// At most [`WIDTH`] columns; `in_place`: whether to try without a copy, which is no longer so where that did not do.
+    /// Reduces at most [`WIDTH`] columns. `in_place` says whether to try to sum without a copy; it is cleared once
+    /// that fails for a long block.
     fn reduce_tile(
         self,
         tiles: &mut Vec<T>,
@@ -423,7 +426,7 @@ impl<'a, T: Format> Columns<'a, T> {
         }
     }
 
-    /// `each` of every element, given the columns' partials, and in `tiles` the block that was read last.
+    /// Applies `each` to every element, given the columns' partials; `tiles` holds the block that was read last.
     fn each(
         self,
         each: Each,

@@ -1,18 +1,18 @@
-//! Each operation is compiled once for each format, in this crate: what is public is generic, and forwards to that through a
-//! trait. A user's crate gets calls, not kernels.
+//! Compiles each operation once per format within this crate: the public functions are generic and forward to a
+//! trait's methods, so that a dependent crate instantiates calls, not kernels.
 
 use super::{
     batch, cross_entropy, cumulative, elementwise, log_matmul, reduction, segments, terms, variance,
 };
 use crate::formats::Format;
 
-/// A floating-point number that logsum computes with: `f32` or `f64`; with the feature `half` also `f16` and
-/// `bf16` of the crate [half](https://docs.rs/half).
+/// A floating-point format that logsum supports: `f32` and `f64`; with the feature `half` also `f16` and `bf16` of
+/// the crate [half](https://docs.rs/half).
 ///
-/// The narrow formats are computed with in f64, and rounded once, to nearest: a value beyond the greatest number
-/// of the format by half a unit in its last place or more is infinite.
+/// Narrow formats are computed in f64 and rounded once, to nearest: a value that exceeds the largest finite number
+/// of the format by half a unit in its last place or more becomes infinite.
 ///
-/// The trait is sealed: its rounding test and its error bounds belong to the library.
+/// The trait is sealed: rounding tests and error bounds are internal to the library.
 pub trait Float:
     Format
     + reduction::Compiled<Self>
@@ -28,13 +28,13 @@ pub trait Float:
 {
 }
 
-/// What is compiled for complex numbers, with the feature `complex`.
+/// The operations on complex numbers, with the feature `complex`.
 #[cfg(feature = "complex")]
 pub trait OfComplex: Sized + super::complex_logsumexp::Compiled<Self> {}
 #[cfg(feature = "complex")]
 impl<T: super::complex_logsumexp::Compiled<T>> OfComplex for T {}
 
-/// What is compiled for complex numbers, with the feature `complex`.
+/// The operations on complex numbers; none without the feature `complex`.
 #[cfg(not(feature = "complex"))]
 pub trait OfComplex {}
 #[cfg(not(feature = "complex"))]
@@ -42,17 +42,17 @@ impl<T> OfComplex for T {}
 
 impl Float for f32 {}
 impl Float for f64 {}
-// Unit tests call what is below; they need not wait for all of it in the narrow formats.
+// Unit tests do not need the narrow formats; leaving them out shortens compilation.
 #[cfg(all(feature = "half", not(test)))]
 impl Float for half::f16 {}
 #[cfg(all(feature = "half", not(test)))]
 impl Float for half::bf16 {}
 
-/// Functions that are compiled once for each format, which they call T: methods of a trait `Compiled<T>` that all formats
-/// implement. A generic function calls its own as `<T as Compiled<T>>::function(…)`.
+/// Defines functions that are compiled once per format, named T in their bodies, as methods of a trait
+/// `Compiled<T>` that every format implements. A generic function calls them as `<T as Compiled<T>>::function(…)`.
 macro_rules! compiled {
     ($(fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $output:ty)? $body:block)*) => {
-        /// What is compiled for each format.
+        /// The operations of this module that are compiled once per format.
         pub trait Compiled<T> {
             $(#[allow(missing_docs, reason = "the public functions have them")] fn $name($($argument: $type),*) $(-> $output)?;)*
         }
@@ -65,7 +65,7 @@ macro_rules! compiled {
     };
 }
 
-/// The items, once for each format, which they call T.
+/// Repeats the items once per format, with T as an alias of the format.
 macro_rules! for_each_format {
     ($($items:tt)*) => {
         const _: () = {

@@ -1,4 +1,4 @@
-//! Log-sum-exp of complex numbers, and its derivative.
+//! Log-sum-exp of complex numbers, with and without weights, and its complex derivative.
 
 use crate::arithmetic::double_double::power_of_two;
 use crate::error::Error;
@@ -12,21 +12,21 @@ use dashu_float::ops::EstimatedLog2;
 use dashu_float::round::mode;
 use num_complex::Complex;
 
-/// log Σ e^{z_k} of complex numbers: log |Σ e^{z_k}| + i arg Σ e^{z_k}, with the angle from −π to π.
+/// log Σ e^{z_k} of complex numbers: log |Σ e^{z_k}| + i arg Σ e^{z_k}, with the angle in [−π, π].
 ///
-/// Each part is the float nearest to one that is off by less than 2^-5 ulp of the result's magnitude: the whole is
-/// within 1 ulp of that, whatever cancels. Σ e^z of numbers as they are given is never 0 (Lindemann and
-/// Weierstrass), unless all are −∞. Zeros are +0.
+/// The real and the imaginary part are each rounded from an approximation with absolute error less than 2^-5 ulp
+/// of the result's magnitude, so that the result is within 1 ulp of its magnitude, whatever cancels. For finite
+/// floats Σ e^z is never exactly 0 (Lindemann–Weierstrass theorem). Zeros are +0.
 ///
-/// Real parts of −∞ add nothing, whatever the imaginary part. Other numbers that are not finite go by the sum of
-/// the exponentials and its logarithm as C99 has them:
+/// A real part of −∞ adds nothing, whatever the imaginary part. Other non-finite numbers follow C99's rules for
+/// the complex exponential and logarithm:
 ///
 /// | input | value |
 /// |---|---|
 /// | empty, or all −∞ | −∞ + 0i |
-/// | +∞ + yi | +∞, with the angle of the quadrant that y is in: 0 of y = 0, else ±π/4 or ±3π/4 |
-/// | several of them | the same, from the sums of ±∞; where these cancel, +∞ or NaN, with a NaN |
-/// | an infinite imaginary part, or a NaN | NaN, +∞ beside a +∞, with a NaN |
+/// | +∞ + yi | +∞; the angle depends on the quadrant of y: 0 for y = 0, else ±π/4 or ±3π/4 |
+/// | several +∞ + yi | the angle of the sum of their components ±∞; where these cancel, +∞ or NaN, with NaN as angle |
+/// | an infinite imaginary part, or a NaN | NaN, or +∞ if its real part is +∞; NaN as angle |
 ///
 /// ```
 /// use logsum::complex_logsumexp;
@@ -42,10 +42,11 @@ pub fn complex_logsumexp<T: Float>(z: &[Complex<T>]) -> Complex<T> {
     <T as Compiled<T>>::complex_logsumexp(z)
 }
 
-/// log Σ b_k e^{z_k} of complex numbers with complex weights; bounds and edges as those of [`complex_logsumexp`].
+/// log Σ b_k e^{z_k} of complex numbers with complex weights; bounds and special cases as for
+/// [`complex_logsumexp`].
 ///
-/// A term of weight 0 is absent, whatever its z. A weight that is not finite is a number of the sum, ∞ or NaN.
-/// Where all cancels, to 8192 bits, the value is −∞ + 0i.
+/// A term of weight 0 is absent, whatever its z. A non-finite weight makes the sum infinite or NaN. If the sum
+/// still vanishes at 8192 bits of precision, the value is −∞ + 0i.
 ///
 /// ```
 /// use logsum::complex_logsumexp_weighted;
@@ -60,16 +61,16 @@ pub fn complex_logsumexp<T: Float>(z: &[Complex<T>]) -> Complex<T> {
 /// ```
 ///
 /// # Errors
-/// [`Error::LengthMismatch`] if there are not as many weights as numbers.
+/// [`Error::LengthMismatch`] if `b` is not as long as `z`.
 pub fn complex_logsumexp_weighted<T: Float>(z: &[Complex<T>], b: &[Complex<T>]) -> Result<Complex<T>, Error> {
     <T as Compiled<T>>::complex_logsumexp_weighted(z, b)
 }
 
-/// The value of [`complex_logsumexp`], and into `gradient` its derivatives ∂/∂z_i = e^{z_i} / Σ e^{z_k}, which are
-/// holomorphic.
+/// Returns the value of [`complex_logsumexp`] and writes its holomorphic derivatives ∂/∂z_i = e^{z_i} / Σ e^{z_k}
+/// into `gradient`.
 ///
-/// Each is within 1 ulp of its magnitude. They add up to 1, but may be larger than 1. Without mass they are 0;
-/// with a NaN or another value that is not finite they are NaN.
+/// Each is within 1 ulp of its magnitude. They add up to 1, but may be larger than 1. If all real parts are −∞
+/// they are 0; with a NaN or another non-finite number they are NaN.
 ///
 /// ```
 /// use logsum::complex_logsumexp_with_gradient;
@@ -132,7 +133,7 @@ fn narrowed<T: Format>(z: Complex<f64>) -> Complex<T> {
     Complex { re: T::narrow(z.re), im: T::narrow(z.im) }
 }
 
-/// An error may be a part in 2^5 of an ulp of a result.
+/// −log₂ of the error allowed before the final rounding, in ulps of the result.
 const PART: f64 = 5.0;
 
 fn part_of_ulp<T: Format>() -> f64 {
@@ -141,10 +142,10 @@ fn part_of_ulp<T: Format>() -> f64 {
 
 type Big = FBig<mode::HalfEven, 2>;
 
-/// Σ b e^{z − c} in arbitrary precision, as the first phases cannot tell it.
+/// Σ b e^{z − c} in arbitrary precision, for sums that the double-double phase does not settle.
 ///
-/// dashu's exponentials, sines and cosines are trusted to 2^16 units in their last place; with arguments that are
-/// rounded, and terms that are left out, each term is off by less than 2^20 · 2^-bits.
+/// dashu's exponentials, sines and cosines are assumed to be within 2^16 units in the last place; together with
+/// rounded arguments and omitted terms, each term has an absolute error less than 2^20 · 2^-bits.
 struct Exact {
     re: Big,
     im: Big,
@@ -153,7 +154,7 @@ struct Exact {
     count: f64,
 }
 
-/// x, to be computed with in so many bits.
+/// x with a working precision of `bits` bits.
 fn big(x: f64, bits: usize) -> Big {
     Big::try_from(x).unwrap_or_default().with_precision(bits).value()
 }
@@ -165,7 +166,7 @@ fn exp(z: Complex<f64>, c: f64, bits: usize) -> (Big, Big) {
 }
 
 impl Exact {
-    /// With ever more bits; to 8192 of them with weights, as these may cancel to 0.
+    /// The sum at precisions that double; with weights up to 8192 bits only, since the sum may be exactly 0.
     fn sums<T: Format>(sum: Sum<'_, T>) -> impl Iterator<Item = Self> {
         let most = if sum.b.is_some() { 13 } else { usize::BITS - 1 };
         (8..=most).map(move |log2| Self::of(sum, 1 << log2))
@@ -189,7 +190,7 @@ impl Exact {
         &self.re * &self.re + &self.im * &self.im
     }
 
-    /// log₂ of a bound on the error of the sum, in relation to its magnitude; ∞ if that is 0.
+    /// log₂ of a bound on the relative error of the sum; ∞ if the computed sum is 0.
     fn relative_error(&self) -> f64 {
         let norm = self.norm();
         if norm.repr().significand().is_zero() {
@@ -198,7 +199,7 @@ impl Exact {
         20.0 + self.count.log2() - self.bits as f64 - f64::from(norm.log2_bounds().0) / 2.0
     }
 
-    /// The logarithm, if it is right to a part of its ulp, or its error is too small for any float.
+    /// The logarithm, if its error is below the allowed part of an ulp or too small for any float to show.
     fn log<T: Format>(&self) -> Option<Complex<f64>> {
         let error = self.relative_error().max(self.c.abs().log2() + 4.0 - self.bits as f64) + 1.0;
         if error > -4.0 {
@@ -211,7 +212,7 @@ impl Exact {
         (error < (size - PART - T::SIGNIFICAND_BITS as f64).max(-1140.0)).then_some(Complex { re, im })
     }
 
-    /// e^{z − c} over the sum, which has no weights.
+    /// e^{z − c} divided by the sum, which has no weights.
     fn share(&self, z: Complex<f64>) -> Complex<f64> {
         if z.re == f64::NEG_INFINITY {
             return Complex { re: 0.0, im: 0.0 };
@@ -223,13 +224,13 @@ impl Exact {
     }
 }
 
-/// The logarithm of the sum of the exponentials, as C99 has them where something is infinite or NaN. What is
-/// finite is nothing beside what is infinite.
+/// The logarithm of the sum of the exponentials by C99's rules, if a term is infinite or NaN. Finite terms are
+/// negligible against infinite ones.
 fn at_edge<T: Format>(z: &[Complex<T>], b: Option<&[Complex<T>]>) -> Complex<f64> {
     let mut sum = Complex { re: 0.0, im: 0.0 };
     for (z, b) in present(z, b) {
         let e = exp_at_edge(z);
-        // A weight or a power without one part is no NaN in that of the product.
+        // A product with a zero component must not become NaN through 0 · ∞.
         let product = |x: f64, y: f64| if x == 0.0 || y == 0.0 { 0.0 } else { x * y };
         sum.re += product(e.re, b.re) - product(e.im, b.im);
         sum.im += product(e.re, b.im) + product(e.im, b.re);
@@ -238,7 +239,7 @@ fn at_edge<T: Format>(z: &[Complex<T>], b: Option<&[Complex<T>]>) -> Complex<f64
     Complex { re, im: angle_at_edge(sum) }
 }
 
-/// e^z where z is not finite, a number of the same angle where it is.
+/// e^z if z is not finite; otherwise a number with the same angle.
 fn exp_at_edge(z: Complex<f64>) -> Complex<f64> {
     match z {
         _ if z.re.is_finite() && z.im.is_finite() => unit(z.im),
@@ -261,7 +262,7 @@ fn angle_at_edge(Complex { re, im }: Complex<f64>) -> f64 {
         (true, true) => 3.0 * FRAC_PI_4,
         (false, true) => FRAC_PI_2,
         _ if re > 0.0 => 0.0,
-        // The sum of what is finite is not known, but that its angle is that of the negative axis.
+        // The finite part of the sum is unknown, but its angle is that of the negative real axis.
         _ => return PI,
     };
     if im < 0.0 { -angle } else { angle }
@@ -271,7 +272,7 @@ fn log<T: Format>(sum: Sum<'_, T>) -> Log {
     run(LogOf { summed: run(sum), c: sum.c })
 }
 
-/// Each z with its weight, but for those that add nothing.
+/// Each z with its weight, without the terms that add nothing.
 fn present<'a, T: Format>(
     z: &'a [Complex<T>],
     b: Option<&'a [Complex<T>]>,
@@ -281,7 +282,7 @@ fn present<'a, T: Format>(
     pairs.filter(|(z, b)| z.re != f64::NEG_INFINITY && (b.re != 0.0 || b.im != 0.0))
 }
 
-/// The greatest real part, with log 2 times the power of 2 that the weight has.
+/// The largest real part, with log 2 times the exponent of the weight added to each.
 fn greatest<T: Format>(z: &[Complex<T>], b: Option<&[Complex<T>]>) -> f64 {
     let with_power = |(z, b): (Complex<f64>, _)| z.re + f64::from(normalised(b).1) * std::f64::consts::LN_2;
     present(z, b).map(with_power).fold(f64::NEG_INFINITY, f64::max)
@@ -294,7 +295,7 @@ fn value<T: Format>(z: &[Complex<T>], b: Option<&[Complex<T>]>) -> Complex<f64> 
     }
 }
 
-/// The sum, if it is of finite numbers and any have mass; else its value.
+/// The sum, if all its terms are finite and at least one is nonzero; otherwise the value as the error.
 fn finite<'a, T: Format>(
     z: &'a [Complex<T>],
     b: Option<&'a [Complex<T>]>,
@@ -307,7 +308,7 @@ fn finite<'a, T: Format>(
     if c == f64::NEG_INFINITY { Err(NOTHING) } else { Ok(Sum { z, b, c }) }
 }
 
-/// log 0
+/// log 0.
 const NOTHING: Complex<f64> = Complex { re: f64::NEG_INFINITY, im: 0.0 };
 
 fn settled<T: Format>(sum: Sum<'_, T>, log: &Log) -> Complex<f64> {
@@ -315,7 +316,7 @@ fn settled<T: Format>(sum: Sum<'_, T>, log: &Log) -> Complex<f64> {
     if error <= part_of_ulp::<T>() * re.abs().max(im.abs()) {
         return Complex { re, im };
     }
-    // It may be too small for that.
+    // A result near 0 may fail that test: a single unweighted term is exact.
     let mut alone = present(sum.z, sum.b);
     if let (Some((z, b)), None) = (alone.next(), alone.next())
         && (b.re, b.im) == (1.0, 0.0)

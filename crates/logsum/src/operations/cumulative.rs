@@ -1,4 +1,4 @@
-//! Cumulative log-sum-exp, and its derivatives.
+//! Cumulative log-sum-exp (a scan), its Jacobian-vector and vector-Jacobian products.
 
 use crate::arithmetic::double_double::{DoubleDouble, two_sum};
 use crate::arithmetic::exp::{self, UNSCALE};
@@ -12,18 +12,19 @@ use crate::operations::reduction::{same_length, value};
 use crate::simd::{scalar, task};
 use crate::threads::{in_parts, worth};
 
-/// log Σ_{k ≤ i} e^{z_k} at each i, into `out`: the cumulative log-sum-exp.
+/// Writes the cumulative log-sum-exp log Σ_{k ≤ i} e^{z_k} for each i into `out`.
 ///
-/// In f32 each is correctly rounded. In f64 each is within 0.54 ulp; where a bound of about 2^-61 is more than 2^-5 ulp, as where the
-/// value nearly cancels, it is correctly rounded, too. One pass, and no drift: sums are kept in double-double.
+/// In f32 each value is correctly rounded. In f64 each is within 0.54 ulp; where the error bound of about 2^-61
+/// exceeds 2^-5 ulp, as for values that nearly cancel, it is correctly rounded, too. It takes one pass, and errors
+/// do not accumulate: sums are double-doubles.
 ///
 /// | input | value |
 /// |---|---|
-/// | nothing but −∞ so far | −∞ |
+/// | only −∞ so far | −∞ |
 /// | a +∞ so far, and no NaN | +∞ |
 /// | a NaN so far | NaN |
 ///
-/// [`Cumulative`] has the other direction, and the form that leaves out the number at i.
+/// [`Cumulative`] has the reverse direction and the exclusive form.
 ///
 /// ```
 /// let mut out = [0.0; 4];
@@ -38,7 +39,7 @@ pub fn logcumsumexp<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
     Cumulative::forward().logsumexp(z, out)
 }
 
-/// Which numbers a cumulative log-sum-exp runs over: from the start or from the end, with the number at i or without.
+/// The direction of a cumulative log-sum-exp, and whether it includes the number at i.
 ///
 /// ```
 /// use logsum::Cumulative;
@@ -64,12 +65,12 @@ impl Cumulative {
         Self { is_reverse: true, is_exclusive: false }
     }
 
-    /// Without i itself: k < i, or k > i. The first value is −∞.
+    /// Excludes i itself: k < i, or k > i. The first value in the direction of the scan is −∞.
     pub fn exclusive(self) -> Self {
         Self { is_exclusive: true, ..self }
     }
 
-    /// The cumulative log-sum-exps into `out`; as [`logcumsumexp`], for the numbers that this says.
+    /// Writes the cumulative log-sum-exps into `out`, with the bounds and special cases of [`logcumsumexp`].
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `out` is not as long as `z`; nothing is written then.
@@ -77,11 +78,12 @@ impl Cumulative {
         <T as Compiled<T>>::logsumexp(self, z, out)
     }
 
-    /// The values of [`logsumexp`](Self::logsumexp) into `out`, and into `slopes` their derivatives in the direction `tangent`:
-    /// Σ t_k e^{z_k} / Σ e^{z_k} over the numbers of each.
+    /// Writes the values of [`logsumexp`](Self::logsumexp) into `out`, and their derivatives in the direction
+    /// `tangent` into `slopes`: Σ t_k e^{z_k} / Σ e^{z_k} over the range of each value.
     ///
-    /// Each is off by 2^-59 of Σ |t_k| e^{z_k} / Σ e^{z_k}, and half an ulp. Where all are −∞ it is 0; with +∞ the mean of the tangents
-    /// there; with a NaN, NaN.
+    /// The absolute error of each derivative is at most half an ulp plus 2^-59 of Σ |t_k| e^{z_k} / Σ e^{z_k}. A
+    /// derivative is 0 if all numbers in range are −∞, the mean of the tangents at +∞ if there are any, and NaN if
+    /// there is a NaN.
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `tangent`, `out` or `slopes` is not as long as `z`; nothing is written then.
@@ -89,10 +91,12 @@ impl Cumulative {
         <T as Compiled<T>>::jvp(self, z, tangent, out, slopes)
     }
 
-    /// The gradient of Σ G_i value_i by z, into `out`, for a cotangent G: Σ G_i e^{z_k − value_i} over the values that z_k is in.
+    /// Writes the gradient of Σ G_i value_i with respect to z into `out`, for a cotangent G: Σ G_i
+    /// e^{z_k − value_i} over the values whose range includes z_k.
     ///
-    /// Each is off by 2^-59 of the magnitudes that it is the sum of, and half an ulp. It is 0 at a −∞; a value +∞ gives to the +∞ in
-    /// it in equal parts; a NaN makes each that shares a value with it NaN. It takes 24 bytes for each number.
+    /// The absolute error of each element is at most half an ulp plus 2^-59 of the sum of its terms' magnitudes.
+    /// It is 0 where z is −∞. The cotangent of a value +∞ is shared equally by the +∞ in its range; a NaN makes
+    /// every element NaN that shares a value with it. It allocates 24 bytes per number.
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `cotangent` or `out` is not as long as `z`; nothing is written then.
@@ -142,7 +146,7 @@ compiled! {
         same_length("cotangent", cotangent, "z", z)?;
         same_length("out", out, "z", z)?;
         let mut sum = Running::EMPTY;
-        // For each value, what the shares in it are divided by.
+        // Maximum and sum of each value, the denominator of its shares.
         let parts: Vec<(f64, DoubleDouble)> = (0..z.len())
             .map(|i| {
                 let before = (sum.max, sum.whole());
@@ -168,7 +172,7 @@ compiled! {
 }
 
 impl Cumulative {
-    /// The values of each row of `length` numbers.
+    /// Writes the values of each row of `length` numbers.
     pub(crate) fn rows<T: Format>(self, z: &[T], length: usize, out: &mut [T]) {
         if length == 0 {
             return;
@@ -180,12 +184,13 @@ impl Cumulative {
         });
     }
 
-    /// The values of rows that are not worth another thread.
+    /// Writes the values of rows on the current thread.
     fn rows_alone<T: Format>(self, z: &[T], length: usize, out: &mut [T], work: &mut Work<T>) {
         for (z, out) in z.chunks(LANES * length).zip(out.chunks_mut(LANES * length)) {
             let rows = z.len() / length;
             let mut states = [State::EMPTY; LANES];
-            // Of one row as many chunks at once as there are columns, else a chunk of each row.
+            // A single row is processed in eight consecutive chunks at a time; several rows one chunk per row at a
+            // time.
             let step = if rows == 1 { LANES * CHUNK } else { CHUNK };
             for start in (0..length).step_by(step) {
                 let size = step.min(length - start);
@@ -222,12 +227,12 @@ impl Cumulative {
         }
     }
 
-    /// The inclusive value at the number that comes i-th.
+    /// The inclusive value at position i of the scan, computed on its own.
     fn alone<T: Format>(self, z: &[T], i: usize) -> T {
         value(&if self.is_reverse { &z[z.len() - 1 - i..] } else { &z[..=i] })
     }
 
-    /// The inclusive values of the numbers that come `offset`-th and after.
+    /// Writes the inclusive values at the positions from `offset` on, shifted by one if exclusive.
     fn write<T: Format>(self, values: &[T], offset: usize, out: &mut [T]) {
         let shift = usize::from(self.is_exclusive);
         if self.is_exclusive && offset == 0 {
@@ -246,13 +251,13 @@ impl Cumulative {
         }
     }
 
-    /// Where the number is that comes i-th.
+    /// The index of the number at position i of the scan.
     fn place(self, i: usize, length: usize) -> usize {
         if self.is_reverse { length - 1 - i } else { i }
     }
 }
 
-/// e^max · (1 + t): the numbers of a row so far.
+/// The sum so far, as e^max · (1 + t).
 #[derive(Clone, Copy)]
 struct State {
     max: f64,
@@ -265,13 +270,13 @@ impl State {
     const EMPTY: Self = Self { max: f64::NEG_INFINITY, t: DoubleDouble::ZERO, has_nan: false };
 }
 
-/// Room for eight chunks.
+/// Buffers for eight chunks.
 struct Work<T> {
-    /// The numbers, chunk by chunk, and then the values.
+    /// The numbers, chunk by chunk; later the values.
     numbers: Vec<T>,
     tile: Vec<[f64; LANES]>,
     sums: Box<Sums>,
-    /// 0 where a value is settled.
+    /// 0 where the rounding test settles a value.
     marks: Vec<[f64; LANES]>,
 }
 
@@ -287,13 +292,13 @@ impl<T: Format> Default for Work<T> {
 }
 
 impl<T: Format> Work<T> {
-    /// Values in the place of the numbers of each chunk. The chunks follow each other, or each has a state of its own. What is not
-    /// settled is said.
+    /// Replaces the numbers of each chunk by values, and marks those that are not settled. The chunks are
+    /// consecutive if `are_one_row`; otherwise each belongs to its own row and state.
     fn run(&mut self, states: &mut [State; LANES], are_one_row: bool, columns: usize) {
         columns::from_rows(&self.numbers, &mut self.tile);
         let mut before = Before { max: [0.0; LANES], hi: [0.0; LANES], lo: [0.0; LANES], first: [0; LANES] };
         let mut is_edge = [false; LANES];
-        // Where each chunk's maximum is, and the maximum so far with it.
+        // The maximum before each chunk.
         let mut old_max = [f64::NEG_INFINITY; LANES];
         let mut running = states[0].max;
         for j in 0..columns {
@@ -306,7 +311,7 @@ impl<T: Format> Work<T> {
             is_edge[j] = !together.is_finite();
             before.max[j] = if is_edge[j] { 0.0 } else { together };
             if max > so_far && !is_edge[j] {
-                // It stands apart.
+                // The first maximum is left out of the sum.
                 let first = chunk.iter().position(|z| z.widen() == max).unwrap_or(0);
                 before.first[j] = first;
                 self.tile[first][j] = f64::NEG_INFINITY;
@@ -321,7 +326,7 @@ impl<T: Format> Work<T> {
         scan::sums(&self.tile, &before.max, &mut self.sums);
         for j in 0..columns {
             let state = if are_one_row { 0 } else { j };
-            // A NaN makes all that follows NaN.
+            // After a NaN every value is NaN.
             let has_nan = match before.max[j] {
                 0.0 if is_edge[j] => self.numbers[j * CHUNK..][..CHUNK].iter().any(|z| z.widen().is_nan()),
                 _ => self.sums.hi[CHUNK - 1][j].is_nan(),
@@ -340,7 +345,7 @@ impl<T: Format> Work<T> {
                 raise(t, old_max[j], before.max[j])
             };
             (before.hi[j], before.lo[j]) = (shifted.hi, shifted.lo);
-            // What is behind the last number is −∞, and adds nothing that counts.
+            // The padding after the last number is −∞, which changes nothing.
             let sum = two_sum(self.sums.hi[CHUNK - 1][j], self.sums.lo[CHUNK - 1][j]);
             states[state].t = shifted + sum;
         }
@@ -352,7 +357,8 @@ impl<T: Format> Work<T> {
         }
     }
 
-    /// The values of chunks with a NaN or +∞ so far, or nothing but −∞; before the first of those they are left unsettled.
+    /// The values of chunks in which the maximum so far is NaN, +∞ or −∞; values before the first NaN or +∞ are
+    /// marked as unsettled.
     fn edges(&mut self, is_edge: &[bool; LANES], old_max: &[f64; LANES], columns: usize) -> Vec<T> {
         if !is_edge[..columns].contains(&true) {
             return Vec::new();
@@ -382,11 +388,11 @@ task! {
     }
 }
 
-/// e^max · (1 + t), and Σ t_k e^{z_k − max}, number by number.
+/// The sum so far as e^max · (1 + t), and Σ t_k e^{z_k − max}, updated one number at a time.
 #[derive(Clone, Copy)]
 struct Running {
     max: f64,
-    /// How many there are, of +∞.
+    /// The number of +∞ so far.
     count: f64,
     t: DoubleDouble,
     slope: DoubleDouble,
@@ -400,7 +406,7 @@ impl Running {
         *self = push(*self, z, tangent);
     }
 
-    /// 1 + t; of +∞, how many.
+    /// 1 + t; the number of +∞ if the maximum is +∞.
     fn whole(&self) -> DoubleDouble {
         if self.max == f64::INFINITY { DoubleDouble::from(self.count) } else { self.t + 1.0 }
     }
@@ -440,7 +446,7 @@ task! {
     }
 }
 
-/// Σ G_i / e^{value_i} over values from the last on, as e^-max · sum.
+/// Σ G_i / e^{value_i} over the values from the last one back, as e^-max · sum.
 struct Weights {
     max: f64,
     sum: DoubleDouble,
@@ -475,7 +481,7 @@ task! {
         }
         let sum = match () {
             () if new == max => sum,
-            // What is infinite gives nothing to what is finite.
+            // Values +∞ contribute nothing to finite numbers.
             () if max == f64::INFINITY => DoubleDouble::ZERO,
             () => sum * exp::exp_dd_wide(new, DoubleDouble::from(max)).scaled(UNSCALE),
         };

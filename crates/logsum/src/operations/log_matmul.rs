@@ -1,4 +1,4 @@
-//! The matrix product in log space: value and derivatives.
+//! The matrix product in log space (log-sum-exp in place of sums, sums in place of products), and its derivatives.
 //!
 //! With r_i and c_j the maxima of A's rows and B's columns,
 //!
@@ -7,8 +7,9 @@
 //! ∂/∂A = a ∘ (H bᵀ),   ∂/∂B = b ∘ (aᵀ H),       H = G / S entry by entry
 //! ```
 //!
-//! are matrix products in f64, which [`product`] takes block by block. An entry that they do not settle, because S_ij is too
-//! small or C_ij too near to a point half-way between two floats, is taken alone, by the phases of [`pair_sums`].
+//! are matrix products in f64, which [`product`] computes block by block. An entry that they do not settle,
+//! because S_ij is too small or C_ij too near a rounding boundary, is computed on its own by the phases of
+//! [`pair_sums`].
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::exp::UNSCALE;
@@ -30,16 +31,16 @@ use std::ops::Range;
 
 /// The shape of a batch of matrix products: `rows` × `inner` times `inner` × `columns`, `batch` times.
 ///
-/// Whatever takes one also takes `[rows, inner, columns]` and `[batch, rows, inner, columns]`.
+/// Functions that take one also accept `[rows, inner, columns]` and `[batch, rows, inner, columns]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MatmulShape {
-    /// How many products.
+    /// The number of products.
     pub batch: usize,
-    /// Rows of the left factor, and of the product.
+    /// The number of rows of the left factor and of the product.
     pub rows: usize,
-    /// Columns of the left factor, rows of the right one.
+    /// The number of columns of the left factor and of rows of the right factor.
     pub inner: usize,
-    /// Columns of the right factor, and of the product.
+    /// The number of columns of the right factor and of the product.
     pub columns: usize,
 }
 
@@ -56,7 +57,7 @@ impl From<[usize; 4]> for MatmulShape {
 }
 
 impl MatmulShape {
-    /// How many numbers A, B and C have, and how many multiplications there are, if that can be counted.
+    /// The lengths of A, B and C, unless one is too large for memory.
     fn sizes(self) -> Result<[usize; 3], Error> {
         let Self { batch, rows, inner, columns } = self;
         let size = |a: usize, b: usize| {
@@ -70,23 +71,26 @@ impl MatmulShape {
     }
 }
 
-/// C_ij = log Σ_k e^{A_ik + B_kj} into `out`, correctly rounded, for each product of a batch. All matrices are row by row.
+/// Writes C_ij = log Σ_k e^{A_ik + B_kj}, correctly rounded, into `out` for each product of a batch. All matrices
+/// are row-major.
 ///
-/// Each C_ij is the float nearest to the log-sum-exp of the exact sums A_ik + B_kj, of which no float need be one. So no bit
-/// depends on the machine, on threads, or on the shape of the rest: a batch has the bits of its products one by one.
+/// Each C_ij is the float nearest to the log-sum-exp of the exact sums A_ik + B_kj, which need not be floats. The
+/// bits therefore do not depend on the machine, on threads, or on the rest of the shape: a batch has the bits of
+/// its products one by one.
 ///
-/// It takes a matrix product in f64, and for f64 three. Where many entries of a block are less than about e^-15 of what the maxima
-/// of their row of A and column of B would give, f64 takes that block again in double-doubles, in about three times the time. An
-/// entry below e^-600 of that, or so near to 0 or to a point half-way between two floats that the products do not settle
-/// it, is taken alone: 2 to 4 ns for each k. Beside `out` it needs 3 MiB for each thread, and `rows` + `inner` + `columns` numbers.
+/// The cost is one matrix product in f64 for the narrower formats, and three for f64. If in f64 many entries of a
+/// block are less than about e^-15 of the product of the maximal exponentials of their row and column, that block
+/// is recomputed in double-double, in about three times the time. An entry below e^-600 of that product, or too
+/// near 0 or a rounding boundary to be settled by the matrix products, is computed on its own, at 2 to 4 ns per k.
+/// Besides `out` it needs 3 MiB per thread, and `rows` + `inner` + `columns` numbers.
 ///
-/// | sums over k | C_ij |
+/// | the sums A_ik + B_kj | C_ij |
 /// |---|---|
 /// | none (`inner` is 0), or all −∞ | −∞ |
 /// | some −∞ | they add nothing |
 /// | a +∞, and no NaN | +∞ |
 /// | a NaN, or −∞ + ∞ | NaN |
-/// | beyond the range of f64 | as ±∞ |
+/// | a sum beyond the range of f64 | as for ±∞ |
 ///
 /// ```
 /// use logsum::log_matmul;
@@ -99,8 +103,8 @@ impl MatmulShape {
 /// ```
 ///
 /// # Errors
-/// [`Error::LengthMismatch`] if a slice does not have as many numbers as the shape says, [`Error::ShapeTooLarge`] if that is more
-/// than memory can hold; nothing is written then.
+/// [`Error::LengthMismatch`] if the length of a slice does not match the shape, [`Error::ShapeTooLarge`] if a
+/// matrix exceeds the address space; nothing is written then.
 pub fn log_matmul<T: Float>(
     a: &[T],
     b: &[T],
@@ -110,24 +114,26 @@ pub fn log_matmul<T: Float>(
     <T as Compiled<T>>::log_matmul(a, b, shape.into(), out)
 }
 
-/// The derivatives of Σ_ij G_ij C_ij for a cotangent G, where C = [`log_matmul`]`(a, b)`: the vector-Jacobian product.
+/// The derivatives of Σ_ij G_ij C_ij for a cotangent G, where C = [`log_matmul`]`(a, b)`: the vector-Jacobian
+/// product.
 ///
 /// ```text
 /// grad_a_ik = Σ_j G_ij P_ijk    grad_b_kj = Σ_i G_ij P_ijk    P_ijk = e^{A_ik + B_kj − C_ij}
 /// ```
 ///
-/// With N = `rows` + `inner` + `columns`, each derivative is off by at most (N + 300) · 2^-53 of Σ |G| P, 2^-35 more for f32
-/// and narrower, and half an ulp of its own; a P below 2^-700 may count as 0. It is three matrix products in f64 and several times
-/// as much memory as the gradients and the cotangent take; an S_ij that is out of range for that, below e^-200 of what the
-/// maxima of A's row and B's column would give, is taken alone, as in [`log_matmul`].
+/// With N = `rows` + `inner` + `columns`, the absolute error of each derivative is at most (N + 300) · 2^-53 (plus
+/// 2^-35 for f32 and narrower formats) of Σ |G| P, plus half an ulp of the derivative; a P below 2^-700 may be
+/// treated as 0. The cost is three matrix products in f64, and several times the memory of the gradients and the
+/// cotangent. An S_ij out of the range of these products, below e^-200 of the product of the maximal exponentials,
+/// is computed on its own, as in [`log_matmul`].
 ///
-/// | sums over k | P_ijk, for a G_ij other than 0 |
+/// | the sums A_ik + B_kj | P_ijk, for G_ij ≠ 0 |
 /// |---|---|
-/// | none, or all −∞: no mass | 0 |
-/// | c times +∞, and no NaN | 1/c at each, 0 elsewhere |
+/// | none (`inner` is 0), or all −∞ | 0 |
+/// | +∞ in c places, and no NaN | 1/c at each, 0 elsewhere |
 /// | a NaN | NaN |
 ///
-/// Where G or P is 0 nothing is added, whatever the other is.
+/// A product of G and P with a factor 0 is 0, whatever the other factor.
 ///
 /// ```
 /// let (a, b) = ([0.0, 0.0, 1e9, -1e9], [5.0, 5.0]); // 2 × 2, 2 × 1
@@ -180,7 +186,7 @@ compiled! {
     }
 }
 
-/// Multiplications that are worth a thread: sixteen take about as long as a number elsewhere.
+/// The number of multiplications worth a thread: sixteen take about as long as one number of other operations.
 fn grain_of(shape: MatmulShape) -> usize {
     grain(shape.work() / 16).saturating_mul(16)
 }
@@ -191,7 +197,7 @@ impl MatmulShape {
     }
 }
 
-/// Some products, and how many multiplications a thread takes at a time.
+/// A batch of products, and the number of multiplications that one thread takes at a time.
 #[derive(Clone, Copy)]
 struct Batch<'a, T> {
     a: &'a [T],
@@ -201,14 +207,14 @@ struct Batch<'a, T> {
 }
 
 impl<T: Format> Batch<'_, T> {
-    /// Calls `f` on parts of the products, with places for their results.
+    /// Calls `f` on ranges of the products, possibly in parallel, with the corresponding parts of `out`.
     fn in_parts<O: Split>(self, out: O, f: &(impl Fn(Range<usize>, O, &mut (Room, Maxima)) + Sync)) {
         let MatmulShape { batch, .. } = self.shape;
         let least = self.grain.div_ceil(MatmulShape { batch: 1, ..self.shape }.work().max(1));
         in_parts(0..batch, out, least, 1, &mut Default::default(), f);
     }
 
-    /// One of the products, with the maxima that it needs.
+    /// One of the products, with the maxima of its rows and columns.
     fn product<'b>(&'b self, index: usize, maxima: &'b mut Maxima) -> Product<'b, T> {
         let MatmulShape { rows, inner, columns, .. } = self.shape;
         let a = &self.a[index * rows * inner..][..rows * inner];
@@ -241,7 +247,7 @@ fn gradients<T: Format>(batch: Batch<'_, T>, cotangent: &[T], grad_a: &mut [T], 
     });
 }
 
-/// The maxima of A's rows and B's columns, NaN where there is one. Those of columns are padded to whole eights.
+/// The maxima of A's rows and B's columns; NaN if there is one. The latter are padded to a multiple of eight.
 #[derive(Default)]
 struct Maxima {
     of_rows: Vec<f64>,
@@ -276,36 +282,37 @@ task! {
     }
 }
 
-/// The greater of both; NaN if one is.
+/// The larger of both; NaN if either is NaN.
 #[inline(always)]
 fn greater<W: Float64>(a: W, b: W) -> W {
-    // Of a NaN in b nothing is greater; one in a is passed over.
+    // `max` returns a NaN in b, but not one in a.
     let greater = a.max(b);
     a.where_at_most(f64::INFINITY, greater, a)
 }
 
-/// One product.
+/// One product of a batch, with the maxima of its rows and columns.
 struct Product<'a, T> {
     a: &'a [T],
     b: &'a [T],
     rows: usize,
     inner: usize,
     columns: usize,
-    /// The maxima of A's rows, and of B's columns.
+    /// The maxima of A's rows and of B's columns.
     r: &'a [f64],
     c: &'a [f64],
     grain: usize,
 }
 
-/// In f64 a and b are taken in units of 2^-POWER, so that neither they nor their products underflow too early.
+/// In f64, a and b are stored in units of 2^-POWER, so that neither they nor their products underflow too early.
 const POWER: i32 = 240;
 const UNIT: f64 = UNSCALE * power_of_two(POWER);
 
-/// A block of which slices leave more than one place in this number unsettled is taken in double-double.
+/// A block is recomputed in double-double if more than one entry in this number remains unsettled by the sliced
+/// product.
 const MANY: usize = 16;
 
 impl<T: Format> Product<'_, T> {
-    /// What values are taken in first.
+    /// The arithmetic of the first attempt at values.
     const WORDS: Words = if T::First::IS_DOUBLE_DOUBLE { Words::Sliced } else { Words::One };
 
     fn powers_of_a(&self, unit: f64) -> Powers<'_, T> {
@@ -328,7 +335,7 @@ impl<T: Format> Product<'_, T> {
         });
     }
 
-    /// The product of a and b.
+    /// The product of the exponentials a and b.
     fn plan(&self, words: Words) -> Plan<Powers<'_, T>, Powers<'_, T>> {
         let unit = if words == Words::Sliced { UNSCALE } else { UNIT };
         Plan {
@@ -341,7 +348,7 @@ impl<T: Format> Product<'_, T> {
         }
     }
 
-    /// Writes what is settled, and returns the places, as (column, row), of what is not.
+    /// Writes the settled entries, and returns the places of the others as (column, row).
     fn settle(&self, words: Words, place: Place, out: &mut [T], room: &Room) -> Vec<(usize, usize)> {
         let bounds = Bounds::new::<T>(words, self.inner);
         let mut unsettled = Vec::new();
@@ -370,7 +377,7 @@ impl<T: Format> Product<'_, T> {
         to.extend(self.b.iter().skip(j).step_by(self.columns));
     }
 
-    /// A_ik + B_kj for all k.
+    /// The sums A_ik + B_kj for all k.
     fn sums<'b>(&'b self, i: usize, column: &'b [T]) -> Sums<'b, T> {
         Sums { x: &self.a[i * self.inner..][..self.inner], y: column }
     }
@@ -417,7 +424,7 @@ impl<T: Format> Product<'_, T> {
         });
     }
 
-    /// What the entries add whose quotient is NaN; these become 0.
+    /// The contributions of the entries whose quotient is NaN, which are then set to 0.
     #[cold]
     fn gradients_alone(&self, cotangent: &[T], quotients: &mut [f64]) -> Option<Alone> {
         let Self { rows, inner, columns, .. } = *self;
@@ -449,13 +456,13 @@ impl<T: Format> Product<'_, T> {
     }
 }
 
-/// What is added to the gradients by entries that are taken alone.
+/// The contributions to the gradients of entries that are computed on their own.
 struct Alone {
     of_a: Vec<f64>,
     of_b: Vec<f64>,
 }
 
-/// A matrix product, and what a thread takes of it at a time.
+/// A matrix product, its arithmetic, and the number of multiplications that one thread takes at a time.
 struct Plan<L, R> {
     left: Factor<L>,
     right: Factor<R>,
@@ -466,7 +473,7 @@ struct Plan<L, R> {
 }
 
 impl<L: Source + Sync, R: Source + Sync> Plan<L, R> {
-    /// Takes the rows of the product, block by block, and finishes each, given its rows of the output.
+    /// Computes the product block by block, and calls `finish` on each block with its rows of the output.
     fn over<O: Send>(
         &self,
         rows: usize,
@@ -498,7 +505,7 @@ fn blocks(range: Range<usize>) -> impl Iterator<Item = Span> {
 }
 
 task! {
-    /// The values of a block that are settled.
+    /// Writes the settled values of a block, and lists the places of the others.
     fn settled_values<T: Format>(product: &Product<'_, T>, place: Place, sums: &product::Sums, bounds: Bounds, out: &mut [T], unsettled: &mut Vec<(usize, usize)>; simd: V) {
         let Place { rows, columns } = place;
         for i in 0..rows.len() {
@@ -520,7 +527,7 @@ task! {
     }
 }
 
-/// How far S may be off, by what it was taken in: relative to itself, and to the sums of a's row and b's column.
+/// The error of S: `relative` to S itself, and relative to the sizes of a's row and b's column.
 struct Bounds {
     words: Words,
     relative: f64,
@@ -528,7 +535,7 @@ struct Bounds {
 }
 
 impl Bounds {
-    /// Underflow takes less than 2^-300 of an S that is large enough for [`estimate`](Self::estimate).
+    /// Underflow changes an S that is large enough for [`estimate`](Self::estimate) by less than 2^-300 of it.
     fn new<T: Format>(words: Words, steps: usize) -> Self {
         // Double-double exponentials.
         let relative = 2.000_01 * T::First::EXP_ERROR;
@@ -540,10 +547,10 @@ impl Bounds {
         Self { words, relative: relative + sum, of_sizes }
     }
 
-    /// The values of eight entries and bounds on their errors, given r + c; NaN where that is not known.
+    /// The values of eight entries and bounds on their errors, given r + c; NaN where there is no bound.
     ///
-    /// The logarithm of a number that is off by a part e < 2^-10 of itself is off by 1.001 e. The sum
-    /// r + c + log S − log 2^(2 POWER) has errors of a few 2^-105 of its parts.
+    /// A relative error e < 2^-10 of S changes log S by at most 1.001 e. The sum r + c + log S − log 2^(2 POWER)
+    /// has rounding errors of a few 2^-105 of its parts.
     #[inline(always)]
     fn estimate<V: Vector>(
         &self,
@@ -552,9 +559,9 @@ impl Bounds {
         q: usize,
         shift: DoubleDouble<V>,
     ) -> (DoubleDouble<V>, V) {
-        /// Of the part that S may be off by.
+        /// The largest relative error of S.
         const MOST: f64 = power_of_two(-10);
-        /// Of S, in its units.
+        /// The smallest S, in its units.
         const LEAST: f64 = power_of_two(-400);
         let simd = shift.hi;
         let (place, nan) = (row * sums.stride + q, simd.splat(f64::NAN));
@@ -582,8 +589,8 @@ impl Bounds {
 }
 
 task! {
-    /// H = G/S of a block, in units of 2^0; 0 where G is, NaN where the entry must be taken alone.
-    /// S is in units of 2^-480. For S ≥ 2^-300 and G < 2^300, H b in units of 2^-240 is below 2^840, and a (H b) in units
+    /// H = G/S of a block, in units of 2^0; 0 if G is 0, NaN if the entry must be computed on its own. S is in
+    /// units of 2^-480. For S ≥ 2^-300 and G < 2^300, H b in units of 2^-240 is below 2^840, and a (H b) in units
     /// of 2^-480 below 2^780, times the number of terms: no product overflows.
     fn take_quotients<T: Format>(place: Place, sums: &product::Sums, g: &[T], out: &mut [f64], stride: usize; simd: V) {
         const LEAST_SUM: f64 = power_of_two(2 * POWER - 300);
@@ -608,7 +615,8 @@ task! {
 }
 
 task! {
-    /// A gradient's block: the powers times the sums, and what is added to that.
+    /// A block of a gradient: the exponentials times the sums, plus the contributions of entries computed on their
+    /// own.
     fn gradient<T: Format>(powers: &Powers<'_, T>, alone: Option<&[f64]>, place: Place, sums: &product::Sums, out: &mut [T], stride: usize; simd: V) {
         let Place { rows, columns } = place;
         for i in 0..rows.len() {
@@ -639,7 +647,7 @@ mod tests {
     use super::*;
     use crate::reference::uniform;
 
-    /// How many of 10 000 entries are left to be taken alone.
+    /// The number of entries, out of 10 000, that the matrix product does not settle.
     fn unsettled<T: Format>(words: Words, spread: f64) -> usize {
         let mut uniform = uniform(9);
         let mut numbers = || -> Vec<T> { (0..10_000).map(|_| T::narrow(spread * uniform())).collect() };

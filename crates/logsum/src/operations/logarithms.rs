@@ -1,5 +1,5 @@
-//! Rows of weighted terms at any temperature, by the logarithms of their terms: the general way, number by number, for what the loops
-//! over vectors do not compute.
+//! Weighted rows at any temperature, computed from the logarithms of their terms: the general scalar path for the
+//! cases that the vector loops do not cover.
 
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::arithmetic::exp::{self, UNSCALE};
@@ -9,10 +9,11 @@ use crate::formats::Format;
 use crate::kernels::map::Tempered;
 use crate::simd::scalar;
 
-/// The terms b_k e^{z_k/τ} of a row, none of which is infinite or absent, and at least one is more than 0 in magnitude.
+/// The nonzero, finite terms b_k e^{z_k/τ} of a row; there is at least one.
 ///
-/// x_k = (z_k − center)/τ and log |b_k| are double-doubles, off by 2^-92 of x_k and 2^-58 of the logarithm; so are the logarithm of
-/// the sum, off by 2^-60 of Σ |b| e^x / |Σ b e^x|, and what is made of them.
+/// x_k = (z_k − center)/τ and log |b_k| are double-doubles with errors of at most 2^-92 |x_k| and 2^-58 of the
+/// logarithm. The logarithm of the sum has an error of at most 2^-60 Σ |b| e^x / |Σ b e^x|; results derived from
+/// these are double-doubles, too.
 pub(super) struct Logarithms {
     center: f64,
     temperature: f64,
@@ -21,7 +22,7 @@ pub(super) struct Logarithms {
     weight: DoubleDouble,
     /// log |Σ b e^x|.
     log: DoubleDouble,
-    /// 1, −1, or 0 where the sum is 0.
+    /// 1, −1, or 0 if the sum is 0.
     sign: f64,
 }
 
@@ -34,13 +35,13 @@ struct Term {
 }
 
 impl Term {
-    /// Whether it is far too small to count, as the exponent is out of range.
+    /// Whether the exponent is out of range, so that the term is negligible.
     fn is_nothing(&self) -> bool {
         self.x.hi == f64::NEG_INFINITY
     }
 }
 
-/// Smaller exponents count as this one.
+/// Smaller exponents are treated as this one.
 const LEAST: f64 = -1000.0;
 
 /// e^d for d ≤ 300, in units of [`UNSCALE`].
@@ -57,7 +58,7 @@ impl Logarithms {
             .enumerate()
             .map(|(k, z)| {
                 let (x, b) = (scale.x::<InDoubleDouble, f64>(z.widen()), b(k));
-                // What is −∞ has no low part.
+                // An infinite x must not have a low part.
                 let x = if x.hi.is_finite() { x } else { DoubleDouble::from(f64::NEG_INFINITY) };
                 Term { x, b, log_b: scalar::ln(b.abs()) }
             })
@@ -93,7 +94,7 @@ impl Logarithms {
         }
     }
 
-    /// log(Σ b e^x / Σ b), unless that is negative.
+    /// log(Σ b e^x / Σ b), unless the quotient is negative.
     fn log_mean(&self) -> Option<DoubleDouble> {
         (self.sign * self.weight.hi > 0.0).then(|| self.log - ln_dd(self.magnitude_of_weight()).0)
     }
@@ -132,7 +133,7 @@ impl Logarithms {
         self.at_temperature(log, 2.0)
     }
 
-    /// τ times a logarithm, and so many times what was taken from z.
+    /// τ times a logarithm, plus `times` times the center that was subtracted from z.
     fn at_temperature(&self, log: DoubleDouble, times: f64) -> f64 {
         if !log.hi.is_finite() {
             return log.hi;
@@ -145,7 +146,7 @@ impl Logarithms {
         if term.is_nothing() { DoubleDouble::from(f64::NEG_INFINITY) } else { term.x + term.log_b - self.log }
     }
 
-    /// p.
+    /// p = b e^x / Σ b e^x.
     fn share(&self, term: &Term) -> DoubleDouble {
         let log = self.log_share(term);
         let share = exp_scaled(log).scaled(UNSCALE);
@@ -178,12 +179,12 @@ impl Logarithms {
         parts.fold(DoubleDouble::ZERO, |sum, part| sum + part)
     }
 
-    /// x over the temperature.
+    /// x divided by the temperature.
     pub(super) fn divided(&self, x: DoubleDouble) -> DoubleDouble {
         x / DoubleDouble::from(self.temperature)
     }
 
-    /// p and a = −log p of each term, 0 of one that is nothing; and the entropy, Σ p a. NaN where a p is negative.
+    /// p and a = −log p of each term, both 0 if p is 0 and NaN if p is negative; and the entropy Σ p a.
     pub(super) fn surprisals(&self) -> (Vec<(DoubleDouble, DoubleDouble)>, DoubleDouble) {
         let each = self.terms.iter().map(|term| match self.share(term) {
             p if p.hi == 0.0 => (DoubleDouble::ZERO, DoubleDouble::ZERO),
@@ -196,7 +197,7 @@ impl Logarithms {
     }
 }
 
-/// An exponent that e^d − 1 can be taken of.
+/// Clamps an exponent to the range in which e^d − 1 is computed.
 fn near(d: DoubleDouble) -> DoubleDouble {
     if d.hi < LEAST { DoubleDouble::from(LEAST) } else { d }
 }

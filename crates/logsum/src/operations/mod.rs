@@ -1,4 +1,4 @@
-//! The operations, a file for each family: promise, edges, value and derivatives of each side by side.
+//! The public operations, one file per family, each with its error bounds, special cases, value and derivatives.
 
 pub(crate) mod batch;
 mod compiled;

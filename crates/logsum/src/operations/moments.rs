@@ -1,4 +1,5 @@
-//! What rests on the softmax of a row, at any temperature: log-sum-exp and its derivatives, the mean, the entropy.
+//! Quantities derived from the softmax of a row at any temperature: log-sum-exp, log-mean-exp, entropy and
+//! derivatives.
 
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::arithmetic::exp::UNSCALE;
@@ -16,9 +17,10 @@ use crate::state::plain::{Partial, Parts};
 use crate::state::signed::{Pairs, SignedSum};
 use crate::ziv::weighted;
 
-/// log((1/n) Σ e^{z_k}), correctly rounded: the logarithm of the mean of n numbers that are given by their logarithms.
+/// log((1/n) Σ e^{z_k}), correctly rounded: the logarithm of the mean of n numbers given by their logarithms.
 ///
-/// Its derivatives are those of [`logsumexp`](crate::logsumexp): gradient softmax(z), [`logsumexp_jvp`], [`logsumexp_hvp`].
+/// Its derivatives are those of [`logsumexp`](crate::logsumexp): gradient softmax(z), [`logsumexp_jvp`],
+/// [`logsumexp_hvp`].
 ///
 /// | input | value |
 /// |---|---|
@@ -37,14 +39,16 @@ pub fn logmeanexp<T: Float>(z: &[T]) -> T {
     Terms::new(z).logmeanexp()
 }
 
-/// The value of [`logsumexp`](crate::logsumexp), and its derivative in the direction `tangent`: Σ p_k t_k, p being softmax(z).
+/// The value of [`logsumexp`](crate::logsumexp), and its derivative in the direction `tangent`: Σ p_k t_k, p
+/// = softmax(z).
 ///
-/// The derivative is within 1 ulp where little cancels: off by half an ulp, and 2^-59 (f32: 2^-29) of Σ p_k |t_k|.
+/// The absolute error of the derivative is at most half an ulp plus 2^-59 (f32: 2^-29) of Σ p_k |t_k|, which is
+/// within 1 ulp where little cancels.
 ///
 /// | input | derivative |
 /// |---|---|
 /// | empty, or all −∞ | 0 |
-/// | c times +∞, and no NaN | the mean of the tangents there |
+/// | +∞ in c places, and no NaN | the mean of the tangents there |
 /// | a NaN | NaN |
 ///
 /// ```
@@ -58,12 +62,13 @@ pub fn logsumexp_jvp<T: Float>(z: &[T], tangent: &[T]) -> Result<(T, T), Error> 
     Terms::new(z).jvp(tangent)
 }
 
-/// The Hessian of [`logsumexp`](crate::logsumexp) times a vector, into `out`: (diag(p) − p pᵀ) v, that is
-/// p_i (v_i − Σ p_k v_k), p being softmax(z); nothing of the size of a matrix is ever there.
+/// Writes the Hessian of [`logsumexp`](crate::logsumexp) times a vector into `out`: (diag(p) − p pᵀ) v, that is
+/// p_i (v_i − Σ p_k v_k) with p = softmax(z). The matrix is never formed.
 ///
-/// It is also the derivative of [`softmax`](crate::softmax) in the direction v, forward and backward. Each is within 1 ulp
-/// where v_i − Σ p_k v_k does not cancel: the difference is off by 2^-59 (f32: 2^-29) of Σ p_k |v_k|. It is 0 everywhere without mass, NaN with
-/// a NaN.
+/// It is also the Jacobian of [`softmax`](crate::softmax) times v, and its transpose times v, since the Jacobian
+/// is symmetric. Each element is within 1 ulp where v_i − Σ p_k v_k does not cancel; that difference has an
+/// absolute error of at most 2^-59 (f32: 2^-29) of Σ p_k |v_k|. All elements are 0 if all z are −∞, and NaN if one
+/// is NaN.
 ///
 /// ```
 /// let mut out = [0.0; 2];
@@ -80,8 +85,9 @@ pub fn logsumexp_hvp<T: Float>(z: &[T], vector: &[T], out: &mut [T]) -> Result<(
 
 /// −Σ p_k log p_k, the entropy of p = softmax(z) in nats: between 0 and log n.
 ///
-/// It is within 1 ulp: a sum of terms that are not negative, log Σ e^{z_k − max} and Σ p_k (max − z_k). So it is right too for a
-/// p that is certain. Without mass, or empty, it is 0; of c times +∞, log c; with a NaN, NaN.
+/// The result is within 1 ulp, even if p is concentrated on one element, since it is a sum of nonnegative terms:
+/// log Σ e^{z_k − max} and Σ p_k (max − z_k). It is 0 if `z` is empty or all −∞; log c if +∞ occurs c times; NaN
+/// if there is a NaN.
 ///
 /// ```
 /// use logsum::softmax_entropy;
@@ -92,10 +98,11 @@ pub fn softmax_entropy<T: Float>(z: &[T]) -> T {
     Terms::new(z).softmax_entropy()
 }
 
-/// The value of [`softmax_entropy`], and into `gradient` its derivatives −p_i (log p_i + H) = p_i (Σ p_k z_k − z_i).
+/// Returns the value of [`softmax_entropy`] and writes its derivatives −p_i (log p_i + H) = p_i (Σ p_k z_k − z_i)
+/// into `gradient`.
 ///
-/// Each is within 2 ulp, where the difference does not cancel; that is off by at most 2^-58 (f32: 2^-29) of its parts. 0 at the edges, NaN
-/// with a NaN.
+/// Each is within 2 ulp where the difference does not cancel; the difference has an absolute error of at most
+/// 2^-58 (f32: 2^-29) of its parts. They are 0 if the maximum is infinite, and NaN if there is a NaN.
 ///
 /// # Errors
 /// [`Error::LengthMismatch`] if `gradient` is not as long as `z`; nothing is written then.
@@ -103,9 +110,10 @@ pub fn softmax_entropy_with_gradient<T: Float>(z: &[T], gradient: &mut [T]) -> R
     Terms::new(z).softmax_entropy_with_gradient(gradient)
 }
 
-/// The value of [`softmax_entropy`], and its derivative in the direction `tangent`: Σ g_k t_k, g being the gradient.
+/// The value of [`softmax_entropy`], and its derivative in the direction `tangent`: Σ g_k t_k with the gradient g.
 ///
-/// The derivative is off by half an ulp, and 2^-58 (f32: 2^-29) of the magnitudes that it is the sum of.
+/// The absolute error of the derivative is at most half an ulp plus 2^-58 (f32: 2^-29) of the sum of its terms'
+/// magnitudes.
 ///
 /// # Errors
 /// [`Error::LengthMismatch`] if `tangent` is not as long as `z`.
@@ -113,7 +121,8 @@ pub fn softmax_entropy_jvp<T: Float>(z: &[T], tangent: &[T]) -> Result<(T, T), E
     Terms::new(z).softmax_entropy_jvp(tangent)
 }
 
-/// The Hessian of [`softmax_entropy`] times a vector, into `out`, in O(n); bounds and edges as for the gradient.
+/// Writes the Hessian of [`softmax_entropy`] times a vector into `out`, in O(n); bounds and special cases as for
+/// the gradient.
 ///
 /// # Errors
 /// [`Error::LengthMismatch`] if `vector` or `out` is not as long as `z`; nothing is written then.
@@ -121,7 +130,7 @@ pub fn softmax_entropy_hvp<T: Float>(z: &[T], vector: &[T], out: &mut [T]) -> Re
     Terms::new(z).softmax_entropy_hvp(vector, out)
 }
 
-/// [`logmeanexp`].
+/// Implements [`logmeanexp`].
 pub(super) fn mean<T: Format>(z: &[T]) -> T {
     let max = Partial::<T::First>::over(&z).max;
     if z.is_empty() || !max.is_finite() {
@@ -158,7 +167,7 @@ impl<T: Format> AtTemperature<'_, T> {
         }
     }
 
-    /// Softmax into `out`, and the value.
+    /// Writes the softmax into `out` and returns τ log Σ e^{z/τ}.
     pub(super) fn softmax(&self, out: &mut [T]) -> f64 {
         match self.moments() {
             Ok(moments) => {
@@ -179,13 +188,13 @@ impl<T: Format> AtTemperature<'_, T> {
         }
     }
 
-    /// The value, and Σ p t; for a finite maximum.
+    /// τ log Σ e^{z/τ} and Σ p t; `None` if the maximum is not finite.
     pub(super) fn jvp(&self, tangent: &[T]) -> Option<(f64, f64)> {
         let moments = self.moments().ok()?;
         Some((value(moments), moments.mean(self.z, tangent).hi))
     }
 
-    /// p (v − Σ p v)/τ; for a finite maximum, else nothing is written.
+    /// Writes p (v − Σ p v)/τ; if the maximum is not finite, returns `None` and writes nothing.
     pub(super) fn hvp(&self, vector: &[T], out: &mut [T]) -> Option<()> {
         let moments = self.moments().ok()?;
         let hessian = Hessian { softmax: moments.softmax, mean: moments.mean(self.z, vector) };
@@ -212,7 +221,7 @@ impl<T: Format> AtTemperature<'_, T> {
         }
     }
 
-    /// p (a − ā)/τ into `out`, and the entropy.
+    /// Writes p (a − ā)/τ into `out` and returns the entropy.
     pub(super) fn entropy_gradient(&self, out: &mut [T]) -> f64 {
         match self.moments() {
             Ok(moments) => {
@@ -227,7 +236,6 @@ impl<T: Format> AtTemperature<'_, T> {
         }
     }
 
-    /// The entropy, and its derivative in the direction `tangent`.
     pub(super) fn entropy_jvp(&self, tangent: &[T]) -> (f64, f64) {
         match self.moments() {
             Ok(moments) => {
@@ -255,7 +263,7 @@ impl<T: Format> AtTemperature<'_, T> {
     }
 }
 
-/// The derivatives of the entropy without a finite maximum, given that or the entropy: NaN where it is.
+/// The derivatives of the entropy if the maximum, or the entropy, is not finite: NaN for NaN, otherwise 0.
 pub(super) fn slope_at_edge<T: Format>(max: f64) -> T {
     T::narrow(if max.is_nan() { max } else { 0.0 })
 }
@@ -266,9 +274,9 @@ fn at_edge<T: Format>(each: Each, max: f64, z: &[T], out: &mut [T]) {
     }
 }
 
-/// z at a temperature, and what is made of Σ e^x, x = (z − max)/τ; for a finite maximum, which else is the error.
+/// z at a temperature, and the functions of Σ e^x with x = (z − max)/τ; a maximum that is not finite is the error.
 ///
-/// The first maximum is left out of the sum, so that a small t keeps its relative accuracy: Σ e^x = 1 + t.
+/// The first maximum is left out of the sum, so that a small t in Σ e^x = 1 + t keeps its relative accuracy.
 pub(super) fn tempered<T: Format>(z: &[T], temperature: f64) -> Result<(Tempered, Parts), f64> {
     let max = map::greatest(z);
     if max.is_infinite() {
@@ -293,7 +301,7 @@ fn each<T: Format>(z: &[T], v: Option<&[T]>, f: impl Function, out: &mut [T]) {
     map::each::<T::First, T, _>(Block { z, v, w: None }, f, out, Store::for_output::<T>(z.len()));
 }
 
-/// What a softmax averages, with x = (z − max)/τ and a = −x.
+/// The softmax p and its averages, with x = (z − max)/τ and a = −x.
 #[derive(Clone, Copy)]
 struct Moments {
     scale: Tempered,
@@ -307,16 +315,16 @@ struct Moments {
 }
 
 impl Moments {
-    /// For a finite maximum; else it is the error.
+    /// A maximum that is not finite is the error.
     fn of<T: Format>(z: &[T], temperature: f64) -> Result<Self, f64> {
         let (scale, Parts { inverse, log, .. }) = tempered(z, temperature)?;
         let softmax = Softmax { exponent: scale, inverse };
         Ok(Self { scale, temperature, softmax, log, depth: DoubleDouble::ZERO })
     }
 
-    /// With what entropies need, too.
+    /// Also computes ā, which entropies need.
     fn with_depth<T: Format>(self, z: &[T]) -> Self {
-        // Scaled at the end: it may be tiny. The maximum adds nothing to it.
+        // Scaled last, since it may be tiny. The maximum itself contributes 0.
         let depth = scalar::product(sum(z, None, Depth(self.scale)), self.softmax.inverse).scaled(UNSCALE);
         Self { depth, ..self }
     }
@@ -329,7 +337,7 @@ impl Moments {
     fn mean<T: Format>(&self, z: &[T], v: &[T]) -> DoubleDouble {
         let powers = sum(z, Some(v), Times(Exp(self.scale)));
         let mean = scalar::product(powers, self.softmax.inverse).scaled(UNSCALE);
-        // A large v must not meet the scale of exponentials.
+        // A large v times scaled exponentials may overflow; the softmax itself is at most 1.
         if mean.hi.is_finite() { mean } else { sum(z, Some(v), Times(self.softmax)) }
     }
 
@@ -373,7 +381,7 @@ impl Function for TemperedLogSoftmax {
     fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
         let x = self.0.scale.x::<P, V>(z);
         let log_softmax = (x + P::Number::of(-self.0.log.splat(z))).to_dd();
-        // What is out of range has no low part.
+        // An infinite number must not have a low part.
         let infinite = z.splat(f64::NEG_INFINITY);
         let hi = x.to_dd().hi.where_at_most(f64::NEG_INFINITY, infinite, log_softmax.hi);
         P::Number::of(DoubleDouble { hi, ..log_softmax })
@@ -393,7 +401,7 @@ impl Function for EntropyGradient {
     }
 }
 
-/// p ((v − v̄)(a − ā − 1) − covariance); p (v − v̄)(a − ā), whose sum is the covariance, where that is not given.
+/// p ((v − v̄)(a − ā − 1) − covariance); without a covariance p (v − v̄)(a − ā), the summand of the covariance.
 #[derive(Clone, Copy)]
 struct EntropyHessian {
     moments: Moments,

@@ -1,4 +1,4 @@
-//! Log-sum-exp, softmax and log-softmax: of one row, and of many rows of one length.
+//! Log-sum-exp, softmax and log-softmax, of a single row and of many rows of equal length.
 
 use crate::edges::Edge;
 use crate::error::Error;
@@ -15,9 +15,9 @@ use crate::ziv::{self, Phase};
 
 /// log Σ e^{z_k}, correctly rounded.
 ///
-/// The result is the float nearest to the exact log-sum-exp of the numbers as given, ties to even: for every length
-/// and every finite input, however large, close to each other or near to cancelling. The order of the numbers does
-/// not change a bit of it.
+/// The result is the float nearest to the exact log-sum-exp of the given numbers, ties to even, for every length
+/// and all finite inputs, however large, close together or nearly cancelling. It does not depend on the order of
+/// the numbers.
 ///
 /// | input | value |
 /// |---|---|
@@ -37,22 +37,23 @@ pub fn logsumexp<T: Float>(z: &[T]) -> T {
     <T as Compiled<T>>::logsumexp(z)
 }
 
-/// [`logsumexp`], and which of Ziv's phases settled it.
+/// [`logsumexp`], and the phase of Ziv's strategy that settled it.
 #[doc(hidden)]
 pub fn logsumexp_and_phase<T: Float>(z: &[T]) -> (T, Phase) {
     <T as Compiled<T>>::logsumexp_and_phase(z)
 }
 
-/// The value of [`logsumexp`], and into `gradient` its derivatives ∂LSE/∂z_i = e^{z_i} / Σ e^{z_k} = softmax(z)_i.
+/// Returns the value of [`logsumexp`] and writes its derivatives ∂LSE/∂z_i = e^{z_i} / Σ e^{z_k} = softmax(z)_i
+/// into `gradient`.
 ///
-/// Each derivative is within 1 ulp of the exact one (subnormal ones too), none is negative, equal numbers get equal
-/// shares. They add up to 1 but for the rounding of each.
+/// Each derivative is within 1 ulp of the exact one, including subnormal ones; none is negative; equal numbers
+/// have equal derivatives. They add up to 1 up to the rounding error of each.
 ///
 /// | input | gradient |
 /// |---|---|
-/// | −∞ among others | 0 there |
+/// | −∞ and finite numbers | 0 at each −∞ |
 /// | all −∞ | 0 everywhere |
-/// | c times +∞, and no NaN | 1/c at each +∞, 0 elsewhere |
+/// | +∞ in c places, and no NaN | 1/c at each +∞, 0 elsewhere |
 /// | a NaN | NaN everywhere |
 ///
 /// ```
@@ -69,7 +70,7 @@ pub fn logsumexp_with_gradient<T: Float>(z: &[T], gradient: &mut [T]) -> Result<
     <T as Compiled<T>>::logsumexp_with_gradient(z, gradient)
 }
 
-/// e^{z_i} / Σ e^{z_k} into `out`: the gradient of [`logsumexp`], with the bounds and edges of
+/// Writes e^{z_i} / Σ e^{z_k} into `out`: the gradient of [`logsumexp`], with the bounds and special cases of
 /// [`logsumexp_with_gradient`].
 ///
 /// ```
@@ -85,12 +86,12 @@ pub fn softmax<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
     <T as Compiled<T>>::softmax(z, out)
 }
 
-/// z_i − LSE(z) into `out`: the logarithm of [`softmax`].
+/// Writes z_i − LSE(z) into `out`: the logarithm of [`softmax`].
 ///
-/// Each element is within 1 ulp of the exact one, also where the exact one is tiny: a score that is certain has
-/// about −e^-40, not 0. Differences beyond the largest float are −∞. At the edges it is the logarithm of softmax's
-/// convention: −∞ at a −∞ and everywhere if all are; −log c at each of c times +∞ and −∞ elsewhere; NaN everywhere
-/// if there is a NaN.
+/// Each element is within 1 ulp of the exact one, even where it is tiny: log p is about −e^-40, not 0, for a score
+/// that exceeds the others by 40. Differences beyond the largest float are −∞. In special cases it is the
+/// logarithm of the [`softmax`]: −∞ at each −∞, and everywhere if all are −∞; −log c at each of c numbers +∞ and
+/// −∞ elsewhere; NaN everywhere if there is a NaN.
 ///
 /// ```
 /// let mut log_p = [0.0; 2];
@@ -105,11 +106,11 @@ pub fn log_softmax<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
     <T as Compiled<T>>::log_softmax(z, out)
 }
 
-/// The log-sum-exp of each row of a matrix that lies row by row: log Σ_k e^{z_ik} into `out[i]`, where z_ik is
-/// `z[i * row_length + k]`.
+/// Writes the log-sum-exp of each row of a row-major matrix into `out`: `out[i]` is log Σ_k e^{z_ik} with z_ik
+/// = `z[i * row_length + k]`.
 ///
-/// Each value is that of [`logsumexp`] for the row alone, to the bit, edge cases included. With the feature `rayon` threads share
-/// the rows. An empty `z` has no rows.
+/// Each value has the bits of [`logsumexp`] for the row alone, special cases included. With the feature `rayon`
+/// the rows are distributed over threads. An empty `z` has no rows.
 ///
 /// ```
 /// let z = [1000.0, 1000.0, /* row 1 */ 0.0, f64::NEG_INFINITY];
@@ -121,18 +122,18 @@ pub fn log_softmax<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
 /// ```
 ///
 /// # Errors
-/// [`Error::RowLengthZero`] if `row_length` is 0; [`Error::NotAMultiple`] if the length of `z` is not a multiple of it; [`Error::LengthMismatch`] if `out` does
-/// not have one place for each row. Nothing is written then.
+/// [`Error::RowLengthZero`] if `row_length` is 0; [`Error::NotAMultiple`] if the length of `z` is not a multiple
+/// of it; [`Error::LengthMismatch`] if `out` does not have one element per row. Nothing is written then.
 pub fn logsumexp_rows<T: Float>(z: &[T], row_length: usize, out: &mut [T]) -> Result<(), Error> {
     has_length("out", out.len(), "z", rows_of(z, row_length)?)?;
     T::reduce_rows(z, row_length, Wanted { value: Some(out), each: None });
     Ok(())
 }
 
-/// The values of [`logsumexp_rows`], and into `gradient`, which has the shape of `z`, the derivatives of each value in its row:
-/// e^{z_ik} / Σ_k e^{z_ik}.
+/// Writes the values of [`logsumexp_rows`] into `values`, and the derivatives e^{z_ik} / Σ_k e^{z_ik} of each
+/// value into its row of `gradient`, which has the shape of `z`.
 ///
-/// Values and derivatives are those of [`logsumexp_with_gradient`] for each row alone, to the bit, edge cases included.
+/// Values and derivatives have the bits of [`logsumexp_with_gradient`] for each row alone, special cases included.
 ///
 /// ```
 /// let z = [1e8f32, 1e8, /* row 1 */ 0.0, f32::NEG_INFINITY];
@@ -156,9 +157,10 @@ pub fn logsumexp_rows_with_gradient<T: Float>(
     Ok(())
 }
 
-/// The softmax of each row of a matrix that lies row by row: e^{z_ik} / Σ_k e^{z_ik} into `out`, which has the shape of `z`.
+/// Writes the softmax e^{z_ik} / Σ_k e^{z_ik} of each row of a row-major matrix into `out`, which has the shape of
+/// `z`.
 ///
-/// Each row has the bits of [`softmax`] for that row alone, edge cases included.
+/// Each row has the bits of [`softmax`] for that row alone, special cases included.
 ///
 /// ```
 /// let mut p = [0.0; 4];
@@ -168,15 +170,16 @@ pub fn logsumexp_rows_with_gradient<T: Float>(
 /// ```
 ///
 /// # Errors
-/// [`Error::RowLengthZero`] if `row_length` is 0; [`Error::NotAMultiple`] if the length of `z` is not a multiple of it; [`Error::LengthMismatch`] if `out` is
-/// not as long as `z`. Nothing is written then.
+/// [`Error::RowLengthZero`] if `row_length` is 0; [`Error::NotAMultiple`] if the length of `z` is not a multiple
+/// of it; [`Error::LengthMismatch`] if `out` is not as long as `z`. Nothing is written then.
 pub fn softmax_rows<T: Float>(z: &[T], row_length: usize, out: &mut [T]) -> Result<(), Error> {
     each_of_rows(Each::Share, z, row_length, out)
 }
 
-/// The log-softmax of each row of a matrix that lies row by row: z_ik − log Σ_k e^{z_ik} into `out`, which has the shape of `z`.
+/// Writes the log-softmax z_ik − log Σ_k e^{z_ik} of each row of a row-major matrix into `out`, which has the
+/// shape of `z`.
 ///
-/// Each row has the bits of [`log_softmax`] for that row alone, edge cases included.
+/// Each row has the bits of [`log_softmax`] for that row alone, special cases included.
 ///
 /// ```
 /// let mut log_p = [0.0; 4];
@@ -241,7 +244,7 @@ compiled! {
     }
 }
 
-/// Whether an argument is as long as the other one that it must fit; both with their names.
+/// Checks that an argument is as long as another one; both are given with their names.
 pub(crate) fn same_length<A, B>(
     argument: &'static str,
     slice: &[A],
@@ -251,7 +254,7 @@ pub(crate) fn same_length<A, B>(
     has_length(argument, slice.len(), fits, other.len())
 }
 
-/// Whether an argument has the length that another one asks for.
+/// Checks that an argument has the length that another one requires.
 pub(crate) fn has_length(
     argument: &'static str,
     found: usize,
@@ -261,15 +264,16 @@ pub(crate) fn has_length(
     if found == expected { Ok(()) } else { Err(Error::LengthMismatch { argument, fits, expected, found }) }
 }
 
-/// [`logsumexp`] of any row.
+/// [`logsumexp`] of a row in any memory layout.
 pub(crate) fn value<T: Format>(row: &dyn Series<T>) -> T {
     ziv::value(row).0
 }
 
-/// Longer rows are read twice: what would be kept of them, 8 or 16 bytes for a number, leaves the nearest caches.
+/// Longer rows are read twice: keeping their exponentials, 8 or 16 bytes per number, would overflow the nearest
+/// caches.
 pub(super) const KEPT: usize = 8192;
 
-/// The partial of a row, and a function of each of its numbers.
+/// Computes the partial of a row, and writes a function of each of its numbers.
 pub(crate) fn partial_and_each<T: Format>(
     function: Each,
     row: &[T],
@@ -288,14 +292,14 @@ pub(crate) fn partial_and_each<T: Format>(
     partial
 }
 
-/// A function of each number of a row, given its partial.
+/// Writes a function of each number of a row, given the row's partial.
 ///
-/// [`Each::Share`]: e^{z_i − c} · 1/Σ e^{z_k − c}. The relative error before the last rounding is below 2^-60 in double-double
-/// words and 2^-36 in f64: 2^-7 and 2^-12 ulp. The rounding adds 1/2; a subnormal result of two f64 is rounded
-/// twice, the first time to 1/4 of its ulp at most.
+/// [`Each::Share`]: e^{z_i − c} · 1/Σ e^{z_k − c}. The relative error before the final rounding is below 2^-60 in
+/// double-double and 2^-36 in f64: 2^-7 and 2^-12 ulp. The rounding adds 1/2 ulp; a subnormal f64 result of a
+/// double-double is rounded twice, the first time with an error of at most 1/4 of its ulp.
 ///
-/// [`Each::LogShare`]: z_i − LSE = (z_i − max) − log(1 + t). Both parts are negative or 0, so that neither takes away
-/// from the other's accuracy, relative 2^-59 in double-double and 2^-29 in f64: 2^-6 and 2^-5 ulp.
+/// [`Each::LogShare`]: z_i − LSE = (z_i − max) − log(1 + t). Both terms are negative or 0, so that nothing
+/// cancels; the relative error is 2^-59 in double-double and 2^-29 in f64: 2^-6 and 2^-5 ulp.
 pub(crate) fn each<T: Format>(
     each: Each,
     partial: &Partial<T::First>,

@@ -1,4 +1,4 @@
-//! Log-sum-exp of the segments of a sequence.
+//! Log-sum-exp of consecutive or labelled segments of a sequence.
 
 use crate::error::Error;
 use crate::formats::Format;
@@ -9,7 +9,7 @@ use crate::operations::compiled::{Float, compiled};
 use crate::operations::reduction::{has_length, same_length};
 use crate::operations::terms::Terms;
 
-/// Where the segments of a sequence are.
+/// The partition of a sequence into segments.
 ///
 /// ```
 /// use logsum::Segments;
@@ -23,19 +23,19 @@ use crate::operations::terms::Terms;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Segments {
-    /// Where each begins, and where the last ends.
+    /// The offset of each segment, followed by the end of the last.
     offsets: Vec<usize>,
-    /// The numbers' places, segment by segment, unless they lie so.
+    /// The indices of the numbers in the order of the segments; `None` if they already are in that order.
     order: Option<Vec<usize>>,
 }
 
 impl Segments {
-    /// Segment s has the numbers from `offsets[s]` to `offsets[s + 1]`, without the latter, as in the compressed rows of a sparse
-    /// matrix.
+    /// Segment s consists of the numbers at `offsets[s]..offsets[s + 1]`, as the rows of a sparse matrix in CSR
+    /// format.
     ///
     /// # Errors
-    /// [`Error::Empty`] without offsets, [`Error::FirstOffsetNotZero`], and [`Error::OffsetsNotSorted`] if one is less than the one
-    /// before it.
+    /// [`Error::Empty`] if there are no offsets, [`Error::FirstOffsetNotZero`], and [`Error::OffsetsNotSorted`] if
+    /// an offset is less than the previous one.
     pub fn by_offsets(offsets: &[usize]) -> Result<Self, Error> {
         match offsets.first() {
             None => return Err(Error::Empty { argument: "offsets" }),
@@ -49,11 +49,12 @@ impl Segments {
         Ok(Self { offsets: offsets.to_vec(), order: None })
     }
 
-    /// Number i belongs to segment `ids[i]`, of `count` segments. Sorted ids cost nothing more; others are sorted by counting, which
-    /// takes two machine words for each number.
+    /// Number i belongs to segment `ids[i]`, out of `count` segments. Sorted ids cost nothing extra; others are
+    /// sorted by counting, which takes two machine words per number.
     ///
     /// # Errors
-    /// [`Error::IdOutOfRange`] if an id is not below `count`, [`Error::TooManySegments`] if memory cannot hold so many.
+    /// [`Error::IdOutOfRange`] if an id is not below `count`, [`Error::TooManySegments`] if memory cannot hold
+    /// `count` segments.
     pub fn by_ids(ids: &[usize], count: usize) -> Result<Self, Error> {
         let mut offsets = Vec::new();
         if offsets.try_reserve_exact(count.saturating_add(1)).is_err() {
@@ -63,7 +64,7 @@ impl Segments {
         let mut is_sorted = true;
         let mut last = 0;
         let mut i = 0;
-        // A run of one id at a time.
+        // One run of equal ids at a time.
         while let Some(&id) = ids.get(i) {
             if id >= count {
                 return Err(Error::IdOutOfRange { index: i, id, segments: count });
@@ -89,24 +90,25 @@ impl Segments {
         Ok(Self { offsets, order })
     }
 
-    /// How many segments there are.
+    /// The number of segments.
     pub fn count(&self) -> usize {
         self.offsets.len() - 1
     }
 
-    /// The log-sum-exp of each segment into `out`, correctly rounded; −∞ of an empty one.
+    /// Writes the log-sum-exp of each segment into `out`, correctly rounded; −∞ for an empty segment.
     ///
     /// # Errors
-    /// [`Error::LengthMismatch`] if there are not as many numbers as the segments have, or places as segments; nothing is written
-    /// then.
+    /// [`Error::LengthMismatch`] if the length of `z` is not the total length of the segments, or `out` does not
+    /// have one element per segment; nothing is written then.
     pub fn logsumexp<T: Float>(&self, z: &[T], out: &mut [T]) -> Result<(), Error> {
         <T as Compiled<T>>::logsumexp(self, z, out)
     }
 
-    /// The values of [`logsumexp`](Self::logsumexp), and into `gradient` the share of each number in its segment, within 1 ulp.
+    /// Writes the values of [`logsumexp`](Self::logsumexp) into `out`, and the softmax of each segment into
+    /// `gradient`, within 1 ulp.
     ///
     /// # Errors
-    /// As [`logsumexp`](Self::logsumexp), and if `gradient` is not as long as `z`.
+    /// As [`logsumexp`](Self::logsumexp), and [`Error::LengthMismatch`] if `gradient` is not as long as `z`.
     pub fn logsumexp_with_gradient<T: Float>(
         &self,
         z: &[T],
@@ -116,10 +118,12 @@ impl Segments {
         <T as Compiled<T>>::logsumexp_with_gradient(self, z, out, gradient)
     }
 
-    /// The values of [`logsumexp`](Self::logsumexp), and into `slopes` their derivatives in the direction `tangent`.
+    /// Writes the values of [`logsumexp`](Self::logsumexp) into `out`, and their derivatives in the direction
+    /// `tangent` into `slopes`.
     ///
     /// # Errors
-    /// As [`logsumexp`](Self::logsumexp), and if `tangent` is not as long as `z`, or `slopes` as `out`.
+    /// As [`logsumexp`](Self::logsumexp), and [`Error::LengthMismatch`] if `tangent` is not as long as `z`, or
+    /// `slopes` not as long as `out`.
     pub fn logsumexp_jvp<T: Float>(
         &self,
         z: &[T],
@@ -175,12 +179,12 @@ compiled! {
 }
 
 impl Segments {
-    /// How many numbers all segments have.
+    /// The total length of the segments.
     fn length(&self) -> usize {
         self.offsets[self.count()]
     }
 
-    /// Whether an array's axis has as many numbers as the segments.
+    /// Checks that an array's axis has the total length of the segments.
     #[cfg(feature = "ndarray")]
     pub(crate) fn fit_axis(&self, axis: isize, found: usize) -> Result<(), Error> {
         let expected = self.length();
@@ -196,12 +200,12 @@ impl Segments {
         has_length("out", out.len(), "segments", self.count())
     }
 
-    /// The numbers, segment by segment, if they do not lie so.
+    /// The numbers in the order of the segments; `None` if they already are in that order.
     fn gathered<T: Format>(&self, z: &[T]) -> Option<Vec<T>> {
         self.order.as_ref().map(|order| order.iter().map(|&place| z[place]).collect())
     }
 
-    /// The values of the segments, and the softmax in each; `z` lies segment by segment.
+    /// Writes the value of each segment, and optionally its softmax; `z` is in the order of the segments.
     fn reduce<T: Format>(&self, z: &[T], out: &mut [T], shares: Option<&mut [T]>) {
         let each = shares.map(|shares| (Each::Share, shares));
         let bounds = Bounds::Offsets(&self.offsets);
@@ -209,7 +213,7 @@ impl Segments {
     }
 }
 
-/// [`Segments::by_ids`] and [`Segments::logsumexp`] in one: `out` has a place for each segment.
+/// [`Segments::by_ids`] followed by [`Segments::logsumexp`]; `out` has one element per segment.
 ///
 /// ```
 /// let mut out = [0.0; 2];
@@ -219,8 +223,8 @@ impl Segments {
 /// ```
 ///
 /// # Errors
-/// [`Error::IdOutOfRange`] if an id is not below the length of `out`, [`Error::LengthMismatch`] if there are not as many ids as
-/// numbers; nothing is written then.
+/// [`Error::IdOutOfRange`] if an id is not below the length of `out`, [`Error::LengthMismatch`] if `ids` is not as
+/// long as `z`; nothing is written then.
 pub fn segment_logsumexp<T: Float>(z: &[T], ids: &[usize], out: &mut [T]) -> Result<(), Error> {
     same_length("ids", ids, "z", z)?;
     Segments::by_ids(ids, out.len())?.logsumexp(z, out)

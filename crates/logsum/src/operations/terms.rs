@@ -1,4 +1,4 @@
-//! Log-sum-exp of weighted and masked terms, and its derivatives.
+//! Log-sum-exp, softmax, mean, variance and entropy of weighted and masked terms at any temperature.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::exp::UNSCALE;
@@ -22,20 +22,21 @@ use crate::ziv::weighted;
 use crate::ziv::{self, Settled};
 use std::borrow::Cow;
 
-/// The terms b_k e^{z_k} of a sum, for the k that count: z, and weights and a mask if they are given.
+/// The terms b_k e^{z_k} of a sum: z, with optional weights b and an optional mask.
 ///
 /// | | log \|Σ b_k e^{z_k}\| and its sign | ∂/∂z_i = b_i e^{z_i} / Σ | ∂/∂b_i = e^{z_i} / Σ |
 /// |---|---|---|---|
-/// | finite | correctly rounded, whatever cancels | within 1 ulp (2 with weights in f64) | within 1 ulp |
-/// | b_i = 0 | absent, even if z_i is ±∞ or NaN | 0 | as it says, not 0 |
+/// | finite terms | correctly rounded, whatever cancels | within 1 ulp (2 with weights in f64) | within 1 ulp |
+/// | b_i = 0 | absent, even if z_i is ±∞ or NaN | 0 | by the formula, not 0 |
 /// | masked out | absent | 0 | 0 |
-/// | nothing left, or only −∞: no mass | −∞, sign 0 | as [`NoMass`] says | as [`NoMass`] says |
-/// | all cancels | −∞, sign 0 | NaN | NaN |
-/// | +∞, its weights of one sign | +∞, that sign | shared by the +∞ in proportion to b | shared by the +∞ |
-/// | +∞, weights of both signs | NaN | NaN | NaN |
+/// | no mass: all terms absent or −∞ | −∞, sign 0 | see [`NoMass`] | see [`NoMass`] |
+/// | finite terms that cancel exactly | −∞, sign 0 | NaN | NaN |
+/// | +∞, with weights of one sign | +∞, that sign | b_i/Σ b at each +∞, Σ b over these | 1/Σ b at each +∞ |
+/// | +∞, with weights of both signs | NaN | NaN | NaN |
 /// | a NaN | NaN | NaN | NaN |
 ///
-/// A weight ±∞ counts as an infinite term, but is NaN at a −∞. Without weights the sign is 1, or 0 where there is no mass.
+/// A weight ±∞ makes its term infinite, or NaN if z is −∞. Without weights the sign is 1, or 0 if there is no
+/// mass.
 ///
 /// ```
 /// use logsum::Terms;
@@ -54,7 +55,8 @@ use std::borrow::Cow;
 /// # Ok::<(), logsum::Error>(())
 /// ```
 ///
-/// A sum that cancels beyond 256 bits takes memory in proportion to the row; no other does.
+/// At τ = 1 the log-sum-exp and its derivatives allocate memory in proportion to the row only if the sum cancels
+/// beyond 256 bits.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'a, T> {
     z: &'a [T],
@@ -64,49 +66,50 @@ pub struct Terms<'a, T> {
     no_mass: NoMass,
 }
 
-/// What gradient and softmax are where there is no mass: nothing but −∞, or no number at all.
+/// The gradient and softmax of a sum without mass: all terms are absent or −∞.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum NoMass {
-    /// 0 everywhere: what is constant has no slope.
+    /// 0 everywhere, the gradient of a constant.
     #[default]
     Zero,
-    /// The same at each number that counts, 1/n: the least that softmax could know.
+    /// 1/n at each of the n terms that are not absent: the softmax of maximal entropy.
     Uniform,
-    /// NaN at each number that counts.
+    /// NaN at each term that is not absent.
     NaN,
 }
 
 impl<'a, T: Float> Terms<'a, T> {
-    /// e^{z_k}, each with the weight 1.
+    /// The terms e^{z_k}, all with weight 1.
     pub fn new(z: &'a [T]) -> Self {
         Self { z, weights: None, mask: None, temperature: 1.0, no_mass: NoMass::Zero }
     }
 
-    /// Each with its weight, of any sign.
+    /// Sets one weight per term, of any sign.
     ///
     /// # Errors
-    /// [`Error::LengthMismatch`] if there are not as many weights as numbers.
+    /// [`Error::LengthMismatch`] if `b` is not as long as z.
     pub fn weights(self, b: &'a [T]) -> Result<Self, Error> {
         same_length("weights", b, "z", self.z)?;
         Ok(Self { weights: Some(b), ..self })
     }
 
-    /// Only those count for which the mask is true.
+    /// Includes only the terms for which the mask is true.
     ///
     /// # Errors
-    /// [`Error::LengthMismatch`] if the mask is not as long as there are numbers.
+    /// [`Error::LengthMismatch`] if `mask` is not as long as z.
     pub fn mask(self, mask: &'a [bool]) -> Result<Self, Error> {
         same_length("mask", mask, "z", self.z)?;
         Ok(Self { mask: Some(mask), ..self })
     }
 
-    /// Each z over τ, the temperature, which is 1 otherwise: softmax is that of z/τ, and values are τ times the logarithm, so that
-    /// they lie between the maximum (τ → 0) and a sum of ever more equal terms.
+    /// Divides each z by the temperature τ, which is 1 by default. The softmax is that of z/τ, and values are τ
+    /// times the logarithm: they tend to the maximum as τ → 0, and grow with τ as the terms become equal.
     ///
-    /// z/τ is never rounded: (z_k − max)/τ is off by less than 2^-60 of itself (f32: 2^-50), so that large scores and small
-    /// temperatures do no harm. At a temperature other than 1 values are off by half an ulp and 2^-58 (f32: 2^-35) of
-    /// |max z| + τ log n: within 1 ulp, unless the maximum and the logarithm cancel.
+    /// z/τ is never rounded: (z_k − max)/τ has a relative error less than 2^-60 (f32: 2^-50), even for large
+    /// scores and small temperatures. At a temperature other than 1 the absolute error of a value is at most half
+    /// an ulp plus 2^-58 (f32: 2^-35) of |max z| + τ log n: it is within 1 ulp unless the maximum and the
+    /// logarithm cancel.
     ///
     /// ```
     /// use logsum::Terms;
@@ -118,31 +121,32 @@ impl<'a, T: Float> Terms<'a, T> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::TemperatureOutOfRange`] unless it is positive and finite.
+    /// [`Error::TemperatureOutOfRange`] unless `temperature` is positive and finite.
     pub fn temperature(self, temperature: f64) -> Result<Self, Error> {
         let is_valid = temperature > 0.0 && temperature.is_finite();
         is_valid.then_some(Self { temperature, ..self }).ok_or(Error::TemperatureOutOfRange { temperature })
     }
 
-    /// What gradient and softmax are where there is no mass.
+    /// Sets the gradient and softmax of a sum without mass.
     pub fn no_mass(self, no_mass: NoMass) -> Self {
         Self { no_mass, ..self }
     }
 
-    /// τ log Σ b_k e^{z_k/τ}, correctly rounded where τ = 1; NaN where the sum is negative.
+    /// τ log Σ b_k e^{z_k/τ}, correctly rounded if τ = 1; NaN if the sum is negative.
     pub fn logsumexp(&self) -> T {
         let (value, sign) = self.logsumexp_with_sign();
         if sign.widen() < 0.0 { T::narrow(f64::NAN) } else { value }
     }
 
-    /// τ log |Σ b_k e^{z_k/τ}|, correctly rounded where τ = 1, and the sign of the sum: 1, −1, 0 where nothing is left, or NaN.
+    /// τ log |Σ b_k e^{z_k/τ}|, correctly rounded if τ = 1, and the sign of the sum: 1, −1, 0 if the sum is 0, or
+    /// NaN.
     pub fn logsumexp_with_sign(&self) -> (T, T) {
         <T as Compiled<T>>::logsumexp_with_sign(self)
     }
 
-    /// The value of [`logsumexp`](Self::logsumexp), and into `gradient` the derivatives of τ log |Σ b_k e^{z_k/τ}| by each z, which
-    /// are the [`softmax`](Self::softmax). By τ its derivative is the [`softmax_entropy`](Self::softmax_entropy), where all weights
-    /// are 1.
+    /// Returns the value of [`logsumexp`](Self::logsumexp), and writes the derivatives of τ log |Σ b_k e^{z_k/τ}|
+    /// with respect to each z into `gradient`: the [`softmax`](Self::softmax). If all weights are 1, the
+    /// derivative of the value with respect to τ is the [`softmax_entropy`](Self::softmax_entropy).
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `gradient` is not as long as z; nothing is written then.
@@ -150,7 +154,8 @@ impl<'a, T: Float> Terms<'a, T> {
         <T as Compiled<T>>::logsumexp_with_gradient(self, gradient)
     }
 
-    /// [`logsumexp_with_gradient`](Self::logsumexp_with_gradient), and into `by_weight` the derivatives by each weight.
+    /// As [`logsumexp_with_gradient`](Self::logsumexp_with_gradient); also writes the derivatives with respect to
+    /// each weight into `by_weight`.
     ///
     /// ```
     /// use logsum::Terms;
@@ -162,12 +167,12 @@ impl<'a, T: Float> Terms<'a, T> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::LengthMismatch`] if an output is not as long as z; nothing is written then.
+    /// [`Error::LengthMismatch`] if `gradient` or `by_weight` is not as long as z; nothing is written then.
     pub fn logsumexp_with_gradients(&self, gradient: &mut [T], by_weight: &mut [T]) -> Result<T, Error> {
         <T as Compiled<T>>::logsumexp_with_gradients(self, gradient, by_weight)
     }
 
-    /// p_i = b_i e^{z_i/τ} / Σ b_k e^{z_k/τ}: the gradient.
+    /// Writes the softmax p_i = b_i e^{z_i/τ} / Σ b_k e^{z_k/τ}, the gradient of the value, into `out`.
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `out` is not as long as z; nothing is written then.
@@ -176,9 +181,10 @@ impl<'a, T: Float> Terms<'a, T> {
         self.logsumexp_with_gradient(out).map(|_| ())
     }
 
-    /// log p_i into `out`: −∞ where p is 0, NaN where it is negative.
+    /// Writes log p_i into `out`: −∞ if p_i is 0, NaN if it is negative.
     ///
-    /// Each is within 1 ulp without weights; with weights, where log b and z/τ do not cancel: off by 2^-58 of them.
+    /// Each is within 1 ulp without weights, and with weights where log b and z/τ do not cancel: their absolute
+    /// error is at most 2^-58 of these.
     ///
     /// ```
     /// use logsum::Terms;
@@ -194,9 +200,11 @@ impl<'a, T: Float> Terms<'a, T> {
         <T as Compiled<T>>::terms_log_softmax(self, out)
     }
 
-    /// τ log(Σ b_k e^{z_k/τ} / Σ b_k): the logarithm of the weighted mean. NaN of nothing, and where it is negative.
+    /// τ log(Σ b_k e^{z_k/τ} / Σ b_k): the logarithm of the weighted mean; NaN if the mean is negative or all
+    /// terms are absent.
     ///
-    /// Without weights and at τ = 1 it is correctly rounded, as [`logmeanexp`](crate::logmeanexp); else off by half an ulp and 2^-58 of its parts.
+    /// Without weights and at τ = 1 it is correctly rounded, as [`logmeanexp`](crate::logmeanexp); otherwise its
+    /// absolute error is at most half an ulp plus 2^-58 of its parts.
     ///
     /// ```
     /// use logsum::Terms;
@@ -209,22 +217,24 @@ impl<'a, T: Float> Terms<'a, T> {
         <T as Compiled<T>>::terms_logmeanexp(self)
     }
 
-    /// τ log(Σ b_k (e^{z_k/τ} − m)² / (Σ b_k − ddof)), m being the weighted mean: weights say how often each number was seen.
+    /// τ log(Σ b_k (e^{z_k/τ} − m)² / (Σ b_k − ddof)) with the weighted mean m: the weights are frequencies of the
+    /// numbers.
     ///
-    /// Bounds and edges as those of [`logvarexp`](crate::logvarexp).
+    /// Bounds and special cases as for [`logvarexp`](crate::logvarexp).
     pub fn logvarexp(&self, ddof: usize) -> T {
         <T as Compiled<T>>::terms_logvarexp(self, ddof)
     }
 
-    /// −Σ p_k log p_k, the entropy of the [`softmax`](Self::softmax) in nats: between 0 and log n. NaN where a p is negative.
+    /// −Σ p_k log p_k, the entropy of the [`softmax`](Self::softmax) in nats: between 0 and log n; NaN if a p is
+    /// negative.
     ///
-    /// Bounds as those of [`softmax_entropy`](crate::softmax_entropy).
+    /// Bounds as for [`softmax_entropy`](crate::softmax_entropy).
     pub fn softmax_entropy(&self) -> T {
         <T as Compiled<T>>::terms_entropy(self)
     }
 
-    /// The value of [`softmax_entropy`](Self::softmax_entropy), and into `gradient` its derivatives by z: p_i (a_i − ā)/τ, with
-    /// a = −log p and ā = Σ p_k a_k.
+    /// Returns the value of [`softmax_entropy`](Self::softmax_entropy), and writes its derivatives with respect to
+    /// z into `gradient`: p_i (a_i − ā)/τ with a = −log p and ā = Σ p_k a_k.
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `gradient` is not as long as z; nothing is written then.
@@ -240,8 +250,8 @@ impl<'a, T: Float> Terms<'a, T> {
         <T as Compiled<T>>::terms_entropy_jvp(self, tangent)
     }
 
-    /// The Hessian of [`softmax_entropy`](Self::softmax_entropy) times a vector, into `out`:
-    /// p_i ((v_i − v̄)(a_i − ā − 1) − Σ p_k (v_k − v̄)(a_k − ā))/τ².
+    /// Writes the Hessian of [`softmax_entropy`](Self::softmax_entropy) times a vector into `out`: p_i
+    /// ((v_i − v̄)(a_i − ā − 1) − Σ p_k (v_k − v̄)(a_k − ā))/τ².
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `vector` or `out` is not as long as z; nothing is written then.
@@ -249,10 +259,10 @@ impl<'a, T: Float> Terms<'a, T> {
         <T as Compiled<T>>::terms_entropy_hvp(self, vector, out)
     }
 
-    /// The value, and its derivative in the direction `tangent`: Σ g_k t_k, g being the gradient.
+    /// The value, and its derivative in the direction `tangent`: Σ g_k t_k with the gradient g.
     ///
-    /// It is within 1 ulp where little cancels: off by half an ulp, and 2^-59 (f32: 2^-29) of Σ |g_k t_k|. A tangent is not looked at where z is
-    /// masked out.
+    /// The absolute error of the derivative is at most half an ulp plus 2^-59 (f32: 2^-29) of Σ |g_k t_k|, which
+    /// is within 1 ulp where little cancels. Tangents of masked terms are ignored.
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `tangent` is not as long as z.
@@ -260,10 +270,12 @@ impl<'a, T: Float> Terms<'a, T> {
         <T as Compiled<T>>::jvp(self, tangent)
     }
 
-    /// The Hessian times a vector into `out`: (diag(g) − g gᵀ) v / τ, that is g_i (v_i − Σ g_k v_k)/τ, g being the gradient.
+    /// Writes the Hessian times a vector into `out`: (diag(g) − g gᵀ) v / τ, that is g_i (v_i − Σ g_k v_k)/τ with
+    /// the gradient g.
     ///
-    /// It is also the derivative of softmax in the direction v, from either side: the Hessian is symmetric. Each is
-    /// within 1 ulp where v_i − Σ g_k v_k does not cancel: the difference is off by 2^-59 (f32: 2^-29) of Σ |g_k v_k|.
+    /// It is also the Jacobian of the softmax times v, and its transpose times v, since the Hessian is symmetric.
+    /// Each element is within 1 ulp where v_i − Σ g_k v_k does not cancel; that difference has an absolute error
+    /// of at most 2^-59 (f32: 2^-29) of Σ |g_k v_k|.
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `vector` or `out` is not as long as z; nothing is written then.
@@ -321,7 +333,7 @@ compiled! {
             Row::Plain(row) if terms.temperature == 1.0 || !row.is_finite() => variance::value(&row.z, ddof),
             Row::Plain(row) => T::narrow(row.logarithms(terms.temperature).variance(ddof)),
             Row::Weighted(row, _) => T::narrow(row.variance(ddof)),
-            // As for the numbers alone, without those that are absent.
+            // Absent terms are left out; weights are ignored.
             Row::AtOne => variance::value(&terms.counted_numbers(), ddof),
         }
     }
@@ -419,17 +431,17 @@ compiled! {
     }
 }
 
-/// How a row is computed.
+/// The algorithm for a row.
 enum Row<'a, T: Clone> {
-    /// At τ = 1, which is also what rows without finite terms come to at any temperature.
+    /// The algorithm for τ = 1, which also serves rows without finite terms at any temperature.
     AtOne,
-    /// Without weights.
+    /// A row without weights.
     Plain(Counted<'a, T>),
-    /// The terms, and where they are.
+    /// The finite terms and their indices.
     Weighted(Logarithms, Vec<usize>),
 }
 
-/// The numbers that are not masked out, and where they are, if not everywhere.
+/// The numbers that are not masked out, and their indices if there is a mask.
 struct Counted<'a, T: Clone> {
     z: Cow<'a, [T]>,
     places: Option<Vec<usize>>,
@@ -448,7 +460,7 @@ impl<T: Format> Counted<'_, T> {
         Logarithms::new(&self.z, |_| 1.0, temperature)
     }
 
-    /// What is beside the numbers.
+    /// The elements of another slice at the indices of these numbers.
     fn counted<'b>(&self, numbers: &'b [T]) -> Cow<'b, [T]> {
         match &self.places {
             None => Cow::Borrowed(numbers),
@@ -456,7 +468,7 @@ impl<T: Format> Counted<'_, T> {
         }
     }
 
-    /// Lets `f` write a result for each number, and returns what it does; `elsewhere` goes where there is no number.
+    /// Lets `f` write a result for each number, and returns the result of `f`; masked places receive `elsewhere`.
     fn each<R>(&self, out: &mut [T], elsewhere: T, f: impl FnOnce(&Self, &mut [T]) -> R) -> R {
         match &self.places {
             None => f(self, out),
@@ -470,19 +482,19 @@ impl<T: Format> Counted<'_, T> {
     }
 }
 
-/// Results at these places, and `elsewhere` at all others.
+/// Writes the results at these places, and `elsewhere` at all others.
 fn scatter<T: Format>(out: &mut [T], places: &[usize], elsewhere: T, results: impl Iterator<Item = T>) {
     out.fill(elsewhere);
     places.iter().zip(results).for_each(|(&i, result)| out[i] = result);
 }
 
 impl<'a, T: Format> Terms<'a, T> {
-    /// The same at τ = 1.
+    /// The terms at τ = 1.
     fn at_one(&self) -> Self {
         Self { temperature: 1.0, ..*self }
     }
 
-    /// For what has a faster way at τ = 1.
+    /// The algorithm for operations with a faster path at τ = 1.
     fn row(&self) -> Row<'a, T> {
         if self.temperature == 1.0 {
             return Row::AtOne;
@@ -493,7 +505,8 @@ impl<'a, T: Format> Terms<'a, T> {
         }
     }
 
-    /// [`Row::AtOne`] only of weighted rows that have a term that is not finite, or none at all.
+    /// The algorithm for other operations: [`Row::AtOne`] only for weighted rows with a non-finite term or without
+    /// finite terms.
     fn general_row(&self) -> Row<'a, T> {
         let Some(b) = self.weights else {
             let places = self.mask.map(|_| self.places(|_| true));
@@ -513,7 +526,7 @@ impl<'a, T: Format> Terms<'a, T> {
         Row::Weighted(row, places)
     }
 
-    /// Where there are such numbers that are not absent.
+    /// The indices of the terms that are not absent and whose z passes the test.
     fn places(&self, is_wanted: impl Fn(f64) -> bool) -> Vec<usize> {
         (0..self.z.len()).filter(|&i| !self.is_absent(i) && is_wanted(self.z[i].widen())).collect()
     }
@@ -526,7 +539,8 @@ impl<'a, T: Format> Terms<'a, T> {
         (0..self.z.len()).all(|i| self.is_absent(i))
     }
 
-    /// The value; the gradient into `out`; into `by_weight`, if there is one, e^{z_i/τ} / Σ b_k e^{z_k/τ}, times τ.
+    /// Returns the value and writes the gradient into `out`; writes τ e^{z_i/τ} / Σ b_k e^{z_k/τ} into `by_weight`
+    /// if given.
     fn gradients(&self, out: &mut [T], by_weight: Option<&mut [T]>) -> T {
         let (value, sign) = match self.row() {
             Row::AtOne => {
@@ -659,7 +673,7 @@ impl<T: Format> Terms<'_, T> {
         })
     }
 
-    /// A sum over blocks and their parts of a tangent, which is 0 where the mask says so.
+    /// The sum of `f` over blocks and the corresponding parts of the tangent, with 0 at masked terms.
     fn sum_of_blocks(&self, tangent: &[T], f: impl Fn(Self, &[T]) -> DoubleDouble) -> DoubleDouble {
         let mut counted = [T::default(); BLOCK];
         let blocks = self.blocks().zip(tangent.chunks(BLOCK));
@@ -674,14 +688,14 @@ impl<T: Format> Terms<'_, T> {
         })
     }
 
-    /// 0 where the mask says so.
+    /// Writes 0 at masked terms.
     fn clear_masked(&self, out: &mut [T]) {
         for (out, _) in out.iter_mut().zip(self.mask.unwrap_or_default()).filter(|(_, counts)| !**counts) {
             *out = T::default();
         }
     }
 
-    /// Whether each number of a block is absent: masked out, or of weight 0.
+    /// Whether term i is absent: masked out, or of weight 0.
     fn is_absent(&self, i: usize) -> bool {
         self.mask.is_some_and(|mask| !mask[i]) || self.weights.is_some_and(|b| b[i].widen() == 0.0)
     }
@@ -703,11 +717,12 @@ impl<T: Format> Terms<'_, T> {
     }
 
     fn with_shares(&self) -> Reduced<T> {
-        // A part in 2^6 of what a result's ulp is.
+        // 2^-6 ulp of a result.
         self.reduced(power_of_two(-6 - T::SIGNIFICAND_BITS as i32))
     }
 
-    /// The value, its sign, and how to find the shares; with weights, these from a logarithm that is off by `most` at most.
+    /// The value, its sign, and how to compute the shares. With weights, the logarithm for the latter has an error
+    /// of at most `most`.
     fn reduced(&self, most: f64) -> Reduced<T> {
         let Some(b) = self.weights else {
             return match self.mask {
@@ -779,22 +794,22 @@ struct Reduced<T> {
     shares: Shares,
 }
 
-/// How to find b_i e^{z_i} / Σ b_k e^{z_k}.
+/// How to compute b_i e^{z_i} / Σ b_k e^{z_k}.
 enum Shares {
-    /// e^{z − shift} · inverse, where all weights are 1.
+    /// e^{z − shift} · inverse: all weights are 1.
     Plain { shift: f64, inverse: DoubleDouble },
     /// b e^{z − shift} · inverse.
     Weighted { shift: f64, inverse: DoubleDouble },
-    /// sign · b e^{z − log}: where the sum cancels, or weights are out of range.
+    /// sign · b e^{z − log}: the sum cancels, or weights are out of range.
     About { log: Log, sign: f64 },
-    /// Some terms are infinite.
+    /// At least one term is infinite.
     Infinite(Infinite),
-    /// The same for each that is not absent.
+    /// One value for every term that is not absent.
     Everywhere(f64),
 }
 
 impl Shares {
-    /// The shift and the inverse of the sum, where the shares are that simple.
+    /// The shift and the inverse of the sum, for the variants with a vector loop.
     fn plain(&self) -> Option<(f64, DoubleDouble)> {
         match *self {
             Self::Plain { shift, inverse } | Self::Weighted { shift, inverse } => Some((shift, inverse)),
@@ -802,7 +817,7 @@ impl Shares {
         }
     }
 
-    /// The shares of a block.
+    /// Writes the shares of a block.
     fn fill<T: Format>(&self, terms: Terms<'_, T>, out: &mut [T]) {
         let b = |i: usize| terms.weights.map_or(1.0, |b| b[i].widen());
         match *self {
@@ -831,7 +846,7 @@ impl Shares {
         terms.clear_masked(out);
     }
 
-    /// e^{z_i} / Σ b_k e^{z_k} of a block.
+    /// Writes e^{z_i} / Σ b_k e^{z_k} for a block.
     fn fill_by_weight<T: Format>(&self, terms: Terms<'_, T>, out: &mut [T]) {
         match *self {
             Self::Plain { shift, inverse } | Self::Weighted { shift, inverse } => {
@@ -852,16 +867,17 @@ impl Shares {
     }
 }
 
-/// What the infinite terms of a sum come to.
+/// The sum of the infinite terms.
 #[derive(Clone, Copy)]
 struct Infinite {
-    /// Of the weights of each z = +∞; or, where there are infinite weights, of their signs. NaN where the sum is.
+    /// The sum of the weights of all z = +∞; with infinite weights, the sum of the signs of these. NaN if the
+    /// whole sum is NaN.
     total: f64,
     has_infinite_weights: bool,
 }
 
 impl Infinite {
-    /// None if all terms are finite.
+    /// `None` if all terms are finite.
     fn of<T: Format>(pairs: Pairs<'_, T>) -> Option<Self> {
         let [mut of_numbers, mut of_weights] = [0.0; 2];
         let [mut has_positive, mut has_negative] = [false; 2];
@@ -902,7 +918,7 @@ impl Infinite {
     }
 }
 
-/// A row whose numbers count as −∞ where the mask is false.
+/// A row in which masked numbers are read as −∞.
 struct Masked<'a, T> {
     z: &'a [T],
     mask: &'a [bool],

@@ -1,4 +1,4 @@
-//! The logarithm of the variance of numbers that are given by their logarithms, and its derivatives.
+//! The logarithm of the variance of numbers given by their logarithms, and its derivatives.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::float64::Float64;
@@ -13,10 +13,11 @@ use crate::operations::moments::mean;
 use crate::operations::reduction::same_length;
 use crate::simd::{Vector, scalar, task};
 
-/// log((1/(n − ddof)) Σ (e^{z_k} − mean)²): the logarithm of the variance of n numbers that are given by their logarithms.
+/// log((1/(n − ddof)) Σ (e^{z_k} − mean)²): the logarithm of the variance of n numbers given by their logarithms.
 ///
-/// Off by half an ulp and 2^-57 (f32: 2^-29) at most, and 2^-100 |z|: within 1 ulp unless it is less than 2^-4 in magnitude. Nothing cancels where
-/// the numbers are near to each other: e^{z_k − c} − 1 is summed, c being near to the logarithm of the mean.
+/// The absolute error is at most half an ulp plus 2^-57 (f32: 2^-29) plus 2^-100 |z|: the result is within 1 ulp
+/// unless its magnitude is below 2^-4. Numbers close together do not cancel, since e^{z_k − c} − 1 is summed, with
+/// c near the logarithm of the mean.
 ///
 /// | input | value | gradient |
 /// |---|---|---|
@@ -36,9 +37,11 @@ pub fn logvarexp<T: Float>(z: &[T], ddof: usize) -> T {
     <T as Compiled<T>>::logvarexp(z, ddof)
 }
 
-/// The value of [`logvarexp`], and into `gradient` its derivatives 2 e^{z_i} (e^{z_i} − mean) / Σ (e^{z_k} − mean)².
+/// Returns the value of [`logvarexp`] and writes its derivatives 2 e^{z_i} (e^{z_i} − mean) / Σ (e^{z_k} − mean)²
+/// into `gradient`.
 ///
-/// Each is within 2 ulp, where e^{z_i} − mean does not cancel; that is off by 2^-60 of its parts.
+/// Each is within 2 ulp where e^{z_i} − mean does not cancel; that difference has an absolute error of at most
+/// 2^-60 of its parts.
 ///
 /// # Errors
 /// [`Error::LengthMismatch`] if `gradient` is not as long as `z`; nothing is written then.
@@ -46,9 +49,9 @@ pub fn logvarexp_with_gradient<T: Float>(z: &[T], ddof: usize, gradient: &mut [T
     <T as Compiled<T>>::logvarexp_with_gradient(z, ddof, gradient)
 }
 
-/// The value of [`logvarexp`], and its derivative in the direction `tangent`: Σ g_k t_k, g being the gradient.
+/// The value of [`logvarexp`], and its derivative in the direction `tangent`: Σ g_k t_k with the gradient g.
 ///
-/// The derivative is off by half an ulp, and 2^-58 of the magnitudes that it is the sum of.
+/// The absolute error of the derivative is at most half an ulp plus 2^-58 of the sum of its terms' magnitudes.
 ///
 /// # Errors
 /// [`Error::LengthMismatch`] if `tangent` is not as long as `z`.
@@ -56,10 +59,10 @@ pub fn logvarexp_jvp<T: Float>(z: &[T], ddof: usize, tangent: &[T]) -> Result<(T
     <T as Compiled<T>>::logvarexp_jvp(z, ddof, tangent)
 }
 
-/// The Hessian of [`logvarexp`] times a vector, into `out`, in O(n).
+/// Writes the Hessian of [`logvarexp`] times a vector into `out`, in O(n).
 ///
-/// With x = e^z, d = x − mean and S = Σ d²: (2/S) x_i (v_i (x_i + d_i) − (1/n) Σ x_k v_k) − g_i Σ g_k v_k. NaN or 0 everywhere where the
-/// gradient is constant.
+/// With x = e^z, d = x − mean and S = Σ d²: (2/S) x_i (v_i (x_i + d_i) − (1/n) Σ x_k v_k) − g_i Σ g_k v_k. In the
+/// special cases in the table of [`logvarexp`] it is NaN everywhere if a gradient is NaN, otherwise 0.
 ///
 /// # Errors
 /// [`Error::LengthMismatch`] if `vector` or `out` is not as long as `z`; nothing is written then.
@@ -126,28 +129,28 @@ compiled! {
     }
 }
 
-/// [`logvarexp`].
+/// Implements [`logvarexp`].
 pub(super) fn value<T: Format>(z: &[T], ddof: usize) -> T {
     T::narrow(
         Deviations::of::<T, T::First>(z, ddof).map_or_else(|edge| edge.value, |deviations| deviations.value),
     )
 }
 
-/// Where there is no variance to speak of.
+/// The value and gradient in the special cases that the table of [`logvarexp`] lists.
 struct VarianceEdge {
     value: f64,
     at_infinity: f64,
     elsewhere: f64,
 }
 
-/// Deviations of x = e^{z − center} from their mean, times `scale`, a power of 2.
+/// The deviations of x = e^{z − center} from their mean, times `scale`, a power of 2.
 #[derive(Clone, Copy)]
 struct Deviations {
     center: f64,
     scale: f64,
     /// The mean of scale · (x − 1).
     mean: DoubleDouble,
-    /// Their squares' sum.
+    /// The sum of the squared deviations.
     squares: DoubleDouble,
     value: f64,
 }
@@ -170,7 +173,7 @@ impl Deviations {
         if least == max {
             return Err(edge(f64::NEG_INFINITY, f64::NAN));
         }
-        // Squares of smaller differences would underflow.
+        // The squares of smaller differences would underflow.
         let scale = if max - least < power_of_two(-300) { power_of_two(600) } else { 1.0 };
         let center = mean(z).widen();
         let mut deviations =
@@ -192,20 +195,20 @@ impl Deviations {
         P::expm1(P::Number::of(d.where_at_most(LEAST, least, d))).by(z.splat(self.scale))
     }
 
-    /// x.
+    /// x = e^{z − center}.
     #[inline(always)]
     fn power<W: Float64>(&self, excess: DoubleDouble<W>) -> DoubleDouble<W> {
         let simd = excess.hi;
         excess.scaled(simd.splat(self.scale.recip())) + simd.splat(1.0)
     }
 
-    /// scale · (x − the mean of all x).
+    /// scale · (x − mean of all x).
     #[inline(always)]
     fn deviation<W: Float64>(&self, excess: DoubleDouble<W>) -> DoubleDouble<W> {
         excess + (-self.mean).splat(excess.hi)
     }
 
-    /// 2 x d / S.
+    /// 2 x d / S, with d = x − mean.
     #[inline(always)]
     fn gradient<W: Float64>(&self, excess: DoubleDouble<W>) -> DoubleDouble<W> {
         let simd = excess.hi;
@@ -226,7 +229,7 @@ impl Function for Excess {
     }
 }
 
-/// The square of a deviation.
+/// The squared deviation.
 #[derive(Clone, Copy)]
 struct Square(Deviations);
 
@@ -240,7 +243,7 @@ impl Function for Square {
     }
 }
 
-/// x.
+/// x = e^{z − center}.
 #[derive(Clone, Copy)]
 struct Power(Deviations);
 
@@ -291,7 +294,7 @@ impl Function for VarianceHessian {
         let (scale, squares) = (z.splat(deviations.scale), deviations.squares.splat(z));
         let excess = deviations.excess::<P, V>(z).to_dd();
         let power = deviations.power(excess);
-        // x + d.
+        // x + d, with d = x − mean.
         let sum = power + deviations.deviation(excess).scaled(z.splat(deviations.scale.recip()));
         let inner = sum * DoubleDouble::from(v) - mean.splat(z);
         let first = ((power * inner).scaled(scale) / squares).scaled(z.splat(2.0)).scaled(scale);

@@ -1,8 +1,8 @@
-//! One fixed set of calls, and a hash of the bits of all that they give.
+//! A fixed set of calls, and a hash of the bits of all their results.
 //!
-//! What goes in is made of integers by exact or once rounded arithmetic: no function of a platform's mathematical library
-//! takes part, so that every machine has the same. The one exception are rows that nearly cancel: log-softmaxes,
-//! by the library itself. All NaNs are one.
+//! The inputs are made from integers by arithmetic that is exact or rounded once, without the platform's
+//! mathematical library, so that they are equal on every machine. The only exception are rows that nearly cancel,
+//! which are log-softmaxes computed by the library. All NaNs are equal.
 
 use half::{bf16, f16};
 use logsum::{
@@ -14,10 +14,10 @@ use num_complex::Complex;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// To be changed together with the inputs, or with a better result; never because a machine has another.
+/// May change only with the inputs or with a better result, never to match a machine that differs.
 pub const HASH: u64 = 0x9219_00df_b9fa_0e82;
 
-/// One hash of those of all families in each format; and a line for each family, to find a difference by.
+/// The hash of all families' hashes in all formats; prints one line per family, to locate a difference.
 pub fn together(hashes: &[u64], mut print: impl FnMut(&str)) -> u64 {
     let mut all = Fnv::new();
     print(&format!("{:<16}{:>17}{:>17}{:>17}{:>17}", "", "f16", "bf16", "f32", "f64"));
@@ -29,7 +29,7 @@ pub fn together(hashes: &[u64], mut print: impl FnMut(&str)) -> u64 {
     all.0
 }
 
-/// A family of operations, and what gives its hash in each of the formats, at the level that is current.
+/// A family of operations, and the functions that compute its hash in each format at the current level.
 pub struct Family {
     pub name: &'static str,
     pub hashes: [fn() -> u64; 4],
@@ -81,7 +81,7 @@ impl Fnv {
         numbers.into_iter().for_each(|&x| self.one(x));
     }
 
-    /// What a call wrote into a slice of so many numbers, and what it returned.
+    /// Hashes the values that a call returns and writes into a slice of this length.
     fn written<T: Number, const N: usize>(&mut self, length: usize, call: impl FnOnce(&mut [T]) -> [T; N]) {
         let mut out = vec![T::of(-7.0); length];
         let returned = call(&mut out);
@@ -91,10 +91,10 @@ impl Fnv {
 }
 
 trait Number: Float + Into<f64> {
-    /// Of the order of its greatest number.
+    /// A number near the largest of the format.
     const LARGE: f64;
 
-    /// The nearest, by way of f32 for what is narrower.
+    /// The nearest number, by way of f32 for the narrower formats.
     fn of(x: f64) -> Self;
 
     fn from_low_bits(bits: u64) -> Self;
@@ -138,17 +138,17 @@ impl Random {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    /// In [0, 1), a multiple of 2^-53.
+    /// A multiple of 2^-53 in [0, 1).
     fn unit(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// Below `bound`.
+    /// An integer below `bound`.
     fn below(&mut self, bound: usize) -> usize {
         (self.0.next_u64() % bound as u64) as usize
     }
 
-    /// Between −spread and spread.
+    /// A number in [−spread, spread).
     fn about_zero(&mut self, spread: f64) -> f64 {
         spread * (2.0 * self.unit() - 1.0)
     }
@@ -215,7 +215,7 @@ fn row<T: Number>(kind: Kind, length: usize) -> Vec<T> {
             Ties => (4.0 * random.unit()).floor(),
             Deep => random.unit() * if i % 2 == 0 { -103.0 } else { -745.0 },
             Subnormal if i == 0 => 0.0,
-            // About the least numbers of f16, of f32 and bf16, and of f64.
+            // Near the smallest numbers of f16, of f32 and bf16, and of f64.
             Subnormal => [-16.0, -100.0, -741.0][length % 3] - random.unit(),
             Large => random.about_zero(T::LARGE),
             AnyBits => loop {
@@ -234,7 +234,7 @@ fn row<T: Number>(kind: Kind, length: usize) -> Vec<T> {
     z.collect()
 }
 
-/// Rows of these kinds, of each length; with a random source for what else a call takes.
+/// Calls `call` with a row of each kind and length, and a random source for further arguments.
 fn each_row<T: Number>(
     kinds: &[Kind],
     lengths: impl IntoIterator<Item = usize>,
@@ -246,7 +246,7 @@ fn each_row<T: Number>(
             if kind == Subnormal && length > 12 {
                 continue;
             }
-            // At every offset from a multiple of 32 bytes.
+            // At several offsets from a multiple of 32 bytes.
             let offset = (length + kind as usize) % 4;
             let mut place = vec![T::default(); offset];
             place.extend(row::<T>(kind, length));
@@ -259,7 +259,7 @@ fn vector<T: Number>(random: &mut Random, length: usize, spread: f64) -> Vec<T> 
     (0..length).map(|_| T::of(random.about_zero(spread))).collect()
 }
 
-/// Lengths about the steps of the loops.
+/// Lengths near the steps of the loops.
 fn some_lengths() -> impl Iterator<Item = usize> + Clone {
     (0..20).chain([31, 32, 33, 63, 64, 65, 70, 127, 128, 129])
 }
@@ -295,7 +295,7 @@ impl Calls for Reductions {
     }
 }
 
-/// More than 16 MiB, which are written past the caches.
+/// More than 16 MiB, which is written past the caches.
 struct LargeOutputs;
 
 impl Calls for LargeOutputs {
@@ -357,7 +357,7 @@ impl Calls for Weighted {
                 Self::terms(hash, terms.mask(&mask).unwrap(), &mut random, n);
             }
         });
-        // What cancels: wholly, or but for a last place.
+        // Terms that cancel entirely, or except for a last place.
         each_row(&[Tame, Narrow, Ties], 1..9, |z: &[T], mut random| {
             let mut twice = [z, z].concat();
             let b: Vec<T> = (0..twice.len()).map(|i| T::of(if i < z.len() { 1.0 } else { -1.0 })).collect();
@@ -427,7 +427,7 @@ impl Calls for AtTemperature {
     }
 }
 
-/// Numbers for functions of one or two.
+/// Arguments of functions of one or two numbers.
 fn numbers<T: Number>() -> Vec<T> {
     const LN_2: f64 = std::f64::consts::LN_2;
     let special =
@@ -442,7 +442,7 @@ fn numbers<T: Number>() -> Vec<T> {
     all
 }
 
-/// The same numbers in another order, half of them close to their partners.
+/// A second argument for each x: another of the numbers, or one close to x.
 fn partners<T: Number>(x: &[T]) -> Vec<T> {
     let mut random = Random::new(12);
     let near = |x: T, random: &mut Random| T::of(x.into() + random.about_zero(0.01));
@@ -568,7 +568,6 @@ impl Calls for Scans {
     }
 }
 
-/// Matrix products.
 struct Products;
 
 impl Calls for Products {
@@ -585,7 +584,7 @@ impl Calls for Products {
         ];
         for [batch, rows, inner, columns] in shapes {
             for kind in [Tame, Wide, Normalised, Ties, Large, SomeAbsent, Massless, SomeInfinite, SomeNan] {
-                // Each entry of these is a row of its own.
+                // Each entry of these products is computed on its own.
                 if kind == Large && inner > 100 {
                     continue;
                 }
@@ -604,7 +603,6 @@ impl Calls for Products {
     }
 }
 
-/// Cross-entropies.
 struct Losses;
 
 impl Losses {
@@ -712,11 +710,11 @@ impl Calls for ComplexNumbers {
     }
 }
 
-/// Over axes of arrays, in several layouts.
+/// Reductions over axes of arrays in several layouts.
 struct Arrays;
 
 impl Arrays {
-    /// A row of each kind after the other, mostly of one kind side by side.
+    /// A matrix in which groups of rows are mostly of one kind, with rows of other kinds in between.
     fn table<T: Number>(rows: usize, columns: usize) -> Array2<T> {
         let mut table = Array2::default((rows, columns));
         for (i, mut place) in table.rows_mut().into_iter().enumerate() {

@@ -1,7 +1,8 @@
-//! The run-time oracle: log-sum-exp, softmax and log-softmax in arbitrary precision, by dashu, by the plain formulas.
+//! The run-time oracle: log-sum-exp, softmax and log-softmax in arbitrary precision with dashu, by the plain
+//! formulas.
 //!
-//! It shares nothing with the library: another splitting (relative to the maximum, where the library's wide rungs
-//! centre on their estimate), another exponential and logarithm, its own rounding.
+//! It shares no code with the library: it splits relative to the maximum (the library's high-precision phases
+//! centre on their estimate), has its own rounding, and uses another exponential and logarithm.
 #![allow(dead_code, reason = "each test uses its part")]
 
 use dashu_float::{FBig, round::mode};
@@ -76,7 +77,7 @@ impl Format for bf16 {
     }
 }
 
-/// The bits of the next number up or down, of a format whose sign is the first of 16 bits.
+/// The bits of the next number up or down in a 16-bit format.
 fn neighbour(bits: u16, up: bool) -> u16 {
     const SIGN: u16 = 1 << 15;
     match (bits & SIGN != 0, up) {
@@ -86,7 +87,7 @@ fn neighbour(bits: u16, up: bool) -> u16 {
     }
 }
 
-/// x with room for `precision` bits.
+/// x with a working precision of `precision` bits.
 pub fn big(x: f64, precision: usize) -> Big {
     Big::try_from(x).expect("finite").with_precision(precision).value()
 }
@@ -125,13 +126,13 @@ pub fn nearest<T: Format>(x: &Big) -> T {
     if twice > unit || (twice == unit && whole.bit(0)) {
         whole += UBig::ONE;
     }
-    // At most 2^53 times a power of two that is in range: exact in two steps.
+    // At most 2^53 times a power of two: two multiplications are exact.
     let whole = u64::try_from(whole).expect("a significand") as f64;
     let magnitude = whole * 2f64.powi((grid / 2) as i32) * 2f64.powi((grid - grid / 2) as i32);
     T::of(if sign == Sign::Negative { -magnitude } else { magnitude })
 }
 
-/// (found − exact) in ulps of T at the exact value. An exact 0 has the smallest ulp.
+/// |found − exact| in ulps of T at the exact value. An exact 0 has the smallest ulp.
 pub fn ulps<T: Format>(found: T, exact: &Big) -> f64 {
     let found: f64 = found.into();
     let grid =
@@ -141,15 +142,15 @@ pub fn ulps<T: Format>(found: T, exact: &Big) -> f64 {
     off.to_f64().value().abs()
 }
 
-/// Exponentials of a row of finite numbers and −∞, relative to the maximum, good to `precision` bits each.
+/// Exponentials of a row of finite numbers and −∞, relative to the maximum, each to `precision` bits.
 pub struct Shifted {
     pub max: f64,
     precision: usize,
-    /// e^{z_i − max}; none where it is left out.
+    /// e^{z_i − max}; `None` if it is negligible.
     exponentials: Vec<Option<Big>>,
-    /// t = Σ e^{z_i − max} − 1, without what was left out: less than 2^-(precision + 40) of it.
+    /// t = Σ e^{z_i − max} − 1 without the negligible terms, which are less than 2^-(precision + 40) of it.
     tail: Big,
-    /// t is nothing but terms too small for any format: 0 < t < 2^-7000.
+    /// All terms of t are too small for any format: 0 < t < 2^-7000.
     vanishing: bool,
 }
 
@@ -160,7 +161,8 @@ impl Shifted {
         let first = z.iter().position(|&z| z == max).expect("not empty");
         let greatest = z.iter().enumerate().filter(|&(i, _)| i != first).map(|(_, z)| z - max);
         let greatest = greatest.fold(f64::NEG_INFINITY, f64::max);
-        // What is left out is less than 2^20 terms of 2^-(precision + 100) of the greatest, and no gradient.
+        // The negligible terms are less than 2^20 terms of 2^-(precision + 100) of the largest, and their gradient
+        // is 0.
         const GRADIENT: f64 = -760.0;
         let least = greatest - (precision as f64 + 100.0) * std::f64::consts::LN_2;
         let exponentials: Vec<Option<Big>> = z
@@ -183,7 +185,8 @@ impl Shifted {
         Self { max, precision, exponentials, tail, vanishing }
     }
 
-    /// The relative error of `tail` is below 2^-slack_bits: 2^20 roundings and the terms left out, with much to spare.
+    /// `tail` has a relative error below 2^-slack_bits: 2^20 roundings and the negligible terms, with a large
+    /// margin.
     fn slack_bits(&self) -> isize {
         self.precision as isize - 40
     }
@@ -193,7 +196,7 @@ impl Shifted {
         precise(&self.tail, self.precision + 16).ln_1p()
     }
 
-    /// The log-sum-exp, if this precision settles its rounding.
+    /// The log-sum-exp, if this precision determines its rounding.
     pub fn value<T: Format>(&self) -> Option<T> {
         let max = big(self.max, 12_000);
         if self.tail.repr().significand().is_zero() && !self.vanishing {
@@ -245,7 +248,7 @@ impl Shifted {
 }
 
 trait Largest {
-    /// Numbers of this format are below 2 to this power.
+    /// The base-2 exponent of a bound on all numbers of this format.
     const LARGEST_EXPONENT: isize;
 }
 
@@ -257,7 +260,8 @@ impl<T: Format> Largest for T {
     };
 }
 
-/// The correctly rounded log-sum-exp of finite numbers and −∞ (at least one finite), and the arithmetic that found it.
+/// The correctly rounded log-sum-exp of finite numbers and −∞ (at least one finite), and the exponentials that
+/// gave it.
 pub fn oracle<T: Format>(z: &[T]) -> (T, Shifted) {
     for precision in [192, 400, 1000, 2500, 6000] {
         let shifted = Shifted::new(z, precision);
@@ -268,7 +272,7 @@ pub fn oracle<T: Format>(z: &[T]) -> (T, Shifted) {
     panic!("6000 bits do not settle {z:?}");
 }
 
-/// A float as Python's float.hex() writes it.
+/// Parses a float in the format of Python's `float.hex()`.
 pub fn hex(text: &str) -> f64 {
     let (sign, magnitude) = text.strip_prefix('-').map_or((1.0, text), |rest| (-1.0, rest));
     if magnitude == "inf" {
@@ -280,11 +284,11 @@ pub fn hex(text: &str) -> f64 {
     let fraction_digits = significand.split_once('.').map_or(0, |(_, fraction)| fraction.len() as i32);
     let whole = u64::from_str_radix(&digits, 16).expect("hexadecimal digits");
     let exponent = exponent.parse::<i32>().expect("an exponent") - 4 * fraction_digits;
-    // Neither half overflows, and no bit is lost before the end.
+    // In two steps, so that nothing overflows and no bit is lost before the last one.
     sign * (whole as f64 * 2f64.powi(exponent / 2)) * 2f64.powi(exponent - exponent / 2)
 }
 
-/// (hi + lo) · 2^e of hi:lo:e, as the scripts in `mpmath/` write it; none of anything else.
+/// Parses (hi + lo) · 2^e from hi:lo:e, the format of the scripts in `mpmath/`; `None` for anything else.
 pub fn exact(text: &str) -> Option<Big> {
     let mut parts = text.split(':');
     let (hi, lo) = (hex(parts.next().filter(|hi| hi.contains("0x"))?), parts.next().map(hex)?);

@@ -1,4 +1,4 @@
-//! The loss of classification, and its gradient in the same pass.
+//! Cross-entropy losses for classification, and their gradients in the same pass.
 
 mod row;
 
@@ -16,9 +16,10 @@ use crate::state::plain::Kept;
 use crate::threads::{in_parts, in_tree, worth};
 use std::ops::{Add, Range};
 
-/// The mean of log Σ_k e^{z_k − z_t} over rows of `logits`, one for each target t: the negative logarithm of softmax at t.
+/// The mean over all rows of log Σ_k e^{z_k − z_t}, the negative logarithm of the softmax at the target t;
+/// `logits` has one row per target.
 ///
-/// [`CrossEntropy`] has the edges, the bounds, and what else can be asked for.
+/// [`CrossEntropy`] documents bounds and special cases, and has further options.
 ///
 /// ```
 /// use logsum::cross_entropy;
@@ -29,13 +30,14 @@ use std::ops::{Add, Range};
 /// ```
 ///
 /// # Errors
-/// [`Error::Empty`] without targets or logits, [`Error::NotAMultiple`] if there is not the same number of logits for each target,
-/// [`Error::TargetOutOfRange`] if a target is no class.
+/// [`Error::Empty`] if `targets` or `logits` is empty, [`Error::NotAMultiple`] if the number of logits is not a
+/// multiple of the number of targets, [`Error::TargetOutOfRange`] if a target is not a class.
 pub fn cross_entropy<T: Float>(logits: &[T], targets: &[usize]) -> Result<T, Error> {
     CrossEntropy::new(classes(logits, targets)?).loss(logits, Targets::Classes(targets), Reduction::Mean)
 }
 
-/// The value of [`cross_entropy`], and into `gradient` its derivatives (softmax(z)_k − [k = t]) / rows.
+/// Returns the value of [`cross_entropy`] and writes its derivatives (softmax(z)_k − [k = t]) / rows into
+/// `gradient`.
 ///
 /// ```
 /// let mut gradient = [0.0; 2];
@@ -45,7 +47,8 @@ pub fn cross_entropy<T: Float>(logits: &[T], targets: &[usize]) -> Result<T, Err
 /// ```
 ///
 /// # Errors
-/// As [`cross_entropy`], and [`Error::LengthMismatch`] if `gradient` is not as long as `logits`; nothing is written then.
+/// As [`cross_entropy`], and [`Error::LengthMismatch`] if `gradient` is not as long as `logits`; nothing is
+/// written then.
 pub fn cross_entropy_with_gradient<T: Float>(
     logits: &[T],
     targets: &[usize],
@@ -72,51 +75,53 @@ fn classes<T>(logits: &[T], targets: &[usize]) -> Result<usize, Error> {
     Ok(logits.len() / targets.len())
 }
 
-/// What each row should be.
+/// The targets of the rows.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Targets<'a, T> {
-    /// A class for each row.
+    /// One class per row.
     Classes(&'a [usize]),
-    /// Probabilities (or any weights that are not negative) for each row and class.
+    /// Probabilities (or any nonnegative weights), one per row and class.
     Probabilities(&'a [T]),
 }
 
-/// What becomes of the losses of the rows.
+/// How the losses of the rows are combined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reduction {
-    /// Their sum over what they weigh: the class weights of the targets, or the number of rows if targets are probabilities.
+    /// Their sum divided by the total weight: the class weights of the targets, or the number of rows if targets
+    /// are probabilities.
     Mean,
     /// Their sum.
     Sum,
 }
 
-/// Cross-entropy of logits z, in rows of as many as there are classes, against targets.
+/// Cross-entropy of logits z against targets; each row of logits has one element per class.
 ///
-/// The loss of a row is Σ_k q_k (LSE(z/τ) − z_k/τ) + Q ζ LSE(z/τ)², Q = Σ q_k, and its gradient
-/// (Q p_k (1 + 2ζ LSE) − q_k)/τ, p = softmax(z/τ), with τ the temperature, ζ the z-loss, and
+/// The loss of a row is Σ_k q_k (LSE(z/τ) − z_k/τ) + Q ζ LSE(z/τ)² with Q = Σ q_k. Its gradient is (Q p_k
+/// (1 + 2ζ LSE) − q_k)/τ with p = softmax(z/τ), the temperature τ, the z-loss coefficient ζ, and
 ///
-/// - q_k = (1 − ε) w_t [k = t] + ε w_k / K for a target class t, ε being the label smoothing, w the class weights;
+/// - q_k = (1 − ε) w_t [k = t] + ε w_k / K for a target class t, with the label smoothing ε and the class weights
+///   w;
 /// - q_k = w_k ((1 − ε) t_k + ε/K) for target probabilities t.
 ///
-/// These are PyTorch's definitions; the z-loss is that of PaLM. The logarithm is taken of Σ e^{z_k − z_t}, which is right under a
-/// common offset of 1e8, and where the loss is 1e-17.
+/// These are PyTorch's definitions; the z-loss is that of PaLM. The loss is computed as the logarithm of Σ
+/// e^{z_k − z_t}, which stays accurate under a common offset of 1e8 and for losses as small as 1e-17.
 ///
-/// Losses of class targets without further options are within 1 ulp, others within 2. Sums and
-/// means add less than 2^-90 of themselves, and are rounded once. Elements of gradients are within 1 ulp for class targets
-/// without further options, at the target too, however certain it is; others are off by 2 ulp of the greater of themselves,
-/// q_k/τ, and 1e-288.
+/// Losses for class targets without further options are within 1 ulp, others within 2. Summing or averaging adds a
+/// relative error less than 2^-90, and the result is rounded once. Elements of the gradient are within 1 ulp for
+/// class targets without further options, even at the target of a row whose softmax is nearly 1 there; otherwise
+/// their absolute error is at most 2 ulp of the largest of the element, q_k/τ, and 1e-288.
 ///
 /// | row | loss | gradient |
 /// |---|---|---|
 /// | ignored, or of weight 0 | 0 | 0 |
-/// | −∞ where q_k = 0 | without it | 0 there |
-/// | −∞ where q_k > 0 | +∞ | as it says: −q_k there |
+/// | −∞ where q_k = 0 | as without this class | 0 there |
+/// | −∞ where q_k > 0 | +∞ | the formula: −q_k there |
 /// | all −∞: no mass | +∞ | 0 |
-/// | c times +∞ | log c for each of them, +∞ for others | p is 1/c there |
+/// | +∞ in c places | log c if q_k = 0 elsewhere, otherwise +∞ | p is 1/c there |
 /// | a NaN | NaN | NaN |
-/// | mean over nothing: all ignored, or of weight 0 | NaN | 0 |
+/// | mean with total weight 0: all ignored, or of weight 0 | NaN | 0 |
 ///
 /// ```
 /// use logsum::{CrossEntropy, Reduction, Targets};
@@ -129,7 +134,7 @@ pub enum Reduction {
 /// # Ok::<(), logsum::Error>(())
 /// ```
 ///
-/// Derivatives by targets, weights and temperature are not computed.
+/// Derivatives with respect to targets, weights and temperature are not provided.
 #[derive(Debug, Clone, Copy)]
 pub struct CrossEntropy<'a, T> {
     classes: usize,
@@ -141,16 +146,16 @@ pub struct CrossEntropy<'a, T> {
 }
 
 impl<'a, T: Float> CrossEntropy<'a, T> {
-    /// For rows of so many classes.
+    /// Cross-entropy of rows of `classes` logits, without further options.
     pub fn new(classes: usize) -> Self {
         Self { classes, class_weights: None, ignored: None, smoothing: 0.0, z_loss: 0.0, temperature: 1.0 }
     }
 
-    /// A weight for each class.
+    /// Sets one weight per class.
     ///
     /// # Errors
-    /// [`Error::LengthMismatch`] if there are not as many as classes; [`Error::ClassWeightOutOfRange`] if one is negative or not
-    /// finite.
+    /// [`Error::LengthMismatch`] if the number of weights is not the number of classes;
+    /// [`Error::ClassWeightOutOfRange`] if a weight is negative or not finite.
     pub fn class_weights(self, weights: &'a [T]) -> Result<Self, Error> {
         has_length("class_weights", weights.len(), "classes", self.classes)?;
         for (class, weight) in weights.iter().map(|weight| weight.widen()).enumerate() {
@@ -161,15 +166,15 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
         Ok(Self { class_weights: Some(weights), ..self })
     }
 
-    /// Rows of this target do not count. It need not be a class.
+    /// Ignores rows with this target, which need not be a class.
     pub fn ignore(self, target: usize) -> Self {
         Self { ignored: Some(target), ..self }
     }
 
-    /// ε: how much of each target is spread over all classes.
+    /// Sets the label smoothing ε: the part of each target that is spread evenly over all classes.
     ///
     /// # Errors
-    /// [`Error::LabelSmoothingOutOfRange`] if it is not between 0 and 1.
+    /// [`Error::LabelSmoothingOutOfRange`] if `smoothing` is not between 0 and 1.
     pub fn label_smoothing(self, smoothing: f64) -> Result<Self, Error> {
         if !(0.0..=1.0).contains(&smoothing) {
             return Err(Error::LabelSmoothingOutOfRange { smoothing });
@@ -177,10 +182,10 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
         Ok(Self { smoothing, ..self })
     }
 
-    /// ζ: how much of the squared log-sum-exp is added, to keep it near 0.
+    /// Sets the coefficient ζ of the squared log-sum-exp, which keeps the latter near 0.
     ///
     /// # Errors
-    /// [`Error::ZLossOutOfRange`] if it is negative or not finite.
+    /// [`Error::ZLossOutOfRange`] if `z_loss` is negative or not finite.
     pub fn z_loss(self, z_loss: f64) -> Result<Self, Error> {
         if !is_weight(z_loss) {
             return Err(Error::ZLossOutOfRange { z_loss });
@@ -188,10 +193,10 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
         Ok(Self { z_loss, ..self })
     }
 
-    /// τ: what logits are divided by.
+    /// Sets the temperature τ, by which the logits are divided.
     ///
     /// # Errors
-    /// [`Error::TemperatureOutOfRange`] unless it is positive and finite.
+    /// [`Error::TemperatureOutOfRange`] unless `temperature` is positive and finite.
     pub fn temperature(self, temperature: f64) -> Result<Self, Error> {
         if !(temperature > 0.0 && temperature.is_finite()) {
             return Err(Error::TemperatureOutOfRange { temperature });
@@ -202,18 +207,19 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
     /// The mean or the sum of the rows' losses.
     ///
     /// # Errors
-    /// [`Error::NoClasses`]; [`Error::NotAMultiple`] if the number of logits is no multiple of the number of classes;
-    /// [`Error::LengthMismatch`] if there are not as many targets as rows, or probabilities as logits;
-    /// [`Error::TargetOutOfRange`] if a target is no class, [`Error::ProbabilityOutOfRange`] if a probability is negative or not
-    /// finite.
+    /// [`Error::NoClasses`] if there are no classes; [`Error::NotAMultiple`] if the number of logits is not a
+    /// multiple of the number of classes; [`Error::LengthMismatch`] if there is not one target per row, or one
+    /// probability per logit; [`Error::TargetOutOfRange`] if a target is not a class;
+    /// [`Error::ProbabilityOutOfRange`] if a probability is negative or not finite.
     pub fn loss(&self, logits: &[T], targets: Targets<'_, T>, reduction: Reduction) -> Result<T, Error> {
         <T as Compiled<T>>::loss(self, logits, targets, reduction)
     }
 
-    /// The value of [`loss`](Self::loss), and its gradient into `gradient`.
+    /// Returns the value of [`loss`](Self::loss) and writes its gradient into `gradient`.
     ///
     /// # Errors
-    /// As [`loss`](Self::loss), and [`Error::LengthMismatch`] if `gradient` is not as long as `logits`; nothing is written then.
+    /// As [`loss`](Self::loss), and [`Error::LengthMismatch`] if `gradient` is not as long as `logits`; nothing is
+    /// written then.
     pub fn loss_with_gradient(
         &self,
         logits: &[T],
@@ -224,15 +230,16 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
         <T as Compiled<T>>::loss_with_gradient(self, logits, targets, reduction, gradient)
     }
 
-    /// The loss of each row into `losses`.
+    /// Writes the loss of each row into `losses`.
     ///
     /// # Errors
-    /// As [`loss`](Self::loss), and [`Error::LengthMismatch`] if `losses` has not an element for each row; nothing is written then.
+    /// As [`loss`](Self::loss), and [`Error::LengthMismatch`] if `losses` does not have one element per row;
+    /// nothing is written then.
     pub fn losses(&self, logits: &[T], targets: Targets<'_, T>, losses: &mut [T]) -> Result<(), Error> {
         <T as Compiled<T>>::losses(self, logits, targets, losses)
     }
 
-    /// The loss of each row into `losses`, and into `gradient` the gradient of each row's loss.
+    /// Writes the loss of each row into `losses`, and the gradient of each row's loss into `gradient`.
     ///
     /// # Errors
     /// As [`losses`](Self::losses), and [`Error::LengthMismatch`] if `gradient` is not as long as `logits`.
@@ -246,12 +253,13 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
         <T as Compiled<T>>::losses_with_gradient(self, logits, targets, losses, gradient)
     }
 
-    /// The value of [`loss`](Self::loss), and its derivative in the direction `tangent`, which is as long as `logits`.
+    /// The value of [`loss`](Self::loss), and its derivative in the direction `tangent`, which is as long as
+    /// `logits`.
     ///
-    /// The derivative is off by at most 1 ulp of Σ |g_k t_k|, g being the gradient.
+    /// The absolute error of the derivative is at most 1 ulp of Σ |g_k t_k| with the gradient g.
     ///
     /// # Errors
-    /// As [`loss_with_gradient`](Self::loss_with_gradient), with the tangent in the gradient's place.
+    /// As [`loss_with_gradient`](Self::loss_with_gradient), with `tangent` instead of `gradient`.
     pub fn jvp(
         &self,
         logits: &[T],
@@ -262,13 +270,14 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
         <T as Compiled<T>>::jvp(self, logits, targets, reduction, tangent)
     }
 
-    /// The Hessian of [`loss`](Self::loss) times a vector, into `out`: for each row Q p_k ((v_k − v̄)(1 + 2ζ LSE) + 2ζ v̄)/τ², with
-    /// v̄ = Σ p_k v_k.
+    /// Writes the Hessian of [`loss`](Self::loss) times a vector into `out`: for each row Q p_k
+    /// ((v_k − v̄)(1 + 2ζ LSE) + 2ζ v̄)/τ² with v̄ = Σ p_k v_k.
     ///
-    /// Each is within 2 ulp where that does not cancel. 0 in rows whose softmax is 0 or not ordinary.
+    /// Each element is within 2 ulp where its formula does not cancel. All are 0 in ignored rows and rows whose
+    /// maximum is infinite, and NaN in rows with a NaN.
     ///
     /// # Errors
-    /// As [`loss_with_gradient`](Self::loss_with_gradient), with vector and `out` in the gradient's place.
+    /// As [`loss_with_gradient`](Self::loss_with_gradient), with `vector` and `out` instead of `gradient`.
     pub fn hvp(
         &self,
         logits: &[T],
@@ -368,7 +377,7 @@ impl<T: Format> CrossEntropy<'_, T> {
         }
     }
 
-    /// How many rows there are.
+    /// The number of rows, if logits and targets are valid.
     fn rows(&self, logits: &[T], targets: Targets<'_, T>) -> Result<usize, Error> {
         if self.classes == 0 {
             return Err(Error::NoClasses);
@@ -394,7 +403,7 @@ impl<T: Format> CrossEntropy<'_, T> {
             Targets::Probabilities(targets) => {
                 same_length("targets", targets, "logits", logits)?;
                 for (row, targets) in targets.chunks(self.classes).enumerate() {
-                    // Without a way out of the loop, which is then one of vectors.
+                    // Without an early exit, so that the loop is vectorised.
                     if targets.iter().fold(true, |all, target| all & is_weight(target.widen())) {
                         continue;
                     }
@@ -409,7 +418,7 @@ impl<T: Format> CrossEntropy<'_, T> {
         Ok(rows)
     }
 
-    /// What losses are divided by; none for a sum.
+    /// The divisor of the mean; `None` for a sum.
     fn whole(
         &self,
         logits: &[T],
@@ -435,7 +444,8 @@ impl<T: Format> CrossEntropy<'_, T> {
         }))
     }
 
-    /// Short rows are written through the caches: past them a part of a line costs as much as all of it.
+    /// Short rows are written through the caches: writing part of a cache line past them costs as much as writing
+    /// all of it.
     fn store(&self, logits: &[T]) -> Store {
         if self.classes < SHORT { Store::Caches } else { Store::for_output::<T>(logits.len()) }
     }
@@ -450,7 +460,7 @@ fn is_weight(x: f64) -> bool {
     (0.0..f64::INFINITY).contains(&x)
 }
 
-/// NaN where there is nothing to divide by.
+/// The loss divided by the total weight; NaN if that is 0.
 fn divided(sum: DoubleDouble, whole: Option<DoubleDouble>) -> f64 {
     match whole {
         None => sum.hi,
@@ -460,11 +470,11 @@ fn divided(sum: DoubleDouble, whole: Option<DoubleDouble>) -> f64 {
     }
 }
 
-/// Over some rows.
+/// The sums over some rows.
 #[derive(Clone, Copy)]
 struct Sums {
     loss: DoubleDouble,
-    /// Of the gradient times the tangent.
+    /// Σ g_k t_k, with the gradient g and the tangent t.
     slope: DoubleDouble,
 }
 
@@ -480,16 +490,16 @@ impl Add for Sums {
     }
 }
 
-/// The sum of two numbers that may be infinite.
+/// The sum of two double-doubles that may be infinite.
 fn plus(a: DoubleDouble, b: DoubleDouble) -> DoubleDouble {
     match a + b {
-        // An infinite number has no low part.
+        // An infinite sum must not have a low part.
         sum if sum.hi.is_nan() => DoubleDouble::from(a.hi + b.hi),
         sum => sum,
     }
 }
 
-/// Memory that rows use one after the other.
+/// Buffers that are reused from one row to the next.
 struct Room<T: Format> {
     kept: Kept<T>,
     gradient: Vec<T>,
@@ -501,11 +511,11 @@ impl<T: Format> Default for Room<T> {
     }
 }
 
-/// What is done to each row.
+/// The computation that is applied to each row.
 struct Work<'a, T> {
     of: &'a CrossEntropy<'a, T>,
     targets: Targets<'a, T>,
-    /// Of gradients: 1 over what losses are divided by.
+    /// The factor of gradients: 1 over the divisor of the losses.
     factor: DoubleDouble,
     to: Store,
     /// 1/τ.
@@ -514,7 +524,7 @@ struct Work<'a, T> {
     certain: DoubleDouble,
     /// ε/K.
     spread: DoubleDouble,
-    /// Σ w_k, if targets are spread.
+    /// Σ w_k, if targets are smoothed.
     weights: DoubleDouble,
 }
 
@@ -549,8 +559,8 @@ impl<'a, T: Format> Work<'a, T> {
         }
     }
 
-    /// The sum of the losses, each loss, and the gradient; the tangent is multiplied with the gradient. What is added to what
-    /// depends on the number of rows alone.
+    /// The sum of the losses, and of gradient times tangent if one is given; writes each loss, or the gradient, on
+    /// request. The order of summation depends on the number of rows only.
     fn over(
         &self,
         z: &[T],
@@ -574,7 +584,7 @@ impl<'a, T: Format> Work<'a, T> {
         in_tree(0..rows, out, leaf, worth(rows, classes), &mut Room::default(), &group, &Sums::add)
     }
 
-    /// One row, or up to eight short ones.
+    /// Processes one row, or up to eight short ones.
     fn group(
         &self,
         first: usize,
@@ -615,19 +625,19 @@ impl<'a, T: Format> Work<'a, T> {
         sums
     }
 
-    /// Whether the losses are log Σ e^{z_k − z_t} times a weight.
+    /// Whether the loss of class targets is log Σ e^{z_k − z_t} times a weight.
     fn is_plain(&self) -> bool {
         let of = self.of;
         of.smoothing == 0.0 && of.z_loss == 0.0 && of.temperature == 1.0
     }
 
-    /// The weight of a row of this target, 0 if it is ignored.
+    /// The weight of a row with this target; 0 if the target is ignored.
     fn weight_of(&self, target: usize) -> f64 {
         if self.of.ignored == Some(target) { 0.0 } else { self.of.weight(target) }
     }
 
-    /// Up to eight rows of class targets without further options, side by side; none for those that are left to
-    /// [`row`](Self::row).
+    /// The losses of up to eight rows with class targets and without further options, side by side; `None` where
+    /// the kernel leaves a row to [`row`](Self::row).
     fn short(&self, z: &[T], targets: &[usize], gradient: Option<&mut [T]>) -> [Option<DoubleDouble>; LANES] {
         let mut room = TileRoom::new();
         let tile = room.tile(self.of.classes);

@@ -1,4 +1,4 @@
-//! One row.
+//! The loss, gradient and Hessian of one row of logits.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::exp::UNSCALE;
@@ -12,14 +12,14 @@ use crate::operations::reduction::KEPT;
 use crate::simd::{scalar, task};
 use crate::state::plain::{self, Kept, Partial, Parts, Shares};
 
-/// A row and what its targets weigh: q_k.
+/// A row and the weights q_k of its targets.
 struct Row<'a, T> {
-    /// The logits, the probabilities, the weights of classes.
+    /// The logits, the target probabilities, and the class weights.
     block: Block<'a, T>,
-    /// q_k but for what the target class has beside it; none where that is all.
+    /// The part of q_k that is spread over all classes; `None` if only the target class has a weight.
     weight: Option<Weight>,
     target: Option<Target>,
-    /// Q.
+    /// Q = Σ q_k.
     whole: DoubleDouble,
 }
 
@@ -35,7 +35,7 @@ struct Target {
     others: DoubleDouble,
 }
 
-/// The sum of a row of finite maximum, and what it was taken about.
+/// The exponential sum of a row with a finite maximum, and the exponent that its terms are relative to.
 struct Sum {
     max: f64,
     about: About,
@@ -43,7 +43,7 @@ struct Sum {
 }
 
 impl<T: Format> Work<'_, T> {
-    /// The loss of a row.
+    /// Returns the loss of a row, and writes its gradient.
     pub(super) fn row(
         &self,
         index: usize,
@@ -126,7 +126,7 @@ impl<T: Format> Work<'_, T> {
         }
     }
 
-    /// For a finite maximum; else it is the error.
+    /// The sum of a row; a maximum that is not finite is the error.
     fn sum(&self, z: &[T]) -> Result<Sum, f64> {
         if self.of.temperature == 1.0 {
             let partial = Partial::<T::First>::over(&z);
@@ -161,7 +161,7 @@ impl<T: Format> Work<'_, T> {
         if depth.hi.is_finite() {
             return depth;
         }
-        // Differences or products may overflow on the way to a sum that does not.
+        // Differences or products may overflow although the sum is finite.
         const SMALL: f64 = power_of_two(-200);
         let small: Vec<T> = row.block.z.iter().map(|z| T::narrow(z.widen() * SMALL)).collect();
         let depth = of(&small, SMALL).scaled(1.0 / SMALL);
@@ -178,16 +178,16 @@ impl<T: Format> Work<'_, T> {
             self.of.z_loss,
             self.factor,
         );
-        // Of finite numbers: what overflows on the way ends as NaN.
+        // All inputs are finite: a NaN stems from an overflow.
         if finished.loss.hi.is_finite() {
             return finished;
         }
         Finished { loss: DoubleDouble::from(f64::INFINITY), ..finished }
     }
 
-    /// The class whose element of the gradient is not what the loop gives, and what it is.
+    /// The class whose gradient element the loop does not compute accurately, and that element.
     ///
-    /// Where p > 1/2 it is 1 − (1 − p), and 1 − p is known to its own last bits: so is Q − q there.
+    /// For p > 1/2, p − q is computed as (1 − q) − (1 − p): 1 − p has full relative accuracy, as has Q − q.
     fn slope_apart(&self, row: &Row<'_, T>, sum: &Sum, finished: &Finished) -> Option<(usize, DoubleDouble)> {
         let Finished { excess, inverse, factor, .. } = *finished;
         let is_certain = sum.parts.rest.hi < 0.5;
@@ -213,14 +213,14 @@ impl<T: Format> Work<'_, T> {
         Some((class, at_maximum(rest, others, row.whole, excess, factor)))
     }
 
-    /// q_k.
+    /// q_k of class k.
     fn weight_at(&self, row: &Row<'_, T>, k: usize) -> f64 {
         let part = row.block.part(k, 1);
         let spread = row.weight.map_or(0.0, |weight| sum_of(part, weight).hi);
         spread + row.target.map_or(0.0, |target| if target.class == k { target.weight.hi } else { 0.0 })
     }
 
-    /// A row without a finite maximum.
+    /// The loss and gradient of a row without a finite maximum.
     fn at_edge(&self, row: &Row<'_, T>, max: f64, gradient: Option<&mut [T]>) -> DoubleDouble {
         let z = row.block.z;
         let is_infinite = |z: &T| z.widen() == f64::INFINITY;
@@ -247,7 +247,7 @@ impl<T: Format> Work<'_, T> {
         DoubleDouble { hi, lo: 0.0 }
     }
 
-    /// The Hessian of rows from `first` on, times a vector.
+    /// Writes the Hessian times a vector for the rows from `first` on.
     pub(super) fn hvp(&self, first: usize, z: &[T], v: &[T], out: &mut [T]) {
         let classes = self.of.classes;
         let rows = z.chunks(classes).zip(v.chunks(classes)).zip(out.chunks_mut(classes));
@@ -281,7 +281,7 @@ impl<T: Format> Work<'_, T> {
     }
 }
 
-/// The sum of a function over a row.
+/// Σ f over a row.
 fn sum_of<T: Format>(row: Block<'_, T>, f: impl map::Function) -> DoubleDouble {
     map::sum::<<T as Format>::First, T>(row, f)
 }
@@ -291,15 +291,15 @@ struct Finished {
     loss: DoubleDouble,
     /// 2ζ LSE.
     excess: DoubleDouble,
-    /// What exponentials are multiplied by, to be the first part of the gradient.
+    /// The factor of the exponentials in the first part of the gradient.
     inverse: DoubleDouble,
-    /// What q is multiplied by, to be the second.
+    /// The factor of q in the second part of the gradient.
     factor: DoubleDouble,
 }
 
 task! {
-    /// From the softmax of a row to its loss.
-    /// Neither log(1 + t) nor any max − z is negative: nothing cancels.
+    /// The loss of a row from its exponential sum. log(1 + t) and all max − z are nonnegative, so that nothing
+    /// cancels.
     fn finish(max: f64, parts: Parts, depth: DoubleDouble, whole: DoubleDouble, per_temperature: DoubleDouble, z_loss: f64, factor: DoubleDouble; _: V) -> Finished {
         let mut loss = parts.log * whole + depth;
         let mut excess = DoubleDouble::ZERO;
@@ -316,7 +316,7 @@ task! {
 }
 
 task! {
-    /// factor · ((Q − q) − Q (1 − p) + Q p · excess), of 1 − p = rest.
+    /// factor · ((Q − q) − Q (1 − p) + Q p · excess), with rest = 1 − p.
     fn at_maximum(rest: DoubleDouble, others: DoubleDouble, whole: DoubleDouble, excess: DoubleDouble, factor: DoubleDouble; _: V) -> DoubleDouble {
         let share = -rest + 1.0;
         let grown = (share * excess - rest) * whole;

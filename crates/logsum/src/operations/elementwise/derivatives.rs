@@ -12,7 +12,7 @@ use crate::operations::elementwise::functions::{
 use crate::operations::reduction::partial_and_each;
 use crate::simd::{scalar, task};
 
-/// The derivatives of a function. One of a single number has its own in each place.
+/// The derivatives of a function. A function of one number returns its derivative in every element.
 pub(super) trait Derivatives<T> {
     /// ∂/∂a, ∂/∂b.
     fn slopes(self, a: T, b: T) -> [T; 2];
@@ -167,7 +167,7 @@ task! {
             return exp::exp_dd(b, a).scaled(UNSCALE);
         }
         let odds = DoubleDouble::from(1.0) / exp::expm1_dd(d);
-        // A quotient that overflows has no low part.
+        // A quotient that overflows must not have a low part.
         if odds.hi.is_finite() { odds } else { DoubleDouble::from(1.0 / d.hi) }
     }
 }
@@ -193,7 +193,7 @@ task! {
 }
 
 task! {
-    /// (e^-x − 1) e^-x/(1 + e^-x)³, by |x|.
+    /// (e^-x − 1) e^-x/(1 + e^-x)³, computed from |x|.
     fn bell_slope(x: f64; _: V) -> f64 {
         if x.is_infinite() {
             return 0.0;
@@ -207,7 +207,7 @@ task! {
 }
 
 task! {
-    /// by/(p (1 − p)), or divided by it twice.
+    /// by/(p (1 − p)), or by/(p (1 − p))² if `twice`.
     fn over(by: f64, p: f64, twice: bool; _: V) -> f64 {
         if p == 0.0 || p == 1.0 {
             return by * f64::INFINITY;
@@ -217,7 +217,7 @@ task! {
         let product = DoubleDouble { hi: high.hi, lo: p.mul_add(q.lo, high.lo) };
         let once = DoubleDouble::from(by) / product;
         let quotient = if twice { once / product } else { once };
-        // Out of range there is no low part; there 1 − p is 1.
+        // An overflowed quotient has no valid low part; there 1 − p rounds to 1.
         match (quotient.hi.is_finite(), twice) {
             (true, _) => quotient.hi,
             (false, false) => by / p,

@@ -1,4 +1,4 @@
-//! The functions, eight pairs at a time, and each alone where that does not settle it.
+//! The elementwise functions, eight pairs at a time, with a scalar fallback where the rounding test fails.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::estimate::estimate_of_log;
@@ -13,12 +13,12 @@ use crate::simd::{Vector, scalar, task};
 use crate::ziv;
 use std::cmp::Ordering;
 
-/// A function of pairs; one of a single number has the same number twice.
+/// A function of pairs; a function of one number is given it twice.
 pub(super) trait Function<T: Format>: Copy {
-    /// Eight results, from below and from above: where they are equal and finite, they are right.
+    /// Eight lower and upper bounds of the results, rounded: where both are equal and finite, they are the result.
     fn ends<V: Vector>(self, a: V, b: V) -> [V; 2];
 
-    /// The result, whatever the numbers.
+    /// The result for any pair, special cases included.
     fn alone(self, a: T, b: T) -> T;
 }
 
@@ -110,14 +110,14 @@ impl<T: Format> Function<T> for LogExpm1 {
 pub(super) struct Logistic;
 
 impl<T: Format> Function<T> for Logistic {
-    /// e^min(x, 0) / (1 + e^-|x|). The relative error before the last rounding is below 2^-60 in double-double and 2^-36 in
-    /// one; a subnormal result of two f64 is rounded twice.
+    /// e^min(x, 0) / (1 + e^-|x|). The relative error before the final rounding is below 2^-60 in double-double
+    /// and 2^-36 in f64; a subnormal f64 result of a double-double is rounded twice.
     #[inline(always)]
     fn ends<V: Vector>(self, x: V, _: V) -> [V; 2] {
         let (one, zero) = (x.splat(1.0), x.splat(0.0));
         let scaled = T::First::exp(least(x, -x), zero);
         let whole = scaled.by(x.splat(UNSCALE)) + number::<T, V>(one);
-        // The numerator is scaled: it may be next to subnormal numbers.
+        // The numerator is scaled, since it may be almost subnormal.
         let power = scaled.to_dd();
         let hi = x.where_at_most(0.0, power.hi, x.splat(1.0 / UNSCALE));
         let numerator: <T::First as Precision>::Number<V> =
@@ -125,7 +125,7 @@ impl<T: Format> Function<T> for Logistic {
         [(numerator / whole).by(x.splat(UNSCALE)).to_dd().hi; 2]
     }
 
-    /// What is not finite is a NaN.
+    /// Only NaN reaches this.
     fn alone(self, x: T, _: T) -> T {
         x
     }
@@ -135,8 +135,8 @@ impl<T: Format> Function<T> for Logistic {
 pub(super) struct Logit;
 
 impl<T: Format> Function<T> for Logit {
-    /// With q = 1 − p, log(p/q) is log(1 + t) or its negative, t = |p − q|/least(p, q) ≥ 0, for 0 < p < 1. Of p − q = 2p − 1 and
-    /// q two f64 are exact. The relative error before the last rounding is below 2^-58, 2^-48 in f64.
+    /// With q = 1 − p, log(p/q) is ±log(1 + t) with t = |p − q|/min(p, q) ≥ 0, for 0 < p < 1. p − q = 2p − 1 and q
+    /// are exact as double-doubles. The relative error before the final rounding is below 2^-58, or 2^-48 in f64.
     #[inline(always)]
     fn ends<V: Vector>(self, p: V, _: V) -> [V; 2] {
         let one = p.splat(1.0);
@@ -147,14 +147,14 @@ impl<T: Format> Function<T> for Logit {
         let number = <T::First as Precision>::Number::of;
         let (log, _) = T::First::log1p((number(size) / number(least)).to_dd());
         let logit = p_less_q.hi.where_at_most(-power_of_two(-1000), -log.hi, log.hi);
-        // A zero is +0.
+        // Turns −0 into +0.
         [within(p, logit + p.splat(0.0)); 2]
     }
 
     fn alone(self, p: T, _: T) -> T {
         let wide = p.widen();
         T::narrow(if (0.0..1.0).contains(&wide) {
-            // So small that q is 1.
+            // p is so small that q rounds to 1.
             log_of_any(wide)
         } else if wide == 1.0 {
             f64::INFINITY
@@ -178,7 +178,7 @@ pub(super) struct XLogY;
 impl<T: Format> Function<T> for XLogY {
     #[inline(always)]
     fn ends<V: Vector>(self, x: V, y: V) -> [V; 2] {
-        // A zero is +0.
+        // Turns −0 into +0.
         [(log_of::<T, V>(y) * number::<T, V>(x)).to_dd().hi + x.splat(0.0); 2]
     }
 
@@ -208,13 +208,14 @@ impl<T: Format> Function<T> for XLogX {
     }
 }
 
-/// A number in the precision of the format.
+/// A number in the format's first precision.
 #[inline(always)]
 fn number<T: Format, V: Vector>(x: V) -> <T::First as Precision>::Number<V> {
     Number::of(DoubleDouble::from(x))
 }
 
-/// log y, relative error below 2^-58, or 2^-48 in f64; not finite unless y is, and at least 2^-1000, or 2^-400.
+/// log y with a relative error below 2^-58, or 2^-48 in f64; not finite unless y is finite and at least 2^-1000,
+/// or 2^-400.
 #[inline(always)]
 fn log_of<T: Format, V: Vector>(y: V) -> <T::First as Precision>::Number<V> {
     let (log, least) = T::First::ln(y);
@@ -222,7 +223,7 @@ fn log_of<T: Format, V: Vector>(y: V) -> <T::First as Precision>::Number<V> {
     Number::of(DoubleDouble { hi, ..log })
 }
 
-/// log y, whatever y ≥ 0 is, rounded; NaN below.
+/// log y rounded, for every y ≥ 0; NaN for negative y.
 pub(in crate::operations) fn log_of_any(y: f64) -> f64 {
     match y {
         y if y < 0.0 || y.is_nan() => f64::NAN,
@@ -232,36 +233,37 @@ pub(in crate::operations) fn log_of_any(y: f64) -> f64 {
     }
 }
 
-/// The lesser of both; b where either is NaN.
+/// The smaller of both; b if either is NaN.
 #[inline(always)]
 fn least<W: Float64>(a: W, b: W) -> W {
     -(-a).max(-b)
 }
 
-/// The ends of log(e^a + e^b).
+/// Lower and upper bounds of log(e^a + e^b).
 #[inline(always)]
 fn sum_ends<T: Format, V: Vector>(a: V, b: V) -> [V; 2] {
     let max = a.max(b);
-    // The maximum has a NaN that is in b, this has one that is in a.
+    // `max` propagates a NaN in b, `min` a NaN in a.
     let min = least(b, a);
     let t = T::First::exp(min, max).to_dd().scaled(a.splat(UNSCALE));
-    // At most 1: its error is not divided by 1 + t.
+    // t ≤ 1, so that its error need not be divided by 1 + t.
     let (value, bound) = estimate_of_log::<T::First, V>(max, t, t.hi * a.splat(T::First::EXP_ERROR));
     T::ends(value, bound)
 }
 
-/// The ends of log(e^a − e^b).
+/// Lower and upper bounds of log(e^a − e^b).
 #[inline(always)]
 fn difference_ends<T: Format, V: Vector>(a: V, b: V) -> [V; 2] {
     let (value, bound) = estimate_of_difference::<T::First, V>(a, b);
     T::ends(value, bound)
 }
 
-/// log(e^a − e^b) and a bound on its error; not finite where e^a − e^b is not positive, or too small against e^a.
+/// log(e^a − e^b) and a bound on its error; not finite if e^a − e^b is not positive, or too small relative to e^a.
 ///
-/// With u = e^{b − a} and y = 1 − u it is a − log(1 + t), t = u/y. For d = b − a > −2^-6, y is a series, relative error below
-/// 2^-65, or 2^-51 in f64; else 1 − u has that of u times u/y = t. In log(1 + t) a relative error of t counts u times. The
-/// roundings of y and t are below [`SUM_ERROR`](Precision::SUM_ERROR).
+/// With u = e^{b − a} and y = 1 − u it is a − log(1 + t), t = u/y. For d = b − a > −2^-6, y is a series with a
+/// relative error below 2^-65, or 2^-51 in f64; otherwise the relative error of 1 − u is that of u times u/y = t.
+/// A relative error e of t changes log(1 + t) by at most u e. The rounding errors of y and t are below
+/// [`SUM_ERROR`](Precision::SUM_ERROR).
 #[inline(always)]
 fn estimate_of_difference<P: Precision, W: Float64>(a: W, b: W) -> (DoubleDouble<W>, W) {
     const NEAR: f64 = power_of_two(-6);
@@ -279,12 +281,12 @@ fn estimate_of_difference<P: Precision, W: Float64>(a: W, b: W) -> (DoubleDouble
     let size = a.max(-a) + log.hi;
     let of_sum = size.mul_add(a.splat(power_of_two(-98)), a.splat(power_of_two(-1070)));
     let value = -log + a;
-    // Where d is not negative, all of this means nothing.
+    // The formulas above are valid for negative d only.
     let hi = d.hi.where_at_most(-f64::from_bits(1), value.hi, a.splat(f64::NAN));
     (DoubleDouble { hi, ..value }, (of_t + log_error + of_sum) * a.splat(1.000_1))
 }
 
-/// log(e^a − e^b), whatever the numbers.
+/// log(e^a − e^b) for any pair, special cases included.
 fn difference<T: Format>(a: T, b: T) -> T {
     let (wide_a, wide_b) = (a.widen(), b.widen());
     let value = match wide_a.partial_cmp(&wide_b) {
@@ -300,9 +302,9 @@ fn difference<T: Format>(a: T, b: T) -> T {
 }
 
 task! {
-    /// log(e^a − e^b) to 2^-40 of itself or better, for finite a > b.
+    /// log(e^a − e^b) with a relative error of at most 2^-40, for finite a > b.
     fn center_of_difference(a: f64, b: f64; _: V) -> DoubleDouble {
-        /// Up to here 1 − e^{b − a} is a − b to 2^-500, and its inverse might be infinite.
+        /// Up to this difference 1 − e^{b − a} is a − b to a relative 2^-500, and its inverse might overflow.
         const TINY: f64 = power_of_two(-500);
         if a - b > TINY {
             return estimate_of_difference::<InDoubleDouble, f64>(a, b).0;

@@ -1,5 +1,5 @@
-//! Functions of one number or two: the logarithm of a sum or difference of two exponentials, correctly rounded, and what
-//! people need beside it, within 1 ulp; each with its derivative.
+//! Elementwise functions of one or two numbers: logarithms of sums and differences of two exponentials, correctly
+//! rounded, and related functions within 1 ulp; each with its derivatives.
 //!
 //! | function | formula | derivative |
 //! |---|---|---|
@@ -14,7 +14,7 @@
 //! | [`xlogx`] | x log x | log x + 1 |
 //! | [`xlogy`] | x log y | log y, x/y |
 //!
-//! [`each`] has them for slices, many numbers at a time.
+//! [`each`] applies them to slices.
 
 mod derivatives;
 mod functions;
@@ -26,8 +26,8 @@ use crate::formats::Format;
 use crate::operations::compiled::{Float, compiled};
 use crate::operations::reduction::same_length;
 
-/// The table of functions. From each row follow the function itself, its form for slices in [`each`], and its derivatives in
-/// [`derivative`] and [`second_derivative`].
+/// The table of functions. Each entry generates the function itself, its form for slices in [`each`], and its
+/// derivatives in [`derivative`] and [`second_derivative`].
 macro_rules! table {
     (
         of two numbers {
@@ -50,7 +50,7 @@ macro_rules! table {
             }
         )*
 
-        /// The functions of one number or two for slices: `out[i]` is what the function gives for the numbers at i, to the bit.
+        /// The functions applied to slices: `out[i]` has the bits of the function of the numbers at i.
         ///
         /// ```
         /// let mut out = [0.0; 3];
@@ -60,7 +60,7 @@ macro_rules! table {
         /// ```
         ///
         /// # Errors
-        /// [`Error::LengthMismatch`] if the slices are not of one length; nothing is written then.
+        /// [`Error::LengthMismatch`] if the slices differ in length; nothing is written then.
         pub mod each {
             use super::{Compiled, Error, Float, Name};
 
@@ -78,11 +78,12 @@ macro_rules! table {
             )*
         }
 
-        /// First derivatives: of a function of one number, its slope; of two numbers, both partial derivatives.
+        /// First derivatives: the slope of a function of one number, both partial derivatives of a function of
+        /// two.
         ///
-        /// Each is within 2 ulp of the exact one, and NaN where the function is; `xlogx`'s is off by 2^-60 at most where log x is
-        /// near to −1. Where a function has an infinite slope it is ±∞. At the edges of `logaddexp` it is the gradient of
-        /// [`logsumexp`](crate::logsumexp).
+        /// Each is within 2 ulp, and NaN where the function is; near log x = −1 the derivative of `xlogx` has an
+        /// absolute error of at most 2^-60. Where a function has an infinite slope it is ±∞. At infinite or NaN
+        /// arguments the derivatives of `logaddexp` are those of [`logsumexp`](crate::logsumexp).
         ///
         /// ```
         /// use logsum::derivative;
@@ -107,9 +108,9 @@ macro_rules! table {
             )*
         }
 
-        /// Second derivatives: of a function of two numbers ∂²/∂a², ∂²/∂a∂b, ∂²/∂b².
+        /// Second derivatives; for a function of two numbers ∂²/∂a², ∂²/∂a∂b, ∂²/∂b².
         ///
-        /// Bounds and edges are those of [`derivative`]: within 2 ulp, NaN where the function is.
+        /// Bounds and special cases as in [`derivative`]: within 2 ulp, and NaN where the function is.
         ///
         /// ```
         /// use logsum::second_derivative;
@@ -134,7 +135,7 @@ macro_rules! table {
             )*
         }
 
-        /// The functions of the table. One of a single number is given it twice.
+        /// The functions of the table. A function of one number is given it twice.
         #[derive(Debug, Clone, Copy)]
         pub enum Name {
             $(#[doc = stringify!($two)] $Two,)*
@@ -178,8 +179,8 @@ table! {
     of two numbers {
         /// log(e^a + e^b), correctly rounded: the log-sum-exp of two numbers.
         ///
-        /// Its derivatives are e^a/(e^a + e^b) = [`logistic`]`(a − b)` and the same with a and b exchanged; of two equal numbers
-        /// each has 1/2. −∞ adds nothing; with a +∞ and no NaN it is +∞; with a NaN, NaN.
+        /// Its derivatives are e^a/(e^a + e^b) = [`logistic`]`(a − b)` and e^b/(e^a + e^b); for a = b both are
+        /// 1/2. −∞ adds nothing; the value is +∞ with a +∞ and no NaN, and NaN with a NaN.
         ///
         /// ```
         /// use logsum::logaddexp;
@@ -189,7 +190,7 @@ table! {
         /// ```
         logaddexp(a, b): LogAddExp, "e^a/(e^a + e^b) and e^b/(e^a + e^b)", "p q, −p q, p q, with p and q the first derivatives";
 
-        /// log(e^a − e^b), correctly rounded, also where the difference nearly vanishes, or its logarithm.
+        /// log(e^a − e^b), correctly rounded, even where the difference or its logarithm nearly vanishes.
         ///
         /// | a, b | value |
         /// |---|---|
@@ -207,10 +208,10 @@ table! {
         /// ```
         logsubexp(a, b): LogSubExp, "1/(1 − e^{b−a}) and −1/(e^{a−b} − 1)", "−t (1 + t), t (1 + t), −t (1 + t), with t = 1/(e^{a−b} − 1)";
 
-        /// x log y within 1 ulp, and 0 where x is 0 and y is no NaN: the summand of a cross-entropy.
+        /// x log y within 1 ulp, and 0 if x is 0 and y is not NaN: the summand of a cross-entropy.
         ///
-        /// Its derivatives are log y and x/y. For an x other than 0 it is that times −∞ at y = 0, and times +∞ at +∞; NaN for y < 0
-        /// and at a NaN.
+        /// Its derivatives are log y and x/y. For x ≠ 0 it is −∞ · x at y = 0 and +∞ · x at y = +∞; it is NaN for
+        /// y < 0 or a NaN.
         ///
         /// ```
         /// use logsum::xlogy;
@@ -232,7 +233,7 @@ table! {
         /// ```
         log1pexp(x): Log1pExp, "logistic(x)", "logistic(x) logistic(−x)";
 
-        /// log(1 − e^x), correctly rounded: the logarithm of the probability that is left by one whose logarithm is x.
+        /// log(1 − e^x), correctly rounded: the logarithm of the complement of a probability whose logarithm is x.
         ///
         /// It is −∞ at 0, 0 at −∞, NaN above 0 and at a NaN.
         ///
@@ -277,7 +278,7 @@ table! {
         /// ```
         logistic(x): Logistic, "logistic(x) logistic(−x)", "logistic(x) logistic(−x) (logistic(−x) − logistic(x))";
 
-        /// log(p/(1 − p)) within 1 ulp, also where it nearly vanishes: the inverse of [`logistic`].
+        /// log(p/(1 − p)) within 1 ulp, even where it nearly vanishes: the inverse of [`logistic`].
         ///
         /// Its derivative is 1/(p(1 − p)). It is −∞ at 0, +∞ at 1, NaN outside of [0, 1] and at a NaN.
         ///
