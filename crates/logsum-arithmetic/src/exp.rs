@@ -326,7 +326,7 @@ pub fn expm1_dd<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference::{big, big_dd, relative_error, uniform};
+    use crate::test_reference::{big, big_dd, relative_error, uniform};
     use dashu_float::ops::EstimatedLog2;
 
     #[test]
@@ -368,7 +368,7 @@ mod tests {
     }
 
     /// A bound that the worst case comes nowhere near would be as much of a defect as one that it exceeds.
-    fn worst(error: impl Fn(f64, f64) -> crate::reference::Big) -> f64 {
+    fn worst(error: impl Fn(f64, f64) -> crate::test_reference::Big) -> f64 {
         let mut worst = 0f64;
         for (z, c) in arguments() {
             let exact = (big(z) - big(c)).exp();

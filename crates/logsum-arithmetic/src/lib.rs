@@ -19,19 +19,19 @@ extern crate std;
 pub mod float64;
 
 pub mod double_double;
-pub mod rounding;
+pub mod rounding_test;
 
 pub mod exp;
 pub mod ln;
 
 pub mod precision;
 
-pub mod estimate;
+pub mod log_of_sum;
 
 #[cfg(target_arch = "nvptx64")]
-pub mod ptx;
+pub mod ptx_check;
 
 #[cfg(test)]
 extern crate self as logsum_arithmetic;
 #[cfg(test)]
-mod reference;
+mod test_reference;

@@ -124,7 +124,7 @@ pub fn ln_of_f64(x: f64) -> DoubleDouble {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference::{big, big_dd, uniform};
+    use crate::test_reference::{big, big_dd, uniform};
 
     #[test]
     fn keeps_its_bound() {

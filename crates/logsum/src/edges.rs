@@ -15,7 +15,7 @@ use crate::arithmetic::double_double::DoubleDouble;
 use crate::arithmetic::ln;
 use crate::formats::Format;
 use crate::kernels::Each;
-use crate::kernels::series::Series;
+use crate::kernels::row_access::Series;
 
 /// The result of an operation for the elements of a row that is a special case.
 pub(crate) struct Edge<T> {

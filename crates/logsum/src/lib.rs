@@ -55,7 +55,7 @@ mod operations;
 mod arrays;
 
 #[cfg(test)]
-#[path = "../../logsum-arithmetic/src/reference.rs"]
+#[path = "../../logsum-arithmetic/src/test_reference.rs"]
 mod reference;
 
 #[cfg(all(feature = "complex", feature = "ndarray"))]

@@ -1,23 +1,23 @@
 //! The operations as methods of ndarray's arrays and views, over any axes and in any memory layout.
 
-mod array_terms;
 mod axes;
+mod broadcast_terms;
 #[cfg(feature = "complex")]
-mod complex;
-mod matmul;
-mod rows;
+mod complex_arrays;
+mod contiguous_rows;
+mod matmul_batches;
 
-pub use array_terms::ArrayTerms;
 pub use axes::Axes;
+pub use broadcast_terms::ArrayTerms;
 #[cfg(feature = "complex")]
-pub use complex::ComplexLogSumExp;
-pub use matmul::LogMatmul;
+pub use complex_arrays::ComplexLogSumExp;
+pub use matmul_batches::LogMatmul;
 
-use rows::{PerRow, Plan};
+use contiguous_rows::{PerRow, Plan};
 
 use crate::error::Error;
 use crate::kernels::Each;
-use crate::kernels::series::{PIECE, Series, SeriesMut};
+use crate::kernels::row_access::{PIECE, Series, SeriesMut};
 use crate::operations::Float;
 use crate::operations::batch::{Columns, Wanted};
 use crate::operations::{self, CrossEntropy, Cumulative, Reduction, Segments, Targets, each};

@@ -1,15 +1,15 @@
 //! The number formats of input and output: f32 and f64, and with the feature `half` f16 and bf16.
 
 #[cfg(feature = "half")]
-pub(crate) mod exp_f32;
+pub(crate) mod exp_sum_f32;
 #[cfg(feature = "half")]
-mod half;
-pub(crate) mod rounding;
+mod f16_bf16;
+pub(crate) mod nearest;
 
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::precision::{InDoubleDouble, InF64};
-use crate::arithmetic::rounding::{ends_for_narrower, ends_in_f64};
+use crate::arithmetic::rounding_test::{ends_for_narrower, ends_in_f64};
 use crate::simd::{Keep, Vector};
 use std::fmt::{Debug, Display};
 
@@ -23,7 +23,7 @@ pub trait Format: Copy + Default + PartialOrd + Debug + Display + Send + Sync + 
     const HAS_SINGLES: bool = false;
 
     /// Σ e^z of a block in f32 arithmetic, with an error bounded by
-    /// [`exp_f32::ERROR`](crate::formats::exp_f32::ERROR); `None` if a number is too great.
+    /// [`exp_sum_f32::ERROR`](crate::formats::exp_sum_f32::ERROR); `None` if a number is too great.
     #[cfg(feature = "half")]
     #[inline(always)]
     fn sum_in_singles<V: Vector>(_: &[Self], _: V) -> Option<f64> {

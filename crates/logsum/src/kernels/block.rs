@@ -41,7 +41,7 @@ pub(super) fn bound_for(max: f64, shift: f64) -> f64 {
 // Code that runs at a level must be inlined in every call, or it is compiled without the level's instructions.
 // Closures cannot be forced inline, hence functions and plain loops.
 
-/// [`Summed`] of a block of at most [`BLOCK`](crate::kernels::series::BLOCK) numbers.
+/// [`Summed`] of a block of at most [`BLOCK`](crate::kernels::row_access::BLOCK) numbers.
 #[inline(always)]
 pub(crate) fn summed<P: Keep, T: Format, V: Vector>(block: &[T], simd: V) -> Summed {
     let max = maximum(block, simd);

@@ -1,16 +1,16 @@
 //! Kernels: the loops over numbers, written once for every format, precision and SIMD level.
 
 pub(crate) mod block;
-#[cfg(feature = "complex")]
-pub(crate) mod cexp;
 pub(crate) mod columns;
-pub(crate) mod map;
-pub(crate) mod pairs;
-pub(crate) mod product;
+#[cfg(feature = "complex")]
+pub(crate) mod complex_exp;
+pub(crate) mod matrix_product;
+pub(crate) mod row_access;
+pub(crate) mod row_functions;
 pub(crate) mod scan;
-pub(crate) mod series;
-pub(crate) mod short;
-pub(crate) mod targets;
+pub(crate) mod short_rows;
+pub(crate) mod signed_block;
+pub(crate) mod target_weights;
 pub(crate) mod term_source;
 
 /// A function of each element of a row.

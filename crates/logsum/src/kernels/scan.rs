@@ -5,9 +5,9 @@
 )]
 
 use crate::arithmetic::double_double::{DoubleDouble, fast_two_sum, power_of_two};
-use crate::arithmetic::estimate::estimate_of_log;
 use crate::arithmetic::exp::{self, UNSCALE};
 use crate::arithmetic::ln;
+use crate::arithmetic::log_of_sum::estimate_of_log;
 use crate::arithmetic::precision::Number;
 use crate::formats::Format;
 use crate::kernels::columns::{LANES, Tile};

@@ -2,8 +2,8 @@
 
 use crate::arithmetic::double_double::{DoubleDouble, two_sum};
 use crate::formats::Format;
-use crate::formats::rounding::Zero;
-use crate::kernels::series::{BLOCK, Series};
+use crate::formats::nearest::Zero;
+use crate::kernels::row_access::{BLOCK, Series};
 
 /// At most [`BLOCK`] terms b_k e^{x_k + y_k}. A missing y is 0, a missing b is 1.
 #[derive(Clone, Copy)]

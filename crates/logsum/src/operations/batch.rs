@@ -6,16 +6,16 @@ use crate::formats::Format;
 use crate::kernels::Each;
 use crate::kernels::block::{AT_0, LONG, Store};
 use crate::kernels::columns::{self, Functions, LANES, WIDTH};
-use crate::kernels::series::{BLOCK, Series, SeriesMut};
-use crate::kernels::short::{self, Reduced, SHORT, TileRoom};
-use crate::operations::compiled::compiled;
-use crate::operations::reduction;
+use crate::kernels::row_access::{BLOCK, Series, SeriesMut};
+use crate::kernels::short_rows::{self, Reduced, SHORT, TileRoom};
+use crate::operations::per_format::compiled;
+use crate::operations::row_reduction;
 use crate::simd::Keep;
-use crate::state::plain::{self, Kept, Partial, Pieces};
+use crate::state::positive::{self, Kept, Partial, Pieces};
 use crate::threads::{Split, in_parts, worth};
 use crate::ziv;
 #[cfg(feature = "half")]
-use crate::ziv::single;
+use crate::ziv::first_phase_f32;
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -46,12 +46,12 @@ compiled! {
 fn series<T: Format>(z: &dyn Series<T>, wanted: Wanted<&mut T, &mut dyn SeriesMut<T>>) {
     let Some((each, out)) = wanted.each else {
         if let Some(value) = wanted.value {
-            *value = reduction::value(z);
+            *value = row_reduction::value(z);
         }
         return;
     };
     let partial = Partial::over(z);
-    reduction::each(each, &partial, z, out, Store::for_output::<T>(z.len()));
+    row_reduction::each(each, &partial, z, out, Store::for_output::<T>(z.len()));
     if let Some(value) = wanted.value {
         *value = ziv::settle(&partial, z).0;
     }
@@ -159,7 +159,7 @@ impl<'a, T: Format> Rows<'a, T> {
                 // Applied now, while the row is still in the cache.
                 Some((each, out)) => {
                     let out = &mut out[self.places(j..j + 1)];
-                    reduction::partial_and_each(*each, self.row(j), out, &mut room.kept, to)
+                    row_reduction::partial_and_each(*each, self.row(j), out, &mut room.kept, to)
                 }
             };
         }
@@ -204,7 +204,7 @@ fn reduce_tile<'a, T: Format>(
     each: Option<Each>,
     row: impl Fn(usize) -> Cow<'a, [T]>,
 ) {
-    let Reduced { mut values, has_value, has_each } = short::reduce::<T>(tile, value.is_some(), each);
+    let Reduced { mut values, has_value, has_each } = short_rows::reduce::<T>(tile, value.is_some(), each);
     for j in 0..count {
         let each = each.filter(|_| !has_each[j]);
         if each.is_none() && (value.is_none() || has_value[j]) {
@@ -214,7 +214,7 @@ fn reduce_tile<'a, T: Format>(
         let partial = Partial::over(&row);
         if let Some(each) = each {
             let mut alone = row.to_vec();
-            reduction::each(each, &partial, &row, &mut &mut alone[..], Store::Caches);
+            row_reduction::each(each, &partial, &row, &mut &mut alone[..], Store::Caches);
             tile.iter_mut().zip(alone).for_each(|(place, x)| place[j] = x.widen());
         }
         if value.is_some() {
@@ -253,12 +253,12 @@ impl<T: Format> Default for Room<T> {
 }
 
 fn short_values<T: Format>(z: &[T], length: usize, values: &mut [T]) {
-    const ROWS: usize = short::GROUPS * LANES;
+    const ROWS: usize = short_rows::GROUPS * LANES;
     for (rows, values) in z.chunks(ROWS * length).zip(values.chunks_mut(ROWS)) {
-        let has_value = short::values(rows, length, values);
+        let has_value = short_rows::values(rows, length, values);
         for (j, value) in values.iter_mut().enumerate().filter(|(j, _)| !has_value.as_flattened()[*j]) {
             let row = &rows[j * length..][..length];
-            *value = reduction::value(&row);
+            *value = row_reduction::value(&row);
         }
     }
 }
@@ -269,9 +269,9 @@ fn short_values<T: Format>(z: &[T], length: usize, values: &mut [T]) {
 fn values_in_singles<T: Format>(rows: Rows<'_, T>, values: &mut [T]) {
     let mut sums = [f64::NAN; LANES];
     for (j, sum) in sums[..values.len()].iter_mut().enumerate() {
-        *sum = single::of(rows.row(j)).unwrap_or(f64::NAN);
+        *sum = first_phase_f32::of(rows.row(j)).unwrap_or(f64::NAN);
     }
-    let settled = single::settle::<T>(&sums, rows.longest());
+    let settled = first_phase_f32::settle::<T>(&sums, rows.longest());
     for (j, value) in values.iter_mut().enumerate() {
         *value = settled[j].unwrap_or_else(|| ziv::settle(&Partial::over(&rows.row(j)), &rows.row(j)).0);
     }
@@ -291,7 +291,7 @@ fn settle<T: Format>(
     values: &mut [T],
     otherwise: impl Fn(usize, &Partial<T::First>) -> T,
 ) {
-    let settled = plain::settle::<T, T::First>(partials);
+    let settled = positive::settle::<T, T::First>(partials);
     for (j, value) in values.iter_mut().enumerate() {
         *value = settled[j].unwrap_or_else(|| otherwise(j, &partials[j]));
     }

@@ -3,9 +3,9 @@
 use crate::arithmetic::double_double::power_of_two;
 use crate::error::Error;
 use crate::formats::Format;
-use crate::kernels::cexp::{Log, LogOf, Shares, Sum, normalised, unit, widened};
-use crate::operations::compiled::{Float, compiled};
-use crate::operations::reduction::same_length;
+use crate::kernels::complex_exp::{Log, LogOf, Shares, Sum, normalised, unit, widened};
+use crate::operations::per_format::{Float, compiled};
+use crate::operations::row_reduction::same_length;
 use crate::simd::run;
 use dashu_float::FBig;
 use dashu_float::ops::EstimatedLog2;

@@ -5,11 +5,11 @@ use crate::arithmetic::exp::{self, UNSCALE};
 use crate::error::Error;
 use crate::formats::Format;
 use crate::kernels::columns::{self, LANES};
-use crate::kernels::map;
+use crate::kernels::row_functions;
 use crate::kernels::scan::{self, Before, CHUNK, Sums};
-use crate::operations::compiled::{Float, compiled};
-use crate::operations::reduction::{same_length, value};
-use crate::simd::{scalar, task};
+use crate::operations::per_format::{Float, compiled};
+use crate::operations::row_reduction::{same_length, value};
+use crate::simd::{scalar_tasks, task};
 use crate::threads::{in_parts, worth};
 
 /// Writes the cumulative log-sum-exp log Σ_{k ≤ i} e^{z_k} for each i into `out`.
@@ -303,7 +303,7 @@ impl<T: Format> Work<T> {
         let mut running = states[0].max;
         for j in 0..columns {
             let chunk = &self.numbers[j * CHUNK..][..CHUNK];
-            let max = map::greatest(chunk);
+            let max = row_functions::greatest(chunk);
             let so_far = if are_one_row { running } else { states[j].max };
             old_max[j] = so_far;
             let together = if so_far.is_nan() { so_far } else { so_far.max(max) };
@@ -415,7 +415,7 @@ impl Running {
         match self.max {
             f64::NEG_INFINITY => 0.0,
             max if max.is_nan() => max,
-            _ => scalar::quotient(self.slope, self.whole()).hi,
+            _ => scalar_tasks::quotient(self.slope, self.whole()).hi,
         }
     }
 }

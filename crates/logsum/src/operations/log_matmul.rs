@@ -18,15 +18,15 @@ use crate::arithmetic::ln;
 use crate::arithmetic::precision::Precision;
 use crate::error::Error;
 use crate::formats::Format;
-use crate::formats::rounding::settled;
-use crate::kernels::product::{
+use crate::formats::nearest::settled;
+use crate::kernels::matrix_product::{
     self, Block, Factor, OUTER, Place, Plain, Powers, Room, Shifts, Source, Span, Words,
 };
-use crate::operations::compiled::{Float, compiled};
-use crate::operations::reduction::has_length;
+use crate::operations::per_format::{Float, compiled};
+use crate::operations::row_reduction::has_length;
 use crate::simd::{Vector, run, task};
 use crate::threads::{Split, grain, in_parts};
-use crate::ziv::pair_sums::{self, Sums};
+use crate::ziv::matrix_entry::{self, Sums};
 use std::ops::Range;
 
 /// The shape of a batch of matrix products: `rows` × `inner` times `inner` × `columns`, `batch` times.
@@ -366,7 +366,7 @@ impl<T: Format> Product<'_, T> {
                 out[(i - place.rows.start) * self.columns + j] = match (self.r[i], self.c[j]) {
                     (r, c) if (r + c).is_nan() => T::narrow(f64::NAN),
                     (f64::NEG_INFINITY, _) | (_, f64::NEG_INFINITY) => T::NEG_INFINITY,
-                    _ => pair_sums::settle(self.sums(i, &b)),
+                    _ => matrix_entry::settle(self.sums(i, &b)),
                 };
             }
         }
@@ -444,7 +444,7 @@ impl<T: Format> Product<'_, T> {
                 if b.is_empty() {
                     self.copy_column(j, &mut b);
                 }
-                pair_sums::shares(self.sums(i, &b), &mut shares);
+                matrix_entry::shares(self.sums(i, &b), &mut shares);
                 let g = cotangent[place].widen();
                 for (k, &share) in shares.iter().enumerate().filter(|&(_, &share)| share != 0.0) {
                     alone.of_a[i * inner + k] += g * share;
@@ -506,14 +506,14 @@ fn blocks(range: Range<usize>) -> impl Iterator<Item = Span> {
 
 task! {
     /// Writes the settled values of a block, and lists the places of the others.
-    fn settled_values<T: Format>(product: &Product<'_, T>, place: Place, sums: &product::Sums, bounds: Bounds, out: &mut [T], unsettled: &mut Vec<(usize, usize)>; simd: V) {
+    fn settled_values<T: Format>(product: &Product<'_, T>, place: Place, sums: &matrix_product::Sums, bounds: Bounds, out: &mut [T], unsettled: &mut Vec<(usize, usize)>; simd: V) {
         let Place { rows, columns } = place;
         for i in 0..rows.len() {
             let row = &mut out[i * product.columns + columns.start..][..columns.len()];
             let r = simd.splat(product.r[rows.start + i]);
             for (q, out) in row.chunks_mut(8).enumerate() {
                 let first = columns.start + 8 * q;
-                let c = simd.load(product::first_of(&product.c[first..]));
+                let c = simd.load(matrix_product::first_of(&product.c[first..]));
                 let (value, bound) = bounds.estimate(sums, i, q, two_sum(r, c));
                 let (values, is_settled) = settled::<T, V>(value, bound);
                 for (j, out) in out.iter_mut().enumerate() {
@@ -540,9 +540,9 @@ impl Bounds {
         // Double-double exponentials.
         let relative = 2.000_01 * T::First::EXP_ERROR;
         let (sum, of_sizes) = match words {
-            Words::One => (product::error_of_one_word(steps), 0.0),
-            Words::DoubleDouble => (product::error_of_two_words(steps), 0.0),
-            Words::Sliced => (0.0, product::error_of_slices(steps)),
+            Words::One => (matrix_product::error_of_one_word(steps), 0.0),
+            Words::DoubleDouble => (matrix_product::error_of_two_words(steps), 0.0),
+            Words::Sliced => (0.0, matrix_product::error_of_slices(steps)),
         };
         Self { words, relative: relative + sum, of_sizes }
     }
@@ -554,7 +554,7 @@ impl Bounds {
     #[inline(always)]
     fn estimate<V: Vector>(
         &self,
-        sums: &product::Sums,
+        sums: &matrix_product::Sums,
         row: usize,
         q: usize,
         shift: DoubleDouble<V>,
@@ -592,7 +592,7 @@ task! {
     /// H = G/S of a block, in units of 2^0; 0 if G is 0, NaN if the entry must be computed on its own. S is in
     /// units of 2^-480. For S ≥ 2^-300 and G < 2^300, H b in units of 2^-240 is below 2^840, and a (H b) in units
     /// of 2^-480 below 2^780, times the number of terms: no product overflows.
-    fn take_quotients<T: Format>(place: Place, sums: &product::Sums, g: &[T], out: &mut [f64], stride: usize; simd: V) {
+    fn take_quotients<T: Format>(place: Place, sums: &matrix_product::Sums, g: &[T], out: &mut [f64], stride: usize; simd: V) {
         const LEAST_SUM: f64 = power_of_two(2 * POWER - 300);
         const MOST: f64 = power_of_two(300);
         let Place { rows, columns } = place;
@@ -617,7 +617,7 @@ task! {
 task! {
     /// A block of a gradient: the exponentials times the sums, plus the contributions of entries computed on their
     /// own.
-    fn gradient<T: Format>(powers: &Powers<'_, T>, alone: Option<&[f64]>, place: Place, sums: &product::Sums, out: &mut [T], stride: usize; simd: V) {
+    fn gradient<T: Format>(powers: &Powers<'_, T>, alone: Option<&[f64]>, place: Place, sums: &matrix_product::Sums, out: &mut [T], stride: usize; simd: V) {
         let Place { rows, columns } = place;
         for i in 0..rows.len() {
             let row = &mut out[i * stride + columns.start..][..columns.len()];

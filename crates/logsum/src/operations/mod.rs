@@ -1,21 +1,20 @@
 //! The public operations, one file per family, each with its error bounds, special cases, value and derivatives.
 
 pub(crate) mod batch;
-mod compiled;
 #[cfg(feature = "complex")]
 mod complex_logsumexp;
 mod cross_entropy;
 mod cumulative;
 mod elementwise;
 mod log_matmul;
-mod logarithms;
-mod moments;
-mod reduction;
+mod logvarexp;
+mod per_format;
+mod row_reduction;
 mod segments;
+mod softmax_moments;
+mod term_logarithms;
 mod terms;
-mod variance;
 
-pub use compiled::Float;
 #[cfg(feature = "complex")]
 pub use complex_logsumexp::{complex_logsumexp, complex_logsumexp_weighted, complex_logsumexp_with_gradient};
 pub use cross_entropy::{CrossEntropy, Reduction, Targets, cross_entropy, cross_entropy_with_gradient};
@@ -25,16 +24,17 @@ pub use elementwise::{
     second_derivative, xlogx, xlogy,
 };
 pub use log_matmul::{MatmulShape, log_matmul, log_matmul_vjp};
-pub use moments::{
-    logmeanexp, logsumexp_hvp, logsumexp_jvp, softmax_entropy, softmax_entropy_hvp, softmax_entropy_jvp,
-    softmax_entropy_with_gradient,
-};
+pub use logvarexp::{logvarexp, logvarexp_hvp, logvarexp_jvp, logvarexp_with_gradient};
+pub use per_format::Float;
 #[doc(hidden)]
-pub use reduction::logsumexp_and_phase;
-pub use reduction::{
+pub use row_reduction::logsumexp_and_phase;
+pub use row_reduction::{
     log_softmax, log_softmax_rows, logsumexp, logsumexp_rows, logsumexp_rows_with_gradient,
     logsumexp_with_gradient, softmax, softmax_rows,
 };
 pub use segments::{Segments, segment_logsumexp};
+pub use softmax_moments::{
+    logmeanexp, logsumexp_hvp, logsumexp_jvp, softmax_entropy, softmax_entropy_hvp, softmax_entropy_jvp,
+    softmax_entropy_with_gradient,
+};
 pub use terms::{NoMass, Terms};
-pub use variance::{logvarexp, logvarexp_hvp, logvarexp_jvp, logvarexp_with_gradient};

@@ -5,8 +5,8 @@ use crate::formats::Format;
 use crate::kernels::Each;
 use crate::kernels::block::Store;
 use crate::operations::batch::{Bounds, Rows, Wanted};
-use crate::operations::compiled::{Float, compiled};
-use crate::operations::reduction::{has_length, same_length};
+use crate::operations::per_format::{Float, compiled};
+use crate::operations::row_reduction::{has_length, same_length};
 use crate::operations::terms::Terms;
 
 /// The partition of a sequence into segments.

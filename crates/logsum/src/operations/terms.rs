@@ -7,16 +7,18 @@ use crate::error::Error;
 use crate::formats::Format;
 use crate::kernels::Each;
 use crate::kernels::block::Store;
-use crate::kernels::map::{self, About, Block, Exp, Hessian, Softmax, Times, Weighted, for_exponent};
-use crate::kernels::series::{BLOCK, PIECE, Series};
-use crate::operations::compiled::{Float, compiled};
+use crate::kernels::row_access::{BLOCK, PIECE, Series};
+use crate::kernels::row_functions::{
+    self, About, Block, Exp, Hessian, Softmax, Times, Weighted, for_exponent,
+};
 use crate::operations::elementwise::log_of_any;
-use crate::operations::logarithms::Logarithms;
-use crate::operations::moments::{AtTemperature, mean, slope_at_edge};
-use crate::operations::reduction::same_length;
-use crate::operations::{reduction, variance};
-use crate::simd::scalar;
-use crate::state::plain::Partial;
+use crate::operations::per_format::{Float, compiled};
+use crate::operations::row_reduction::same_length;
+use crate::operations::softmax_moments::{AtTemperature, mean, slope_at_edge};
+use crate::operations::term_logarithms::Logarithms;
+use crate::operations::{logvarexp, row_reduction};
+use crate::simd::scalar_tasks;
+use crate::state::positive::Partial;
 use crate::state::signed::{Log, Pairs, SignedSum};
 use crate::ziv::weighted;
 use crate::ziv::{self, Settled};
@@ -330,11 +332,11 @@ compiled! {
 
     fn terms_logvarexp(terms: &Terms<'_, T>, ddof: usize) -> T {
         match terms.general_row() {
-            Row::Plain(row) if terms.temperature == 1.0 || !row.is_finite() => variance::value(&row.z, ddof),
+            Row::Plain(row) if terms.temperature == 1.0 || !row.is_finite() => logvarexp::value(&row.z, ddof),
             Row::Plain(row) => T::narrow(row.logarithms(terms.temperature).variance(ddof)),
             Row::Weighted(row, _) => T::narrow(row.variance(ddof)),
             // Absent terms are left out; weights are ignored.
-            Row::AtOne => variance::value(&terms.counted_numbers(), ddof),
+            Row::AtOne => logvarexp::value(&terms.counted_numbers(), ddof),
         }
     }
 
@@ -582,7 +584,7 @@ impl<'a, T: Format> Terms<'a, T> {
             Row::Plain(row) => row.each(out, T::NEG_INFINITY, |row, out| match self.temperature {
                 1.0 => {
                     let to = Store::for_output::<T>(out.len());
-                    reduction::partial_and_each(Each::LogShare, &row.z, out, &mut Vec::new(), to);
+                    row_reduction::partial_and_each(Each::LogShare, &row.z, out, &mut Vec::new(), to);
                 }
                 _ => row.at_temperature(self).log_softmax(out),
             }),
@@ -638,7 +640,7 @@ impl<'a, T: Format> Terms<'a, T> {
                 let row = Block { z: self.z, v: Some(vector), w: self.weights };
                 for_exponent!(About::shift(shift), exponent => {
                     let hessian = Hessian { softmax: Softmax { exponent: Weighted(exponent), inverse }, mean };
-                    map::each::<T::First, T, _>(row, hessian, out, Store::Caches);
+                    row_functions::each::<T::First, T, _>(row, hessian, out, Store::Caches);
                 });
             }
             None => {
@@ -658,9 +660,9 @@ impl<T: Format> Terms<'_, T> {
         if let Some((shift, inverse)) = shares.plain() {
             let sum = self.sum_of_blocks(tangent, |terms, tangent| {
                 let row = Block { z: terms.z, v: Some(tangent), w: terms.weights };
-                for_exponent!(About::shift(shift), exponent => map::sum::<T::First, T>(row, Times(Exp(Weighted(exponent)))))
+                for_exponent!(About::shift(shift), exponent => row_functions::sum::<T::First, T>(row, Times(Exp(Weighted(exponent)))))
             });
-            let mean = scalar::product(sum, inverse).scaled(UNSCALE);
+            let mean = scalar_tasks::product(sum, inverse).scaled(UNSCALE);
             if mean.hi.is_finite() {
                 return mean;
             }
@@ -669,7 +671,7 @@ impl<T: Format> Terms<'_, T> {
             let mut gradient = [T::default(); BLOCK];
             let gradient = &mut gradient[..tangent.len()];
             shares.fill(terms, gradient);
-            map::dot(gradient, tangent)
+            row_functions::dot(gradient, tangent)
         })
     }
 
@@ -822,7 +824,7 @@ impl Shares {
         let b = |i: usize| terms.weights.map_or(1.0, |b| b[i].widen());
         match *self {
             Self::Plain { shift, inverse } | Self::Weighted { shift, inverse } => {
-                map::softmax(
+                row_functions::softmax(
                     Block { z: terms.z, v: None, w: terms.weights },
                     About::shift(shift),
                     inverse,
@@ -850,7 +852,7 @@ impl Shares {
     fn fill_by_weight<T: Format>(&self, terms: Terms<'_, T>, out: &mut [T]) {
         match *self {
             Self::Plain { shift, inverse } | Self::Weighted { shift, inverse } => {
-                map::softmax(Block::of(terms.z), About::shift(shift), inverse, out, Store::Caches);
+                row_functions::softmax(Block::of(terms.z), About::shift(shift), inverse, out, Store::Caches);
             }
             _ => {
                 for (z, out) in terms.z.iter().map(|z| z.widen()).zip(&mut *out) {

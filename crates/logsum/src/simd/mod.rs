@@ -7,14 +7,14 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-mod kept;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 mod neon;
 mod portable;
-pub(crate) mod scalar;
+pub(crate) mod scalar_tasks;
+mod storage;
 mod vector;
 
-pub(crate) use kept::{Keep, lanes};
+pub(crate) use storage::{Keep, lanes};
 #[cfg(feature = "half")]
 pub(crate) use vector::Sixteen;
 pub(crate) use vector::Vector;

@@ -1,4 +1,4 @@
 //! States of partial sums, and how they are merged.
 
-pub(crate) mod plain;
+pub(crate) mod positive;
 pub(crate) mod signed;

@@ -5,9 +5,9 @@ use crate::arithmetic::exp::{self, UNSCALE};
 use crate::arithmetic::ln;
 use crate::arithmetic::precision::Precision;
 use crate::formats::Format;
-use crate::formats::rounding::Zero;
-use crate::kernels::pairs::{self, Weighted};
-use crate::kernels::series::{BLOCK, PIECE};
+use crate::formats::nearest::Zero;
+use crate::kernels::row_access::{BLOCK, PIECE};
+use crate::kernels::signed_block::{self, Weighted};
 use crate::kernels::term_source::{TermBlock, TermSource};
 use crate::simd::task;
 use crate::threads::in_tree;
@@ -246,7 +246,7 @@ task! {
         let mut all: Option<SignedSum<P>> = None;
         let mut room = [T::default(); BLOCK];
         for block in pairs.blocks() {
-            let sum = pairs::weighted::<P, T, V>(block.z, block.weights(&mut room), simd);
+            let sum = signed_block::weighted::<P, T, V>(block.z, block.weights(&mut room), simd);
             let sum = SignedSum::of_block(sum);
             all = match all {
                 Some(all) => Some(all.merged(sum)),

@@ -24,23 +24,23 @@
 //! ([`pair_sums`]). In every other case the value has a distance from each half-way point, which some precision
 //! resolves.
 
-mod arbitrary;
-mod centred;
-mod fixed;
-mod integers;
-pub(crate) mod pair_sums;
+mod about_estimate;
+mod arbitrary_precision;
 #[cfg(feature = "half")]
-pub(crate) mod single;
+pub(crate) mod first_phase_f32;
+mod fixed_point;
+mod integer_sums;
+pub(crate) mod matrix_entry;
 pub(crate) mod weighted;
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::precision::{InDoubleDouble, Precision};
 use crate::formats::Format;
-use crate::formats::rounding::{Zero, nearest};
-use crate::kernels::series::Series;
+use crate::formats::nearest::{Zero, nearest};
+use crate::kernels::row_access::Series;
 use crate::kernels::term_source::{TermBlock, TermSource};
-use crate::simd::{Keep, scalar};
-use crate::state::plain::Partial;
+use crate::simd::{Keep, scalar_tasks};
+use crate::state::positive::Partial;
 use crate::state::signed::{Estimate, Log};
 
 /// The phase that settled a value. For tests and benches.
@@ -96,7 +96,7 @@ fn settle_terms<T: Format>(
     let mut center = center.unwrap_or_else(|| greatest(source));
     // Each round brings the centre closer, until double-doubles cannot improve it.
     for _ in 0..3 {
-        let Some(estimate) = centred::estimate(source, center) else { break };
+        let Some(estimate) = about_estimate::estimate(source, center) else { break };
         if let Some(settled) = settled(estimate, most, source.zero(), Phase::Centred) {
             return settled;
         }
@@ -107,9 +107,9 @@ fn settle_terms<T: Format>(
             break;
         }
     }
-    fixed::sum(source, center)
+    fixed_point::sum(source, center)
         .and_then(|sum| sum.over(source.divisor()).settled(center, source.zero(), Phase::FixedPoint))
-        .unwrap_or_else(|| arbitrary::settle(source, center))
+        .unwrap_or_else(|| arbitrary_precision::settle(source, center))
 }
 
 /// Applies the rounding test to an estimate.
@@ -129,7 +129,7 @@ fn greatest<T: Format>(source: &dyn TermSource<T>) -> DoubleDouble {
     let mut greatest = f64::NEG_INFINITY;
     source.blocks(&mut |block| {
         for (x, b) in block.terms() {
-            greatest = greatest.max(x.hi + scalar::ln(b.abs()).hi);
+            greatest = greatest.max(x.hi + scalar_tasks::ln(b.abs()).hi);
         }
     });
     DoubleDouble::from(greatest)
@@ -139,7 +139,7 @@ fn greatest<T: Format>(source: &dyn TermSource<T>) -> DoubleDouble {
 pub(crate) fn value<T: Format>(series: &dyn Series<T>) -> (T, Phase) {
     #[cfg(feature = "half")]
     if T::HAS_SINGLES
-        && let Some(value) = single::value(series)
+        && let Some(value) = first_phase_f32::value(series)
     {
         return (value, Phase::Single);
     }
@@ -210,12 +210,12 @@ mod tests {
     use dashu_int::IBig;
     use dashu_int::ops::Abs;
 
-    fn nearest(sum: &integers::Sum, center: DoubleDouble) -> Option<f64> {
+    fn nearest(sum: &integer_sums::Sum, center: DoubleDouble) -> Option<f64> {
         sum.settled(center, Zero::Signed, Phase::Arbitrary).map(|settled| settled.value)
     }
 
     fn about(source: &dyn TermSource<f64>, center: DoubleDouble) -> Option<f64> {
-        let estimate = centred::estimate(source, center)?;
+        let estimate = about_estimate::estimate(source, center)?;
         settled(estimate, f64::INFINITY, source.zero(), Phase::Centred).map(|settled| settled.value)
     }
 
@@ -251,14 +251,14 @@ mod tests {
             let lane: &dyn Series<f64> = &row;
             let partial = Partial::<InDoubleDouble>::over(lane);
             let (center, _) = partial.estimate();
-            let exact =
-                nearest(&arbitrary::sum(&lane, center, 1024), center).expect("1024 bits settle these");
+            let exact = nearest(&arbitrary_precision::sum(&lane, center, 1024), center)
+                .expect("1024 bits settle these");
             let phases = [
                 of_partial(&Partial::<InF64>::over(lane)).ok().map(|(value, _)| value),
                 of_partial(&partial).ok().map(|(value, _)| value),
                 about(&lane, center),
-                fixed::sum(&lane, center).and_then(|sum| nearest(&sum, center)),
-                nearest(&arbitrary::sum(&lane, center, 512), center),
+                fixed_point::sum(&lane, center).and_then(|sum| nearest(&sum, center)),
+                nearest(&arbitrary_precision::sum(&lane, center, 512), center),
             ];
             for (phase, value) in phases.into_iter().enumerate() {
                 settled[phase] += usize::from(value.is_some());
@@ -285,8 +285,10 @@ mod tests {
         for row in rows() {
             let lane: &dyn Series<f64> = &row;
             let (center, _) = Partial::<InDoubleDouble>::over(lane).estimate();
-            let (fixed, exact) =
-                (fixed::sum(&lane, center).expect("no term is large"), arbitrary::sum(&lane, center, 512));
+            let (fixed, exact) = (
+                fixed_point::sum(&lane, center).expect("no term is large"),
+                arbitrary_precision::sum(&lane, center, 512),
+            );
             let off: IBig = (fixed.value << 256) - exact.value;
             let off = (off.abs() >> 240).to_f64().value() / 65536.0;
             let bound = fixed.error.to_f64().value();
@@ -304,10 +306,10 @@ mod tests {
             let a = 10.0 * (uniform() - 0.5);
             let b = a - [1.0, 1e-3, 1e-12, 40.0, 300.0][i % 5] * uniform() - 1e-15;
             let difference = Difference { x: [a, b], b: [1.0, -1.0] };
-            let exact = arbitrary::settle(&difference, DoubleDouble::ZERO);
+            let exact = arbitrary_precision::settle(&difference, DoubleDouble::ZERO);
             let center = exact.log.to_dd();
             assert_eq!(settle_difference(a, b, center), exact.value, "{a:?} {b:?}");
-            let sum = fixed::sum(&difference, center).expect("no term is above 2^52");
+            let sum = fixed_point::sum(&difference, center).expect("no term is above 2^52");
             assert_eq!(nearest(&sum, center), Some(exact.value), "{a:?} {b:?}");
             let centred = about(&difference, center);
             assert!(centred.is_none_or(|value| value == exact.value), "{a:?} {b:?}: {centred:?}");

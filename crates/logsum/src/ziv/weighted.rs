@@ -5,9 +5,9 @@ use crate::arithmetic::exp::UNSCALE;
 use crate::arithmetic::precision::{InDoubleDouble, Precision};
 use crate::formats::Format;
 use crate::kernels::term_source::TermSource;
-use crate::simd::scalar;
+use crate::simd::scalar_tasks;
 use crate::state::signed::{Log, Pairs, SignedSum};
-use crate::ziv::centred::scaled_term;
+use crate::ziv::about_estimate::scaled_term;
 use crate::ziv::{Found, Phase, Settled, settle_terms, settled};
 
 /// Settles a sum whose terms are finite and not all 0. The error of `log` is at most `most`.
@@ -33,7 +33,7 @@ pub(crate) fn power(z: f64, b: f64, log: Log) -> f64 {
     if !z.is_finite() {
         return z * b;
     }
-    let exponent = (z - log.shift) - log.rest.hi + scalar::ln(b.abs()).hi;
+    let exponent = (z - log.shift) - log.rest.hi + scalar_tasks::ln(b.abs()).hi;
     let k = (exponent * std::f64::consts::LOG2_E).clamp(-1080.0, 1030.0).round();
     let half = (k / 2.0).trunc() as i32;
     scaled_term(DoubleDouble::from(z), b, log, k).hi
@@ -46,8 +46,8 @@ pub(crate) fn power(z: f64, b: f64, log: Log) -> f64 {
 mod tests {
     use super::*;
     use crate::reference::uniform;
-    use crate::ziv::integers::Sum;
-    use crate::ziv::{Zero, arbitrary, centred, fixed};
+    use crate::ziv::integer_sums::Sum;
+    use crate::ziv::{Zero, about_estimate, arbitrary_precision, fixed_point};
     use dashu_int::IBig;
     use dashu_int::ops::Abs;
 
@@ -77,19 +77,19 @@ mod tests {
         let (mut settled, mut worst) = ([0; 3], 0.0_f64);
         for (z, b) in rows() {
             let pairs = Pairs { z: &z, b: Some(&b), mask: None, divisor: 1.0 };
-            let exact = arbitrary::settle(&pairs, DoubleDouble::ZERO);
+            let exact = arbitrary_precision::settle(&pairs, DoubleDouble::ZERO);
             let center = exact.log.to_dd();
             let of_sum = |sum: Sum| sum.settled(center, Zero::Positive, Phase::FixedPoint);
-            let sum = fixed::sum(&pairs, center);
+            let sum = fixed_point::sum(&pairs, center);
             if let Some(sum) = &sum {
-                let long = arbitrary::sum(&pairs, center, 512);
+                let long = arbitrary_precision::sum(&pairs, center, 512);
                 let off: IBig = (sum.value.clone() << 256) - long.value;
                 let off = (off.abs() >> 240).to_f64().value() / 65536.0;
                 let bound = sum.error.to_f64().value();
                 assert!(off <= bound, "{z:?} {b:?}: off by {off} units of 2^-256, bound {bound}");
                 worst = worst.max(off / bound);
             }
-            let centred = centred::estimate(&pairs, center)
+            let centred = about_estimate::estimate(&pairs, center)
                 .and_then(|estimate| super::settled(estimate, f64::INFINITY, Zero::Positive, Phase::Centred));
             let phases = [
                 found(pairs, &SignedSum::<InDoubleDouble>::over(pairs), f64::INFINITY).ok(),
@@ -122,7 +122,7 @@ mod tests {
             let (b, divisor) = if i % 2 == 0 { (None, length as f64) } else { (Some(&ones[..]), 1.0) };
             let value = |z: &[f64]| {
                 let pairs = Pairs { z, b, mask: None, divisor };
-                let exact = arbitrary::settle(&pairs, DoubleDouble::ZERO);
+                let exact = arbitrary_precision::settle(&pairs, DoubleDouble::ZERO);
                 let settled = settle(pairs, &SignedSum::over(pairs), f64::INFINITY);
                 assert_eq!((settled.value, settled.sign), (exact.value, exact.sign), "{z:?}");
                 (settled.value, settled.phase)

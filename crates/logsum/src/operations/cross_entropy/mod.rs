@@ -7,12 +7,12 @@ use crate::error::Error;
 use crate::formats::Format;
 use crate::kernels::block::Store;
 use crate::kernels::columns::{self, LANES};
-use crate::kernels::map;
-use crate::kernels::short::{self, SHORT, TileRoom};
-use crate::operations::compiled::{Float, compiled};
-use crate::operations::reduction::{has_length, same_length};
-use crate::simd::scalar;
-use crate::state::plain::Kept;
+use crate::kernels::row_functions;
+use crate::kernels::short_rows::{self, SHORT, TileRoom};
+use crate::operations::per_format::{Float, compiled};
+use crate::operations::row_reduction::{has_length, same_length};
+use crate::simd::scalar_tasks;
+use crate::state::positive::Kept;
 use crate::threads::{in_parts, in_tree, worth};
 use std::ops::{Add, Range};
 
@@ -465,7 +465,7 @@ fn divided(sum: DoubleDouble, whole: Option<DoubleDouble>) -> f64 {
     match whole {
         None => sum.hi,
         Some(DoubleDouble { hi: 0.0, .. }) => f64::NAN,
-        Some(whole) if sum.hi.is_finite() => scalar::quotient(sum, whole).hi,
+        Some(whole) if sum.hi.is_finite() => scalar_tasks::quotient(sum, whole).hi,
         Some(_) => sum.hi,
     }
 }
@@ -545,16 +545,16 @@ impl<'a, T: Format> Work<'a, T> {
         let factor = match whole {
             None => DoubleDouble::ONE,
             Some(DoubleDouble { hi: 0.0, .. }) => DoubleDouble::ZERO,
-            Some(whole) => scalar::quotient(DoubleDouble::ONE, whole),
+            Some(whole) => scalar_tasks::quotient(DoubleDouble::ONE, whole),
         };
         Self {
             of,
             targets,
             factor,
             to,
-            per_temperature: scalar::quotient(DoubleDouble::ONE, alone(of.temperature)),
+            per_temperature: scalar_tasks::quotient(DoubleDouble::ONE, alone(of.temperature)),
             certain: two_sum(1.0, -of.smoothing),
-            spread: scalar::quotient(alone(of.smoothing), alone(of.classes as f64)),
+            spread: scalar_tasks::quotient(alone(of.smoothing), alone(of.classes as f64)),
             weights,
         }
     }
@@ -620,7 +620,7 @@ impl<'a, T: Format> Work<'a, T> {
         }
         let mut sums = Sums { loss: sum, ..Sums::ZERO };
         if let (Some(gradient), Some(tangent)) = (gradient, tangent) {
-            sums = sums + Sums { slope: map::dot(gradient, tangent), ..Sums::ZERO };
+            sums = sums + Sums { slope: row_functions::dot(gradient, tangent), ..Sums::ZERO };
         }
         sums
     }
@@ -648,7 +648,7 @@ impl<'a, T: Format> Work<'a, T> {
             places[j] = if weights[j] > 0.0 { target } else { 0 };
         }
         let factor = gradient.is_some().then_some(self.factor);
-        let losses = short::cross_entropy::<T>(tile, places, weights, factor);
+        let losses = short_rows::cross_entropy::<T>(tile, places, weights, factor);
         if let Some(gradient) = gradient {
             columns::to_rows(tile, gradient);
         }

@@ -4,13 +4,13 @@ use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::exp::UNSCALE;
 use crate::formats::Format;
 use crate::kernels::block::LONG;
-use crate::kernels::map::{self, About, Block, Exp, Softmax, Times, for_exponent};
-use crate::kernels::targets::{Curvature, Depth, Slope, Weight};
+use crate::kernels::row_functions::{self, About, Block, Exp, Softmax, Times, for_exponent};
+use crate::kernels::target_weights::{Curvature, Depth, Slope, Weight};
 use crate::operations::cross_entropy::{Targets, Work};
-use crate::operations::moments::tempered;
-use crate::operations::reduction::KEPT;
-use crate::simd::{scalar, task};
-use crate::state::plain::{self, Kept, Partial, Parts, Shares};
+use crate::operations::row_reduction::KEPT;
+use crate::operations::softmax_moments::tempered;
+use crate::simd::{scalar_tasks, task};
+use crate::state::positive::{self, Kept, Partial, Parts, Shares};
 
 /// A row and the weights q_k of its targets.
 struct Row<'a, T> {
@@ -65,8 +65,9 @@ impl<T: Format> Work<'_, T> {
         if let (true, Some(Target { class, .. })) = (self.is_plain(), row.target)
             && (LONG..=KEPT).contains(&z.len())
         {
-            let shares = Shares { factor: scalar::product(self.factor, row.whole), target: Some(class) };
-            if let Some(partial) = plain::with_shares(z, shares, gradient, kept, self.to) {
+            let shares =
+                Shares { factor: scalar_tasks::product(self.factor, row.whole), target: Some(class) };
+            if let Some(partial) = positive::with_shares(z, shares, gradient, kept, self.to) {
                 return self.finish(&row, partial.max, partial.parts()).loss;
             }
         }
@@ -78,7 +79,7 @@ impl<T: Format> Work<'_, T> {
         let Finished { inverse, factor, .. } = finished;
         for_exponent!(sum.about, exponent => {
             let slope = Slope { softmax: Softmax { exponent, inverse }, weight: row.weight, factor };
-            map::each::<T::First, T, _>(row.block, slope, gradient, self.to);
+            row_functions::each::<T::First, T, _>(row.block, slope, gradient, self.to);
         });
         if let Some((class, slope)) = self.slope_apart(&row, &sum, &finished) {
             gradient[class] = T::narrow(slope.hi);
@@ -101,15 +102,15 @@ impl<T: Format> Work<'_, T> {
                     };
                 }
                 let own = self.of.weight(class);
-                let weight = scalar::product(self.certain, DoubleDouble::from(own));
+                let weight = scalar_tasks::product(self.certain, DoubleDouble::from(own));
                 let target =
                     Target { class, z: z[class].widen(), weight, q: weight, others: DoubleDouble::ZERO };
                 if !is_spread {
                     let block = Block { z, v: None, w: None };
                     return Row { block, weight: None, target: Some(target), whole: weight };
                 }
-                let q = scalar::product(self.spread, DoubleDouble::from(own)) + weight;
-                let others = scalar::product(self.spread, self.weights + (-own));
+                let q = scalar_tasks::product(self.spread, DoubleDouble::from(own)) + weight;
+                let others = scalar_tasks::product(self.spread, self.weights + (-own));
                 Row {
                     block: Block { z, v: None, w: self.of.class_weights },
                     weight: Some(smoothed(DoubleDouble::ZERO)),
@@ -151,11 +152,11 @@ impl<T: Format> Work<'_, T> {
             };
             let own = match row.target {
                 Some(Target { z, weight, .. }) if weight.hi > 0.0 => {
-                    scalar::product(two_sum(max * scale, -z * scale), weight)
+                    scalar_tasks::product(two_sum(max * scale, -z * scale), weight)
                 }
                 _ => DoubleDouble::ZERO,
             };
-            scalar::product(spread + own, self.per_temperature)
+            scalar_tasks::product(spread + own, self.per_temperature)
         };
         let depth = of(row.block.z, 1.0);
         if depth.hi.is_finite() {
@@ -194,9 +195,9 @@ impl<T: Format> Work<'_, T> {
         let (class, others) = match row.target {
             Some(Target { class, z, q, .. }) if !is_certain || z != sum.max => {
                 let share = for_exponent!(sum.about, exponent => {
-                    map::one::<T::First, _>(z, Softmax { exponent, inverse })
+                    row_functions::one::<T::First, _>(z, Softmax { exponent, inverse })
                 });
-                return Some((class, share - scalar::product(q, factor)));
+                return Some((class, share - scalar_tasks::product(q, factor)));
             }
             Some(Target { class, others, .. }) => (class, others),
             None if is_certain => {
@@ -225,7 +226,7 @@ impl<T: Format> Work<'_, T> {
         let z = row.block.z;
         let is_infinite = |z: &T| z.widen() == f64::INFINITY;
         let count = z.iter().copied().filter(is_infinite).count() as f64;
-        let factor = scalar::product(self.factor, self.per_temperature).hi;
+        let factor = scalar_tasks::product(self.factor, self.per_temperature).hi;
         for (k, out) in gradient.into_iter().flatten().enumerate() {
             let share = if is_infinite(&z[k]) { 1.0 / count } else { 0.0 };
             *out = T::narrow(match max {
@@ -239,7 +240,7 @@ impl<T: Format> Work<'_, T> {
                 if self.of.z_loss == 0.0
                     && (0..z.len()).all(|k| is_infinite(&z[k]) || self.weight_at(row, k) == 0.0) =>
             {
-                return scalar::product(scalar::ln(count), row.whole);
+                return scalar_tasks::product(scalar_tasks::ln(count), row.whole);
             }
             nan if nan.is_nan() => nan,
             _ => f64::INFINITY,
@@ -258,22 +259,25 @@ impl<T: Format> Work<'_, T> {
                 Err(max) => out.fill(if max.is_nan() { T::narrow(max) } else { T::default() }),
                 Ok(Sum { max, about, parts }) => {
                     let per_temperature = self.per_temperature;
-                    let lse = scalar::product(DoubleDouble::from(max), per_temperature) + parts.log;
+                    let lse = scalar_tasks::product(DoubleDouble::from(max), per_temperature) + parts.log;
                     let twice = DoubleDouble::from(2.0 * self.of.z_loss);
-                    let factor =
-                        scalar::product(self.factor, scalar::product(per_temperature, per_temperature));
-                    let inverse = scalar::product(scalar::product(parts.inverse, row.whole), factor);
+                    let factor = scalar_tasks::product(
+                        self.factor,
+                        scalar_tasks::product(per_temperature, per_temperature),
+                    );
+                    let inverse =
+                        scalar_tasks::product(scalar_tasks::product(parts.inverse, row.whole), factor);
                     let block = Block { z, v: Some(v), w: None };
                     for_exponent!(about, exponent => {
                         let mean = sum_of(block, Times(Exp(exponent))).scaled(UNSCALE);
-                        let mean = scalar::product(mean, parts.inverse);
+                        let mean = scalar_tasks::product(mean, parts.inverse);
                         let curvature = Curvature {
                             softmax: Softmax { exponent, inverse },
                             mean,
-                            growth: scalar::product(lse, twice) + 1.0,
-                            offset: scalar::product(mean, twice),
+                            growth: scalar_tasks::product(lse, twice) + 1.0,
+                            offset: scalar_tasks::product(mean, twice),
                         };
-                        map::each::<T::First, T, _>(block, curvature, out, self.to);
+                        row_functions::each::<T::First, T, _>(block, curvature, out, self.to);
                     });
                 }
             }
@@ -282,8 +286,8 @@ impl<T: Format> Work<'_, T> {
 }
 
 /// Σ f over a row.
-fn sum_of<T: Format>(row: Block<'_, T>, f: impl map::Function) -> DoubleDouble {
-    map::sum::<<T as Format>::First, T>(row, f)
+fn sum_of<T: Format>(row: Block<'_, T>, f: impl row_functions::Function) -> DoubleDouble {
+    row_functions::sum::<<T as Format>::First, T>(row, f)
 }
 
 #[derive(Clone, Copy)]

@@ -9,8 +9,8 @@ use crate::operations::elementwise::functions::{
     Log1mExp, Log1pExp, LogAddExp, LogExpm1, LogLogistic, LogSubExp, Logistic, Logit, XLogX, XLogY, at,
     log_of_any,
 };
-use crate::operations::reduction::partial_and_each;
-use crate::simd::{scalar, task};
+use crate::operations::row_reduction::partial_and_each;
+use crate::simd::{scalar_tasks, task};
 
 /// The derivatives of a function. A function of one number returns its derivative in every element.
 pub(super) trait Derivatives<T> {
@@ -137,7 +137,7 @@ impl<T: Format> Derivatives<T> for XLogX {
     fn slopes(self, x: T, _: T) -> [T; 2] {
         let x = x.widen();
         let is_ordinary = x > 0.0 && x < f64::INFINITY;
-        [T::narrow(if is_ordinary { (scalar::ln(x) + 1.0).hi } else { log_of_any(x) }); 2]
+        [T::narrow(if is_ordinary { (scalar_tasks::ln(x) + 1.0).hi } else { log_of_any(x) }); 2]
     }
 
     fn curvatures(self, x: T, _: T) -> [T; 3] {

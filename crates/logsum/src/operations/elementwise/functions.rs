@@ -1,15 +1,15 @@
 //! The elementwise functions, eight pairs at a time, with a scalar fallback where the rounding test fails.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
-use crate::arithmetic::estimate::estimate_of_log;
 use crate::arithmetic::exp::UNSCALE;
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::ln;
+use crate::arithmetic::log_of_sum::estimate_of_log;
 use crate::arithmetic::precision::{InDoubleDouble, Number, Precision};
 use crate::formats::Format;
-use crate::formats::rounding::settled_between;
-use crate::operations::reduction::value;
-use crate::simd::{Vector, scalar, task};
+use crate::formats::nearest::settled_between;
+use crate::operations::row_reduction::value;
+use crate::simd::{Vector, scalar_tasks, task};
 use crate::ziv;
 use std::cmp::Ordering;
 
@@ -229,7 +229,7 @@ pub(in crate::operations) fn log_of_any(y: f64) -> f64 {
         y if y < 0.0 || y.is_nan() => f64::NAN,
         0.0 => f64::NEG_INFINITY,
         f64::INFINITY => f64::INFINITY,
-        y => scalar::ln(y).hi,
+        y => scalar_tasks::ln(y).hi,
     }
 }
 

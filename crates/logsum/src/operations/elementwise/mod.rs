@@ -23,8 +23,8 @@ pub(super) use functions::log_of_any;
 
 use crate::error::Error;
 use crate::formats::Format;
-use crate::operations::compiled::{Float, compiled};
-use crate::operations::reduction::same_length;
+use crate::operations::per_format::{Float, compiled};
+use crate::operations::row_reduction::same_length;
 
 /// The table of functions. Each entry generates the function itself, its form for slices in [`each`], and its
 /// derivatives in [`derivative`] and [`second_derivative`].

@@ -2,12 +2,12 @@
 //! rounding.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
-use crate::arithmetic::estimate::{SLACK, error_of_rest, estimate, rest};
 use crate::arithmetic::exp::{self, UNSCALE};
 use crate::arithmetic::ln;
+use crate::arithmetic::log_of_sum::{SLACK, error_of_rest, estimate, rest};
 use crate::arithmetic::precision::{InF64, Number, Precision};
 use crate::formats::Format;
-use crate::formats::rounding::settled;
+use crate::formats::nearest::settled;
 use crate::kernels::Each;
 use crate::kernels::block::{self, AT_0, LONG};
 use crate::kernels::columns::{self, LANES, Tile};

@@ -16,7 +16,7 @@ pub(crate) struct Weighted {
     pub(crate) size: f64,
 }
 
-/// [`Weighted`] of a block of at most [`BLOCK`](crate::kernels::series::BLOCK) numbers and their weights.
+/// [`Weighted`] of a block of at most [`BLOCK`](crate::kernels::row_access::BLOCK) numbers and their weights.
 #[inline(always)]
 pub(crate) fn weighted<P: Precision, T: Format, V: Vector>(z: &[T], b: &[T], simd: V) -> Weighted {
     let max = maximum(z, simd);

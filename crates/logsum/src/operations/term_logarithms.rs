@@ -6,8 +6,8 @@ use crate::arithmetic::exp::{self, UNSCALE};
 use crate::arithmetic::ln::ln_dd;
 use crate::arithmetic::precision::InDoubleDouble;
 use crate::formats::Format;
-use crate::kernels::map::Tempered;
-use crate::simd::scalar;
+use crate::kernels::row_functions::Tempered;
+use crate::simd::scalar_tasks;
 
 /// The nonzero, finite terms b_k e^{z_k/τ} of a row; there is at least one.
 ///
@@ -60,7 +60,7 @@ impl Logarithms {
                 let (x, b) = (scale.x::<InDoubleDouble, f64>(z.widen()), b(k));
                 // An infinite x must not have a low part.
                 let x = if x.hi.is_finite() { x } else { DoubleDouble::from(f64::NEG_INFINITY) };
-                Term { x, b, log_b: scalar::ln(b.abs()) }
+                Term { x, b, log_b: scalar_tasks::ln(b.abs()) }
             })
             .collect();
         let size =

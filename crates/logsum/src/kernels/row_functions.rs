@@ -6,8 +6,8 @@ use crate::arithmetic::exp::{self, UNSCALE};
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::precision::{InDoubleDouble, Number, Precision};
 use crate::formats::Format;
-use crate::kernels::series::BLOCK;
-use crate::simd::{Vector, lanes, scalar, task};
+use crate::kernels::row_access::BLOCK;
+use crate::simd::{Vector, lanes, scalar_tasks, task};
 
 /// Numbers z of a row, each with a second number v, by default 0, and a weight w, by default 1.
 #[derive(Clone, Copy)]
@@ -81,7 +81,7 @@ impl Tempered {
         Self {
             max,
             power,
-            inverse: scalar::quotient(DoubleDouble::ONE, DoubleDouble::from(temperature * power)),
+            inverse: scalar_tasks::quotient(DoubleDouble::ONE, DoubleDouble::from(temperature * power)),
         }
     }
 
@@ -155,15 +155,15 @@ impl About {
 macro_rules! for_exponent {
     ($about:expr, $exponent:ident => $result:expr) => {
         match $about {
-            $crate::kernels::map::About::Zero => {
-                let $exponent = $crate::kernels::map::At0;
+            $crate::kernels::row_functions::About::Zero => {
+                let $exponent = $crate::kernels::row_functions::At0;
                 $result
             }
-            $crate::kernels::map::About::Shift(shift) => {
-                let $exponent = $crate::kernels::map::Shifted(shift);
+            $crate::kernels::row_functions::About::Shift(shift) => {
+                let $exponent = $crate::kernels::row_functions::Shifted(shift);
                 $result
             }
-            $crate::kernels::map::About::Temperature($exponent) => $result,
+            $crate::kernels::row_functions::About::Temperature($exponent) => $result,
         }
     };
 }
@@ -315,7 +315,7 @@ impl<E: Exponent> Function for Hessian<E> {
 
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
-        self.softmax.times::<P, V>(z, w, deviation::<P, V>(v.into(), self.mean))
+        self.softmax.times::<P, V>(z, w, P::Number::of(-self.mean.splat(z) + v))
     }
 }
 
@@ -377,8 +377,10 @@ task! {
     fn sum_of_block<P: Precision, T: Format, F: Function>(block: Block<'_, T>, f: F; simd: V) -> DoubleDouble {
         let mut sum = DoubleDouble::from(simd.splat(0.0));
         let (whole, rest) = block.z.as_chunks();
+        let (vs, ws) = (whole_eights(block.v, F::USES.v), whole_eights(block.w, F::USES.w));
+        let (zero, one) = (simd.splat(0.0), simd.splat(1.0));
         for (i, z) in whole.iter().enumerate() {
-            let [v, w] = beside::<T, F, V>(block, i, simd);
+            let (v, w) = (eight(vs, i, zero), eight(ws, i, one));
             sum = f.at::<P, V>(T::load(z, simd), v, w).added_to(sum);
         }
         let mut all = DoubleDouble::ZERO;
@@ -386,8 +388,7 @@ task! {
             all = all + two_sum(sum.hi, sum.lo);
         }
         if !rest.is_empty() {
-            let [v, w] = beside::<T, F, V>(block, whole.len(), simd);
-            let last = lanes(f.at::<P, V>(T::load(&padded(rest), simd), v, w).to_dd());
+            let last = lanes(at_rest::<P, T, F, V>(block, rest, f, simd));
             for &term in &last[..rest.len()] {
                 all = all + term;
             }
@@ -407,12 +408,14 @@ task! {
     ) {
         let is_memory = to.is_memory(out);
         let ((whole, rest), (out, rest_out)) = (block.z.as_chunks(), out.as_chunks_mut());
+        let (vs, ws) = (whole_eights(block.v, F::USES.v), whole_eights(block.w, F::USES.w));
+        let (zero, one) = (simd.splat(0.0), simd.splat(1.0));
         let pairs = if F::IS_SHORT { whole.len() / 2 } else { 0 };
         let (in_pairs, few) = whole.split_at(2 * pairs);
         let (out_in_pairs, few_out) = out.split_at_mut(2 * pairs);
         for (i, (z, out)) in in_pairs.as_chunks::<2>().0.iter().zip(out_in_pairs.as_chunks_mut::<2>().0).enumerate() {
-            let ([v, w], [v2, w2]) =
-                (beside::<T, F, V>(block, 2 * i, simd), beside::<T, F, V>(block, 2 * i + 1, simd));
+            let (v, w) = (eight(vs, 2 * i, zero), eight(ws, 2 * i, one));
+            let (v2, w2) = (eight(vs, 2 * i + 1, zero), eight(ws, 2 * i + 1, one));
             let (z, z2) = (T::load(&z[0], simd), T::load(&z[1], simd));
             let (result, result2) = (f.at::<P, V>(z, v, w).to_dd().hi, f.at::<P, V>(z2, v2, w2).to_dd().hi);
             if is_memory {
@@ -424,7 +427,7 @@ task! {
             }
         }
         for (i, (z, out)) in few.iter().zip(few_out).enumerate() {
-            let [v, w] = beside::<T, F, V>(block, 2 * pairs + i, simd);
+            let (v, w) = (eight(vs, 2 * pairs + i, zero), eight(ws, 2 * pairs + i, one));
             let result = f.at::<P, V>(T::load(z, simd), v, w).to_dd().hi;
             if is_memory { T::stream(result, out) } else { T::store(result, out) }
         }
@@ -432,39 +435,52 @@ task! {
             simd.fence();
         }
         if !rest.is_empty() {
-            let [v, w] = beside::<T, F, V>(block, whole.len(), simd);
             let mut last = [T::default(); 8];
-            T::store(f.at::<P, V>(T::load(&padded(rest), simd), v, w).to_dd().hi, &mut last);
+            T::store(at_rest::<P, T, F, V>(block, rest, f, simd).hi, &mut last);
             rest_out.copy_from_slice(&last[..rest.len()]);
         }
     }
 }
 
-/// The second numbers and weights of the i-th eight numbers of a block; the defaults if the function does not use
-/// them.
+/// The whole eights of the second numbers or weights, if there are any and the function uses them.
 #[inline(always)]
-fn beside<T: Format, F: Function, V: Vector>(block: Block<'_, T>, i: usize, simd: V) -> [V; 2] {
+fn whole_eights<T>(numbers: Option<&[T]>, is_used: bool) -> Option<&[[T; 8]]> {
+    match numbers {
+        Some(numbers) if is_used => Some(numbers.as_chunks().0),
+        _ => None,
+    }
+}
+
+/// The i-th eight numbers, or the default where there are none.
+#[inline(always)]
+fn eight<T: Format, V: Vector>(eights: Option<&[[T; 8]]>, i: usize, default: V) -> V {
+    match eights {
+        Some(eights) => T::load(&eights[i], default),
+        None => default,
+    }
+}
+
+/// The function of the last numbers of a block, fewer than eight; the lanes after them are meaningless.
+#[inline(always)]
+fn at_rest<P: Precision, T: Format, F: Function, V: Vector>(
+    block: Block<'_, T>,
+    rest: &[T],
+    f: F,
+    simd: V,
+) -> DoubleDouble<V> {
+    let start = block.z.len() - rest.len();
     let (mut v, mut w) = (simd.splat(0.0), simd.splat(1.0));
     if F::USES.v
         && let Some(numbers) = block.v
     {
-        v = load(&numbers[8 * i..], simd);
+        v = T::load(&padded(&numbers[start..]), simd);
     }
     if F::USES.w
         && let Some(weights) = block.w
     {
-        w = load(&weights[8 * i..], simd);
+        w = T::load(&padded(&weights[start..]), simd);
     }
-    [v, w]
-}
-
-/// The first eight numbers; a shorter slice is padded with zeros.
-#[inline(always)]
-fn load<T: Format, V: Vector>(numbers: &[T], simd: V) -> V {
-    match numbers.first_chunk() {
-        Some(numbers) => T::load(numbers, simd),
-        None => T::load(&padded(numbers), simd),
-    }
+    f.at::<P, V>(T::load(&padded(rest), simd), v, w).to_dd()
 }
 
 /// At most eight numbers, padded with zeros.

@@ -3,8 +3,8 @@
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::precision::InF64;
-use crate::arithmetic::rounding::ends_for_narrower;
-use crate::formats::{Format, exp_f32};
+use crate::arithmetic::rounding_test::ends_for_narrower;
+use crate::formats::{Format, exp_sum_f32};
 use crate::simd::Vector;
 use half::{bf16, f16};
 use std::fmt::{Debug, Display};
@@ -113,11 +113,11 @@ fn odd(x: f64) -> f32 {
 }
 
 #[inline(always)]
-fn step_of_singles<T: Half, V: Vector>(step: &[T; exp_f32::STEP], simd: V) -> [f32; exp_f32::STEP] {
-    let mut singles = [0.0; exp_f32::STEP];
+fn step_of_singles<T: Half, V: Vector>(step: &[T; exp_sum_f32::STEP], simd: V) -> [f32; exp_sum_f32::STEP] {
+    let mut singles = [0.0; exp_sum_f32::STEP];
     let (eights, _) = step.as_chunks();
     let (places, _) = singles.as_chunks_mut();
-    for i in 0..exp_f32::STEP / 8 {
+    for i in 0..exp_sum_f32::STEP / 8 {
         places[i] = T::to_singles(&eights[i], simd);
     }
     singles
@@ -140,16 +140,16 @@ impl<T: Half> Format for T {
             let bits = half.bits() as i16;
             greatest = if bits > greatest { bits } else { greatest };
         }
-        if greatest > T::from_single(exp_f32::GREATEST).bits() as i16 {
+        if greatest > T::from_single(exp_sum_f32::GREATEST).bits() as i16 {
             return None;
         }
-        let mut sum = exp_f32::Sum::empty(simd);
+        let mut sum = exp_sum_f32::Sum::empty(simd);
         let (steps, rest) = block.as_chunks();
         for step in steps {
             sum = sum.plus(&step_of_singles(step, simd), simd);
         }
         if !rest.is_empty() {
-            let mut step = [<T as Half>::NEG_INFINITY; exp_f32::STEP];
+            let mut step = [<T as Half>::NEG_INFINITY; exp_sum_f32::STEP];
             step[..rest.len()].copy_from_slice(rest);
             sum = sum.plus(&step_of_singles(&step, simd), simd);
         }

@@ -2,7 +2,7 @@
 
 use crate::arrays::EQUAL;
 use crate::arrays::axes::Axes;
-use crate::arrays::rows::{PerRow, Plan, Rows};
+use crate::arrays::contiguous_rows::{PerRow, Plan, Rows};
 use crate::error::Error;
 use crate::operations::Float;
 use crate::operations::{NoMass, Terms};

@@ -6,7 +6,7 @@
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::formats::Format;
 use crate::kernels::term_source::TermSource;
-use crate::ziv::integers::{Sum, exponent_of, significand_of};
+use crate::ziv::integer_sums::{Sum, exponent_of, significand_of};
 use dashu_int::{IBig, UBig};
 
 /// 64-bit limbs of a fraction, least significant first; one unit is 2^-256.

@@ -7,11 +7,11 @@ use crate::arithmetic::precision::{InDoubleDouble, Number, Precision};
 use crate::error::Error;
 use crate::formats::Format;
 use crate::kernels::block::Store;
-use crate::kernels::map::{self, Block, Function, Times, Uses};
-use crate::operations::compiled::{Float, compiled};
-use crate::operations::moments::mean;
-use crate::operations::reduction::same_length;
-use crate::simd::{Vector, scalar, task};
+use crate::kernels::row_functions::{self, Block, Function, Times, Uses};
+use crate::operations::per_format::{Float, compiled};
+use crate::operations::row_reduction::same_length;
+use crate::operations::softmax_moments::mean;
+use crate::simd::{Vector, scalar_tasks, task};
 
 /// log((1/(n − ddof)) Σ (e^{z_k} − mean)²): the logarithm of the variance of n numbers given by their logarithms.
 ///
@@ -80,7 +80,7 @@ compiled! {
         Ok(match Deviations::of::<T, InDoubleDouble>(z, ddof) {
             Ok(deviations) => {
                 let row = Block { z, v: None, w: None };
-                map::each::<InDoubleDouble, T, _>(row, VarianceGradient(deviations), gradient, Store::Caches);
+                row_functions::each::<InDoubleDouble, T, _>(row, VarianceGradient(deviations), gradient, Store::Caches);
                 T::narrow(deviations.value)
             }
             Err(edge) => {
@@ -97,7 +97,7 @@ compiled! {
         let (value, slope) = match Deviations::of::<T, InDoubleDouble>(z, ddof) {
             Ok(deviations) => {
                 let row = Block { z, v: Some(tangent), w: None };
-                (deviations.value, map::sum::<InDoubleDouble, T>(row, Times(VarianceGradient(deviations))).hi)
+                (deviations.value, row_functions::sum::<InDoubleDouble, T>(row, Times(VarianceGradient(deviations))).hi)
             }
             Err(edge) => {
                 let at = |z: f64| if z == f64::INFINITY { edge.at_infinity } else { edge.elsewhere };
@@ -113,10 +113,10 @@ compiled! {
         match Deviations::of::<T, InDoubleDouble>(z, ddof) {
             Ok(deviations) => {
                 let row = Block { z, v: Some(vector), w: None };
-                let slope = map::sum::<InDoubleDouble, T>(row, Times(VarianceGradient(deviations)));
-                let mean = map::sum::<InDoubleDouble, T>(row, Times(Power(deviations)));
-                let mean = scalar::quotient(mean, DoubleDouble::from(z.len() as f64));
-                map::each::<InDoubleDouble, T, _>(
+                let slope = row_functions::sum::<InDoubleDouble, T>(row, Times(VarianceGradient(deviations)));
+                let mean = row_functions::sum::<InDoubleDouble, T>(row, Times(Power(deviations)));
+                let mean = scalar_tasks::quotient(mean, DoubleDouble::from(z.len() as f64));
+                row_functions::each::<InDoubleDouble, T, _>(
                     row,
                     VarianceHessian { deviations, mean, slope },
                     out,
@@ -158,7 +158,7 @@ struct Deviations {
 impl Deviations {
     fn of<T: Format, P: Precision>(z: &[T], ddof: usize) -> Result<Self, VarianceEdge> {
         let edge = |value, elsewhere| VarianceEdge { value, at_infinity: elsewhere, elsewhere };
-        let max = if z.iter().any(|z| z.widen().is_nan()) { f64::NAN } else { map::greatest(z) };
+        let max = if z.iter().any(|z| z.widen().is_nan()) { f64::NAN } else { row_functions::greatest(z) };
         let least = z.iter().map(|z| z.widen()).fold(f64::INFINITY, f64::min);
         if z.len() <= ddof || max.is_nan() || least == f64::INFINITY {
             return Err(edge(f64::NAN, f64::NAN));
@@ -179,9 +179,9 @@ impl Deviations {
         let mut deviations =
             Self { center, scale, mean: DoubleDouble::ZERO, squares: DoubleDouble::ZERO, value: 0.0 };
         let row = Block { z, v: None, w: None };
-        let sum = map::sum::<P, T>(row, Excess(deviations));
-        deviations.mean = scalar::quotient(sum, DoubleDouble::from(z.len() as f64));
-        deviations.squares = map::sum::<P, T>(row, Square(deviations));
+        let sum = row_functions::sum::<P, T>(row, Excess(deviations));
+        deviations.mean = scalar_tasks::quotient(sum, DoubleDouble::from(z.len() as f64));
+        deviations.squares = row_functions::sum::<P, T>(row, Square(deviations));
         deviations.value = log_variance(deviations, (z.len() - ddof) as f64);
         Ok(deviations)
     }

@@ -1,7 +1,7 @@
 //! Log-sum-exp of complex numbers over the axes of an array.
 
 use crate::arrays::axes::Axes;
-use crate::arrays::rows::{PerRow, Plan};
+use crate::arrays::contiguous_rows::{PerRow, Plan};
 use crate::arrays::{EQUAL, Sealed};
 use crate::error::Error;
 use crate::operations::{self, Float};

@@ -2,10 +2,10 @@
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::ln;
-use crate::formats::rounding::settled;
-use crate::formats::{Format, exp_f32};
+use crate::formats::nearest::settled;
+use crate::formats::{Format, exp_sum_f32};
 use crate::kernels::columns::LANES;
-use crate::kernels::series::{BLOCK, PIECE, Series};
+use crate::kernels::row_access::{BLOCK, PIECE, Series};
 use crate::simd::task;
 use crate::threads::in_tree;
 use std::ops::Range;
@@ -47,9 +47,9 @@ task! {
         const LEAST_TERM: f64 = power_of_two(-115);
         let sum = simd.load(sums);
         let (log, log_error) = ln::ln_dd(DoubleDouble::from(sum));
-        let least_terms = simd.splat((count + exp_f32::STEP) as f64 * LEAST_TERM).div(sum);
+        let least_terms = simd.splat((count + exp_sum_f32::STEP) as f64 * LEAST_TERM).div(sum);
         // The relative error of the sum, with a margin for its square.
-        let bound = simd.splat(exp_f32::ERROR * 1.001) + least_terms + log_error;
+        let bound = simd.splat(exp_sum_f32::ERROR * 1.001) + least_terms + log_error;
         let (lows, is_settled) = settled::<T, V>(log, bound);
         let mut values = [None; LANES];
         for j in 0..LANES {

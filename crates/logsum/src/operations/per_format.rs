@@ -2,7 +2,7 @@
 //! trait's methods, so that a dependent crate instantiates calls, not kernels.
 
 use super::{
-    batch, cross_entropy, cumulative, elementwise, log_matmul, reduction, segments, terms, variance,
+    batch, cross_entropy, cumulative, elementwise, log_matmul, logvarexp, row_reduction, segments, terms,
 };
 use crate::formats::Format;
 
@@ -15,10 +15,10 @@ use crate::formats::Format;
 /// The trait is sealed: rounding tests and error bounds are internal to the library.
 pub trait Float:
     Format
-    + reduction::Compiled<Self>
+    + row_reduction::Compiled<Self>
     + batch::Compiled<Self>
     + terms::Compiled<Self>
-    + variance::Compiled<Self>
+    + logvarexp::Compiled<Self>
     + elementwise::Compiled<Self>
     + cumulative::Compiled<Self>
     + segments::Compiled<Self>
@@ -57,7 +57,7 @@ macro_rules! compiled {
             $(#[allow(missing_docs, reason = "the public functions have them")] fn $name($($argument: $type),*) $(-> $output)?;)*
         }
 
-        $crate::operations::compiled::for_each_format! {
+        $crate::operations::per_format::for_each_format! {
             impl Compiled<T> for T {
                 $(fn $name($($argument: $type),*) $(-> $output)? $body)*
             }

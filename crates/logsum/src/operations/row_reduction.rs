@@ -5,11 +5,11 @@ use crate::error::Error;
 use crate::formats::Format;
 use crate::kernels::Each;
 use crate::kernels::block::{LONG, Store};
-use crate::kernels::map::{self, About, Block, LogSoftmax};
-use crate::kernels::series::{BLOCK, Series, SeriesMut};
+use crate::kernels::row_access::{BLOCK, Series, SeriesMut};
+use crate::kernels::row_functions::{self, About, Block, LogSoftmax};
 use crate::operations::batch::Wanted;
-use crate::operations::compiled::{Float, compiled};
-use crate::state::plain::{self, Kept, Partial, Shares};
+use crate::operations::per_format::{Float, compiled};
+use crate::state::positive::{self, Kept, Partial, Shares};
 use crate::threads::{in_parts, worth};
 use crate::ziv::{self, Phase};
 
@@ -283,7 +283,7 @@ pub(crate) fn partial_and_each<T: Format>(
 ) -> Partial<T::First> {
     if function == Each::Share
         && (LONG..=KEPT).contains(&row.len())
-        && let Some(partial) = plain::with_shares(row, Shares::ALONE, out, kept, to)
+        && let Some(partial) = positive::with_shares(row, Shares::ALONE, out, kept, to)
     {
         return partial;
     }
@@ -314,9 +314,9 @@ pub(crate) fn each<T: Format>(
     }
     let (c, two) = partial.constants(each);
     each_piece(row, out, &|z, out| match each {
-        Each::Share => map::softmax(Block::of(z), About::shift(c), two, out, to),
+        Each::Share => row_functions::softmax(Block::of(z), About::shift(c), two, out, to),
         Each::LogShare => {
-            map::each::<T::First, T, _>(Block::of(z), LogSoftmax { max: c, log: two }, out, to);
+            row_functions::each::<T::First, T, _>(Block::of(z), LogSoftmax { max: c, log: two }, out, to);
         }
     });
 }

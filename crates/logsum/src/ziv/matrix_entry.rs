@@ -5,14 +5,14 @@ use crate::arithmetic::exp::{self, UNSCALE};
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::precision::{InDoubleDouble, Sum as _};
 use crate::formats::Format;
-use crate::formats::rounding::{Zero, nearest};
-use crate::kernels::series::BLOCK;
+use crate::formats::nearest::{Zero, nearest};
+use crate::kernels::row_access::BLOCK;
 use crate::kernels::term_source::{TermBlock, TermSource};
 use crate::simd::{Keep, task};
 use crate::state::signed::Log;
-use crate::ziv::centred::difference;
-use crate::ziv::integers::{exponent_of, integer, round};
-use crate::ziv::{Found, Phase, Settled, arbitrary, settle_terms};
+use crate::ziv::about_estimate::difference;
+use crate::ziv::integer_sums::{exponent_of, integer, round};
+use crate::ziv::{Found, Phase, Settled, arbitrary_precision, settle_terms};
 use dashu_int::IBig;
 
 /// The numbers x_k + y_k; both slices have the same length.
@@ -79,7 +79,7 @@ fn settle_large<T: Format>(sums: Sums<'_, T>) -> T {
         let others = Others::of(second > f64::NEG_INFINITY);
         return rounded(greatest, [others; 2]).expect("both ends are the same");
     }
-    arbitrary::settle(&sums, greatest).value
+    arbitrary_precision::settle(&sums, greatest).value
 }
 
 /// Terms this far below the greatest are less than 2^-1298 of it, which matters only in a tie.
@@ -87,7 +87,7 @@ const UNSEEN: f64 = -900.0;
 
 /// The value if this precision settles it, else an estimate.
 ///
-/// As in [`Partial`](crate::state::plain::Partial), the greatest sum m is kept apart, unless several are about
+/// As in [`Partial`](crate::state::positive::Partial), the greatest sum m is kept apart, unless several are about
 /// equal, and t = Σ e^{x + y − m} over the others. In double-double x + y − m has an error of 2^-104 |m|; in f64,
 /// where only the first word of m is subtracted, of 2^-53 |m| and twice 2^-53 of a sum down to m − 1000. The rest
 /// of the bound on t is that of this precision, per block and relative to its sum or to `bound`, and that of
@@ -292,8 +292,8 @@ mod tests {
     use super::*;
     use crate::arithmetic::precision::InF64;
     use crate::reference::uniform;
-    use crate::ziv::integers::Sum;
-    use crate::ziv::{self, centred, fixed};
+    use crate::ziv::integer_sums::Sum;
+    use crate::ziv::{self, about_estimate, fixed_point};
 
     /// Every phase that settles a value agrees with 1024 bits.
     #[test]
@@ -317,18 +317,18 @@ mod tests {
             let value = |settled: Settled<f64>| settled.value;
             let of_sum = |sum: Sum, center| sum.settled(center, Zero::Positive, Phase::Arbitrary).map(value);
             // None if the value is the greatest sum itself, and that is half-way between floats or 0.
-            let Some(exact) = of_sum(arbitrary::sum(&sums, max, 1024), max) else { continue };
+            let Some(exact) = of_sum(arbitrary_precision::sum(&sums, max, 1024), max) else { continue };
             let two = about_greatest::<f64, InDoubleDouble>(sums, max, second);
             // The rounded value is accurate to 2^-50, hence a centre, only where it is small.
             let is_center = two.is_err() || exact.abs() < 1.0;
             let center = two.as_ref().err().copied().flatten().unwrap_or(DoubleDouble::from(exact));
-            let about = centred::estimate(&sums, center)
+            let about = about_estimate::estimate(&sums, center)
                 .and_then(|estimate| ziv::settled(estimate, f64::INFINITY, Zero::Positive, Phase::Centred));
             let phases = [
                 about_greatest::<f64, InF64>(sums, max, second).ok().map(value),
                 two.ok().map(value),
                 about.map(value).filter(|_| is_center),
-                fixed::sum(&sums, center).and_then(|sum| of_sum(sum, center)),
+                fixed_point::sum(&sums, center).and_then(|sum| of_sum(sum, center)),
             ];
             count += 1;
             for (phase, value) in phases.into_iter().enumerate() {

@@ -4,7 +4,7 @@ use crate::arithmetic::double_double::DoubleDouble;
 use crate::formats::Format;
 use crate::kernels::term_source::TermSource;
 use crate::state::signed::Log;
-use crate::ziv::integers::{Sum, exponent_of, fixed, integer, shifted};
+use crate::ziv::integer_sums::{Sum, exponent_of, fixed, integer, shifted};
 use crate::ziv::{Phase, Settled};
 use dashu_float::FBig;
 use dashu_float::round::mode;

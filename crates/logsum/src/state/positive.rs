@@ -1,15 +1,15 @@
 //! The state of a log-sum-exp over part of its numbers, and the merge of two states.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
-use crate::arithmetic::estimate::{error_of_rest, estimate, rest, term_of_max};
 use crate::arithmetic::exp::{self, UNSCALE};
+use crate::arithmetic::log_of_sum::{error_of_rest, estimate, rest, term_of_max};
 use crate::arithmetic::precision::Number;
 use crate::formats::Format;
-use crate::formats::rounding::settled;
+use crate::formats::nearest::settled;
 use crate::kernels::Each;
 use crate::kernels::block::{self, Store, Summed};
 use crate::kernels::columns::{self, LANES};
-use crate::kernels::series::{BLOCK, PIECE, Series};
+use crate::kernels::row_access::{BLOCK, PIECE, Series};
 use crate::simd::{Keep, Vector, task};
 use crate::threads::in_tree;
 use std::marker::PhantomData;
@@ -513,7 +513,7 @@ task! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arithmetic::estimate::SLACK;
+    use crate::arithmetic::log_of_sum::SLACK;
     use crate::arithmetic::precision::{InDoubleDouble, InF64};
     use crate::reference::{Big, big, big_dd, uniform};
 

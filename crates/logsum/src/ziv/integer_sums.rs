@@ -2,7 +2,7 @@
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::formats::Format;
-use crate::formats::rounding::Zero;
+use crate::formats::nearest::Zero;
 use crate::state::signed::Log;
 use crate::ziv::{Phase, Settled};
 use dashu_float::FBig;

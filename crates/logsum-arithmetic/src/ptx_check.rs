@@ -5,7 +5,7 @@
 
 use crate::double_double::DoubleDouble;
 use crate::precision::{InDoubleDouble, InF64, Number, Precision};
-use crate::{estimate, exp, ln, rounding};
+use crate::{exp, ln, log_of_sum, rounding_test};
 
 /// e^{z − c}.
 pub fn exp_f64(z: f64, c: f64) -> f64 {
@@ -44,14 +44,14 @@ pub fn ln_of_f64(x: f64) -> DoubleDouble {
 
 /// The log-sum-exp of a maximum and a tail, and its rounding test for f32.
 pub fn estimate_f32(max: f64, tail: DoubleDouble, error: f64) -> [f64; 2] {
-    let (value, bound) = estimate::estimate::<InF64, f64>(max, tail, error);
-    rounding::ends_for_narrower(value, bound)
+    let (value, bound) = log_of_sum::estimate::<InF64, f64>(max, tail, error);
+    rounding_test::ends_for_narrower(value, bound)
 }
 
 /// The log-sum-exp of a maximum and a tail, and its rounding test for f64.
 pub fn estimate_f64(max: f64, tail: DoubleDouble, error: f64) -> [f64; 2] {
-    let (value, bound) = estimate::estimate::<InDoubleDouble, f64>(max, tail, error);
-    rounding::ends_in_f64(value, bound)
+    let (value, bound) = log_of_sum::estimate::<InDoubleDouble, f64>(max, tail, error);
+    rounding_test::ends_in_f64(value, bound)
 }
 
 /// One element of softmax.

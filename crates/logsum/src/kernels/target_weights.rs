@@ -1,6 +1,6 @@
 //! Element functions of cross-entropy: exponentials combined with the weights of the targets.
 
-use super::map::{Exponent, Function, Softmax, Uses};
+use super::row_functions::{Exponent, Function, Softmax, Uses};
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::arithmetic::precision::{Number, Precision};
 use crate::simd::Vector;

@@ -9,11 +9,13 @@ use crate::error::Error;
 use crate::formats::Format;
 use crate::kernels::Each;
 use crate::kernels::block::Store;
-use crate::kernels::map::{self, Block, Divided, Exp, Function, Hessian, Softmax, Tempered, Times, Uses};
-use crate::operations::compiled::Float;
+use crate::kernels::row_functions::{
+    self, Block, Divided, Exp, Function, Hessian, Softmax, Tempered, Times, Uses,
+};
+use crate::operations::per_format::Float;
 use crate::operations::terms::Terms;
-use crate::simd::{Vector, scalar, task};
-use crate::state::plain::{Partial, Parts};
+use crate::simd::{Vector, scalar_tasks, task};
+use crate::state::positive::{Partial, Parts};
 use crate::state::signed::{Pairs, SignedSum};
 use crate::ziv::weighted;
 
@@ -161,7 +163,7 @@ impl<T: Format> AtTemperature<'_, T> {
     pub(super) fn mean(&self) -> f64 {
         let count = self.z.len() as f64;
         match self.moments() {
-            Ok(moments) => value(Moments { log: moments.log - scalar::ln(count), ..moments }),
+            Ok(moments) => value(Moments { log: moments.log - scalar_tasks::ln(count), ..moments }),
             Err(_) if self.z.is_empty() => f64::NAN,
             Err(max) => max,
         }
@@ -278,7 +280,7 @@ fn at_edge<T: Format>(each: Each, max: f64, z: &[T], out: &mut [T]) {
 ///
 /// The first maximum is left out of the sum, so that a small t in Σ e^x = 1 + t keeps its relative accuracy.
 pub(super) fn tempered<T: Format>(z: &[T], temperature: f64) -> Result<(Tempered, Parts), f64> {
-    let max = map::greatest(z);
+    let max = row_functions::greatest(z);
     if max.is_infinite() {
         return Err(z.iter().map(|z| z.widen()).find(|z| z.is_nan()).unwrap_or(max));
     }
@@ -294,11 +296,11 @@ pub(super) fn tempered<T: Format>(z: &[T], temperature: f64) -> Result<(Tempered
 }
 
 fn sum<T: Format>(z: &[T], v: Option<&[T]>, f: impl Function) -> DoubleDouble {
-    map::sum::<T::First, T>(Block { z, v, w: None }, f)
+    row_functions::sum::<T::First, T>(Block { z, v, w: None }, f)
 }
 
 fn each<T: Format>(z: &[T], v: Option<&[T]>, f: impl Function, out: &mut [T]) {
-    map::each::<T::First, T, _>(Block { z, v, w: None }, f, out, Store::for_output::<T>(z.len()));
+    row_functions::each::<T::First, T, _>(Block { z, v, w: None }, f, out, Store::for_output::<T>(z.len()));
 }
 
 /// The softmax p and its averages, with x = (z − max)/τ and a = −x.
@@ -325,7 +327,8 @@ impl Moments {
     /// Also computes ā, which entropies need.
     fn with_depth<T: Format>(self, z: &[T]) -> Self {
         // Scaled last, since it may be tiny. The maximum itself contributes 0.
-        let depth = scalar::product(sum(z, None, Depth(self.scale)), self.softmax.inverse).scaled(UNSCALE);
+        let depth =
+            scalar_tasks::product(sum(z, None, Depth(self.scale)), self.softmax.inverse).scaled(UNSCALE);
         Self { depth, ..self }
     }
 
@@ -336,7 +339,7 @@ impl Moments {
     /// Σ p v.
     fn mean<T: Format>(&self, z: &[T], v: &[T]) -> DoubleDouble {
         let powers = sum(z, Some(v), Times(Exp(self.scale)));
-        let mean = scalar::product(powers, self.softmax.inverse).scaled(UNSCALE);
+        let mean = scalar_tasks::product(powers, self.softmax.inverse).scaled(UNSCALE);
         // A large v times scaled exponentials may overflow; the softmax itself is at most 1.
         if mean.hi.is_finite() { mean } else { sum(z, Some(v), Times(self.softmax)) }
     }
@@ -344,7 +347,7 @@ impl Moments {
     /// a − ā.
     #[inline(always)]
     fn deviation<P: Precision, V: Vector>(&self, z: V) -> P::Number<V> {
-        map::deviation::<P, V>(-self.scale.near_x::<P, V>(z).to_dd(), self.depth)
+        row_functions::deviation::<P, V>(-self.scale.near_x::<P, V>(z).to_dd(), self.depth)
     }
 }
 
@@ -415,8 +418,7 @@ impl Function for EntropyHessian {
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> P::Number<V> {
         let Self { moments, mean, covariance } = self;
-        let (deviation, softmax) =
-            (map::deviation::<P, V>(v.into(), mean), moments.softmax.at::<P, V>(z, v, w));
+        let (deviation, softmax) = (P::Number::of(-mean.splat(z) + v), moments.softmax.at::<P, V>(z, v, w));
         match covariance {
             None => softmax * deviation * moments.deviation::<P, V>(z),
             Some(covariance) => {

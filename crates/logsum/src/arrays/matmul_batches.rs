@@ -1,7 +1,7 @@
 //! The matrix product in log space as a method of arrays, with broadcasting batches.
 
 use crate::arrays::Sealed;
-use crate::arrays::rows::same_shape;
+use crate::arrays::contiguous_rows::same_shape;
 use crate::error::Error;
 use crate::operations::Float;
 use crate::operations::{self, MatmulShape};
