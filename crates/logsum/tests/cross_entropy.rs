@@ -153,18 +153,27 @@ fn check<T: Format>(plain: bool) -> Worst {
     worst
 }
 
+fn report(what: &str, worst: Worst) {
+    println!(
+        "{what}: worst loss {:.4} ulp, mean {:.4}, gradient {:.4}",
+        worst.loss, worst.mean, worst.gradient
+    );
+}
+
 #[test]
-fn losses_and_gradients_are_as_they_say() {
-    let report = |format: &str, kind: &str, worst: Worst| {
-        println!(
-            "{format}, {kind}: worst loss {:.4} ulp, mean {:.4}, gradient {:.4}",
-            worst.loss, worst.mean, worst.gradient
-        );
-    };
-    report("f64", "class targets", check::<f64>(true));
-    report("f32", "class targets", check::<f32>(true));
-    report("f64", "with options", check::<f64>(false));
-    report("f32", "with options", check::<f32>(false));
+fn losses_and_gradients_of_classes_keep_their_bounds() {
+    report("f64, class targets", check::<f64>(true));
+    report("f32, class targets", check::<f32>(true));
+}
+
+#[test]
+fn losses_and_gradients_with_options_keep_their_bounds_in_f64() {
+    report("f64, with options", check::<f64>(false));
+}
+
+#[test]
+fn losses_and_gradients_with_options_keep_their_bounds_in_f32() {
+    report("f32, with options", check::<f32>(false));
 }
 
 #[test]
