@@ -6,18 +6,18 @@ const root = new URL("..", import.meta.url).pathname;
 const read = (path) => readFileSync(`${root}${path}`, "utf8");
 
 const SECTIONS = [
-  ["Log-sum-exp, softmax, log-softmax", "operations/reduction.rs"],
+  ["Log-sum-exp, softmax, log-softmax", "operations/row_reduction.rs"],
   ["Weights, signs, masks, temperature", "operations/terms.rs"],
-  ["Mean, entropy, derivatives", "operations/moments.rs"],
-  ["Variance", "operations/variance.rs"],
+  ["Mean, entropy, derivatives", "operations/softmax_moments.rs"],
+  ["Variance", "operations/logvarexp.rs"],
   ["Functions of one number or two", "operations/elementwise/mod.rs"],
   ["Cumulative sums", "operations/cumulative.rs"],
   ["Segments", "operations/segments.rs"],
   ["Matrix products", "operations/log_matmul.rs"],
   ["Cross-entropy", "operations/cross_entropy/mod.rs"],
   ["Complex numbers", "operations/complex_logsumexp.rs"],
-  ["On arrays", "arrays/mod.rs", "arrays/array_terms.rs", "arrays/matmul.rs", "arrays/complex.rs", "arrays/axes.rs"],
-  ["Formats, errors", "operations/compiled.rs", "error.rs"],
+  ["On arrays", "arrays/mod.rs", "arrays/broadcast_terms.rs", "arrays/matmul_batches.rs", "arrays/complex_arrays.rs", "arrays/axes.rs"],
+  ["Formats, errors", "operations/per_format.rs", "error.rs"],
 ];
 
 // Each item with documentation that is public: its name, its signature, and its words.

@@ -92,7 +92,7 @@ impl<F: Float64> From<F> for DoubleDouble<F> {
     }
 }
 
-/// Relative error below 3u² + 13u³ where both have the same sign; else 3u² of the greater magnitude, about.
+/// Relative error below 3u² + 13u³ for any signs (AccurateDWPlusDW, theorem 3.1).
 impl<F: Float64> Add for DoubleDouble<F> {
     type Output = Self;
 
@@ -105,7 +105,7 @@ impl<F: Float64> Add for DoubleDouble<F> {
     }
 }
 
-/// Relative error below 2u² (of a number with itself negated: exactly 0).
+/// Relative error below 2u² for any signs (DWPlusFP, theorem 2.1).
 impl<F: Float64> Add<F> for DoubleDouble<F> {
     type Output = Self;
 
@@ -126,7 +126,7 @@ impl<F: Float64> Sub for DoubleDouble<F> {
     }
 }
 
-/// Relative error below 5u².
+/// Relative error below 5u² (DWTimesDW3, theorem 5.3).
 impl<F: Float64> Mul for DoubleDouble<F> {
     type Output = Self;
 
@@ -138,7 +138,12 @@ impl<F: Float64> Mul for DoubleDouble<F> {
     }
 }
 
-/// Relative error below 10u².
+/// Relative error below 15u².
+///
+/// With q = xh/yh rounded, r = y q is rounded by 3u² of itself, xh − rh is exact, and the rest x − y q is at most 3u of
+/// x. First-order terms of the relative error: 3u² from r; 2u² for the rounding of xl − rl, 3u² for that of the rest, 3u² for
+/// that of its quotient; 3u² as the rest is divided by yh instead of y: 14u² together, and terms of order u³. The paper
+/// has 15u² + 56u³ for its DWDivDW2, which is this but for the rounding of r.
 impl<F: Float64> Div for DoubleDouble<F> {
     type Output = Self;
 
@@ -164,6 +169,52 @@ impl<F: Float64> Neg for DoubleDouble<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_reference::{Big, big, big_dd, relative_error, uniform};
+
+    /// Pairs of numbers that are hard for double-doubles: significands near 1, near 2 and near the square root of 2, low
+    /// parts near half an ulp, exponents near each other, of both signs.
+    fn pairs() -> impl Iterator<Item = [DoubleDouble; 2]> {
+        let mut uniform = uniform(31);
+        (0..40_000).map(move |i| {
+            let mut number = |i: usize| {
+                let near = uniform() * power_of_two(-[50, 26, 10, 1][i / 2 % 4]);
+                let hi = [1.0 + near, 2.0 - near, core::f64::consts::SQRT_2 + near][i % 3];
+                let ulp = power_of_two(-52);
+                let lo = ulp * (0.5 - uniform() * [0.0, 1e-3, 1.0][i / 3 % 3]);
+                let lo = if uniform() < 0.5 { -lo } else { lo };
+                two_sum(hi, lo)
+            };
+            let [x, y] = [number(i), number(i / 7)];
+            let y = y.scaled(power_of_two((uniform() * 5.0) as i32 - 2));
+            [x, if i % 5 == 0 { -y } else { y }]
+        })
+    }
+
+    /// The worst relative error of an operation, in units of u².
+    fn worst(
+        found: impl Fn([DoubleDouble; 2]) -> DoubleDouble,
+        exact: impl Fn([DoubleDouble; 2]) -> Big,
+    ) -> f64 {
+        let errors = pairs().map(|pair| {
+            let exact = exact(pair);
+            if exact == big(0.0) { 0.0 } else { relative_error(big_dd(found(pair)), &exact) }
+        });
+        errors.fold(0.0, f64::max) * power_of_two(106)
+    }
+
+    #[test]
+    fn operations_keep_their_bounds() {
+        let operations = [
+            ("x + y", 3.0, worst(|[x, y]| x + y, |[x, y]| big_dd(x) + big_dd(y))),
+            ("x + f64", 2.0, worst(|[x, y]| x + y.hi, |[x, y]| big_dd(x) + big(y.hi))),
+            ("x · y", 5.0, worst(|[x, y]| x * y, |[x, y]| big_dd(x) * big_dd(y))),
+            ("x / y", 15.0, worst(|[x, y]| x / y, |[x, y]| big_dd(x) / big_dd(y))),
+        ];
+        for (name, bound, worst) in operations {
+            println!("{name}: worst {worst:.2} u², bound {bound} u²");
+            assert!(worst <= bound && worst > bound / 4.0, "{name}: {worst} u²");
+        }
+    }
 
     #[test]
     fn numbers_are_their_parts() {

@@ -62,7 +62,7 @@ pub trait Precision {
 
 /// A number in f64 or a double-double.
 ///
-/// Sums, products and quotients are off by a rounding in f64; in double-double by 2^-104 (where both have the same sign), 2^-103
+/// The relative error of sums, products and quotients is one rounding in f64; in double-double it is below 2^-104, 2^-103
 /// and 2^-102.
 pub trait Number<F>: Copy + Add<Output = Self> + Mul<Output = Self> + Div<Output = Self> {
     /// As a double-double.
@@ -77,11 +77,16 @@ pub trait Number<F>: Copy + Add<Output = Self> + Mul<Output = Self> + Div<Output
     /// The product with `factor`, with the units taken off, rounded to one f64.
     fn round_scaled(self, factor: DoubleDouble<F>) -> F;
 
-    /// The product with a number in f64: one rounding in f64, 2^-104 in double-double, which are normalised only for a power of 2.
+    /// The product with an f64, with a relative error of u in f64 and 2u² in double-double, which is normalised only
+    /// if the factor is a power of 2.
     fn by(self, factor: F) -> Self;
 
-    /// `sum` and this number, of any signs: one rounding in f64; in double-double, all roundings of a block are below
-    /// 2^-89 of the sum of the magnitudes: 128 of low parts below 2^-45 of it. The sum is not normalised.
+    /// `sum` plus this number, of any signs. The result is not normalised.
+    ///
+    /// In double-double the error of [`TERMS`] such additions from 0 is below 8640u² = 2^-92.92 of M, the sum of the
+    /// terms' magnitudes. The high parts are added exactly, |sum.hi| ≤ M, so that each addition passes at most uM and
+    /// the term's low part, which is at most 2u of the term, on to the low part. After k additions the low part is
+    /// below (k + 2)uM, and the two roundings of addition k are below (k + 4)u²M; the first addition has none.
     fn added_to(self, sum: DoubleDouble<F>) -> DoubleDouble<F>;
 }
 
@@ -105,10 +110,11 @@ pub struct InF64;
 
 impl Precision for InF64 {
     const EXP_ERROR: f64 = exp::EXP_F64_ERROR;
-    /// 128 additions, 3 more, and taking e^max away: 132 roundings of 2^-53.
+    /// 127 additions, 3 of the eight sums, and the subtraction of e^max: 131 roundings of u = 2^-53, and 2^-97 for sums
+    /// of blocks in double-double. 135u is more.
     const SUM_ERROR: f64 = 1.5e-14;
-    /// One rounding more: a product's.
-    const SIGNED_SUM_ERROR: f64 = 1.5e-14;
+    /// One product and 127 additions: 128 roundings; the eight sums are added in double-double.
+    const SIGNED_SUM_ERROR: f64 = 1.45e-14;
     const SHARE_ERROR: f64 = power_of_two(-30);
     /// 2^-46 of 1 is then 2^-30 of the rest, a 64th of f32's ulp.
     const LEAST_REST: f64 = power_of_two(-16);
@@ -246,12 +252,12 @@ pub struct InDoubleDouble;
 
 impl Precision for InDoubleDouble {
     const EXP_ERROR: f64 = exp::EXP_DD_ERROR;
-    /// See [`Head`]; the sum is at least half of its bound.
-    const SUM_ERROR: f64 = power_of_two(-82);
-    /// See [`Number::added_to`].
-    const SIGNED_SUM_ERROR: f64 = power_of_two(-88);
+    /// See [`Head`]: 2^-82.36 of the bound, of which the sum is at least half; up to 64 sums of blocks add 192u².
+    const SUM_ERROR: f64 = power_of_two(-81);
+    /// See [`Number::added_to`]: 8640u², 2u² for the product, 7 · 3u² for the sum of the eight sums.
+    const SIGNED_SUM_ERROR: f64 = power_of_two(-92);
     const SHARE_ERROR: f64 = power_of_two(-59);
-    /// 2^-82 of 1 is then 2^-62 of the rest.
+    /// 2^-81 of 1 is then 2^-61 of the rest.
     const LEAST_REST: f64 = power_of_two(-20);
     const STARTS_FROM_NOTHING: bool = false;
     const IS_DOUBLE_DOUBLE: bool = true;
@@ -337,20 +343,34 @@ impl<F: Float64> Number<F> for DoubleDouble<F> {
     }
 }
 
-/// A sum of double-doubles. Its high part starts from 2^8 times the bound of the terms, `HEAD`, so that it is never
-/// less than a term: Dekker's three operations add exactly, where Knuth's would take six.
+/// A sum of normalised double-doubles. Its high part starts from [`HEAD`], 2^8 times the bound of the terms, so that it
+/// is never less than a term: the three operations of Fast2Sum add exactly, where 2Sum would take six.
 ///
-/// In units of the bound: with 128 terms the high part stays below 2^9, what each addition leaves below 2^-44; the
-/// low part adds up 128 of those, stays below 2^-37, and each of its roundings below 2^-90, all below 2^-83.9. The
-/// total's three roundings of at most 2^-34 · 2^-53 vanish beside that.
+/// The bound on the error of [`total`](Sum::total), in units of the terms' bound, for 128 terms in each of eight sums.
+/// A rounding to a value below 2^e is off by at most 2^(e − 54).
+///
+/// The high part lies in [2^8, 2^9), with ulps of 2^-44. So each addition passes at most 2^-45 on to the low part, and
+/// the term's own low part, at most 2^-53: for k in [2^j, 2^(j + 1)) the low part is below 2^(j − 44), for k = 128 below
+/// 2^-37.
+///
+/// | roundings | at most | in all |
+/// |---|---|---|
+/// | the low part after 2^j ≤ k < 2^(j + 1) additions, j < 7 | 2^j of 2^(j − 98) | 5461 · 2^-98 |
+/// | the low part after 128 additions | 2^-91 | 128 · 2^-98 |
+/// | the two parts that an addition passes on, below 2^-44 | 128 of 2^-98 | 128 · 2^-98 |
+/// | the above, in eight sums | | 2^-82.52 |
+/// | the low parts of 4, 2 and 1 pairs, twice each | 2^-90, 2^-89, 2^-88 | 2^-85.68 |
+///
+/// Together below 2^-82.36. High parts below 2^10 are added exactly, with low parts of at most 2^-43.
 #[derive(Clone, Copy)]
 pub struct Head<F> {
     /// The high part.
     pub hi: F,
-    /// What the high part has lost.
+    /// The sum of the low parts and of the rounding errors of the high part.
     pub lo: F,
 }
 
+/// The start of a sum's high part, for terms of at most 1 in units of [`exp::UNSCALE`].
 const HEAD: f64 = power_of_two(8 + exp::SCALE as i32);
 
 impl<F: Float64> Add<DoubleDouble<F>> for Head<F> {
@@ -385,5 +405,152 @@ impl<F: Float64> Sum<F> for Head<F> {
             }
         }
         two_sum(sums[0].hi, sums[0].lo)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_reference::{Big, big, big_dd, uniform};
+    use std::{println, vec, vec::Vec};
+
+    /// The unit roundoff.
+    const U: f64 = power_of_two(-53);
+
+    /// The sum of 128 terms for each of eight sums, of which none is above 1, as a kernel forms it; the exact sum.
+    fn sums<P: Precision>(terms: &[[DoubleDouble; 8]]) -> (DoubleDouble, Big) {
+        let mut sums = [P::Sum::<f64>::empty(1.0); 8];
+        let mut exact = big(0.0);
+        for eight in terms {
+            for (sum, &term) in sums.iter_mut().zip(eight) {
+                *sum = *sum + P::Number::of(term.scaled(1.0 / exp::UNSCALE));
+                exact += big_dd(P::Number::of(term).to_dd());
+            }
+        }
+        (P::Sum::total(sums, 1.0).scaled(exp::UNSCALE), exact)
+    }
+
+    fn error(found: DoubleDouble, exact: &Big) -> f64 {
+        (big_dd(found) - exact).to_f64().value().abs()
+    }
+
+    /// The greatest f64 below `limit` whose last bits make a sum whose ulp is `ulp` lose just under half of it.
+    fn loses_half(limit: f64, ulp: f64) -> f64 {
+        let steps = (limit / ulp - 0.5).floor();
+        let tie = (steps + 0.5) * ulp;
+        if tie > 0.0 { tie.next_down() } else { limit.next_down() }
+    }
+
+    /// The terms of the derivation at [`Head`]: one just above half of the bound; the others just under half an ulp of
+    /// the high part, so that all goes to the low part, and each addition there loses half of its ulp.
+    #[test]
+    fn sums_of_double_doubles_keep_their_bound() {
+        let mut low = 0.0_f64;
+        let mut terms = Vec::new();
+        for k in 0..TERMS {
+            let ulp = if low == 0.0 { 0.0 } else { low.next_up() - low };
+            let limit = power_of_two(-45);
+            let small = if ulp == 0.0 { limit.next_down() } else { loses_half(limit, ulp) };
+            low += small;
+            let mut eight = [DoubleDouble::from(small); 8];
+            if k == 0 {
+                eight[0] = DoubleDouble::from(0.5 + U);
+            }
+            terms.push(eight);
+        }
+        let (found, exact) = sums::<InDoubleDouble>(&terms);
+        let worst = error(found, &exact) / exact.to_f64().value();
+        println!("sum of double-doubles: worst 2^{:.2}, bound 2^-81", worst.log2());
+        assert!(worst < InDoubleDouble::SUM_ERROR, "2^{}", worst.log2());
+        assert!(worst > InDoubleDouble::SUM_ERROR / 2.0, "the terms are no attack: 2^{}", worst.log2());
+    }
+
+    /// Random terms of any magnitude below the bound stay far below the bound on the error.
+    #[test]
+    fn random_sums_of_double_doubles_keep_their_bound() {
+        let mut uniform = uniform(21);
+        for round in 0..40 {
+            let mut terms = vec![[DoubleDouble::ZERO; 8]; TERMS];
+            for term in terms.as_flattened_mut() {
+                let hi = (1.0 - uniform() * 0.5)
+                    * power_of_two(-(uniform() * [1.0, 60.0, 110.0][round % 3]) as i32);
+                *term = DoubleDouble { hi, lo: hi * U * (uniform() - 0.5) };
+            }
+            terms[0][0] = DoubleDouble::from(0.5 + U);
+            let (found, exact) = sums::<InDoubleDouble>(&terms);
+            assert!(error(found, &exact) <= InDoubleDouble::SUM_ERROR * exact.to_f64().value());
+        }
+    }
+
+    /// One term of 1, and 127 that round it down by just under half an ulp each, in all eight sums.
+    #[test]
+    fn sums_of_f64_keep_their_bound() {
+        let small = DoubleDouble::from(U.next_down());
+        let mut terms = vec![[small; 8]; TERMS];
+        terms[0] = [DoubleDouble::ONE; 8];
+        let (found, exact) = sums::<InF64>(&terms);
+        let worst = error(found, &exact) / exact.to_f64().value();
+        println!("sum of f64: worst {:.1} u, bound {:.1} u", worst / U, InF64::SUM_ERROR / U);
+        assert!(worst < InF64::SUM_ERROR && worst > 0.9 * InF64::SUM_ERROR, "{}", worst / U);
+    }
+
+    /// The sum of eight sums of weighted terms, as a kernel forms it; the exact sum, and that of the magnitudes.
+    fn weighted<P: Precision>(terms: &[[(DoubleDouble, f64); 8]]) -> (DoubleDouble, Big, f64) {
+        let mut sums = [DoubleDouble::ZERO; 8];
+        let (mut exact, mut size) = (big(0.0), 0.0);
+        for eight in terms {
+            for (sum, &(term, weight)) in sums.iter_mut().zip(eight) {
+                let term = P::Number::<f64>::of(term);
+                *sum = term.by(weight).added_to(*sum);
+                exact += big_dd(term.to_dd()) * big(weight);
+                size += (term.to_dd().hi * weight).abs();
+            }
+        }
+        let mut all = DoubleDouble::ZERO;
+        for sum in sums {
+            all = all + two_sum(sum.hi, sum.lo);
+        }
+        (all, exact, size)
+    }
+
+    /// As for the sums without weights: the first term of each sum is 1, the others are lost by the high part.
+    #[test]
+    fn signed_sums_keep_their_bounds() {
+        let mut terms = vec![[(DoubleDouble::from(U.next_down()), 1.0); 8]; TERMS];
+        // An odd significand, whose product with the weight is rounded by nearly half an ulp.
+        terms[0] =
+            [(DoubleDouble::from(1.0 + 3.0 * power_of_two(-27)), 1.0 + power_of_two(-26) + 2.0 * U); 8];
+        let (found, exact, size) = weighted::<InF64>(&terms);
+        let worst = error(found, &exact) / size;
+        println!("signed sum of f64: worst {:.1} u, bound {:.1} u", worst / U, InF64::SIGNED_SUM_ERROR / U);
+        assert!(worst < InF64::SIGNED_SUM_ERROR && worst > 0.9 * InF64::SIGNED_SUM_ERROR, "{}", worst / U);
+
+        let mut low = 0.0_f64;
+        for (k, eight) in terms.iter_mut().enumerate() {
+            let ulp = low.next_up() - low;
+            let small = if low == 0.0 { U.next_down() } else { loses_half(U, ulp) };
+            let term = if k == 0 { 1.0 } else { small };
+            low += if k == 0 { 0.0 } else { small };
+            *eight = [(DoubleDouble::from(term), 1.0); 8];
+        }
+        let (found, exact, size) = weighted::<InDoubleDouble>(&terms);
+        let worst = error(found, &exact) / size;
+        println!("signed sum of double-doubles: worst 2^{:.2}, bound 2^-92", worst.log2());
+        let bound = InDoubleDouble::SIGNED_SUM_ERROR;
+        assert!(worst < bound && worst > bound / 4.0, "2^{}", worst.log2());
+
+        // Random signs and weights, which cancel.
+        let mut uniform = uniform(22);
+        for round in 0..60 {
+            for (term, weight) in terms.as_flattened_mut() {
+                let hi = uniform() * power_of_two(-(uniform() * [1.0, 20.0, 60.0][round % 3]) as i32);
+                *term = DoubleDouble { hi, lo: hi * U * (uniform() - 0.5) };
+                *weight = uniform() - [0.5, 0.0][round % 2];
+            }
+            let (found, exact, size) = weighted::<InF64>(&terms);
+            assert!(error(found, &exact) <= InF64::SIGNED_SUM_ERROR * size);
+            let (found, exact, size) = weighted::<InDoubleDouble>(&terms);
+            assert!(error(found, &exact) <= bound * size);
+        }
     }
 }

@@ -198,6 +198,38 @@ fn derivatives_are_as_defined() {
 }
 
 #[test]
+fn edges() {
+    const INF: f64 = f64::INFINITY;
+    const NAN: f64 = f64::NAN;
+    let table: [(&[f64], &[f64]); 7] = [
+        (&[], &[]),
+        (&[-INF, -INF], &[-INF, -INF]),
+        (&[-INF, 0.0, -INF], &[-INF, 0.0, 0.0]),
+        (&[1.0, INF, -INF, 3.0], &[1.0, INF, INF, INF]),
+        (&[INF, INF], &[INF, INF]),
+        (&[1.0, NAN, 0.0, INF], &[1.0, NAN, NAN, NAN]),
+        (&[INF, NAN, -INF], &[INF, NAN, NAN]),
+    ];
+    let same = |a: f64, b: f64| a == b || a.is_nan() && b.is_nan();
+    for (z, expected) in table {
+        let mut out = vec![9.0; z.len()];
+        logcumsumexp(z, &mut out).unwrap();
+        assert!(out.iter().zip(expected).all(|(&a, &b)| same(a, b)), "{z:?}: {out:?}");
+        let backwards: Vec<f64> = z.iter().rev().copied().collect();
+        Cumulative::reverse().logsumexp(&backwards, &mut out).unwrap();
+        assert!(out.iter().rev().zip(expected).all(|(&a, &b)| same(a, b)), "reverse of {z:?}: {out:?}");
+        if !z.is_empty() {
+            Cumulative::forward().exclusive().logsumexp(z, &mut out).unwrap();
+            assert_eq!(out[0], -INF);
+            assert!(
+                out[1..].iter().zip(expected).all(|(&a, &b)| same(a, b)),
+                "before each of {z:?}: {out:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn derivatives_at_the_edges() {
     const INF: f64 = f64::INFINITY;
     let forward = Cumulative::forward();

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Format, big, nearest};
+use common::{Big, Format, big, nearest, ulps};
 use logsum::{
     Error, Terms, log_softmax, logmeanexp, logsumexp, logsumexp_hvp, logvarexp, logvarexp_hvp, logvarexp_jvp,
     logvarexp_with_gradient, softmax, softmax_entropy, softmax_entropy_hvp, softmax_entropy_jvp,
@@ -24,6 +24,69 @@ fn all_same(a: &[f64], b: &[f64]) -> bool {
 
 /// A row, its mean, its variance with gradient, and its entropy with gradient.
 type Edge = (&'static [f64], f64, f64, &'static [f64], f64, &'static [f64]);
+
+/// log of the variance by the definition, in 1200 bits.
+fn exact_log_variance<T: Format>(z: &[T], ddof: usize) -> Big {
+    let wide = |x: f64| big(x, 1200);
+    let x: Vec<Big> =
+        z.iter().map(|&z| if z.widen() == -INF { wide(0.0) } else { wide(z.widen()).exp() }).collect();
+    let mean = x.iter().fold(wide(0.0), |sum, x| sum + x) / wide(z.len() as f64);
+    let squares = x.iter().map(|x| (x - &mean) * (x - &mean)).fold(wide(0.0), |sum, x| sum + x);
+    (squares / wide((z.len() - ddof) as f64)).ln()
+}
+
+fn check_log_variance<T: Format>(z: &[T], ddof: usize, worst: &mut f64) {
+    let value = logvarexp(z, ddof);
+    let off = ulps(value, &exact_log_variance(z, ddof));
+    assert!(off <= 1.0, "{z:?}, {ddof}: {value} is off by {off} ulp");
+    let mut gradient = vec![T::of(0.0); z.len()];
+    let same = [
+        logvarexp_with_gradient(z, ddof, &mut gradient).unwrap(),
+        logvarexp_jvp(z, ddof, &gradient.clone()).unwrap().0,
+    ];
+    for value in same {
+        assert!(ulps(value, &exact_log_variance(z, ddof)) <= 1.0, "{z:?}, {ddof}: {value}");
+    }
+    *worst = worst.max(off);
+}
+
+/// Rows whose variance is 1 but for the rounding of their numbers, with terms that are close together, far apart, or absent.
+#[test]
+fn log_variances_near_zero_are_within_an_ulp() {
+    let mut random = ChaCha8Rng::seed_from_u64(15);
+    let [mut single, mut double] = [0.0; 2];
+    check_log_variance(&[0.96338198, -1.80834861, -0.9371896, -0.89041368], 1, &mut double);
+    for round in 0..400 {
+        let length = [2, 3, 4, 9, 70, 1100][if round < 390 { round % 5 } else { 5 }];
+        let (spread, level) = ([1.0, 30.0, 1e-3, 1e-9, 4.0][round / 5 % 5], [0.0, 20.0, -3.0][round % 3]);
+        let mut z: Vec<f64> = (0..length).map(|_| level + spread * random.random_range(-1.0..1.0)).collect();
+        if round % 7 == 0 && length > 2 {
+            z[1] = -INF;
+        }
+        let ddof = round % 2;
+        for _ in 0..2 {
+            let half = logvarexp(&z, ddof) / 2.0;
+            z.iter_mut().for_each(|z| *z -= half);
+        }
+        check_log_variance(&z, ddof, &mut double);
+        let mut z: Vec<f32> = z.iter().map(|&z| z as f32).collect();
+        if z.iter().all(|&other| other == z[0]) {
+            z[0] = z[0].next_up();
+        }
+        check_log_variance(&z, ddof, &mut single);
+    }
+    println!("log-variance near 0: worst {single:.3} ulp in f32, {double:.3} in f64");
+}
+
+/// Two numbers a, and two of −∞: the variance with three degrees of freedom taken away is e^{2a}.
+#[test]
+fn a_rational_log_variance_is_exact() {
+    for a in [0.0, 0.5, -1e-300, 1e-5, -40.0, 1e-310] {
+        let z = [a, -INF, a, -INF];
+        assert_eq!(logvarexp(&z, 3), 2.0 * a);
+        assert_eq!(logvarexp(&z.map(|z| z as f32), 3), 2.0 * a as f32);
+    }
+}
 
 #[test]
 fn edges() {

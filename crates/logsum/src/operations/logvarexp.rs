@@ -1,23 +1,25 @@
 //! The logarithm of the variance of numbers given by their logarithms, and its derivatives.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
+use crate::arithmetic::exp::{UNSCALE, exp_dd_wide};
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::ln;
 use crate::arithmetic::precision::{InDoubleDouble, Number, Precision};
 use crate::error::Error;
 use crate::formats::Format;
 use crate::kernels::block::Store;
+use crate::kernels::row_access::BLOCK;
 use crate::kernels::row_functions::{self, Block, Function, Times, Uses};
 use crate::operations::per_format::{Float, compiled};
 use crate::operations::row_reduction::same_length;
-use crate::operations::softmax_moments::mean;
+use crate::operations::softmax_moments;
 use crate::simd::{Vector, scalar_tasks, task};
+use crate::ziv::variance::settle_log_variance;
 
 /// log((1/(n − ddof)) Σ (e^{z_k} − mean)²): the logarithm of the variance of n numbers given by their logarithms.
 ///
-/// The absolute error is at most half an ulp plus 2^-57 (f32: 2^-29) plus 2^-100 |z|: the result is within 1 ulp
-/// unless its magnitude is below 2^-4. Numbers close together do not cancel, since e^{z_k − c} − 1 is summed, with
-/// c near the logarithm of the mean.
+/// The result is within 1 ulp, for numbers that are close together and for a variance near 1, too. A result of magnitude
+/// below 2^-3 (f32: 2^-4) takes further sums, and up to a microsecond per number if it is tiny.
 ///
 /// | input | value | gradient |
 /// |---|---|---|
@@ -81,7 +83,7 @@ compiled! {
             Ok(deviations) => {
                 let row = Block { z, v: None, w: None };
                 row_functions::each::<InDoubleDouble, T, _>(row, VarianceGradient(deviations), gradient, Store::Caches);
-                T::narrow(deviations.value)
+                deviations.rounded(z, ddof)
             }
             Err(edge) => {
                 for (z, out) in z.iter().zip(gradient) {
@@ -94,17 +96,18 @@ compiled! {
 
     fn logvarexp_jvp(z: &[T], ddof: usize, tangent: &[T]) -> Result<(T, T), Error> {
         same_length("tangent", tangent, "z", z)?;
-        let (value, slope) = match Deviations::of::<T, InDoubleDouble>(z, ddof) {
+        Ok(match Deviations::of::<T, InDoubleDouble>(z, ddof) {
             Ok(deviations) => {
                 let row = Block { z, v: Some(tangent), w: None };
-                (deviations.value, row_functions::sum::<InDoubleDouble, T>(row, Times(VarianceGradient(deviations))).hi)
+                let slope = row_functions::sum::<InDoubleDouble, T>(row, Times(VarianceGradient(deviations)));
+                (deviations.rounded(z, ddof), T::narrow(slope.hi))
             }
             Err(edge) => {
                 let at = |z: f64| if z == f64::INFINITY { edge.at_infinity } else { edge.elsewhere };
-                (edge.value, z.iter().zip(tangent).map(|(z, t)| at(z.widen()) * t.widen()).sum())
+                let slope = z.iter().zip(tangent).map(|(z, t)| at(z.widen()) * t.widen()).sum();
+                (T::narrow(edge.value), T::narrow(slope))
             }
-        };
-        Ok((T::narrow(value), T::narrow(slope)))
+        })
     }
 
     fn logvarexp_hvp(z: &[T], ddof: usize, vector: &[T], out: &mut [T]) -> Result<(), Error> {
@@ -131,9 +134,10 @@ compiled! {
 
 /// Implements [`logvarexp`].
 pub(super) fn value<T: Format>(z: &[T], ddof: usize) -> T {
-    T::narrow(
-        Deviations::of::<T, T::First>(z, ddof).map_or_else(|edge| edge.value, |deviations| deviations.value),
-    )
+    match Deviations::of::<T, T::First>(z, ddof) {
+        Ok(deviations) => deviations.rounded(z, ddof),
+        Err(edge) => T::narrow(edge.value),
+    }
 }
 
 /// The value and gradient in the special cases that the table of [`logvarexp`] lists.
@@ -152,7 +156,15 @@ struct Deviations {
     mean: DoubleDouble,
     /// The sum of the squared deviations.
     squares: DoubleDouble,
+    /// The logarithm of the variance, and a bound on its error without the last rounding.
     value: f64,
+    bound: f64,
+    max: f64,
+}
+
+/// Whether an error of at most `bound` is below half an ulp of T.
+fn is_below_half_an_ulp<T: Format>(bound: f64, value: f64) -> bool {
+    bound <= value.abs() * power_of_two(-(T::SIGNIFICAND_BITS as i32) - 1)
 }
 
 impl Deviations {
@@ -175,15 +187,29 @@ impl Deviations {
         }
         // The squares of smaller differences would underflow.
         let scale = if max - least < power_of_two(-300) { power_of_two(600) } else { 1.0 };
-        let center = mean(z).widen();
-        let mut deviations =
-            Self { center, scale, mean: DoubleDouble::ZERO, squares: DoubleDouble::ZERO, value: 0.0 };
+        let center = softmax_moments::mean(z).widen();
+        let bound = if P::IS_DOUBLE_DOUBLE { power_of_two(-57) } else { power_of_two(-29) };
+        let bound = bound + power_of_two(-100) * center.abs();
+        let (mean, squares) = (DoubleDouble::ZERO, DoubleDouble::ZERO);
+        let mut deviations = Self { center, scale, mean, squares, value: 0.0, bound, max };
         let row = Block { z, v: None, w: None };
         let sum = row_functions::sum::<P, T>(row, Excess(deviations));
         deviations.mean = scalar_tasks::quotient(sum, DoubleDouble::from(z.len() as f64));
         deviations.squares = row_functions::sum::<P, T>(row, Square(deviations));
         deviations.value = log_variance(deviations, (z.len() - ddof) as f64);
         Ok(deviations)
+    }
+
+    /// The logarithm of the variance, within 1 ulp.
+    fn rounded<T: Format>(&self, z: &[T], ddof: usize) -> T {
+        if is_below_half_an_ulp::<T>(self.bound, self.value) {
+            return T::narrow(self.value);
+        }
+        let (value, bound) = near_zero(z, ddof);
+        if is_below_half_an_ulp::<T>(bound, value) {
+            return T::narrow(value);
+        }
+        settle_log_variance(z, ddof, self.max)
     }
 
     /// scale · (x − 1).
@@ -253,6 +279,63 @@ impl Function for Power {
     #[inline(always)]
     fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
         P::Number::of(self.0.power(self.0.excess::<P, V>(z).to_dd()))
+    }
+}
+
+/// The logarithm of a variance near 1, from x = e^z in nearly full double-doubles, and a bound on its error without the last
+/// rounding. NaN if some number is too large.
+///
+/// x has a relative error of 2^-94.9, their mean one of 2^-92.5 + 2^-104 times the number of blocks. A deviation's error is that
+/// of its parts, so that of Σ d² is at most twice that of Σ |d| (x + mean) ≤ 2 √(Σ d² Σ x²), or twice the relative error
+/// times √κ, κ = Σ x²/Σ d². Products and sums add less than the 1.
+fn near_zero<T: Format>(z: &[T], ddof: usize) -> (f64, f64) {
+    let row = Block { z, v: None, w: None };
+    let count = z.len() as f64;
+    let mean = row_functions::sum::<InDoubleDouble, T>(row, FullPower);
+    let mean = scalar_tasks::quotient(mean, DoubleDouble::from(count));
+    let squares = row_functions::sum::<InDoubleDouble, T>(row, FullSquare { mean });
+    let variance = scalar_tasks::quotient(squares, DoubleDouble::from((z.len() - ddof) as f64));
+    let value = scalar_tasks::ln_dd(variance).hi;
+    let condition = 1.0 + count * mean.hi * mean.hi / squares.hi;
+    let blocks = (z.len() / BLOCK + 1) as f64;
+    let of_sum = (power_of_two(-91) + power_of_two(-102) * blocks) * (1.0 + condition.sqrt());
+    (value, of_sum + power_of_two(-62) * value.abs())
+}
+
+/// e^z in nearly full double-double, NaN above e^256.
+#[inline(always)]
+fn full_power<W: Float64>(z: W) -> DoubleDouble<W> {
+    let zero = z.splat(0.0);
+    let x = exp_dd_wide(z, DoubleDouble::from(zero)).scaled(z.splat(UNSCALE));
+    let hi = z.where_at_most(256.0, x.hi, z.splat(f64::NAN));
+    DoubleDouble { hi: z.where_at_most(-300.0, zero, hi), lo: z.where_at_most(-300.0, zero, x.lo) }
+}
+
+#[derive(Clone, Copy)]
+struct FullPower;
+
+impl Function for FullPower {
+    const USES: Uses = Uses::NOTHING;
+
+    #[inline(always)]
+    fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
+        P::Number::of(full_power(z))
+    }
+}
+
+/// The squared deviation from the mean.
+#[derive(Clone, Copy)]
+struct FullSquare {
+    mean: DoubleDouble,
+}
+
+impl Function for FullSquare {
+    const USES: Uses = Uses::NOTHING;
+
+    #[inline(always)]
+    fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
+        let deviation = full_power(z) - self.mean.splat(z);
+        P::Number::of(deviation * deviation)
     }
 }
 

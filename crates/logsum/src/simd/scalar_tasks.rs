@@ -2,7 +2,7 @@
 
 use super::task;
 use crate::arithmetic::double_double::DoubleDouble;
-use crate::arithmetic::ln::ln_of_f64;
+use crate::arithmetic::ln::{self, ln_of_f64};
 
 task! {
     /// a · b.
@@ -22,5 +22,12 @@ task! {
     /// log x for any finite x > 0, with relative error below 2^-58.
     pub(crate) fn ln(x: f64; _: V) -> DoubleDouble {
         ln_of_f64(x)
+    }
+}
+
+task! {
+    /// log x for 2^-1000 ≤ x ≤ 2^1000, with the error of [`ln::ln_dd`].
+    pub(crate) fn ln_dd(x: DoubleDouble; _: V) -> DoubleDouble {
+        ln::ln_dd(x).0
     }
 }

@@ -224,7 +224,7 @@ task! {
         if !is_known {
             return None;
         }
-        // The quotient's relative error, 10u², is part of that of the logarithm's argument.
+        // The quotient's relative error, below 16u², is part of that of the logarithm's argument.
         let (log, log_error) = ln::ln_dd(magnitude / DoubleDouble::from(divisor));
         let rest = log + shift.lo;
         // A relative error e of its argument changes the logarithm by less than e · (1 + e).

@@ -1,5 +1,5 @@
-//! The sum about an estimate of its logarithm, in double-doubles: what a row needs whose value is near to a point half-way
-//! between two floats, as one in thousands is by chance.
+//! The centred phase: the sum about an estimate of its logarithm, in double-doubles. It settles rows whose value is near the
+//! midpoint of two floats, as that of one row in thousands is by chance.
 
 use crate::arithmetic::double_double::{DoubleDouble, parts, power_of_two, two_sum};
 use crate::arithmetic::exp;
@@ -17,10 +17,19 @@ const HIGHEST: f64 = 300.0;
 
 /// The logarithm of the sum, from Σ b e^{x − center}.
 ///
-/// The bound, relative to Σ |b| e^{x − center}: [`exp::WIDE_ERROR`] and what the weight adds, 2^-104 for its product or, where
-/// terms are taken one by one, 2^-93 for its power of 2; the roundings of x − center, 2^-96 and 2^-103 |center|; the additions
-/// of a block, 131 of 3u², and one for each block. Terms that count as e^-1000 or underflow add up to less than 2^-400 for each
-/// block, as in [`SignedSum`](crate::state::signed::SignedSum).
+/// The bound, relative to Σ |b| e^{x − center}, for exponents between −1000 and [`HIGHEST`]:
+///
+/// | error | block at once | term by term |
+/// |---|---|---|
+/// | the exponential, [`exp::WIDE_ERROR`] | 2^-94.9 | 2^-94.9 |
+/// | the exponent: [`difference`], without 2^-104 \|center\|; [`scaled_term`] | 2^-94.4 | 2^-92.0 |
+/// | the product with the weight, 2u² | 2^-105 | 2^-105 |
+/// | additions of 3u² in a block: 127 in each of eight sums and 7 of these; 1023 | 2^-97.3 | 2^-94.4 |
+/// | together | 2^-93.5 | 2^-91.5 |
+/// | one addition per block, 3u² | 2^-104.4 | 2^-104.4 |
+///
+/// Terms that count as e^-1000 or underflow add up to less than 2^-400 per block, as in
+/// [`SignedSum`](crate::state::signed::SignedSum).
 pub(super) fn estimate<T: Format>(source: &dyn TermSource<T>, center: DoubleDouble) -> Option<Estimate> {
     let (mut sum, mut size, mut blocks) = (DoubleDouble::ZERO, 0.0, 0.0);
     source.blocks(&mut |block| {
@@ -41,15 +50,18 @@ pub(super) fn estimate<T: Format>(source: &dyn TermSource<T>, center: DoubleDoub
         size += part_size;
         blocks += 1.0;
     });
-    let error = exp::WIDE_ERROR * 4.0 + power_of_two(-95) + power_of_two(-102) * (blocks + center.hi.abs());
+    let error = power_of_two(-91) + power_of_two(-103) * (blocks + center.hi.abs());
     Estimate::new(center, sum, error * size + power_of_two(512 - 400) * blocks, source.divisor())
 }
 
-/// x − c, from −1000 on, normalised. c is near the greatest x.
+/// max(x − c, −1000), normalised.
+///
+/// The error is below 2^-104 |c| + 3u² |x − c|: |x.lo| and |c.lo| are at most u (|c| + |x − c|) and u |c|, and their
+/// difference and its sum with the low part of x.hi − c.hi are rounded once each.
 #[inline(always)]
 pub(super) fn difference<F: Float64>(x: DoubleDouble<F>, c: DoubleDouble<F>) -> DoubleDouble<F> {
     let d = two_sum(x.hi, -c.hi);
-    // What counts as −1000 has no low part: it might be anything.
+    // Below −1000 the low part has no meaning.
     let low = d.hi.where_at_most(exp::LEAST, c.hi.splat(0.0), d.lo + (x.lo - c.lo));
     two_sum(c.hi.splat(exp::LEAST).max(d.hi), low)
 }
@@ -81,9 +93,11 @@ task! {
 }
 
 task! {
-    /// 2^-k b e^{x − log} in units of UNSCALE, whatever the size of b: its power of 2 is put into the exponent.
+    /// 2^-k b e^{x − log} in units of UNSCALE for any size of b, whose power of 2 is added to the exponent. Infinite beyond the
+    /// range.
     ///
-    /// That is off by 2^-104 · 745 · 2 at most, beside the error of [`exp::exp_dd_wide`]. What is beyond the range is infinite.
+    /// The exponent's error is below 15 500u² = 2^-92.0 for exponents from −1000 on: that of three sums, 2u² · 1745, 3u² · 1745
+    /// and 3u² · 1000, and of the multiple of log 2, 5u² · 745 and 1074 · 2^-109 for log 2 itself.
     pub(super) fn scaled_term(x: DoubleDouble, b: f64, log: Log, k: f64; _: V) -> DoubleDouble {
         if b == 0.0 || x.hi == f64::NEG_INFINITY {
             return DoubleDouble::ZERO;
@@ -94,7 +108,7 @@ task! {
         if d.hi > HIGHEST {
             return DoubleDouble::from(b * f64::INFINITY);
         }
-        // A double-double that is out of range has no low part.
+        // Below −1000 the low part has no meaning.
         let low = if d.hi > -1000.0 { -d.lo } else { 0.0 };
         exp::exp_dd_wide(d.hi, DoubleDouble::from(low)).by(significand)
     }
@@ -105,6 +119,35 @@ mod tests {
     use super::*;
     use crate::reference::{big, big_dd, uniform};
     use crate::state::signed::Pairs;
+
+    /// Weights and numbers whose product is about 1, at both ends of the range of exponents: −1000 + center, a block at once,
+    /// and far above the center, term by term. There the error of the exponent is greatest.
+    #[test]
+    fn keeps_its_bound_far_from_the_center() {
+        for (log_of_b, least) in [(705.0, 1.0 / 16.0), (-740.0, 1.0 / 32.0)] {
+            let mut uniform = uniform(12);
+            let mut worst = 0.0_f64;
+            for i in 0..400 {
+                let length = [1, 2, 9, 1000][i % 4];
+                let b: Vec<f64> = (0..length).map(|_| f64::exp(log_of_b + 3.0 * uniform())).collect();
+                let z: Vec<f64> = b.iter().map(|b| -b.ln() + uniform()).collect();
+                let center = DoubleDouble { hi: uniform(), lo: power_of_two(-55) * uniform() };
+                let pairs = Pairs { z: &z, b: Some(&b), mask: None, divisor: 1.0 };
+                let Estimate { log, bound, .. } =
+                    estimate::<f64>(&pairs, center).expect("the terms are in range");
+                let exact = z
+                    .iter()
+                    .zip(&b)
+                    .fold(big(0.0), |sum, (&z, &b)| sum + (big(z) - big_dd(center)).exp() * big(b));
+                let off = big(log.shift) + big_dd(log.rest) - exact.ln() - big_dd(center);
+                let off = off.to_f64().value().abs();
+                assert!(off <= bound, "{z:?}, {b:?}: off by {off:e}, bound {bound:e}");
+                worst = worst.max(off / bound);
+            }
+            println!("weights of e^{log_of_b}: worst error {worst:.4} of the bound");
+            assert!(worst > least, "the bound is too loose: {worst}");
+        }
+    }
 
     /// The logarithm is within the bound that it states, of everyday terms, terms that nearly cancel, and weights of any size; and
     /// the bound is not far above the worst error.

@@ -31,6 +31,7 @@ pub(crate) mod first_phase_f32;
 mod fixed_point;
 mod integer_sums;
 pub(crate) mod matrix_entry;
+pub(crate) mod variance;
 pub(crate) mod weighted;
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
