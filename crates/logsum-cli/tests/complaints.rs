@@ -259,18 +259,30 @@ fn standard_output_by_name_is_not_replaced() {
 #[test]
 fn what_may_not_be_read_or_written() {
     use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
     let place = Place::new();
     place.write("z.txt", "0 0\n").write("secret.txt", "0 0\n").write("fixed.csv", "old");
     fs::create_dir(place.path("closed")).unwrap();
     for (name, mode) in [("secret.txt", 0), ("fixed.csv", 0o444), ("closed", 0o555)] {
         fs::set_permissions(place.path(name), fs::Permissions::from_mode(mode)).unwrap();
     }
-    if fs::File::open(place.path("secret.txt")).is_ok() {
-        return; // the superuser may do anything
-    }
-    assert_eq!(place.run("lse secret.txt").complaint(), "secret.txt: no permission to read it");
+    let run = |args: &str| {
+        let mut command = place.command(args);
+        if fs::File::open(place.path("secret.txt")).is_ok() {
+            // The superuser may do anything: it runs a copy, which others can reach, as the user nobody.
+            const NOBODY: u32 = 65534;
+            let copy = place.path("copy");
+            fs::copy(command.get_program(), &copy).unwrap();
+            fs::set_permissions(place.path("."), fs::Permissions::from_mode(0o777)).unwrap();
+            let mut as_nobody = std::process::Command::new(copy);
+            as_nobody.current_dir(place.path(".")).args(command.get_args()).uid(NOBODY).gid(NOBODY);
+            command = as_nobody;
+        }
+        Run::from(command.stdin(std::process::Stdio::null()).output().unwrap())
+    };
+    assert_eq!(run("lse secret.txt").complaint(), "secret.txt: no permission to read it");
     for out in ["fixed.csv", "closed/out.csv"] {
-        let found = place.run(&format!("softmax z.txt -o {out}"));
+        let found = run(&format!("softmax z.txt -o {out}"));
         assert_eq!(found.complaint(), format!("{out}: no permission to write there"));
     }
 }

@@ -1,11 +1,10 @@
 """logsum.torch: derivatives of every kind and order, against torch's checks, and right where torch's own are wrong."""
 
 import pytest
+import torch
+from torch.autograd import gradcheck, gradgradcheck
 
-torch = pytest.importorskip("torch")
-
-import logsum.torch as lt  # noqa: E402
-from torch.autograd import gradcheck, gradgradcheck  # noqa: E402
+import logsum.torch as lt
 
 torch.manual_seed(0)
 X = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)

@@ -2,13 +2,16 @@
 //! weighted sums against f64, special cases, and the limits of the range.
 
 mod common;
+#[path = "common/each_level.rs"]
+mod each_level;
 
 use common::{Format, big, nearest, oracle, ulps};
+use each_level::each_level;
 use half::{bf16, f16};
 use logsum::{
-    Error, Float, Level, LogSumExp, Phase, Terms, derivative, each, log_logistic, log_softmax, log1mexp,
-    log1pexp, logaddexp, logexpm1, logistic, logit, logmeanexp, logsumexp, logsumexp_and_phase,
-    logsumexp_jvp, logsumexp_with_gradient, logvarexp, softmax, softmax_entropy, xlogx,
+    Error, Float, LogSumExp, Phase, Terms, derivative, each, log_logistic, log_softmax, log1mexp, log1pexp,
+    logaddexp, logexpm1, logistic, logit, logmeanexp, logsumexp, logsumexp_and_phase, logsumexp_jvp,
+    logsumexp_with_gradient, logvarexp, softmax, softmax_entropy, xlogx,
 };
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
@@ -64,13 +67,12 @@ fn check_every_number<T: Format>(of_bits: fn(u16) -> T) {
         for (&x, &found) in all.iter().zip(&expected) {
             assert!(same(found, rounded(wide(x.into()))), "of {x}: {found}, not {}", wide(x.into()));
         }
-        for level in Level::ALL.into_iter().filter(|&level| Level::force(Some(level))) {
+        for level in each_level() {
             slices(&all, &mut out).unwrap();
             for (&x, (&a, &b)) in all.iter().zip(out.iter().zip(&expected)) {
                 assert!(same(a, b), "{x} at {level:?}");
             }
         }
-        assert!(Level::force(None));
     }
     let mut worst = 0.0;
     let within: [Function<T>; 5] = [
@@ -142,13 +144,12 @@ fn check_rows<T: Format>(count: usize) {
         assert_eq!(value.bits(), expected.bits(), "{z:?}: {value}, not {expected}");
         worst = worst.max(exact.softmax_error(&p));
         worst_log = worst_log.max(exact.log_softmax_error(&z, &log_p));
-        for level in Level::ALL.into_iter().filter(|&level| Level::force(Some(level))) {
+        for level in each_level() {
             let (alone, rung) = logsumexp_and_phase(&z);
             assert_eq!(alone.bits(), expected.bits(), "{level:?}, {rung:?}: {z:?}: {alone}, not {expected}");
             *rungs.entry(rung).or_default() += 1;
             assert!(results(&z) == (value, p.clone(), log_p.clone()), "{level:?}: {z:?}");
         }
-        assert!(Level::force(None));
     }
     println!(
         "{count} rows correctly rounded, softmax within {worst:.4} ulp, log-softmax {worst_log:.4}, {rungs:?}"

@@ -2,15 +2,15 @@
 //! steps and blocks of the loops, at every memory offset, special cases included. It is a separate binary because
 //! the level is a process-wide setting.
 
+#[path = "common/each_level.rs"]
+mod each_level;
+
+use each_level::each_level;
 use half::{bf16, f16};
 use logsum::{Float, Level, LogSumExp, log_softmax, logsumexp, logsumexp_with_gradient, softmax};
 use ndarray::{Array1, Array2, Array3, ArrayViewMut2, Axis, Zip, s};
 use rand::{RngExt, SeedableRng};
 use rayon::iter::{ParallelBridge, ParallelIterator};
-use std::sync::{Mutex, PoisonError};
-
-/// The level is a process-wide setting.
-static LEVEL: Mutex<()> = Mutex::new(());
 
 fn lengths() -> impl Iterator<Item = usize> {
     (0..70).chain([127, 128, 1007, 1008, 1009, 1023, 1024, 1025, 1040, 2047, 2049, 5000])
@@ -58,13 +58,8 @@ fn all_results<T: Float>(of: impl Fn(f64) -> T + Copy) -> Vec<String> {
 
 #[test]
 fn all_levels_give_the_same_bits() {
-    let _level = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
     let mut first: Option<(Level, [Vec<String>; 4])> = None;
-    for level in Level::ALL {
-        if !Level::force(Some(level)) {
-            println!("skipped: this machine lacks {}", level.name());
-            continue;
-        }
+    for level in each_level() {
         let found = [
             all_results(|x| x),
             all_results(|x| x as f32),
@@ -84,7 +79,6 @@ fn all_levels_give_the_same_bits() {
             }
         }
     }
-    assert!(Level::force(None));
 }
 
 /// A matrix with rows of all kinds.
@@ -152,8 +146,7 @@ fn check_every_way<T: Float>(z: &Array2<T>, level: Level) {
 
 #[test]
 fn many_lanes_at_once_have_the_bits_that_each_has_alone() {
-    let _level = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
-    for level in Level::ALL.into_iter().filter(|&level| Level::force(Some(level))) {
+    for level in each_level() {
         let short = (1..=67).flat_map(|length| [1, 2, 7, 8, 9, 16, 83].map(|rows| (rows, length)));
         let long = [
             (3, 1000),
@@ -175,7 +168,6 @@ fn many_lanes_at_once_have_the_bits_that_each_has_alone() {
             }
         });
     }
-    assert!(Level::force(None));
 }
 
 #[test]
@@ -194,9 +186,8 @@ fn lanes_at_every_edge_do_not_disturb_their_neighbours() {
         -3e38,
         1e-40,
     ];
-    let _level = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(5);
-    for level in Level::ALL.into_iter().filter(|&level| Level::force(Some(level))) {
+    for level in each_level() {
         for length in [1, 2, 3, 4, 7, 8, 9, 20, 63, 64, 65, 130] {
             for _ in 0..10 {
                 // Sparse special values: some lanes lack the dominant ones.
@@ -207,7 +198,6 @@ fn lanes_at_every_edge_do_not_disturb_their_neighbours() {
             }
         }
     }
-    assert!(Level::force(None));
 }
 
 fn each<T>(lanes: &[Vec<f64>], of: impl Fn(f64) -> T) -> Vec<Vec<T>> {
@@ -233,13 +223,12 @@ fn check_lanes<T: Float>(lanes: &[Vec<T>], what: &str) {
 /// needs a shift makes its neighbours take another path, and so do rows that nearly cancel.
 #[test]
 fn tame_lanes_have_the_values_of_each_alone() {
-    let _level = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
     let lanes = |rows: usize, columns: usize, wild: usize| -> Vec<Vec<f64>> {
         let kind = |j: usize| if j == wild { [1, 5, 8][rows % 3] } else { [0, 2, 4, 7, 9][j % 5] };
         (0..columns).map(|j| row(|x| x, rows, kind(j))).collect()
     };
     let singles = |lanes: &[Vec<f64>]| each(lanes, |z| z as f32);
-    for level in Level::ALL.into_iter().filter(|&level| Level::force(Some(level))) {
+    for level in each_level() {
         let what = format!("{level:?}");
         for rows in [63, 64, 65, 71, 72, 1023, 1024, 1087, 1088, 1089, 3000] {
             for columns in [1, 7, 8, 9, 15, 16, 17, 24, 127, 128, 129, 145, 300] {
@@ -281,7 +270,6 @@ fn tame_lanes_have_the_values_of_each_alone() {
         check_lanes(&each(&some, bf16::from_f64), &what);
         check_lanes(&singles(&lanes(70_000, 9, usize::MAX)), &what);
     }
-    assert!(Level::force(None));
 }
 
 #[test]

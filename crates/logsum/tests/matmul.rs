@@ -2,9 +2,12 @@
 //! bound, at every level, in batches and alone; special cases.
 
 mod common;
+#[path = "common/each_level.rs"]
+mod each_level;
 
 use common::{Big, Format, big, nearest};
-use logsum::{Level, MatmulShape, log_matmul, log_matmul_vjp, logsumexp};
+use each_level::each_level;
+use logsum::{MatmulShape, log_matmul, log_matmul_vjp, logsumexp};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -149,7 +152,7 @@ fn check<T: Format>(seed: u64) -> usize {
         let expected: Vec<T> = (0..rows * columns)
             .map(|place| entry(&a[place / columns * inner..][..inner], &column(&b, columns, place % columns)))
             .collect();
-        for level in Level::ALL.into_iter().filter(|&level| Level::force(Some(level))) {
+        for level in each_level() {
             for (place, (found, expected)) in
                 product(&a, &b, [rows, inner, columns]).iter().zip(&expected).enumerate()
             {
@@ -163,7 +166,6 @@ fn check<T: Format>(seed: u64) -> usize {
         }
         count += rows * columns;
     }
-    assert!(Level::force(None));
     println!("{count} entries, all correctly rounded");
     count
 }
@@ -209,11 +211,10 @@ fn check_blocks<T: Format>() {
                 found[corner]
             );
         }
-        for level in Level::ALL.into_iter().filter(|&level| Level::force(Some(level))) {
+        for level in each_level() {
             let again = product(&a, &b, [rows, inner, columns]);
             assert!(again.iter().zip(&found).all(|(&a, &b)| same(a, b)), "kind {kind} at {level:?}");
         }
-        assert!(Level::force(None));
     }
 }
 
@@ -415,13 +416,12 @@ fn gradients_of_blocks() {
             let sum: f64 = (0..rows).map(|i| g[i * columns + j] * p(i, k, j)).sum();
             assert!((sum - of_b[k * columns + j]).abs() < 1e-10, "kind {kind}, b ({k}, {j})");
         }
-        for level in Level::ALL.into_iter().filter(|&level| Level::force(Some(level))) {
+        for level in each_level() {
             assert!(
                 gradients(&a, &b, [rows, inner, columns], &g) == [of_a.clone(), of_b.clone()],
                 "{level:?}"
             );
         }
-        assert!(Level::force(None));
     }
 }
 

@@ -2,15 +2,15 @@
 //! numbers of rows that are not a multiple of eight, and for enough numbers to be distributed over threads. It is
 //! a separate binary because the level is a process-wide setting.
 
+#[path = "common/each_level.rs"]
+mod each_level;
+
+use each_level::each_level;
 use half::{bf16, f16};
 use logsum::{
-    Error, Float, Level, log_softmax, log_softmax_rows, logsumexp, logsumexp_rows,
-    logsumexp_rows_with_gradient, logsumexp_with_gradient, softmax, softmax_rows,
+    Error, Float, log_softmax, log_softmax_rows, logsumexp, logsumexp_rows, logsumexp_rows_with_gradient,
+    logsumexp_with_gradient, softmax, softmax_rows,
 };
-use std::sync::{Mutex, PoisonError};
-
-/// The level is a process-wide setting.
-static LEVEL: Mutex<()> = Mutex::new(());
 
 /// Rows of several kinds in turn: ordinary numbers, ties, tiny and huge numbers, values near 0, infinities, a NaN.
 fn rows<T: Float>(of: impl Fn(f64) -> T, length: usize, count: usize) -> Vec<T> {
@@ -77,12 +77,7 @@ fn check<T: Float>(of: impl Fn(f64) -> T, length: usize, count: usize) {
 
 #[test]
 fn every_row_has_the_bits_that_it_has_alone() {
-    let _level = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
-    for level in Level::ALL {
-        if !Level::force(Some(level)) {
-            println!("skipped: this machine lacks {level:?}");
-            continue;
-        }
+    for _level in each_level() {
         for length in [1, 2, 3, 7, 8, 9, 16, 31, 63, 64, 65, 100, 1023, 1025] {
             for count in [1, 7, 8, 9, 27, 64, 65, 131] {
                 check(|x| x, length, count);
@@ -92,13 +87,11 @@ fn every_row_has_the_bits_that_it_has_alone() {
             }
         }
     }
-    assert!(Level::force(None));
 }
 
 /// More than 2^18 numbers are distributed even over four threads; a row of more than 2^17 is divided itself.
 #[test]
 fn threads_change_no_bit() {
-    let _level = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
     for (length, count) in [(1, 300_001), (5, 80_003), (70, 5003), (4099, 131), (150_001, 3)] {
         for threads in [1, 3, 4] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

@@ -216,9 +216,22 @@ impl Shifted {
 
     /// The worst error of a gradient or softmax, in ulps.
     pub fn softmax_error<T: Format>(&self, found: &[T]) -> f64 {
+        let [normal, subnormal] = self.softmax_errors(found);
+        normal.max(subnormal)
+    }
+
+    /// The worst error of a gradient or softmax, in ulps: of normal numbers, and of those with the least ulp, which may be
+    /// rounded twice.
+    pub fn softmax_errors<T: Format>(&self, found: &[T]) -> [f64; 2] {
         let sum = &self.tail + big(1.0, self.precision);
-        let exact = |e: &Option<Big>| e.as_ref().map_or(big(0.0, self.precision), |e| e / &sum);
-        self.exponentials.iter().zip(found).map(|(e, &found)| ulps(found, &exact(e))).fold(0.0, f64::max)
+        let mut worst = [0.0_f64; 2];
+        for (e, &found) in self.exponentials.iter().zip(found) {
+            let exact = e.as_ref().map_or(big(0.0, self.precision), |e| e / &sum);
+            let is_least = exact == big(0.0, 1) || ulp_exponent::<T>(&exact) == T::LEAST_EXPONENT;
+            let worst = &mut worst[usize::from(is_least)];
+            *worst = worst.max(ulps(found, &exact));
+        }
+        worst
     }
 
     /// The worst error of a log-softmax, in ulps.
