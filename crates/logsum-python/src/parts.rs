@@ -5,7 +5,7 @@ use logsum::Error;
 use ndarray::{ArrayD, ArrayViewD, ArrayViewMutD, Axis, Slice};
 use pyo3::prelude::*;
 
-/// About so many numbers are taken at a time: milliseconds, or, where all are hard, a second.
+/// The approximate number of elements in a part: milliseconds of work, or a second if all rows are hard.
 pub(crate) const PART: usize = 1 << 21;
 
 /// A part of the input and of each result, along an axis that all have.
@@ -28,8 +28,8 @@ impl Part {
     }
 }
 
-/// Does `work` without the interpreter: part by part, if the axis that goes farthest in memory stays. Over a leading axis, or of one
-/// lane, all is one part.
+/// Does `work` without the interpreter, part by part along the axis with the longest stride that is not reduced. The numbers of a
+/// single row are one part.
 pub(crate) fn in_parts<T: Format>(
     py: Python<'_>,
     a: &ArrayViewD<'_, T>,
@@ -37,9 +37,9 @@ pub(crate) fn in_parts<T: Format>(
     mut work: impl FnMut(Part) -> Result<(), Error> + Send,
 ) -> PyResult<()> {
     let mut done = |part| detached(py, a.len(), || work(Part(part))).map_err(|error| exception(py, error));
-    let long_axes = (0..a.ndim()).filter(|&axis| a.shape()[axis] > 1);
-    match long_axes.max_by_key(|&axis| a.strides()[axis].abs()) {
-        Some(axis) if a.len() > PART && !reduced[axis] => {
+    let kept_axes = (0..a.ndim()).filter(|&axis| a.shape()[axis] > 1 && !reduced[axis]);
+    match kept_axes.max_by_key(|&axis| a.strides()[axis].abs()) {
+        Some(axis) if a.len() > PART => {
             let length = a.shape()[axis];
             let step = (PART / (a.len() / length)).max(1);
             for start in (0..length).step_by(step) {

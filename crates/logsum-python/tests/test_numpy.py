@@ -347,6 +347,7 @@ def test_nothing_leaks():
         "while True: logsum.logsumexp(a)",
         # One row that needs the wide phases, as often as takes half a minute on this machine.
         "logsum.logsumexp(numpy.broadcast_to(row, (int(30 / seconds) * 4096, 256)), 1); print('done')",
+        "logsum.logsumexp(numpy.broadcast_to(row[:, None], (256, int(30 / seconds) * 4096)), 0); print('done')",
     ],
 )
 def test_interrupts_are_heard(call):

@@ -256,3 +256,58 @@ fn shifted_down(a: Fixed, count: usize) -> Fixed {
     let limb = |i: usize| u128::from(a.get(i).copied().unwrap_or(0));
     std::array::from_fn(|i| ((limb(i + limbs) | limb(i + limbs + 1) << 64) >> bits) as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::{Big, big, uniform};
+
+    /// A fraction as a number.
+    fn value(fraction: &[u64]) -> Big {
+        let bytes: Vec<u8> = fraction.iter().flat_map(|limb| limb.to_le_bytes()).collect();
+        Big::from_parts(IBig::from(UBig::from_le_bytes(&bytes)), -(BITS as isize)).with_precision(700).value()
+    }
+
+    /// The error of e^r − 1 in units of 2^-256, and that of a term with all its steps, against 700 bits.
+    #[test]
+    fn exponentials_keep_their_bound() {
+        let mut uniform = uniform(51);
+        let mut limb = || (uniform() * 2f64.powi(53)) as u64 ^ ((uniform() * 2f64.powi(53)) as u64) << 11;
+        let mut worst = 0.0_f64;
+        let most = LN_2[LIMBS];
+        for i in 0..3000 {
+            let top = limb() % most;
+            let r = [limb(), limb(), limb(), [top, most - 1, top >> 40, 0][i % 4]];
+            let exact = value(&r).exp() - big(1.0);
+            let off =
+                ((value(&exp_m1(r)) - exact) * Big::from_parts(IBig::ONE, BITS as isize)).to_f64().value();
+            worst = worst.max(off.abs());
+        }
+        println!("e^r − 1 in fixed point: worst error {worst:.1} units, bound {}", 1 << 11);
+        // 6 units of r are part of the bound, but not of this error.
+        assert!(worst < 2048.0 && worst > 100.0, "{worst}");
+    }
+
+    /// Terms from the least to the greatest power of 2, with weights: the error in units of 2^(k − 256), k the term's power.
+    #[test]
+    fn terms_keep_their_bound() {
+        let mut uniform = uniform(52);
+        let mut worst = 0.0_f64;
+        for i in 0..3000 {
+            let center = [0.0, 1e3, -1e-3, 7e5][i % 4];
+            let x = center + [-150.0, 30.0, 1.0, -20.0][i / 4 % 4] * uniform();
+            let center = DoubleDouble { hi: center, lo: center * power_of_two(-55) * uniform() };
+            let b = (1.0 + uniform()) * [1.0, power_of_two(-40), power_of_two(6)][i % 3];
+            let (found, power) = term(DoubleDouble::from(x), b, center).expect("it is in range");
+            let exact = (big(x) - big(center.hi) - big(center.lo)).with_precision(700).value().exp() * big(b);
+            let unit = Big::from_parts(IBig::ONE, BITS as isize);
+            let off = ((value(&found) - exact) * unit).to_f64().value().abs();
+            // 2^11 of e^r, times a significand below 2, and one unit where it is cut off.
+            let bound = power_of_two(power as i32 + 12) + 1.0;
+            assert!(off <= bound, "{x} {b} {center:?}: off by {off} units, bound {bound}");
+            worst = worst.max(off / bound);
+        }
+        println!("terms in fixed point: worst error {worst:.3} of the bound");
+        assert!(worst > 1.0 / 16.0, "{worst}");
+    }
+}
