@@ -391,6 +391,30 @@ fn f32_rows() {
     attack::<f32>("f32");
 }
 
+/// Rows of several pieces of 65 536 numbers whose levels differ, so that the shift jumps where pieces are merged.
+#[test]
+fn shifts_jump_between_pieces() {
+    const PIECE: usize = 65_536;
+    let mut random = Random::seed_from_u64(77);
+    for levels in [[0.0, 300.0, 0.0], [900.0, -900.0, 0.0], [0.0, 63.0, 130.0], [-40.0, -700.0, 30.0]] {
+        let z: Vec<f64> = (0..2 * PIECE + 4000)
+            .map(|i| {
+                levels[i / PIECE] + random.random_range(-3.0..3.0) + if i % 9001 == 5 { 66.0 } else { 0.0 }
+            })
+            .collect();
+        let backwards: Vec<f64> = z.iter().rev().copied().collect();
+        let single: Vec<f32> = z.iter().map(|&z| z as f32).collect();
+        assert_eq!(logsumexp_and_phase(&single).0.bits(), oracle(&single).0.bits(), "{levels:?}");
+        let expected = oracle(&z).0.bits();
+        for z in [&z, &backwards] {
+            assert_eq!(logsumexp_and_phase(z).0.bits(), expected, "{levels:?}");
+            let mut gradient = vec![f64::NAN; z.len()];
+            logsumexp_with_gradient(z, &mut gradient).unwrap();
+            assert!((gradient.iter().sum::<f64>() - 1.0).abs() < 1e-11, "{levels:?}");
+        }
+    }
+}
+
 /// Rows that are known to be wrong in other implementations.
 #[test]
 fn known_hard_rows() {
