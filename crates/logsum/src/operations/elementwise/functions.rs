@@ -7,7 +7,7 @@ use crate::arithmetic::ln;
 use crate::arithmetic::log_of_sum::estimate_of_log;
 use crate::arithmetic::precision::{InDoubleDouble, Number, Precision};
 use crate::formats::Format;
-use crate::formats::nearest::settled_between;
+use crate::formats::nearest::{Zero, nearest, settled_between};
 use crate::operations::row_reduction::value;
 use crate::simd::{Vector, scalar_tasks, task};
 use crate::ziv;
@@ -294,7 +294,9 @@ fn difference<T: Format>(a: T, b: T) -> T {
         Some(Ordering::Equal) => f64::NEG_INFINITY,
         Some(Ordering::Greater) if wide_a == f64::INFINITY || wide_b == f64::NEG_INFINITY => wide_a + 0.0,
         Some(Ordering::Greater) => {
-            return ziv::settle_difference(a, b, center_of_difference(wide_a, wide_b));
+            let (center, bound) = center_of_difference(wide_a, wide_b);
+            return nearest(center, bound, Zero::Signed)
+                .unwrap_or_else(|| ziv::settle_difference(a, b, center));
         }
         _ => f64::NAN,
     };
@@ -302,16 +304,16 @@ fn difference<T: Format>(a: T, b: T) -> T {
 }
 
 task! {
-    /// log(e^a − e^b) with a relative error of at most 2^-40, for finite a > b.
-    fn center_of_difference(a: f64, b: f64; _: V) -> DoubleDouble {
+    /// log(e^a − e^b) with a relative error of at most 2^-40, and a bound on its error if one is known, for finite a > b.
+    fn center_of_difference(a: f64, b: f64; _: V) -> (DoubleDouble, f64) {
         /// Up to this difference 1 − e^{b − a} is a − b to a relative 2^-500, and its inverse might overflow.
         const TINY: f64 = power_of_two(-500);
         if a - b > TINY {
-            return estimate_of_difference::<InDoubleDouble, f64>(a, b).0;
+            return estimate_of_difference::<InDoubleDouble, f64>(a, b);
         }
         let (log, _) = ln::log1p_dd(DoubleDouble::from(TINY.div(a - b) - 1.0));
         let log_of_tiny = DoubleDouble::LN_2 * DoubleDouble::from(-500.0);
-        -log + a + log_of_tiny
+        (-log + a + log_of_tiny, f64::INFINITY)
     }
 }
 
