@@ -343,7 +343,7 @@ impl<F: Float64> Number<F> for DoubleDouble<F> {
     }
 }
 
-/// A sum of normalised double-doubles. Its high part starts from [`HEAD`], 2^8 times the bound of the terms, so that it
+/// A sum of normalised double-doubles. Its high part starts from `HEAD`, 2^8 times the bound of the terms, so that it
 /// is never less than a term: the three operations of Fast2Sum add exactly, where 2Sum would take six.
 ///
 /// The bound on the error of [`total`](Sum::total), in units of the terms' bound, for 128 terms in each of eight sums.
