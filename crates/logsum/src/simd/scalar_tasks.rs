@@ -2,6 +2,7 @@
 
 use super::task;
 use crate::arithmetic::double_double::DoubleDouble;
+use crate::arithmetic::exp;
 use crate::arithmetic::ln::{self, ln_of_f64};
 
 task! {
@@ -29,5 +30,12 @@ task! {
     /// log x for 2^-1000 ≤ x ≤ 2^1000, with the error of [`ln::ln_dd`].
     pub(crate) fn ln_dd(x: DoubleDouble; _: V) -> DoubleDouble {
         ln::ln_dd(x).0
+    }
+}
+
+task! {
+    /// e^{z − c} in units of UNSCALE, with the error of [`exp::exp_dd`].
+    pub(crate) fn exp_dd(z: f64, c: f64; _: V) -> DoubleDouble {
+        exp::exp_dd(z, c)
     }
 }

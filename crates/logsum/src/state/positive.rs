@@ -2,7 +2,7 @@
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::exp::{self, UNSCALE};
-use crate::arithmetic::log_of_sum::{error_of_rest, estimate, rest, term_of_max};
+use crate::arithmetic::log_of_sum::{SLACK, error_of_rest, estimate, rest, term_of_max};
 use crate::arithmetic::precision::Number;
 use crate::formats::Format;
 use crate::formats::nearest::settled;
@@ -168,6 +168,11 @@ impl<P: Keep> Partial<P> {
     /// 0, and by the Lindemann–Weierstrass theorem only then is the value rational.
     pub(crate) fn is_its_maximum(&self) -> bool {
         self.shift == self.max && self.tail.hi < power_of_two(512 - 1077)
+    }
+
+    /// t = Σ e^{z_k − max} − 1 in units of UNSCALE, and a bound on its error. For a finite maximum.
+    pub(crate) fn tail_of_maximum(&self) -> (DoubleDouble, f64) {
+        tail_of_maximum(*self)
     }
 
     /// LSE as a double-double, and a bound on its error. For a finite maximum.
@@ -368,6 +373,13 @@ task! {
 }
 
 task! {
+    fn tail_of_maximum<P: Keep>(partial: Partial<P>; _: V) -> (DoubleDouble, f64) {
+        let Partial { tail, error, .. } = partial.scaled_tail();
+        (tail, error * SLACK)
+    }
+}
+
+task! {
     fn estimate_of<P: Keep>(partial: Partial<P>; _: V) -> (DoubleDouble, f64) {
         let Partial { max, tail, error, .. } = partial.scaled_tail();
         estimate::<P, f64>(max, tail, error)
@@ -513,7 +525,6 @@ task! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arithmetic::log_of_sum::SLACK;
     use crate::arithmetic::precision::{InDoubleDouble, InF64};
     use crate::reference::{Big, big, big_dd, uniform};
 

@@ -30,11 +30,13 @@ mod arbitrary_precision;
 pub(crate) mod first_phase_f32;
 mod fixed_point;
 mod integer_sums;
+mod least;
 pub(crate) mod matrix_entry;
 pub(crate) mod variance;
 pub(crate) mod weighted;
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
+use crate::arithmetic::exp::EXP_DD_ERROR;
 use crate::arithmetic::precision::{InDoubleDouble, Precision};
 use crate::formats::Format;
 use crate::formats::nearest::{Zero, nearest};
@@ -43,6 +45,7 @@ use crate::kernels::term_source::{TermBlock, TermSource};
 use crate::simd::{Keep, scalar_tasks};
 use crate::state::positive::Partial;
 use crate::state::signed::{Estimate, Log};
+use crate::ziv::least::nearest_among_least;
 
 /// The phase that settled a value. For tests and benches.
 #[doc(hidden)]
@@ -168,7 +171,13 @@ fn of_partial<T: Format, P: Keep>(partial: &Partial<P>) -> Result<(T, Phase), Do
         return Ok((T::narrow(partial.max + 0.0), Phase::Maximum));
     }
     let (estimate, bound) = partial.estimate();
-    nearest(estimate, bound, Zero::Signed).map(|value| (value, Phase::of::<P>())).ok_or(estimate)
+    nearest(estimate, bound, Zero::Signed)
+        .or_else(|| {
+            let (tail, error) = partial.tail_of_maximum();
+            nearest_among_least(partial.max, tail, error)
+        })
+        .map(|value| (value, Phase::of::<P>()))
+        .ok_or(estimate)
 }
 
 /// log(e^a − e^b), correctly rounded, for finite a > b. `center` has an absolute or relative error of at most
@@ -178,6 +187,11 @@ pub(crate) fn settle_difference<T: Format>(a: T, b: T, center: DoubleDouble) -> 
     if b.widen() - wide < -1000.0 {
         // Below a by less than 2^-1400: the value rounds to a, or to −0 if a is a zero.
         return T::narrow(if wide == 0.0 { -0.0 } else { wide });
+    }
+    // e^b/e^a; the value is a + log(1 − u).
+    let u = scalar_tasks::exp_dd(b.widen(), wide);
+    if let Some(value) = nearest_among_least(wide, -u, EXP_DD_ERROR * u.hi) {
+        return value;
     }
     let difference = Difference { x: [a, b], b: [1.0, -1.0].map(T::narrow) };
     settle_terms(&difference, Err(Some(center)), || Err(None), f64::INFINITY).value

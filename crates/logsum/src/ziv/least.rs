@@ -1,0 +1,79 @@
+//! The rounding test for values among the least f64, in units of the least one: there nothing is subnormal.
+
+use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
+use crate::arithmetic::exp::UNSCALE;
+use crate::arithmetic::rounding_test::ends_in_f64;
+use crate::formats::Format;
+
+/// The number nearest to max + log(1 + t') for every t' within `error` of t, if there is one. t and its error are in units of
+/// UNSCALE. `None` unless T is f64, and max and t are below 2^-900 in magnitude.
+///
+/// max is an integer in units of 2^-1074. log(1 + t) differs from t by t²/2, less than 2^-900 t; the sum of max and t has a
+/// relative error of 2u², and what t has lost to underflow is below 2^-500 units.
+pub(super) fn nearest_among_least<T: Format>(max: f64, t: DoubleDouble, error: f64) -> Option<T> {
+    const TINY: f64 = power_of_two(-900);
+    const UNITS_OF_UNSCALED: f64 = power_of_two(1074 - 512);
+    /// The square root of a unit's inverse.
+    const ROOT: f64 = power_of_two(537);
+    if T::LEAST_POWER != -1074 || max.abs() >= TINY || t.hi.abs() * UNSCALE >= TINY {
+        return None;
+    }
+    let t = t.scaled(UNITS_OF_UNSCALED);
+    let value = t + max * ROOT * ROOT;
+    let bound =
+        error * UNITS_OF_UNSCALED + power_of_two(-100) * t.hi.abs() + power_of_two(-104) * value.hi.abs();
+    let bound = bound * (1.0 + power_of_two(-40)) + power_of_two(-400);
+    let nearest = if value.hi.abs() >= power_of_two(53) {
+        let [low, high] = ends_in_f64(value, bound);
+        (low == high).then_some(low)
+    } else {
+        let whole = value.hi.round_ties_even();
+        let rest = (value.hi - whole) + value.lo;
+        (rest.abs() + bound < 0.5 - power_of_two(-40)).then(|| whole.copysign(value.hi))
+    };
+    nearest.map(|units| T::narrow(units / ROOT / ROOT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::{big, big_dd, uniform};
+
+    /// Sums of least numbers and tiny ones, near midpoints too: each result is the nearest, and nearly all have one.
+    #[test]
+    fn results_are_the_nearest() {
+        let mut uniform = uniform(61);
+        let mut settled = 0;
+        for i in 0..40_000 {
+            let max = f64::from_bits((uniform() * [0.0, 3.0, 1e15, 1e18][i % 4]) as u64);
+            let max = if i % 3 == 0 { -max } else { max };
+            let units = uniform() * power_of_two((uniform() * 80.0) as i32 - 10) + [0.0, 0.5][i / 8 % 2];
+            let hi = units * power_of_two(512 - 1074 + 200) * power_of_two(-200);
+            let t = DoubleDouble { hi, lo: hi * power_of_two(-54) * (uniform() - 0.5) };
+            let t = if i % 5 == 0 { -t } else { t };
+            let error = hi * power_of_two(-62);
+            // t²/2 is far below the bits of the reference.
+            let exact = big(max) + big_dd(t) * big(UNSCALE);
+            if let Some(found) = nearest_among_least::<f64>(max, t, error) {
+                settled += 1;
+                let [low, high] =
+                    [-1.0, 1.0].map(|side| exact.clone() + big(error) * big(UNSCALE) * big(side));
+                let half = big(power_of_two(-600)) * big(power_of_two(-475));
+                let distance = |x: crate::reference::Big| {
+                    let off = x - big(found);
+                    if off < big(0.0) { -off } else { off }
+                };
+                let half = if found.abs() >= power_of_two(-1021) {
+                    big(found.next_up() - found) / big(2.0)
+                } else {
+                    half
+                };
+                let half = if half < big(0.0) { -half } else { half };
+                assert!(distance(low) <= half && distance(high) <= half, "{max:e} + {t:?}: {found:e}");
+            }
+        }
+        assert!(settled > 34_000, "{settled}");
+        assert_eq!(nearest_among_least::<f64>(0.0, DoubleDouble::from(power_of_two(512 - 1075)), 0.0), None);
+        assert_eq!(nearest_among_least::<f32>(0.0, DoubleDouble::from(power_of_two(512 - 1073)), 0.0), None);
+    }
+}
