@@ -83,7 +83,7 @@ pub trait Number<F>: Copy + Add<Output = Self> + Mul<Output = Self> + Div<Output
 
     /// `sum` plus this number, of any signs. The result is not normalised.
     ///
-    /// In double-double the error of [`TERMS`] such additions from 0 is below 8640u² = 2^-92.92 of M, the sum of the
+    /// In double-double the error of [`TERMS`] such additions from 0 is below 8780u² = 2^-92.90 of M, the sum of the
     /// terms' magnitudes. The high parts are added exactly, |sum.hi| ≤ M, so that each addition passes at most uM and
     /// the term's low part, which is at most 2u of the term, on to the low part. After k additions the low part is
     /// below (k + 2)uM, and the two roundings of addition k are below (k + 4)u²M; the first addition has none.
@@ -252,9 +252,9 @@ pub struct InDoubleDouble;
 
 impl Precision for InDoubleDouble {
     const EXP_ERROR: f64 = exp::EXP_DD_ERROR;
-    /// See [`Head`]: 2^-82.36 of the bound, of which the sum is at least half; up to 64 sums of blocks add 192u².
+    /// See [`Head`]: 2^-82.33 of the bound, of which the sum is at least half; up to 64 sums of blocks add 192u².
     const SUM_ERROR: f64 = power_of_two(-81);
-    /// See [`Number::added_to`]: 8640u², 2u² for the product, 7 · 3u² for the sum of the eight sums.
+    /// See [`Number::added_to`]: 8780u², 2u² for the product, 7 · 3u² for the sum of the eight sums.
     const SIGNED_SUM_ERROR: f64 = power_of_two(-92);
     const SHARE_ERROR: f64 = power_of_two(-59);
     /// 2^-81 of 1 is then 2^-61 of the rest.
@@ -359,9 +359,9 @@ impl<F: Float64> Number<F> for DoubleDouble<F> {
 /// | the low part after 128 additions | 2^-91 | 128 · 2^-98 |
 /// | the two parts that an addition passes on, below 2^-44 | 128 of 2^-98 | 128 · 2^-98 |
 /// | the above, in eight sums | | 2^-82.52 |
-/// | the low parts of 4, 2 and 1 pairs, twice each | 2^-90, 2^-89, 2^-88 | 2^-85.68 |
+/// | the low parts of 4, 2 and 1 pairs, twice each | 2^-90, 2^-89, 2^-88 | 2^-85.41 |
 ///
-/// Together below 2^-82.36. High parts below 2^10 are added exactly, with low parts of at most 2^-43.
+/// Together below 2^-82.33. High parts below 2^10 are added exactly, with low parts of at most 2^-43.
 #[derive(Clone, Copy)]
 pub struct Head<F> {
     /// The high part.

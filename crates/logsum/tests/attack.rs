@@ -415,6 +415,39 @@ fn shifts_jump_between_pieces() {
     }
 }
 
+/// Rows of two blocks whose terms beside the maximum are subnormal: in the least bits of t, of the value, and of a tiny maximum.
+#[test]
+fn subnormal_terms_in_other_blocks() {
+    let mut tally = Tally::default();
+    for (z, max) in
+        [(-740.0, 0.0), (-747.0, 0.0), (-740.0, 2f64.powi(-1016)), (-745.2, -5e-324), (-708.0, 1e-310)]
+    {
+        let mut row = vec![z; 1024];
+        row.push(max);
+        check(&row, &mut tally);
+        row.reverse();
+        check(&row, &mut tally);
+        row[700] = max;
+        check(&row, &mut tally);
+    }
+    // Values so near to 0 that their sign is not certain in double-double.
+    for (units, z) in [
+        (8_440_907_983_208_980, -707.7682056427002),
+        (8_434_760_117_027_508, -707.7689342498779),
+        (8_417_242_382_396_775, -707.7710132598877),
+    ] {
+        let least = f64::from_bits(units);
+        check(&[-least, z], &mut tally);
+        let exact = common::big(least, 3000) + (common::big(1.0, 3000) - common::big(z, 3000).exp()).ln();
+        assert_eq!(logsum::logsubexp(least, z).to_bits(), signed_zero(&exact).to_bits(), "{least:e}, {z}");
+    }
+}
+
+/// The zero with the sign of a value that rounds to 0.
+fn signed_zero(x: &Big) -> f64 {
+    if *x < common::big(0.0, 60) { -0.0 } else { 0.0 }
+}
+
 /// Rows that are known to be wrong in other implementations.
 #[test]
 fn known_hard_rows() {

@@ -162,9 +162,10 @@ struct Deviations {
     max: f64,
 }
 
-/// Whether an error of at most `bound` is below half an ulp of T.
+/// Whether an error of at most `bound`, with a rounding to f64 in a narrower format, is below half an ulp of T.
 fn is_below_half_an_ulp<T: Format>(bound: f64, value: f64) -> bool {
-    bound <= value.abs() * power_of_two(-(T::SIGNIFICAND_BITS as i32) - 1)
+    const OF_ROUNDING: f64 = 1.0 - power_of_two(-20);
+    bound <= value.abs() * OF_ROUNDING * power_of_two(-(T::SIGNIFICAND_BITS as i32) - 1)
 }
 
 impl Deviations {
@@ -202,6 +203,11 @@ impl Deviations {
 
     /// The logarithm of the variance, within 1 ulp.
     fn rounded<T: Format>(&self, z: &[T], ddof: usize) -> T {
+        let twice = 2.0 * self.max;
+        if twice.is_infinite() {
+            // The logarithm of the ratio to e^{2 max} is far below the spacing of floats there.
+            return T::narrow(twice);
+        }
         if is_below_half_an_ulp::<T>(self.bound, self.value) {
             return T::narrow(self.value);
         }
@@ -285,9 +291,9 @@ impl Function for Power {
 /// The logarithm of a variance near 1, from x = e^z in nearly full double-doubles, and a bound on its error without the last
 /// rounding. NaN if some number is too large.
 ///
-/// x has a relative error of 2^-94.9, their mean one of 2^-92.5 + 2^-104 times the number of blocks. A deviation's error is that
-/// of its parts, so that of Σ d² is at most twice that of Σ |d| (x + mean) ≤ 2 √(Σ d² Σ x²), or twice the relative error
-/// times √κ, κ = Σ x²/Σ d². Products and sums add less than the 1.
+/// x has a relative error r of 2^-94.9, their mean m one of s = 2^-92.5 + 2^-104 times the number of blocks. The error of a
+/// deviation d is at most r x + s m, so that of Σ d² is at most 2 Σ |d| (r x + s m) ≤ 2 (r + s) √(Σ d² Σ x²): relative to
+/// Σ d², 2 (r + s) √κ with κ = Σ x²/Σ d². The roundings of products and sums are below the term without √κ.
 fn near_zero<T: Format>(z: &[T], ddof: usize) -> (f64, f64) {
     let row = Block { z, v: None, w: None };
     let count = z.len() as f64;

@@ -119,9 +119,12 @@ impl<P: Keep> Partial<P> {
         if self.shift == shift {
             return self;
         }
-        let factor = exp::exp_dd(self.shift, shift).scaled(UNSCALE);
-        let tail = self.tail * factor;
-        Self { shift, tail, error: self.error * factor.hi + exp::EXP_DD_ERROR * tail.hi, ..self }
+        // Each factor takes half of UNSCALE: either may be tiny, but no part of a t that matters is subnormal.
+        const ROOT: f64 = power_of_two(-256);
+        let factor = exp::exp_dd(self.shift, shift).scaled(ROOT);
+        let tail = self.tail.scaled(ROOT) * factor;
+        let error = self.error * ROOT * factor.hi + exp::EXP_DD_ERROR * tail.hi;
+        Self { shift, tail, error, ..self }
     }
 
     /// The state with the maximum as its shift, so that its tail is t. For a finite maximum.

@@ -96,7 +96,7 @@ task! {
     /// 2^-k b e^{x − log} in units of UNSCALE for any size of b, whose power of 2 is added to the exponent. Infinite beyond the
     /// range.
     ///
-    /// The exponent's error is below 15 500u² = 2^-92.0 for exponents from −1000 on: that of three sums, 2u² · 1745, 3u² · 1745
+    /// The exponent's error is below 15 600u² < 2^-92.0 for exponents from −1000 on: that of three sums, 2u² · 1745, 3u² · 1745
     /// and 3u² · 1000, and of the multiple of log 2, 5u² · 745 and 1074 · 2^-109 for log 2 itself.
     pub(super) fn scaled_term(x: DoubleDouble, b: f64, log: Log, k: f64; _: V) -> DoubleDouble {
         if b == 0.0 || x.hi == f64::NEG_INFINITY {

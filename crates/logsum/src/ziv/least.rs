@@ -9,7 +9,7 @@ use crate::formats::Format;
 /// UNSCALE. `None` unless T is f64, and max and t are below 2^-900 in magnitude.
 ///
 /// max is an integer in units of 2^-1074. log(1 + t) differs from t by t²/2, less than 2^-900 t; the sum of max and t has a
-/// relative error of 2u², and what t has lost to underflow is below 2^-500 units.
+/// relative error of 2u². What t has lost to underflow, or to terms that count as e^-1000, is below 2^-60 units.
 pub(super) fn nearest_among_least<T: Format>(max: f64, t: DoubleDouble, error: f64) -> Option<T> {
     const TINY: f64 = power_of_two(-900);
     const UNITS_OF_UNSCALED: f64 = power_of_two(1074 - 512);
@@ -22,14 +22,16 @@ pub(super) fn nearest_among_least<T: Format>(max: f64, t: DoubleDouble, error: f
     let value = t + max * ROOT * ROOT;
     let bound =
         error * UNITS_OF_UNSCALED + power_of_two(-100) * t.hi.abs() + power_of_two(-104) * value.hi.abs();
-    let bound = bound * (1.0 + power_of_two(-40)) + power_of_two(-400);
+    let bound = bound * (1.0 + power_of_two(-40)) + power_of_two(-60);
     let nearest = if value.hi.abs() >= power_of_two(53) {
         let [low, high] = ends_in_f64(value, bound);
         (low == high).then_some(low)
     } else {
         let whole = value.hi.round_ties_even();
         let rest = (value.hi - whole) + value.lo;
-        (rest.abs() + bound < 0.5 - power_of_two(-40)).then(|| whole.copysign(value.hi))
+        // A zero has the sign of the value, which must be certain.
+        let is_certain = whole != 0.0 || value.hi.abs() > bound + power_of_two(-40);
+        (is_certain && rest.abs() + bound < 0.5 - power_of_two(-40)).then(|| whole.copysign(value.hi))
     };
     nearest.map(|units| T::narrow(units / ROOT / ROOT))
 }
