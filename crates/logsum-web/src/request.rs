@@ -19,6 +19,7 @@ fn explained(request: &Value) -> Result<Value, Value> {
     let texts = request["z"].as_array().ok_or_else(|| refusal("z is missing"))?;
     let z = numbers(texts, |text| read(text, language))?;
     let temperature = read(&request["temperature"], language).map_err(refusal)?;
+    let terms = Terms::new(&z).temperature(temperature).map_err(refusal)?;
     let scaled = numbers(&z, |&z| match z / temperature {
         scaled if scaled.is_infinite() && z.is_finite() => Err(out_of_range(z, language)),
         scaled => Ok(scaled),
@@ -30,7 +31,6 @@ fn explained(request: &Value) -> Result<Value, Value> {
     };
     let mut answer = json::of(&explanation.map_err(refusal)?, language);
     let mut gradient = vec![0.0; z.len()];
-    let terms = Terms::new(&z).temperature(temperature).map_err(refusal)?;
     let value = terms.logsumexp_with_gradient(&mut gradient).map_err(refusal)?;
     answer["given"] = json::numbers(&z);
     answer["tempered"] = json!({"value": json::number(value), "gradient": json::numbers(&gradient)});
