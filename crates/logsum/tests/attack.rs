@@ -326,9 +326,13 @@ fn check<T: Format>(z: &[T], tally: &mut Tally) -> Results<T> {
 /// The level is a process-wide setting.
 static LEVEL: Mutex<()> = Mutex::new(());
 
+/// The part of the rows to try, for emulated machines.
+fn scale() -> f64 {
+    std::env::var("LOGSUM_ATTACK_SCALE").map_or(1.0, |scale| scale.parse().expect("a number"))
+}
+
 fn attack<T: Format>(name: &str) {
-    let scale: f64 =
-        std::env::var("LOGSUM_ATTACK_SCALE").map_or(1.0, |scale| scale.parse().expect("a number"));
+    let scale = scale();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let _level = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
     let mut others: Vec<Level> = Level::ALL.into_iter().filter(|level| level.is_available()).collect();
@@ -395,6 +399,10 @@ fn f32_rows() {
 #[test]
 fn shifts_jump_between_pieces() {
     const PIECE: usize = 65_536;
+    if scale() < 1.0 {
+        eprintln!("skipped: long rows, as LOGSUM_ATTACK_SCALE is below 1");
+        return;
+    }
     let mut random = Random::seed_from_u64(77);
     for levels in [[0.0, 300.0, 0.0], [900.0, -900.0, 0.0], [0.0, 63.0, 130.0], [-40.0, -700.0, 30.0]] {
         let z: Vec<f64> = (0..2 * PIECE + 4000)
