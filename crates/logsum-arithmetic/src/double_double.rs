@@ -141,9 +141,9 @@ impl<F: Float64> Mul for DoubleDouble<F> {
 /// Relative error below 15u².
 ///
 /// With q = xh/yh rounded, r = y q is rounded by 3u² of itself, xh − rh is exact, and the rest x − y q is at most 3u of
-/// x. First-order terms of the relative error: 3u² from r; 2u² for the rounding of xl − rl, 3u² for that of the rest, 3u² for
-/// that of its quotient; 3u² as the rest is divided by yh instead of y: 14u² together, and terms of order u³. The paper
-/// has 15u² + 56u³ for its DWDivDW2, which is this but for the rounding of r.
+/// x. First-order terms of the relative error: 3u² from r; 2u² for the rounding of xl − rl, 3u² for that of the
+/// rest, 3u² for that of its quotient; 3u² as the rest is divided by yh instead of y: 14u² together, and terms of
+/// order u³. The paper has 15u² + 56u³ for its DWDivDW2, which is this but for the rounding of r.
 impl<F: Float64> Div for DoubleDouble<F> {
     type Output = Self;
 
@@ -171,8 +171,8 @@ mod tests {
     use super::*;
     use crate::test_reference::{Big, big, big_dd, relative_error, uniform};
 
-    /// Pairs of numbers that are hard for double-doubles: significands near 1, near 2 and near the square root of 2, low
-    /// parts near half an ulp, exponents near each other, of both signs.
+    /// Pairs of numbers that are hard for double-doubles: significands near 1, near 2 and near the square root of
+    /// 2, low parts near half an ulp, exponents near each other, of both signs.
     fn pairs() -> impl Iterator<Item = [DoubleDouble; 2]> {
         let mut uniform = uniform(31);
         (0..40_000).map(move |i| {

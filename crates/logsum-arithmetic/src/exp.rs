@@ -247,9 +247,9 @@ const SMALL_INVERSE_FACTORIALS: [f64; 7] = [
 
 /// e^{z − c} in units of 2^-[`SCALE`], as a double-double to nearly its full precision, for a c in double-double.
 ///
-/// d = z − c₀ exactly, as d + d' with |d'| ≤ 2^-44. All of d', −c₁, the table's lost part and the least part of the step
-/// go into the low part of r = r₀ + r₁, which is below 2^-44 + 2^-53 |c| and is rounded four times. The bound, relative
-/// to e^{z − c}, without 4 · 2^-106 |c|:
+/// d = z − c₀ exactly, as d + d' with |d'| ≤ 2^-44. All of d', −c₁, the table's lost part and the least part of
+/// the step go into the low part of r = r₀ + r₁, which is below 2^-44 + 2^-53 |c| and is rounded four times. The
+/// bound, relative to e^{z − c}, without 4 · 2^-106 |c|:
 ///
 /// | error | at most |
 /// |---|---|
@@ -283,8 +283,8 @@ pub fn exp_dd_wide<F: Float64>(z: F, c: DoubleDouble<F>) -> DoubleDouble<F> {
 /// 3!, 4!, …, 9!
 const FACTORIALS: [f64; 7] = [6.0, 24.0, 120.0, 720.0, 5040.0, 40_320.0, 362_880.0];
 
-/// e^d − 1 for |d| ≤ 2^-6, relative error below 2^-65: d²/3! and what follows is below 2^-14.5, with four roundings in f64;
-/// the first term left out, d⁹/10!, is below 2^-75.
+/// e^d − 1 for |d| ≤ 2^-6, relative error below 2^-65: d²/3! and what follows is below 2^-14.5, with four
+/// roundings in f64; the first term left out, d⁹/10!, is below 2^-75.
 #[inline(always)]
 pub fn expm1_dd_near_0<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
     let like = d.hi;
@@ -312,8 +312,8 @@ pub fn expm1_f64_near_0<F: Float64>(d: F) -> F {
 /// Where a series takes over from e^d less 1.
 const NEAR: f64 = power_of_two(-6);
 
-/// e^d − 1 in f64, for d ≤ 128; what is below −1000 counts as that. The exponential's error is to e^d − 1 as 1 to 1 − e^-d, at
-/// most 2^6.1 times as large.
+/// e^d − 1 in f64, for d ≤ 128; what is below −1000 counts as that. The exponential's error is to e^d − 1 as 1 to
+/// 1 − e^-d, at most 2^6.1 times as large.
 #[inline(always)]
 pub fn expm1_f64<F: Float64>(d: F) -> F {
     let far = exp_f64_at_0(d).mul_add(d.splat(UNSCALE), d.splat(-1.0));

@@ -13,7 +13,8 @@ pub trait Precision {
     /// Bounds what the additions of a block add to the error of Σ e^{z_k}, relative to that sum.
     const SUM_ERROR: f64;
 
-    /// Bounds what the products and additions of a block add to the error of Σ b_k e^{z_k}, relative to Σ |b_k| e^{z_k}.
+    /// Bounds what the products and additions of a block add to the error of Σ b_k e^{z_k}, relative to Σ |b_k|
+    /// e^{z_k}.
     const SIGNED_SUM_ERROR: f64;
 
     /// Shares of a sum of any signs are taken from it if its relative error is at most this.
@@ -62,8 +63,8 @@ pub trait Precision {
 
 /// A number in f64 or a double-double.
 ///
-/// The relative error of sums, products and quotients is one rounding in f64; in double-double it is below 2^-104, 2^-103
-/// and 2^-102.
+/// The relative error of sums, products and quotients is one rounding in f64; in double-double it is below
+/// 2^-104, 2^-103 and 2^-102.
 pub trait Number<F>: Copy + Add<Output = Self> + Mul<Output = Self> + Div<Output = Self> {
     /// As a double-double.
     fn to_dd(self) -> DoubleDouble<F>;
@@ -350,8 +351,8 @@ impl<F: Float64> Number<F> for DoubleDouble<F> {
 /// A rounding to a value below 2^e is off by at most 2^(e − 54).
 ///
 /// The high part lies in [2^8, 2^9), with ulps of 2^-44. So each addition passes at most 2^-45 on to the low part, and
-/// the term's own low part, at most 2^-53: for k in [2^j, 2^(j + 1)) the low part is below 2^(j − 44), for k = 128 below
-/// 2^-37.
+/// the term's own low part, at most 2^-53: for k in [2^j, 2^(j + 1)) the low part is below 2^(j − 44), for k =
+/// 128 below 2^-37.
 ///
 /// | roundings | at most | in all |
 /// |---|---|---|

@@ -62,7 +62,8 @@ mod tests {
                 + from_midpoint * power_of_two(-53) * uniform();
             let v = if i % 3 == 0 { -v } else { v }.scaled(binade);
             let bound = match i % 5 {
-                // The least that reaches beyond the midpoint: the computed end may be the midpoint, which rounds to even.
+                // The least that reaches beyond the midpoint: the computed end may be the midpoint, which rounds
+                // to even.
                 4 => {
                     let midpoint = big(whole) + big(0.5 * ulp);
                     let exact = big_dd(if i % 3 == 0 { -v } else { v }) - midpoint * big(binade);

@@ -28,8 +28,8 @@ impl Part {
     }
 }
 
-/// Does `work` without the interpreter, part by part along the axis with the longest stride that is not reduced. The numbers of a
-/// single row are one part.
+/// Does `work` without the interpreter, part by part along the axis with the longest stride that is not reduced.
+/// The numbers of a single row are one part.
 pub(crate) fn in_parts<T: Format>(
     py: Python<'_>,
     a: &ArrayViewD<'_, T>,
@@ -52,7 +52,8 @@ pub(crate) fn in_parts<T: Format>(
     }
 }
 
-/// Of each axis of an array of this rank, whether it is reduced over. What is no axis is left for the call to complain of.
+/// Of each axis of an array of this rank, whether it is reduced over. What is no axis is left for the call to
+/// complain of.
 pub(crate) fn reduced(rank: usize, axis: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<bool>> {
     let Some(axis) = axis else { return Ok(vec![true; rank]) };
     let (axes, rank) = (indices(axis)?, rank as isize);

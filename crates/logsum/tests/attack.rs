@@ -423,7 +423,8 @@ fn shifts_jump_between_pieces() {
     }
 }
 
-/// Rows of two blocks whose terms beside the maximum are subnormal: in the least bits of t, of the value, and of a tiny maximum.
+/// Rows of two blocks whose terms beside the maximum are subnormal: in the least bits of t, of the value, and of
+/// a tiny maximum.
 #[test]
 fn subnormal_terms_in_other_blocks() {
     let mut tally = Tally::default();

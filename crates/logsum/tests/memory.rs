@@ -1,5 +1,5 @@
-//! The promise about memory: the plain operations allocate at most 1 MiB per thread, whatever the length and the layout of the
-//! input, besides the arrays that they return, and a pointer per row for gradients over a leading axis.
+//! The promise about memory: the plain operations allocate at most 1 MiB per thread, whatever the length and the
+//! layout of the input, besides the arrays that they return, and a pointer per row for gradients over a leading axis.
 
 use allocation_counter::measure;
 use logsum::{Float, LogSumExp, log_softmax, logsumexp, logsumexp_with_gradient, softmax};

@@ -50,7 +50,8 @@ fn check_log_variance<T: Format>(z: &[T], ddof: usize, worst: &mut f64) {
     *worst = worst.max(off);
 }
 
-/// Rows whose variance is 1 but for the rounding of their numbers, with terms that are close together, far apart, or absent.
+/// Rows whose variance is 1 but for the rounding of their numbers, with terms that are close together, far apart,
+/// or absent.
 #[test]
 fn log_variances_near_zero_are_within_an_ulp() {
     let mut random = ChaCha8Rng::seed_from_u64(15);

@@ -18,8 +18,8 @@ use crate::ziv::variance::settle_log_variance;
 
 /// log((1/(n − ddof)) Σ (e^{z_k} − mean)²): the logarithm of the variance of n numbers given by their logarithms.
 ///
-/// The result is within 1 ulp, for numbers that are close together and for a variance near 1, too. A result of magnitude
-/// below 2^-3 (f32: 2^-4) takes further sums, and up to a microsecond per number if it is tiny.
+/// The result is within 1 ulp, for numbers that are close together and for a variance near 1, too. A result of
+/// magnitude below 2^-3 (f32: 2^-4) takes further sums, and up to a microsecond per number if it is tiny.
 ///
 /// | input | value | gradient |
 /// |---|---|---|
@@ -288,12 +288,13 @@ impl Function for Power {
     }
 }
 
-/// The logarithm of a variance near 1, from x = e^z in nearly full double-doubles, and a bound on its error without the last
-/// rounding. NaN if some number is too large.
+/// The logarithm of a variance near 1, from x = e^z in nearly full double-doubles, and a bound on its error
+/// without the last rounding. NaN if some number is too large.
 ///
-/// x has a relative error r of 2^-94.9, their mean m one of s = 2^-92.5 + 2^-104 times the number of blocks. The error of a
-/// deviation d is at most r x + s m, so that of Σ d² is at most 2 Σ |d| (r x + s m) ≤ 2 (r + s) √(Σ d² Σ x²): relative to
-/// Σ d², 2 (r + s) √κ with κ = Σ x²/Σ d². The roundings of products and sums are below the term without √κ.
+/// x has a relative error r of 2^-94.9, their mean m one of s = 2^-92.5 + 2^-104 times the number of blocks. The
+/// error of a deviation d is at most r x + s m, so that of Σ d² is at most 2 Σ |d| (r x + s m) ≤ 2 (r + s) √(Σ d²
+/// Σ x²): relative to Σ d², 2 (r + s) √κ with κ = Σ x²/Σ d². The roundings of products and sums are below the
+/// term without √κ.
 fn near_zero<T: Format>(z: &[T], ddof: usize) -> (f64, f64) {
     let row = Block { z, v: None, w: None };
     let count = z.len() as f64;

@@ -1,5 +1,5 @@
-//! The centred phase: the sum about an estimate of its logarithm, in double-doubles. It settles rows whose value is near the
-//! midpoint of two floats, as that of one row in thousands is by chance.
+//! The centred phase: the sum about an estimate of its logarithm, in double-doubles. It settles rows whose value
+//! is near the midpoint of two floats, as that of one row in thousands is by chance.
 
 use crate::arithmetic::double_double::{DoubleDouble, parts, power_of_two, two_sum};
 use crate::arithmetic::exp;
@@ -93,11 +93,11 @@ task! {
 }
 
 task! {
-    /// 2^-k b e^{x − log} in units of UNSCALE for any size of b, whose power of 2 is added to the exponent. Infinite beyond the
-    /// range.
+    /// 2^-k b e^{x − log} in units of UNSCALE for any size of b, whose power of 2 is added to the exponent.
+    /// Infinite beyond the range.
     ///
-    /// The exponent's error is below 15 600u² < 2^-92.0 for exponents from −1000 on: that of three sums, 2u² · 1745, 3u² · 1745
-    /// and 3u² · 1000, and of the multiple of log 2, 5u² · 745 and 1074 · 2^-109 for log 2 itself.
+    /// The exponent's error is below 15 600u² < 2^-92.0 for exponents from −1000 on: that of three sums, 2u² ·
+    /// 1745, 3u² · 1745 and 3u² · 1000, and of the multiple of log 2, 5u² · 745 and 1074 · 2^-109 for log 2 itself.
     pub(super) fn scaled_term(x: DoubleDouble, b: f64, log: Log, k: f64; _: V) -> DoubleDouble {
         if b == 0.0 || x.hi == f64::NEG_INFINITY {
             return DoubleDouble::ZERO;
@@ -120,8 +120,8 @@ mod tests {
     use crate::reference::{big, big_dd, uniform};
     use crate::state::signed::Pairs;
 
-    /// Weights and numbers whose product is about 1, at both ends of the range of exponents: −1000 + center, a block at once,
-    /// and far above the center, term by term. There the error of the exponent is greatest.
+    /// Weights and numbers whose product is about 1, at both ends of the range of exponents: −1000 + center, a
+    /// block at once, and far above the center, term by term. There the error of the exponent is greatest.
     #[test]
     fn keeps_its_bound_far_from_the_center() {
         for (log_of_b, least) in [(705.0, 1.0 / 16.0), (-740.0, 1.0 / 32.0)] {
@@ -149,8 +149,8 @@ mod tests {
         }
     }
 
-    /// The logarithm is within the bound that it states, of everyday terms, terms that nearly cancel, and weights of any size; and
-    /// the bound is not far above the worst error.
+    /// The logarithm is within the bound that it states, of everyday terms, terms that nearly cancel, and weights
+    /// of any size; and the bound is not far above the worst error.
     #[test]
     fn keeps_its_bound() {
         let mut uniform = uniform(11);

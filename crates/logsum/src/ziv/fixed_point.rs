@@ -1,7 +1,8 @@
 //! Exponentials in 256-bit fixed point, in whole numbers only.
 //!
-//! It costs little more than double-doubles, knows no rounding modes, and reaches more than twice as far: rows of normalised
-//! log-probabilities, whose log-sum-exp is a rounding error near 0, are settled here and not in arbitrary precision.
+//! It costs little more than double-doubles, knows no rounding modes, and reaches more than twice as far: rows of
+//! normalised log-probabilities, whose log-sum-exp is a rounding error near 0, are settled here and not in
+//! arbitrary precision.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::formats::Format;
@@ -56,9 +57,9 @@ const LOWEST: i64 = -(BITS as i64) - 2;
 
 /// Σ b e^{x − center}, if no term is above about 2^52 and the sum of their magnitudes below 2^62.
 ///
-/// Each term is m · 2^k · e^r with a weight's significand 1 ≤ m < 2. The bound, in units of 2^-256, from [`exp_m1`]: e^r is off
-/// by less than 2^11, and so the term by less than 2^(k + 12), and by 1 where it is cut off or left out. `size` has 2^(k + 2)
-/// for each, more than the term: together less than 2^10 · size + n.
+/// Each term is m · 2^k · e^r with a weight's significand 1 ≤ m < 2. The bound, in units of 2^-256, from
+/// [`exp_m1`]: e^r is off by less than 2^11, and so the term by less than 2^(k + 12), and by 1 where it is cut
+/// off or left out. `size` has 2^(k + 2) for each, more than the term: together less than 2^10 · size + n.
 pub(super) fn sum<T: Format>(source: &dyn TermSource<T>, center: DoubleDouble) -> Option<Sum> {
     let mut total = Total { sum: [0; LIMBS + 1], size: 0.0, count: 0, is_in_range: true };
     source.blocks(&mut |block| block.terms().for_each(|(x, b)| total.add(x, b, center)));
@@ -151,9 +152,10 @@ fn term(x: DoubleDouble, b: f64, center: DoubleDouble) -> Option<(Fixed, i64)> {
 /// e^r − 1 for 0 ≤ r < log 2.
 ///
 /// The bound, in units: r is off by at most 6 (four conversions, and two for the multiple of log 2), x = r/2^8 by
-/// 6/256 + 1. A Horner step truncates its factor and its product, 2 in all, and what it inherits is shrunk by x < 2^-8.5: e^x − 1
-/// is off by at most 2.1. A squaring doubles the error, times 1 + e, and adds 1: eight of them multiply it by
-/// 2^8 · Π(1 + e_i) < 2^9, in all below 2^9 · 3.1 < 2^11. All products are cut downward, so that the result stays below 1.
+/// 6/256 + 1. A Horner step truncates its factor and its product, 2 in all, and what it inherits is shrunk by x <
+/// 2^-8.5: e^x − 1 is off by at most 2.1. A squaring doubles the error, times 1 + e, and adds 1: eight of them
+/// multiply it by 2^8 · Π(1 + e_i) < 2^9, in all below 2^9 · 3.1 < 2^11. All products are cut downward, so that
+/// the result stays below 1.
 fn exp_m1(r: Fraction) -> Fraction {
     let [a, b, c, d] = r;
     let [a, b, c, d, _] = shifted_down([a, b, c, d, 0], HALVINGS);
@@ -288,7 +290,8 @@ mod tests {
         assert!(worst < 2048.0 && worst > 100.0, "{worst}");
     }
 
-    /// Terms from the least to the greatest power of 2, with weights: the error in units of 2^(k − 256), k the term's power.
+    /// Terms from the least to the greatest power of 2, with weights: the error in units of 2^(k − 256), k the
+    /// term's power.
     #[test]
     fn terms_keep_their_bound() {
         let mut uniform = uniform(52);

@@ -5,11 +5,12 @@ use crate::arithmetic::exp::UNSCALE;
 use crate::arithmetic::rounding_test::ends_in_f64;
 use crate::formats::Format;
 
-/// The number nearest to max + log(1 + t') for every t' within `error` of t, if there is one. t and its error are in units of
-/// UNSCALE. `None` unless T is f64, and max and t are below 2^-900 in magnitude.
+/// The number nearest to max + log(1 + t') for every t' within `error` of t, if there is one. t and its error are
+/// in units of UNSCALE. `None` unless T is f64, and max and t are below 2^-900 in magnitude.
 ///
-/// max is an integer in units of 2^-1074. log(1 + t) differs from t by t²/2, less than 2^-900 t; the sum of max and t has a
-/// relative error of 2u². What t has lost to underflow, or to terms that count as e^-1000, is below 2^-60 units.
+/// max is an integer in units of 2^-1074. log(1 + t) differs from t by t²/2, less than 2^-900 t; the sum of max
+/// and t has a relative error of 2u². What t has lost to underflow, or to terms that count as e^-1000, is below
+/// 2^-60 units.
 pub(super) fn nearest_among_least<T: Format>(max: f64, t: DoubleDouble, error: f64) -> Option<T> {
     const TINY: f64 = power_of_two(-900);
     const UNITS_OF_UNSCALED: f64 = power_of_two(1074 - 512);

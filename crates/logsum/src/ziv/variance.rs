@@ -9,13 +9,14 @@ use crate::ziv::matrix_entry::Sums;
 use crate::ziv::{Phase, arbitrary_precision, fixed_point};
 use dashu_int::IBig;
 
-/// log((1/(n − ddof)) Σ (x_k − x̄)²), x_k = e^{z_k}, correctly rounded. No z_k is NaN or +∞, not all are equal, `max` is the
-/// greatest, and n > ddof.
+/// log((1/(n − ddof)) Σ (x_k − x̄)²), x_k = e^{z_k}, correctly rounded. No z_k is NaN or +∞, not all are equal,
+/// `max` is the greatest, and n > ddof.
 ///
-/// The variance is (n Σ x_k² − (Σ x_k)²) / (n (n − ddof)), a sum of exponentials with integer coefficients. In the greatest
-/// exponent, 2 max, the coefficient is m (n − m) for the m numbers that are max, so not 0, and so it is in the least. By
-/// the Lindemann–Weierstrass theorem the logarithm is rational only if these are one exponent, all other x_k being 0,
-/// and m (n − m) = n (n − ddof). Then it is 2 max, which is no midpoint of two floats; so the phases end.
+/// The variance is (n Σ x_k² − (Σ x_k)²) / (n (n − ddof)), a sum of exponentials with integer coefficients. In
+/// the greatest exponent, 2 max, the coefficient is m (n − m) for the m numbers that are max, so not 0, and so it
+/// is in the least. By the Lindemann–Weierstrass theorem the logarithm is rational only if these are one
+/// exponent, all other x_k being 0, and m (n − m) = n (n − ddof). Then it is 2 max, which is no midpoint of two
+/// floats; so the phases end.
 #[cold]
 pub(crate) fn settle_log_variance<T: Format>(z: &[T], ddof: usize, max: f64) -> T {
     let (numbers, squares) = (Pairs { z, b: None, mask: None, divisor: 1.0 }, Sums { x: z, y: z });

@@ -220,8 +220,8 @@ impl Shifted {
         normal.max(subnormal)
     }
 
-    /// The worst error of a gradient or softmax, in ulps: of normal numbers, and of those with the least ulp, which may be
-    /// rounded twice.
+    /// The worst error of a gradient or softmax, in ulps: of normal numbers, and of those with the least ulp,
+    /// which may be rounded twice.
     pub fn softmax_errors<T: Format>(&self, found: &[T]) -> [f64; 2] {
         let sum = &self.tail + big(1.0, self.precision);
         let mut worst = [0.0_f64; 2];

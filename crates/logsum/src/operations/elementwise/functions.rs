@@ -304,7 +304,8 @@ fn difference<T: Format>(a: T, b: T) -> T {
 }
 
 task! {
-    /// log(e^a − e^b) with a relative error of at most 2^-40, and a bound on its error if one is known, for finite a > b.
+    /// log(e^a − e^b) with a relative error of at most 2^-40, and a bound on its error if one is known, for
+    /// finite a > b.
     fn center_of_difference(a: f64, b: f64; _: V) -> (DoubleDouble, f64) {
         /// Up to this difference 1 − e^{b − a} is a − b to a relative 2^-500, and its inverse might overflow.
         const TINY: f64 = power_of_two(-500);
