@@ -299,6 +299,11 @@ fn large_outputs_have_the_bits_of_small_ones() {
     }
 }
 
+/// A hash of the bits of numbers, in their order.
+fn hash<'a, T: Float>(numbers: impl IntoIterator<Item = &'a T>) -> u64 {
+    numbers.into_iter().fold(0, |hash: u64, &x| (hash ^ bits(x)).wrapping_mul(0x100_0000_01b3).rotate_left(7))
+}
+
 /// All results of some operations that work in parts: many rows, long rows, columns, scans, products and losses.
 fn results_in_parts<T: Float>(of: impl Fn(f64) -> T + Copy) -> String {
     let mut results = String::new();
@@ -308,10 +313,7 @@ fn results_in_parts<T: Float>(of: impl Fn(f64) -> T + Copy) -> String {
             for axis in [0, 1] {
                 let (value, gradient) = z.logsumexp_with_gradient(axis).unwrap();
                 let all = [value.into_dyn(), gradient.into_dyn(), z.log_softmax(axis).unwrap().into_dyn()];
-                let bits = all.iter().flat_map(|array| array.iter().map(|&x| bits(x)));
-                let hash = bits
-                    .fold(0, |hash: u64, bits| (hash ^ bits).wrapping_mul(0x100_0000_01b3).rotate_left(7));
-                results += &format!("{rows} × {length}, {axis}: {hash:x}\n");
+                results += &format!("{rows} × {length}, {axis}: {:x}\n", hash(all.iter().flatten()));
             }
         }
     }
@@ -319,12 +321,12 @@ fn results_in_parts<T: Float>(of: impl Fn(f64) -> T + Copy) -> String {
     let z = z.as_slice().unwrap();
     let weights: Vec<T> = (0..z.len()).map(|k| of((k % 7) as f64 - 2.0)).collect();
     let weighted = Terms::new(z).weights(&weights).unwrap().logsumexp_with_gradient(&mut out).unwrap();
-    results += &format!("weighted {:x} {:x}\n", bits(weighted), out.iter().fold(0, |all, &x| all ^ bits(x)));
+    results += &format!("weighted {:x} {:x}\n", bits(weighted), hash(&out));
     Cumulative::forward().logsumexp(z, &mut out).unwrap();
-    results += &format!("cumulative {:x}\n", out.iter().fold(0, |all, &x| all ^ bits(x)));
+    results += &format!("cumulative {:x}\n", hash(&out));
     let labels: Vec<usize> = (0..3000).map(|i| i % 100).collect();
     let loss = cross_entropy_with_gradient(&z[..300_000], &labels, &mut out[..300_000]).unwrap();
-    results += &format!("loss {:x} {:x}\n", bits(loss), out.iter().fold(0, |all, &x| all ^ bits(x)));
+    results += &format!("loss {:x} {:x}\n", bits(loss), hash(&out));
     results
 }
 

@@ -11,12 +11,19 @@ use crate::formats::Format;
 /// max is an integer in units of 2^-1074. log(1 + t) differs from t by t²/2, less than 2^-900 t; the sum of max
 /// and t has a relative error of 2u². What t has lost to underflow, or to terms that count as e^-1000, is below
 /// 2^-60 units.
-pub(super) fn nearest_among_least<T: Format>(max: f64, t: DoubleDouble, error: f64) -> Option<T> {
+pub(super) fn nearest_among_least<T: Format>(
+    max: f64,
+    tail: impl FnOnce() -> (DoubleDouble, f64),
+) -> Option<T> {
     const TINY: f64 = power_of_two(-900);
     const UNITS_OF_UNSCALED: f64 = power_of_two(1074 - 512);
     /// The square root of a unit's inverse.
     const ROOT: f64 = power_of_two(537);
-    if T::LEAST_POWER != -1074 || max.abs() >= TINY || t.hi.abs() * UNSCALE >= TINY {
+    if T::LEAST_POWER != -1074 || max.abs() >= TINY {
+        return None;
+    }
+    let (t, error) = tail();
+    if t.hi.abs() * UNSCALE >= TINY {
         return None;
     }
     let t = t.scaled(UNITS_OF_UNSCALED);
@@ -40,7 +47,7 @@ pub(super) fn nearest_among_least<T: Format>(max: f64, t: DoubleDouble, error: f
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference::{big, big_dd, uniform};
+    use crate::reference::{Big, big, big_dd, uniform};
 
     /// Sums of least numbers and tiny ones, near midpoints too: each result is the nearest, and nearly all have one.
     #[test]
@@ -57,26 +64,23 @@ mod tests {
             let error = hi * power_of_two(-62);
             // t²/2 is far below the bits of the reference.
             let exact = big(max) + big_dd(t) * big(UNSCALE);
-            if let Some(found) = nearest_among_least::<f64>(max, t, error) {
+            if let Some(found) = nearest_among_least::<f64>(max, || (t, error)) {
                 settled += 1;
                 let [low, high] =
                     [-1.0, 1.0].map(|side| exact.clone() + big(error) * big(UNSCALE) * big(side));
-                let half = big(power_of_two(-600)) * big(power_of_two(-475));
-                let distance = |x: crate::reference::Big| {
-                    let off = x - big(found);
-                    if off < big(0.0) { -off } else { off }
+                let magnitude = |x: Big| if x < big(0.0) { -x } else { x };
+                let distance = |x: Big| magnitude(x - big(found));
+                // Of the spacing of floats at the result; 2^-1075 among the least.
+                let half = match found.abs() >= power_of_two(-1021) {
+                    true => magnitude(big(found.next_up() - found)) / big(2.0),
+                    false => big(power_of_two(-600)) * big(power_of_two(-475)),
                 };
-                let half = if found.abs() >= power_of_two(-1021) {
-                    big(found.next_up() - found) / big(2.0)
-                } else {
-                    half
-                };
-                let half = if half < big(0.0) { -half } else { half };
                 assert!(distance(low) <= half && distance(high) <= half, "{max:e} + {t:?}: {found:e}");
             }
         }
         assert!(settled > 34_000, "{settled}");
-        assert_eq!(nearest_among_least::<f64>(0.0, DoubleDouble::from(power_of_two(512 - 1075)), 0.0), None);
-        assert_eq!(nearest_among_least::<f32>(0.0, DoubleDouble::from(power_of_two(512 - 1073)), 0.0), None);
+        let exactly = |power: i32| move || (DoubleDouble::from(power_of_two(512 + power)), 0.0);
+        assert_eq!(nearest_among_least::<f64>(0.0, exactly(-1075)), None);
+        assert_eq!(nearest_among_least::<f32>(0.0, exactly(-1073)), None);
     }
 }

@@ -8,7 +8,7 @@ use crate::formats::Format;
 use crate::formats::nearest::{Zero, nearest};
 use crate::kernels::row_access::BLOCK;
 use crate::kernels::term_source::{TermBlock, TermSource};
-use crate::simd::{Keep, task};
+use crate::simd::{Keep, Vector, task};
 use crate::state::signed::Log;
 use crate::ziv::about_estimate::difference;
 use crate::ziv::integer_sums::{exponent_of, integer, round};
@@ -218,6 +218,17 @@ task! {
     }
 }
 
+/// The sum of the eight numbers of a vector, in their order.
+#[inline(always)]
+fn sum_of_lanes<V: Vector>(x: V) -> f64 {
+    let (mut eight, mut sum) = ([0.0; 8], 0.0);
+    x.store(&mut eight);
+    for x in eight {
+        sum += x;
+    }
+    sum
+}
+
 task! {
     /// The low part of the greatest sum, which is the only one above `second`.
     fn low_of_greatest<T: Format>(sums: Sums<'_, T>, second: f64; simd: V) -> f64 {
@@ -227,13 +238,7 @@ task! {
             let sum = two_sum(T::load_up_to(x, simd), T::load_up_to(y, simd));
             low = low + sum.hi.where_at_most(second, zero, sum.lo);
         }
-        let mut eight = [0.0; 8];
-        low.store(&mut eight);
-        let mut low = 0.0;
-        for x in eight {
-            low += x;
-        }
-        low
+        sum_of_lanes(low)
     }
 }
 
@@ -277,13 +282,7 @@ task! {
             e.store(&mut eight);
             out.copy_from_slice(&eight[..out.len()]);
         }
-        let mut eight = [0.0; 8];
-        sum.store(&mut eight);
-        let mut sum = 0.0;
-        for e in eight {
-            sum += e;
-        }
-        sum
+        sum_of_lanes(sum)
     }
 }
 

@@ -172,10 +172,7 @@ fn of_partial<T: Format, P: Keep>(partial: &Partial<P>) -> Result<(T, Phase), Do
     }
     let (estimate, bound) = partial.estimate();
     nearest(estimate, bound, Zero::Signed)
-        .or_else(|| {
-            let (tail, error) = partial.tail_of_maximum();
-            nearest_among_least(partial.max, tail, error)
-        })
+        .or_else(|| nearest_among_least(partial.max, || partial.tail_of_maximum()))
         .map(|value| (value, Phase::of::<P>()))
         .ok_or(estimate)
 }
@@ -188,9 +185,12 @@ pub(crate) fn settle_difference<T: Format>(a: T, b: T, center: DoubleDouble) -> 
         // Below a by less than 2^-1400: the value rounds to a, or to −0 if a is a zero.
         return T::narrow(if wide == 0.0 { -0.0 } else { wide });
     }
-    // e^b/e^a; the value is a + log(1 − u).
-    let u = scalar_tasks::exp_dd(b.widen(), wide);
-    if let Some(value) = nearest_among_least(wide, -u, EXP_DD_ERROR * u.hi) {
+    // a + log(1 − u), u = e^{b − a}.
+    let tail = || {
+        let u = scalar_tasks::exp_dd(b.widen(), wide);
+        (-u, EXP_DD_ERROR * u.hi)
+    };
+    if let Some(value) = nearest_among_least(wide, tail) {
         return value;
     }
     let difference = Difference { x: [a, b], b: [1.0, -1.0].map(T::narrow) };
