@@ -1,17 +1,20 @@
 //! Random and adversarial rows against the run-time oracle: values to the bit, gradients and log-softmax to 1 ulp.
 //!
-//! Every row is compared with the oracle at the machine's best level, and must have the same bits at the other
-//! levels. There are more than 100 000 rows, multiplied by the environment variable LOGSUM_ATTACK_SCALE
+//! Every row is compared with the oracle at the portable level, and must have the same bits at the other levels of
+//! the machine. There are more than 100 000 rows, multiplied by the environment variable LOGSUM_ATTACK_SCALE
 //! (0.05 on emulated CPUs). To print the statistics: `cargo test --test attack -- --nocapture`.
 
 mod common;
+#[path = "common/each_level.rs"]
+mod each_level;
 
 use common::{Big, Format, big, nearest, oracle};
-use logsum::{Level, Phase, log_softmax, logsumexp_and_phase, logsumexp_with_gradient, softmax};
+use each_level::each_level;
+use logsum::{Phase, log_softmax, logsumexp_and_phase, logsumexp_with_gradient, softmax};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 type Random = ChaCha8Rng;
 
@@ -323,9 +326,6 @@ fn check<T: Format>(z: &[T], tally: &mut Tally) -> Results<T> {
     (value, gradient, log_p)
 }
 
-/// The level is a process-wide setting.
-static LEVEL: Mutex<()> = Mutex::new(());
-
 /// The part of the rows to try, for emulated machines.
 fn scale() -> f64 {
     std::env::var("LOGSUM_ATTACK_SCALE").map_or(1.0, |scale| scale.parse().expect("a number"))
@@ -334,14 +334,11 @@ fn scale() -> f64 {
 fn attack<T: Format>(name: &str) {
     let scale = scale();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let _level = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut others: Vec<Level> = Level::ALL.into_iter().filter(|level| level.is_available()).collect();
-    let best = others.pop().expect("there is the portable level");
-    println!("{best:?} against the oracle, {others:?} against it");
     let mut all = Tally::default();
     println!("{name:<18}{:>8}  worst ulp: gradient, log-softmax  rungs", "rows");
     for (number, regime) in regimes::<T>().into_iter().enumerate() {
-        assert!(Level::force(Some(best)));
+        let mut levels = each_level();
+        levels.next().expect("there is the portable level");
         let count = (regime.rows as f64 * scale).ceil() as usize;
         let (tally, rows) = (Mutex::new(Tally::default()), Mutex::new(Vec::new()));
         std::thread::scope(|scope| {
@@ -363,8 +360,7 @@ fn attack<T: Format>(name: &str) {
             }
         });
         let rows = rows.into_inner().expect("no thread panicked");
-        for &level in &others {
-            assert!(Level::force(Some(level)));
+        for level in levels {
             for (row, expected) in &rows {
                 assert!(results(row) == *expected, "{level:?} differs: {row:?}");
             }
@@ -376,7 +372,6 @@ fn attack<T: Format>(name: &str) {
         );
         all.add(tally);
     }
-    assert!(Level::force(None));
     println!("together {} rows of {} numbers, {:?}\n", all.rows, all.numbers, all.rungs);
     let least = |rows: f64| (rows * scale.min(1.0)) as usize;
     assert!(all.rows >= least(50_000.0));
