@@ -203,6 +203,36 @@ mod tests {
     }
 
     #[test]
+    fn powers_and_parts() {
+        for n in -1074..=1023 {
+            // 2^n in two exact steps.
+            let exact = (n as f64 / 2.0).floor().exp2() * (n as f64 - (n as f64 / 2.0).floor()).exp2();
+            assert_eq!(power_of_two(n), exact, "2^{n}");
+        }
+        for x in [1.0, -1.5, 3.75e300, 5e-324, -1e-310, f64::MIN_POSITIVE, f64::MAX] {
+            let (significand, exponent) = parts(x);
+            assert!((1.0..2.0).contains(&significand.abs()), "{x:e}: {significand}");
+            let half = exponent / 2;
+            assert_eq!(significand * power_of_two(half) * power_of_two(exponent - half), x);
+        }
+    }
+
+    #[test]
+    fn differences_and_negatives_are_those_of_both_words() {
+        let (a, b) = (
+            DoubleDouble { hi: 3.0, lo: power_of_two(-54) },
+            DoubleDouble { hi: 1.0, lo: power_of_two(-60) },
+        );
+        assert_eq!(a - b, DoubleDouble { hi: 2.0, lo: power_of_two(-54) - power_of_two(-60) });
+        assert_eq!(-a, DoubleDouble { hi: -3.0, lo: -power_of_two(-54) });
+        assert_eq!(
+            Float64::max(0.0, -0.0).to_bits(),
+            (-0.0_f64).to_bits(),
+            "the other one, unless self is greater"
+        );
+    }
+
+    #[test]
     fn operations_keep_their_bounds() {
         let operations = [
             ("x + y", 3.0, worst(|[x, y]| x + y, |[x, y]| big_dd(x) + big_dd(y))),

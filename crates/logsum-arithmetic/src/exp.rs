@@ -25,6 +25,15 @@ pub const EXP_F64_ERROR: f64 = 5.5e-12; // > 2^-37.43
 /// |[`exp_dd`] − exact| ≤ this · exact. Derivation there.
 pub const EXP_DD_ERROR: f64 = 1.9e-19; // > 2^-62.2
 
+/// |[`exp_f64_fine`] − exact| ≤ this · exact, for z − c ≥ −128, and for c = 0 and z ≥ −176. Derivation there.
+pub const EXP_F64_FINE_ERROR: f64 = 2.8e-14; // > 2^-45.1
+
+/// |[`exp_dd_fine`] − exact| ≤ this · exact. Derivation there.
+pub const EXP_DD_FINE_ERROR: f64 = 1.2e-21; // > 2^-69.5
+
+/// |[`exp_dd_finer`] − exact| ≤ this · exact. Derivation there.
+pub const EXP_DD_FINER_ERROR: f64 = power_of_two(-76);
+
 /// 16 / ln 2.
 const PER_STEP: f64 = 23.083120654223414;
 
@@ -90,6 +99,10 @@ const SCALED_POWERS: [f64; 16] = {
 /// (e^r − 1)/r at four Chebyshev nodes of |r| ≤ (ln 2)/32, interpolated.
 const EXP_F64: [f64; 4] = [0.9999999997706825, 0.4999999999617805, 0.16667057664898036, 0.04166731832879313];
 
+/// The same at five.
+const EXP_F64_FINE: [f64; 5] =
+    [1.0, 0.4999999999044511, 0.16666666665301685, 0.04166748124517786, 0.008333449701475412];
+
 /// (e^r − 1 − r)/r² at six.
 const EXP_DD: [f64; 6] = [
     0.5000000000000001,
@@ -98,6 +111,26 @@ const EXP_DD: [f64; 6] = [
     0.008333333332992089,
     0.001388906344098826,
     0.00019841463787840103,
+];
+
+/// (e^r − 1 − r − r²/2)/r³ at six.
+const EXP_DD_FINE: [f64; 6] = [
+    0.16666666666666669,
+    0.041666666666666664,
+    0.008333333332992089,
+    0.0013888888888547645,
+    0.00019841463787840103,
+    2.4801781248002453e-05,
+];
+
+/// (e^r − 1 − r − r²/2 − r³/6)/r⁴ at six.
+const EXP_DD_FINER: [f64; 6] = [
+    0.041666666666666664,
+    0.008333333333333333,
+    0.0013888888888547645,
+    0.00019841269840959618,
+    2.4801781248002453e-05,
+    2.755749553880029e-06,
 ];
 
 /// Adding and subtracting this rounds a small number to the nearest integer, and leaves it in the low bits.
@@ -153,11 +186,40 @@ pub fn exp_f64<F: Float64>(z: F, c: F) -> F {
 /// e^z likewise.
 #[inline(always)]
 pub fn exp_f64_at_0<F: Float64>(z: F) -> F {
+    exp_f64_by(z, EXP_F64)
+}
+
+/// e^{z − c} likewise, with one more coefficient, for numbers that are results themselves.
+///
+/// | error | at most |
+/// |---|---|
+/// | d = z − c, from −128 to 128, is rounded; not where c = 0 | 2^-47 |
+/// | k·(ln 2)/16, \|k\| ≤ 2955 and the step off by 2^-58 | 2^-46.47 |
+/// | where c = 0, \|k\| ≤ 4063 | 2^-46.01 |
+/// | interpolation, as [`exp_f64`]'s, with one node more | 2^-46.6 |
+/// | the rest, some roundings | 2^-51 |
+///
+/// together below 2^-45.1 < [`EXP_F64_FINE_ERROR`] for −128 ≤ z − c ≤ 128, and for c = 0 and |z| ≤ 176. From −1000 on
+/// it is below 2^-42.2, as the table there says.
+#[inline(always)]
+pub fn exp_f64_fine<F: Float64>(z: F, c: F) -> F {
+    exp_f64_by(z - c, EXP_F64_FINE)
+}
+
+/// e^z likewise.
+#[inline(always)]
+pub fn exp_f64_fine_at_0<F: Float64>(z: F) -> F {
+    exp_f64_by(z, EXP_F64_FINE)
+}
+
+/// e^z by the interpolation of (e^r − 1)/r that has these coefficients.
+#[inline(always)]
+fn exp_f64_by<const N: usize, F: Float64>(z: F, coefficients: [f64; N]) -> F {
     let d = z.splat(LEAST).max(z);
     let (k, minus_k) = step(d);
     let r = minus_k.mul_add(d.splat(WHOLE_STEP), d);
     let power = k.scaled_entry(&SCALED_POWERS);
-    power.mul_add(r * polynomial(r, EXP_F64), power)
+    power.mul_add(r * polynomial(r, coefficients), power)
 }
 
 /// e^{z − c} in units of 2^-[`SCALE`], in double-double.
@@ -180,40 +242,173 @@ pub fn exp_f64_at_0<F: Float64>(z: F) -> F {
 /// together below 6.6 · 2^-65 < 2^-62.2 < [`EXP_DD_ERROR`]. e^0 is exactly 1.
 #[inline(always)]
 pub fn exp_dd<F: Float64>(z: F, c: F) -> DoubleDouble<F> {
-    let d = two_sum(z, -c);
-    // What counts as −1000 has no low part: it might be anything.
-    let low = d.hi.where_at_most(LEAST, z.splat(0.0), d.lo);
-    let (k, minus_k) = step(z.splat(LEAST).max(d.hi));
-    exp_dd_reduced(z.splat(LEAST).max(d.hi), k, minus_k, low + k.entry(&LOGS_OF_ROUNDING))
+    Reduced::of(difference(z, c)).exp()
 }
 
 /// e^z likewise: [`exp_dd`] where c = 0, in fewer steps.
 #[inline(always)]
 pub fn exp_dd_at_0<F: Float64>(z: F) -> DoubleDouble<F> {
-    let d = z.splat(LEAST).max(z);
-    let (k, minus_k) = step(d);
-    exp_dd_reduced(d, k, minus_k, k.entry(&LOGS_OF_ROUNDING))
+    Reduced::of_f64(z.splat(LEAST).max(z)).exp()
 }
 
 /// e^d likewise, for a normalised d of two f64 that is at least −1000.
 #[inline(always)]
 pub fn exp_dd_of_dd<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
-    let (k, minus_k) = step(d.hi);
-    exp_dd_reduced(d.hi, k, minus_k, d.lo + k.entry(&LOGS_OF_ROUNDING))
+    Reduced::of(d).exp()
 }
 
-/// `low`: what is to be added to d and does not fit into it.
+/// e^{z − c} likewise, with r² in double-double, for numbers that are results themselves.
+///
+/// With r₀ and r₁ as in [`exp_dd`], e^{r₀} − 1 = r₀ + r₀²/2 + r₀³·P(r₀), and r₁ enters as (1 + (e^{r₀} − 1)) (r₁ + r₁²/2).
+/// r₀ + r₀²/2 is a double-double without error; what is left, q, is below 2^-19.0, and in f64. The bound, relative to
+/// e^{z − c}, in units of 2^-72:
+///
+/// | error | at most |
+/// |---|---|
+/// | interpolation, found by evaluation at 2001 points: 2^-72.66 | 0.64 |
+/// | r₀³·P < 2^-19.1: r₀² and r₀³ rounded, P by 1.1 roundings: 3.1 · 2^-53 · 2^-19.16 | 2.77 |
+/// | q is rounded twice, by 2^-73 | 1.00 |
+/// | r₁, below 2^-28, is off by 2^-81 | 0.01 |
+/// | these are relative to 1, e^r may be 2^-0.0313 | × 1.022 |
+/// | the low part of the result, below 2^-18 where the table's entry is above 1.11, is rounded once | 0.93 |
+///
+/// together below 5.5 · 2^-72 < 2^-69.5 < [`EXP_DD_FINE_ERROR`]. e^0 is exactly 1.
 #[inline(always)]
-fn exp_dd_reduced<F: Float64>(d: F, k: F, minus_k: F, low: F) -> DoubleDouble<F> {
-    let [step0, step1] = STEP;
-    let r0 = minus_k.mul_add(d.splat(step0), d);
-    let r1 = minus_k.mul_add(d.splat(step1), low);
-    let s = r0 + r1;
-    let q = (s * s).mul_add(polynomial(s, EXP_DD), r1);
-    // power·(1 + r₀ + q): the leading power + power·r₀ without error, the rest in f64.
-    let power = k.scaled_entry(&SCALED_POWERS);
-    let hi = power.mul_add(r0, power);
-    let lo = power.mul_add(q, power.mul_add(r0, power - hi));
+pub fn exp_dd_fine<F: Float64>(z: F, c: F) -> DoubleDouble<F> {
+    Reduced::of(difference(z, c)).exp_fine()
+}
+
+/// e^z likewise.
+#[inline(always)]
+pub fn exp_dd_fine_at_0<F: Float64>(z: F) -> DoubleDouble<F> {
+    Reduced::of_f64(z.splat(LEAST).max(z)).exp_fine()
+}
+
+/// e^d likewise, for a normalised d of two f64 that is at least −1000.
+#[inline(always)]
+pub fn exp_dd_fine_of_dd<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
+    Reduced::of(d).exp_fine()
+}
+
+/// e^{z − c} likewise, with r³ in double-double, too, for sums that settle such results.
+///
+/// r₀ + r₀²/2 + r₀³/6 is a double-double but for errors below 2^-120; what is left, q, is below 2^-26.5, and in f64. The
+/// bound, relative to e^{z − c}, in units of 2^-80:
+///
+/// | error | at most |
+/// |---|---|
+/// | interpolation, found by evaluation at 2001 points: 2^-79.85 | 1.11 |
+/// | r₀⁴·P < 2^-26.6: r₀³, r₀⁴ and P by 1.1 roundings: 3.1 · 2^-53 · 2^-26.6 | 0.04 |
+/// | q is rounded five times, by 2^-80 | 5.00 |
+/// | r₁, below 2^-28, is rounded twice and off by 2^-81.5 | 0.86 |
+/// | these are relative to 1, e^r may be 2^-0.0313 | × 1.022 |
+/// | the low part of the result, below 2^-25.5 where the table's entry is above 1.5, is rounded once, by 2^-79 | 1.36 |
+///
+/// together below 8.6 · 2^-80 < 2^-76.8 < [`EXP_DD_FINER_ERROR`]. e^0 is exactly 1.
+#[inline(always)]
+pub fn exp_dd_finer<F: Float64>(z: F, c: F) -> DoubleDouble<F> {
+    Reduced::of(difference(z, c)).exp_finer()
+}
+
+/// e^z likewise.
+#[inline(always)]
+pub fn exp_dd_finer_at_0<F: Float64>(z: F) -> DoubleDouble<F> {
+    Reduced::of_f64(z.splat(LEAST).max(z)).exp_finer()
+}
+
+/// e^d likewise, for a normalised d of two f64 that is at least −1000.
+#[inline(always)]
+pub fn exp_dd_finer_of_dd<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
+    Reduced::of(d).exp_finer()
+}
+
+/// z − c exactly, or −1000 where it is less.
+#[inline(always)]
+fn difference<F: Float64>(z: F, c: F) -> DoubleDouble<F> {
+    let d = two_sum(z, -c);
+    // What counts as −1000 has no low part: it might be anything.
+    let lo = d.hi.where_at_most(LEAST, z.splat(0.0), d.lo);
+    DoubleDouble { hi: z.splat(LEAST).max(d.hi), lo }
+}
+
+/// An exponent as k·(ln 2)/16 + r₀ + r₁, with 2^{k/16} in units of 2^-SCALE.
+struct Reduced<F> {
+    power: F,
+    r0: F,
+    r1: F,
+}
+
+impl<F: Float64> Reduced<F> {
+    #[inline(always)]
+    fn of(d: DoubleDouble<F>) -> Self {
+        let (k, minus_k) = step(d.hi);
+        Self::by_steps(d.hi, k, minus_k, d.lo + k.entry(&LOGS_OF_ROUNDING))
+    }
+
+    #[inline(always)]
+    fn of_f64(d: F) -> Self {
+        let (k, minus_k) = step(d);
+        Self::by_steps(d, k, minus_k, k.entry(&LOGS_OF_ROUNDING))
+    }
+
+    /// `low`: what is to be added to d and does not fit into it.
+    #[inline(always)]
+    fn by_steps(d: F, k: F, minus_k: F, low: F) -> Self {
+        let [step0, step1] = STEP;
+        Self {
+            power: k.scaled_entry(&SCALED_POWERS),
+            r0: minus_k.mul_add(d.splat(step0), d),
+            r1: minus_k.mul_add(d.splat(step1), low),
+        }
+    }
+
+    #[inline(always)]
+    fn exp(self) -> DoubleDouble<F> {
+        let Self { power, r0, r1 } = self;
+        let s = r0 + r1;
+        let q = (s * s).mul_add(polynomial(s, EXP_DD), r1);
+        times_one_and(power, r0, q)
+    }
+
+    #[inline(always)]
+    fn exp_fine(self) -> DoubleDouble<F> {
+        let Self { power, r0, r1 } = self;
+        let half = r0.splat(0.5);
+        let square = two_product(r0, r0);
+        let e = fast_two_sum(r0, square.hi * half);
+        let q = (square.hi * r0).mul_add(polynomial(r0, EXP_DD_FINE), square.lo.mul_add(half, e.lo));
+        times_one_and(power, e.hi, q + grown(r1, e.hi + q))
+    }
+
+    #[inline(always)]
+    fn exp_finer(self) -> DoubleDouble<F> {
+        let Self { power, r0, r1 } = self;
+        let [half, sixth, rest_of_sixth] = [0.5, 1.0 / 6.0, 9.25185853854297e-18].map(|x| r0.splat(x));
+        let square = two_product(r0, r0);
+        let cube = two_product(square.hi, r0);
+        let cube = DoubleDouble { lo: square.lo.mul_add(r0, cube.lo), ..cube };
+        let third = two_product(cube.hi, sixth);
+        let low_third = cube.lo.mul_add(sixth, cube.hi.mul_add(rest_of_sixth, third.lo));
+        let first = fast_two_sum(r0, square.hi * half);
+        let e = fast_two_sum(first.hi, third.hi);
+        let low = square.lo.mul_add(half, (first.lo + e.lo) + low_third);
+        let q = (cube.hi * r0).mul_add(polynomial(r0, EXP_DD_FINER), low);
+        times_one_and(power, e.hi, q + grown(r1, e.hi + q))
+    }
+}
+
+/// (e^r − 1)(1 + e) for |r| < 2^-28.
+#[inline(always)]
+fn grown<F: Float64>(r: F, e: F) -> F {
+    let half = r * r.splat(0.5);
+    r.mul_add(half.mul_add(e, half + e), r)
+}
+
+/// power·(1 + e + q): the leading power + power·e without error, the rest in f64.
+#[inline(always)]
+fn times_one_and<F: Float64>(power: F, e: F, q: F) -> DoubleDouble<F> {
+    let hi = power.mul_add(e, power);
+    let lo = power.mul_add(q, power.mul_add(e, power - hi));
     fast_two_sum(hi, lo)
 }
 
@@ -255,7 +450,7 @@ const SMALL_INVERSE_FACTORIALS: [f64; 7] = [
 /// |---|---|
 /// | four roundings of the low part, each 2^-53 · 2^-44 | 2^-95 |
 /// | k times the error of the step, 23 100 · 2^-125; the logarithm's, 2^-107 | 2^-106.8 |
-/// | Taylor series in double-double down to r⁶/6!: 8u² for its last two steps, less for the others | 2^-102.8 |
+/// | Taylor series in double-double down to r⁶/6!: 4u² for its last step, the others by r less each | 2^-103.9 |
 /// | its rest r⁷/7! + …, below 2^-50.7, in f64 | 2^-102 |
 /// | r^14/14! and what follows | 2^-113 |
 /// | the product with the table's entry, 2u² | 2^-105 |
@@ -273,11 +468,24 @@ pub fn exp_dd_wide<F: Float64>(z: F, c: DoubleDouble<F>) -> DoubleDouble<F> {
     let r = two_sum(high.hi, high.lo + low);
     let mut e = DoubleDouble::from(polynomial(r.hi, SMALL_INVERSE_FACTORIALS));
     for inverse in INVERSE_FACTORIALS.into_iter().rev() {
-        e = e * r + inverse.splat(z);
+        e = times_and(e, r, inverse.splat(z));
     }
     let power = k.scaled_entry(&SCALED_POWERS);
     let product = two_product(e.hi, power);
     fast_two_sum(product.hi, e.lo.mul_add(power, product.lo))
+}
+
+/// e · r + c for |e r| ≤ |c|/8, |r.lo| ≤ u |r| and |e.lo| ≤ 3u |e|, with |lo| ≤ 2u |hi|: the high parts wait for nothing
+/// but each other.
+///
+/// The error, relative to c: the product's low part drops e.lo · r.lo, and has three roundings, together 12u² of |e r|,
+/// 1.5u²; the sum's low part has two, below 1.2u² + 1.3u².
+#[inline(always)]
+fn times_and<F: Float64>(e: DoubleDouble<F>, r: DoubleDouble<F>, c: DoubleDouble<F>) -> DoubleDouble<F> {
+    let product = two_product(e.hi, r.hi);
+    let low = product.lo + e.hi.mul_add(r.lo, e.lo * r.hi);
+    let sum = fast_two_sum(c.hi, product.hi);
+    DoubleDouble { hi: sum.hi, lo: sum.lo + (c.lo + low) }
 }
 
 /// 3!, 4!, …, 9!
@@ -402,6 +610,36 @@ mod tests {
     }
 
     #[test]
+    fn fine_exponentials_keep_their_bounds() {
+        let [mut of_f64, mut of_f64_far, mut of_dd, mut of_finer] = [0f64; 4];
+        for (z, c) in arguments() {
+            let exact = (big(z) - big(c)).exp();
+            let error = relative_error(big(exp_f64_fine(z, c)) * big(UNSCALE), &exact);
+            if (z - c).abs() <= 128.0 {
+                of_f64 = of_f64.max(error)
+            } else {
+                of_f64_far = of_f64_far.max(error)
+            }
+            of_dd = of_dd.max(relative_error(big_dd(exp_dd_fine(z, c)) * big(UNSCALE), &exact));
+            of_finer = of_finer.max(relative_error(big_dd(exp_dd_finer(z, c)) * big(UNSCALE), &exact));
+            let z = c % 176.0;
+            let exact = big(z).exp();
+            of_f64 = of_f64.max(relative_error(big(exp_f64_fine_at_0(z)) * big(UNSCALE), &exact));
+            assert_eq!(exp_dd_fine_at_0(z), exp_dd_fine(z, 0.0));
+            assert_eq!(exp_dd_finer_at_0(z), exp_dd_finer(z, 0.0));
+        }
+        println!("f64: worst 2^{:.2}, far 2^{:.2}", of_f64.log2(), of_f64_far.log2());
+        println!("double-double: worst 2^{:.2}, finer 2^{:.2}", of_dd.log2(), of_finer.log2());
+        assert!(of_f64 < EXP_F64_FINE_ERROR && of_f64 > EXP_F64_FINE_ERROR / 4.0, "{of_f64:e}");
+        assert!(of_f64_far < power_of_two(-42), "{of_f64_far:e}");
+        assert!(of_dd < EXP_DD_FINE_ERROR && of_dd > EXP_DD_FINE_ERROR / 8.0, "{of_dd:e}");
+        assert!(of_finer < EXP_DD_FINER_ERROR && of_finer > EXP_DD_FINER_ERROR / 16.0, "{of_finer:e}");
+        assert_eq!(exp_dd_finer(1.5, 1.5), DoubleDouble::from(power_of_two(512)));
+        assert_eq!(exp_dd_fine(1.5, 1.5), DoubleDouble::from(power_of_two(512)));
+        assert_eq!(exp_f64_fine(-3.0, -3.0), power_of_two(512));
+    }
+
+    #[test]
     fn exp_dd_wide_keeps_its_bound() {
         let mut worst = 0f64;
         for (z, c) in arguments() {
@@ -462,6 +700,11 @@ mod tests {
         assert_eq!(exp_dd(0.0, 0.0), DoubleDouble::from(power_of_two(512)));
         assert_eq!(exp_f64(-1e300, -1e300), power_of_two(512));
         assert_eq!(exp_dd(1.5, 0.0), exp_dd_at_0(1.5));
+        // z − c with a low part.
+        let (z, c) = (1.0 / 3.0, -1e-9);
+        assert_eq!(exp_dd_of_dd(two_sum(z, -c)), exp_dd(z, c));
+        assert_eq!(exp_dd_fine_of_dd(two_sum(z, -c)), exp_dd_fine(z, c));
+        assert_eq!(exp_dd_finer_of_dd(two_sum(z, -c)), exp_dd_finer(z, c));
         let least = (exp_f64(-1000.0, 0.0), exp_dd(-1000.0, 0.0));
         for (z, c) in [(f64::NEG_INFINITY, 0.0), (-1001.0, 0.0), (f64::MIN, f64::MAX), (-1e300, 1e-300)] {
             assert_eq!((exp_f64(z, c), exp_dd(z, c)), least, "{z} {c}");

@@ -57,8 +57,9 @@ pub trait Precision {
     /// log y, relative error below 2^-48 in f64, 2^-58 in double-double, from the second, a power of 2, to 2^500.
     fn ln<F: Float64>(y: F) -> (DoubleDouble<F>, f64);
 
-    /// z − max − log, where z ≤ max and log ≥ 0: neither difference takes away from the other's accuracy.
-    fn log_share<F: Float64>(z: F, max: F, log: DoubleDouble<F>) -> F;
+    /// Two ends with z − max − log between them, where z ≤ max, log ≥ 0 and its error is at most `error`: neither difference
+    /// takes away from the other's accuracy.
+    fn log_share_ends<F: Float64>(z: F, max: F, log: DoubleDouble<F>, error: F) -> [F; 2];
 }
 
 /// A number in f64 or a double-double.
@@ -77,6 +78,10 @@ pub trait Number<F>: Copy + Add<Output = Self> + Mul<Output = Self> + Div<Output
 
     /// The product with `factor`, with the units taken off, rounded to one f64.
     fn round_scaled(self, factor: DoubleDouble<F>) -> F;
+
+    /// Two ends with the product with `factor`, with the units taken off, between them, if its relative error is at most
+    /// `error`. Where it is subnormal, they differ.
+    fn scaled_ends(self, factor: DoubleDouble<F>, error: F) -> [F; 2];
 
     /// The product with an f64, with a relative error of u in f64 and 2u² in double-double, which is normalised only
     /// if the factor is a power of 2.
@@ -107,10 +112,17 @@ pub trait Sum<F>: Copy + Add<Self::Number, Output = Self> {
 pub const TERMS: usize = 128;
 
 /// f64 arithmetic.
-pub struct InF64;
+pub struct F64<const FINE: bool>;
 
-impl Precision for InF64 {
-    const EXP_ERROR: f64 = exp::EXP_F64_ERROR;
+/// f64 arithmetic for values.
+pub type InF64 = F64<false>;
+
+/// f64 arithmetic for results of each number, with a better exponential, as each has a rounding test.
+pub type FineF64 = F64<true>;
+
+impl<const FINE: bool> Precision for F64<FINE> {
+    /// For [`FineF64`], of terms that a narrower format can see ([`exp::exp_f64_fine`]).
+    const EXP_ERROR: f64 = if FINE { exp::EXP_F64_FINE_ERROR } else { exp::EXP_F64_ERROR };
     /// 127 additions, 3 of the eight sums, and the subtraction of e^max: 131 roundings of u = 2^-53, and 2^-97 for sums
     /// of blocks in double-double. 135u is more.
     const SUM_ERROR: f64 = 1.5e-14;
@@ -126,12 +138,12 @@ impl Precision for InF64 {
 
     #[inline(always)]
     fn exp<F: Float64>(z: F, c: F) -> One<F> {
-        One(exp::exp_f64(z, c))
+        One(if FINE { exp::exp_f64_fine(z, c) } else { exp::exp_f64(z, c) })
     }
 
     #[inline(always)]
     fn exp_at_0<F: Float64>(z: F) -> One<F> {
-        One(exp::exp_f64_at_0(z))
+        One(if FINE { exp::exp_f64_fine_at_0(z) } else { exp::exp_f64_at_0(z) })
     }
 
     #[inline(always)]
@@ -160,9 +172,12 @@ impl Precision for InF64 {
         (DoubleDouble::from(ln::ln_f64(y).0), power_of_two(-400))
     }
 
+    /// The two differences and each end are rounded once, by 2^-53 of the result, and so is the error's sum.
     #[inline(always)]
-    fn log_share<F: Float64>(z: F, max: F, log: DoubleDouble<F>) -> F {
-        z - max - log.hi
+    fn log_share_ends<F: Float64>(z: F, max: F, log: DoubleDouble<F>, error: F) -> [F; 2] {
+        let [shrink, grow] = [1.0 - power_of_two(-50), 1.0 + power_of_two(-50)].map(|factor| z.splat(factor));
+        let (v, error) = (z - max - log.hi, error * grow);
+        [v.mul_add(grow, -error), v.mul_add(shrink, error)]
     }
 }
 
@@ -219,6 +234,12 @@ impl<F: Float64> Number<F> for One<F> {
     }
 
     #[inline(always)]
+    fn scaled_ends(self, factor: DoubleDouble<F>, error: F) -> [F; 2] {
+        let (factor, one) = (factor.hi * error.splat(exp::UNSCALE), error.splat(1.0));
+        [self.0 * (factor * (one - error)), self.0 * (factor * (one + error))]
+    }
+
+    #[inline(always)]
     fn by(self, factor: F) -> Self {
         Self(self.0 * factor)
     }
@@ -248,18 +269,31 @@ impl<F: Float64> Sum<F> for One<F> {
     }
 }
 
-/// Double-doubles.
-pub struct InDoubleDouble;
+/// Double-doubles, with one of three exponentials.
+pub struct Two<const FINENESS: u8>;
 
-impl Precision for InDoubleDouble {
-    const EXP_ERROR: f64 = exp::EXP_DD_ERROR;
+/// Double-doubles for values.
+pub type InDoubleDouble = Two<0>;
+
+/// Double-doubles for results of each number, with a better exponential and logarithm, as each has a rounding test.
+pub type FineDoubleDouble = Two<1>;
+
+/// Double-doubles for the sum of a row, some of whose results these did not settle.
+pub type FinerDoubleDouble = Two<2>;
+
+impl<const FINENESS: u8> Precision for Two<FINENESS> {
+    const EXP_ERROR: f64 = match FINENESS {
+        0 => exp::EXP_DD_ERROR,
+        1 => exp::EXP_DD_FINE_ERROR,
+        _ => exp::EXP_DD_FINER_ERROR,
+    };
     /// See [`Head`]: 2^-82.33 of the bound, of which the sum is at least half; up to 64 sums of blocks add 192u².
     const SUM_ERROR: f64 = power_of_two(-81);
     /// See [`Number::added_to`]: 8780u², 2u² for the product, 7 · 3u² for the sum of the eight sums.
     const SIGNED_SUM_ERROR: f64 = power_of_two(-92);
     const SHARE_ERROR: f64 = power_of_two(-59);
-    /// 2^-81 of 1 is then 2^-61 of the rest.
-    const LEAST_REST: f64 = power_of_two(-20);
+    /// 2^-81 of 1 is then 2^-61 of the rest, or 2^-69.
+    const LEAST_REST: f64 = power_of_two(if FINENESS == 0 { -20 } else { -12 });
     const STARTS_FROM_NOTHING: bool = false;
     const IS_DOUBLE_DOUBLE: bool = true;
     type Number<F: Float64> = DoubleDouble<F>;
@@ -267,12 +301,20 @@ impl Precision for InDoubleDouble {
 
     #[inline(always)]
     fn exp<F: Float64>(z: F, c: F) -> DoubleDouble<F> {
-        exp::exp_dd(z, c)
+        match FINENESS {
+            0 => exp::exp_dd(z, c),
+            1 => exp::exp_dd_fine(z, c),
+            _ => exp::exp_dd_finer(z, c),
+        }
     }
 
     #[inline(always)]
     fn exp_at_0<F: Float64>(z: F) -> DoubleDouble<F> {
-        exp::exp_dd_at_0(z)
+        match FINENESS {
+            0 => exp::exp_dd_at_0(z),
+            1 => exp::exp_dd_fine_at_0(z),
+            _ => exp::exp_dd_finer_at_0(z),
+        }
     }
 
     #[inline(always)]
@@ -287,12 +329,20 @@ impl Precision for InDoubleDouble {
 
     #[inline(always)]
     fn exp_of_dd<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
-        exp::exp_dd_of_dd(d)
+        match FINENESS {
+            0 => exp::exp_dd_of_dd(d),
+            1 => exp::exp_dd_fine_of_dd(d),
+            _ => exp::exp_dd_finer_of_dd(d),
+        }
     }
 
     #[inline(always)]
     fn log1p<F: Float64>(t: DoubleDouble<F>) -> (DoubleDouble<F>, F) {
-        ln::log1p_dd(t)
+        if FINENESS == 0 {
+            return ln::log1p_dd(t);
+        }
+        let log = ln::log1p_dd_fine(t);
+        (log, log.hi * t.hi.splat(power_of_two(-80)))
     }
 
     #[inline(always)]
@@ -300,13 +350,15 @@ impl Precision for InDoubleDouble {
         (ln::ln_dd(DoubleDouble::from(y)).0, power_of_two(-1000))
     }
 
+    /// The difference is exact, and the sum rounded by 3u².
     #[inline(always)]
-    fn log_share<F: Float64>(z: F, max: F, log: DoubleDouble<F>) -> F {
+    fn log_share_ends<F: Float64>(z: F, max: F, log: DoubleDouble<F>, error: F) -> [F; 2] {
         let difference = two_sum(z, -max);
-        let log_share = (difference - log).hi;
-        // A difference beyond the largest f64 has a low part that means nothing.
+        let v = difference - log;
+        let bound = v.hi.mul_add(z.splat(-power_of_two(-100)), error);
         let minus_infinity = z.splat(f64::NEG_INFINITY);
-        difference.hi.where_at_most(f64::NEG_INFINITY, minus_infinity, log_share)
+        [v.lo - bound, v.lo + bound]
+            .map(|low| difference.hi.where_at_most(f64::NEG_INFINITY, minus_infinity, v.hi + low))
     }
 }
 
@@ -329,6 +381,21 @@ impl<F: Float64> Number<F> for DoubleDouble<F> {
     #[inline(always)]
     fn round_scaled(self, factor: Self) -> F {
         (self * factor).hi * self.hi.splat(exp::UNSCALE)
+    }
+
+    #[inline(always)]
+    fn scaled_ends(self, factor: Self, error: F) -> [F; 2] {
+        /// Half of the least f64, and a little more: where the product is subnormal, the ends round to different numbers.
+        const HALF_A_UNIT: f64 = 0.51 * power_of_two(exp::SCALE as i32 - 1074);
+        /// What is less is 0.
+        const NOTHING: f64 = power_of_two(exp::SCALE as i32 - 1077);
+        // The product, not normalised: 6u².
+        let high = two_product(self.hi, factor.hi);
+        let (hi, lo) = (high.hi, self.hi.mul_add(factor.lo, self.lo * factor.hi) + high.lo);
+        let unscale = hi.splat(exp::UNSCALE);
+        let of_rounding = hi.where_at_most(NOTHING, hi.splat(0.0), hi.splat(HALF_A_UNIT));
+        let bound = hi.mul_add(error, of_rounding);
+        [(hi + (lo - bound)) * unscale, (hi + (lo + bound)) * unscale]
     }
 
     #[inline(always)]

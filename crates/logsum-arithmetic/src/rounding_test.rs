@@ -3,7 +3,7 @@
 //!
 //! Rounding is monotone: if the ends round to the same float, so does every number between them.
 
-use crate::double_double::{DoubleDouble, power_of_two};
+use crate::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::float64::Float64;
 
 /// The two ends of an interval, rounded to f64, that contains every x with |x − v| ≤ `bound`: if they are equal,
@@ -23,6 +23,12 @@ pub fn ends_for_narrower<F: Float64>(v: DoubleDouble<F>, bound: F) -> [F; 2] {
     ends(v, widened(bound, v.hi))
 }
 
+/// The two ends of an interval that contains every x with |x − v| ≤ `bound`, each as an exact sum.
+pub fn ends_as_sums(v: DoubleDouble, bound: f64) -> [DoubleDouble; 2] {
+    let bound = widened(bound, v.lo);
+    [two_sum(v.hi, v.lo - bound), two_sum(v.hi, v.lo + bound)]
+}
+
 #[inline(always)]
 fn ends<F: Float64>(v: DoubleDouble<F>, bound: F) -> [F; 2] {
     [v.hi + (v.lo - bound), v.hi + (v.lo + bound)]
@@ -37,7 +43,6 @@ fn widened<F: Float64>(bound: F, x: F) -> F {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::double_double::two_sum;
     use crate::test_reference::{Big, big, big_dd, uniform};
     use std::println;
 

@@ -250,7 +250,7 @@ Examples:
   logsum lse z.npy --axis 1 --weights w.csv      log Σ w e^z for each row; w may be one row for all";
 
 const GRAD_EXAMPLES: &str = "\
-The gradient has the input's shape and type: ∂LSE/∂z = softmax(z), each element within 1 ulp.
+The gradient has the input's shape and type: ∂LSE/∂z = softmax(z), each element correctly rounded.
 
 Examples:
   logsum grad scores.npy --axis -1 -o gradient.npy
@@ -273,7 +273,7 @@ Examples:
   logsum explain 3 1 -2 --index 3 --format tex > why.tex";
 
 const SOFTMAX_EXAMPLES: &str = "\
-The result has the input's shape and type, each element within 1 ulp of the exact one.
+The result has the input's shape and type, each element correctly rounded.
 
 Examples:
   logsum softmax scores.npy --axis -1 -o probabilities.npy

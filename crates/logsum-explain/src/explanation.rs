@@ -250,7 +250,7 @@ impl Explanation {
         underflows(&self.z, self.value())
     }
 
-    /// The derivatives by each number, within 1 ulp: the softmax.
+    /// The derivatives by each number, correctly rounded: the softmax.
     pub fn gradient(&self) -> &[f64] {
         &self.gradient
     }

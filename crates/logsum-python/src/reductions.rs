@@ -106,7 +106,7 @@ fn values<'py, T: Format>(
     given(py, without_axes(values, &reduced, keep))
 }
 
-/// e^x / Σ e^x over axes, each within 1 ulp; of −∞ alone 0, of c times +∞ 1/c at each.
+/// e^x / Σ e^x over axes, each correctly rounded; of −∞ alone 0, of c times +∞ 1/c at each.
 ///
 /// Takes what ``scipy.special.softmax`` takes.
 #[pyfunction]
@@ -118,7 +118,7 @@ fn softmax<'py>(x: &Bound<'py, PyAny>, axis: Option<&Bound<'py, PyAny>>) -> PyRe
     in_format!(numbers, x => each(py, &x, axis, |x, out| x.softmax_into(axes.clone(), out)))
 }
 
-/// x − log Σ e^x over axes, each within 1 ulp: log-softmax of what is nearly certain, too, has all its digits.
+/// x − log Σ e^x over axes, each correctly rounded: log-softmax of what is nearly certain, too, has all its digits.
 ///
 /// Takes what ``scipy.special.log_softmax`` takes.
 #[pyfunction]

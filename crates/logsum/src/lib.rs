@@ -5,7 +5,7 @@
 //! ```
 //!
 //! - [`logsumexp`] returns the float nearest to the exact value, ties to even, for every input of f32 or f64.
-//! - [`logsumexp_with_gradient`], [`softmax`] and [`log_softmax`] are within 1 ulp per element.
+//! - [`logsumexp_with_gradient`], [`softmax`] and [`log_softmax`]: each element is correctly rounded.
 //! - No result depends on the machine, on the layout in memory, or on the platform's mathematical library.
 //! - A call of these four allocates no memory that grows with its input, except for the result of a method that
 //!   returns an array.

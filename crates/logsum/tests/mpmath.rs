@@ -1,4 +1,5 @@
-//! The vectors computed with mpmath by `mpmath/make.py`: values to the bit, softmax and log-softmax to 1 ulp.
+//! The vectors computed with mpmath by `mpmath/make.py`: values to the bit, softmax and log-softmax to half an
+//! ulp, as far as the 106 bits of the vectors show it.
 
 mod common;
 
@@ -46,7 +47,7 @@ fn worst<T: Format>(line: &str, found: &[T], field: &str) -> f64 {
                 }
             }
         };
-        assert!(error <= 1.0, "element {index} is {:?}, off by {error} ulp: {line}", found[index]);
+        assert!(error <= 0.5 + 1e-12, "element {index} is {:?}, off by {error} ulp: {line}", found[index]);
         worst = worst.max(error);
     }
     worst

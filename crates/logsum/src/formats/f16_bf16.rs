@@ -2,7 +2,7 @@
 
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::arithmetic::float64::Float64;
-use crate::arithmetic::precision::InF64;
+use crate::arithmetic::precision::{FineF64, InDoubleDouble, InF64};
 use crate::arithmetic::rounding_test::ends_for_narrower;
 use crate::formats::{Format, exp_sum_f32};
 use crate::simd::Vector;
@@ -125,6 +125,8 @@ fn step_of_singles<T: Half, V: Vector>(step: &[T; exp_sum_f32::STEP], simd: V) -
 
 impl<T: Half> Format for T {
     type First = InF64;
+    type Elements = FineF64;
+    type Finer = InDoubleDouble;
     const HAS_SINGLES: bool = true;
     const SIGNIFICAND_BITS: usize = <T as Half>::SIGNIFICAND_BITS;
     const LEAST_POWER: isize = <T as Half>::LEAST_POWER;
@@ -225,6 +227,17 @@ impl<T: Half> Format for T {
     #[inline(always)]
     fn narrow(x: f64) -> Self {
         T::from_single(odd(x))
+    }
+
+    #[inline(always)]
+    fn differ<V: Vector>(low: V, high: V) -> u8 {
+        let ([mut lows, mut highs], mut mask) = ([[T::default(); 8]; 2], 0);
+        T::store(low, &mut lows);
+        T::store(high, &mut highs);
+        for i in 0..8 {
+            mask |= u8::from(lows[i] != highs[i]) << i;
+        }
+        mask
     }
 
     #[inline(always)]

@@ -8,15 +8,21 @@ pub(crate) mod nearest;
 
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::arithmetic::float64::Float64;
-use crate::arithmetic::precision::{InDoubleDouble, InF64};
+use crate::arithmetic::precision::{FineDoubleDouble, FineF64, FinerDoubleDouble, InDoubleDouble, InF64};
 use crate::arithmetic::rounding_test::{ends_for_narrower, ends_in_f64};
 use crate::simd::{Keep, Vector};
 use std::fmt::{Debug, Display};
 
 /// A number format of inputs and results.
 pub trait Format: Copy + Default + PartialOrd + Debug + Display + Send + Sync + 'static {
-    /// The working precision of the first phase: the next wider one.
+    /// The working precision of a value's first phase: the next wider one.
     type First: Keep;
+
+    /// That of results of each number.
+    type Elements: Keep;
+
+    /// That of the sum of a row whose results [`Elements`](Self::Elements) does not settle.
+    type Finer: Keep;
 
     /// Whether [`sum_in_singles`](Format::sum_in_singles) is implemented.
     #[cfg(feature = "half")]
@@ -70,6 +76,14 @@ pub trait Format: Copy + Default + PartialOrd + Debug + Display + Send + Sync + 
     /// The nearest number of this type, ties to even.
     fn narrow(x: f64) -> Self;
 
+    /// The number nearest to a sum, ties to even.
+    fn narrow_sum(sum: DoubleDouble) -> Self {
+        Self::narrow(odd(sum))
+    }
+
+    /// Bit i is set where the nearest numbers to the numbers i are not equal, or one is NaN.
+    fn differ<V: Vector>(low: V, high: V) -> u8;
+
     /// The number itself, or +0 for −0.
     fn plus_zero(self) -> Self {
         Self::narrow(self.widen() + 0.0)
@@ -80,8 +94,21 @@ pub trait Format: Copy + Default + PartialOrd + Debug + Display + Send + Sync + 
     fn ends<W: Float64>(v: DoubleDouble<W>, bound: W) -> [W; 2];
 }
 
+/// The sum cut to 53 bits, the last one set if that removed anything: what is narrower by two bits or more is then rounded
+/// from it as from the sum itself.
+fn odd(sum: DoubleDouble) -> f64 {
+    let DoubleDouble { hi, lo } = sum;
+    if lo == 0.0 || !hi.is_finite() {
+        return hi;
+    }
+    let is_beyond = (lo > 0.0) != (hi > 0.0);
+    f64::from_bits((hi.to_bits() - u64::from(is_beyond)) | 1)
+}
+
 impl Format for f32 {
     type First = InF64;
+    type Elements = FineF64;
+    type Finer = InDoubleDouble;
     const SIGNIFICAND_BITS: usize = 24;
     const LEAST_POWER: isize = -149;
 
@@ -122,6 +149,11 @@ impl Format for f32 {
         x as f32
     }
 
+    #[inline(always)]
+    fn differ<V: Vector>(low: V, high: V) -> u8 {
+        low.differ_as_f32(high)
+    }
+
     type Wide<V: Vector> = V::Singles;
 
     #[inline(always)]
@@ -147,6 +179,8 @@ impl Format for f32 {
 
 impl Format for f64 {
     type First = InDoubleDouble;
+    type Elements = FineDoubleDouble;
+    type Finer = FinerDoubleDouble;
     const SIGNIFICAND_BITS: usize = 53;
     const LEAST_POWER: isize = -1074;
 
@@ -185,6 +219,15 @@ impl Format for f64 {
     #[inline(always)]
     fn narrow(x: f64) -> Self {
         x
+    }
+
+    fn narrow_sum(sum: DoubleDouble) -> Self {
+        sum.hi
+    }
+
+    #[inline(always)]
+    fn differ<V: Vector>(low: V, high: V) -> u8 {
+        low.differ(high)
     }
 
     type Wide<V: Vector> = [V; 2];

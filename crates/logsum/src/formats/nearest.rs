@@ -2,6 +2,7 @@
 
 use super::Format;
 use crate::arithmetic::double_double::DoubleDouble;
+use crate::arithmetic::rounding_test::ends_as_sums;
 use crate::simd::Vector;
 
 /// The zero that a negative value nearest to 0 rounds to.
@@ -25,7 +26,7 @@ impl Zero {
 
 /// The number of T nearest to every x with |x − value| ≤ bound, if there is one.
 pub(crate) fn nearest<T: Format>(value: DoubleDouble, bound: f64, zero: Zero) -> Option<T> {
-    let [low, high] = T::ends(value, bound).map(|end| zero.of(T::narrow(end)));
+    let [low, high] = ends_as_sums(value, bound).map(|end| zero.of(T::narrow_sum(end)));
     low.same_bits(high).then_some(low)
 }
 

@@ -185,40 +185,54 @@ pub(super) fn store<const TO_MEMORY: bool, T: Format, V: Vector>(vector: V, out:
     if TO_MEMORY { T::stream(vector, out) } else { T::store(vector, out) }
 }
 
-/// The shares of a block whose exponentials are in `kept`.
+/// The shares of a block whose exponentials are in `kept`, given 1 / Σ e^{z_k − shift} and a bound on a share's relative
+/// error. Returns whether one is not settled.
 #[inline(always)]
 pub(crate) fn shares_of_kept<T: Format, V: Vector>(
-    kept: &[<T::First as Keep>::Kept],
-    inverse: DoubleDouble,
+    kept: &[<T::Elements as Keep>::Kept],
+    inverse: (DoubleDouble, f64),
     out: &mut [T],
     to: Store,
     simd: V,
-) {
+) -> bool {
     if to.is_memory(out) {
-        write_shares_of_kept::<true, T, V>(kept, inverse, out, simd);
+        let is_unsettled = write_shares_of_kept::<true, T, V>(kept, inverse, out, simd);
         simd.fence();
+        is_unsettled
     } else {
-        write_shares_of_kept::<false, T, V>(kept, inverse, out, simd);
+        write_shares_of_kept::<false, T, V>(kept, inverse, out, simd)
     }
 }
 
 #[inline(always)]
 fn write_shares_of_kept<const TO_MEMORY: bool, T: Format, V: Vector>(
-    kept: &[<T::First as Keep>::Kept],
-    inverse: DoubleDouble,
+    kept: &[<T::Elements as Keep>::Kept],
+    (inverse, error): (DoubleDouble, f64),
     out: &mut [T],
     simd: V,
-) {
-    let inverse = inverse.splat(simd);
+) -> bool {
+    let (inverse, error) = (inverse.splat(simd), simd.splat(error));
     let (whole, rest) = out.as_chunks_mut();
+    let mut unsettled = 0;
     for (out, place) in whole.iter_mut().zip(kept) {
-        store::<TO_MEMORY, T, V>(T::First::kept(place, simd).round_scaled(inverse), out);
+        let [low, high] = T::Elements::kept(place, simd).scaled_ends(inverse, error);
+        store::<TO_MEMORY, T, V>(high, out);
+        unsettled |= T::differ(low, high);
     }
     if let (false, Some(place)) = (rest.is_empty(), kept.get(whole.len())) {
+        let [low, high] = T::Elements::kept(place, simd).scaled_ends(inverse, error);
         let mut last = [T::default(); 8];
-        T::store(T::First::kept(place, simd).round_scaled(inverse), &mut last);
+        T::store(high, &mut last);
         rest.copy_from_slice(&last[..rest.len()]);
+        unsettled |= T::differ(low, high) & first(rest.len());
     }
+    unsettled != 0
+}
+
+/// The mask of the first `count` of eight.
+#[inline(always)]
+pub(super) fn first(count: usize) -> u8 {
+    ((1_u16 << count) - 1) as u8
 }
 
 /// e^{z − c}; with AT_0, c must be 0.
@@ -281,6 +295,17 @@ pub(super) fn padded<T: Format>(numbers: &[T]) -> [T; STEP] {
     let mut step = [T::NEG_INFINITY; STEP];
     step[..numbers.len()].copy_from_slice(numbers);
     step
+}
+
+/// The ends of the interval around e^{z − shift} · inverse.
+#[inline(always)]
+pub(super) fn share_ends<const AT_0: bool, T: Format, V: Vector>(
+    z: V,
+    shift: V,
+    inverse: DoubleDouble<V>,
+    error: V,
+) -> [V; 2] {
+    exp_from::<AT_0, T::Elements, V>(z, shift).scaled_ends(inverse, error)
 }
 
 /// e^{z − shift} · inverse.

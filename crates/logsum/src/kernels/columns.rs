@@ -7,8 +7,8 @@
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::arithmetic::precision::{Precision, Sum};
 use crate::formats::Format;
-use crate::kernels::Each;
 use crate::kernels::block::{self, LONG, STEP, Summed, bound_for, exp_from, padded, shift_for};
+use crate::kernels::{Constants, Each};
 use crate::simd::{Task, Vector, lanes, run, task};
 use std::marker::PhantomData;
 
@@ -312,37 +312,60 @@ pub(crate) struct Functions<const N: usize> {
     /// The double-double factor, or a second number to subtract.
     hi: [f64; N],
     lo: [f64; N],
+    error: [f64; N],
+}
+
+/// Where a number is in a block of rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) row: u16,
+    pub(crate) column: u16,
 }
 
 impl<const N: usize> Functions<N> {
     /// For all columns; the results for a column without constants are meaningless.
-    pub(crate) fn new(each: Each, constants: impl Iterator<Item = Option<(f64, DoubleDouble)>>) -> Self {
-        let mut functions = Self { each, c: [0.0; N], hi: [0.0; N], lo: [0.0; N] };
-        for (j, (c, two)) in constants.enumerate().filter_map(|(j, constants)| Some((j, constants?))) {
-            (functions.c[j], functions.hi[j], functions.lo[j]) = (c, two.hi, two.lo);
+    pub(crate) fn new(each: Each, constants: impl Iterator<Item = Option<Constants>>) -> Self {
+        let zeros = [0.0; N];
+        let mut functions = Self { each, c: zeros, hi: zeros, lo: zeros, error: zeros };
+        for (j, constants) in constants.enumerate().filter_map(|(j, constants)| Some((j, constants?))) {
+            let Constants { c, two, error } = constants;
+            (functions.c[j], functions.hi[j], functions.lo[j], functions.error[j]) =
+                (c, two.hi, two.lo, error);
         }
         functions
     }
 
-    /// Writes the functions of the tiles into `count` places from `start` on of each row of `out`.
-    pub(crate) fn apply<T: Format>(&self, tiles: &[T], out: &mut [&mut [T]], start: usize, count: usize) {
+    /// Writes the functions of the tiles into `count` places from `start` on of each row of `out`, of at most
+    /// [`BLOCK`](crate::kernels::row_access::BLOCK) rows, and adds the places of those that are not settled.
+    pub(crate) fn apply<T: Format>(
+        &self,
+        tiles: &[T],
+        out: &mut [&mut [T]],
+        start: usize,
+        count: usize,
+        unsettled: &mut Vec<Place>,
+    ) {
         let is_at_0 = self.c.iter().all(|&c| c == 0.0);
+        let functions = self;
         match self.each {
-            Each::Share if is_at_0 => run(Apply::<_, N, 0> { functions: self, tiles, out, start, count }),
-            Each::Share => run(Apply::<_, N, 1> { functions: self, tiles, out, start, count }),
-            Each::LogShare => run(Apply::<_, N, 2> { functions: self, tiles, out, start, count }),
+            Each::Share if is_at_0 => {
+                run(Apply::<_, N, 0> { functions, tiles, out, start, count, unsettled })
+            }
+            Each::Share => run(Apply::<_, N, 1> { functions, tiles, out, start, count, unsettled }),
+            Each::LogShare => run(Apply::<_, N, 2> { functions, tiles, out, start, count, unsettled }),
         }
     }
 
     /// KIND 0: shares with all shifts 0; 1: shares; 2: logarithms of shares.
     #[inline(always)]
-    fn at<const KIND: u8, T: Format, V: Vector>(&self, z: V, column: usize) -> V {
+    fn ends<const KIND: u8, T: Format, V: Vector>(&self, z: V, column: usize) -> [V; 2] {
         let c = load(&self.c[column..], z);
         let two = DoubleDouble { hi: load(&self.hi[column..], z), lo: load(&self.lo[column..], z) };
+        let error = load(&self.error[column..], z);
         match KIND {
-            0 => block::share::<true, T, V>(z, c, two),
-            1 => block::share::<false, T, V>(z, c, two),
-            _ => T::First::log_share(z, c, two),
+            0 => block::share_ends::<true, T, V>(z, c, two, error),
+            1 => block::share_ends::<false, T, V>(z, c, two, error),
+            _ => T::Elements::log_share_ends(z, c, two, error),
         }
     }
 }
@@ -353,6 +376,7 @@ struct Apply<'a, 'o, T, const N: usize, const KIND: u8> {
     out: &'a mut [&'o mut [T]],
     start: usize,
     count: usize,
+    unsettled: &'a mut Vec<Place>,
 }
 
 impl<T: Format, const N: usize, const KIND: u8> Task for Apply<'_, '_, T, N, KIND> {
@@ -360,15 +384,26 @@ impl<T: Format, const N: usize, const KIND: u8> Task for Apply<'_, '_, T, N, KIN
 
     #[inline(always)]
     fn run<V: Vector>(self, simd: V) {
-        let Self { functions, tiles, out, start, count } = self;
+        let Self { functions, tiles, out, start, count, unsettled } = self;
         let size = out.len() * LANES;
         for (i, row) in out.iter_mut().enumerate() {
             for (g, out) in row[start..][..count].chunks_mut(LANES).enumerate() {
                 let z = load(&tiles[g * size + i * LANES..], simd);
-                store(functions.at::<KIND, T, V>(z, g * LANES), out);
+                let [low, high] = functions.ends::<KIND, T, V>(z, g * LANES);
+                let mask = T::differ(low, high) & block::first(out.len());
+                store(high, out);
+                if mask != 0 {
+                    add_places(mask, i, g * LANES, unsettled);
+                }
             }
         }
     }
+}
+
+#[cold]
+fn add_places(mask: u8, row: usize, column: usize, places: &mut Vec<Place>) {
+    let lanes = (0..LANES).filter(|lane| mask >> lane & 1 == 1);
+    places.extend(lanes.map(|lane| Place { row: row as u16, column: (column + lane) as u16 }));
 }
 
 /// Stores into the first eight places of a row, or into the whole of a shorter row.

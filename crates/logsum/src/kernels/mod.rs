@@ -1,5 +1,7 @@
 //! Kernels: the loops over numbers, written once for every format, precision and SIMD level.
 
+use crate::arithmetic::double_double::DoubleDouble;
+
 pub(crate) mod block;
 pub(crate) mod columns;
 #[cfg(feature = "complex")]
@@ -20,4 +22,15 @@ pub enum Each {
     Share,
     /// The logarithm of [`Share`](Each::Share): log-softmax.
     LogShare,
+}
+
+/// The constants of [`Each`] for a row.
+#[derive(Clone, Copy)]
+pub(crate) struct Constants {
+    /// The shift for shares; the maximum for their logarithms.
+    pub(crate) c: f64,
+    /// 1 / Σ e^{z_k − shift}; log(1 + t) = LSE − max.
+    pub(crate) two: DoubleDouble,
+    /// Bounds the relative error of a share that is computed from them; the absolute error of log(1 + t).
+    pub(crate) error: f64,
 }

@@ -12,7 +12,7 @@ const HERE: &str = "only a series that is not contiguous has its own way to be r
 ///
 /// Every piece but the last has [`PIECE`] elements, whatever the layout in memory: the order of every summation,
 /// and with it every bit of a gradient, depends on the length alone.
-pub trait Series<T> {
+pub trait Series<T>: Sync {
     /// Passes the pieces to `read`, in order.
     fn pieces(&self, read: &mut dyn FnMut(&[T])) {
         self.contiguous().expect(HERE).chunks(PIECE).for_each(read);
@@ -35,13 +35,13 @@ pub trait SeriesMut<T> {
     fn contiguous(&mut self) -> Option<&mut [T]>;
 }
 
-impl<T> Series<T> for &[T] {
+impl<T: Sync> Series<T> for &[T] {
     fn contiguous(&self) -> Option<&[T]> {
         Some(self)
     }
 }
 
-impl<T> Series<T> for Vec<T> {
+impl<T: Sync> Series<T> for Vec<T> {
     fn contiguous(&self) -> Option<&[T]> {
         Some(self)
     }

@@ -1,6 +1,6 @@
 //! Functions of each element of a row, with an optional second number and weight: all results, or their sum.
 
-use super::block::{Store, maximum};
+use super::block::{Store, first, maximum};
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_product, two_sum};
 use crate::arithmetic::exp::{self, UNSCALE};
 use crate::arithmetic::float64::Float64;
@@ -286,23 +286,6 @@ impl<E: Exponent> Function for Rounded<E> {
     }
 }
 
-/// z − max − log: log-softmax, for log = LSE − max.
-#[derive(Clone, Copy)]
-pub(crate) struct LogSoftmax {
-    pub(crate) max: f64,
-    pub(crate) log: DoubleDouble,
-}
-
-impl Function for LogSoftmax {
-    const USES: Uses = Uses::NOTHING;
-    const IS_SHORT: bool = true;
-
-    #[inline(always)]
-    fn at<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> P::Number<V> {
-        P::Number::of(DoubleDouble::from(P::log_share(z, z.splat(self.max), self.log.splat(z))))
-    }
-}
-
 /// p (v − v̄) for softmax p: the Hessian of log-sum-exp times v.
 #[derive(Clone, Copy)]
 pub(crate) struct Hessian<E> {
@@ -340,6 +323,91 @@ pub(crate) fn softmax<T: Format>(
             each::<T::First, T, _>(block, Rounded(Softmax { exponent, inverse }), out, to);
         }
     });
+}
+
+/// A function of each number with a bound on its error.
+pub(crate) trait Bounded: Copy {
+    /// Two ends with the exact function between them.
+    fn ends<P: Precision, V: Vector>(self, z: V) -> [V; 2];
+}
+
+/// Softmax, with a bound on its relative error.
+#[derive(Clone, Copy)]
+pub(crate) struct BoundedSoftmax<E> {
+    pub(crate) exponent: E,
+    /// 1 / Σ e^x.
+    pub(crate) inverse: DoubleDouble,
+    pub(crate) error: f64,
+}
+
+impl<E: Exponent> Bounded for BoundedSoftmax<E> {
+    #[inline(always)]
+    fn ends<P: Precision, V: Vector>(self, z: V) -> [V; 2] {
+        self.exponent.exp::<P, V>(z, z).scaled_ends(self.inverse.splat(z), z.splat(self.error))
+    }
+}
+
+/// z − max − log: log-softmax, for log = LSE − max with a bound on its error.
+#[derive(Clone, Copy)]
+pub(crate) struct BoundedLogSoftmax {
+    pub(crate) max: f64,
+    pub(crate) log: DoubleDouble,
+    pub(crate) error: f64,
+}
+
+impl Bounded for BoundedLogSoftmax {
+    #[inline(always)]
+    fn ends<P: Precision, V: Vector>(self, z: V) -> [V; 2] {
+        P::log_share_ends(z, z.splat(self.max), self.log.splat(z), z.splat(self.error))
+    }
+}
+
+task! {
+    /// Writes a function of each number, rounded. Returns whether one is not settled.
+    pub(crate) fn each_bounded<T: Format, F: Bounded>(z: &[T], f: F, out: &mut [T], to: Store; simd: V) -> bool {
+        let is_memory = to.is_memory(out);
+        let ((whole, rest), (out, rest_out)) = (z.as_chunks::<8>(), out.as_chunks_mut::<8>());
+        let ((pairs, few), (out, few_out)) = (whole.as_chunks::<2>(), out.as_chunks_mut::<2>());
+        let mut unsettled = 0;
+        for (z, out) in pairs.iter().zip(out) {
+            let [low, high] = f.ends::<T::Elements, V>(T::load(&z[0], simd));
+            let [low2, high2] = f.ends::<T::Elements, V>(T::load(&z[1], simd));
+            if is_memory {
+                T::stream(high, &mut out[0]);
+                T::stream(high2, &mut out[1]);
+            } else {
+                T::store(high, &mut out[0]);
+                T::store(high2, &mut out[1]);
+            }
+            unsettled |= T::differ(low, high) | T::differ(low2, high2);
+        }
+        for (z, out) in few.iter().zip(few_out) {
+            let [low, high] = f.ends::<T::Elements, V>(T::load(z, simd));
+            if is_memory { T::stream(high, out) } else { T::store(high, out) }
+            unsettled |= T::differ(low, high);
+        }
+        if is_memory {
+            simd.fence();
+        }
+        if !rest.is_empty() {
+            let [low, high] = f.ends::<T::Elements, V>(T::load(&padded(rest), simd));
+            let mut last = [T::default(); 8];
+            T::store(high, &mut last);
+            rest_out.copy_from_slice(&last[..rest.len()]);
+            unsettled |= T::differ(low, high) & first(rest.len());
+        }
+        unsettled != 0
+    }
+}
+
+task! {
+    /// Sets bit i of mask j where the function of number 8j + i is not settled, and clears the others.
+    pub(crate) fn mark<T: Format, F: Bounded>(z: &[T], f: F, masks: &mut [u8]; simd: V) {
+        for (z, mask) in z.chunks(8).zip(masks) {
+            let [low, high] = f.ends::<T::Elements, V>(T::load(&padded(z), simd));
+            *mask = T::differ(low, high) & first(z.len());
+        }
+    }
 }
 
 task! {

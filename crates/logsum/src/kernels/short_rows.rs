@@ -4,7 +4,7 @@
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::exp::{self, UNSCALE};
 use crate::arithmetic::ln;
-use crate::arithmetic::log_of_sum::{SLACK, error_of_rest, estimate, rest};
+use crate::arithmetic::log_of_sum::{SLACK, error_of_rest, error_of_share, estimate, log_of_tail, rest};
 use crate::arithmetic::precision::{InF64, Number, Precision};
 use crate::formats::Format;
 use crate::formats::nearest::settled;
@@ -44,29 +44,54 @@ task! {
     /// The values of eight rows, the columns of the tile, if `wants_value`; with `each`, also replaces each
     /// element of the tile by its function.
     pub(crate) fn reduce<T: Format>(tile: &mut Tile, wants_value: bool, each: Option<Each>; simd: V) -> Reduced<T> {
-        let tails = tails::<T, V>(tile, simd);
-        let Tails { max, tail, is_right: has_each, .. } = tails;
-        let (mut values, mut has_value) = ([T::default(); LANES], [false; LANES]);
+        let (mut values, mut has_value, mut has_each) = ([T::default(); LANES], [false; LANES], [false; LANES]);
+        let Some(each) = each else {
+            if wants_value {
+                (values, has_value) = tails::<T::First, V>(tile, simd).values::<T>();
+            }
+            return Reduced { values, has_value, has_each };
+        };
+        let tails = tails::<T::Elements, V>(tile, simd);
         if wants_value {
             (values, has_value) = tails.values::<T>();
         }
-        match each {
-            None => {}
-            Some(Each::Share) => {
-                let inverse = inverse(tail);
-                for place in tile {
-                    block::share::<false, T, V>(simd.load(place), max, inverse).store(place);
-                }
-            }
-            Some(Each::LogShare) => {
-                let (log, _) = T::First::log1p(tail.scaled(simd.splat(UNSCALE)));
-                for place in tile {
-                    T::First::log_share(simd.load(place), max, log).store(place);
-                }
-            }
+        let mask = match each {
+            Each::Share => write_shares::<T, V>(tile, tails),
+            Each::LogShare => write_log_shares::<T, V>(tile, tails),
+        };
+        for (j, has_each) in has_each.iter_mut().enumerate() {
+            *has_each = tails.is_right[j] && mask >> j & 1 == 0;
         }
         Reduced { values, has_value, has_each }
     }
+}
+
+/// Replaces each number by its share, and returns the mask of the rows in which one is not settled.
+#[inline(always)]
+fn write_shares<T: Format, V: Vector>(tile: &mut Tile, tails: Tails<T::Elements, V>) -> u8 {
+    let Tails { max, tail, error, .. } = tails;
+    let error = error_of_share::<T::Elements, V>(tail.hi + max.splat(1.0 / UNSCALE), error);
+    let (inverse, mut mask) = (inverse(tail), 0);
+    for place in tile {
+        let [low, high] = block::share_ends::<false, T, V>(max.load(place), max, inverse, error);
+        high.store(place);
+        mask |= T::differ(low, high);
+    }
+    mask
+}
+
+/// Likewise the logarithms of shares.
+#[inline(always)]
+fn write_log_shares<T: Format, V: Vector>(tile: &mut Tile, tails: Tails<T::Elements, V>) -> u8 {
+    let Tails { max, tail, error, .. } = tails;
+    let (log, error) = log_of_tail::<T::Elements, V>(tail, error);
+    let mut mask = 0;
+    for place in tile {
+        let [low, high] = T::Elements::log_share_ends(max.load(place), max, log, error);
+        high.store(place);
+        mask |= T::differ(low, high);
+    }
+    mask
 }
 
 /// The number of groups of eight rows processed together, which hides the latency of each logarithm behind the
@@ -91,7 +116,6 @@ impl<T: Format> Task for Values<'_, T> {
     #[inline(always)]
     fn run<V: Vector>(self, simd: V) -> Self::Output {
         let Self { rows, length, values } = self;
-        let zero = simd.splat(0.0);
         if T::First::STARTS_FROM_NOTHING && length >= LANES && block::maximum(rows, simd) <= AT_0 {
             let has_value = plain_values(rows, length, values, simd);
             let count = has_value.as_flattened().iter().filter(|&&settled| settled).count();
@@ -100,14 +124,13 @@ impl<T: Format> Task for Values<'_, T> {
                 return has_value;
             }
         }
-        let nothing =
-            Tails { max: zero, tail: DoubleDouble::from(zero), error: zero, is_right: [false; LANES] };
+        let nothing = Tails::<T::First, V>::nothing(simd);
         let mut groups = [nothing; GROUPS];
         let mut room = TileRoom::new();
         let tile = room.tile(length);
         for (rows, group) in rows.chunks(LANES * length).zip(&mut groups) {
             columns::fill_from_rows(rows, tile, simd);
-            *group = tails::<T, V>(tile, simd);
+            *group = tails(tile, simd);
         }
         let mut has_value = [[false; LANES]; GROUPS];
         for ((values, group), has_value) in values.chunks_mut(LANES).zip(&groups).zip(&mut has_value) {
@@ -167,21 +190,37 @@ fn plain_values<T: Format, V: Vector>(
 const LEAST_SUM: f64 = power_of_two(-93);
 
 /// The maximum of each of eight rows and the sum of its other terms.
-#[derive(Clone, Copy)]
-struct Tails<V> {
+struct Tails<P, V> {
     max: V,
     /// In units of UNSCALE.
     tail: DoubleDouble<V>,
     error: V,
     /// Whether the maximum of the row is finite and the row has no NaN.
     is_right: [bool; LANES],
+    precision: PhantomData<fn() -> P>,
 }
 
-impl<V: Vector> Tails<V> {
+// Derived implementations would require Clone and Copy of P.
+impl<P, V: Copy> Clone for Tails<P, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P, V: Copy> Copy for Tails<P, V> {}
+
+impl<P: Precision, V: Vector> Tails<P, V> {
+    #[inline(always)]
+    fn nothing(simd: V) -> Self {
+        let zero = simd.splat(0.0);
+        let is_right = [false; LANES];
+        Self { max: zero, tail: DoubleDouble::from(zero), error: zero, is_right, precision: PhantomData }
+    }
+
     /// The log-sum-exps, and whether each is settled.
     #[inline(always)]
     fn values<T: Format>(&self) -> ([T; LANES], [bool; LANES]) {
-        let (value, bound) = estimate::<T::First, V>(self.max, self.tail, self.error);
+        let (value, bound) = estimate::<P, V>(self.max, self.tail, self.error);
         let (lows, mut has_value) = settled::<T, V>(value, bound);
         for (has_value, is_right) in has_value.iter_mut().zip(self.is_right) {
             *has_value &= is_right;
@@ -191,7 +230,7 @@ impl<V: Vector> Tails<V> {
 }
 
 #[inline(always)]
-fn tails<T: Format, V: Vector>(tile: &mut Tile, simd: V) -> Tails<V> {
+fn tails<P: Precision, V: Vector>(tile: &mut Tile, simd: V) -> Tails<P, V> {
     let one = DoubleDouble::from(simd.splat(1.0 / UNSCALE));
     let (mut is_finite, mut max) = ([false; LANES], [0.0; LANES]);
     columns::maxima(tile.as_flattened(), simd).store(&mut max);
@@ -200,23 +239,23 @@ fn tails<T: Format, V: Vector>(tile: &mut Tile, simd: V) -> Tails<V> {
         max[j] = if is_finite[j] { max[j] } else { 0.0 };
     }
     let max = simd.load(&max);
-    let sum = columns::sum::<false, T::First, f64, V>(tile.as_flattened(), max, simd.splat(1.0));
-    let (mut tail, mut error) = rest::<T::First, V>(sum, one);
+    let sum = columns::sum::<false, P, f64, V>(tile.as_flattened(), max, simd.splat(1.0));
+    let (mut tail, mut error) = rest::<P, V>(sum, one);
     let mut tails = [0.0; LANES];
     tail.hi.store(&mut tails);
     let (mut is_right, mut is_small) = (is_finite, [false; LANES]);
     for j in 0..LANES {
         // For a NaN both comparisons are false: its row is processed alone.
-        is_right[j] &= tails[j] >= T::First::LEAST_REST / UNSCALE;
-        is_small[j] = is_finite[j] && tails[j] < T::First::LEAST_REST / UNSCALE;
+        is_right[j] &= tails[j] >= P::LEAST_REST / UNSCALE;
+        is_small[j] = is_finite[j] && tails[j] < P::LEAST_REST / UNSCALE;
     }
     if is_small.contains(&true) {
-        (tail, error) = with_rests::<T, V>(tile, max, (tail, error), &is_small);
+        (tail, error) = with_rests::<P, V>(tile, max, (tail, error), &is_small);
         for j in 0..LANES {
             is_right[j] |= is_small[j];
         }
     }
-    Tails { max, tail, error, is_right }
+    Tails { max, tail, error, is_right, precision: PhantomData }
 }
 
 /// 1 / Σ e^{z_k − max}.
@@ -252,7 +291,7 @@ impl<T: Format> Task for CrossEntropy<'_, T> {
     #[inline(always)]
     fn run<V: Vector>(self, simd: V) -> [Option<DoubleDouble>; LANES] {
         let Self { tile, targets, weights, factor, .. } = self;
-        let Tails { max, tail, is_right, .. } = tails::<T, V>(tile, simd);
+        let Tails { max, tail, is_right, .. } = tails::<T::First, V>(tile, simd);
         let one = simd.splat(1.0);
         let mut at_targets = [0.0; LANES];
         for j in 0..LANES {
@@ -298,7 +337,7 @@ impl<T: Format> Task for CrossEntropy<'_, T> {
 /// first maximum of such a row is left out, and the other terms are summed relative to the greatest of them.
 #[cold]
 #[inline(always)]
-fn with_rests<T: Format, V: Vector>(
+fn with_rests<P: Precision, V: Vector>(
     tile: &mut Tile,
     max: V,
     (tail, error): (DoubleDouble<V>, V),
@@ -322,7 +361,7 @@ fn with_rests<T: Format, V: Vector>(
         seconds[j] = if seconds[j].is_finite() { seconds[j] } else { maxima[j] };
     }
     let second = max.load(&seconds);
-    let sum = columns::sum::<false, T::First, f64, V>(tile.as_flattened(), second, max.splat(1.0));
+    let sum = columns::sum::<false, P, f64, V>(tile.as_flattened(), second, max.splat(1.0));
     let small = sum.scaled(max.splat(UNSCALE)) * exp::exp_dd(second, max);
     let (small, [mut hi, mut lo, mut errors]) = (lanes(small), [[0.0; LANES]; 3]);
     tail.hi.store(&mut hi);
@@ -332,7 +371,7 @@ fn with_rests<T: Format, V: Vector>(
         let Some(first) = firsts[j] else { continue };
         tile[first][j] = maxima[j];
         (hi[j], lo[j]) = if is_alone[j] { (0.0, 0.0) } else { (small[j].hi, small[j].lo) };
-        errors[j] = error_of_rest::<T::First>(hi[j]);
+        errors[j] = error_of_rest::<P>(hi[j]);
     }
     (DoubleDouble { hi: max.load(&hi), lo: max.load(&lo) }, max.load(&errors))
 }

@@ -1,19 +1,19 @@
 //! Reduction of many rows at once: rows stored contiguously, and rows stored as the columns of a matrix.
 
-use crate::arithmetic::double_double::DoubleDouble;
 use crate::edges::Edge;
 use crate::formats::Format;
-use crate::kernels::Each;
 use crate::kernels::block::{AT_0, LONG, Store};
-use crate::kernels::columns::{self, Functions, LANES, WIDTH};
-use crate::kernels::row_access::{BLOCK, Series, SeriesMut};
+use crate::kernels::columns::{self, Functions, LANES, Place, WIDTH};
+use crate::kernels::row_access::{BLOCK, PIECE, Series, SeriesMut};
 use crate::kernels::short_rows::{self, Reduced, SHORT, TileRoom};
+use crate::kernels::{Constants, Each};
 use crate::operations::per_format::compiled;
 use crate::operations::row_reduction;
 use crate::simd::Keep;
 use crate::state::positive::{self, Kept, Partial, Pieces};
 use crate::threads::{Split, in_parts, worth};
 use crate::ziv;
+use crate::ziv::elements::Elements;
 #[cfg(feature = "half")]
 use crate::ziv::first_phase_f32;
 use std::borrow::Cow;
@@ -50,7 +50,7 @@ fn series<T: Format>(z: &dyn Series<T>, wanted: Wanted<&mut T, &mut dyn SeriesMu
         }
         return;
     };
-    let partial = Partial::over(z);
+    let partial = Partial::<T::Elements>::over(z);
     row_reduction::each(each, &partial, z, out, Store::for_output::<T>(z.len()));
     if let Some(value) = wanted.value {
         *value = ziv::settle(&partial, z).0;
@@ -120,10 +120,10 @@ impl<'a, T: Format> Rows<'a, T> {
         };
         let Wanted { value, each } = wanted;
         let (each, out) = each.unzip();
-        let out = (value, out.map(|out| Elements { out, rows: self }));
+        let out = (value, out.map(|out| Places { out, rows: self }));
         in_parts(0..count, out, least, LANES, &mut Room::default(), &|rows, (mut value, out), room| {
             let rows = self.part(rows);
-            let mut out = out.map(|Elements { out, .. }| out);
+            let mut out = out.map(|Places { out, .. }| out);
             if let (Bounds::Length(length), Some(values), None) = (self.bounds, &mut value, &out)
                 && length < SHORT
             {
@@ -152,19 +152,30 @@ impl<'a, T: Format> Rows<'a, T> {
         if T::HAS_SINGLES && each.is_none() {
             return value.into_iter().for_each(|value| values_in_singles(self, value));
         }
-        let mut partials = [Partial::EMPTY; LANES];
-        for (j, partial) in partials[..self.count()].iter_mut().enumerate() {
-            *partial = match &mut each {
-                None => Partial::over(&self.row(j)),
-                // Applied now, while the row is still in the cache.
-                Some((each, out)) => {
+        match &mut each {
+            None => {
+                let partials = self.partials(|j| Partial::<T::First>::over(&self.row(j)));
+                self.settle(&partials, value);
+            }
+            Some((each, out)) => {
+                let partials = self.partials(|j| {
                     let out = &mut out[self.places(j..j + 1)];
                     row_reduction::partial_and_each(*each, self.row(j), out, &mut room.kept, to)
-                }
-            };
+                });
+                self.settle(&partials, value);
+            }
         }
+    }
+
+    fn partials<P: Keep>(&self, of: impl FnMut(usize) -> Partial<P>) -> [Partial<P>; LANES] {
+        let mut partials = [Partial::EMPTY; LANES];
+        partials.iter_mut().zip((0..self.count()).map(of)).for_each(|(place, partial)| *place = partial);
+        partials
+    }
+
+    fn settle<P: Keep>(&self, partials: &[Partial<P>; LANES], value: Option<&mut [T]>) {
         if let Some(value) = value {
-            settle(&partials, value, |j, partial| ziv::settle(partial, &self.row(j)).0);
+            settle(partials, value, |j, partial| ziv::settle(partial, &self.row(j)).0);
         }
     }
 
@@ -211,7 +222,7 @@ fn reduce_tile<'a, T: Format>(
             continue;
         }
         let row = &*row(j);
-        let partial = Partial::over(&row);
+        let partial = Partial::<T::Elements>::over(&row);
         if let Some(each) = each {
             let mut alone = row.to_vec();
             row_reduction::each(each, &partial, &row, &mut &mut alone[..], Store::Caches);
@@ -227,12 +238,12 @@ fn reduce_tile<'a, T: Format>(
 }
 
 /// The output of a function of each element of some rows.
-struct Elements<'a, T> {
+struct Places<'a, T> {
     out: &'a mut [T],
     rows: Rows<'a, T>,
 }
 
-impl<T: Format> Split for Elements<'_, T> {
+impl<T: Format> Split for Places<'_, T> {
     fn cut(self, rows: usize) -> (Self, Self) {
         let (out, out2) = self.out.split_at_mut(self.rows.places(0..rows).end);
         let parts = [0..rows, rows..self.rows.count()].map(|rows| self.rows.part(rows));
@@ -273,25 +284,23 @@ fn values_in_singles<T: Format>(rows: Rows<'_, T>, values: &mut [T]) {
     }
     let settled = first_phase_f32::settle::<T>(&sums, rows.longest());
     for (j, value) in values.iter_mut().enumerate() {
-        *value = settled[j].unwrap_or_else(|| ziv::settle(&Partial::over(&rows.row(j)), &rows.row(j)).0);
+        *value = settled[j]
+            .unwrap_or_else(|| ziv::settle(&Partial::<T::First>::over(&rows.row(j)), &rows.row(j)).0);
     }
 }
 
 /// The constants of the rows with a finite maximum; `None` for the others.
-fn constants<P: Keep>(
-    each: Each,
-    partials: &[Partial<P>],
-) -> impl Iterator<Item = Option<(f64, DoubleDouble)>> {
+fn constants<P: Keep>(each: Each, partials: &[Partial<P>]) -> impl Iterator<Item = Option<Constants>> {
     partials.iter().map(move |partial| partial.max.is_finite().then(|| partial.constants(each)))
 }
 
 /// Rounds eight values at a time, and calls `otherwise` for each that the rounding test does not settle.
-fn settle<T: Format>(
-    partials: &[Partial<T::First>; LANES],
+fn settle<T: Format, P: Keep>(
+    partials: &[Partial<P>; LANES],
     values: &mut [T],
-    otherwise: impl Fn(usize, &Partial<T::First>) -> T,
+    otherwise: impl Fn(usize, &Partial<P>) -> T,
 ) {
-    let settled = positive::settle::<T, T::First>(partials);
+    let settled = positive::settle::<T, P>(partials);
     for (j, value) in values.iter_mut().enumerate() {
         *value = settled[j].unwrap_or_else(|| otherwise(j, &partials[j]));
     }
@@ -352,12 +361,19 @@ impl<'a, T: Format> Columns<'a, T> {
         let mut in_place = each.is_none() && self.rows().next().is_some_and(|row| !row.iter().any(is_wild));
         for from in (0..self.count).step_by(WIDTH) {
             let count = WIDTH.min(self.count - from);
-            self.part(from, count).reduce_tile(
-                &mut tiles,
-                &mut in_place,
-                value.as_mut().map(|value| &mut value[from..][..count]),
-                each.as_mut().map(|(each, out)| (*each, out, from)),
-            );
+            let part = self.part(from, count);
+            let value = value.as_mut().map(|value| &mut value[from..][..count]);
+            match &mut each {
+                None => {
+                    let partials = part.partials::<T::First>(&mut tiles, &mut in_place);
+                    part.settle(&partials, value);
+                }
+                Some((each, out)) => {
+                    let partials = part.partials::<T::Elements>(&mut tiles, &mut in_place);
+                    part.each(*each, &mut tiles, partials.as_flattened(), out, from);
+                    part.settle(&partials, value);
+                }
+            }
         }
     }
 
@@ -383,22 +399,20 @@ impl<'a, T: Format> Columns<'a, T> {
         columns::copy(block, self.pitch, self.start, self.count, tiles);
     }
 
-    /// Reduces at most [`WIDTH`] columns. `in_place` says whether to try to sum without a copy; it is cleared once
+    /// The states of at most [`WIDTH`] columns. `in_place` says whether to try to sum without a copy; it is cleared once
     /// that fails for a long block.
-    fn reduce_tile(
+    fn partials<P: Keep>(
         self,
         tiles: &mut Vec<T>,
         in_place: &mut bool,
-        value: Option<&mut [T]>,
-        each: Option<(Each, &mut Vec<&mut [T]>, usize)>,
-    ) {
+    ) -> [[Partial<P>; LANES]; WIDTH / LANES] {
         let groups = self.count.div_ceil(LANES);
-        let mut pieces = [const { Pieces::<T::First>::EMPTY }; WIDTH / LANES];
+        let mut pieces = [const { Pieces::<P>::EMPTY }; WIDTH / LANES];
         for block in self.z.chunks(BLOCK * self.pitch) {
             let rows = block.len() / self.pitch;
             let mut summed = [None; WIDTH / LANES];
             if *in_place {
-                summed = columns::summed_in_place::<T::First, T>(block, self.pitch, self.start, self.count);
+                summed = columns::summed_in_place::<P, T>(block, self.pitch, self.start, self.count);
             }
             if summed[..groups].iter().any(Option::is_none) {
                 *in_place &= rows < LONG;
@@ -411,18 +425,17 @@ impl<'a, T: Format> Columns<'a, T> {
                 }
             }
         }
-        let mut partials = [[Partial::<T::First>::EMPTY; LANES]; WIDTH / LANES];
+        let mut partials = [[Partial::EMPTY; LANES]; WIDTH / LANES];
         for (g, pieces) in pieces[..groups].iter_mut().enumerate() {
             let count = LANES.min(self.count - g * LANES);
             partials[g] = pieces.close(|j| Partial::over(&self.column(g * LANES + j)), count);
         }
-        if let Some((each, out, from)) = each {
-            self.each(each, tiles, partials.as_flattened(), out, from);
-        }
-        if let Some(value) = value {
-            for (g, value) in value.chunks_mut(LANES).enumerate() {
-                settle(&partials[g], value, |j, partial| ziv::settle(partial, &self.column(g * LANES + j)).0);
-            }
+        partials
+    }
+
+    fn settle<P: Keep>(self, partials: &[[Partial<P>; LANES]], value: Option<&mut [T]>) {
+        for (g, value) in value.into_iter().flat_map(|value| value.chunks_mut(LANES)).enumerate() {
+            settle(&partials[g], value, |j, partial| ziv::settle(partial, &self.column(g * LANES + j)).0);
         }
     }
 
@@ -431,17 +444,27 @@ impl<'a, T: Format> Columns<'a, T> {
         self,
         each: Each,
         tiles: &mut Vec<T>,
-        partials: &[Partial<T::First>],
+        partials: &[Partial<T::Elements>],
         out: &mut [&mut [T]],
         from: usize,
     ) {
         let functions = Functions::<WIDTH>::new(each, constants(each, &partials[..self.count]));
         let is_whole = out.len() <= BLOCK;
+        let columns: [_; WIDTH] = std::array::from_fn(|j| Column { columns: self, j });
+        let elements = columns.each_ref().map(|column| Elements::new(each, column));
+        let mut unsettled = Vec::new();
         for (out, block) in out.chunks_mut(BLOCK).zip(self.z.chunks(BLOCK * self.pitch)) {
             if !is_whole {
                 self.fill(tiles, block);
             }
-            functions.apply(tiles, out, from, self.count);
+            functions.apply(tiles, out, from, self.count, &mut unsettled);
+            for Place { row, column } in unsettled.drain(..) {
+                let (row, column) = (usize::from(row), usize::from(column));
+                if partials[column].max.is_finite() {
+                    let z = block[row * self.pitch + self.start + column];
+                    out[row][from + column] = elements[column].nearest(z);
+                }
+            }
         }
         for (j, partial) in partials[..self.count].iter().enumerate() {
             if partial.max.is_finite() {
@@ -452,5 +475,31 @@ impl<'a, T: Format> Columns<'a, T> {
                 out.iter_mut().zip(column).for_each(|(out, z)| out[from + j] = edge.at(z));
             }
         }
+    }
+}
+
+/// A column of a matrix as a series.
+struct Column<'a, T> {
+    columns: Columns<'a, T>,
+    j: usize,
+}
+
+impl<T: Format> Series<T> for Column<'_, T> {
+    fn pieces(&self, read: &mut dyn FnMut(&[T])) {
+        let Self { columns, j } = *self;
+        let mut piece = Vec::new();
+        for rows in columns.z.chunks(PIECE * columns.pitch) {
+            piece.clear();
+            piece.extend(Columns { z: rows, ..columns }.rows().map(|row| row[j]));
+            read(&piece);
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.columns.length()
+    }
+
+    fn contiguous(&self) -> Option<&[T]> {
+        None
     }
 }

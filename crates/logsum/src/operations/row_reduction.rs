@@ -3,15 +3,20 @@
 use crate::edges::Edge;
 use crate::error::Error;
 use crate::formats::Format;
-use crate::kernels::Each;
 use crate::kernels::block::{LONG, Store};
 use crate::kernels::row_access::{BLOCK, Series, SeriesMut};
-use crate::kernels::row_functions::{self, About, Block, LogSoftmax};
+use crate::kernels::row_functions::{
+    About, Bounded, BoundedLogSoftmax, BoundedSoftmax, each_bounded, for_exponent, mark,
+};
+use crate::kernels::{Constants, Each};
 use crate::operations::batch::Wanted;
 use crate::operations::per_format::{Float, compiled};
 use crate::state::positive::{self, Kept, Partial, Shares};
 use crate::threads::{in_parts, worth};
+use crate::ziv::elements::Elements;
 use crate::ziv::{self, Phase};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// log Σ e^{z_k}, correctly rounded.
 ///
@@ -46,8 +51,8 @@ pub fn logsumexp_and_phase<T: Float>(z: &[T]) -> (T, Phase) {
 /// Returns the value of [`logsumexp`] and writes its derivatives ∂LSE/∂z_i = e^{z_i} / Σ e^{z_k} = softmax(z)_i
 /// into `gradient`.
 ///
-/// Each derivative is within 1 ulp of the exact one, including subnormal ones; none is negative; equal numbers
-/// have equal derivatives. They add up to 1 up to the rounding error of each.
+/// Each derivative is correctly rounded: the float nearest to the exact one, also a subnormal one. So it does not depend on
+/// the order of the numbers, and equal numbers have equal derivatives. They add up to 1 up to the rounding error of each.
 ///
 /// | input | gradient |
 /// |---|---|
@@ -70,7 +75,7 @@ pub fn logsumexp_with_gradient<T: Float>(z: &[T], gradient: &mut [T]) -> Result<
     <T as Compiled<T>>::logsumexp_with_gradient(z, gradient)
 }
 
-/// Writes e^{z_i} / Σ e^{z_k} into `out`: the gradient of [`logsumexp`], with the bounds and special cases of
+/// Writes e^{z_i} / Σ e^{z_k} into `out`, correctly rounded: the gradient of [`logsumexp`], with the special cases of
 /// [`logsumexp_with_gradient`].
 ///
 /// ```
@@ -88,8 +93,8 @@ pub fn softmax<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
 
 /// Writes z_i − LSE(z) into `out`: the logarithm of [`softmax`].
 ///
-/// Each element is within 1 ulp of the exact one, even where it is tiny: log p is about −e^-40, not 0, for a score
-/// that exceeds the others by 40. Differences beyond the largest float are −∞. In special cases it is the
+/// Each element is correctly rounded, also where it is tiny: log p is about −e^-40, not 0, for a score that exceeds the
+/// others by 40. Differences beyond the largest float are −∞; a zero may have either sign. In special cases it is the
 /// logarithm of the [`softmax`]: −∞ at each −∞, and everywhere if all are −∞; −log c at each of c numbers +∞ and
 /// −∞ elsewhere; NaN everywhere if there is a NaN.
 ///
@@ -273,6 +278,24 @@ pub(crate) fn value<T: Format>(row: &dyn Series<T>) -> T {
 /// caches.
 pub(super) const KEPT: usize = 8192;
 
+/// Evaluates `$result` with `$f` bound to the [`Bounded`](crate::kernels::row_functions::Bounded) function that `$each`
+/// stands for, with the constants of a row.
+macro_rules! for_bounded {
+    ($each:expr, $partial:expr, $f:ident => $result:expr) => {{
+        let Constants { c, two, error } = $partial.constants($each);
+        match $each {
+            Each::Share => for_exponent!(About::shift(c), exponent => {
+                let $f = BoundedSoftmax { exponent, inverse: two, error };
+                $result
+            }),
+            Each::LogShare => {
+                let $f = BoundedLogSoftmax { max: c, log: two, error };
+                $result
+            }
+        }
+    }};
+}
+
 /// Computes the partial of a row, and writes a function of each of its numbers.
 pub(crate) fn partial_and_each<T: Format>(
     function: Each,
@@ -280,12 +303,16 @@ pub(crate) fn partial_and_each<T: Format>(
     out: &mut [T],
     kept: &mut Kept<T>,
     to: Store,
-) -> Partial<T::First> {
+) -> Partial<T::Elements> {
     if function == Each::Share
         && (LONG..=KEPT).contains(&row.len())
-        && let Some(partial) = positive::with_shares(row, Shares::ALONE, out, kept, to)
+        && let Some(shared) = positive::with_shares(row, Shares::ALONE, out, kept, to)
     {
-        return partial;
+        if !shared.is_settled {
+            let elements = Elements::new(function, &row).prepared();
+            for_bounded!(function, shared.partial, f => settle_unsettled(&elements, row, f, out));
+        }
+        return shared.partial;
     }
     let partial = Partial::over(&row);
     each(function, &partial, &row, &mut { out }, to);
@@ -294,42 +321,125 @@ pub(crate) fn partial_and_each<T: Format>(
 
 /// Writes a function of each number of a row, given the row's partial.
 ///
-/// [`Each::Share`]: e^{z_i − c} · 1/Σ e^{z_k − c}. The relative error before the final rounding is below 2^-60 in
-/// double-double and 2^-36 in f64: 2^-7 and 2^-12 ulp. The rounding adds 1/2 ulp; a subnormal f64 result of a
-/// double-double is rounded twice, the first time with an error of at most 1/4 of its ulp.
-///
-/// [`Each::LogShare`]: z_i − LSE = (z_i − max) − log(1 + t). Both terms are negative or 0, so that nothing
-/// cancels; the relative error is 2^-59 in double-double and 2^-29 in f64: 2^-6 and 2^-5 ulp.
+/// The first phase is done for all numbers at once, with a rounding test for each. What it does not settle, some number in
+/// 2^19 of f32 and in 2^15 of f64, goes through the phases of [`Elements`].
 pub(crate) fn each<T: Format>(
     each: Each,
-    partial: &Partial<T::First>,
+    partial: &Partial<T::Elements>,
     row: &dyn Series<T>,
     out: &mut dyn SeriesMut<T>,
     to: Store,
 ) {
     if let Some(edge) = Edge::of(each, partial.max, row) {
-        return each_piece(row, out, &|z, out| {
-            out.iter_mut().zip(z).for_each(|(out, &z)| *out = edge.at(z));
+        return row.pieces(&mut |z| {
+            out.next_piece(z.len(), &mut |out| out.iter_mut().zip(z).for_each(|(out, &z)| *out = edge.at(z)));
         });
     }
-    let (c, two) = partial.constants(each);
-    each_piece(row, out, &|z, out| match each {
-        Each::Share => row_functions::softmax(Block::of(z), About::shift(c), two, out, to),
-        Each::LogShare => {
-            row_functions::each::<T::First, T, _>(Block::of(z), LogSoftmax { max: c, log: two }, out, to);
+    for_bounded!(each, partial, f => match (row.contiguous(), out.contiguous()) {
+        (Some(z), Some(out)) => {
+            let unsettled = Regions::of(z.len());
+            in_blocks(z, out, &|range, out| {
+                for (block, out) in blocks_of(range).zip(out.chunks_mut(BLOCK)) {
+                    if each_bounded::<T, _>(&z[block.clone()], f, out, to) {
+                        unsettled.mark(block.start);
+                    }
+                }
+            });
+            if unsettled.is_any_marked() {
+                settle_each(each, partial, z, out, &unsettled);
+            }
+        }
+        _ => {
+            let elements = Elements::new(each, row);
+            row.pieces(&mut |z| out.next_piece(z.len(), &mut |out| {
+                if each_bounded::<T, _>(z, f, out, to) {
+                    settle_unsettled(&elements, z, f, out);
+                }
+            }));
         }
     });
 }
 
-fn each_piece<T: Format>(
-    row: &dyn Series<T>,
-    out: &mut dyn SeriesMut<T>,
-    f: &(impl Fn(&[T], &mut [T]) + Sync),
+/// Settles those numbers of a row, whose function is written, that the first phase did not.
+#[cold]
+fn settle_each<T: Format>(
+    each: Each,
+    partial: &Partial<T::Elements>,
+    z: &[T],
+    out: &mut [T],
+    unsettled: &Regions,
 ) {
-    match (row.contiguous(), out.contiguous()) {
-        (Some(z), Some(out)) => {
-            in_parts(0..z.len(), out, worth(z.len(), 1), BLOCK, &mut (), &|range, out, ()| f(&z[range], out));
+    let elements = Elements::new(each, &z).prepared();
+    for_bounded!(each, partial, f => in_blocks(z, out, &|range, out| {
+        for (block, out) in blocks_of(range).zip(out.chunks_mut(BLOCK)) {
+            if unsettled.is_marked(block.start) {
+                settle_unsettled(&elements, &z[block], f, out);
+            }
         }
-        _ => row.pieces(&mut |z| out.next_piece(z.len(), &mut |out| f(z, out))),
+    }));
+}
+
+/// The blocks of a range that starts with one.
+fn blocks_of(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    range.clone().step_by(BLOCK).map(move |start| start..range.end.min(start + BLOCK))
+}
+
+/// Marks of the regions of a row, each one or several blocks: as many for a row of any length.
+struct Regions {
+    /// A region has 2^shift numbers.
+    shift: u32,
+    marks: [AtomicU64; Self::WORDS],
+}
+
+impl Regions {
+    const WORDS: usize = 64;
+
+    fn of(length: usize) -> Self {
+        let numbers = length.div_ceil(64 * Self::WORDS).max(BLOCK).next_power_of_two();
+        Self { shift: numbers.trailing_zeros(), marks: [const { AtomicU64::new(0) }; Self::WORDS] }
     }
+
+    fn place(&self, number: usize) -> (&AtomicU64, u64) {
+        let region = number >> self.shift;
+        (&self.marks[region / 64], 1 << (region % 64))
+    }
+
+    fn mark(&self, number: usize) {
+        let (word, bit) = self.place(number);
+        word.fetch_or(bit, Ordering::Relaxed);
+    }
+
+    fn is_marked(&self, number: usize) -> bool {
+        let (word, bit) = self.place(number);
+        word.load(Ordering::Relaxed) & bit != 0
+    }
+
+    fn is_any_marked(&self) -> bool {
+        self.marks.iter().any(|word| word.load(Ordering::Relaxed) != 0)
+    }
+}
+
+fn settle_unsettled<T: Format>(elements: &Elements<'_, T>, z: &[T], f: impl Bounded, out: &mut [T]) {
+    let mut masks = [0; BLOCK / 8];
+    for (z, out) in z.chunks(BLOCK).zip(out.chunks_mut(BLOCK)) {
+        mark(z, f, &mut masks);
+        settle_marked(elements, z, out, &masks);
+    }
+}
+
+/// Settles the numbers of a block whose bits are set: bit i of mask j for number 8j + i.
+fn settle_marked<T: Format>(elements: &Elements<'_, T>, z: &[T], out: &mut [T], masks: &[u8]) {
+    let eights = z.chunks(8).zip(out.chunks_mut(8)).zip(masks);
+    for ((z, out), &mask) in eights.filter(|&(_, &mask)| mask != 0) {
+        for (i, (&z, out)) in z.iter().zip(out).enumerate() {
+            if mask >> i & 1 == 1 {
+                *out = elements.nearest(z);
+            }
+        }
+    }
+}
+
+/// Calls `f` for parts of a row that start with a block and for their results, on several threads where it is worth it.
+fn in_blocks<T: Format>(z: &[T], out: &mut [T], f: &(impl Fn(Range<usize>, &mut [T]) + Sync)) {
+    in_parts(0..z.len(), out, worth(z.len(), 1), BLOCK, &mut (), &|range, out, ()| f(range, out));
 }

@@ -105,7 +105,7 @@ impl Segments {
     }
 
     /// Writes the values of [`logsumexp`](Self::logsumexp) into `out`, and the softmax of each segment into
-    /// `gradient`, within 1 ulp.
+    /// `gradient`, correctly rounded.
     ///
     /// # Errors
     /// As [`logsumexp`](Self::logsumexp), and [`Error::LengthMismatch`] if `gradient` is not as long as `z`.

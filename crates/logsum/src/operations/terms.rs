@@ -5,12 +5,12 @@ use crate::arithmetic::exp::UNSCALE;
 use crate::arithmetic::precision::Precision;
 use crate::error::Error;
 use crate::formats::Format;
-use crate::kernels::Each;
 use crate::kernels::block::Store;
 use crate::kernels::row_access::{BLOCK, PIECE, Series};
 use crate::kernels::row_functions::{
     self, About, Block, Exp, Hessian, Softmax, Times, Weighted, for_exponent,
 };
+use crate::kernels::{Constants, Each};
 use crate::operations::elementwise::log_of_any;
 use crate::operations::per_format::{Float, compiled};
 use crate::operations::row_reduction::same_length;
@@ -28,7 +28,7 @@ use std::borrow::Cow;
 ///
 /// | | log \|Σ b_k e^{z_k}\| and its sign | ∂/∂z_i = b_i e^{z_i} / Σ | ∂/∂b_i = e^{z_i} / Σ |
 /// |---|---|---|---|
-/// | finite terms | correctly rounded, whatever cancels | within 1 ulp (2 with weights in f64) | within 1 ulp |
+/// | finite terms | correctly rounded, whatever cancels | correctly rounded; with weights within 1 ulp, in f64 2 | likewise |
 /// | b_i = 0 | absent, even if z_i is ±∞ or NaN | 0 | by the formula, not 0 |
 /// | masked out | absent | 0 | 0 |
 /// | no mass: all terms absent or −∞ | −∞, sign 0 | see [`NoMass`] | see [`NoMass`] |
@@ -546,6 +546,10 @@ impl<'a, T: Format> Terms<'a, T> {
     fn gradients(&self, out: &mut [T], by_weight: Option<&mut [T]>) -> T {
         let (value, sign) = match self.row() {
             Row::AtOne => {
+                if let Some(value) = self.plain_gradients(out) {
+                    by_weight.into_iter().for_each(|by_weight| by_weight.copy_from_slice(out));
+                    return value;
+                }
                 let Reduced { value, sign, shares } = self.with_shares();
                 self.each_block(out, |block, out| shares.fill(block, out));
                 if let Some(out) = by_weight {
@@ -570,6 +574,20 @@ impl<'a, T: Format> Terms<'a, T> {
             }
         };
         T::narrow(if sign < 0.0 { f64::NAN } else { value })
+    }
+
+    /// The value of a sum without weights and with a finite maximum, and its gradient in `out`.
+    fn plain_gradients(&self, out: &mut [T]) -> Option<T> {
+        let masked = self.mask.map(|mask| Masked { z: self.z, mask });
+        let row: &dyn Series<T> = masked.as_ref().map_or(&self.z, |masked| masked);
+        if self.weights.is_some() {
+            return None;
+        }
+        let partial = Partial::<T::Elements>::over(row);
+        partial.max.is_finite().then(|| {
+            row_reduction::each(Each::Share, &partial, row, &mut &mut *out, Store::Caches);
+            ziv::settle(&partial, row).0
+        })
     }
 
     fn each_by_weight(&self, row: &Logarithms, out: &mut [T]) {
@@ -774,7 +792,7 @@ impl<T: Format> Terms<'_, T> {
             }
             max if max.is_nan() => (f64::NAN, Shares::Everywhere(f64::NAN)),
             _ => {
-                let (shift, inverse) = partial.constants(Each::Share);
+                let Constants { c: shift, two: inverse, .. } = partial.constants(Each::Share);
                 (1.0, Shares::Plain { shift, inverse })
             }
         };

@@ -283,6 +283,26 @@ impl Vector for V256 {
         }
     }
 
+    #[inline(always)]
+    fn differ(self, other: Self) -> u8 {
+        let ([a, b], [c, d]) = (self.0, other.0);
+        unsafe {
+            let low = _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_NEQ_UQ>(a, c));
+            let high = _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_NEQ_UQ>(b, d));
+            (low | high << 4) as u8
+        }
+    }
+
+    #[inline(always)]
+    fn differ_as_f32(self, other: Self) -> u8 {
+        let ([a, b], [c, d]) = (self.0, other.0);
+        unsafe {
+            let [x, y] = [[a, b], [c, d]]
+                .map(|[low, high]| _mm256_set_m128(_mm256_cvtpd_ps(high), _mm256_cvtpd_ps(low)));
+            _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(x, y)) as u8
+        }
+    }
+
     #[cfg(feature = "half")]
     type Sixteen = S256;
 

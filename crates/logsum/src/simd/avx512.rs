@@ -223,6 +223,20 @@ impl Vector for V512 {
         unsafe { _mm256_storeu_ps(numbers.as_mut_ptr(), _mm512_cvtpd_ps(self.0)) }
     }
 
+    #[inline(always)]
+    fn differ(self, other: Self) -> u8 {
+        unsafe { _mm512_cmpneq_pd_mask(self.0, other.0) }
+    }
+
+    #[inline(always)]
+    fn differ_as_f32(self, other: Self) -> u8 {
+        // The upper halves are 0 in both.
+        unsafe {
+            let [a, b] = [self.0, other.0].map(|x| _mm512_zextps256_ps512(_mm512_cvtpd_ps(x)));
+            _mm512_cmpneq_ps_mask(a, b) as u8
+        }
+    }
+
     #[cfg(feature = "half")]
     type Sixteen = S512;
 

@@ -239,6 +239,28 @@ impl Vector for V128 {
         }
     }
 
+    #[inline(always)]
+    fn differ(self, other: Self) -> u8 {
+        let ([mut a, mut b], mut mask) = ([[0.0; 8]; 2], 0);
+        self.store(&mut a);
+        other.store(&mut b);
+        for i in 0..8 {
+            mask |= u8::from(a[i] != b[i]) << i;
+        }
+        mask
+    }
+
+    #[inline(always)]
+    fn differ_as_f32(self, other: Self) -> u8 {
+        let ([mut a, mut b], mut mask) = ([[0.0; 8]; 2], 0);
+        self.store_f32(&mut a);
+        other.store_f32(&mut b);
+        for i in 0..8 {
+            mask |= u8::from(a[i] != b[i]) << i;
+        }
+        mask
+    }
+
     #[cfg(feature = "half")]
     type Sixteen = S128;
 

@@ -158,6 +158,16 @@ impl Vector for Portable {
         *numbers = self.0.map(|x| x as f32);
     }
 
+    #[inline(always)]
+    fn differ(self, other: Self) -> u8 {
+        mask(|i| self.0[i] != other.0[i])
+    }
+
+    #[inline(always)]
+    fn differ_as_f32(self, other: Self) -> u8 {
+        mask(|i| self.0[i] as f32 != other.0[i] as f32)
+    }
+
     #[cfg(feature = "half")]
     type Sixteen = [f32; 16];
 
@@ -219,4 +229,9 @@ impl super::Sixteen for [f32; 16] {
     fn store(self, numbers: &mut [f32; 16]) {
         *numbers = self;
     }
+}
+
+/// Bit i is set where `is_set` holds for i.
+fn mask(is_set: impl Fn(usize) -> bool) -> u8 {
+    (0..8).fold(0, |mask, i| mask | u8::from(is_set(i)) << i)
 }

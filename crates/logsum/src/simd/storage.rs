@@ -2,7 +2,7 @@
 
 use super::Vector;
 use crate::arithmetic::double_double::DoubleDouble;
-use crate::arithmetic::precision::{Head, InDoubleDouble, InF64, One, Precision};
+use crate::arithmetic::precision::{F64, Head, One, Precision, Two};
 
 /// A precision whose numbers can be stored in memory, eight at a time.
 pub trait Keep: Precision {
@@ -36,7 +36,7 @@ pub(crate) fn lanes<V: Vector>(x: DoubleDouble<V>) -> [DoubleDouble; 8] {
     lanes
 }
 
-impl Keep for InF64 {
+impl<const FINE: bool> Keep for F64<FINE> {
     type Kept = [f64; 8];
 
     #[inline(always)]
@@ -70,7 +70,7 @@ impl Keep for InF64 {
     }
 }
 
-impl Keep for InDoubleDouble {
+impl<const FINENESS: u8> Keep for Two<FINENESS> {
     type Kept = [[f64; 8]; 2];
 
     #[inline(always)]

@@ -58,6 +58,12 @@ pub trait Vector: Float64 {
     /// Rounds each number to the nearest f32.
     fn store_f32(self, numbers: &mut [f32; 8]);
 
+    /// Bit i is set where the numbers i are not equal, or one is NaN.
+    fn differ(self, other: Self) -> u8;
+
+    /// [`differ`](Self::differ) of the nearest f32s.
+    fn differ_as_f32(self, other: Self) -> u8;
+
     /// Sixteen f32 with arithmetic.
     #[cfg(feature = "half")]
     type Sixteen: Sixteen;

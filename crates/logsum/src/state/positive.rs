@@ -2,14 +2,16 @@
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::exp::{self, UNSCALE};
-use crate::arithmetic::log_of_sum::{SLACK, error_of_rest, estimate, rest, term_of_max};
+use crate::arithmetic::log_of_sum::{
+    NO_TAIL, SLACK, error_of_rest, error_of_share, estimate, log_of_tail, rest, term_of_max,
+};
 use crate::arithmetic::precision::Number;
 use crate::formats::Format;
 use crate::formats::nearest::settled;
-use crate::kernels::Each;
 use crate::kernels::block::{self, Store, Summed};
 use crate::kernels::columns::{self, LANES};
 use crate::kernels::row_access::{BLOCK, PIECE, Series};
+use crate::kernels::{Constants, Each};
 use crate::simd::{Keep, Vector, task};
 use crate::threads::in_tree;
 use std::marker::PhantomData;
@@ -170,7 +172,7 @@ impl<P: Keep> Partial<P> {
     /// counted as e^-1000 do not matter: 2^64 of them are below 2^-1193. A row with a single finite number has t =
     /// 0, and by the Lindemann–Weierstrass theorem only then is the value rational.
     pub(crate) fn is_its_maximum(&self) -> bool {
-        self.shift == self.max && self.tail.hi < power_of_two(512 - 1077)
+        self.shift == self.max && self.tail.hi < NO_TAIL
     }
 
     /// t = Σ e^{z_k − max} − 1 in units of UNSCALE, and a bound on its error. For a finite maximum.
@@ -189,11 +191,7 @@ impl<P: Keep> Partial<P> {
     }
 
     /// The constants of [`Each`] for a row. For a finite maximum.
-    ///
-    /// For shares, the shift and 1 / Σ e^{z_k − shift}, with relative error below 2^-61 in double-double, 2^-37.3
-    /// in f64; for their logarithms, the maximum and log(1 + t) = LSE − max, with relative error below 2^-59 in
-    /// double-double, 2^-29 in f64.
-    pub(crate) fn constants(&self, each: Each) -> (f64, DoubleDouble) {
+    pub(crate) fn constants(&self, each: Each) -> Constants {
         constants_of(*self, each)
     }
 }
@@ -390,7 +388,7 @@ task! {
 }
 
 /// A scratch buffer of exponentials, from which shares are computed.
-pub(crate) type Kept<T> = Vec<<<T as Format>::First as Keep>::Kept>;
+pub(crate) type Kept<T> = Vec<<<T as Format>::Elements as Keep>::Kept>;
 
 /// How shares are written.
 #[derive(Clone, Copy)]
@@ -405,6 +403,13 @@ impl Shares {
     pub(crate) const ALONE: Self = Self { factor: DoubleDouble::ONE, target: None };
 }
 
+/// The state of a row whose shares are written.
+pub(crate) struct Shared<T: Format> {
+    pub(crate) partial: Partial<T::Elements>,
+    /// Whether all shares are certain to be correctly rounded.
+    pub(crate) is_settled: bool,
+}
+
 /// The state of a row of at most [`PIECE`] numbers, and its shares in `out`, with one exponential per number.
 /// `None`, with nothing written, if this is not possible.
 pub(crate) fn with_shares<T: Format>(
@@ -413,7 +418,7 @@ pub(crate) fn with_shares<T: Format>(
     out: &mut [T],
     kept: &mut Kept<T>,
     to: Store,
-) -> Option<Partial<T::First>> {
+) -> Option<Shared<T>> {
     // Whole steps of sixteen numbers, each stored as two eights.
     kept.resize(kept.len().max(2 * row.len().div_ceil(16)), Default::default());
     kept_and_shared(row, shares, out, kept, to)
@@ -424,14 +429,14 @@ task! {
         row: &[T],
         shares: Shares,
         out: &mut [T],
-        kept: &mut [<T::First as Keep>::Kept],
+        kept: &mut [<T::Elements as Keep>::Kept],
         to: Store;
         simd: V
-    ) -> Option<Partial<T::First>> {
+    ) -> Option<Shared<T>> {
         let Shares { factor, target } = shares;
-        let mut piece = Piece::<T::First>::EMPTY;
+        let mut piece = Piece::<T::Elements>::EMPTY;
         for (block, kept) in row.chunks(BLOCK).zip(kept.chunks_mut(BLOCK / 8)) {
-            let block = block::summed_and_kept::<T::First, T, V>(block, kept, simd)?;
+            let block = block::summed_and_kept::<T::Elements, T, V>(block, kept, simd)?;
             // All stored exponentials must have the same shift.
             if piece.open.is_some_and(|open| open.shift != block.shift) {
                 return None;
@@ -450,14 +455,14 @@ task! {
             let others = if row[target].widen() == max {
                 tail
             } else {
-                let at_target = <T::First as Keep>::kept_at(place, target % 8);
-                tail + (term_of_max::<T::First>(max, shift)) - at_target
+                let at_target = <T::Elements as Keep>::kept_at(place, target % 8);
+                tail + (term_of_max::<T::Elements>(max, shift)) - at_target
             };
-            <T::First as Keep>::keep_at(place, target % 8, -others);
+            <T::Elements as Keep>::keep_at(place, target % 8, -others);
         }
-        let (_, inverse) = constants(&partial, Each::Share);
-        block::shares_of_kept(kept, inverse * factor, out, to, simd);
-        Some(partial)
+        let Constants { two: inverse, error, .. } = constants(&partial, Each::Share);
+        let is_settled = !block::shares_of_kept(kept, (inverse * factor, error), out, to, simd);
+        Some(Shared { partial, is_settled })
     }
 }
 
@@ -482,27 +487,34 @@ impl Parts {
 
 task! {
     fn parts_of<P: Keep>(partial: Partial<P>; _: V) -> Parts {
-        let (shift, inverse) = constants(&partial, Each::Share);
+        let Constants { c: shift, two: inverse, .. } = constants(&partial, Each::Share);
         let t = partial.scaled_tail().tail.scaled(UNSCALE);
         Parts { shift, inverse, log: P::log1p(t).0, rest: (t / (t + 1.0)) }
     }
 }
 
 task! {
-    fn constants_of<P: Keep>(partial: Partial<P>, each: Each; _: V) -> (f64, DoubleDouble) {
+    fn constants_of<P: Keep>(partial: Partial<P>, each: Each; _: V) -> Constants {
         constants(&partial, each)
     }
 }
 
 #[inline(always)]
-fn constants<P: Keep>(partial: &Partial<P>, each: Each) -> (f64, DoubleDouble) {
-    let Partial { max, shift, tail, .. } = *partial;
+fn constants<P: Keep>(partial: &Partial<P>, each: Each) -> Constants {
     match each {
         Each::Share => {
-            let sum = tail + (term_of_max::<P>(max, shift));
-            (shift, DoubleDouble::from(1.0) / sum.scaled(UNSCALE))
+            let Partial { max, shift, tail, error, .. } = *partial;
+            let of_max = term_of_max::<P>(max, shift);
+            let sum = tail + of_max;
+            let of_sum = if shift == max { error } else { error + P::EXP_ERROR * of_max.hi };
+            let two = DoubleDouble::from(1.0) / sum.scaled(UNSCALE);
+            Constants { c: shift, two, error: error_of_share::<P, f64>(sum.hi, of_sum) }
         }
-        Each::LogShare => (max, P::log1p(partial.scaled_tail().tail.scaled(UNSCALE)).0),
+        Each::LogShare => {
+            let Partial { max, tail, error, .. } = partial.scaled_tail();
+            let (two, error) = log_of_tail::<P, f64>(tail, error);
+            Constants { c: max, two, error }
+        }
     }
 }
 
@@ -528,7 +540,7 @@ task! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arithmetic::precision::{InDoubleDouble, InF64};
+    use crate::arithmetic::precision::{FineDoubleDouble, FineF64, FinerDoubleDouble, InDoubleDouble, InF64};
     use crate::reference::{Big, big, big_dd, uniform};
 
     /// Rows whose maximum rises, falls, jumps beyond reach, or repeats.
@@ -608,6 +620,58 @@ mod tests {
                     check(c.merge(b).merge(a), &all);
                 }
             }
+        }
+    }
+
+    /// Shares and log(1 + t) are within the bounds of the constants of their rows, and these are not loose.
+    fn check_constants<P: Keep>(row: &[f64]) {
+        let partial = Partial::<P>::over(&row);
+        let exact = exact(row);
+        let Constants { c, two, error } = partial.constants(Each::Share);
+        for &z in row.iter().filter(|&&z| z - partial.max > -100.0) {
+            let found = big_dd(P::exp(z, c).to_dd() * two) * big(UNSCALE);
+            let share = (big(z) - big(partial.max)).exp() / exact.clone();
+            let off = (found / share - big(1.0)).to_f64().value().abs();
+            assert!(off <= error, "{z} of {row:?}: off by {off:e}, bound {error:e}");
+        }
+        let rounding = power_of_two(if P::IS_DOUBLE_DOUBLE { -100 } else { -49 });
+        assert!(error <= 2.1 * (P::EXP_ERROR + P::SUM_ERROR) + rounding + 16.0 * exp::EXP_DD_ERROR);
+        let Constants { two, error, .. } = partial.constants(Each::LogShare);
+        let off = (big_dd(two) - exact.ln()).to_f64().value().abs();
+        assert!(off <= error + power_of_two(-1070), "log of {row:?}: off by {off:e}, bound {error:e}");
+    }
+
+    #[test]
+    fn constants_keep_their_bounds() {
+        for row in rows() {
+            check_constants::<FineF64>(&row);
+            check_constants::<FineDoubleDouble>(&row);
+            check_constants::<FinerDoubleDouble>(&row);
+        }
+    }
+
+    /// States that are shifted again and again by the amounts for which the factor's exponential is the worst of many.
+    #[test]
+    fn shifting_keeps_the_bound() {
+        let mut uniform = uniform(5);
+        let error = |d: f64| {
+            let factor = big_dd(exp::exp_dd(-d, 0.0)) * big(UNSCALE);
+            (factor / big(-d).exp() - big(1.0)).to_f64().value()
+        };
+        let steps: Vec<f64> = (0..2000).map(|_| 1.0 + (40.0 * uniform() * 1024.0).floor() / 1024.0).collect();
+        for sign in [-1.0, 1.0] {
+            let worst =
+                steps.iter().copied().max_by(|&a, &b| (sign * error(a)).total_cmp(&(sign * error(b))));
+            let d = worst.expect("there are steps");
+            let mut partial = Partial::<InDoubleDouble>::of(&[0.0, 0.0, 0.0]);
+            for k in 1..=20 {
+                partial = partial.shifted(f64::from(k) * d);
+            }
+            let exact = big(-20.0 * d).exp() * big(2.0);
+            let off = (big_dd(partial.tail) * big(UNSCALE) / exact.clone() - big(1.0)).to_f64().value().abs();
+            let bound = partial.error * SLACK / partial.tail.hi;
+            assert!(off <= bound, "20 times {d}: off by {off:e}, bound {bound:e}");
+            assert!(off > bound / 4.0, "the steps are no attack: {off:e} of {bound:e}");
         }
     }
 

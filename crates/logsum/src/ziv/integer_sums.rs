@@ -36,20 +36,32 @@ impl Sum {
         zero: Zero,
         phase: Phase,
     ) -> Option<Settled<T>> {
-        let (log, error) = self.log()?;
-        let bits = self.bits as isize;
-        let units_to = -exponent_of(center.hi).min(exponent_of(center.lo)).min(-bits);
-        let units = |x: f64| fixed(x, units_to as usize);
-        let shift = (units_to - bits) as usize;
-        let middle = units(center.lo) + (&log << shift);
-        let total = units(center.hi) + &middle;
-        let error = error << shift;
-        let [low, high] = [&total - &error, total + error].map(|end| zero.of(round::<T>(end, -units_to)));
-        let hi: f64 = round(middle.clone(), -units_to);
-        let lo = round(middle - units(hi), -units_to);
+        let Total { bits, middle, value, error } = self.total(center, 0.0)?;
+        let [low, high] = [&value - &error, value + error].map(|end| zero.of(round::<T>(end, -bits)));
+        let hi: f64 = round(middle.clone(), -bits);
+        let lo = round(middle - fixed(hi, bits as usize), -bits);
         let sign = if self.value < IBig::ZERO { -1.0 } else { 1.0 };
         let log = Log { shift: center.hi, rest: DoubleDouble { hi, lo } };
         low.same_bits(high).then_some(Settled { value: low, sign, log, phase })
+    }
+
+    /// The float that z − center − log |sum| rounds to likewise.
+    pub(super) fn log_share<T: Format>(&self, z: f64, center: DoubleDouble) -> Option<T> {
+        let Total { bits, value, error, .. } = self.total(center, z)?;
+        let share = fixed(z, bits as usize) - value;
+        let [low, high] = [&share - &error, share + error].map(|end| round::<T>(end, -bits));
+        low.same_bits(high).then_some(low)
+    }
+
+    /// center + log |sum|, in units fine enough for z, too.
+    fn total(&self, center: DoubleDouble, z: f64) -> Option<Total> {
+        let (log, error) = self.log()?;
+        let least = exponent_of(center.hi).min(exponent_of(center.lo)).min(exponent_of(z));
+        let bits = (-least).max(self.bits as isize);
+        let units = |x: f64| fixed(x, bits as usize);
+        let shift = bits as usize - self.bits;
+        let middle = units(center.lo) + (&log << shift);
+        Some(Total { bits, value: units(center.hi) + &middle, middle, error: error << shift })
     }
 
     /// log |sum| and a bound on its error, in units of 2^-bits; `None` if the relative error of the sum may exceed
@@ -87,6 +99,31 @@ impl Sum {
         }
         Some((log, error + (error >> (SMALL - 1)) + IBig::from(4 * terms + 1)))
     }
+}
+
+/// The logarithm of a sum, in units of 2^-bits.
+struct Total {
+    bits: isize,
+    value: IBig,
+    /// The value without the high part of the centre.
+    middle: IBig,
+    error: IBig,
+}
+
+/// The float that term/sum rounds to for every two positive numbers within their error bounds, if there is one.
+pub(super) fn quotient<T: Format>(term: &Sum, sum: &Sum) -> Option<T> {
+    if term.value <= term.error || sum.value <= sum.error {
+        return None;
+    }
+    let length = |n: &IBig| n.clone().into_parts().1.bit_len() as isize;
+    // As many as the sum has, for a quotient of any size.
+    let bits = (length(&sum.value) - length(&term.value)).max(0) + sum.bits as isize;
+    let divided = |term: IBig, sum: IBig| shifted(term, bits) / sum;
+    let low = divided(&term.value - &term.error, &sum.value + &sum.error);
+    let high = divided(&term.value + &term.error, &sum.value - &sum.error) + IBig::ONE;
+    let power = sum.bits as isize - term.bits as isize - bits;
+    let [low, high] = [low, high].map(|end| round::<T>(end, power));
+    low.same_bits(high).then_some(low)
 }
 
 /// n · 2^shift, rounded down.

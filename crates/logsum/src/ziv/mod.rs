@@ -26,6 +26,7 @@
 
 mod about_estimate;
 mod arbitrary_precision;
+pub(crate) mod elements;
 #[cfg(feature = "half")]
 pub(crate) mod first_phase_f32;
 mod fixed_point;
@@ -147,11 +148,11 @@ pub(crate) fn value<T: Format>(series: &dyn Series<T>) -> (T, Phase) {
     {
         return (value, Phase::Single);
     }
-    settle(&Partial::over(series), series)
+    settle(&Partial::<T::First>::over(series), series)
 }
 
-/// The log-sum-exp of a series, correctly rounded, given the state of the first phase.
-pub(crate) fn settle<T: Format>(first: &Partial<T::First>, series: &dyn Series<T>) -> (T, Phase) {
+/// The log-sum-exp of a series, correctly rounded, given the state of a first phase.
+pub(crate) fn settle<T: Format, P: Keep>(first: &Partial<P>, series: &dyn Series<T>) -> (T, Phase) {
     let first = match of_partial(first) {
         Ok(settled) => return settled,
         Err(center) => Err(Some(center)),
@@ -251,7 +252,7 @@ mod tests {
             let mut row: Vec<f64> = (0..2 + i % 9).map(|_| spread * (uniform() - 0.5)).collect();
             if i % 3 == 0 {
                 // Normalised log-probabilities: the value is a rounding error near 0.
-                let value = settle(&Partial::over(&row), &row).0;
+                let value = settle(&Partial::<InDoubleDouble>::over(&row), &row).0;
                 row.iter_mut().for_each(|z| *z -= value);
             }
             rows.push(row);

@@ -214,50 +214,46 @@ impl Shifted {
         (low == high && is_positive(low) == is_positive(high)).then_some(low)
     }
 
-    /// The worst error of a gradient or softmax, in ulps.
-    pub fn softmax_error<T: Format>(&self, found: &[T]) -> f64 {
-        let [normal, subnormal] = self.softmax_errors(found);
-        normal.max(subnormal)
-    }
-
-    /// The worst error of a gradient or softmax, in ulps: of normal numbers, and of those with the least ulp,
-    /// which may be rounded twice.
-    pub fn softmax_errors<T: Format>(&self, found: &[T]) -> [f64; 2] {
+    /// The correctly rounded softmax, if this precision determines it.
+    pub fn softmax<T: Format>(&self) -> Option<Vec<T>> {
         let sum = &self.tail + big(1.0, self.precision);
-        let mut worst = [0.0_f64; 2];
-        for (e, &found) in self.exponentials.iter().zip(found) {
-            let exact = e.as_ref().map_or(big(0.0, self.precision), |e| e / &sum);
-            let is_least = exact == big(0.0, 1) || ulp_exponent::<T>(&exact) == T::LEAST_EXPONENT;
-            let worst = &mut worst[usize::from(is_least)];
-            *worst = worst.max(ulps(found, &exact));
-        }
-        worst
+        let share = |e: &Option<Big>| {
+            let exact = e.as_ref().map_or(big(0.0, self.precision), |e| precise(&(e / &sum), 3000));
+            let slack = exact.clone() >> self.slack_bits();
+            agreed([&exact - &slack, exact + slack])
+        };
+        self.exponentials.iter().map(share).collect()
     }
 
-    /// The worst error of a log-softmax, in ulps.
-    pub fn log_softmax_error<T: Format>(&self, z: &[T], found: &[T]) -> f64 {
-        let log = if self.vanishing { big(1.0, self.precision) >> 7000 } else { self.log() };
-        let mut worst: f64 = 0.0;
-        for (&z, &found) in z.iter().zip(found) {
+    /// The correctly rounded log-softmax of the row z, if this precision determines it.
+    pub fn log_softmax<T: Format>(&self, z: &[T]) -> Option<Vec<T>> {
+        let [least, greatest] = match self.vanishing {
+            true => [big(1.0, 12_000) >> 9000, big(1.0, 12_000) >> 7000],
+            false => {
+                let log = precise(&self.log(), 12_000);
+                let slack = log.clone() >> self.slack_bits();
+                [&log - &slack, log + slack]
+            }
+        };
+        let log_share = |&z: &T| {
             let z: f64 = z.into();
             if z == f64::NEG_INFINITY {
-                assert!(found.into() == f64::NEG_INFINITY, "log-softmax of −∞ is {found}");
-                continue;
+                return Some(T::of(z));
             }
-            let exact = big(z, 3000) - big(self.max, 3000) - precise(&log, 3000);
-            if found.into().is_infinite() {
-                let largest = IBig::from(2) * (IBig::ONE << (T::PRECISION as usize)) - IBig::ONE;
-                assert!(
-                    exact
-                        <= -big(1.0, 3000) * Big::from_parts(largest, T::LARGEST_EXPONENT - T::PRECISION - 1),
-                    "{found}"
-                );
-                continue;
-            }
-            worst = worst.max(ulps(found, &exact));
-        }
-        worst
+            let difference = big(z, 12_000) - big(self.max, 12_000);
+            let largest = IBig::from(2) * (IBig::ONE << (T::PRECISION as usize)) - IBig::ONE;
+            let beyond = Big::from_parts(-largest, T::LARGEST_EXPONENT - T::PRECISION - 1);
+            let ends = [&difference - &greatest, difference - &least];
+            if ends[1] <= beyond { Some(T::of(f64::NEG_INFINITY)) } else { agreed(ends) }
+        };
+        z.iter().map(log_share).collect()
     }
+}
+
+/// The number that both are rounded to, if it is one.
+fn agreed<T: Format>(ends: [Big; 2]) -> Option<T> {
+    let [low, high] = ends.map(|end| nearest(&end));
+    (low == high).then_some(low)
 }
 
 trait Largest {
@@ -283,6 +279,13 @@ pub fn oracle<T: Format>(z: &[T]) -> (T, Shifted) {
         }
     }
     panic!("6000 bits do not settle {z:?}");
+}
+
+/// The correctly rounded softmax and log-softmax of finite numbers and −∞, of which one is finite.
+pub fn nearest_elements<T: Format>(z: &[T], exact: Shifted) -> [Vec<T>; 2] {
+    let more = [400, 1000, 2500, 6000].map(|precision| move || Shifted::new(z, precision));
+    let mut all = std::iter::once(exact).chain(more.into_iter().map(|shifted| shifted()));
+    all.find_map(|exact| Some([exact.softmax()?, exact.log_softmax(z)?])).expect("6000 bits settle it")
 }
 
 /// Parses a float in the format of Python's `float.hex()`.

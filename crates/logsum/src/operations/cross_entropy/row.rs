@@ -10,7 +10,7 @@ use crate::operations::cross_entropy::{Targets, Work};
 use crate::operations::row_reduction::KEPT;
 use crate::operations::softmax_moments::tempered;
 use crate::simd::{scalar_tasks, task};
-use crate::state::positive::{self, Kept, Partial, Parts, Shares};
+use crate::state::positive::{self, Kept, Partial, Parts, Shared, Shares};
 
 /// A row and the weights q_k of its targets.
 struct Row<'a, T> {
@@ -67,7 +67,7 @@ impl<T: Format> Work<'_, T> {
         {
             let shares =
                 Shares { factor: scalar_tasks::product(self.factor, row.whole), target: Some(class) };
-            if let Some(partial) = positive::with_shares(z, shares, gradient, kept, self.to) {
+            if let Some(Shared { partial, .. }) = positive::with_shares(z, shares, gradient, kept, self.to) {
                 return self.finish(&row, partial.max, partial.parts()).loss;
             }
         }
