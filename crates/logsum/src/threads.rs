@@ -89,7 +89,8 @@ fn threads() -> usize {
 
 #[cfg(feature = "rayon")]
 fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
-    rayon::join(a, b)
+    // A pool of one thread would be waited for, at each call from another one.
+    if rayon::current_num_threads() == 1 { (a(), b()) } else { rayon::join(a, b) }
 }
 
 #[cfg(not(feature = "rayon"))]

@@ -72,6 +72,26 @@ fn every_choice_of_axes_in_every_layout() {
     }
 }
 
+/// Kept axes on both sides of the reduced one, which are one axis of columns, and rows that are neither beside each other
+/// nor columns, of which there are more than are copied at a time.
+#[test]
+fn many_rows_between_kept_axes_or_scattered() {
+    let c = numbers([3, 5, 60 * 70]);
+    let split = c.view().into_shape_with_order((3, 5, 60, 70)).unwrap();
+    assert_eq!(split.softmax(1).unwrap().into_shape_with_order((3, 5, 4200)).unwrap(), c.softmax(1).unwrap());
+    assert_eq!(
+        split.logsumexp(1).unwrap().into_shape_with_order((3, 4200)).unwrap().into_dyn(),
+        c.logsumexp(1).unwrap()
+    );
+    let standard = numbers([2000, 9, 4]);
+    let mut fortran = Array3::zeros((2000, 9, 4).f());
+    fortran.assign(&standard);
+    let (values, gradient) = fortran.logsumexp_with_gradient(-1).unwrap();
+    assert_eq!((values, gradient), standard.logsumexp_with_gradient(-1).unwrap());
+    assert_eq!(fortran.log_softmax(-1).unwrap(), standard.log_softmax(-1).unwrap());
+    assert_eq!(fortran.logsumexp(-1).unwrap(), standard.logsumexp(-1).unwrap());
+}
+
 #[test]
 fn results_go_into_views_of_any_layout() {
     let z = numbers([3, 4, 5]);

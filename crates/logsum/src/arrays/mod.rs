@@ -23,7 +23,7 @@ use crate::operations::batch::{Columns, Wanted};
 use crate::operations::{self, CrossEntropy, Cumulative, Reduction, Segments, Targets, each};
 use ndarray::{
     Array, ArrayBase, ArrayD, ArrayRef, ArrayViewD, ArrayViewMut, ArrayViewMutD, Axis, Dimension, IxDyn,
-    RawData,
+    RawData, Slice,
 };
 
 /// [`logsumexp`](crate::logsumexp) and related functions as methods of ndarray's arrays and views.
@@ -336,8 +336,27 @@ fn reduce<T: Float, D: Dimension>(
     let names = if value.is_some() && each.is_some() { ["value", "gradient"] } else { ["out"; 2] };
     let value = value.map(|out| plan.one_per_row(names[0], out)).transpose()?;
     let each = each.map(|(each, out)| Ok((each, plan.one_per_element(names[1], out)?))).transpose()?;
-    reduce_views(z.view().into_dyn().permuted_axes(IxDyn(&plan.order)), Wanted { value, each }, plan.outer);
+    let (mut z, mut wanted) = (z.view().into_dyn().permuted_axes(IxDyn(&plan.order)), Wanted { value, each });
+    let mut outer = plan.outer;
+    for first in (0..outer.saturating_sub(1)).rev() {
+        if merged(z.view(), first).is_some() && wanted.can_merge(first) {
+            z = merged(z, first).expect(MERGED);
+            wanted = wanted.merged(first);
+            outer -= 1;
+        }
+    }
+    reduce_views(z, wanted, outer);
     Ok(())
+}
+
+/// Why a view that could be merged is.
+const MERGED: &str = "the strides allow it";
+
+/// Makes one axis of an axis and the next, if the strides allow it: so that their rows lie beside each other.
+fn merged<S: RawData>(mut array: ArrayBase<S, IxDyn>, first: usize) -> Option<ArrayBase<S, IxDyn>> {
+    // Of no rows there is nothing to merge.
+    let has_rows = array.shape()[first] > 0 && array.shape()[first + 1] > 0;
+    (has_rows && array.merge_axes(Axis(first), Axis(first + 1))).then(|| array.remove_axis(Axis(first)))
 }
 
 /// Reduces rows, with the `outer` axes that remain first in all arrays; many rows at once where the memory layout
@@ -369,11 +388,42 @@ fn reduce_views<T: Float>(
         {
             return T::reduce_columns(Columns { z, pitch: count, start: 0, count }, wanted);
         }
+        if outer == 1 && length <= GATHERED {
+            return reduce_gathered(&z, wanted, length);
+        }
     }
     for (index, z) in z.outer_iter().enumerate() {
         let value = wanted.value.as_mut().map(|value| value.index_axis_mut(Axis(0), index));
         let each = wanted.each.as_mut().map(|(each, out)| (*each, out.index_axis_mut(Axis(0), index)));
         reduce_views(z, Wanted { value, each }, outer - 1);
+    }
+}
+
+/// The numbers of rows that are copied to be reduced together.
+const GATHERED: usize = PIECE / 2;
+
+/// Reduces the rows of the first axis, some at a time, by way of copies.
+fn reduce_gathered<T: Float>(
+    z: &ArrayViewD<'_, T>,
+    mut wanted: Wanted<ArrayViewMutD<'_, T>, ArrayViewMutD<'_, T>>,
+    length: usize,
+) {
+    let [mut rows, mut values, mut results] = [const { Vec::new() }; 3];
+    for (part, z) in z.axis_chunks_iter(Axis(0), GATHERED / length).enumerate() {
+        let here = Slice::from(part * (GATHERED / length)..part * (GATHERED / length) + z.shape()[0]);
+        rows.clear();
+        rows.extend(z.iter().copied());
+        values.resize(z.shape()[0], T::default());
+        results.resize(rows.len(), T::default());
+        let value = wanted.value.is_some().then_some(&mut values[..]);
+        let each = wanted.each.as_ref().map(|(each, _)| (*each, &mut results[..]));
+        T::reduce_rows(&rows, length, Wanted { value, each });
+        if let Some(out) = &mut wanted.value {
+            out.slice_axis_mut(Axis(0), here).iter_mut().zip(&values).for_each(|(to, &from)| *to = from);
+        }
+        if let Some((_, out)) = &mut wanted.each {
+            out.slice_axis_mut(Axis(0), here).iter_mut().zip(&results).for_each(|(to, &from)| *to = from);
+        }
     }
 }
 
@@ -384,6 +434,18 @@ fn first_axis_last<S: RawData>(array: ArrayBase<S, IxDyn>) -> ArrayBase<S, IxDyn
 }
 
 impl<T> Wanted<ArrayViewMutD<'_, T>, ArrayViewMutD<'_, T>> {
+    fn can_merge(&self, first: usize) -> bool {
+        let can = |out: &ArrayViewMutD<'_, T>| merged(out.view(), first).is_some();
+        self.value.as_ref().is_none_or(can) && self.each.as_ref().is_none_or(|(_, out)| can(out))
+    }
+
+    fn merged(self, first: usize) -> Self {
+        Self {
+            value: self.value.map(|out| merged(out, first).expect(MERGED)),
+            each: self.each.map(|(each, out)| (each, merged(out, first).expect(MERGED))),
+        }
+    }
+
     /// The results as slices, if they are stored in row-major order.
     fn as_rows(&mut self) -> Option<Wanted<&mut [T], &mut [T]>> {
         self.as_slices(|out| out.as_slice_mut())
