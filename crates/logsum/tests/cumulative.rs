@@ -130,6 +130,22 @@ fn layouts_and_levels_have_the_same_bits() {
     assert_eq!(Array2::<f32>::zeros((3, 0)).logcumsumexp(1, Cumulative::forward()).unwrap().shape(), [3, 0]);
 }
 
+/// After a value near 0, which is settled with many bits, nothing is added any more: 99 000 times the same value, in no time.
+#[test]
+fn nothing_added_is_not_settled_again() {
+    for rows in [1, 3] {
+        let mut z: Vec<f64> = vec![-(1000_f64).ln(); 1000];
+        z.resize(100_000, f64::NEG_INFINITY);
+        let last = logsumexp(&z[..1000]);
+        let all = Array2::from_shape_fn((rows, z.len()), |(_, i)| z[i]);
+        let found = all.logcumsumexp(1, Cumulative::forward()).unwrap();
+        assert!(found.slice(ndarray::s![.., 999..]).iter().all(|&value| value == last));
+        let reversed = Array2::from_shape_fn((rows, z.len()), |(_, i)| z[z.len() - 1 - i]);
+        let found = reversed.logcumsumexp(1, Cumulative::reverse().exclusive()).unwrap();
+        assert!(found.slice(ndarray::s![.., ..99_000]).iter().all(|&value| value == last));
+    }
+}
+
 /// The value for n equal numbers is z + log n.
 #[test]
 fn there_is_no_drift() {

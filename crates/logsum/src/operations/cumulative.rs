@@ -189,6 +189,8 @@ impl Cumulative {
         for (z, out) in z.chunks(LANES * length).zip(out.chunks_mut(LANES * length)) {
             let rows = z.len() / length;
             let mut states = [State::EMPTY; LANES];
+            // The last value of each row.
+            let mut last = [T::NEG_INFINITY; LANES];
             // A single row is processed in eight consecutive chunks at a time; several rows one chunk per row at a
             // time.
             let step = if rows == 1 { LANES * CHUNK } else { CHUNK };
@@ -216,15 +218,25 @@ impl Cumulative {
                     let size = CHUNK.min(length - offset);
                     let z = &z[row * length..][..length];
                     for i in 0..size {
+                        let value = &mut work.numbers[column * CHUNK + i];
                         if work.marks[i][column] != 0.0 {
-                            work.numbers[column * CHUNK + i] = self.alone(z, offset + i);
+                            // Nothing is added: the value is the one before.
+                            let is_same =
+                                self.at(z, offset + i).widen() == f64::NEG_INFINITY && offset + i > 0;
+                            *value = if is_same { last[row] } else { self.alone(z, offset + i) };
                         }
+                        last[row] = *value;
                     }
                     let values = &work.numbers[column * CHUNK..][..size];
                     self.write(values, offset, &mut out[row * length..][..length]);
                 }
             }
         }
+    }
+
+    /// The number at position i of the scan.
+    fn at<T: Format>(self, z: &[T], i: usize) -> T {
+        if self.is_reverse { z[z.len() - 1 - i] } else { z[i] }
     }
 
     /// The inclusive value at position i of the scan, computed on its own.
