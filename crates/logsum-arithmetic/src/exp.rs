@@ -26,7 +26,7 @@ pub const EXP_F64_ERROR: f64 = 5.5e-12; // > 2^-37.43
 pub const EXP_DD_ERROR: f64 = 1.9e-19; // > 2^-62.2
 
 /// |[`exp_f64_fine`] − exact| ≤ this · exact, for z − c ≥ −128, and for c = 0 and z ≥ −176. Derivation there.
-pub const EXP_F64_FINE_ERROR: f64 = 2.8e-14; // > 2^-45.1
+pub const EXP_F64_FINE_ERROR: f64 = 2.8e-14; // > 2^-45.05
 
 /// |[`exp_dd_fine`] − exact| ≤ this · exact. Derivation there.
 pub const EXP_DD_FINE_ERROR: f64 = 1.2e-21; // > 2^-69.5
@@ -199,7 +199,7 @@ pub fn exp_f64_at_0<F: Float64>(z: F) -> F {
 /// | interpolation, as [`exp_f64`]'s, with one node more | 2^-46.6 |
 /// | the rest, some roundings | 2^-51 |
 ///
-/// together below 2^-45.1 < [`EXP_F64_FINE_ERROR`] for −128 ≤ z − c ≤ 128, and for c = 0 and |z| ≤ 176. From −1000 on
+/// together below 2^-45.05 < [`EXP_F64_FINE_ERROR`] for −128 ≤ z − c ≤ 128, and for c = 0 and |z| ≤ 176. From −1000 on
 /// it is below 2^-42.2, as the table there says.
 #[inline(always)]
 pub fn exp_f64_fine<F: Float64>(z: F, c: F) -> F {
@@ -302,9 +302,9 @@ pub fn exp_dd_fine_of_dd<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
 /// | q is rounded five times, by 2^-80 | 5.00 |
 /// | r₁, below 2^-28, is rounded twice and off by 2^-81.5 | 0.86 |
 /// | these are relative to 1, e^r may be 2^-0.0313 | × 1.022 |
-/// | the low part of the result, below 2^-25.5 where the table's entry is above 1.5, is rounded once, by 2^-79 | 1.36 |
+/// | the low part of the result, above 2^-26 where the table's entry is above 1.29, is rounded once, by 2^-79 | 1.58 |
 ///
-/// together below 8.6 · 2^-80 < 2^-76.8 < [`EXP_DD_FINER_ERROR`]. e^0 is exactly 1.
+/// together below 8.8 · 2^-80 < 2^-76.8 < [`EXP_DD_FINER_ERROR`]. e^0 is exactly 1.
 #[inline(always)]
 pub fn exp_dd_finer<F: Float64>(z: F, c: F) -> DoubleDouble<F> {
     Reduced::of(difference(z, c)).exp_finer()
@@ -475,8 +475,8 @@ pub fn exp_dd_wide<F: Float64>(z: F, c: DoubleDouble<F>) -> DoubleDouble<F> {
     fast_two_sum(product.hi, e.lo.mul_add(power, product.lo))
 }
 
-/// e · r + c for |e r| ≤ |c|/8, |r.lo| ≤ u |r| and |e.lo| ≤ 3u |e|, with |lo| ≤ 2u |hi|: the high parts wait for nothing
-/// but each other.
+/// e · r + c for |e r| ≤ |c|/8, |r.lo| ≤ u |r|, |c.lo| ≤ u |c| and |e.lo| ≤ 2u |e|: the high parts wait for nothing but each
+/// other.
 ///
 /// The error, relative to c: the product's low part drops e.lo · r.lo, and has three roundings, together 12u² of |e r|,
 /// 1.5u²; the sum's low part has two, below 1.2u² + 1.3u².

@@ -158,7 +158,7 @@ impl<const FINE: bool> Precision for F64<FINE> {
 
     #[inline(always)]
     fn exp_of_dd<F: Float64>(d: DoubleDouble<F>) -> One<F> {
-        One(exp::exp_f64_at_0(d.hi))
+        One(if FINE { exp::exp_f64_fine_at_0(d.hi) } else { exp::exp_f64_at_0(d.hi) })
     }
 
     #[inline(always)]
@@ -389,7 +389,7 @@ impl<F: Float64> Number<F> for DoubleDouble<F> {
         const HALF_A_UNIT: f64 = 0.51 * power_of_two(exp::SCALE as i32 - 1074);
         /// What is less is 0.
         const NOTHING: f64 = power_of_two(exp::SCALE as i32 - 1077);
-        // The product, not normalised: 6u².
+        // The product, not normalised: 7u²; the ends' roundings: 3u².
         let high = two_product(self.hi, factor.hi);
         let (hi, lo) = (high.hi, self.hi.mul_add(factor.lo, self.lo * factor.hi) + high.lo);
         let unscale = hi.splat(exp::UNSCALE);

@@ -128,6 +128,19 @@ fn rows<T: Format>(count: usize) -> Vec<Vec<T>> {
         .collect()
 }
 
+/// 1/n is half-way between 0 and the least f16 for n = 2^25 equal numbers, and nearest to that for one less.
+#[test]
+fn shares_that_are_half_of_the_least_number() {
+    let mut z = vec![f16::ONE; 1 << 25];
+    z.push(f16::NEG_INFINITY);
+    let mut p = vec![f16::NAN; z.len()];
+    softmax(&z, &mut p).unwrap();
+    assert!(p.iter().all(|&p| p == f16::ZERO));
+    z[5] = f16::NEG_INFINITY;
+    softmax(&z, &mut p).unwrap();
+    assert!(p.iter().zip(&z).all(|(&p, &z)| p == if z == f16::ONE { f16::from_bits(1) } else { f16::ZERO }));
+}
+
 fn results<T: Float>(z: &[T]) -> (T, Vec<T>, Vec<T>) {
     let (mut gradient, mut log_p) = (z.to_vec(), z.to_vec());
     let value = logsumexp_with_gradient(z, &mut gradient).unwrap();

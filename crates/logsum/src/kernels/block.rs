@@ -185,29 +185,55 @@ pub(super) fn store<const TO_MEMORY: bool, T: Format, V: Vector>(vector: V, out:
     if TO_MEMORY { T::stream(vector, out) } else { T::store(vector, out) }
 }
 
-/// The shares of a block whose exponentials are in `kept`, given 1 / Σ e^{z_k − shift} and a bound on a share's relative
-/// error. Returns whether one is not settled.
+/// The shares of a block whose exponentials are in `kept`, given 1 / Σ e^{z_k − shift}; with a bound on a share's relative
+/// error, returns whether one is not settled.
 #[inline(always)]
 pub(crate) fn shares_of_kept<T: Format, V: Vector>(
     kept: &[<T::Elements as Keep>::Kept],
-    inverse: (DoubleDouble, f64),
+    inverse: DoubleDouble,
+    error: Option<f64>,
     out: &mut [T],
     to: Store,
     simd: V,
 ) -> bool {
-    if to.is_memory(out) {
-        let is_unsettled = write_shares_of_kept::<true, T, V>(kept, inverse, out, simd);
+    let is_memory = to.is_memory(out);
+    let is_unsettled = match (error, is_memory) {
+        (Some(error), true) => write_settled_shares::<true, T, V>(kept, inverse, error, out, simd),
+        (Some(error), false) => write_settled_shares::<false, T, V>(kept, inverse, error, out, simd),
+        (None, true) => write_shares::<true, T, V>(kept, inverse, out, simd),
+        (None, false) => write_shares::<false, T, V>(kept, inverse, out, simd),
+    };
+    if is_memory {
         simd.fence();
-        is_unsettled
-    } else {
-        write_shares_of_kept::<false, T, V>(kept, inverse, out, simd)
     }
+    is_unsettled
 }
 
 #[inline(always)]
-fn write_shares_of_kept<const TO_MEMORY: bool, T: Format, V: Vector>(
+fn write_shares<const TO_MEMORY: bool, T: Format, V: Vector>(
     kept: &[<T::Elements as Keep>::Kept],
-    (inverse, error): (DoubleDouble, f64),
+    inverse: DoubleDouble,
+    out: &mut [T],
+    simd: V,
+) -> bool {
+    let inverse = inverse.splat(simd);
+    let (whole, rest) = out.as_chunks_mut();
+    for (out, place) in whole.iter_mut().zip(kept) {
+        store::<TO_MEMORY, T, V>(T::Elements::kept(place, simd).round_scaled(inverse), out);
+    }
+    if let (false, Some(place)) = (rest.is_empty(), kept.get(whole.len())) {
+        let mut last = [T::default(); 8];
+        T::store(T::Elements::kept(place, simd).round_scaled(inverse), &mut last);
+        rest.copy_from_slice(&last[..rest.len()]);
+    }
+    false
+}
+
+#[inline(always)]
+fn write_settled_shares<const TO_MEMORY: bool, T: Format, V: Vector>(
+    kept: &[<T::Elements as Keep>::Kept],
+    inverse: DoubleDouble,
+    error: f64,
     out: &mut [T],
     simd: V,
 ) -> bool {

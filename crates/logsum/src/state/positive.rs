@@ -406,7 +406,7 @@ impl Shares {
 /// The state of a row whose shares are written.
 pub(crate) struct Shared<T: Format> {
     pub(crate) partial: Partial<T::Elements>,
-    /// Whether all shares are certain to be correctly rounded.
+    /// Whether all shares are certain to be correctly rounded; without meaning where there is a target.
     pub(crate) is_settled: bool,
 }
 
@@ -461,7 +461,9 @@ task! {
             <T::Elements as Keep>::keep_at(place, target % 8, -others);
         }
         let Constants { two: inverse, error, .. } = constants(&partial, Each::Share);
-        let is_settled = !block::shares_of_kept(kept, (inverse * factor, error), out, to, simd);
+        // A factor may be of any size, and is not part of the bound.
+        let error = target.is_none().then_some(error);
+        let is_settled = !block::shares_of_kept(kept, inverse * factor, error, out, to, simd);
         Some(Shared { partial, is_settled })
     }
 }

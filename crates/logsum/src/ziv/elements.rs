@@ -3,14 +3,14 @@
 //!
 //! | phase | error of a share, relative | of its logarithm |
 //! |---|---|---|
-//! | double-double, with a finer exponential | 2^-75 | that of log(1 + t), relative 2^-69 where t is small |
+//! | double-double; for f64 with a finer exponential | 2^-61; 2^-75 | that of log(1 + t), relative 2^-61 |
 //! | about the logarithm of the sum | 2^-90 | 2^-90 |
 //! | fixed point, arbitrary precision | as small as it takes | as small as it takes |
 //!
 //! They end for every row. A share e^{z_i}/Σ e^{z_k} = y, in which equal numbers are grouped, is a vanishing combination of
 //! exponentials of distinct rational numbers, e^{z_i} − y Σ c_k e^{z_k}: by Lindemann and Weierstrass a rational y needs one
-//! group, and is 1/n, which is a float or no half-way point of two: that would be m/2^k with an odd m > 1. Its logarithm is
-//! rational only where one number is finite, and is 0.
+//! group, and is 1/n. That is half-way between two floats, m/2^k with an odd m, only as half of the least one, which
+//! [`Elements::half_of_least`] decides. The share's logarithm is rational only where one number is finite, and is 0.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::exp::{UNSCALE, WIDE_ERROR, exp_dd_wide};
@@ -25,7 +25,7 @@ use crate::state::signed::{Estimate, Log};
 use crate::ziv::integer_sums::{Sum, quotient};
 use crate::ziv::least::nearest_among_least;
 use crate::ziv::{about_estimate, arbitrary_precision, fixed_point};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// What the elements of a row with a finite maximum are computed from. Sums over the row are made when they are needed.
 pub(crate) struct Elements<'a, T> {
@@ -34,6 +34,8 @@ pub(crate) struct Elements<'a, T> {
     first: OnceLock<First>,
     centred: OnceLock<Option<Estimate>>,
     fixed: OnceLock<Option<Sum>>,
+    /// The last number and its result: equal numbers tend to be unsettled together.
+    last: Mutex<Option<[T; 2]>>,
 }
 
 /// The row in double-doubles.
@@ -49,7 +51,8 @@ struct First {
 
 impl<'a, T: Format> Elements<'a, T> {
     pub(crate) fn new(each: Each, row: &'a (dyn Series<T> + 'a)) -> Self {
-        Self { each, row, first: OnceLock::new(), centred: OnceLock::new(), fixed: OnceLock::new() }
+        let (first, centred, fixed) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { each, row, first, centred, fixed, last: Mutex::new(None) }
     }
 
     /// Sums the row now: what is on several threads already would wait for itself.
@@ -67,11 +70,39 @@ impl<'a, T: Format> Elements<'a, T> {
                 Each::LogShare => T::NEG_INFINITY,
             };
         }
-        self.in_double_doubles(z)
+        if let Some([_, result]) = self.last().filter(|last| last[0].same_bits(z)) {
+            return result;
+        }
+        let result = self
+            .in_double_doubles(z)
+            .or_else(|| self.half_of_least(z))
             .or_else(|| self.about_logarithm(z))
             .or_else(|| self.in_fixed_point(z))
             .or_else(|| (9..).find_map(|log2| self.in_arbitrary_precision(z, 1 << log2)))
-            .expect("the result keeps a distance from every half-way point (Lindemann and Weierstrass)")
+            .expect("the result keeps a distance from every half-way point (Lindemann and Weierstrass)");
+        *self.last() = Some([z, result]);
+        result
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<[T; 2]>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// 0 for the share of one of n equal numbers, besides −∞, where 1/n is half of the least float: a tie.
+    fn half_of_least(&self, z: T) -> Option<T> {
+        // For f64 there is no such n.
+        let n = power_of_two((1 - T::LEAST_POWER as i32).min(1023));
+        let (mut count, mut are_equal) = (0.0, self.each == Each::Share);
+        if are_equal && (self.row.len() as f64) < n {
+            return None;
+        }
+        self.row.pieces(&mut |piece| {
+            for other in piece.iter().filter(|other| other.widen() > f64::NEG_INFINITY) {
+                count += 1.0;
+                are_equal &= other.widen() == z.widen();
+            }
+        });
+        (are_equal && count == n).then(T::default)
     }
 
     fn first(&self) -> &First {
