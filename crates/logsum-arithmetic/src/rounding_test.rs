@@ -94,6 +94,23 @@ mod tests {
         [settled, could_be]
     }
 
+    /// The ends as sums enclose the interval, and are wider by no more than 2^-100 of the value and 2^-49 of the bound.
+    #[test]
+    fn ends_as_sums_enclose_the_interval_closely() {
+        let mut uniform = uniform(42);
+        for i in 0..4000 {
+            let hi = (uniform() - 0.5) * power_of_two(i % 40 - 20);
+            let v = DoubleDouble { hi, lo: hi * power_of_two(-54) * (uniform() - 0.5) };
+            let bound = hi.abs() * power_of_two(-40 - i % 50) * uniform();
+            let slack = big(hi.abs() * power_of_two(-100) + bound * power_of_two(-49));
+            for (side, end) in [-1.0, 1.0].into_iter().zip(ends_as_sums(v, bound)) {
+                // How far the end lies outside.
+                let beyond = (big_dd(end) - big_dd(v)) * big(side) - big(bound);
+                assert!(beyond >= big(0.0) && beyond <= slack, "{v:?} ± {bound:e}: {end:?}");
+            }
+        }
+    }
+
     #[test]
     fn the_ends_enclose_every_number_within_the_bound() {
         let of_f64 = attack(power_of_two(-52), 0.0, ends_in_f64, |x| x, |x| x.to_f64().value());
