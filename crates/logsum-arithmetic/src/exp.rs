@@ -14,6 +14,9 @@ pub const SCALE: i64 = 512;
 /// Takes the scale off again.
 pub const UNSCALE: f64 = power_of_two(-512);
 
+/// In units of 2^-SCALE, less than a quarter of the least f64 with any error of its own: it rounds to 0.
+pub const NOTHING: f64 = power_of_two(SCALE as i32 - 1077);
+
 /// Smaller differences count as this one. c is at most 128 from the maximum, so that e^-1000 is below 2^-1257 of
 /// e^max: 2^64 such terms stay below 2^-1193, which no rounding can see (the smallest half-ulp is 2^-1075;
 /// `Partial::is_its_maximum` has the argument).
@@ -259,9 +262,9 @@ pub fn exp_dd_of_dd<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
 
 /// e^{z − c} likewise, with r² in double-double, for numbers that are results themselves.
 ///
-/// With r₀ and r₁ as in [`exp_dd`], e^{r₀} − 1 = r₀ + r₀²/2 + r₀³·P(r₀), and r₁ enters as (1 + (e^{r₀} − 1)) (r₁ + r₁²/2).
-/// r₀ + r₀²/2 is a double-double without error; what is left, q, is below 2^-19.0, and in f64. The bound, relative to
-/// e^{z − c}, in units of 2^-72:
+/// With r₀ and r₁ as in [`exp_dd`], e^{r₀} − 1 = r₀ + r₀²/2 + r₀³·P(r₀), and r₁ enters as (1 + (e^{r₀} − 1))
+/// (r₁ + r₁²/2). r₀ + r₀²/2 is a double-double without error; what is left, q, is below 2^-19.0, and in f64. The
+/// bound, relative to e^{z − c}, in units of 2^-72:
 ///
 /// | error | at most |
 /// |---|---|
@@ -292,8 +295,8 @@ pub fn exp_dd_fine_of_dd<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
 
 /// e^{z − c} likewise, with r³ in double-double, too, for sums that settle such results.
 ///
-/// r₀ + r₀²/2 + r₀³/6 is a double-double but for errors below 2^-120; what is left, q, is below 2^-26.5, and in f64. The
-/// bound, relative to e^{z − c}, in units of 2^-80:
+/// r₀ + r₀²/2 + r₀³/6 is a double-double but for errors below 2^-120; what is left, q, is below 2^-26.5, and in
+/// f64. The bound, relative to e^{z − c}, in units of 2^-80:
 ///
 /// | error | at most |
 /// |---|---|
@@ -475,8 +478,8 @@ pub fn exp_dd_wide<F: Float64>(z: F, c: DoubleDouble<F>) -> DoubleDouble<F> {
     fast_two_sum(product.hi, e.lo.mul_add(power, product.lo))
 }
 
-/// e · r + c for |e r| ≤ |c|/8, |r.lo| ≤ u |r|, |c.lo| ≤ u |c| and |e.lo| ≤ 2u |e|: the high parts wait for nothing but each
-/// other.
+/// e · r + c for |e r| ≤ |c|/8, |r.lo| ≤ u |r|, |c.lo| ≤ u |c| and |e.lo| ≤ 2u |e|: the high parts wait for
+/// nothing but each other.
 ///
 /// The error, relative to c: the product's low part drops e.lo · r.lo, and has three roundings, together 12u² of |e r|,
 /// 1.5u²; the sum's low part has two, below 1.2u² + 1.3u².

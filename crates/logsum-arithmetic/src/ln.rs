@@ -84,10 +84,10 @@ pub fn log1p_dd<F: Float64>(t: DoubleDouble<F>) -> (DoubleDouble<F>, F) {
 
 /// log(1 + t) for 0 ≤ t ≤ 2^64, with a relative error below 2^-80.
 ///
-/// From y, [`log1p_dd`]'s, one step of Newton's method: δ = (1 + t) e^-y − 1 is below 2^-57, so that log(1 + δ) is δ but for
-/// δ²/2 < 2^-115. The product and the sums have an error of 12u², the exponential one of 2^-94 (1 + 2^-10 y), for y ≤ 2 of
-/// 2^-101.2: together below 2^-100.6 or 2^-93.5, which is 2^-80.5 of the logarithm where t ≥ 2^-20. Below that, t − t²/2 +
-/// t³/3 − t⁴/4 with t²/2 in double-double; t⁵/5 is below 2^-82.3 of t.
+/// From y, [`log1p_dd`]'s, one step of Newton's method: δ = (1 + t) e^-y − 1 is below 2^-57, so that log(1 + δ)
+/// is δ but for δ²/2 < 2^-115. The product and the sums have an error of 12u², the exponential one of 2^-94 (1 +
+/// 2^-10 y), for y ≤ 2 of 2^-101.2: together below 2^-100.6 or 2^-93.5, which is 2^-80.5 of the logarithm where t
+/// ≥ 2^-20. Below that, t − t²/2 + t³/3 − t⁴/4 with t²/2 in double-double; t⁵/5 is below 2^-82.3 of t.
 #[inline(always)]
 pub fn log1p_dd_fine<F: Float64>(t: DoubleDouble<F>) -> DoubleDouble<F> {
     const NEAR: f64 = power_of_two(-20);

@@ -1,15 +1,12 @@
 //! The log-sum-exp from its maximum and the sum of the other terms, with a bound on its error.
 
 use crate::double_double::{DoubleDouble, power_of_two};
-use crate::exp::{self, EXP_DD_ERROR, UNSCALE};
+use crate::exp::{EXP_DD_ERROR, NOTHING, UNSCALE};
 use crate::float64::Float64;
 use crate::precision::{Number, Precision};
 
 /// Covers the roundings of the bounds themselves, 2^-51 for each of up to 2^30 merges, and second-order terms.
 pub const SLACK: f64 = 1.000_01;
-
-/// A tail below this, t < 2^-1076 with its error, is less than a quarter of the least float.
-pub const NO_TAIL: f64 = power_of_two(exp::SCALE as i32 - 1077);
 
 /// e^{max − shift}, in units of [`UNSCALE`].
 #[inline(always)]
@@ -58,7 +55,8 @@ pub fn estimate_of_log<P: Precision, F: Float64>(
 
 /// Bounds the relative error of e^{z − c} / sum, given a bound on the absolute error of the sum.
 ///
-/// Besides the exponential and the sum, its quotient and products are rounded: in f64 below 8u, in double-double below 30u².
+/// Besides the exponential and the sum, its quotient and products are rounded: in f64 below 8u, in double-double
+/// below 30u².
 #[inline(always)]
 pub fn error_of_share<P: Precision, F: Float64>(sum: F, error: F) -> F {
     let of_roundings = power_of_two(if P::IS_DOUBLE_DOUBLE { -101 } else { -50 });
@@ -74,6 +72,6 @@ pub fn log_of_tail<P: Precision, F: Float64>(tail: DoubleDouble<F>, error: F) ->
     let from_t = (error * unscale).div(t.hi + one);
     // What t may have lost to underflow is below 2^-1070.
     let bound = (from_t + of_log).mul_add(slack, error.splat(power_of_two(-1070)));
-    let log = tail.where_at_most(NO_TAIL, DoubleDouble::from(zero), log);
-    (log, tail.hi.where_at_most(NO_TAIL, zero, bound))
+    let log = tail.where_at_most(NOTHING, DoubleDouble::from(zero), log);
+    (log, tail.hi.where_at_most(NOTHING, zero, bound))
 }

@@ -57,8 +57,8 @@ pub trait Precision {
     /// log y, relative error below 2^-48 in f64, 2^-58 in double-double, from the second, a power of 2, to 2^500.
     fn ln<F: Float64>(y: F) -> (DoubleDouble<F>, f64);
 
-    /// Two ends with z − max − log between them, where z ≤ max, log ≥ 0 and its error is at most `error`: neither difference
-    /// takes away from the other's accuracy.
+    /// Two ends with z − max − log between them, where z ≤ max, log ≥ 0 and its error is at most `error`: neither
+    /// difference takes away from the other's accuracy.
     fn log_share_ends<F: Float64>(z: F, max: F, log: DoubleDouble<F>, error: F) -> [F; 2];
 }
 
@@ -79,7 +79,8 @@ pub trait Number<F>: Copy + Add<Output = Self> + Mul<Output = Self> + Div<Output
     /// The product with `factor`, with the units taken off, rounded to one f64.
     fn round_scaled(self, factor: DoubleDouble<F>) -> F;
 
-    /// Two ends with the product with `factor`, with the units taken off, between them, if its relative error is at most
+    /// Two ends with the product with `factor`, with the units taken off, between them, if its relative error is
+    /// at most
     /// `error`. Where it is subnormal, they differ.
     fn scaled_ends(self, factor: DoubleDouble<F>, error: F) -> [F; 2];
 
@@ -385,15 +386,14 @@ impl<F: Float64> Number<F> for DoubleDouble<F> {
 
     #[inline(always)]
     fn scaled_ends(self, factor: Self, error: F) -> [F; 2] {
-        /// Half of the least f64, and a little more: where the product is subnormal, the ends round to different numbers.
+        /// Half of the least f64, and a little more: where the product is subnormal, the ends round to different
+        /// numbers.
         const HALF_A_UNIT: f64 = 0.51 * power_of_two(exp::SCALE as i32 - 1074);
-        /// What is less is 0.
-        const NOTHING: f64 = power_of_two(exp::SCALE as i32 - 1077);
         // The product, not normalised: 7u²; the ends' roundings: 3u².
         let high = two_product(self.hi, factor.hi);
         let (hi, lo) = (high.hi, self.hi.mul_add(factor.lo, self.lo * factor.hi) + high.lo);
         let unscale = hi.splat(exp::UNSCALE);
-        let of_rounding = hi.where_at_most(NOTHING, hi.splat(0.0), hi.splat(HALF_A_UNIT));
+        let of_rounding = hi.where_at_most(exp::NOTHING, hi.splat(0.0), hi.splat(HALF_A_UNIT));
         let bound = hi.mul_add(error, of_rounding);
         [(hi + (lo - bound)) * unscale, (hi + (lo + bound)) * unscale]
     }

@@ -172,11 +172,12 @@ pub fn number(text: &str) -> Result<f64, Error> {
 }
 
 impl Explanation {
-    /// Of the derivative by the number `index`, counted from 0; of both cases, by the greatest other number and by the maximum,
-    /// without one.
+    /// Of the derivative by the number `index`, counted from 0; of both cases, by the greatest other number and
+    /// by the maximum, without one.
     ///
     /// # Errors
-    /// [`Error::NoSuchNumber`]; and [`Error::Broken`] if two lines of the derivation are not equal, which would be a defect.
+    /// [`Error::NoSuchNumber`]; and [`Error::Broken`] if two lines of the derivation are not equal, which would
+    /// be a defect.
     pub fn of(z: &[f64], index: Option<usize>) -> Result<Self, Error> {
         Self::new(z, |j| match index {
             Some(index) => vec![index],
@@ -188,7 +189,8 @@ impl Explanation {
         })
     }
 
-    /// Of both cases, by the number `index` and by the maximum; as [`Explanation::of`] without an index if it is the maximum.
+    /// Of both cases, by the number `index` and by the maximum; as [`Explanation::of`] without an index if it is
+    /// the maximum.
     ///
     /// # Errors
     /// Those of [`Explanation::of`].

@@ -72,8 +72,8 @@ fn every_choice_of_axes_in_every_layout() {
     }
 }
 
-/// Kept axes on both sides of the reduced one, which are one axis of columns, and rows that are neither beside each other
-/// nor columns, of which there are more than are copied at a time.
+/// Kept axes on both sides of the reduced one, which are one axis of columns, and rows that are neither beside
+/// each other nor columns, of which there are more than are copied at a time.
 #[test]
 fn many_rows_between_kept_axes_or_scattered() {
     let c = numbers([3, 5, 60 * 70]);

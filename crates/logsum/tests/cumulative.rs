@@ -130,7 +130,8 @@ fn layouts_and_levels_have_the_same_bits() {
     assert_eq!(Array2::<f32>::zeros((3, 0)).logcumsumexp(1, Cumulative::forward()).unwrap().shape(), [3, 0]);
 }
 
-/// After a value near 0, which is settled with many bits, nothing is added any more: 99 000 times the same value, in no time.
+/// After a value near 0, which is settled with many bits, nothing is added any more: 99 000 times the same value,
+/// in no time.
 #[test]
 fn nothing_added_is_not_settled_again() {
     for rows in [1, 3] {

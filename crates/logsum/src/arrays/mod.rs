@@ -409,8 +409,9 @@ fn reduce_gathered<T: Float>(
     length: usize,
 ) {
     let [mut rows, mut values, mut results] = [const { Vec::new() }; 3];
-    for (part, z) in z.axis_chunks_iter(Axis(0), GATHERED / length).enumerate() {
-        let here = Slice::from(part * (GATHERED / length)..part * (GATHERED / length) + z.shape()[0]);
+    let most = GATHERED / length;
+    for (part, z) in z.axis_chunks_iter(Axis(0), most).enumerate() {
+        let here = Slice::from(part * most..part * most + z.shape()[0]);
         rows.clear();
         rows.extend(z.iter().copied());
         values.resize(z.shape()[0], T::default());

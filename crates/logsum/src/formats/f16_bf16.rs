@@ -5,7 +5,7 @@ use crate::arithmetic::float64::Float64;
 use crate::arithmetic::precision::{FineF64, InDoubleDouble, InF64};
 use crate::arithmetic::rounding_test::ends_for_narrower;
 use crate::formats::{Format, exp_sum_f32};
-use crate::simd::Vector;
+use crate::simd::{Vector, differing};
 use half::{bf16, f16};
 use std::fmt::{Debug, Display};
 
@@ -231,13 +231,10 @@ impl<T: Half> Format for T {
 
     #[inline(always)]
     fn differ<V: Vector>(low: V, high: V) -> u8 {
-        let ([mut lows, mut highs], mut mask) = ([[T::default(); 8]; 2], 0);
+        let [mut lows, mut highs] = [[T::default(); 8]; 2];
         T::store(low, &mut lows);
         T::store(high, &mut highs);
-        for i in 0..8 {
-            mask |= u8::from(lows[i] != highs[i]) << i;
-        }
-        mask
+        differing(&lows, &highs)
     }
 
     #[inline(always)]

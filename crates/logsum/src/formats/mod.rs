@@ -94,8 +94,8 @@ pub trait Format: Copy + Default + PartialOrd + Debug + Display + Send + Sync + 
     fn ends<W: Float64>(v: DoubleDouble<W>, bound: W) -> [W; 2];
 }
 
-/// The sum cut to 53 bits, the last one set if that removed anything: what is narrower by two bits or more is then rounded
-/// from it as from the sum itself.
+/// The sum cut to 53 bits, the last one set if that removed anything: what is narrower by two bits or more is
+/// then rounded from it as from the sum itself.
 fn odd(sum: DoubleDouble) -> f64 {
     let DoubleDouble { hi, lo } = sum;
     if lo == 0.0 || !hi.is_finite() {

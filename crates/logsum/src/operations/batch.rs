@@ -399,8 +399,8 @@ impl<'a, T: Format> Columns<'a, T> {
         columns::copy(block, self.pitch, self.start, self.count, tiles);
     }
 
-    /// The states of at most [`WIDTH`] columns. `in_place` says whether to try to sum without a copy; it is cleared once
-    /// that fails for a long block.
+    /// The states of at most [`WIDTH`] columns. `in_place` says whether to try to sum without a copy; it is
+    /// cleared once that fails for a long block.
     fn partials<P: Keep>(
         self,
         tiles: &mut Vec<T>,

@@ -51,8 +51,9 @@ pub fn logsumexp_and_phase<T: Float>(z: &[T]) -> (T, Phase) {
 /// Returns the value of [`logsumexp`] and writes its derivatives ∂LSE/∂z_i = e^{z_i} / Σ e^{z_k} = softmax(z)_i
 /// into `gradient`.
 ///
-/// Each derivative is correctly rounded: the float nearest to the exact one, also a subnormal one. So it does not depend on
-/// the order of the numbers, and equal numbers have equal derivatives. They add up to 1 up to the rounding error of each.
+/// Each derivative is correctly rounded: the float nearest to the exact one, also a subnormal one. So it does not
+/// depend on the order of the numbers, and equal numbers have equal derivatives. They add up to 1 up to the
+/// rounding error of each.
 ///
 /// | input | gradient |
 /// |---|---|
@@ -321,8 +322,8 @@ pub(crate) fn partial_and_each<T: Format>(
 
 /// Writes a function of each number of a row, given the row's partial.
 ///
-/// The first phase is done for all numbers at once, with a rounding test for each. What it does not settle, some number in
-/// 2^19 of f32 and in 2^15 of f64, goes through the phases of [`Elements`].
+/// The first phase is done for all numbers at once, with a rounding test for each. What it does not settle, some
+/// number in 2^19 of f32 and in 2^15 of f64, goes through the phases of [`Elements`].
 pub(crate) fn each<T: Format>(
     each: Each,
     partial: &Partial<T::Elements>,

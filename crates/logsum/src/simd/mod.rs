@@ -14,7 +14,7 @@ pub(crate) mod scalar_tasks;
 mod storage;
 mod vector;
 
-pub(crate) use storage::{Keep, lanes};
+pub(crate) use storage::{Keep, differing, lanes};
 #[cfg(feature = "half")]
 pub(crate) use vector::Sixteen;
 pub(crate) use vector::Vector;

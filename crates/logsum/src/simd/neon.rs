@@ -10,7 +10,7 @@
 #![expect(clippy::undocumented_unsafe_blocks, reason = "said once, above")]
 
 use crate::arithmetic::float64::{FROM, Float64, ONE, WHOLE};
-use crate::simd::{Task, Vector};
+use crate::simd::{Task, Vector, differing};
 use std::arch::aarch64::*;
 use std::arch::asm;
 use std::array::from_fn;
@@ -241,24 +241,18 @@ impl Vector for V128 {
 
     #[inline(always)]
     fn differ(self, other: Self) -> u8 {
-        let ([mut a, mut b], mut mask) = ([[0.0; 8]; 2], 0);
+        let [mut a, mut b] = [[0.0; 8]; 2];
         self.store(&mut a);
         other.store(&mut b);
-        for i in 0..8 {
-            mask |= u8::from(a[i] != b[i]) << i;
-        }
-        mask
+        differing(&a, &b)
     }
 
     #[inline(always)]
     fn differ_as_f32(self, other: Self) -> u8 {
-        let ([mut a, mut b], mut mask) = ([[0.0; 8]; 2], 0);
+        let [mut a, mut b] = [[0.0; 8]; 2];
         self.store_f32(&mut a);
         other.store_f32(&mut b);
-        for i in 0..8 {
-            mask |= u8::from(a[i] != b[i]) << i;
-        }
-        mask
+        differing(&a, &b)
     }
 
     #[cfg(feature = "half")]

@@ -1,7 +1,7 @@
 //! The portable level, without intrinsics: every machine has it.
 
 use crate::arithmetic::float64::Float64;
-use crate::simd::{Task, Vector};
+use crate::simd::{Task, Vector, differing};
 use std::ops::{Add, Mul, Neg, Sub};
 
 #[derive(Clone, Copy)]
@@ -160,12 +160,12 @@ impl Vector for Portable {
 
     #[inline(always)]
     fn differ(self, other: Self) -> u8 {
-        mask(|i| self.0[i] != other.0[i])
+        differing(&self.0, &other.0)
     }
 
     #[inline(always)]
     fn differ_as_f32(self, other: Self) -> u8 {
-        mask(|i| self.0[i] as f32 != other.0[i] as f32)
+        differing(&self.0.map(|x| x as f32), &other.0.map(|x| x as f32))
     }
 
     #[cfg(feature = "half")]
@@ -229,9 +229,4 @@ impl super::Sixteen for [f32; 16] {
     fn store(self, numbers: &mut [f32; 16]) {
         *numbers = self;
     }
-}
-
-/// Bit i is set where `is_set` holds for i.
-fn mask(is_set: impl Fn(usize) -> bool) -> u8 {
-    (0..8).fold(0, |mask, i| mask | u8::from(is_set(i)) << i)
 }

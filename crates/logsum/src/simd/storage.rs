@@ -36,6 +36,16 @@ pub(crate) fn lanes<V: Vector>(x: DoubleDouble<V>) -> [DoubleDouble; 8] {
     lanes
 }
 
+/// Bit i is set where the numbers i are not equal, or one is NaN.
+#[inline(always)]
+pub(crate) fn differing<T: PartialEq>(a: &[T; 8], b: &[T; 8]) -> u8 {
+    let mut mask = 0;
+    for i in 0..8 {
+        mask |= u8::from(a[i] != b[i]) << i;
+    }
+    mask
+}
+
 impl<const FINE: bool> Keep for F64<FINE> {
     type Kept = [f64; 8];
 

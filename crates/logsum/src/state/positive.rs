@@ -3,7 +3,7 @@
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::exp::{self, UNSCALE};
 use crate::arithmetic::log_of_sum::{
-    NO_TAIL, SLACK, error_of_rest, error_of_share, estimate, log_of_tail, rest, term_of_max,
+    SLACK, error_of_rest, error_of_share, estimate, log_of_tail, rest, term_of_max,
 };
 use crate::arithmetic::precision::Number;
 use crate::formats::Format;
@@ -172,7 +172,7 @@ impl<P: Keep> Partial<P> {
     /// counted as e^-1000 do not matter: 2^64 of them are below 2^-1193. A row with a single finite number has t =
     /// 0, and by the Lindemann–Weierstrass theorem only then is the value rational.
     pub(crate) fn is_its_maximum(&self) -> bool {
-        self.shift == self.max && self.tail.hi < NO_TAIL
+        self.shift == self.max && self.tail.hi < exp::NOTHING
     }
 
     /// t = Σ e^{z_k − max} − 1 in units of UNSCALE, and a bound on its error. For a finite maximum.

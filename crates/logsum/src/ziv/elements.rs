@@ -1,5 +1,5 @@
-//! Softmax and log-softmax of single numbers of a row, correctly rounded: the phases after the one that the kernels do for
-//! all numbers.
+//! Softmax and log-softmax of single numbers of a row, correctly rounded: the phases after the one that the
+//! kernels do for all numbers.
 //!
 //! | phase | error of a share, relative | of its logarithm |
 //! |---|---|---|
@@ -7,10 +7,11 @@
 //! | about the logarithm of the sum | 2^-90 | 2^-90 |
 //! | fixed point, arbitrary precision | as small as it takes | as small as it takes |
 //!
-//! They end for every row. A share e^{z_i}/Σ e^{z_k} = y, in which equal numbers are grouped, is a vanishing combination of
-//! exponentials of distinct rational numbers, e^{z_i} − y Σ c_k e^{z_k}: by Lindemann and Weierstrass a rational y needs one
-//! group, and is 1/n. That is half-way between two floats, m/2^k with an odd m, only as half of the least one, which
-//! [`Elements::half_of_least`] decides. The share's logarithm is rational only where one number is finite, and is 0.
+//! They end for every row. A share e^{z_i}/Σ e^{z_k} = y, in which equal numbers are grouped, is a vanishing
+//! combination of exponentials of distinct rational numbers, e^{z_i} − y Σ c_k e^{z_k}: by Lindemann and
+//! Weierstrass a rational y needs one group, and is 1/n. That is half-way between two floats, m/2^k with an odd
+//! m, only as half of the least one, which [`Elements::half_of_least`] decides. The share's logarithm is rational
+//! only where one number is finite, and is 0.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::exp::{UNSCALE, WIDE_ERROR, exp_dd_wide};
@@ -203,8 +204,8 @@ fn nearest_share<T: Format>(share: DoubleDouble, error: f64) -> Option<T> {
 
 /// The float nearest to difference − log, for a positive log with this error and an exact difference of at most 0.
 ///
-/// The exact result is below the difference: that settles the many cases in which the difference is half-way between two
-/// floats, and log too small to be seen beside it.
+/// The exact result is below the difference: that settles the many cases in which the difference is half-way
+/// between two floats, and log too small to be seen beside it.
 fn nearest_log_share<T: Format>(difference: DoubleDouble, log: DoubleDouble, error: f64) -> Option<T> {
     let value = sum(difference, -log);
     let bound = error + power_of_two(-100) * value.hi.abs();
