@@ -143,6 +143,22 @@ pub fn ln_of_f64(x: f64) -> DoubleDouble {
     DoubleDouble::LN_2 * DoubleDouble::from(f64::from(exponent)) + log
 }
 
+/// log x for any finite x > 0, with relative error below 2^-79.
+///
+/// x = m 2^k with √½ < m < √2; |m − 1| is exact, and log m is ±log(1 + t) with t = m − 1, or t = (1 − m)/m with an error
+/// of 15u². Where k is not 0, the sum is at least log 2 / 2, and not less than |log m|.
+pub fn ln_of_f64_fine(x: f64) -> DoubleDouble {
+    let (significand, exponent) = parts(x);
+    let is_above = significand > core::f64::consts::SQRT_2;
+    let (m, k) = if is_above { (significand / 2.0, exponent + 1) } else { (significand, exponent) };
+    let log = if m >= 1.0 {
+        log1p_dd_fine(DoubleDouble::from(m - 1.0))
+    } else {
+        -log1p_dd_fine(DoubleDouble::from(1.0 - m) / DoubleDouble::from(m))
+    };
+    DoubleDouble::LN_2 * DoubleDouble::from(f64::from(k)) + log
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,6 +256,34 @@ mod tests {
         }
         assert!(worst > 1.0 / 10.0, "the bound is too loose: {worst}");
         assert_eq!(ln_dd(DoubleDouble::from(1.0)), (DoubleDouble::ZERO, 0.0));
+    }
+
+    #[test]
+    fn ln_of_f64_fine_keeps_its_bound() {
+        let mut uniform = uniform(8);
+        let mut worst = 0f64;
+        for i in 0..9000 {
+            let x = match i % 4 {
+                0 => power_of_two((uniform() * 2090.0) as i32 - 1070) * (1.0 + uniform()),
+                1 => 1.0 + (uniform() - 0.5) * power_of_two(-((uniform() * 52.0) as i32)),
+                2 => core::f64::consts::SQRT_2 * power_of_two(i % 9 - 4) * (1.0 + 1e-9 * (uniform() - 0.5)),
+                _ => 0.5 + uniform(),
+            };
+            if x == 1.0 {
+                continue;
+            }
+            let exact = big(x).with_precision(1000).value().ln();
+            let error = (big_dd(ln_of_f64_fine(x)) / exact - big(1.0)).to_f64().value().abs();
+            assert!(error < power_of_two(-79), "log {x:?}: 2^{}", error.log2());
+            worst = worst.max(error);
+        }
+        println!("worst 2^{:.2}", worst.log2());
+        assert!(worst > power_of_two(-84), "the bound is too loose: 2^{}", worst.log2());
+        assert_eq!(ln_of_f64_fine(1.0), DoubleDouble::ZERO);
+        let least = ln_of_f64_fine(5e-324);
+        let off = big_dd(least)
+            / (big(1.0).with_precision(300).value() * big(2.0).with_precision(300).value().ln());
+        assert!((off.to_f64().value() + 1074.0).abs() < 1e-12);
     }
 
     #[test]

@@ -54,8 +54,14 @@ pub trait Precision {
     /// log(1 + t) for t ≥ 0, and a bound on its absolute error.
     fn log1p<F: Float64>(t: DoubleDouble<F>) -> (DoubleDouble<F>, F);
 
-    /// log y, relative error below 2^-48 in f64, 2^-58 in double-double, from the second, a power of 2, to 2^500.
-    fn ln<F: Float64>(y: F) -> (DoubleDouble<F>, f64);
+    /// Bounds the relative error of [`ln`](Self::ln).
+    const LN_ERROR: f64;
+
+    /// The least and the greatest number that [`ln`](Self::ln) takes.
+    const LN_RANGE: [f64; 2];
+
+    /// log y.
+    fn ln<F: Float64>(y: F) -> DoubleDouble<F>;
 
     /// Two ends with z − max − log between them, where z ≤ max, log ≥ 0 and its error is at most `error`: neither
     /// difference takes away from the other's accuracy.
@@ -168,9 +174,13 @@ impl<const FINE: bool> Precision for F64<FINE> {
         (DoubleDouble::from(log), error)
     }
 
+    /// [`ln::ln_f64`]'s.
+    const LN_ERROR: f64 = power_of_two(-48);
+    const LN_RANGE: [f64; 2] = [power_of_two(-500), power_of_two(520)];
+
     #[inline(always)]
-    fn ln<F: Float64>(y: F) -> (DoubleDouble<F>, f64) {
-        (DoubleDouble::from(ln::ln_f64(y).0), power_of_two(-400))
+    fn ln<F: Float64>(y: F) -> DoubleDouble<F> {
+        DoubleDouble::from(ln::ln_f64(y).0)
     }
 
     /// The two differences and each end are rounded once, by 2^-53 of the result, and so is the error's sum.
@@ -346,9 +356,13 @@ impl<const FINENESS: u8> Precision for Two<FINENESS> {
         (log, log.hi * t.hi.splat(power_of_two(-80)))
     }
 
+    /// [`ln::ln_dd`]'s: 2^-63 of log(1 + f), which is not more than the whole, and 2^-98.
+    const LN_ERROR: f64 = 1.001 * power_of_two(-63);
+    const LN_RANGE: [f64; 2] = [power_of_two(-1000), power_of_two(1000)];
+
     #[inline(always)]
-    fn ln<F: Float64>(y: F) -> (DoubleDouble<F>, f64) {
-        (ln::ln_dd(DoubleDouble::from(y)).0, power_of_two(-1000))
+    fn ln<F: Float64>(y: F) -> DoubleDouble<F> {
+        ln::ln_dd(DoubleDouble::from(y)).0
     }
 
     /// The difference is exact, and the sum rounded by 3u².

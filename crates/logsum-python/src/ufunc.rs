@@ -78,14 +78,14 @@ const OF_SUMS: Option<f64> = Some(f64::NEG_INFINITY);
 functions! {
     of_two logaddexp LogAddExp OF_SUMS "log(e^x1 + e^x2), correctly rounded."
     of_two logsubexp LogSubExp None "log(e^x1 - e^x2), correctly rounded; NaN where x1 < x2."
-    of_two xlogy XLogY None "x1 log x2, within 1 ulp; 0 where x1 is 0, unless x2 is NaN."
+    of_two xlogy XLogY None "x1 log x2, correctly rounded; 0 where x1 is 0, unless x2 is NaN."
     of_one log1pexp Log1pExp None "log(1 + e^x), softplus, correctly rounded."
     of_one log1mexp Log1mExp None "log(1 - e^x) for x <= 0, correctly rounded."
     of_one logexpm1 LogExpm1 None "log(e^x - 1) for x >= 0, the inverse of log1pexp, correctly rounded."
     of_one log_logistic LogLogistic None "-log(1 + e^-x), correctly rounded."
-    of_one logistic Logistic None "1/(1 + e^-x), within 1 ulp."
-    of_one logit Logit None "log(p/(1 - p)), within 1 ulp."
-    of_one xlogx XLogX None "x log x, within 1 ulp; 0 at 0."
+    of_one logistic Logistic None "1/(1 + e^-x), correctly rounded."
+    of_one logit Logit None "log(p/(1 - p)), correctly rounded."
+    of_one xlogx XLogX None "x log x, correctly rounded; 0 at 0."
 }
 
 /// The loop that NumPy calls: `dimensions[0]` numbers, each argument with its pointer and its step in bytes.

@@ -1,9 +1,9 @@
-//! All f32 numbers as x in log(e^0 + e^x).
+//! All f32 numbers as x in log(e^0 + e^x), and in the functions of one number that are a share or a logarithm.
 
 mod common;
 
-use common::{Format, oracle};
-use logsum::logsumexp;
+use common::{Big, Format, big, nearest, oracle};
+use logsum::{logistic, logit, logsumexp, xlogx};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// log(1 + e^x) rounded to f32, by f64 where that settles the rounding, otherwise by the oracle (counted).
@@ -27,6 +27,50 @@ fn expected(x: f32, settled_by_oracle: &AtomicU64) -> f32 {
     oracle(&[0.0, x]).0
 }
 
+/// A function of one number; its value in f64, within 2^-50 of itself, if there is a finite one; the value exactly.
+type Function = (&'static str, fn(f32) -> f32, fn(f64) -> f64, fn(Big) -> Big);
+
+const FUNCTIONS: [Function; 3] = [
+    ("logistic", logistic, |x| 1.0 / (1.0 + (-x).exp()), |x| one() / (one() + (-x).exp())),
+    (
+        "logit",
+        logit,
+        // p − q and q = 1 − p are exact, or q is rounded; the argument of ln_1p is positive.
+        |p| if p < 0.5 { -((1.0 - 2.0 * p) / p).ln_1p() } else { ((2.0 * p - 1.0) / (1.0 - p)).ln_1p() },
+        |p| (p.clone() / (one() - p)).ln(),
+    ),
+    ("xlogx", xlogx, |x| x * x.ln(), |x| x.clone() * x.ln()),
+];
+
+fn one() -> Big {
+    big(1.0, 400)
+}
+
+fn check_functions(x: f32, settled_by_oracle: &AtomicU64) {
+    for (name, f, in_f64, exactly) in FUNCTIONS {
+        let value = in_f64(x.into());
+        let found = f(x);
+        // Limits, 0 and what is not defined are tested elsewhere.
+        if !value.is_finite() || value == 0.0 {
+            continue;
+        }
+        let slack = value.abs() * 2f64.powi(-46);
+        let (low, high) = ((value - slack) as f32, (value + slack) as f32);
+        let expected = if low.bits() == high.bits() {
+            low
+        } else {
+            settled_by_oracle.fetch_add(1, Ordering::Relaxed);
+            nearest(&exactly(big(x.into(), 400)))
+        };
+        assert_eq!(
+            found.bits(),
+            expected.bits(),
+            "{name} {x:?} ({:#x}): {found:?}, not {expected:?}",
+            x.to_bits()
+        );
+    }
+}
+
 /// Checks every `step`-th bit pattern, and returns the number of values that the oracle had to settle.
 fn walk(step: usize) -> u64 {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -40,6 +84,7 @@ fn walk(step: usize) -> u64 {
                     let (found, expected) = (logsumexp(&[0.0, x]), expected(x, settled_by_oracle));
                     let agree = found.bits() == expected.bits() || found.is_nan() && expected.is_nan();
                     assert!(agree, "log(1 + e^x) for x = {x:?} ({bits:#x}): {found:?}, not {expected:?}");
+                    check_functions(x, settled_by_oracle);
                 }
             });
         }

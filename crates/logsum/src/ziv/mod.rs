@@ -32,6 +32,7 @@ pub(crate) mod first_phase_f32;
 mod fixed_point;
 mod integer_sums;
 mod least;
+pub(crate) mod logarithms;
 pub(crate) mod matrix_entry;
 pub(crate) mod variance;
 pub(crate) mod weighted;

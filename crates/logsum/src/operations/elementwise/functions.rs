@@ -8,9 +8,11 @@ use crate::arithmetic::log_of_sum::estimate_of_log;
 use crate::arithmetic::precision::{InDoubleDouble, Number, Precision};
 use crate::formats::Format;
 use crate::formats::nearest::{Zero, nearest, settled_between};
+use crate::kernels::Each;
 use crate::operations::row_reduction::value;
 use crate::simd::{Vector, scalar_tasks, task};
-use crate::ziv;
+use crate::ziv::elements::Elements;
+use crate::ziv::{self, logarithms};
 use std::cmp::Ordering;
 
 /// A function of pairs; a function of one number is given it twice.
@@ -110,24 +112,26 @@ impl<T: Format> Function<T> for LogExpm1 {
 pub(super) struct Logistic;
 
 impl<T: Format> Function<T> for Logistic {
-    /// e^min(x, 0) / (1 + e^-|x|). The relative error before the final rounding is below 2^-60 in double-double
-    /// and 2^-36 in f64; a subnormal f64 result of a double-double is rounded twice.
+    /// e^min(x, 0) / (1 + e^-|x|), whose relative error is the exponential's, but for roundings: of the sum and the
+    /// quotient, 2u in f64, 17u² in double-double.
     #[inline(always)]
     fn ends<V: Vector>(self, x: V, _: V) -> [V; 2] {
+        type Of<T, V> = <<T as Format>::Elements as Precision>::Number<V>;
         let (one, zero) = (x.splat(1.0), x.splat(0.0));
-        let scaled = T::First::exp(least(x, -x), zero);
-        let whole = scaled.by(x.splat(UNSCALE)) + number::<T, V>(one);
+        let scaled = T::Elements::exp(least(x, -x), zero);
+        let whole = scaled.by(x.splat(UNSCALE)) + Of::<T, V>::of(DoubleDouble::from(one));
         // The numerator is scaled, since it may be almost subnormal.
         let power = scaled.to_dd();
         let hi = x.where_at_most(0.0, power.hi, x.splat(1.0 / UNSCALE));
-        let numerator: <T::First as Precision>::Number<V> =
-            Number::of(DoubleDouble { hi, lo: x.where_at_most(0.0, power.lo, zero) });
-        [(numerator / whole).by(x.splat(UNSCALE)).to_dd().hi; 2]
+        let numerator = Of::<T, V>::of(DoubleDouble { hi, lo: x.where_at_most(0.0, power.lo, zero) });
+        let of_roundings = power_of_two(if T::Elements::IS_DOUBLE_DOUBLE { -101 } else { -51 });
+        let error = x.splat(T::Elements::EXP_ERROR * 1.001 + of_roundings);
+        (numerator / whole).scaled_ends(DoubleDouble::from(one), error)
     }
 
-    /// Only NaN reaches this.
     fn alone(self, x: T, _: T) -> T {
-        x
+        let row = &[x, T::default()][..];
+        if x.widen().is_nan() { x } else { Elements::new(Each::Share, &row).nearest(x) }
     }
 }
 
@@ -135,41 +139,34 @@ impl<T: Format> Function<T> for Logistic {
 pub(super) struct Logit;
 
 impl<T: Format> Function<T> for Logit {
-    /// With q = 1 − p, log(p/q) is ±log(1 + t) with t = |p − q|/min(p, q) ≥ 0, for 0 < p < 1. p − q = 2p − 1 and q
-    /// are exact as double-doubles. The relative error before the final rounding is below 2^-58, or 2^-48 in f64.
+    /// With q = 1 − p, log(p/q) is ±log(1 + t) with t = |p − q|/min(p, q) ≥ 0, for 0 < p < 1. In double-double p − q =
+    /// 2p − 1 and q are exact, and the quotient has an error of 15u²; in f64 each is rounded once. A relative error of
+    /// t is one of log(1 + t), at most.
     #[inline(always)]
     fn ends<V: Vector>(self, p: V, _: V) -> [V; 2] {
-        let one = p.splat(1.0);
+        const LEAST: f64 = power_of_two(-1000);
+        let (one, nan) = (p.splat(1.0), p.splat(f64::NAN));
         let difference = |a, b| <T::First as Precision>::Number::difference(a, b).to_dd();
         let (p_less_q, q) = (difference(p + p, one), difference(one, p));
         let size = p_less_q.where_at_most(0.0, -p_less_q, p_less_q);
         let least = p_less_q.where_at_most(0.0, DoubleDouble::from(p), q);
         let number = <T::First as Precision>::Number::of;
-        let (log, _) = T::First::log1p((number(size) / number(least)).to_dd());
-        let logit = p_less_q.hi.where_at_most(-power_of_two(-1000), -log.hi, log.hi);
-        // Turns −0 into +0.
-        [within(p, logit + p.splat(0.0)); 2]
+        let (log, of_log) = T::First::log1p((number(size) / number(least)).to_dd());
+        let of_t = power_of_two(if T::First::IS_DOUBLE_DOUBLE { -101 } else { -51 });
+        let bound = (of_log + log.hi * p.splat(of_t)) * p.splat(1.001);
+        let logit = p_less_q.where_at_most(-power_of_two(-1000), -log, log);
+        let is_between = |then| p.where_at_most(1.0 - power_of_two(-53), then, nan);
+        T::ends(logit, (-p).where_at_most(-LEAST, is_between(bound), nan))
     }
 
     fn alone(self, p: T, _: T) -> T {
-        let wide = p.widen();
-        T::narrow(if (0.0..1.0).contains(&wide) {
-            // p is so small that q rounds to 1.
-            log_of_any(wide)
-        } else if wide == 1.0 {
-            f64::INFINITY
-        } else {
-            f64::NAN
-        })
+        match p.widen() {
+            0.0 => T::NEG_INFINITY,
+            1.0 => T::narrow(f64::INFINITY),
+            p if p > 0.0 && p < 1.0 => logarithms::logit(p),
+            _ => T::narrow(f64::NAN),
+        }
     }
-}
-
-/// `value` where 2^-1000 ≤ x < 1, NaN elsewhere.
-#[inline(always)]
-fn within<W: Float64>(x: W, value: W) -> W {
-    const BELOW: f64 = power_of_two(-1000);
-    let nan = x.splat(f64::NAN);
-    (-x).where_at_most(-BELOW, x.where_at_most(1.0 - power_of_two(-53), value, nan), nan)
 }
 
 #[derive(Clone, Copy)]
@@ -178,19 +175,32 @@ pub(super) struct XLogY;
 impl<T: Format> Function<T> for XLogY {
     #[inline(always)]
     fn ends<V: Vector>(self, x: V, y: V) -> [V; 2] {
+        const TINY: f64 = power_of_two(-900);
+        let [least, greatest] = T::First::LN_RANGE;
+        let nan = y.splat(f64::NAN);
+        let number = <T::First as Precision>::Number::of;
+        let product = (number(T::First::ln(y)) * number(DoubleDouble::from(x))).to_dd();
         // Turns −0 into +0.
-        [(log_of::<T, V>(y) * number::<T, V>(x)).to_dd().hi + x.splat(0.0); 2]
+        let value = DoubleDouble { hi: product.hi + x.splat(0.0), ..product };
+        let size = value.hi.max(-value.hi);
+        // The product's own error is one rounding in f64, 5u² in double-double.
+        let bound = size * y.splat(T::First::LN_ERROR * 1.1);
+        // Where it is almost subnormal, the product has lost bits, unless it is 0.
+        let bound = size.where_at_most(TINY, size.where_at_most(0.0, bound, nan), bound);
+        let bound = (-y).where_at_most(-least, y.where_at_most(greatest, bound, nan), nan);
+        T::ends(value, bound)
     }
 
     fn alone(self, x: T, y: T) -> T {
-        let (x, y) = (x.widen(), y.widen());
-        T::narrow(if x.is_nan() || y.is_nan() {
-            f64::NAN
-        } else if x == 0.0 {
-            0.0
-        } else {
-            x * log_of_any(y)
-        })
+        match (x.widen(), y.widen()) {
+            (x, y) if x.is_nan() || y.is_nan() => T::narrow(f64::NAN),
+            (0.0, _) => T::default(),
+            (_, y) if y < 0.0 => T::narrow(f64::NAN),
+            (x, 0.0) => T::narrow(-x * f64::INFINITY),
+            (x, y) if x.is_infinite() || y.is_infinite() => T::narrow(x * y.ln()),
+            (_, 1.0) => T::default(),
+            (x, y) => logarithms::x_log_y(x, y),
+        }
     }
 }
 
@@ -206,21 +216,6 @@ impl<T: Format> Function<T> for XLogX {
     fn alone(self, x: T, _: T) -> T {
         XLogY.alone(x, x)
     }
-}
-
-/// A number in the format's first precision.
-#[inline(always)]
-fn number<T: Format, V: Vector>(x: V) -> <T::First as Precision>::Number<V> {
-    Number::of(DoubleDouble::from(x))
-}
-
-/// log y with a relative error below 2^-58, or 2^-48 in f64; not finite unless y is finite and at least 2^-1000,
-/// or 2^-400.
-#[inline(always)]
-fn log_of<T: Format, V: Vector>(y: V) -> <T::First as Precision>::Number<V> {
-    let (log, least) = T::First::ln(y);
-    let hi = (-y).where_at_most(-least, log.hi, y.splat(f64::NAN));
-    Number::of(DoubleDouble { hi, ..log })
 }
 
 /// log y rounded, for every y ≥ 0; NaN for negative y.

@@ -1,5 +1,5 @@
-//! Elementwise functions of one or two numbers: logarithms of sums and differences of two exponentials, correctly
-//! rounded, and related functions within 1 ulp; each with its derivatives.
+//! Elementwise functions of one or two numbers, correctly rounded: logarithms of sums and differences of two
+//! exponentials, and related functions; each with its derivatives.
 //!
 //! | function | formula | derivative |
 //! |---|---|---|
@@ -208,7 +208,7 @@ table! {
         /// ```
         logsubexp(a, b): LogSubExp, "1/(1 − e^{b−a}) and −1/(e^{a−b} − 1)", "−t (1 + t), t (1 + t), −t (1 + t), with t = 1/(e^{a−b} − 1)";
 
-        /// x log y within 1 ulp, and 0 if x is 0 and y is not NaN: the summand of a cross-entropy.
+        /// x log y, correctly rounded, and 0 if x is 0 and y is not NaN: the summand of a cross-entropy.
         ///
         /// Its derivatives are log y and x/y. For x ≠ 0 it is −∞ · x at y = 0 and +∞ · x at y = +∞; it is NaN for
         /// y < 0 or a NaN.
@@ -267,7 +267,7 @@ table! {
         /// ```
         log_logistic(x): LogLogistic, "logistic(−x)", "−logistic(x) logistic(−x)";
 
-        /// 1/(1 + e^-x) within 1 ulp: the share of x in (x, 0), e^x/(e^x + 1).
+        /// 1/(1 + e^-x), correctly rounded: the share of x in (x, 0), e^x/(e^x + 1).
         ///
         /// Its derivative is logistic(x) · logistic(−x). It is 0 at −∞, 1 at +∞, NaN at a NaN.
         ///
@@ -278,7 +278,7 @@ table! {
         /// ```
         logistic(x): Logistic, "logistic(x) logistic(−x)", "logistic(x) logistic(−x) (logistic(−x) − logistic(x))";
 
-        /// log(p/(1 − p)) within 1 ulp, even where it nearly vanishes: the inverse of [`logistic`].
+        /// log(p/(1 − p)), correctly rounded, even where it nearly vanishes: the inverse of [`logistic`].
         ///
         /// Its derivative is 1/(p(1 − p)). It is −∞ at 0, +∞ at 1, NaN outside of [0, 1] and at a NaN.
         ///
@@ -290,7 +290,7 @@ table! {
         /// ```
         logit(p): Logit, "1/(p (1 − p))", "(2p − 1)/(p (1 − p))²";
 
-        /// x log x within 1 ulp: the summand of an entropy.
+        /// x log x, correctly rounded: the summand of an entropy.
         ///
         /// Its derivative is log x + 1. It is 0 at 0, +∞ at +∞, NaN below 0 and at a NaN.
         ///
