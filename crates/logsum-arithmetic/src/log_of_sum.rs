@@ -1,7 +1,7 @@
 //! The log-sum-exp from its maximum and the sum of the other terms, with a bound on its error.
 
 use crate::double_double::{DoubleDouble, power_of_two};
-use crate::exp::{EXP_DD_ERROR, NOTHING, UNSCALE};
+use crate::exp::{NOTHING, UNSCALE};
 use crate::float64::Float64;
 use crate::precision::{Number, Precision};
 
@@ -18,7 +18,7 @@ pub fn term_of_max<P: Precision>(max: f64, shift: f64) -> DoubleDouble {
 /// greatest.
 #[inline(always)]
 pub fn error_of_rest<P: Precision>(tail: f64) -> f64 {
-    (P::EXP_ERROR + P::SUM_ERROR + EXP_DD_ERROR) * SLACK * tail
+    (P::EXP_ERROR + P::SUM_ERROR + P::FACTOR_ERROR) * SLACK * tail
 }
 
 /// The sum without the maximum's term, and a bound on its error.

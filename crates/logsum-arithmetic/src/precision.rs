@@ -10,6 +10,9 @@ pub trait Precision {
     /// Bounds the relative error of one exponential.
     const EXP_ERROR: f64;
 
+    /// Bounds the relative error of [`factor`](Self::factor).
+    const FACTOR_ERROR: f64;
+
     /// Bounds what the additions of a block add to the error of Σ e^{z_k}, relative to that sum.
     const SUM_ERROR: f64;
 
@@ -38,6 +41,9 @@ pub trait Precision {
 
     /// e^{z − c}.
     fn exp<F: Float64>(z: F, c: F) -> Self::Number<F>;
+
+    /// e^{z − c} in double-double, as the factor of a whole sum.
+    fn factor<F: Float64>(z: F, c: F) -> DoubleDouble<F>;
 
     /// e^z: the same as with c = 0, in fewer steps.
     fn exp_at_0<F: Float64>(z: F) -> Self::Number<F>;
@@ -130,6 +136,7 @@ pub type FineF64 = F64<true>;
 impl<const FINE: bool> Precision for F64<FINE> {
     /// For [`FineF64`], of terms that a narrower format can see ([`exp::exp_f64_fine`]).
     const EXP_ERROR: f64 = if FINE { exp::EXP_F64_FINE_ERROR } else { exp::EXP_F64_ERROR };
+    const FACTOR_ERROR: f64 = exp::EXP_DD_ERROR;
     /// 127 additions, 3 of the eight sums, and the subtraction of e^max: 131 roundings of u = 2^-53, and 2^-97 for sums
     /// of blocks in double-double. 135u is more.
     const SUM_ERROR: f64 = 1.5e-14;
@@ -146,6 +153,11 @@ impl<const FINE: bool> Precision for F64<FINE> {
     #[inline(always)]
     fn exp<F: Float64>(z: F, c: F) -> One<F> {
         One(if FINE { exp::exp_f64_fine(z, c) } else { exp::exp_f64(z, c) })
+    }
+
+    #[inline(always)]
+    fn factor<F: Float64>(z: F, c: F) -> DoubleDouble<F> {
+        exp::exp_dd(z, c)
     }
 
     #[inline(always)]
@@ -298,6 +310,7 @@ impl<const FINENESS: u8> Precision for Two<FINENESS> {
         1 => exp::EXP_DD_FINE_ERROR,
         _ => exp::EXP_DD_FINER_ERROR,
     };
+    const FACTOR_ERROR: f64 = Self::EXP_ERROR;
     /// See [`Head`]: 2^-82.33 of the bound, of which the sum is at least half; up to 64 sums of blocks add 192u².
     const SUM_ERROR: f64 = power_of_two(-81);
     /// See [`Number::added_to`]: 8780u², 2u² for the product, 7 · 3u² for the sum of the eight sums.
@@ -317,6 +330,11 @@ impl<const FINENESS: u8> Precision for Two<FINENESS> {
             1 => exp::exp_dd_fine(z, c),
             _ => exp::exp_dd_finer(z, c),
         }
+    }
+
+    #[inline(always)]
+    fn factor<F: Float64>(z: F, c: F) -> DoubleDouble<F> {
+        Self::exp(z, c)
     }
 
     #[inline(always)]

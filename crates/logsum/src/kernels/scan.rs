@@ -49,9 +49,7 @@ pub(crate) struct Before {
 /// Writes max + log(1 + t), or max + log t above the row of the maximum, into each row of the tile that has sums.
 /// A mark other than 0 means that the value is not settled.
 ///
-/// t has relative error 2^-62.2, from the exponentials; sums in double-double add less than 2^-88. Narrower
-/// formats are settled by the rounding test; for f64, where no wider format is at hand, an error bound of 2^-5 ulp
-/// is enough.
+/// t has relative error 2^-62.2, from the exponentials; sums in double-double add less than 2^-88.
 pub(crate) fn logarithms<T: Format>(sums: &Sums, before: &Before, tile: &mut Tile, marks: &mut Tile) {
     let all = run(Logarithms::<T, false> { sums, before, tile, marks, format: PhantomData });
     if all == [0.0; LANES] {
@@ -105,20 +103,13 @@ impl<T: Format, const MARKS: bool> Task for Logarithms<'_, T, MARKS> {
             if i < last_first {
                 (value, bound) = with_above(i, before, max, t, (value, bound));
             }
-            let unsettled = if is_widest::<T>() {
-                (value.hi + simd.splat(0.0)).store(place);
-                let size = value.hi.max(-value.hi);
-                let excess = bound - size * simd.splat(power_of_two(-58));
-                excess.where_at_most(0.0, simd.splat(0.0), excess)
-            } else {
-                let [low, high] = T::ends(value, bound);
-                let (mut lows, mut highs) = ([T::default(); LANES], [T::default(); LANES]);
-                T::store(low, &mut lows);
-                T::store(high, &mut highs);
-                let low = T::load(&lows, simd);
-                (low + simd.splat(0.0)).store(place);
-                low - T::load(&highs, simd)
-            };
+            let [low, high] = T::ends(value, bound);
+            let (mut lows, mut highs) = ([T::default(); LANES], [T::default(); LANES]);
+            T::store(low, &mut lows);
+            T::store(high, &mut highs);
+            let low = T::load(&lows, simd);
+            (low + simd.splat(0.0)).store(place);
+            let unsettled = low - T::load(&highs, simd);
             if MARKS {
                 unsettled.store(mark);
             } else {

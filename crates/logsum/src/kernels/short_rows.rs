@@ -362,7 +362,7 @@ fn with_rests<P: Precision, V: Vector>(
     }
     let second = max.load(&seconds);
     let sum = columns::sum::<false, P, f64, V>(tile.as_flattened(), second, max.splat(1.0));
-    let small = sum.scaled(max.splat(UNSCALE)) * exp::exp_dd(second, max);
+    let small = sum.scaled(max.splat(UNSCALE)) * P::factor(second, max);
     let (small, [mut hi, mut lo, mut errors]) = (lanes(small), [[0.0; LANES]; 3]);
     tail.hi.store(&mut hi);
     tail.lo.store(&mut lo);

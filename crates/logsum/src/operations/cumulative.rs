@@ -8,15 +8,16 @@ use crate::kernels::columns::{self, LANES};
 use crate::kernels::row_functions;
 use crate::kernels::scan::{self, Before, CHUNK, Sums};
 use crate::operations::per_format::{Float, compiled};
-use crate::operations::row_reduction::{same_length, value};
+use crate::operations::row_reduction::same_length;
 use crate::simd::{scalar_tasks, task};
 use crate::threads::{in_parts, worth};
+use crate::ziv::prefixes::Prefixes;
+use std::ops::Range;
 
 /// Writes the cumulative log-sum-exp log Σ_{k ≤ i} e^{z_k} for each i into `out`.
 ///
-/// In f32 each value is correctly rounded. In f64 each is within 0.54 ulp; where the error bound of about 2^-61
-/// exceeds 2^-5 ulp, as for values that nearly cancel, it is correctly rounded, too. It takes one pass, and errors
-/// do not accumulate: sums are double-doubles.
+/// Each value is correctly rounded: it has the bits of the [`logsumexp`](crate::logsumexp) of its numbers. The time is in
+/// proportion to the length.
 ///
 /// | input | value |
 /// |---|---|
@@ -191,6 +192,7 @@ impl Cumulative {
             let mut states = [State::EMPTY; LANES];
             // The last value of each row.
             let mut last = [T::NEG_INFINITY; LANES];
+            let mut prefixes = [const { None }; LANES];
             // A single row is processed in eight consecutive chunks at a time; several rows one chunk per row at a
             // time.
             let step = if rows == 1 { LANES * CHUNK } else { CHUNK };
@@ -223,7 +225,10 @@ impl Cumulative {
                             // Nothing is added: the value is the one before.
                             let is_same =
                                 self.at(z, offset + i).widen() == f64::NEG_INFINITY && offset + i > 0;
-                            *value = if is_same { last[row] } else { self.alone(z, offset + i) };
+                            let prefixes = prefixes[row].get_or_insert_with(Prefixes::new);
+                            let numbers = |places| self.numbers(z, places);
+                            *value =
+                                if is_same { last[row] } else { prefixes.value(offset + i + 1, numbers) };
                         }
                         last[row] = *value;
                     }
@@ -239,9 +244,9 @@ impl Cumulative {
         if self.is_reverse { z[z.len() - 1 - i] } else { z[i] }
     }
 
-    /// The inclusive value at position i of the scan, computed on its own.
-    fn alone<T: Format>(self, z: &[T], i: usize) -> T {
-        value(&if self.is_reverse { &z[z.len() - 1 - i..] } else { &z[..=i] })
+    /// The numbers at these positions of the scan.
+    fn numbers<T: Format>(self, z: &[T], Range { start, end }: Range<usize>) -> &[T] {
+        if self.is_reverse { &z[z.len() - end..z.len() - start] } else { &z[start..end] }
     }
 
     /// Writes the inclusive values at the positions from `offset` on, shifted by one if exclusive.

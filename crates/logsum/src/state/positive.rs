@@ -123,9 +123,9 @@ impl<P: Keep> Partial<P> {
         }
         // Each factor takes half of UNSCALE: either may be tiny, but no part of a t that matters is subnormal.
         const ROOT: f64 = power_of_two(-256);
-        let factor = exp::exp_dd(self.shift, shift).scaled(ROOT);
+        let factor = P::factor(self.shift, shift).scaled(ROOT);
         let tail = self.tail.scaled(ROOT) * factor;
-        let error = self.error * ROOT * factor.hi + exp::EXP_DD_ERROR * tail.hi;
+        let error = self.error * ROOT * factor.hi + P::FACTOR_ERROR * tail.hi;
         Self { shift, tail, error, ..self }
     }
 
@@ -162,7 +162,7 @@ impl<P: Keep> Partial<P> {
             return alone;
         }
         // Unscale the sum, which is about 1, before the product: the factor may be tiny.
-        let tail = sum.scaled(UNSCALE) * exp::exp_dd(shift, max);
+        let tail = sum.scaled(UNSCALE) * P::factor(shift, max);
         Self { tail, error: error_of_rest::<P>(tail.hi), ..alone }
     }
 
@@ -585,7 +585,7 @@ mod tests {
         let exact = exact.to_f64().value();
         let error = error * UNSCALE * SLACK + power_of_two(-1000);
         assert!(off <= error, "{} numbers: off by {off:e} of {exact:e}, bound {error:e}", row.len());
-        let least = P::EXP_ERROR.max(exp::EXP_DD_ERROR) * exact + P::SUM_ERROR * (1.0 + exact);
+        let least = P::EXP_ERROR.max(P::FACTOR_ERROR) * exact + P::SUM_ERROR * (1.0 + exact);
         assert!(
             error <= 6.0 * least + power_of_two(-999),
             "{error:e} is a loose bound: one term and up to four shifts have {least:e} each"
@@ -637,7 +637,7 @@ mod tests {
             assert!(off <= error, "{z} of {row:?}: off by {off:e}, bound {error:e}");
         }
         let rounding = power_of_two(if P::IS_DOUBLE_DOUBLE { -100 } else { -49 });
-        assert!(error <= 2.1 * (P::EXP_ERROR + P::SUM_ERROR) + rounding + 16.0 * exp::EXP_DD_ERROR);
+        assert!(error <= 2.1 * (P::EXP_ERROR + P::SUM_ERROR) + rounding + 16.0 * P::FACTOR_ERROR);
         let Constants { two, error, .. } = partial.constants(Each::LogShare);
         let off = (big_dd(two) - exact.ln()).to_f64().value().abs();
         assert!(off <= error + power_of_two(-1070), "log of {row:?}: off by {off:e}, bound {error:e}");

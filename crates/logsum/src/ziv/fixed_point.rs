@@ -61,7 +61,7 @@ const LOWEST: i64 = -(BITS as i64) - 2;
 /// [`exp_m1`]: e^r is off by less than 2^11, and so the term by less than 2^(k + 12), and by 1 where it is cut
 /// off or left out. `size` has 2^(k + 2) for each, more than the term: together less than 2^10 · size + n.
 pub(super) fn sum<T: Format>(source: &dyn TermSource<T>, center: DoubleDouble) -> Option<Sum> {
-    let mut total = Total { sum: [0; LIMBS + 1], size: 0.0, count: 0, is_in_range: true };
+    let mut total = Total::EMPTY;
     source.blocks(&mut |block| block.terms().for_each(|(x, b)| total.add(x, b, center)));
     total.sum()
 }
@@ -74,6 +74,8 @@ struct Total {
 }
 
 impl Total {
+    const EMPTY: Self = Self { sum: [0; LIMBS + 1], size: 0.0, count: 0, is_in_range: true };
+
     fn add(&mut self, x: DoubleDouble, b: f64, center: DoubleDouble) {
         if !self.is_in_range {
             return;
@@ -103,6 +105,49 @@ impl Total {
             bits: BITS,
             error: IBig::from(error),
         })
+    }
+}
+
+/// Σ e^{x − center} over a growing number of x, about a centre that moves up with the sum.
+pub(super) struct Running {
+    total: Total,
+    center: DoubleDouble,
+}
+
+impl Running {
+    pub(super) fn about(center: DoubleDouble) -> Self {
+        Self { total: Total::EMPTY, center }
+    }
+
+    pub(super) fn center(&self) -> DoubleDouble {
+        self.center
+    }
+
+    pub(super) fn add<T: Format>(&mut self, source: &dyn TermSource<T>) {
+        source.blocks(&mut |block| block.terms().for_each(|(x, b)| self.total.add(x, b, self.center)));
+    }
+
+    /// Multiplies the sum S by f = e^{old − new} ≤ 1, for a centre that is not below the old one.
+    ///
+    /// f has an error below 2^(k + 12) units, and 1 where it is cut off, as a [`term`]; the product is cut once. So
+    /// the error grows by S times what a term S 2^k would bring, S and 1.
+    pub(super) fn move_up(&mut self, center: DoubleDouble) {
+        let (total, old) = (&mut self.total, std::mem::replace(&mut self.center, center));
+        match term(old, 1.0, center) {
+            Some((factor, power)) if power <= 0 => {
+                let above = total.sum[LIMBS].saturating_add(1);
+                let share = as_f64(factor) * (1.0 + power_of_two(-40)) + power_of_two(-250);
+                total.sum = product(total.sum, factor);
+                total.size =
+                    (total.size * share).min(total.size) + above as f64 * power_of_two(power as i32 + 2);
+                total.count = total.count.saturating_add(above).saturating_add(1);
+            }
+            _ => total.is_in_range = false,
+        }
+    }
+
+    pub(super) fn sum(&self) -> Option<Sum> {
+        self.total.sum()
     }
 }
 
@@ -250,6 +295,27 @@ fn times(a: Fraction, b: Fraction) -> Fraction {
     }
     let [_, _, _, _, a, b, c, d] = product;
     [a, b, c, d]
+}
+
+/// The product of two numbers that are not negative, rounded down, where it fits.
+fn product(a: Fixed, b: Fixed) -> Fixed {
+    const LENGTH: usize = 2 * (LIMBS + 1);
+    let mut product = [0_u64; LENGTH];
+    for (i, &factor) in a.iter().enumerate() {
+        let mut carry = 0;
+        for (j, &other) in b.iter().enumerate() {
+            let sum = u128::from(factor) * u128::from(other) + u128::from(product[i + j]) + carry;
+            product[i + j] = sum as u64;
+            carry = sum >> 64;
+        }
+        product[i + b.len()] = carry as u64;
+    }
+    std::array::from_fn(|i| product[i + LIMBS])
+}
+
+/// A number that is not negative, within 2^-50 of itself and 2^-250.
+fn as_f64(a: Fixed) -> f64 {
+    a.iter().enumerate().map(|(i, &limb)| limb as f64 * power_of_two(64 * i as i32 - BITS as i32)).sum()
 }
 
 /// a / 2^count, rounded down, for a ≥ 0.

@@ -34,6 +34,7 @@ mod integer_sums;
 mod least;
 pub(crate) mod logarithms;
 pub(crate) mod matrix_entry;
+pub(crate) mod prefixes;
 pub(crate) mod variance;
 pub(crate) mod weighted;
 
