@@ -316,12 +316,8 @@ pub(crate) fn softmax<T: Format>(
     out: &mut [T],
     to: Store,
 ) {
-    for_exponent!(about, exponent => match block.w {
-        None => each::<T::First, T, _>(block, Rounded(Softmax { exponent, inverse }), out, to),
-        Some(_) => {
-            let exponent = Weighted(exponent);
-            each::<T::First, T, _>(block, Rounded(Softmax { exponent, inverse }), out, to);
-        }
+    for_exponent!(about, exponent => {
+        each::<T::First, T, _>(block, Rounded(Softmax { exponent, inverse }), out, to);
     });
 }
 
@@ -344,6 +340,53 @@ impl<E: Exponent> Bounded for BoundedSoftmax<E> {
     #[inline(always)]
     fn ends<P: Precision, V: Vector>(self, z: V) -> [V; 2] {
         self.exponent.exp::<P, V>(z, z).scaled_ends(self.inverse.splat(z), z.splat(self.error))
+    }
+}
+
+/// A share of a sum with weights, w e^{z − shift} · inverse with inverse = 1 / Σ w e^{z − shift} of either sign, with a
+/// bound on its relative error.
+#[derive(Clone, Copy)]
+pub(crate) struct BoundedShare {
+    pub(crate) shift: f64,
+    pub(crate) inverse: DoubleDouble,
+    pub(crate) error: f64,
+}
+
+impl BoundedShare {
+    /// The ends for the magnitudes, with the sign put back; NaN where the exponential counts as e^-1000, which a great
+    /// weight might make visible. A weight of 0, of either sign, has the share 0.
+    #[inline(always)]
+    fn ends<P: Precision, V: Vector>(self, z: V, w: V) -> [V; 2] {
+        let Self { shift, inverse, error } = self;
+        let (magnitude, sign) = if inverse.hi < 0.0 { (-inverse, -1.0) } else { (inverse, 1.0) };
+        let sign = (-w).where_at_most(0.0, z.splat(sign), z.splat(-sign));
+        let weight = w.max(-w);
+        let term = P::exp(z, z.splat(shift)).by(weight);
+        let factor = (z - z.splat(shift)).where_at_most(exp::LEAST, z.splat(f64::NAN), sign);
+        let ends = term.scaled_ends(magnitude.splat(z), z.splat(error));
+        ends.map(|end| weight.where_at_most(0.0, z.splat(0.0), end * factor))
+    }
+}
+
+task! {
+    /// Writes the share of each number of a block, or what it would be with a weight of 1 if there are no weights. Sets
+    /// bit i of mask j where that of number 8j + i is not settled, and clears the others.
+    pub(crate) fn weighted_shares<T: Format>(
+        block: Block<'_, T>,
+        share: BoundedShare,
+        out: &mut [T],
+        masks: &mut [u8];
+        simd: V
+    ) {
+        for (i, (out, mask)) in out.chunks_mut(8).zip(masks).enumerate() {
+            let part = block.part(8 * i, 8);
+            let w = part.w.map_or(simd.splat(1.0), |w| T::load(&padded(w), simd));
+            let [low, high] = share.ends::<T::Elements, V>(T::load(&padded(part.z), simd), w);
+            let mut eight = [T::default(); 8];
+            T::store(high, &mut eight);
+            out.copy_from_slice(&eight[..out.len()]);
+            *mask = T::differ(low, high) & first(out.len());
+        }
     }
 }
 

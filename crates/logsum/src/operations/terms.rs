@@ -2,13 +2,12 @@
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::exp::UNSCALE;
-use crate::arithmetic::precision::Precision;
 use crate::error::Error;
 use crate::formats::Format;
 use crate::kernels::block::Store;
 use crate::kernels::row_access::{BLOCK, PIECE, Series};
 use crate::kernels::row_functions::{
-    self, About, Block, Exp, Hessian, Softmax, Times, Weighted, for_exponent,
+    self, About, Block, BoundedShare, Exp, Hessian, Softmax, Times, Weighted, for_exponent,
 };
 use crate::kernels::{Constants, Each};
 use crate::operations::elementwise::log_of_any;
@@ -17,10 +16,11 @@ use crate::operations::row_reduction::same_length;
 use crate::operations::softmax_moments::{AtTemperature, mean, slope_at_edge};
 use crate::operations::term_logarithms::Logarithms;
 use crate::operations::{logvarexp, row_reduction};
-use crate::simd::scalar_tasks;
+use crate::simd::{Keep, scalar_tasks};
 use crate::state::positive::Partial;
-use crate::state::signed::{Log, Pairs, SignedSum};
+use crate::state::signed::{Pairs, SignedSum};
 use crate::ziv::weighted;
+use crate::ziv::weighted_shares::WeightedShares;
 use crate::ziv::{self, Settled};
 use std::borrow::Cow;
 
@@ -28,7 +28,7 @@ use std::borrow::Cow;
 ///
 /// | | log \|Σ b_k e^{z_k}\| and its sign | ∂/∂z_i = b_i e^{z_i} / Σ | ∂/∂b_i = e^{z_i} / Σ |
 /// |---|---|---|---|
-/// | finite terms | correctly rounded, whatever cancels | correctly rounded; with weights within 1 ulp, in f64 2 | likewise |
+/// | finite terms | correctly rounded, whatever cancels | correctly rounded, whatever cancels | likewise |
 /// | b_i = 0 | absent, even if z_i is ±∞ or NaN | 0 | by the formula, not 0 |
 /// | masked out | absent | 0 | 0 |
 /// | no mass: all terms absent or −∞ | −∞, sign 0 | see [`NoMass`] | see [`NoMass`] |
@@ -290,7 +290,7 @@ compiled! {
     fn logsumexp_with_sign(terms: &Terms<'_, T>) -> (T, T) {
         let (value, sign) = match terms.row() {
             Row::AtOne => {
-                let Reduced { value, sign, .. } = terms.reduced(f64::INFINITY);
+                let Reduced { value, sign, .. } = terms.reduced_to_value();
                 return (value, T::narrow(sign));
             }
             Row::Plain(row) => (row.at_temperature(terms).value(), 1.0),
@@ -551,9 +551,9 @@ impl<'a, T: Format> Terms<'a, T> {
                     return value;
                 }
                 let Reduced { value, sign, shares } = self.with_shares();
-                self.each_block(out, |block, out| shares.fill(block, out));
+                self.fill(&shares, out);
                 if let Some(out) = by_weight {
-                    self.each_block(out, |block, out| shares.fill_by_weight(block, out));
+                    self.fill_by_weight(&shares, out);
                 }
                 (value.widen(), sign)
             }
@@ -662,7 +662,7 @@ impl<'a, T: Format> Terms<'a, T> {
                 });
             }
             None => {
-                self.each_block(out, |block, out| shares.fill(block, out));
+                self.fill(&shares, out);
                 for (out, v) in out.iter_mut().zip(vector) {
                     *out = T::narrow(out.widen() * (-mean + v.widen()).hi);
                 }
@@ -672,9 +672,9 @@ impl<'a, T: Format> Terms<'a, T> {
     }
 }
 
-impl<T: Format> Terms<'_, T> {
+impl<'a, T: Format> Terms<'a, T> {
     /// Σ g_k t_k.
-    fn mean(&self, shares: &Shares, tangent: &[T]) -> DoubleDouble {
+    fn mean(&self, shares: &Shares<'_, T>, tangent: &[T]) -> DoubleDouble {
         if let Some((shift, inverse)) = shares.plain() {
             let sum = self.sum_of_blocks(tangent, |terms, tangent| {
                 let row = Block { z: terms.z, v: Some(tangent), w: terms.weights };
@@ -688,7 +688,7 @@ impl<T: Format> Terms<'_, T> {
         self.sum_of_blocks(tangent, |terms, tangent| {
             let mut gradient = [T::default(); BLOCK];
             let gradient = &mut gradient[..tangent.len()];
-            shares.fill(terms, gradient);
+            terms.fill_block(shares, gradient);
             row_functions::dot(gradient, tangent)
         })
     }
@@ -736,14 +736,18 @@ impl<T: Format> Terms<'_, T> {
         self.blocks().zip(out.chunks_mut(BLOCK)).for_each(|(terms, out)| f(terms, out));
     }
 
-    fn with_shares(&self) -> Reduced<T> {
+    fn with_shares(&self) -> Reduced<'a, T> {
         // 2^-6 ulp of a result.
-        self.reduced(power_of_two(-6 - T::SIGNIFICAND_BITS as i32))
+        self.reduced::<T::Elements>(power_of_two(-6 - T::SIGNIFICAND_BITS as i32))
     }
 
-    /// The value, its sign, and how to compute the shares. With weights, the logarithm for the latter has an error
-    /// of at most `most`.
-    fn reduced(&self, most: f64) -> Reduced<T> {
+    fn reduced_to_value(&self) -> Reduced<'a, T> {
+        self.reduced::<T::First>(f64::INFINITY)
+    }
+
+    /// The value, its sign, and how to compute the shares, from a first phase in this precision. With weights, the
+    /// logarithm for the latter has an error of at most `most`.
+    fn reduced<P: Keep>(&self, most: f64) -> Reduced<'a, T> {
         let Some(b) = self.weights else {
             return match self.mask {
                 None => self.reduced_plain(&self.z),
@@ -751,7 +755,7 @@ impl<T: Format> Terms<'_, T> {
             };
         };
         let pairs = Pairs { z: self.z, b: Some(b), mask: self.mask, divisor: 1.0 };
-        let first = SignedSum::<T::First>::over(pairs);
+        let first = SignedSum::<P>::over(pairs);
         let edge = |value, sign, shares| Reduced { value: T::narrow(value), sign, shares };
         if !first.is_finite() {
             match Infinite::of(pairs) {
@@ -771,14 +775,15 @@ impl<T: Format> Terms<'_, T> {
         if sign == 0.0 {
             return Reduced { value, sign, shares: Shares::Everywhere(f64::NAN) };
         }
-        let shares = match first.inverse(T::First::SHARE_ERROR) {
-            Some((shift, inverse)) => Shares::Weighted { shift, inverse },
-            None => Shares::About { log, sign },
+        let phases = WeightedShares::new(pairs, log, sign);
+        let shares = match first.share() {
+            Some(share) => Shares::Weighted(share, phases),
+            None => Shares::Alone(phases),
         };
         Reduced { value, sign, shares }
     }
 
-    fn reduced_plain(&self, lane: &dyn Series<T>) -> Reduced<T> {
+    fn reduced_plain(&self, lane: &dyn Series<T>) -> Reduced<'a, T> {
         let partial = Partial::<T::First>::over(lane);
         let value = ziv::settle(&partial, lane).0;
         let (sign, shares) = match partial.max {
@@ -799,7 +804,7 @@ impl<T: Format> Terms<'_, T> {
         Reduced { value, sign, shares }
     }
 
-    fn shares_of_no_mass(&self) -> Shares {
+    fn shares_of_no_mass(&self) -> Shares<'a, T> {
         Shares::Everywhere(match self.no_mass {
             NoMass::Zero => 0.0,
             NoMass::Uniform => 1.0 / (0..self.z.len()).filter(|&i| !self.is_absent(i)).count() as f64,
@@ -808,82 +813,117 @@ impl<T: Format> Terms<'_, T> {
     }
 }
 
-struct Reduced<T> {
+struct Reduced<'a, T> {
     value: T,
     sign: f64,
-    shares: Shares,
+    shares: Shares<'a, T>,
 }
 
 /// How to compute b_i e^{z_i} / Σ b_k e^{z_k}.
-enum Shares {
+enum Shares<'a, T> {
     /// e^{z − shift} · inverse: all weights are 1.
     Plain { shift: f64, inverse: DoubleDouble },
-    /// b e^{z − shift} · inverse.
-    Weighted { shift: f64, inverse: DoubleDouble },
-    /// sign · b e^{z − log}: the sum cancels, or weights are out of range.
-    About { log: Log, sign: f64 },
+    /// b e^{z − shift} · inverse, by vectors, and phases for what that leaves unsettled.
+    Weighted(BoundedShare, WeightedShares<'a, T>),
+    /// Number by number: the sum cancels, or weights are out of range.
+    Alone(WeightedShares<'a, T>),
     /// At least one term is infinite.
     Infinite(Infinite),
     /// One value for every term that is not absent.
     Everywhere(f64),
 }
 
-impl Shares {
+impl<T> Shares<'_, T> {
     /// The shift and the inverse of the sum, for the variants with a vector loop.
     fn plain(&self) -> Option<(f64, DoubleDouble)> {
         match *self {
-            Self::Plain { shift, inverse } | Self::Weighted { shift, inverse } => Some((shift, inverse)),
+            Self::Plain { shift, inverse } => Some((shift, inverse)),
+            Self::Weighted(BoundedShare { shift, inverse, .. }, _) => Some((shift, inverse)),
             _ => None,
         }
     }
+}
 
-    /// Writes the shares of a block.
-    fn fill<T: Format>(&self, terms: Terms<'_, T>, out: &mut [T]) {
-        let b = |i: usize| terms.weights.map_or(1.0, |b| b[i].widen());
-        match *self {
-            Self::Plain { shift, inverse } | Self::Weighted { shift, inverse } => {
-                row_functions::softmax(
-                    Block { z: terms.z, v: None, w: terms.weights },
-                    About::shift(shift),
-                    inverse,
-                    out,
-                    Store::Caches,
-                );
+impl<T: Format> Terms<'_, T> {
+    fn weight(&self, i: usize) -> T {
+        self.weights.map_or(T::narrow(1.0), |b| b[i])
+    }
+
+    /// Writes the shares.
+    fn fill(&self, shares: &Shares<'_, T>, out: &mut [T]) {
+        self.each_block(out, |block, out| block.fill_block(shares, out));
+    }
+
+    fn fill_block(self, shares: &Shares<'_, T>, out: &mut [T]) {
+        let block = Block { z: self.z, v: None, w: self.weights };
+        match shares {
+            &Shares::Plain { shift, inverse } => {
+                row_functions::softmax(block, About::shift(shift), inverse, out, Store::Caches);
+            }
+            Shares::Weighted(share, phases) => {
+                let alone = |i| {
+                    if self.is_absent(i) { T::default() } else { phases.nearest(self.z[i], self.weight(i)) }
+                };
+                settled_shares(block, *share, out, alone);
             }
             _ => {
                 for (i, out) in out.iter_mut().enumerate() {
-                    let z = terms.z[i].widen();
-                    *out = T::narrow(match *self {
-                        _ if terms.is_absent(i) => 0.0,
-                        Self::About { log, sign } => sign * weighted::power(z, b(i), log),
-                        Self::Infinite(infinite) => infinite.share(z, b(i)),
-                        Self::Everywhere(share) => share,
-                        _ => f64::NAN,
-                    });
+                    let (z, b) = (self.z[i], self.weight(i));
+                    *out = match shares {
+                        _ if self.is_absent(i) => T::default(),
+                        Shares::Alone(phases) => phases.nearest(z, b),
+                        Shares::Infinite(infinite) => T::narrow(infinite.share(z.widen(), b.widen())),
+                        &Shares::Everywhere(share) => T::narrow(share),
+                        _ => T::narrow(f64::NAN),
+                    };
                 }
             }
         }
-        terms.clear_masked(out);
+        self.clear_masked(out);
     }
 
-    /// Writes e^{z_i} / Σ b_k e^{z_k} for a block.
-    fn fill_by_weight<T: Format>(&self, terms: Terms<'_, T>, out: &mut [T]) {
-        match *self {
-            Self::Plain { shift, inverse } | Self::Weighted { shift, inverse } => {
-                row_functions::softmax(Block::of(terms.z), About::shift(shift), inverse, out, Store::Caches);
+    /// Writes e^{z_i} / Σ b_k e^{z_k}.
+    fn fill_by_weight(&self, shares: &Shares<'_, T>, out: &mut [T]) {
+        self.each_block(out, |block, out| block.fill_block_by_weight(shares, out));
+    }
+
+    fn fill_block_by_weight(self, shares: &Shares<'_, T>, out: &mut [T]) {
+        let (block, one) = (Block::of(self.z), T::narrow(1.0));
+        match shares {
+            &Shares::Plain { shift, inverse } => {
+                row_functions::softmax(block, About::shift(shift), inverse, out, Store::Caches);
+            }
+            Shares::Weighted(share, phases) => {
+                settled_shares(block, *share, out, |i| phases.nearest(self.z[i], one));
             }
             _ => {
-                for (z, out) in terms.z.iter().map(|z| z.widen()).zip(&mut *out) {
-                    *out = T::narrow(match *self {
-                        Self::About { log, sign } => sign * weighted::power(z, 1.0, log),
-                        Self::Infinite(infinite) => infinite.share_by_weight(z),
-                        Self::Everywhere(share) => share,
-                        _ => f64::NAN,
-                    });
+                for (&z, out) in self.z.iter().zip(&mut *out) {
+                    *out = match shares {
+                        Shares::Alone(phases) => phases.nearest(z, one),
+                        Shares::Infinite(infinite) => T::narrow(infinite.share_by_weight(z.widen())),
+                        &Shares::Everywhere(share) => T::narrow(share),
+                        _ => T::narrow(f64::NAN),
+                    };
                 }
             }
         }
-        terms.clear_masked(out);
+        self.clear_masked(out);
+    }
+}
+
+/// Writes the shares of a block, those that are not settled by the function of their place.
+fn settled_shares<T: Format>(
+    block: Block<'_, T>,
+    share: BoundedShare,
+    out: &mut [T],
+    alone: impl Fn(usize) -> T,
+) {
+    let mut masks = [0; BLOCK / 8];
+    row_functions::weighted_shares(block, share, out, &mut masks);
+    for (j, &mask) in masks.iter().enumerate().filter(|&(_, &mask)| mask != 0) {
+        for i in (0..8).filter(|i| mask >> i & 1 == 1) {
+            out[8 * j + i] = alone(8 * j + i);
+        }
     }
 }
 

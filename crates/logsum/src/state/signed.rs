@@ -1,12 +1,14 @@
 //! The state of a sum Σ b_k e^{z_k}, with weights of any sign, over part of its terms, and its merge.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
-use crate::arithmetic::exp::{self, UNSCALE};
+use crate::arithmetic::exp::UNSCALE;
 use crate::arithmetic::ln;
+use crate::arithmetic::log_of_sum::error_of_share;
 use crate::arithmetic::precision::Precision;
 use crate::formats::Format;
 use crate::formats::nearest::Zero;
 use crate::kernels::row_access::{BLOCK, PIECE};
+use crate::kernels::row_functions::BoundedShare;
 use crate::kernels::signed_block::{self, Weighted};
 use crate::kernels::term_source::{TermBlock, TermSource};
 use crate::simd::task;
@@ -148,9 +150,9 @@ impl<P: Precision> SignedSum<P> {
         if self.shift == shift {
             return self;
         }
-        let factor = exp::exp_dd(self.shift, shift).scaled(UNSCALE);
+        let factor = P::factor(self.shift, shift).scaled(UNSCALE);
         let size = self.size * factor.hi;
-        let error = self.error * factor.hi + exp::EXP_DD_ERROR * SLACK * size;
+        let error = self.error * factor.hi + P::FACTOR_ERROR * SLACK * size;
         Self { shift, sum: (self.sum * factor), size, error, ..self }
     }
 
@@ -169,10 +171,14 @@ impl<P: Precision> SignedSum<P> {
         Estimate::new(DoubleDouble::from(self.shift), self.sum, self.error, divisor)
     }
 
-    /// The shift and 1 / Σ b_k e^{z_k − shift}; `None` if the sum's relative error may exceed `most`.
-    pub(crate) fn inverse(&self, most: f64) -> Option<(f64, DoubleDouble)> {
-        let is_good = self.error <= most * self.sum.hi.abs() && self.sum.hi.is_finite();
-        is_good.then(|| (self.shift, inverse(self.sum)))
+    /// 1 / Σ b_k e^{z_k − shift}, and a bound on the relative error of shares; `None` if the sum's may exceed
+    /// [`SHARE_ERROR`](Precision::SHARE_ERROR).
+    pub(crate) fn share(&self) -> Option<BoundedShare> {
+        let size = self.sum.hi.abs();
+        let is_good = self.error <= P::SHARE_ERROR * size && size.is_finite();
+        // One rounding more than a share without a weight has.
+        let error = error_of_share::<P, f64>(size, self.error) * SLACK + power_of_two(-102);
+        is_good.then(|| BoundedShare { shift: self.shift, inverse: inverse(self.sum), error })
     }
 }
 
@@ -285,8 +291,7 @@ mod tests {
         assert!(off <= error * UNSCALE, "{z:?}, {b:?}: off by {off:e}, bound {:e}", error * UNSCALE);
         assert!(
             error
-                <= 8.0 * (P::EXP_ERROR.max(exp::EXP_DD_ERROR) + P::SIGNED_SUM_ERROR) * size
-                    + 1e3 * LEAST_ERROR
+                <= 8.0 * (P::EXP_ERROR.max(P::FACTOR_ERROR) + P::SIGNED_SUM_ERROR) * size + 1e3 * LEAST_ERROR
         );
         *worst = worst.max(off / (error * UNSCALE));
     }

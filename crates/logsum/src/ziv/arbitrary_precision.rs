@@ -98,16 +98,16 @@ impl Total {
 }
 
 /// The unit of weights in [`Group`] is 2^-1074, of which every f64 is a multiple.
-const WEIGHT_BITS: isize = 1074;
+pub(super) const WEIGHT_BITS: isize = 1074;
 
 /// All terms with the same exponent, and the sum of their weights, which is not 0.
-struct Group {
-    x: DoubleDouble,
-    weight: IBig,
+pub(super) struct Group {
+    pub(super) x: DoubleDouble,
+    pub(super) weight: IBig,
 }
 
 /// The groups of all terms. Allocates memory in proportion to the row.
-fn groups<T: Format>(source: &dyn TermSource<T>) -> Vec<Group> {
+pub(super) fn groups<T: Format>(source: &dyn TermSource<T>) -> Vec<Group> {
     let mut terms = Vec::new();
     source.blocks(&mut |block| terms.extend(block.terms()));
     terms.sort_by(|(a, _), (b, _)| b.hi.total_cmp(&a.hi).then(b.lo.total_cmp(&a.lo)));

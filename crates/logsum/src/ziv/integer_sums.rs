@@ -7,7 +7,7 @@ use crate::state::signed::Log;
 use crate::ziv::{Phase, Settled};
 use dashu_float::FBig;
 use dashu_float::round::mode;
-use dashu_int::ops::{Abs, BitTest};
+use dashu_int::ops::{Abs, BitTest, DivRem};
 use dashu_int::{IBig, Sign};
 
 /// Σ b_k e^{x_k − center}.
@@ -110,20 +110,35 @@ struct Total {
     error: IBig,
 }
 
-/// The float that term/sum rounds to for every two positive numbers within their error bounds, if there is one.
+/// The float that term/sum rounds to for every two numbers within their error bounds, if there is one.
 pub(super) fn quotient<T: Format>(term: &Sum, sum: &Sum) -> Option<T> {
-    if term.value <= term.error || sum.value <= sum.error {
+    let [(of_term, term_size), (of_sum, sum_size)] =
+        [term, sum].map(|Sum { value, .. }| (value.sign(), value.clone().abs()));
+    if term_size <= term.error || sum_size <= sum.error {
         return None;
     }
-    let length = |n: &IBig| n.clone().into_parts().1.bit_len() as isize;
     // As many as the sum has, for a quotient of any size.
-    let bits = (length(&sum.value) - length(&term.value)).max(0) + sum.bits as isize;
+    let bits = (length(&sum_size) - length(&term_size)).max(0) + sum.bits as isize;
     let divided = |term: IBig, sum: IBig| shifted(term, bits) / sum;
-    let low = divided(&term.value - &term.error, &sum.value + &sum.error);
-    let high = divided(&term.value + &term.error, &sum.value - &sum.error) + IBig::ONE;
+    let low = divided(&term_size - &term.error, &sum_size + &sum.error);
+    let high = divided(&term_size + &term.error, &sum_size - &sum.error) + IBig::ONE;
     let power = sum.bits as isize - term.bits as isize - bits;
-    let [low, high] = [low, high].map(|end| round::<T>(end, power));
+    let [low, high] = [low, high].map(|end| round::<T>(end * of_term * of_sum, power));
     low.same_bits(high).then_some(low)
+}
+
+/// The float nearest to a quotient of integers, ties to even.
+pub(super) fn ratio<T: Format>(a: IBig, b: &IBig) -> T {
+    // So many that a bit for the remainder, below them, only breaks ties.
+    let bits = (length(b) - length(&a)).max(0) + 2 * T::SIGNIFICAND_BITS as isize;
+    let sign = a.sign() * b.sign();
+    let (whole, rest) = shifted(a.abs(), bits).div_rem(b.clone().abs());
+    let sticky = IBig::from(u8::from(rest != IBig::ZERO));
+    round(((whole << 1) + sticky) * sign, -bits - 1)
+}
+
+fn length(n: &IBig) -> isize {
+    n.clone().into_parts().1.bit_len() as isize
 }
 
 /// n · 2^shift, rounded down.

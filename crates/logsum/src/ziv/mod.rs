@@ -37,6 +37,7 @@ pub(crate) mod matrix_entry;
 pub(crate) mod prefixes;
 pub(crate) mod variance;
 pub(crate) mod weighted;
+pub(crate) mod weighted_shares;
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::exp::EXP_DD_ERROR;

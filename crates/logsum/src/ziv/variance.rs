@@ -46,3 +46,47 @@ fn variance(sum: Sum, of_squares: Sum, n: usize, ddof: usize) -> Sum {
     let divisor = count * IBig::from(n - ddof);
     Sum { value: value / &divisor, bits: 2 * bits, error: error / divisor + IBig::from(2) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::uniform;
+    use dashu_int::ops::Abs;
+
+    /// Sums that are off by all of their errors: the variance stays within its own, which is not loose.
+    #[test]
+    fn errors_of_both_sums_reach_the_variance() {
+        let mut uniform = uniform(71);
+        let mut integer = |size: f64| IBig::from((uniform() * size) as u64);
+        for i in 0..400 {
+            let (n, ddof, bits) = (2 + i % 9, i % 2, 60);
+            let (sum, of_squares) = (integer(1e18) + IBig::from(1_u64 << 60), integer(1e18));
+            let errors =
+                [integer(1e6), integer(1e6)].map(|error| if i % 3 == 0 { IBig::ZERO } else { error });
+            // One of them, or both.
+            let [of_sum, of_square] = errors.map(|error| if i % 5 == 0 { error << 20 } else { error });
+            let divisor = IBig::from(n * (n - ddof));
+            let exact = ((IBig::from(n) * &of_squares) << bits) - &sum * &sum;
+            for signs in [[1, 1], [1, -1], [-1, 1], [-1, -1]] {
+                let [value, squares] =
+                    [&sum + IBig::from(signs[0]) * &of_sum, &of_squares + IBig::from(signs[1]) * &of_square];
+                let found = variance(
+                    Sum { value, bits, error: of_sum.clone() },
+                    Sum { value: squares, bits, error: of_square.clone() },
+                    n,
+                    ddof,
+                );
+                let off = (&found.value * &divisor - &exact).abs();
+                assert!(off <= (&found.error + IBig::ONE) * &divisor, "{i}: {signs:?}");
+                if signs == [-1, 1] {
+                    // Both errors have the same direction: nothing is lost but the truncations.
+                    assert!(
+                        off + IBig::from(8) * &divisor
+                            >= &found.error * &divisor - ((&of_sum * &of_sum) << 2),
+                        "{i}"
+                    );
+                }
+            }
+        }
+    }
+}

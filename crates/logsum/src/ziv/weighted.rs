@@ -1,17 +1,17 @@
 //! Ziv's phases for sums with weights of any sign, and for means.
 
-use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
-use crate::arithmetic::exp::UNSCALE;
 use crate::arithmetic::precision::{InDoubleDouble, Precision};
 use crate::formats::Format;
 use crate::kernels::term_source::TermSource;
-use crate::simd::scalar_tasks;
-use crate::state::signed::{Log, Pairs, SignedSum};
-use crate::ziv::about_estimate::scaled_term;
+use crate::state::signed::{Pairs, SignedSum};
 use crate::ziv::{Found, Phase, Settled, settle_terms, settled};
 
 /// Settles a sum whose terms are finite and not all 0. The error of `log` is at most `most`.
-pub(crate) fn settle<T: Format>(pairs: Pairs<'_, T>, first: &SignedSum<T::First>, most: f64) -> Settled<T> {
+pub(crate) fn settle<T: Format, P: Precision>(
+    pairs: Pairs<'_, T>,
+    first: &SignedSum<P>,
+    most: f64,
+) -> Settled<T> {
     settle_terms(
         &pairs,
         found(pairs, first, most),
@@ -25,27 +25,14 @@ fn found<T: Format, P: Precision>(pairs: Pairs<'_, T>, sum: &SignedSum<P>, most:
     settled(estimate, most, pairs.zero(), Phase::of::<P>()).ok_or(Some(estimate.log.to_dd()))
 }
 
-/// b e^{z − log} of any magnitude: a power of 2 is split off and multiplied at the end.
-pub(crate) fn power(z: f64, b: f64, log: Log) -> f64 {
-    if b == 0.0 || z == f64::NEG_INFINITY {
-        return 0.0;
-    }
-    if !z.is_finite() {
-        return z * b;
-    }
-    let exponent = (z - log.shift) - log.rest.hi + scalar_tasks::ln(b.abs()).hi;
-    let k = (exponent * std::f64::consts::LOG2_E).clamp(-1080.0, 1030.0).round();
-    let half = (k / 2.0).trunc() as i32;
-    scaled_term(DoubleDouble::from(z), b, log, k).hi
-        * UNSCALE
-        * power_of_two(half)
-        * power_of_two(k as i32 - half)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
+    use crate::arithmetic::exp::UNSCALE;
     use crate::reference::uniform;
+    use crate::state::signed::Log;
+    use crate::ziv::about_estimate::scaled_term;
     use crate::ziv::integer_sums::Sum;
     use crate::ziv::{Zero, about_estimate, arbitrary_precision, fixed_point};
     use dashu_int::IBig;
@@ -123,7 +110,7 @@ mod tests {
             let value = |z: &[f64]| {
                 let pairs = Pairs { z, b, mask: None, divisor };
                 let exact = arbitrary_precision::settle(&pairs, DoubleDouble::ZERO);
-                let settled = settle(pairs, &SignedSum::over(pairs), f64::INFINITY);
+                let settled = settle(pairs, &SignedSum::<InDoubleDouble>::over(pairs), f64::INFINITY);
                 assert_eq!((settled.value, settled.sign), (exact.value, exact.sign), "{z:?}");
                 (settled.value, settled.phase)
             };

@@ -1,0 +1,128 @@
+//! Shares b e^z / Σ b_k e^{z_k} of sums with weights of any sign, correctly rounded: the phases after the one that the
+//! kernels do for all numbers.
+//!
+//! | phase | error of a share, relative |
+//! |---|---|
+//! | about the logarithm of the sum | 2^-90, more where the sum cancels |
+//! | fixed point | 2^-240, more where the sum cancels |
+//! | one group | 0 |
+//! | arbitrary precision | as small as it takes |
+//!
+//! They end for every row. Let B_x be the sum of the weights of all numbers equal to x, where it is not 0. A rational
+//! share y means b e^z − y Σ B_x e^x = 0, and by Lindemann and Weierstrass the coefficients of equal exponents vanish:
+//! y is 0, or z is the only x, and y = b/B_z: a quotient of whole numbers, which is rounded exactly. Any other share
+//! keeps a distance from every half-way point.
+
+use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
+use crate::arithmetic::exp::{UNSCALE, WIDE_ERROR};
+use crate::formats::Format;
+use crate::formats::nearest::{Zero, nearest};
+use crate::simd::scalar_tasks;
+use crate::state::signed::{Estimate, Log, Pairs};
+use crate::ziv::about_estimate::{self, scaled_term};
+use crate::ziv::arbitrary_precision::{self, Group, WEIGHT_BITS, groups};
+use crate::ziv::fixed_point;
+use crate::ziv::integer_sums::{Sum, fixed, quotient, ratio, round};
+use dashu_int::IBig;
+use std::cell::{OnceCell, RefCell};
+
+/// What the shares of a sum that is not 0 are computed from; all terms are finite. Sums are made when they are needed.
+pub(crate) struct WeightedShares<'a, T> {
+    pairs: Pairs<'a, T>,
+    center: DoubleDouble,
+    /// That of the sum.
+    sign: f64,
+    centred: OnceCell<Option<Estimate>>,
+    fixed: OnceCell<Option<Sum>>,
+    groups: OnceCell<Vec<Group>>,
+    /// With the most bits that were needed so far.
+    arbitrary: RefCell<Option<Sum>>,
+}
+
+impl<'a, T: Format> WeightedShares<'a, T> {
+    /// `log` is that of the sum's magnitude, approximately.
+    pub(crate) fn new(pairs: Pairs<'a, T>, log: Log, sign: f64) -> Self {
+        let center = log.to_dd();
+        let (centred, fixed, groups) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        Self { pairs, center, sign, centred, fixed, groups, arbitrary: RefCell::new(None) }
+    }
+
+    /// The float nearest to b e^z / Σ b_k e^{z_k}, for a number z of the row, and its weight b or 1.
+    #[cold]
+    pub(crate) fn nearest(&self, z: T, b: T) -> T {
+        match z.widen() {
+            _ if b.widen() == 0.0 => return T::default(),
+            f64::NEG_INFINITY => return T::default(),
+            // The derivative by a weight of 0.
+            wide if !wide.is_finite() => return T::narrow(wide * self.sign),
+            _ => {}
+        }
+        let sign = self.sign * b.widen().signum();
+        match Self::power(z.widen(), b.widen(), Log::from(self.center)) {
+            ..-1080.0 => return T::narrow(sign * 0.0),
+            1030.0.. => return T::narrow(sign * f64::INFINITY),
+            _ => {}
+        }
+        self.about_logarithm(z.widen(), b.widen())
+            .or_else(|| self.in_fixed_point(z, b))
+            .or_else(|| self.of_one_group(z.widen(), b.widen()))
+            .or_else(|| (9..).find_map(|log2| self.in_arbitrary_precision(z, b, 1 << log2)))
+            .expect("the share keeps a distance from every half-way point (Lindemann and Weierstrass)")
+    }
+
+    /// The binary logarithm of the share's magnitude, approximately. Below −1080 the share is less than half of any
+    /// format's least number, from 1030 on it overflows.
+    fn power(z: f64, b: f64, log: Log) -> f64 {
+        ((z - log.shift) - log.rest.hi + scalar_tasks::ln(b.abs()).hi) * std::f64::consts::LOG2_E
+    }
+
+    /// A power of 2 is split off the share, so that its size does not matter. Its exponent is off by 2^-92, in
+    /// [`scaled_term`].
+    fn about_logarithm(&self, z: f64, b: f64) -> Option<T> {
+        let centred = self.centred.get_or_init(|| about_estimate::estimate(&self.pairs, self.center));
+        let &Estimate { log, bound, .. } = centred.as_ref()?;
+        let sign = self.sign;
+        let k = Self::power(z, b, log).round();
+        let share = scaled_term(DoubleDouble::from(z), b, log, k).scaled(sign * UNSCALE);
+        let error = (bound + WIDE_ERROR + power_of_two(-91)) * 1.001;
+        if k.abs() < 900.0 {
+            let share = share.scaled(power_of_two(k as i32));
+            return nearest(share, share.hi.abs() * error, Zero::Signed);
+        }
+        // The share, between 1/2 and 2, in these units.
+        const BITS: usize = 160;
+        let units = fixed(share.hi, BITS) + fixed(share.lo, BITS);
+        let error = fixed(error, BITS) * IBig::from(2) + IBig::from(3);
+        let [low, high] =
+            [&units - &error, units + error].map(|end| round::<T>(end, k as isize - BITS as isize));
+        low.same_bits(high).then_some(low)
+    }
+
+    fn in_fixed_point(&self, z: T, b: T) -> Option<T> {
+        let sum = self.fixed.get_or_init(|| fixed_point::sum(&self.pairs, self.center)).as_ref()?;
+        quotient(&fixed_point::sum(&term(&z, &b), self.center)?, sum)
+    }
+
+    fn of_one_group(&self, z: f64, b: f64) -> Option<T> {
+        match &self.groups.get_or_init(|| groups(&self.pairs))[..] {
+            [Group { x, weight }] if *x == DoubleDouble::from(z) => {
+                Some(ratio(fixed(b, WEIGHT_BITS as usize), weight))
+            }
+            _ => None,
+        }
+    }
+
+    fn in_arbitrary_precision(&self, z: T, b: T, bits: usize) -> Option<T> {
+        let mut sum = self.arbitrary.borrow_mut();
+        if sum.as_ref().is_none_or(|sum| sum.bits < bits) {
+            *sum = Some(arbitrary_precision::sum(&self.pairs, self.center, bits));
+        }
+        quotient(&arbitrary_precision::sum(&term(&z, &b), self.center, bits), sum.as_ref()?)
+    }
+}
+
+/// A sum of one term.
+fn term<'a, T>(z: &'a T, b: &'a T) -> Pairs<'a, T> {
+    use std::slice::from_ref;
+    Pairs { z: from_ref(z), b: Some(from_ref(b)), mask: None, divisor: 1.0 }
+}
