@@ -4,7 +4,7 @@
 use half::f16;
 use logsum::{
     CrossEntropy, Cumulative, LogMatmul, LogSumExp, Reduction, Segments, Targets, Terms,
-    complex_logsumexp, cross_entropy_with_gradient, each, logsumexp_hvp,
+    complex_logsumexp, cross_entropy_with_gradient, each, logsumexp_hvp, token_log_probs,
 };
 use ndarray::{Array1, Array2, ArrayD, arr0};
 use ndarray_npy::{read_npy, write_npy};
@@ -156,6 +156,13 @@ fn main() -> Result<(), Box<dyn Error>> {
             let mut loss = 0.0;
             let time = median(|| loss = cross_entropy_with_gradient(numbers, &labels, to).unwrap());
             result = arr0(loss).into_dyn();
+            time
+        }
+        "token_log_probs" => {
+            let labels = ids()?;
+            let mut values = vec![0.0; labels.len()];
+            let time = median(|| token_log_probs(numbers, &labels, &mut values).unwrap());
+            result = Array1::from(values).into_dyn();
             time
         }
         "cross_entropy, smoothed" => {

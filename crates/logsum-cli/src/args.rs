@@ -29,6 +29,9 @@ pub(crate) enum Command {
     /// Cross-entropy of rows of scores against labels: log Σ e^{z_k − z_label}, and its mean
     #[command(after_help = CROSS_ENTROPY_EXAMPLES)]
     CrossEntropy(CrossEntropy),
+    /// Log-probability of one token for each row of scores: log-softmax at its index
+    #[command(after_help = TOKEN_LOG_PROBS_EXAMPLES)]
+    TokenLogProbs(TokenLogProbs),
     /// Why the gradient of log-sum-exp is the softmax: the derivation with your numbers, each step checked
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(Explain),
@@ -100,6 +103,21 @@ pub(crate) struct CrossEntropy {
     /// Print the loss of each row, not their mean
     #[arg(long)]
     pub(crate) rows: bool,
+
+    #[command(flatten)]
+    pub(crate) destination: Destination,
+}
+
+/// `token-log-probs`
+#[derive(Debug, ClapArgs)]
+pub(crate) struct TokenLogProbs {
+    /// File of scores, a row for each token; - for standard input
+    #[arg(value_name = "SCORES")]
+    pub(crate) scores: PathBuf,
+
+    /// File of tokens: for each row the index of one of its scores, from 0
+    #[arg(value_name = "TOKENS")]
+    pub(crate) tokens: PathBuf,
 
     #[command(flatten)]
     pub(crate) destination: Destination,
@@ -261,6 +279,13 @@ Examples:
   logsum cross-entropy scores.npy labels.npy            the mean loss
   logsum cross-entropy scores.csv labels.txt --rows     the loss of each row
   logsum cross-entropy scores.npy labels.npy --ignore 255";
+
+const TOKEN_LOG_PROBS_EXAMPLES: &str = "\
+Each is the number of SCORES' type nearest to the exact one.
+
+Examples:
+  logsum token-log-probs logits.npy tokens.npy -o log_probs.npy
+  logsum token-log-probs logits.csv tokens.txt | logsum lse - --op mean";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Every line is compared with the one above it in arbitrary precision before it is printed; derivatives are difference quotients there.

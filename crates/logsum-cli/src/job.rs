@@ -1,6 +1,6 @@
 //! From the arguments to the result.
 
-use crate::args::{Args, Command, CrossEntropy, Destination, Format, Numbers, Op};
+use crate::args::{Args, Command, CrossEntropy, Destination, Format, Numbers, Op, TokenLogProbs};
 use crate::explain;
 use crate::input::{self, Input, Number};
 use crate::output::Target;
@@ -10,7 +10,7 @@ use clap::CommandFactory;
 use logsum::{Axes, LogSumExp, Reduction, Targets};
 use ndarray::{ArrayD, ArrayViewD, Axis};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(crate) fn run(args: Args) -> Result<()> {
     match args.command {
@@ -24,6 +24,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
                 .run(Operation::ValueAndGradient(args.format), &gradient)
         }
         Command::CrossEntropy(args) => cross_entropy(&args),
+        Command::TokenLogProbs(args) => token_log_probs(&args),
         Command::Softmax(args) => Job::new(&args.numbers, false).run(Operation::Softmax, &args.destination),
         Command::LogSoftmax(args) => {
             Job::new(&args.numbers, false).run(Operation::LogSoftmax, &args.destination)
@@ -219,25 +220,61 @@ impl Job {
 fn cross_entropy(args: &CrossEntropy) -> Result<()> {
     let target = Target::new(&args.destination, &args.scores)?;
     let progress = Progress::new();
-    if args.scores == args.labels {
-        bail!("{}: cannot be both the scores and the labels", args.scores.display());
-    }
-    let labels = match input::read(&args.labels, &progress)? {
-        Input::F32(array) => array.view()?.mapv(f64::from),
-        Input::F64(array) => array.view()?.to_owned(),
-    };
-    let labels = labels.iter().enumerate().map(|(row, &label)| {
-        let is_whole = label >= 0.0 && label < 2f64.powi(53) && label.trunc() == label;
-        let words = || {
-            format!("{}: label {row} is {label}, it must be a whole number from 0 on", args.labels.display())
-        };
-        is_whole.then_some(label as usize).with_context(words)
-    });
-    let labels = labels.collect::<Result<Vec<usize>>>()?;
+    let labels = indices(&args.labels, "label", &args.scores, &progress)?;
     match input::read(&args.scores, &progress)? {
         Input::F32(array) => losses(args, array.view()?, &labels, target),
         Input::F64(array) => losses(args, array.view()?, &labels, target),
     }
+}
+
+/// The log-probability of a token in each row of scores.
+fn token_log_probs(args: &TokenLogProbs) -> Result<()> {
+    let target = Target::new(&args.destination, &args.scores)?;
+    let progress = Progress::new();
+    let tokens = indices(&args.tokens, "token", &args.scores, &progress)?;
+    match input::read(&args.scores, &progress)? {
+        Input::F32(array) => log_probs(args, array.view()?, &tokens, target),
+        Input::F64(array) => log_probs(args, array.view()?, &tokens, target),
+    }
+}
+
+/// The whole numbers of a file, one for each row of the scores; `what` is the word for one.
+fn indices(path: &Path, what: &str, scores: &Path, progress: &Progress) -> Result<Vec<usize>> {
+    if scores == path {
+        bail!("{}: cannot be both the scores and the {what}s", scores.display());
+    }
+    let indices = match input::read(path, progress)? {
+        Input::F32(array) => array.view()?.mapv(f64::from),
+        Input::F64(array) => array.view()?.to_owned(),
+    };
+    let indices = indices.iter().enumerate().map(|(row, &index)| {
+        let is_whole = index >= 0.0 && index < 2f64.powi(53) && index.trunc() == index;
+        let words =
+            || format!("{}: {what} {row} is {index}, it must be a whole number from 0 on", path.display());
+        is_whole.then_some(index as usize).with_context(words)
+    });
+    indices.collect()
+}
+
+/// The number of rows of a table of scores, which is that of their indices, and the length of each.
+fn table<T>(
+    array: &ArrayViewD<'_, T>,
+    scores: &Path,
+    found: usize,
+    indices: &Path,
+    what: &str,
+) -> Result<[usize; 2]> {
+    let &[rows, columns] = array.shape() else {
+        bail!(
+            "{}: has the shape {:?}, scores are a table of rows and columns",
+            scores.display(),
+            array.shape()
+        );
+    };
+    if found != rows {
+        bail!("{}: has {found} {what}s, the scores have {rows} rows", indices.display());
+    }
+    Ok([rows, columns])
 }
 
 fn losses<T: Number>(
@@ -247,12 +284,7 @@ fn losses<T: Number>(
     target: Target,
 ) -> Result<()> {
     let name = || args.scores.display().to_string();
-    let &[rows, classes] = scores.shape() else {
-        bail!("{}: has the shape {:?}, scores are a table of rows and classes", name(), scores.shape());
-    };
-    if labels.len() != rows {
-        bail!("{}: has {} labels, the scores have {rows} rows", args.labels.display(), labels.len());
-    }
+    let [rows, classes] = table(&scores, &args.scores, labels.len(), &args.labels, "label")?;
     let scores = scores.as_standard_layout();
     let loss = logsum::CrossEntropy::new(classes);
     let loss = args.ignore.map_or(loss, |label| loss.ignore(label));
@@ -267,8 +299,22 @@ fn losses<T: Number>(
     } else {
         ndarray::arr0(loss.loss(scores, targets, Reduction::Mean).with_context(name)?).into_dyn()
     };
+    write(&result, target)
+}
+
+fn log_probs<T: Number>(
+    args: &TokenLogProbs,
+    scores: ArrayViewD<'_, T>,
+    tokens: &[usize],
+    target: Target,
+) -> Result<()> {
+    table(&scores, &args.scores, tokens.len(), &args.tokens, "token")?;
+    write(&scores.token_log_probs(1, tokens).with_context(|| args.tokens.display().to_string())?, target)
+}
+
+fn write<T: Number>(result: &ArrayD<T>, target: Target) -> Result<()> {
     let mut writer = target.writer(result.shape().to_vec())?;
-    writer.write(&result)?;
+    writer.write(result)?;
     writer.finish()
 }
 

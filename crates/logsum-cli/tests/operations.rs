@@ -72,3 +72,23 @@ fn cross_entropy_of_scores_and_labels() {
     complaint("cross-entropy z.csv one.txt", "one.txt: has 1 labels, the scores have 2 rows");
     complaint("cross-entropy z.csv z.csv", "z.csv: cannot be both the scores and the labels");
 }
+
+#[test]
+fn log_probabilities_of_tokens() {
+    let place = place();
+    let rows = place.run("cross-entropy z.csv labels.txt --rows").numbers();
+    let log_p = place.run("token-log-probs z.csv labels.txt").numbers();
+    assert_eq!(log_p, rows.iter().map(|loss| -loss).collect::<Vec<_>>());
+    assert_eq!(log_p[1], -std::f64::consts::LN_2);
+    let complaint = |args: &str, words: &str| assert_eq!(place.run(args).complaint(), words);
+    complaint(
+        "token-log-probs z.csv three.txt",
+        "three.txt: the token of row 1 is 3, but must be below 3, the length of the row",
+    );
+    complaint(
+        "token-log-probs z.csv half.txt",
+        "half.txt: token 0 is 0.5, it must be a whole number from 0 on",
+    );
+    complaint("token-log-probs z.csv one.txt", "one.txt: has 1 tokens, the scores have 2 rows");
+    complaint("token-log-probs z.csv z.csv", "z.csv: cannot be both the scores and the tokens");
+}

@@ -91,6 +91,24 @@ fn log_matmul<'py>(a: &Bound<'py, PyAny>, b: &Bound<'py, PyAny>) -> PyResult<Bou
     })
 }
 
+/// Log-probabilities of one token a row, the rows along an axis.
+#[pyfunction]
+#[pyo3(signature = (logits, tokens, axis))]
+fn token_log_probs<'py>(
+    logits: &Bound<'py, PyAny>,
+    tokens: PyReadonlyArray1<'py, isize>,
+    axis: isize,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = logits.py();
+    // What is negative is no token: as large as can be.
+    let tokens: Vec<usize> = tokens.as_slice()?.iter().map(|&token| token as usize).collect();
+    in_format!(Numbers::needed(logits)?, logits => {
+        let logits = logits.as_array();
+        let log_p = detached(py, logits.len(), || logits.token_log_probs(axis, &tokens));
+        given(py, log_p.map_err(|error| exception(py, error))?)
+    })
+}
+
 /// What a loss is, beside logits and targets.
 #[derive(FromPyObject)]
 struct Options {
@@ -186,5 +204,6 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(cumulative, module)?)?;
     module.add_function(wrap_pyfunction!(segments, module)?)?;
     module.add_function(wrap_pyfunction!(log_matmul, module)?)?;
+    module.add_function(wrap_pyfunction!(token_log_probs, module)?)?;
     module.add_function(wrap_pyfunction!(cross_entropy, module)?)
 }

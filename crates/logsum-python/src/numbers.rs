@@ -168,6 +168,12 @@ pub(crate) fn exception(py: Python<'_>, mut error: Error) -> PyErr {
                 "the target of row {row} is {target}, but must be from 0 to below {classes}, the number of classes"
             ));
         }
+        &mut Error::TokenOutOfRange { row, token, length, .. } if (token as isize) < 0 => {
+            let token = token as isize;
+            return PyValueError::new_err(format!(
+                "the token of row {row} is {token}, but must be from 0 to below {length}, the length of the row"
+            ));
+        }
         Error::LengthMismatch { argument, fits, .. } => {
             *argument = name_in_python(argument);
             *fits = name_in_python(fits);

@@ -17,6 +17,7 @@ RNG = np.random.default_rng(0)
 X, Y = jnp.asarray(RNG.normal(size=(2, 3, 4)))
 B = jnp.asarray(RNG.uniform(0.5, 2, size=(3, 4)))
 LABELS = jnp.array([1, -1, 3])
+TOKENS = jnp.maximum(LABELS, 0)
 
 FUNCTIONS = {
     "logsumexp": (lambda x: lj.logsumexp(x, 1), (X,)),
@@ -30,6 +31,8 @@ FUNCTIONS = {
     "logcumsumexp, reverse": (lambda x: lj.logcumsumexp(x, reverse=True), (X,)),
     "logaddexp": (lj.logaddexp, (X, Y)),
     "cross_entropy": (lambda x: lj.cross_entropy(x, LABELS), (X,)),
+    "token_log_probs": (lambda x: lj.token_log_probs(x, TOKENS), (X,)),
+    "token_log_probs, entropy": (lambda x: jnp.stack(lj.token_log_probs(x, TOKENS, entropy=True)), (X,)),
 }
 THEIRS = {
     "logsumexp": lambda x: jax.nn.logsumexp(x, 1),
@@ -43,6 +46,10 @@ THEIRS = {
     "logcumsumexp, reverse": lambda x: jax.lax.cumlogsumexp(x, reverse=True),
     "logaddexp": jnp.logaddexp,
     "cross_entropy": lambda x: -jnp.where(LABELS < 0, 0, jax.nn.log_softmax(x)[jnp.arange(3), LABELS]),
+    "token_log_probs": lambda x: jax.nn.log_softmax(x)[jnp.arange(3), TOKENS],
+    "token_log_probs, entropy": lambda x: jnp.stack(
+        [jax.nn.log_softmax(x)[jnp.arange(3), TOKENS], -jnp.sum(jax.nn.softmax(x) * jax.nn.log_softmax(x), -1)]
+    ),
 }
 
 

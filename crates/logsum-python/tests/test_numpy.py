@@ -234,6 +234,41 @@ def test_family():
     assert np.allclose(logsum.log_matmul(a[0], b[0]), product[0, 0]) and logsum.log_matmul(a[0], a[0]).shape == ()
 
 
+def test_token_log_probs():
+    z = np.random.default_rng(31).normal(size=(4, 5, 7)) * 10
+    tokens = np.random.default_rng(32).integers(0, 7, (4, 5))
+    log_p = logsum.log_softmax(z, axis=-1)
+    expected = np.take_along_axis(log_p, tokens[..., None], -1)[..., 0]
+    np.testing.assert_array_equal(logsum.token_log_probs(z, tokens), expected)
+    np.testing.assert_array_equal(logsum.token_log_probs(np.moveaxis(z, -1, 1), tokens, axis=1), expected)
+    np.testing.assert_array_equal(logsum.token_log_probs(np.asfortranarray(z), tokens.astype(np.uint8)), expected)
+    np.testing.assert_array_equal(logsum.token_log_probs(z[1:3, ::2], tokens[1:3, ::2]), expected[1:3, ::2])
+    both = logsum.token_log_probs(z, tokens, entropy=True)
+    np.testing.assert_array_equal(both[0], expected)
+    np.testing.assert_array_equal(both[1], logsum.softmax_entropy(z, axis=-1))
+    # The nearest float32 of float16 scores: what float64 gives, rounded, but for ties.
+    half = z.astype(np.float16)
+    single = logsum.token_log_probs(half, tokens, dtype=np.float32)
+    assert single.dtype == np.float32 and logsum.token_log_probs(half, tokens).dtype == np.float16
+    np.testing.assert_array_equal(single, logsum.token_log_probs(half.astype(np.float64), tokens).astype(np.float32))
+    assert logsum.token_log_probs([40.0, 0.0], 0) == -4.248354255291589e-18
+    assert logsum.token_log_probs(np.empty((0, 3)), np.empty(0, int)).shape == (0,)
+    with pytest.raises(ValueError, match="the token of row 1 is -1, but must be from 0 to below 3, the length of the row"):
+        logsum.token_log_probs(np.zeros((2, 3)), [0, -1])
+    with pytest.raises(ValueError, match="the token of row 0 is 3, but must be below 3, the length of the row"):
+        logsum.token_log_probs(np.zeros((2, 3)), [3, 0])
+    with pytest.raises(ValueError, match=r"tokens has the shape \(3,\), it must be \(2,\), that of logits without axis -1"):
+        logsum.token_log_probs(np.zeros((2, 3)), [0, 1, 2])
+    with pytest.raises(TypeError, match="tokens are float64, they must be integers"):
+        logsum.token_log_probs(np.zeros((2, 3)), [0.0, 1.0])
+    with pytest.raises(TypeError, match="logits are float64, which float32 would round"):
+        logsum.token_log_probs(np.zeros((2, 3)), [0, 1], dtype=np.float32)
+    with pytest.raises(np.exceptions.AxisError):
+        logsum.token_log_probs(np.zeros((2, 3)), [0, 1], axis=2)
+    with pytest.raises(ValueError, match="logits must have an axis of scores"):
+        logsum.token_log_probs(1.0, 0)
+
+
 def test_cross_entropy():
     rng = np.random.default_rng(5)
     z, labels = rng.normal(size=(6, 4)), np.array([0, 1, -100, 3, 2, 2])

@@ -12,6 +12,7 @@ Y = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
 LABELS = torch.tensor([1, -100, 3])
 SOFT = torch.rand(3, 4, dtype=torch.float64)
 WEIGHT = torch.tensor([0.5, 1.0, 2.0, 0.0], dtype=torch.float64)
+TOKENS = LABELS.clamp(min=0)
 
 FUNCTIONS = {
     "logsumexp": (lambda x: lt.logsumexp(x, 1), (X,)),
@@ -25,6 +26,8 @@ FUNCTIONS = {
     "cross_entropy": (lambda x: lt.cross_entropy(x, LABELS), (X,)),
     "cross_entropy, weighted": (lambda x: lt.cross_entropy(x, LABELS, WEIGHT, label_smoothing=0.1), (X,)),
     "cross_entropy, soft": (lambda x: lt.cross_entropy(x, SOFT, reduction="none"), (X,)),
+    "token_log_probs": (lambda x: lt.token_log_probs(x, TOKENS), (X,)),
+    "token_log_probs, entropy": (lambda x: torch.stack(lt.token_log_probs(x.T, TOKENS, 0, entropy=True)), (X,)),
     "logsumexp with weights": (lambda x, b: lt.logsumexp(x, 1, b * b), (X, Y)),
 }
 
@@ -71,6 +74,11 @@ def test_agrees_with_torch(name):
         "cross_entropy": lambda x: torch.nn.functional.cross_entropy(x, LABELS),
         "cross_entropy, weighted": lambda x: torch.nn.functional.cross_entropy(x, LABELS, WEIGHT, label_smoothing=0.1),
         "cross_entropy, soft": lambda x: torch.nn.functional.cross_entropy(x, SOFT, reduction="none"),
+        "token_log_probs": lambda x: torch.log_softmax(x, 1).gather(1, TOKENS[:, None])[:, 0],
+        "token_log_probs, entropy": lambda x: torch.stack([
+            torch.log_softmax(x, 1).gather(1, TOKENS[:, None])[:, 0],
+            torch.distributions.Categorical(logits=x).entropy(),
+        ]),
         "logsumexp with weights": lambda x, b: (b * b * x.exp()).sum(1).log(),
     }[name]
     torch.testing.assert_close(function(*inputs), theirs(*inputs), rtol=1e-12, atol=1e-14)
@@ -148,3 +156,18 @@ def test_bad_arguments():
         lt.cross_entropy(X, LABELS, reduction="median")
     with pytest.raises(ValueError, match="target"):
         lt.cross_entropy(X, torch.tensor([1, 2]))
+
+
+def test_token_log_probs():
+    z = 10 * torch.randn(6, 5, generator=torch.Generator().manual_seed(3)).to(torch.float16)
+    tokens = torch.tensor([0, 1, 2, 3, 4, 0])
+    single = lt.token_log_probs(z, tokens, dtype=torch.float32)
+    assert single.dtype == torch.float32
+    expected = lt.log_softmax(z.to(torch.float64), -1).gather(1, tokens[:, None])[:, 0].to(torch.float32)
+    assert torch.equal(single, expected)
+    # Alone, or in a batch: the same bits.
+    assert torch.equal(torch.stack([lt.token_log_probs(row, t, dtype=torch.float32) for row, t in zip(z, tokens)]), single)
+    with pytest.raises(ValueError, match="the token of row 0 is 5|the target of row 0 is 5"):
+        lt.token_log_probs(z[:1], torch.tensor([5]))
+    with pytest.raises(ValueError, match="must be integers of"):
+        lt.token_log_probs(z, tokens[:3])

@@ -140,6 +140,15 @@ pub enum Error {
         /// The number of classes.
         classes: usize,
     },
+    /// A token that is not an index of its row.
+    TokenOutOfRange {
+        /// The index of the row.
+        row: usize,
+        /// Its token.
+        token: usize,
+        /// The length of the row.
+        length: usize,
+    },
     /// A target probability must be finite and nonnegative.
     #[non_exhaustive]
     ProbabilityOutOfRange {
@@ -239,6 +248,12 @@ impl fmt::Display for Error {
                 write!(
                     f,
                     "the target of row {row} is {target}, but must be below {classes}, the number of classes"
+                )
+            }
+            Self::TokenOutOfRange { row, token, length } => {
+                write!(
+                    f,
+                    "the token of row {row} is {token}, but must be below {length}, the length of the row"
                 )
             }
             Self::ProbabilityOutOfRange { row, class, probability } => {

@@ -82,6 +82,13 @@ fn rows() -> Vec<Row> {
         },
         of("cross_entropy", "tests/cross_entropy.rs", "cross_entropy"),
         of("CrossEntropy", "tests/cross_entropy.rs", "smoothed"),
+        Row {
+            name: "token_log_probs",
+            edges: ("tests/token_log_probs.rs", "fn edges"),
+            derivatives: Some(("tests/token_log_probs.rs", "token_log_probs_with_gradient")),
+            oracle: ("tests/token_log_probs.rs", "nearest::<T>("),
+            bench: "token_log_probs",
+        },
         of("logcumsumexp", "tests/cumulative.rs", "logcumsumexp"),
         of("Cumulative", "tests/cumulative.rs", "logcumsumexp"),
         Row {
@@ -164,7 +171,8 @@ fn exported() -> BTreeSet<String> {
         "MatmulShape",
         "logsumexp_and_phase",
     ];
-    const ENDINGS: [&str; 6] = ["_with_gradient", "_jvp", "_hvp", "_vjp", "_weighted", "_phase"];
+    const ENDINGS: [&str; 7] =
+        ["_with_gradient", "_with_entropy", "_jvp", "_hvp", "_vjp", "_weighted", "_phase"];
     let text = read("src/operations/mod.rs");
     let exports = text.split("pub use ").skip(1).filter_map(|rest| rest.split(';').next());
     let names = exports.flat_map(|export| {

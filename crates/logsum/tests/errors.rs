@@ -128,6 +128,11 @@ fn every_variant_says_what_is_wrong_and_where() {
             "the target of row 1 is 3, but must be below 3, the number of classes"
         ),
         check!(
+            logsum::token_log_probs(&six, &[0, 3], &mut [0.0; 2]),
+            TokenOutOfRange { row: 1, token: 3, length: 3 },
+            "the token of row 1 is 3, but must be below 3, the length of the row"
+        ),
+        check!(
             mean(Targets::Probabilities(&[0.0, 0.0, 0.0, 0.0, 0.0, f64::NAN])),
             ProbabilityOutOfRange { row: 1, class: 2, probability } if probability.is_nan(),
             "the target of row 1, class 2 is NaN, but must be finite and not negative"

@@ -31,6 +31,7 @@ from ._general import (
     logvarexp,
     segment_logsumexp,
     softmax_entropy,
+    token_log_probs,
 )
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "segment_logsumexp",
     "softmax",
     "softmax_entropy",
+    "token_log_probs",
     "xlogx",
     "xlogy",
 ]

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, SupportsIndex, TypeAlias, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 __version__: str
 
@@ -92,3 +92,21 @@ def cross_entropy(
     z_loss: float = 0.0,
     temperature: float = 1.0,
 ) -> _Result: ...
+@overload
+def token_log_probs(
+    logits: ArrayLike | _Array,
+    tokens: ArrayLike | _Array,
+    *,
+    axis: int = -1,
+    dtype: DTypeLike | None = None,
+    entropy: Literal[False] = False,
+) -> _Result: ...
+@overload
+def token_log_probs(
+    logits: ArrayLike | _Array,
+    tokens: ArrayLike | _Array,
+    *,
+    axis: int = -1,
+    dtype: DTypeLike | None = None,
+    entropy: Literal[True],
+) -> tuple[_Result, _Result]: ...

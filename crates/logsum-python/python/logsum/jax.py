@@ -12,7 +12,7 @@ import numpy as np
 
 from . import _core, _general
 
-__all__ = ["cross_entropy", "log_softmax", "logaddexp", "logcumsumexp", "logsumexp", "softmax"]
+__all__ = ["cross_entropy", "log_softmax", "logaddexp", "logcumsumexp", "logsumexp", "softmax", "token_log_probs"]
 
 
 def called(function, shapes, *arrays):
@@ -321,8 +321,27 @@ def cross_entropy(logits, labels):
 
     A label −1 is ignored: its loss is 0. Right where the loss is 1e-17, and so is its gradient.
     """
+    return _class_losses(*rows_and_indices(logits, labels, "labels"))
+
+
+def rows_and_indices(logits, indices, name):
     (logits,) = real_or_complex(logits)
-    labels = jnp.asarray(labels)
-    if labels.shape != logits.shape[:-1]:
-        raise ValueError(f"labels has the shape {labels.shape}, it must be {logits.shape[:-1]}, that of the rows of logits")
-    return _class_losses(logits, labels)
+    indices = jnp.asarray(indices)
+    if indices.shape != logits.shape[:-1]:
+        raise ValueError(f"{name} has the shape {indices.shape}, it must be {logits.shape[:-1]}, that of the rows of logits")
+    return logits, indices
+
+
+def token_log_probs(logits, tokens, *, dtype=None, entropy=False):
+    """log softmax(logits) at one token a row, the last axis, without the rest of the row.
+
+    A token −1 is padding: its log-probability is 0. With `dtype`, scores are converted first: float32 for float16 and bfloat16
+    ones gives the nearest float32. With `entropy`, the entropy −Σ p log p of each row's softmax follows.
+    """
+    logits, tokens = rows_and_indices(logits, tokens, "tokens")
+    logits = logits if dtype is None else logits.astype(dtype)
+    log_p = -_class_losses(logits, tokens)
+    if not entropy:
+        return log_p
+    p = _softmax(logits, (-1,))
+    return log_p, -jnp.sum(p * jnp.where(p == 0, 0, _log_softmax(logits, (-1,))), -1)

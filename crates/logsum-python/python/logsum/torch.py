@@ -13,7 +13,7 @@ from torch import Tensor
 from . import _core, _general
 from ._libraries import Torch
 
-__all__ = ["cross_entropy", "log_softmax", "logaddexp", "logcumsumexp", "logsumexp", "softmax"]
+__all__ = ["cross_entropy", "log_softmax", "logaddexp", "logcumsumexp", "logsumexp", "softmax", "token_log_probs"]
 
 
 def by_numpy(function, *tensors):
@@ -519,3 +519,25 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
     if weight is None:
         return each.sum() / counts.sum()
     return each.sum() / torch.where(counts, weight[torch.where(counts, target, 0)], 0).sum()
+
+
+def token_log_probs(input, tokens, dim=-1, *, dtype=None, entropy=False):
+    """log softmax(input) at one index for each row along `dim`, without the rest of the row: `tokens` has the shape of `input`
+    without `dim`.
+
+    With `dtype`, scores are converted first: float32 for float16 and bfloat16 ones gives the nearest float32. With `entropy`, the
+    entropy −Σ p log p of each row's softmax follows. Both have derivatives of any order by the scores.
+    """
+    x = floating(input if dtype is None else input.to(dtype)).movedim(dim, -1)
+    if tokens.is_floating_point() or tokens.shape != x.shape[:-1]:
+        raise ValueError(f"tokens is {tokens.dtype} of the shape {tuple(tokens.shape)}, it must be integers of {tuple(x.shape[:-1])}")
+    nothing = torch.iinfo(torch.int64).min
+
+    def slope(x, t):
+        return (_losses_gradient(x, tokens, x.new_ones(x.shape[:-1]), None, nothing, 0.0) * t).sum(-1)
+
+    log_p = -with_tangents(lambda x: _losses(x, tokens, None, nothing, 0.0), slope, x)
+    if not entropy:
+        return log_p
+    p = softmax(x, -1)
+    return log_p, -(p * torch.where(p == 0, 0, log_softmax(x, -1))).sum(-1)

@@ -207,6 +207,20 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         Ok((value, plan.per_element(gradient)))
     }
 
+    /// [`token_log_probs`](crate::token_log_probs) with the logits of a row along `axis`. Tokens are in the order of the
+    /// rows.
+    fn token_log_probs(&self, axis: isize, tokens: &[usize]) -> Result<ArrayD<T>, Error> {
+        let plan = Plan::new(self.array(), axis)?;
+        let (expected, found) = (plan.count, tokens.len());
+        if expected != found {
+            return Err(Error::LengthMismatch { argument: "tokens", fits: "logits", expected, found });
+        }
+        let z = plan.rows(self.array());
+        let mut log_p = vec![T::default(); found];
+        operations::token_log_probs(z.all(), tokens, &mut log_p)?;
+        Ok(plan.per_row(log_p))
+    }
+
     /// [`logaddexp`](crate::logaddexp) of each pair; `other` broadcasts to this array's shape.
     fn logaddexp<E: Dimension>(&self, other: &ArrayRef<T, E>) -> Result<Array<T, D>, Error> {
         of_pairs(self.array(), ("other", other), each::logaddexp)

@@ -14,6 +14,7 @@ mod segments;
 mod softmax_moments;
 mod term_logarithms;
 mod terms;
+mod token_log_probs;
 
 #[cfg(feature = "complex")]
 pub use complex_logsumexp::{complex_logsumexp, complex_logsumexp_weighted, complex_logsumexp_with_gradient};
@@ -38,3 +39,4 @@ pub use softmax_moments::{
     softmax_entropy_with_gradient,
 };
 pub use terms::{NoMass, Terms};
+pub use token_log_probs::{token_log_probs, token_log_probs_with_entropy, token_log_probs_with_gradient};

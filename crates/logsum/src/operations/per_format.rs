@@ -3,6 +3,7 @@
 
 use super::{
     batch, cross_entropy, cumulative, elementwise, log_matmul, logvarexp, row_reduction, segments, terms,
+    token_log_probs,
 };
 use crate::formats::Format;
 
@@ -24,6 +25,7 @@ pub trait Float:
     + segments::Compiled<Self>
     + log_matmul::Compiled<Self>
     + cross_entropy::Compiled<Self>
+    + token_log_probs::Compiled<Self>
     + OfComplex
 {
 }

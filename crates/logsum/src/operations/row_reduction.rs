@@ -297,6 +297,18 @@ macro_rules! for_bounded {
     }};
 }
 
+/// z − LSE of a row, correctly rounded, for one of its numbers.
+pub(crate) fn log_share<T: Format>(row: &[T], z: T) -> T {
+    let partial = Partial::<T::Elements>::over(&row);
+    if let Some(edge) = Edge::of(Each::LogShare, partial.max, &row) {
+        return edge.at(z);
+    }
+    let mut result = [T::default()];
+    let is_unsettled =
+        for_bounded!(Each::LogShare, partial, f => each_bounded(&[z], f, &mut result, Store::Caches));
+    if is_unsettled { Elements::new(Each::LogShare, &row).nearest(z) } else { result[0] }
+}
+
 /// Computes the partial of a row, and writes a function of each of its numbers.
 pub(crate) fn partial_and_each<T: Format>(
     function: Each,
