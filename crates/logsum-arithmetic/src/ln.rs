@@ -287,6 +287,25 @@ mod tests {
     }
 
     #[test]
+    fn ln_of_f64_is_within_its_bound_over_the_whole_range() {
+        let mut uniform = uniform(9);
+        let check = |x: f64| {
+            let exact = big(x).with_precision(1000).value().ln();
+            let error = (big_dd(ln_of_f64(x)) / exact - big(1.0)).to_f64().value().abs();
+            assert!(error < power_of_two(-58), "log {x:?}: 2^{}", error.log2());
+        };
+        for i in 0..2000 {
+            check(power_of_two(i - 1000) * (1.0 + uniform()));
+        }
+        for x in [5e-324, 1e-310, f64::MIN_POSITIVE, power_of_two(-901), power_of_two(900), 1e300, f64::MAX] {
+            check(x);
+            check(x * (1.0 - 1e-9));
+        }
+        check(1.0 - power_of_two(-53));
+        assert_eq!(ln_of_f64(1.0), DoubleDouble::ZERO);
+    }
+
+    #[test]
     fn of_nothing_is_exactly_nothing() {
         assert_eq!(log1p_dd(DoubleDouble::ZERO), (DoubleDouble::ZERO, 0.0));
         assert_eq!(log1p_f64(0.0), (0.0, 0.0));

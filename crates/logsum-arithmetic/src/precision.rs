@@ -517,6 +517,105 @@ mod tests {
     /// The unit roundoff.
     const U: f64 = power_of_two(-53);
 
+    /// Two numbers of a precision, close to 1 and of any sign: what its operations give, and exactly.
+    fn check_numbers<P: Precision>() {
+        let mut uniform = uniform(25);
+        let mut number = || {
+            let hi = 4.0 * uniform() - 2.0;
+            P::Number::<f64>::of(DoubleDouble { hi, lo: hi * power_of_two(-54) * (uniform() - 0.5) })
+        };
+        let roundings = if P::IS_DOUBLE_DOUBLE { power_of_two(-102) } else { U };
+        for _ in 0..2000 {
+            let (a, b) = (number(), number());
+            let [x, y] = [a, b].map(|n| big_dd(n.to_dd()));
+            let difference = P::Number::<f64>::difference(a.to_dd().hi, b.to_dd().hi);
+            let of_his = big(a.to_dd().hi) - big(b.to_dd().hi);
+            let by = (&x * big(b.to_dd().hi), a.by(b.to_dd().hi));
+            let all = [(&x + &y, a + b), (&x * &y, a * b), (&x / &y, a / b), by, (of_his, difference)];
+            for (i, (exact, found)) in all.into_iter().enumerate() {
+                let size = exact.to_f64().value().abs();
+                let most = roundings * size;
+                assert!(error(found.to_dd(), &exact) <= most, "operation {i} on {x} and {y}");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_keep_the_bounds_of_their_operations() {
+        check_numbers::<InF64>();
+        check_numbers::<FineF64>();
+        check_numbers::<InDoubleDouble>();
+        check_numbers::<FinerDoubleDouble>();
+    }
+
+    /// z − max − log is between the ends for every log within its error, also at both ends, and the ends are close.
+    fn check_log_share_ends<P: Precision>() {
+        let mut uniform = uniform(26);
+        for i in 0..4000 {
+            let max = [0.0, 700.0, -1e5, 1.0 / 3.0][i % 4];
+            let z = max - [0.0, 1e-9, 1.0, 800.0][i / 4 % 4] * uniform();
+            let log = [3.0, 1e-8, 1e-40][i % 3] * uniform();
+            let log =
+                DoubleDouble { hi: log, lo: if P::IS_DOUBLE_DOUBLE { log * power_of_two(-55) } else { 0.0 } };
+            let error = log.hi * [0.0, power_of_two(-40), power_of_two(-61)][i / 3 % 3];
+            let [low, high] = P::log_share_ends(z, max, log, error).map(big);
+            for side in [-1.0, 0.0, 1.0] {
+                let exact = big(z) - big(max) - big_dd(log) - big(side) * big(error);
+                // An end is rounded to nearest, as is what lies between.
+                let half_ulp = big((exact.to_f64().value() * U).abs());
+                assert!(
+                    &low - &half_ulp <= exact && exact <= &high + &half_ulp,
+                    "{z} {max} {log:?} {error:e}"
+                );
+            }
+            let size = (z - max).abs() + log.hi;
+            let roundings = if P::IS_DOUBLE_DOUBLE { 4.0 * U } else { power_of_two(-48) };
+            let width = (high - low).to_f64().value();
+            assert!(
+                width <= 2.001 * error + roundings * size,
+                "{z} {max} {log:?} {error:e}: width {width:e}"
+            );
+        }
+    }
+
+    #[test]
+    fn ends_of_log_shares_enclose_them_closely() {
+        check_log_share_ends::<FineF64>();
+        check_log_share_ends::<FineDoubleDouble>();
+    }
+
+    fn check_ln<P: Precision>() {
+        let mut uniform = uniform(27);
+        let [least, greatest] = P::LN_RANGE;
+        for i in 0..2000 {
+            let y = match i % 3 {
+                0 => least * power_of_two((uniform() * (greatest / least).min(1e300).log2()) as i32),
+                1 => 1.0 + (uniform() - 0.5) * power_of_two(-((uniform() * 50.0) as i32)),
+                _ => [least, greatest][i % 2],
+            };
+            let exact = big(y).with_precision(1000).value().ln();
+            let off = error(P::ln(y), &exact);
+            assert!(off <= P::LN_ERROR * exact.to_f64().value().abs(), "log {y:e}: {off:e}");
+        }
+    }
+
+    #[test]
+    fn logarithms_keep_their_bounds() {
+        check_ln::<InF64>();
+        check_ln::<InDoubleDouble>();
+    }
+
+    /// What the constants are derived from.
+    #[test]
+    fn thresholds_are_what_they_are_derived_from() {
+        // A 64th of half an ulp in f32, or in f64.
+        assert_eq!([InF64::SHARE_ERROR, InDoubleDouble::SHARE_ERROR], [power_of_two(-30), power_of_two(-59)]);
+        let of_rest = |sum: f64, least: f64| (sum / least).log2();
+        assert!((of_rest(InF64::SUM_ERROR, InF64::LEAST_REST) + 30.0).abs() < 0.2);
+        assert_eq!(of_rest(InDoubleDouble::SUM_ERROR, InDoubleDouble::LEAST_REST), -61.0);
+        assert_eq!(of_rest(FineDoubleDouble::SUM_ERROR, FineDoubleDouble::LEAST_REST), -69.0);
+    }
+
     /// The sum of 128 terms for each of eight sums, of which none is above 1, as a kernel forms it; the exact sum.
     fn sums<P: Precision>(terms: &[[DoubleDouble; 8]]) -> (DoubleDouble, Big) {
         let mut sums = [P::Sum::<f64>::empty(1.0); 8];
