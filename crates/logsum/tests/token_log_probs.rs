@@ -40,8 +40,7 @@ fn rows<T: Format>(length: usize, count: usize) -> (Vec<T>, Vec<usize>) {
 }
 
 fn check<T: Format>() {
-    let bits =
-        |numbers: &[T]| numbers.iter().map(|x| T::of(x.clone().into() + 0.0).bits()).collect::<Vec<_>>();
+    let bits = |numbers: &[T]| numbers.iter().map(|x| T::of((*x).into() + 0.0).bits()).collect::<Vec<_>>();
     let mut checked = 0;
     for (length, count) in
         [(1, 9), (2, 50), (7, 51), (16, 40), (63, 30), (64, 30), (65, 30), (1000, 24), (70_000, 6)]

@@ -23,6 +23,7 @@ use crate::kernels::{Constants, Each};
 use crate::simd::task;
 use crate::state::positive::Partial;
 use crate::state::signed::{Estimate, Log};
+use crate::ziv::fixed_point::LONG;
 use crate::ziv::integer_sums::{Sum, quotient};
 use crate::ziv::least::nearest_among_least;
 use crate::ziv::{about_estimate, arbitrary_precision, fixed_point};
@@ -153,9 +154,11 @@ impl<'a, T: Format> Elements<'a, T> {
 
     fn in_fixed_point(&self, z: T) -> Option<T> {
         let center = self.first().center;
-        let sum = self.fixed.get_or_init(|| fixed_point::sum(&self.row, center)).as_ref()?;
+        let sum = self.fixed.get_or_init(|| fixed_point::sum::<LONG, _>(&self.row, center)).as_ref()?;
         match self.each {
-            Each::Share => quotient(&fixed_point::sum(&(&alone(&z) as &dyn Series<T>), center)?, sum),
+            Each::Share => {
+                quotient(&fixed_point::sum::<LONG, _>(&(&alone(&z) as &dyn Series<T>), center)?, sum)
+            }
             Each::LogShare => sum.log_share(z.widen(), center),
         }
     }

@@ -291,6 +291,7 @@ mod tests {
     use super::*;
     use crate::arithmetic::precision::InF64;
     use crate::reference::uniform;
+    use crate::ziv::fixed_point::LONG;
     use crate::ziv::integer_sums::Sum;
     use crate::ziv::{self, about_estimate, fixed_point};
 
@@ -327,7 +328,7 @@ mod tests {
                 about_greatest::<f64, InF64>(sums, max, second).ok().map(value),
                 two.ok().map(value),
                 about.map(value).filter(|_| is_center),
-                fixed_point::sum(&sums, center).and_then(|sum| of_sum(sum, center)),
+                fixed_point::sum::<LONG, _>(&sums, center).and_then(|sum| of_sum(sum, center)),
             ];
             count += 1;
             for (phase, value) in phases.into_iter().enumerate() {

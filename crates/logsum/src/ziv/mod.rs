@@ -8,7 +8,7 @@
 //! | [`Phase::Double`] | f64; only for narrower inputs | 2^-37 |
 //! | [`Phase::DoubleDouble`] | two f64 | 2^-61 |
 //! | [`Phase::Centred`] | two f64, about the estimate of the phase before | 2^-91 |
-//! | [`Phase::FixedPoint`] | 256 bits | 2^-242 |
+//! | [`Phase::FixedPoint`] | 128 bits, then 256 | 2^-114, 2^-242 |
 //! | [`Phase::Arbitrary`] | 512, 1024, 2048, … bits | as small as necessary |
 //!
 //! The phases up to double-doubles are those of each sum's own state. The later ones are shared by every
@@ -49,6 +49,8 @@ use crate::kernels::term_source::{TermBlock, TermSource};
 use crate::simd::{Keep, scalar_tasks};
 use crate::state::positive::Partial;
 use crate::state::signed::{Estimate, Log};
+use crate::ziv::fixed_point::{LONG, SHORT};
+use crate::ziv::integer_sums::Sum;
 use crate::ziv::least::nearest_among_least;
 
 /// The phase that settled a value. For tests and benches.
@@ -115,8 +117,11 @@ fn settle_terms<T: Format>(
             break;
         }
     }
-    fixed_point::sum(source, center)
-        .and_then(|sum| sum.over(source.divisor()).settled(center, source.zero(), Phase::FixedPoint))
+    // A sum is known to 2^-64 of itself, or has no logarithm: less than any `most`.
+    let settled = |sum: Sum| sum.over(source.divisor()).settled(center, source.zero(), Phase::FixedPoint);
+    fixed_point::sum::<SHORT, _>(source, center)
+        .and_then(settled)
+        .or_else(|| fixed_point::sum::<LONG, _>(source, center).and_then(settled))
         .unwrap_or_else(|| arbitrary_precision::settle(source, center))
 }
 
@@ -276,7 +281,7 @@ mod tests {
                 of_partial(&Partial::<InF64>::over(lane)).ok().map(|(value, _)| value),
                 of_partial(&partial).ok().map(|(value, _)| value),
                 about(&lane, center),
-                fixed_point::sum(&lane, center).and_then(|sum| nearest(&sum, center)),
+                fixed_point::sum::<LONG, _>(&lane, center).and_then(|sum| nearest(&sum, center)),
                 nearest(&arbitrary_precision::sum(&lane, center, 512), center),
             ];
             for (phase, value) in phases.into_iter().enumerate() {
@@ -305,7 +310,7 @@ mod tests {
             let lane: &dyn Series<f64> = &row;
             let (center, _) = Partial::<InDoubleDouble>::over(lane).estimate();
             let (fixed, exact) = (
-                fixed_point::sum(&lane, center).expect("no term is large"),
+                fixed_point::sum::<LONG, _>(&lane, center).expect("no term is large"),
                 arbitrary_precision::sum(&lane, center, 512),
             );
             let off: IBig = (fixed.value << 256) - exact.value;
@@ -328,7 +333,7 @@ mod tests {
             let exact = arbitrary_precision::settle(&difference, DoubleDouble::ZERO);
             let center = exact.log.to_dd();
             assert_eq!(settle_difference(a, b, center), exact.value, "{a:?} {b:?}");
-            let sum = fixed_point::sum(&difference, center).expect("no term is above 2^52");
+            let sum = fixed_point::sum::<LONG, _>(&difference, center).expect("no term is above 2^52");
             assert_eq!(nearest(&sum, center), Some(exact.value), "{a:?} {b:?}");
             let centred = about(&difference, center);
             assert!(centred.is_none_or(|value| value == exact.value), "{a:?} {b:?}: {centred:?}");

@@ -33,6 +33,7 @@ mod tests {
     use crate::reference::uniform;
     use crate::state::signed::Log;
     use crate::ziv::about_estimate::scaled_term;
+    use crate::ziv::fixed_point::LONG;
     use crate::ziv::integer_sums::Sum;
     use crate::ziv::{Zero, about_estimate, arbitrary_precision, fixed_point};
     use dashu_int::IBig;
@@ -67,7 +68,7 @@ mod tests {
             let exact = arbitrary_precision::settle(&pairs, DoubleDouble::ZERO);
             let center = exact.log.to_dd();
             let of_sum = |sum: Sum| sum.settled(center, Zero::Positive, Phase::FixedPoint);
-            let sum = fixed_point::sum(&pairs, center);
+            let sum = fixed_point::sum::<LONG, _>(&pairs, center);
             if let Some(sum) = &sum {
                 let long = arbitrary_precision::sum(&pairs, center, 512);
                 let off: IBig = (sum.value.clone() << 256) - long.value;

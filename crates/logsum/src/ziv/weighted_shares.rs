@@ -21,7 +21,7 @@ use crate::simd::scalar_tasks;
 use crate::state::signed::{Estimate, Log, Pairs};
 use crate::ziv::about_estimate::{self, scaled_term};
 use crate::ziv::arbitrary_precision::{self, Group, WEIGHT_BITS, groups};
-use crate::ziv::fixed_point;
+use crate::ziv::fixed_point::{self, LONG};
 use crate::ziv::integer_sums::{Sum, fixed, quotient, ratio, round};
 use dashu_int::IBig;
 use std::cell::{OnceCell, RefCell};
@@ -99,8 +99,9 @@ impl<'a, T: Format> WeightedShares<'a, T> {
     }
 
     fn in_fixed_point(&self, z: T, b: T) -> Option<T> {
-        let sum = self.fixed.get_or_init(|| fixed_point::sum(&self.pairs, self.center)).as_ref()?;
-        quotient(&fixed_point::sum(&term(&z, &b), self.center)?, sum)
+        let sum =
+            self.fixed.get_or_init(|| fixed_point::sum::<LONG, _>(&self.pairs, self.center)).as_ref()?;
+        quotient(&fixed_point::sum::<LONG, _>(&term(&z, &b), self.center)?, sum)
     }
 
     fn of_one_group(&self, z: f64, b: f64) -> Option<T> {

@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// May change only with the inputs or with a better result, never to match a machine that differs.
-pub const HASH: u64 = 0xd1b2_4b0b_5586_04a7;
+pub const HASH: u64 = 0xa310_3a36_969c_57d9;
 
 /// The hash of all families' hashes in all formats; prints one line per family, to locate a difference.
 pub fn together(hashes: &[u64], mut print: impl FnMut(&str)) -> u64 {
@@ -646,6 +646,21 @@ impl Calls for Losses {
                 hash.written(z.len(), |out| {
                     [logsum::cross_entropy_with_gradient(&z, &classes_of_rows, out).unwrap()]
                 });
+                let mut second = vec![T::default(); z.len()];
+                hash.written(rows, |out| {
+                    let entropies = &mut second[..rows];
+                    logsum::token_log_probs_with_entropy(&z, &classes_of_rows, out, entropies)
+                        .map(|()| [])
+                        .unwrap()
+                });
+                hash.all(&second[..rows]);
+                hash.written(rows, |out| {
+                    let gradient = &mut second;
+                    logsum::token_log_probs_with_gradient(&z, &classes_of_rows, out, gradient)
+                        .map(|()| [])
+                        .unwrap()
+                });
+                hash.all(&second);
                 let plain = CrossEntropy::new(classes);
                 let all = plain.class_weights(&weights).unwrap().ignore(classes_of_rows[0]);
                 let all = all.label_smoothing(0.1).unwrap().z_loss(0.001).unwrap().temperature(0.7).unwrap();
