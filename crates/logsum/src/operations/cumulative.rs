@@ -198,29 +198,28 @@ impl Cumulative {
             let step = if rows == 1 { LANES * CHUNK } else { CHUNK };
             for start in (0..length).step_by(step) {
                 let size = step.min(length - start);
+                // The numbers of a chunk, or of a part of one where there are no more.
+                let height = size.min(CHUNK);
                 for row in 0..rows {
                     let from = if self.is_reverse { length - start - size } else { start };
                     let numbers = &z[row * length + from..][..size];
-                    let place = &mut work.numbers[row * CHUNK..][..size];
+                    let place = &mut work.numbers[row * height..][..size];
                     place.copy_from_slice(numbers);
                     if self.is_reverse {
                         place.reverse();
-                    }
-                    if rows > 1 {
-                        work.numbers[row * CHUNK + size..][..CHUNK - size].fill(T::NEG_INFINITY);
                     }
                 }
                 if rows == 1 {
                     work.numbers[size..].fill(T::NEG_INFINITY);
                 }
                 let columns = if rows == 1 { size.div_ceil(CHUNK) } else { rows };
-                work.run(&mut states, rows == 1, columns);
+                work.run(&mut states, rows == 1, columns, height);
                 for column in 0..columns {
                     let (row, offset) = if rows == 1 { (0, start + column * CHUNK) } else { (column, start) };
                     let size = CHUNK.min(length - offset);
                     let z = &z[row * length..][..length];
                     for i in 0..size {
-                        let value = &mut work.numbers[column * CHUNK + i];
+                        let value = &mut work.numbers[column * height + i];
                         if work.marks[i][column] != 0.0 {
                             // Nothing is added: the value is the one before.
                             let is_same =
@@ -232,7 +231,7 @@ impl Cumulative {
                         }
                         last[row] = *value;
                     }
-                    let values = &work.numbers[column * CHUNK..][..size];
+                    let values = &work.numbers[column * height..][..size];
                     self.write(values, offset, &mut out[row * length..][..length]);
                 }
             }
@@ -311,15 +310,16 @@ impl<T: Format> Default for Work<T> {
 impl<T: Format> Work<T> {
     /// Replaces the numbers of each chunk by values, and marks those that are not settled. The chunks are
     /// consecutive if `are_one_row`; otherwise each belongs to its own row and state.
-    fn run(&mut self, states: &mut [State; LANES], are_one_row: bool, columns: usize) {
-        columns::from_rows(&self.numbers, &mut self.tile);
+    fn run(&mut self, states: &mut [State; LANES], are_one_row: bool, columns: usize, height: usize) {
+        let (numbers, tile) = (&mut self.numbers[..LANES * height], &mut self.tile[..height]);
+        columns::from_rows(numbers, tile);
         let mut before = Before { max: [0.0; LANES], hi: [0.0; LANES], lo: [0.0; LANES], first: [0; LANES] };
         let mut is_edge = [false; LANES];
         // The maximum before each chunk.
         let mut old_max = [f64::NEG_INFINITY; LANES];
         let mut running = states[0].max;
         for j in 0..columns {
-            let chunk = &self.numbers[j * CHUNK..][..CHUNK];
+            let chunk = &numbers[j * height..][..height];
             let max = row_functions::greatest(chunk);
             let so_far = if are_one_row { running } else { states[j].max };
             old_max[j] = so_far;
@@ -331,7 +331,7 @@ impl<T: Format> Work<T> {
                 // The first maximum is left out of the sum.
                 let first = chunk.iter().position(|z| z.widen() == max).unwrap_or(0);
                 before.first[j] = first;
-                self.tile[first][j] = f64::NEG_INFINITY;
+                tile[first][j] = f64::NEG_INFINITY;
             }
             if !are_one_row {
                 states[j].max = together;
@@ -340,13 +340,13 @@ impl<T: Format> Work<T> {
         if are_one_row {
             states[0].max = running;
         }
-        scan::sums(&self.tile, &before.max, &mut self.sums);
+        scan::sums(tile, &before.max, &mut self.sums);
         for j in 0..columns {
             let state = if are_one_row { 0 } else { j };
             // After a NaN every value is NaN.
             let has_nan = match before.max[j] {
-                0.0 if is_edge[j] => self.numbers[j * CHUNK..][..CHUNK].iter().any(|z| z.widen().is_nan()),
-                _ => self.sums.hi[CHUNK - 1][j].is_nan(),
+                0.0 if is_edge[j] => numbers[j * height..][..height].iter().any(|z| z.widen().is_nan()),
+                _ => self.sums.hi[height - 1][j].is_nan(),
             };
             if has_nan || states[state].has_nan {
                 old_max[j] = if states[state].has_nan { f64::NAN } else { old_max[j] };
@@ -363,30 +363,36 @@ impl<T: Format> Work<T> {
             };
             (before.hi[j], before.lo[j]) = (shifted.hi, shifted.lo);
             // The padding after the last number is −∞, which changes nothing.
-            let sum = two_sum(self.sums.hi[CHUNK - 1][j], self.sums.lo[CHUNK - 1][j]);
+            let sum = two_sum(self.sums.hi[height - 1][j], self.sums.lo[height - 1][j]);
             states[state].t = shifted + sum;
         }
-        scan::logarithms::<T>(&self.sums, &before, &mut self.tile, &mut self.marks);
-        let edges: Vec<T> = self.edges(&is_edge, &old_max, columns);
-        columns::to_rows(&self.tile, &mut self.numbers);
+        scan::logarithms::<T>(&self.sums, &before, tile, &mut self.marks);
+        let edges: Vec<T> = self.edges(&is_edge, &old_max, columns, height);
+        columns::to_rows(&self.tile[..height], &mut self.numbers[..LANES * height]);
         for (j, _) in is_edge.iter().enumerate().filter(|(_, is_edge)| **is_edge) {
-            self.numbers[j * CHUNK..][..CHUNK].copy_from_slice(&edges[j * CHUNK..][..CHUNK]);
+            self.numbers[j * height..][..height].copy_from_slice(&edges[j * height..][..height]);
         }
     }
 
     /// The values of chunks in which the maximum so far is NaN, +∞ or −∞; values before the first NaN or +∞ are
     /// marked as unsettled.
-    fn edges(&mut self, is_edge: &[bool; LANES], old_max: &[f64; LANES], columns: usize) -> Vec<T> {
+    fn edges(
+        &mut self,
+        is_edge: &[bool; LANES],
+        old_max: &[f64; LANES],
+        columns: usize,
+        height: usize,
+    ) -> Vec<T> {
         if !is_edge[..columns].contains(&true) {
             return Vec::new();
         }
         let mut values = self.numbers.clone();
         for j in (0..columns).filter(|&j| is_edge[j]) {
             let mut max = old_max[j];
-            for i in 0..CHUNK {
-                let z = self.numbers[j * CHUNK + i].widen();
+            for i in 0..height {
+                let z = self.numbers[j * height + i].widen();
                 max = if max.is_nan() || z.is_nan() { f64::NAN } else { max.max(z) };
-                values[j * CHUNK + i] = T::narrow(max);
+                values[j * height + i] = T::narrow(max);
                 self.marks[i][j] = if max.is_finite() { 1.0 } else { 0.0 };
             }
         }

@@ -38,11 +38,17 @@ impl Sum {
     ) -> Option<Settled<T>> {
         let Total { bits, middle, value, error } = self.total(center, 0.0)?;
         let [low, high] = [&value - &error, value + error].map(|end| zero.of(round::<T>(end, -bits)));
-        let hi: f64 = round(middle.clone(), -bits);
-        let lo = round(middle - fixed(hi, bits as usize), -bits);
         let sign = if self.value < IBig::ZERO { -1.0 } else { 1.0 };
-        let log = Log { shift: center.hi, rest: DoubleDouble { hi, lo } };
+        let log = Log { shift: center.hi, rest: two_words(middle, bits) };
         low.same_bits(high).then_some(Settled { value: low, sign, log, phase })
+    }
+
+    /// center + log |sum|, and a bound on its error.
+    pub(super) fn logarithm(&self, center: DoubleDouble) -> Option<(Log, f64)> {
+        let Total { bits, middle, error, .. } = self.total(center, 0.0)?;
+        let rest = two_words(middle, bits);
+        let bound = round::<f64>(error, -bits) * 1.001 + power_of_two(-105) * rest.hi.abs();
+        Some((Log { shift: center.hi, rest }, bound))
     }
 
     /// The float that z − center − log |sum| rounds to likewise.
@@ -99,6 +105,12 @@ impl Sum {
         }
         Some((log, error + (error >> (SMALL - 1)) + IBig::from(4 * terms + 1)))
     }
+}
+
+/// A number of units of 2^-bits as a double-double.
+fn two_words(n: IBig, bits: isize) -> DoubleDouble {
+    let hi: f64 = round(n.clone(), -bits);
+    DoubleDouble { hi, lo: round(n - fixed(hi, bits as usize), -bits) }
 }
 
 /// The logarithm of a sum, in units of 2^-bits.

@@ -3,7 +3,7 @@
 //!
 //! | phase | error of a share, relative |
 //! |---|---|
-//! | about the logarithm of the sum | 2^-90, more where the sum cancels |
+//! | about the logarithm of the sum, which comes from fixed point where the sum cancels | 2^-84 |
 //! | fixed point | 2^-240, more where the sum cancels |
 //! | one group | 0 |
 //! | arbitrary precision | as small as it takes |
@@ -32,7 +32,7 @@ pub(crate) struct WeightedShares<'a, T> {
     center: DoubleDouble,
     /// That of the sum.
     sign: f64,
-    centred: OnceCell<Option<Estimate>>,
+    log: OnceCell<Option<(Log, f64)>>,
     fixed: OnceCell<Option<Sum>>,
     groups: OnceCell<Vec<Group>>,
     /// With the most bits that were needed so far.
@@ -43,8 +43,8 @@ impl<'a, T: Format> WeightedShares<'a, T> {
     /// `log` is that of the sum's magnitude, approximately.
     pub(crate) fn new(pairs: Pairs<'a, T>, log: Log, sign: f64) -> Self {
         let center = log.to_dd();
-        let (centred, fixed, groups) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
-        Self { pairs, center, sign, centred, fixed, groups, arbitrary: RefCell::new(None) }
+        let (logarithm, fixed, groups) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        Self { pairs, center, sign, log: logarithm, fixed, groups, arbitrary: RefCell::new(None) }
     }
 
     /// The float nearest to b e^z / Σ b_k e^{z_k}, for a number z of the row, and its weight b or 1.
@@ -70,6 +70,20 @@ impl<'a, T: Format> WeightedShares<'a, T> {
             .expect("the share keeps a distance from every half-way point (Lindemann and Weierstrass)")
     }
 
+    /// The logarithm of the sum's magnitude and a bound on its error, from double-doubles or, where the sum cancels
+    /// too much for these, from fixed point.
+    fn logarithm(&self) -> Option<(Log, f64)> {
+        const ENOUGH: f64 = power_of_two(-84);
+        about_estimate::estimate(&self.pairs, self.center)
+            .map(|Estimate { log, bound, .. }| (log, bound))
+            .filter(|&(_, bound)| bound <= ENOUGH)
+            .or_else(|| self.fixed().as_ref()?.logarithm(self.center))
+    }
+
+    fn fixed(&self) -> &Option<Sum> {
+        self.fixed.get_or_init(|| fixed_point::sum::<LONG, _>(&self.pairs, self.center))
+    }
+
     /// The binary logarithm of the share's magnitude, approximately. Below −1080 the share is less than half of any
     /// format's least number, from 1030 on it overflows.
     fn power(z: f64, b: f64, log: Log) -> f64 {
@@ -79,8 +93,7 @@ impl<'a, T: Format> WeightedShares<'a, T> {
     /// A power of 2 is split off the share, so that its size does not matter. Its exponent is off by 2^-92, in
     /// [`scaled_term`].
     fn about_logarithm(&self, z: f64, b: f64) -> Option<T> {
-        let centred = self.centred.get_or_init(|| about_estimate::estimate(&self.pairs, self.center));
-        let &Estimate { log, bound, .. } = centred.as_ref()?;
+        let &(log, bound) = self.log.get_or_init(|| self.logarithm()).as_ref()?;
         let sign = self.sign;
         let k = Self::power(z, b, log).round();
         let share = scaled_term(DoubleDouble::from(z), b, log, k).scaled(sign * UNSCALE);
