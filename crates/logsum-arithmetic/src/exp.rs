@@ -31,6 +31,9 @@ pub const EXP_DD_ERROR: f64 = 1.9e-19; // > 2^-62.2
 /// |[`exp_f64_fine`] − exact| ≤ this · exact, for z − c ≥ −128, and for c = 0 and z ≥ −176. Derivation there.
 pub const EXP_F64_FINE_ERROR: f64 = 2.8e-14; // > 2^-45.05
 
+/// As [`EXP_F64_FINE_ERROR`], for any z − c: below −128 and −176 its terms are small, but a weight can make them great.
+pub const EXP_F64_FINE_FAR_ERROR: f64 = 2e-13; // > 2^-42.2
+
 /// |[`exp_dd_fine`] − exact| ≤ this · exact. Derivation there.
 pub const EXP_DD_FINE_ERROR: f64 = 1.2e-21; // > 2^-69.5
 

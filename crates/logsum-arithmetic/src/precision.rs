@@ -10,6 +10,10 @@ pub trait Precision {
     /// Bounds the relative error of one exponential.
     const EXP_ERROR: f64;
 
+    /// Bounds the relative error of an exponential also where it is too small to be seen beside e^max, as terms with
+    /// weights may be.
+    const FAR_EXP_ERROR: f64;
+
     /// Bounds the relative error of [`factor`](Self::factor).
     const FACTOR_ERROR: f64;
 
@@ -136,6 +140,7 @@ pub type FineF64 = F64<true>;
 impl<const FINE: bool> Precision for F64<FINE> {
     /// For [`FineF64`], of terms that a narrower format can see ([`exp::exp_f64_fine`]).
     const EXP_ERROR: f64 = if FINE { exp::EXP_F64_FINE_ERROR } else { exp::EXP_F64_ERROR };
+    const FAR_EXP_ERROR: f64 = if FINE { exp::EXP_F64_FINE_FAR_ERROR } else { exp::EXP_F64_ERROR };
     const FACTOR_ERROR: f64 = exp::EXP_DD_ERROR;
     /// 127 additions, 3 of the eight sums, and the subtraction of e^max: 131 roundings of u = 2^-53, and 2^-97 for sums
     /// of blocks in double-double. 135u is more.
@@ -310,6 +315,7 @@ impl<const FINENESS: u8> Precision for Two<FINENESS> {
         1 => exp::EXP_DD_FINE_ERROR,
         _ => exp::EXP_DD_FINER_ERROR,
     };
+    const FAR_EXP_ERROR: f64 = Self::EXP_ERROR;
     const FACTOR_ERROR: f64 = Self::EXP_ERROR;
     /// See [`Head`]: 2^-82.33 of the bound, of which the sum is at least half; up to 64 sums of blocks add 192u².
     const SUM_ERROR: f64 = power_of_two(-81);

@@ -40,6 +40,11 @@ fn rows<T: Format>() -> Vec<Vec<T>> {
             .map(|i| [f64::INFINITY, f64::NAN, 0.0][usize::from(i > 130) + usize::from(i > 260)])
             .collect(),
         vec![0.0, -1000.0, -2000.0, 1e5, -1e30, 1e30],
+        // Values among the least floats of f32 and f64, of either sign.
+        vec![-1e-45, -103.6, -110.0, f64::NEG_INFINITY],
+        vec![-0.0, f64::NEG_INFINITY, -0.0],
+        vec![-5e-324, -744.5, -750.0],
+        vec![-1e-310, -713.0, -740.0, -744.0],
     ];
     for case in 0..120 {
         let length = [1, 2, 7, 127, 128, 129, 1023, 1024, 1025, 1300][case % 10];

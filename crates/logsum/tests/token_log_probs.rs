@@ -166,6 +166,10 @@ fn errors_say_what_is_wrong_and_write_nothing() {
         "`logits` has 3 elements, but needs a multiple of 2, the number of tokens",
     );
     says(token_log_probs(&z, &[0], &mut out), "`out` has 2 elements, but needs 1 to fit `tokens`");
+    says(
+        token_log_probs::<f64>(&[], &[4, 1], &mut out),
+        "the token of row 0 is 4, but must be below 0, the length of the row",
+    );
     says(token_log_probs(&z, &[], &mut []), "`logits` has 4 elements, but needs 0 to fit `tokens`");
     says(
         token_log_probs_with_entropy(&z, &[0, 0], &mut out, &mut entropies[..1]),

@@ -73,13 +73,18 @@ const T_ERROR: f64 = exp::EXP_DD_ERROR * 1.01;
 /// [`T_ERROR`] where t is in f64: three roundings more.
 const WORD_ERROR: f64 = power_of_two(-51);
 
+const fn error_of_t<T: Format>() -> f64 {
+    if is_widest::<T>() { T_ERROR } else { WORD_ERROR }
+}
+
 impl<T: Format, const MARKS: bool> Task for Logarithms<'_, T, MARKS> {
     type Output = [f64; LANES];
 
     #[inline(always)]
     fn run<V: Vector>(self, simd: V) -> [f64; LANES] {
         let Self { sums, before, tile, marks, .. } = self;
-        let max = simd.load(&before.max);
+        // The log-sum-exp of −0 alone is +0.
+        let max = simd.load(&before.max) + simd.splat(0.0);
         let carry = DoubleDouble { hi: simd.load(&before.hi), lo: simd.load(&before.lo) };
         let mut last_first = 0;
         for j in 0..LANES {
@@ -98,18 +103,19 @@ impl<T: Format, const MARKS: bool> Task for Logarithms<'_, T, MARKS> {
                 DoubleDouble::from(word * unscale)
             };
             let least_one = -(-t.hi).max(simd.splat(-1.0));
-            let from_t = least_one * simd.splat(if is_widest::<T>() { T_ERROR } else { WORD_ERROR });
+            let from_t = least_one * simd.splat(error_of_t::<T>());
             let (mut value, mut bound) = estimate_of_log::<T::First, V>(max, t, from_t);
             if i < last_first {
-                (value, bound) = with_above(i, before, max, t, (value, bound));
+                (value, bound) = with_above::<T, V>(i, before, max, t, (value, bound));
             }
             let [low, high] = T::ends(value, bound);
             let (mut lows, mut highs) = ([T::default(); LANES], [T::default(); LANES]);
             T::store(low, &mut lows);
             T::store(high, &mut highs);
-            let low = T::load(&lows, simd);
-            (low + simd.splat(0.0)).store(place);
-            let unsettled = low - T::load(&highs, simd);
+            // Where the value is 0, only the lower end is negative.
+            let high = T::load(&highs, simd);
+            high.store(place);
+            let unsettled = high - T::load(&lows, simd);
             if MARKS {
                 unsettled.store(mark);
             } else {
@@ -122,13 +128,13 @@ impl<T: Format, const MARKS: bool> Task for Logarithms<'_, T, MARKS> {
     }
 }
 
-fn is_widest<T: Format>() -> bool {
+const fn is_widest<T: Format>() -> bool {
     T::SIGNIFICAND_BITS == f64::MANTISSA_DIGITS as usize
 }
 
 /// Replaces value and bound by those of max + log t in columns where row i is above the row of the maximum.
 #[inline(always)]
-fn with_above<V: Vector>(
+fn with_above<T: Format, V: Vector>(
     i: usize,
     before: &Before,
     max: V,
@@ -140,7 +146,8 @@ fn with_above<V: Vector>(
     let (log, error) = ln::ln_dd(t);
     let above = log + max;
     let size = max.max(-max) + log.hi.max(-log.hi);
-    let of_sum = size.mul_add(max.splat(power_of_two(-102)), max.splat(WORD_ERROR));
+    let of_t = max.splat(error_of_t::<T>());
+    let of_sum = size.mul_add(max.splat(power_of_two(-102)), of_t);
     // Never settled where t is too small.
     let above_bound = t.hi.where_at_most(LEAST, max.splat(f64::NAN), error + of_sum);
     let mut is_above = [0.0; LANES];

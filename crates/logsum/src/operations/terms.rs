@@ -57,8 +57,8 @@ use std::borrow::Cow;
 /// # Ok::<(), logsum::Error>(())
 /// ```
 ///
-/// At τ = 1 the log-sum-exp and its derivatives allocate memory in proportion to the row only if the sum cancels
-/// beyond 256 bits.
+/// At τ = 1 the log-sum-exp and its derivatives allocate memory in proportion to the row only if the sum cancels, or a
+/// derivative is near a half-way point, beyond 256 bits.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'a, T> {
     z: &'a [T],

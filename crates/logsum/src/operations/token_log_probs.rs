@@ -91,6 +91,7 @@ pub fn token_log_probs_with_gradient<T: Float>(
 fn rows<'a, T: Float>(logits: &[T], tokens: &[usize]) -> Result<CrossEntropy<'a, T>, Error> {
     match logits.len().checked_rem(tokens.len()) {
         None => has_length("logits", logits.len(), "tokens", 0).map(|()| CrossEntropy::new(1)),
+        Some(0) if logits.is_empty() => Err(Error::TokenOutOfRange { row: 0, token: tokens[0], length: 0 }),
         Some(0) => Ok(CrossEntropy::new(logits.len() / tokens.len())),
         Some(_) => Err(Error::NotAMultiple {
             argument: "logits",

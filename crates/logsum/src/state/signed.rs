@@ -125,7 +125,7 @@ impl<P: Precision> SignedSum<P> {
 
     #[inline(always)]
     fn of_block(Weighted { shift, sum, size }: Weighted) -> Self {
-        let error = (P::EXP_ERROR + P::SIGNED_SUM_ERROR) * SLACK * size + LEAST_ERROR;
+        let error = (P::FAR_EXP_ERROR + P::SIGNED_SUM_ERROR) * SLACK * size + LEAST_ERROR;
         Self { shift, sum, size, error, precision: PhantomData }
     }
 
@@ -176,8 +176,9 @@ impl<P: Precision> SignedSum<P> {
     pub(crate) fn share(&self) -> Option<BoundedShare> {
         let size = self.sum.hi.abs();
         let is_good = self.error <= P::SHARE_ERROR * size && size.is_finite();
-        // One rounding more than a share without a weight has.
-        let error = error_of_share::<P, f64>(size, self.error) * SLACK + power_of_two(-102);
+        // One rounding more than a share without a weight has, and any exponential.
+        let of_term = (P::FAR_EXP_ERROR - P::EXP_ERROR) + power_of_two(-102);
+        let error = error_of_share::<P, f64>(size, self.error) * SLACK + of_term * SLACK;
         is_good.then(|| BoundedShare { shift: self.shift, inverse: inverse(self.sum), error })
     }
 }
@@ -278,7 +279,7 @@ task! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arithmetic::precision::{InDoubleDouble, InF64};
+    use crate::arithmetic::precision::{FineDoubleDouble, FineF64, InDoubleDouble, InF64};
     use crate::reference::{big, big_dd, uniform};
 
     /// Asserts that the sum of a row has an error within its own bound, and that the bound is not loose.
@@ -291,7 +292,8 @@ mod tests {
         assert!(off <= error * UNSCALE, "{z:?}, {b:?}: off by {off:e}, bound {:e}", error * UNSCALE);
         assert!(
             error
-                <= 8.0 * (P::EXP_ERROR.max(P::FACTOR_ERROR) + P::SIGNED_SUM_ERROR) * size + 1e3 * LEAST_ERROR
+                <= 8.0 * (P::FAR_EXP_ERROR.max(P::FACTOR_ERROR) + P::SIGNED_SUM_ERROR) * size
+                    + 1e3 * LEAST_ERROR
         );
         *worst = worst.max(off / (error * UNSCALE));
     }
@@ -314,6 +316,23 @@ mod tests {
     #[test]
     fn keeps_its_bound_in_f64() {
         keeps_its_bound::<InF64>();
+    }
+
+    #[test]
+    fn keeps_its_bound_in_the_precisions_of_elements() {
+        keeps_its_bound::<FineDoubleDouble>();
+        let mut uniform = uniform(7);
+        let (mut worst, mut worst_far) = (0.0, 0.0_f64);
+        for i in 0..4000 {
+            let z: Vec<f64> = (0..1 + i % 9).map(|_| 30.0 * uniform()).collect();
+            let b: Vec<f64> = z.iter().map(|_| uniform() - 0.5).collect();
+            check::<FineF64>(&z, &b, &mut worst);
+            // The shift comes from a number of weight 0, and a far term is the sum: the difference is rounded.
+            let far = [1e-10 * uniform(), -256.0 - 80.0 * uniform()];
+            check::<FineF64>(&far, &[0.0, 2e35], &mut worst_far);
+        }
+        println!("worst {worst:.3} of the bound, far {worst_far:.3}");
+        assert!(worst_far > 1.0 / 8.0, "{worst_far}");
     }
 
     #[test]
