@@ -75,3 +75,105 @@ pub fn log_of_tail<P: Precision, F: Float64>(tail: DoubleDouble<F>, error: F) ->
     let log = tail.where_at_most(NOTHING, DoubleDouble::from(zero), log);
     (log, tail.hi.where_at_most(NOTHING, zero, bound))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::precision::{FineDoubleDouble, FineF64, InDoubleDouble, InF64};
+    use crate::test_reference::{Big, big, big_dd, uniform};
+
+    /// A positive number of any size from 2^least to 2^greatest, in units of [`UNSCALE`], and in these units.
+    fn tail<P: Precision>(uniform: &mut impl FnMut() -> f64, [least, greatest]: [i32; 2]) -> DoubleDouble {
+        let hi = power_of_two(least + (uniform() * f64::from(greatest - least)) as i32) * (1.0 + uniform());
+        let lo = if P::IS_DOUBLE_DOUBLE { hi * power_of_two(-54) * (uniform() - 0.5) } else { 0.0 };
+        DoubleDouble { hi, lo }.scaled(1.0 / UNSCALE)
+    }
+
+    fn unscaled(x: DoubleDouble) -> Big {
+        big_dd(x).with_precision(2000).value() * big(UNSCALE)
+    }
+
+    fn log1p(t: Big) -> Big {
+        (t + big(1.0).with_precision(2000).value()).ln()
+    }
+
+    fn distance(a: &Big, b: &Big) -> f64 {
+        (a - b).to_f64().value().abs()
+    }
+
+    /// Bounds hold where the tail is off by all of its error, and are no more than what they are made of.
+    fn check<P: Precision>() {
+        let mut uniform = uniform(31);
+        let of_log = if P::IS_DOUBLE_DOUBLE { power_of_two(-62) } else { power_of_two(-48) };
+        for i in 0..480 {
+            let max = [0.0, 1.0, -700.0, 1e6][i % 4] * (1.0 + uniform());
+            let t = tail::<P>(&mut uniform, [[-200, -100], [-40, 0], [0, 40]][i % 3]);
+            let error = t.hi * [0.0, power_of_two(-30), power_of_two(-70)][i / 4 % 3];
+            let (estimate, bound) = super::estimate::<P, f64>(max, t, error);
+            let (log, log_bound) = log_of_tail::<P, f64>(t, error);
+            let exact = unscaled(t);
+            let relative = error / t.hi;
+            // How much the error of t can bring, and what is allowed beside it.
+            let share = 1.0 / (1.0 + 1.0 / (t.hi * UNSCALE));
+            let value = log1p(exact.clone());
+            let size = value.to_f64().value();
+            for side in [-1.0, 0.0, 1.0] {
+                let moved = log1p(exact.clone() * (big(1.0) + big(side * relative * 0.999)));
+                let found = distance(&(big_dd(estimate) - big(max)), &moved);
+                assert!(found <= bound, "max {max}, t {t:?}, error {error:e}: {found:e} > {bound:e}");
+                let found = distance(&big_dd(log), &moved);
+                assert!(found <= log_bound, "t {t:?}, error {error:e}: {found:e} > {log_bound:e}");
+            }
+            let most = 1.001 * relative * share + of_log * size;
+            assert!(log_bound <= most + power_of_two(-1069), "{log_bound:e} is loose: {most:e}");
+            let of_sum = 1.01 * power_of_two(-103) * (max.abs() + size);
+            assert!(bound <= most + of_sum + power_of_two(-1069), "{bound:e} is loose: {most:e}");
+        }
+        assert_eq!(log_of_tail::<P, f64>(DoubleDouble::ZERO, 0.0), (DoubleDouble::ZERO, 0.0));
+        assert_eq!(log_of_tail::<P, f64>(DoubleDouble::from(NOTHING), 1.0), (DoubleDouble::ZERO, 0.0));
+    }
+
+    #[test]
+    fn logarithms_keep_their_bounds() {
+        check::<InF64>();
+        check::<FineF64>();
+        check::<InDoubleDouble>();
+        check::<FineDoubleDouble>();
+    }
+
+    fn check_rest<P: Precision>() {
+        let mut uniform = uniform(32);
+        for _ in 0..500 {
+            let of_max = term_of_max::<P>(0.0, 0.0);
+            let t = tail::<P>(&mut uniform, [-10, 10]);
+            let sum = t + of_max;
+            let (found, error) = rest::<P, f64>(sum, of_max);
+            let exact = unscaled(sum) - big(1.0);
+            assert!(distance(&unscaled(found), &exact) <= exact.to_f64().value() * power_of_two(-90));
+            let expected = (P::EXP_ERROR * found.hi + P::SUM_ERROR * sum.hi) / error - 1.0;
+            assert!(expected.abs() < 1e-12, "{expected}");
+            let whole = unscaled(sum).to_f64().value();
+            let of_share = error_of_share::<P, f64>(sum.hi, error);
+            let least = P::EXP_ERROR + error * UNSCALE / whole;
+            let roundings =
+                if P::IS_DOUBLE_DOUBLE { 30.0 * power_of_two(-106) } else { 8.0 * power_of_two(-53) };
+            assert!(
+                of_share >= least + roundings && of_share <= 1.001 * least + 2.0 * roundings,
+                "{of_share:e}"
+            );
+        }
+        // A shift that is not the maximum.
+        let found = unscaled(term_of_max::<P>(3.0, 0.0));
+        assert!(distance(&found, &big(3.0).exp()) <= P::EXP_ERROR * 20.1);
+        let of_second = error_of_rest::<P>(2.0) / 2.0 - (P::EXP_ERROR + P::SUM_ERROR + P::FACTOR_ERROR);
+        assert!(of_second > 0.0 && of_second < 1e-4 * P::EXP_ERROR.max(P::SUM_ERROR).max(P::FACTOR_ERROR));
+    }
+
+    #[test]
+    fn rests_and_shares_have_the_errors_of_their_parts() {
+        check_rest::<InF64>();
+        check_rest::<FineF64>();
+        check_rest::<InDoubleDouble>();
+        check_rest::<FineDoubleDouble>();
+    }
+}

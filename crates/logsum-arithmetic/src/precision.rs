@@ -590,6 +590,88 @@ mod tests {
         check_log_share_ends::<FineDoubleDouble>();
     }
 
+    /// The ends of a product with a relative error enclose it closely; where it is subnormal in f64, they differ.
+    fn check_scaled_ends<P: Precision>() {
+        let mut uniform = uniform(28);
+        let roundings = if P::IS_DOUBLE_DOUBLE { 2.0 * U } else { 8.0 * U };
+        for i in 0..4000 {
+            let hi = (1.0 + uniform()) * power_of_two(512 + [0, -40, -600, -1000][i % 4]);
+            let number =
+                P::Number::<f64>::of(DoubleDouble { hi, lo: hi * power_of_two(-54) * (uniform() - 0.5) });
+            let factor = 0.5 + uniform();
+            let factor = DoubleDouble { hi: factor, lo: factor * power_of_two(-54) * (uniform() - 0.5) };
+            let error = [power_of_two(-30), power_of_two(-45), power_of_two(-70)][i / 4 % 3];
+            let used = if P::IS_DOUBLE_DOUBLE { factor } else { DoubleDouble::from(factor.hi) };
+            let exact = big_dd(number.to_dd()) * big_dd(used) * big(exp::UNSCALE);
+            let size = exact.to_f64().value();
+            let rounded = number.round_scaled(factor);
+            assert!((big(rounded) - &exact).to_f64().value().abs() <= roundings * size, "{size:e}");
+            let [low, high] = number.scaled_ends(factor, error);
+            assert!(low <= high);
+            // One rounding for each end is not part of the interval; in f64 errors cover the others.
+            let slack = big(if P::IS_DOUBLE_DOUBLE { U } else { 4.0 * U } * size);
+            for side in [-1.0, 1.0] {
+                let end = &exact * (big(1.0) + big(side * error));
+                assert!(big(low) - &slack <= end && end <= big(high) + &slack, "{size:e}, {error:e}");
+            }
+            let width = 2.001 * error * size + 2.0 * roundings * size;
+            assert!(high - low <= width, "{size:e}: {:e}", high - low);
+        }
+        let of = |power: i32| P::Number::<f64>::of(DoubleDouble::from(power_of_two(power)));
+        let ends = |power| of(power).scaled_ends(DoubleDouble::ONE, power_of_two(-60));
+        assert_eq!(ends(512 - 1080), [0.0; 2]);
+        if P::IS_DOUBLE_DOUBLE {
+            for power in -1076..-1030 {
+                let [low, high] = ends(512 + power);
+                assert!(low < high, "2^{power}: {low:e}, {high:e}");
+                assert!(high - low <= 4.0 * power_of_two(-1074), "2^{power}");
+            }
+        }
+    }
+
+    #[test]
+    fn scaled_ends_enclose_products_closely() {
+        check_scaled_ends::<InF64>();
+        check_scaled_ends::<InDoubleDouble>();
+    }
+
+    /// Each precision's own exponentials and logarithm, with errors near what it says.
+    fn check_exponentials<P: Precision>(fineness: f64) {
+        let mut uniform = uniform(29);
+        let (mut worst, mut worst_log) = ([0.0_f64; 3], 0.0_f64);
+        for i in 0..3000 {
+            let (z, c) = (-60.0 * uniform(), [0.0, 1.0 / 3.0][i % 2]);
+            let d = two_sum(z, -c);
+            let of_dd = if P::IS_DOUBLE_DOUBLE { big_dd(d) } else { big(d.hi) };
+            let all = [(P::exp(z, c), big_dd(d)), (P::exp_at_0(z), big(z)), (P::exp_of_dd(d), of_dd)];
+            for (worst, (found, exponent)) in worst.iter_mut().zip(all) {
+                let found = big_dd(found.to_dd()) * big(exp::UNSCALE);
+                *worst = worst.max((found / exponent.exp() - big(1.0)).to_f64().value().abs());
+            }
+            let t = 3.0 * uniform();
+            let (log, bound) = P::log1p(DoubleDouble::from(t));
+            let exact = (big(t) + big(1.0)).ln();
+            let off = error(log, &exact);
+            assert!(off <= bound, "log(1 + {t}): {off:e}");
+            worst_log = worst_log.max(bound / log.hi);
+        }
+        for worst in worst {
+            assert!(worst <= P::EXP_ERROR && worst > P::EXP_ERROR / 8.0, "{worst:e} of {:e}", P::EXP_ERROR);
+        }
+        assert!(worst_log <= fineness && worst_log >= fineness / 4.0, "{worst_log:e}");
+    }
+
+    #[test]
+    fn each_precision_has_its_own_functions() {
+        check_exponentials::<InF64>(power_of_two(-49));
+        check_exponentials::<FineF64>(power_of_two(-49));
+        check_exponentials::<InDoubleDouble>(power_of_two(-63) * 1.001);
+        check_exponentials::<FineDoubleDouble>(power_of_two(-80));
+        check_exponentials::<FinerDoubleDouble>(power_of_two(-80));
+        let errors = [InDoubleDouble::EXP_ERROR, FineDoubleDouble::EXP_ERROR, FinerDoubleDouble::EXP_ERROR];
+        assert_eq!(errors, [exp::EXP_DD_ERROR, exp::EXP_DD_FINE_ERROR, exp::EXP_DD_FINER_ERROR]);
+    }
+
     fn check_ln<P: Precision>() {
         let mut uniform = uniform(27);
         let [least, greatest] = P::LN_RANGE;
