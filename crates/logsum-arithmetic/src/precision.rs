@@ -673,7 +673,7 @@ mod tests {
     }
 
     fn check_ln<P: Precision>() {
-        let mut uniform = uniform(27);
+        let (mut uniform, mut worst) = (uniform(27), 0.0_f64);
         let [least, greatest] = P::LN_RANGE;
         for i in 0..2000 {
             let y = match i % 3 {
@@ -683,8 +683,13 @@ mod tests {
             };
             let exact = big(y).with_precision(1000).value().ln();
             let off = error(P::ln(y), &exact);
-            assert!(off <= P::LN_ERROR * exact.to_f64().value().abs(), "log {y:e}: {off:e}");
+            let most = P::LN_ERROR * exact.to_f64().value().abs();
+            assert!(off <= most, "log {y:e}: {off:e}");
+            worst = worst.max(if most > 0.0 { off / most } else { 0.0 });
         }
+        assert!(worst > 1.0 / 64.0, "the bound is too loose: {worst}");
+        // Everything from the least to the greatest number of the formats that take it, or a wide middle.
+        assert!(least <= power_of_two(-149) && greatest >= power_of_two(128));
     }
 
     #[test]
