@@ -706,7 +706,8 @@ mod tests {
         assert_eq!(exp_dd(0.0, 0.0), DoubleDouble::from(power_of_two(512)));
         assert_eq!(exp_f64(-1e300, -1e300), power_of_two(512));
         assert_eq!(exp_dd(1.5, 0.0), exp_dd_at_0(1.5));
-        // Less than a quarter of the least number rounds to 0 with any error of its own; eight times that is that number.
+        // Less than a quarter of the least number rounds to 0 with any error of its own; eight times it is that
+        // number.
         assert_eq!([NOTHING * UNSCALE, 8.0 * NOTHING * UNSCALE], [0.0, power_of_two(-1074)]);
         // z − c with a low part.
         let (z, c) = (1.0 / 3.0, -1e-9);

@@ -145,8 +145,8 @@ pub fn ln_of_f64(x: f64) -> DoubleDouble {
 
 /// log x for any finite x > 0, with relative error below 2^-79.
 ///
-/// x = m 2^k with √½ < m < √2; |m − 1| is exact, and log m is ±log(1 + t) with t = m − 1, or t = (1 − m)/m with an error
-/// of 15u². Where k is not 0, the sum is at least log 2 / 2, and not less than |log m|.
+/// x = m 2^k with √½ < m < √2; |m − 1| is exact, and log m is ±log(1 + t) with t = m − 1, or t = (1 − m)/m with an
+/// error of 15u². Where k is not 0, the sum is at least log 2 / 2, and not less than |log m|.
 pub fn ln_of_f64_fine(x: f64) -> DoubleDouble {
     let (significand, exponent) = parts(x);
     let is_above = significand > core::f64::consts::SQRT_2;

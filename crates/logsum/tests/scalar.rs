@@ -1,4 +1,5 @@
-//! The elementwise functions against arbitrary precision: correctly rounded at every level; slices against single numbers; special cases.
+//! The elementwise functions against arbitrary precision: correctly rounded at every level; slices against
+//! single numbers; special cases.
 
 mod common;
 #[path = "common/each_level.rs"]

@@ -335,8 +335,8 @@ def rows_and_indices(logits, indices, name):
 def token_log_probs(logits, tokens, *, dtype=None, entropy=False):
     """log softmax(logits) at one token a row, the last axis, without the rest of the row.
 
-    A token −1 is padding: its log-probability is 0. With `dtype`, scores are converted first: float32 for float16 and bfloat16
-    ones gives the nearest float32. With `entropy`, the entropy −Σ p log p of each row's softmax follows.
+    A token −1 is padding: its log-probability is 0. With `dtype`, scores are converted first: float32 for float16 and
+    bfloat16 ones gives the nearest float32. With `entropy`, the entropy −Σ p log p of each row's softmax follows.
     """
     logits, tokens = rows_and_indices(logits, tokens, "tokens")
     logits = logits if dtype is None else logits.astype(dtype)

@@ -490,6 +490,16 @@ def logaddexp(input, other):
     return with_tangents(_logaddexp, slope, x.to(dtype), y.to(dtype))
 
 
+def losses_with_tangents(x, *options):
+    """The losses of rows of scores, as `_losses` takes them, with their derivative in forward mode."""
+
+    def slope(x, t):
+        target, *others = options
+        return (_losses_gradient(x, target, x.new_ones(x.shape[:-1]), *others) * t).sum(-1)
+
+    return with_tangents(lambda x: _losses(x, *options), slope, x)
+
+
 def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
     """The loss of classification: `torch.nn.functional.cross_entropy`, with the classes in dimension 1, or 0 of a vector.
 
@@ -503,12 +513,7 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
         target = target.to(x.dtype).movedim(1 if input.ndim > 1 else 0, -1)
     if weight is not None:
         weight = weight.to(x.dtype)
-
-    def slope(x, t):
-        ones = x.new_ones(x.shape[:-1])
-        return (_losses_gradient(x, target, ones, weight, ignore_index, label_smoothing) * t).sum(-1)
-
-    each = with_tangents(lambda x: _losses(x, target, weight, ignore_index, label_smoothing), slope, x)
+    each = losses_with_tangents(x, target, weight, ignore_index, label_smoothing)
     if reduction == "none":
         return each
     if reduction == "sum":
@@ -522,21 +527,17 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
 
 
 def token_log_probs(input, tokens, dim=-1, *, dtype=None, entropy=False):
-    """log softmax(input) at one index for each row along `dim`, without the rest of the row: `tokens` has the shape of `input`
-    without `dim`.
+    """log softmax(input) at one index for each row along `dim`, without the rest of the row: `tokens` has the shape of
+    `input` without `dim`.
 
-    With `dtype`, scores are converted first: float32 for float16 and bfloat16 ones gives the nearest float32. With `entropy`, the
-    entropy −Σ p log p of each row's softmax follows. Both have derivatives of any order by the scores.
+    With `dtype`, scores are converted first: float32 for float16 and bfloat16 ones gives the nearest float32. With
+    `entropy`, the entropy −Σ p log p of each row's softmax follows. Both have derivatives of any order by the scores.
     """
     x = floating(input if dtype is None else input.to(dtype)).movedim(dim, -1)
     if tokens.is_floating_point() or tokens.shape != x.shape[:-1]:
         raise ValueError(f"tokens is {tokens.dtype} of the shape {tuple(tokens.shape)}, it must be integers of {tuple(x.shape[:-1])}")
     nothing = torch.iinfo(torch.int64).min
-
-    def slope(x, t):
-        return (_losses_gradient(x, tokens, x.new_ones(x.shape[:-1]), None, nothing, 0.0) * t).sum(-1)
-
-    log_p = -with_tangents(lambda x: _losses(x, tokens, None, nothing, 0.0), slope, x)
+    log_p = -losses_with_tangents(x, tokens, None, nothing, 0.0)
     if not entropy:
         return log_p
     p = softmax(x, -1)

@@ -207,8 +207,8 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         Ok((value, plan.per_element(gradient)))
     }
 
-    /// [`token_log_probs`](crate::token_log_probs) with the logits of a row along `axis`. Tokens are in the order of the
-    /// rows.
+    /// [`token_log_probs`](crate::token_log_probs) with the logits of a row along `axis`. Tokens are in the order of
+    /// the rows.
     fn token_log_probs(&self, axis: isize, tokens: &[usize]) -> Result<ArrayD<T>, Error> {
         let plan = Plan::new(self.array(), axis)?;
         let (expected, found) = (plan.count, tokens.len());

@@ -197,11 +197,12 @@ pub(crate) fn shares_of_kept<T: Format, V: Vector>(
     simd: V,
 ) -> bool {
     let is_memory = to.is_memory(out);
-    let is_unsettled = match (error, is_memory) {
-        (Some(error), true) => write_settled_shares::<true, T, V>(kept, inverse, error, out, simd),
-        (Some(error), false) => write_settled_shares::<false, T, V>(kept, inverse, error, out, simd),
-        (None, true) => write_shares::<true, T, V>(kept, inverse, out, simd),
-        (None, false) => write_shares::<false, T, V>(kept, inverse, out, simd),
+    let (is_tested, error) = (error.is_some(), error.unwrap_or_default());
+    let is_unsettled = match (is_tested, is_memory) {
+        (true, true) => write_shares::<true, true, T, V>(kept, inverse, error, out, simd),
+        (true, false) => write_shares::<true, false, T, V>(kept, inverse, error, out, simd),
+        (false, true) => write_shares::<false, true, T, V>(kept, inverse, error, out, simd),
+        (false, false) => write_shares::<false, false, T, V>(kept, inverse, error, out, simd),
     };
     if is_memory {
         simd.fence();
@@ -210,27 +211,7 @@ pub(crate) fn shares_of_kept<T: Format, V: Vector>(
 }
 
 #[inline(always)]
-fn write_shares<const TO_MEMORY: bool, T: Format, V: Vector>(
-    kept: &[<T::Elements as Keep>::Kept],
-    inverse: DoubleDouble,
-    out: &mut [T],
-    simd: V,
-) -> bool {
-    let inverse = inverse.splat(simd);
-    let (whole, rest) = out.as_chunks_mut();
-    for (out, place) in whole.iter_mut().zip(kept) {
-        store::<TO_MEMORY, T, V>(T::Elements::kept(place, simd).round_scaled(inverse), out);
-    }
-    if let (false, Some(place)) = (rest.is_empty(), kept.get(whole.len())) {
-        let mut last = [T::default(); 8];
-        T::store(T::Elements::kept(place, simd).round_scaled(inverse), &mut last);
-        rest.copy_from_slice(&last[..rest.len()]);
-    }
-    false
-}
-
-#[inline(always)]
-fn write_settled_shares<const TO_MEMORY: bool, T: Format, V: Vector>(
+fn write_shares<const IS_TESTED: bool, const TO_MEMORY: bool, T: Format, V: Vector>(
     kept: &[<T::Elements as Keep>::Kept],
     inverse: DoubleDouble,
     error: f64,
@@ -241,18 +222,33 @@ fn write_settled_shares<const TO_MEMORY: bool, T: Format, V: Vector>(
     let (whole, rest) = out.as_chunks_mut();
     let mut unsettled = 0;
     for (out, place) in whole.iter_mut().zip(kept) {
-        let [low, high] = T::Elements::kept(place, simd).scaled_ends(inverse, error);
+        let [low, high] = ends_of_kept::<IS_TESTED, T, V>(place, inverse, error);
         store::<TO_MEMORY, T, V>(high, out);
-        unsettled |= T::differ(low, high);
+        if IS_TESTED {
+            unsettled |= T::differ(low, high);
+        }
     }
     if let (false, Some(place)) = (rest.is_empty(), kept.get(whole.len())) {
-        let [low, high] = T::Elements::kept(place, simd).scaled_ends(inverse, error);
+        let [low, high] = ends_of_kept::<IS_TESTED, T, V>(place, inverse, error);
         let mut last = [T::default(); 8];
         T::store(high, &mut last);
         rest.copy_from_slice(&last[..rest.len()]);
-        unsettled |= T::differ(low, high) & first(rest.len());
+        if IS_TESTED {
+            unsettled |= T::differ(low, high) & first(rest.len());
+        }
     }
     unsettled != 0
+}
+
+/// The ends of eight shares, or the shares themselves, twice.
+#[inline(always)]
+fn ends_of_kept<const IS_TESTED: bool, T: Format, V: Vector>(
+    place: &<T::Elements as Keep>::Kept,
+    inverse: DoubleDouble<V>,
+    error: V,
+) -> [V; 2] {
+    let number = T::Elements::kept(place, error);
+    if IS_TESTED { number.scaled_ends(inverse, error) } else { [number.round_scaled(inverse); 2] }
 }
 
 /// The mask of the first `count` of eight.

@@ -18,10 +18,6 @@ pub(crate) struct Block<'a, T> {
 }
 
 impl<'a, T> Block<'a, T> {
-    pub(crate) fn of(z: &'a [T]) -> Self {
-        Self { z, v: None, w: None }
-    }
-
     /// At most `count` elements from `start` on.
     pub(crate) fn part(self, start: usize, count: usize) -> Self {
         let of = |numbers: &'a [T]| &numbers[start..numbers.len().min(start + count)];
@@ -451,6 +447,12 @@ task! {
             *mask = T::differ(low, high) & first(z.len());
         }
     }
+}
+
+/// The numbers whose bits are set: bit i of mask j for number 8j + i.
+pub(crate) fn marked(masks: &[u8]) -> impl Iterator<Item = usize> {
+    let some = masks.iter().enumerate().filter(|&(_, &mask)| mask != 0);
+    some.flat_map(|(j, &mask)| (0..8).filter(move |i| mask >> i & 1 == 1).map(move |i| 8 * j + i))
 }
 
 task! {

@@ -16,8 +16,8 @@ use std::ops::Range;
 
 /// Writes the cumulative log-sum-exp log Σ_{k ≤ i} e^{z_k} for each i into `out`.
 ///
-/// Each value is correctly rounded: it has the bits of the [`logsumexp`](crate::logsumexp) of its numbers. The time is in
-/// proportion to the length, unless prefixes are so near to half-way points that 256 bits do not settle them.
+/// Each value is correctly rounded: it has the bits of the [`logsumexp`](crate::logsumexp) of its numbers. The time is
+/// in proportion to the length, unless prefixes are so near to half-way points that 256 bits do not settle them.
 ///
 /// | input | value |
 /// |---|---|

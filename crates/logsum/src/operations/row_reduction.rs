@@ -6,7 +6,7 @@ use crate::formats::Format;
 use crate::kernels::block::{LONG, Store};
 use crate::kernels::row_access::{BLOCK, Series, SeriesMut};
 use crate::kernels::row_functions::{
-    About, Bounded, BoundedLogSoftmax, BoundedSoftmax, each_bounded, for_exponent, mark,
+    About, Bounded, BoundedLogSoftmax, BoundedSoftmax, each_bounded, for_exponent, mark, marked,
 };
 use crate::kernels::{Constants, Each};
 use crate::operations::batch::Wanted;
@@ -436,19 +436,8 @@ fn settle_unsettled<T: Format>(elements: &Elements<'_, T>, z: &[T], f: impl Boun
     let mut masks = [0; BLOCK / 8];
     for (z, out) in z.chunks(BLOCK).zip(out.chunks_mut(BLOCK)) {
         mark(z, f, &mut masks);
-        settle_marked(elements, z, out, &masks);
-    }
-}
-
-/// Settles the numbers of a block whose bits are set: bit i of mask j for number 8j + i.
-fn settle_marked<T: Format>(elements: &Elements<'_, T>, z: &[T], out: &mut [T], masks: &[u8]) {
-    let eights = z.chunks(8).zip(out.chunks_mut(8)).zip(masks);
-    for ((z, out), &mask) in eights.filter(|&(_, &mask)| mask != 0) {
-        for (i, (&z, out)) in z.iter().zip(out).enumerate() {
-            if mask >> i & 1 == 1 {
-                *out = elements.nearest(z);
-            }
-        }
+        // Masks after the last of a shorter block are those of the block before.
+        marked(&masks[..z.len().div_ceil(8)]).for_each(|i| out[i] = elements.nearest(z[i]));
     }
 }
 

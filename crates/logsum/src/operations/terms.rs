@@ -551,9 +551,9 @@ impl<'a, T: Format> Terms<'a, T> {
                     return value;
                 }
                 let Reduced { value, sign, shares } = self.with_shares();
-                self.fill(&shares, out);
+                self.fill(&shares, By::Number, out);
                 if let Some(out) = by_weight {
-                    self.fill_by_weight(&shares, out);
+                    self.fill(&shares, By::Weight, out);
                 }
                 (value.widen(), sign)
             }
@@ -662,7 +662,7 @@ impl<'a, T: Format> Terms<'a, T> {
                 });
             }
             None => {
-                self.fill(&shares, out);
+                self.fill(&shares, By::Number, out);
                 for (out, v) in out.iter_mut().zip(vector) {
                     *out = T::narrow(out.widen() * (-mean + v.widen()).hi);
                 }
@@ -688,7 +688,7 @@ impl<'a, T: Format> Terms<'a, T> {
         self.sum_of_blocks(tangent, |terms, tangent| {
             let mut gradient = [T::default(); BLOCK];
             let gradient = &mut gradient[..tangent.len()];
-            terms.fill_block(shares, gradient);
+            terms.fill_block(shares, By::Number, gradient);
             row_functions::dot(gradient, tangent)
         })
     }
@@ -844,68 +844,38 @@ impl<T> Shares<'_, T> {
     }
 }
 
+/// What the logarithm of a sum is differentiated by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// The numbers: b_i e^{z_i} / Σ b_k e^{z_k}.
+    Number,
+    /// The weights: e^{z_i} / Σ b_k e^{z_k}.
+    Weight,
+}
+
 impl<T: Format> Terms<'_, T> {
-    fn weight(&self, i: usize) -> T {
-        self.weights.map_or(T::narrow(1.0), |b| b[i])
+    /// Writes the derivatives.
+    fn fill(&self, shares: &Shares<'_, T>, by: By, out: &mut [T]) {
+        self.each_block(out, |block, out| block.fill_block(shares, by, out));
     }
 
-    /// Writes the shares.
-    fn fill(&self, shares: &Shares<'_, T>, out: &mut [T]) {
-        self.each_block(out, |block, out| block.fill_block(shares, out));
-    }
-
-    fn fill_block(self, shares: &Shares<'_, T>, out: &mut [T]) {
-        let block = Block { z: self.z, v: None, w: self.weights };
-        match shares {
-            &Shares::Plain { shift, inverse } => {
+    fn fill_block(self, shares: &Shares<'_, T>, by: By, out: &mut [T]) {
+        let w = self.weights.filter(|_| by == By::Number);
+        let weight = |i: usize| w.map_or(T::narrow(1.0), |w| w[i]);
+        let alone = |i: usize| match shares {
+            _ if by == By::Number && self.is_absent(i) => T::default(),
+            Shares::Weighted(_, phases) | Shares::Alone(phases) => phases.nearest(self.z[i], weight(i)),
+            Shares::Infinite(infinite) => T::narrow(infinite.share(by, self.z[i].widen(), weight(i).widen())),
+            &Shares::Everywhere(share) => T::narrow(share),
+            Shares::Plain { .. } => T::narrow(f64::NAN),
+        };
+        let block = Block { z: self.z, v: None, w };
+        match *shares {
+            Shares::Plain { shift, inverse } => {
                 row_functions::softmax(block, About::shift(shift), inverse, out, Store::Caches);
             }
-            Shares::Weighted(share, phases) => {
-                let alone = |i| {
-                    if self.is_absent(i) { T::default() } else { phases.nearest(self.z[i], self.weight(i)) }
-                };
-                settled_shares(block, *share, out, alone);
-            }
-            _ => {
-                for (i, out) in out.iter_mut().enumerate() {
-                    let (z, b) = (self.z[i], self.weight(i));
-                    *out = match shares {
-                        _ if self.is_absent(i) => T::default(),
-                        Shares::Alone(phases) => phases.nearest(z, b),
-                        Shares::Infinite(infinite) => T::narrow(infinite.share(z.widen(), b.widen())),
-                        &Shares::Everywhere(share) => T::narrow(share),
-                        _ => T::narrow(f64::NAN),
-                    };
-                }
-            }
-        }
-        self.clear_masked(out);
-    }
-
-    /// Writes e^{z_i} / Σ b_k e^{z_k}.
-    fn fill_by_weight(&self, shares: &Shares<'_, T>, out: &mut [T]) {
-        self.each_block(out, |block, out| block.fill_block_by_weight(shares, out));
-    }
-
-    fn fill_block_by_weight(self, shares: &Shares<'_, T>, out: &mut [T]) {
-        let (block, one) = (Block::of(self.z), T::narrow(1.0));
-        match shares {
-            &Shares::Plain { shift, inverse } => {
-                row_functions::softmax(block, About::shift(shift), inverse, out, Store::Caches);
-            }
-            Shares::Weighted(share, phases) => {
-                settled_shares(block, *share, out, |i| phases.nearest(self.z[i], one));
-            }
-            _ => {
-                for (&z, out) in self.z.iter().zip(&mut *out) {
-                    *out = match shares {
-                        Shares::Alone(phases) => phases.nearest(z, one),
-                        Shares::Infinite(infinite) => T::narrow(infinite.share_by_weight(z.widen())),
-                        &Shares::Everywhere(share) => T::narrow(share),
-                        _ => T::narrow(f64::NAN),
-                    };
-                }
-            }
+            Shares::Weighted(share, _) => settled_shares(block, share, out, alone),
+            _ => out.iter_mut().enumerate().for_each(|(i, out)| *out = alone(i)),
         }
         self.clear_masked(out);
     }
@@ -920,11 +890,7 @@ fn settled_shares<T: Format>(
 ) {
     let mut masks = [0; BLOCK / 8];
     row_functions::weighted_shares(block, share, out, &mut masks);
-    for (j, &mask) in masks.iter().enumerate().filter(|&(_, &mask)| mask != 0) {
-        for i in (0..8).filter(|i| mask >> i & 1 == 1) {
-            out[8 * j + i] = alone(8 * j + i);
-        }
-    }
+    row_functions::marked(&masks).for_each(|i| out[i] = alone(i));
 }
 
 /// The sum of the infinite terms.
@@ -965,16 +931,12 @@ impl Infinite {
         Some(Self { total, has_infinite_weights })
     }
 
-    fn share(self, z: f64, b: f64) -> f64 {
+    fn share(self, by: By, z: f64, b: f64) -> f64 {
         match self.has_infinite_weights {
-            true if b.is_infinite() => b.signum() / self.total,
+            true if by == By::Number && b.is_infinite() => b.signum() / self.total,
             false if z == f64::INFINITY => b / self.total,
             _ => 0.0,
         }
-    }
-
-    fn share_by_weight(self, z: f64) -> f64 {
-        if z == f64::INFINITY && !self.has_infinite_weights { 1.0 / self.total } else { 0.0 }
     }
 }
 

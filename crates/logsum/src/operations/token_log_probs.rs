@@ -24,8 +24,8 @@ use crate::threads::{in_parts, worth};
 /// ```
 ///
 /// # Errors
-/// [`Error::LengthMismatch`] if `out` is not as long as `tokens`; [`Error::NotAMultiple`] if the number of logits is not
-/// a multiple of the number of tokens; [`Error::TokenOutOfRange`] if a token is not an index of its row. Nothing is
+/// [`Error::LengthMismatch`] if `out` is not as long as `tokens`; [`Error::NotAMultiple`] if the number of logits is
+/// not a multiple of the number of tokens; [`Error::TokenOutOfRange`] if a token is not an index of its row. Nothing is
 /// written then.
 pub fn token_log_probs<T: Float>(logits: &[T], tokens: &[usize], out: &mut [T]) -> Result<(), Error> {
     same_length("out", out, "tokens", tokens)?;
@@ -61,8 +61,8 @@ pub fn token_log_probs_with_entropy<T: Float>(
 /// Writes the values of [`token_log_probs`] into `out`, and the derivatives of each with respect to its row, [k = t] −
 /// p_k with p = softmax(z), into `gradient`, which has the shape of `logits`.
 ///
-/// Each derivative is within 1 ulp, also 1 − p_t where p_t is nearly 1. They are 0 in rows that are all −∞, and those of
-/// the special cases of [`CrossEntropy`], negated, in others.
+/// Each derivative is within 1 ulp, also 1 − p_t where p_t is nearly 1. They are 0 in rows that are all −∞, and those
+/// of the special cases of [`CrossEntropy`], negated, in others.
 ///
 /// ```
 /// let (mut log_p, mut gradient) = ([0.0], [0.0; 2]);

@@ -55,8 +55,7 @@ impl Sum {
     pub(super) fn log_share<T: Format>(&self, z: f64, center: DoubleDouble) -> Option<T> {
         let Total { bits, value, error, .. } = self.total(center, z)?;
         let share = fixed(z, bits as usize) - value;
-        let [low, high] = [&share - &error, share + error].map(|end| round::<T>(end, -bits));
-        low.same_bits(high).then_some(low)
+        nearest_within(share, error, -bits)
     }
 
     /// center + log |sum|, in units fine enough for z, too.
@@ -135,8 +134,18 @@ pub(super) fn quotient<T: Format>(term: &Sum, sum: &Sum) -> Option<T> {
     let low = divided(&term_size - &term.error, &sum_size + &sum.error);
     let high = divided(&term_size + &term.error, &sum_size - &sum.error) + IBig::ONE;
     let power = sum.bits as isize - term.bits as isize - bits;
-    let [low, high] = [low, high].map(|end| round::<T>(end * of_term * of_sum, power));
-    low.same_bits(high).then_some(low)
+    nearest_between([low, high].map(|end| end * of_term * of_sum), power)
+}
+
+/// The float nearest to every n · 2^exponent for an integer n within the error, if there is one.
+pub(super) fn nearest_within<T: Format>(n: IBig, error: IBig, exponent: isize) -> Option<T> {
+    nearest_between([&n - &error, n + error], exponent)
+}
+
+/// The float that both ends, in units of 2^exponent, are rounded to, if it is one.
+fn nearest_between<T: Format>(ends: [IBig; 2], exponent: isize) -> Option<T> {
+    let [one, other] = ends.map(|end| round::<T>(end, exponent));
+    one.same_bits(other).then_some(one)
 }
 
 /// The float nearest to a quotient of integers, ties to even.

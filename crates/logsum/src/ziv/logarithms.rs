@@ -13,7 +13,7 @@ use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::ln::{ln_of_f64_fine, log1p_dd_fine};
 use crate::formats::Format;
 use crate::simd::task;
-use crate::ziv::integer_sums::{exponent_of, fixed, integer, round, shifted};
+use crate::ziv::integer_sums::{exponent_of, fixed, integer, nearest_within, shifted};
 use dashu_float::FBig;
 use dashu_float::round::mode;
 use dashu_int::IBig;
@@ -58,9 +58,7 @@ fn in_arbitrary_precision<T: Format>(x: f64, ratio: impl Fn(usize) -> Big, bits:
 /// The float that x · log, in units of 2^-bits, rounds to for every log within its error, if there is one.
 fn product<T: Format>(x: f64, log: IBig, error: IBig, bits: usize) -> Option<T> {
     let x_units = integer(x);
-    let [one, other] =
-        [&log - &error, log + error].map(|end| round::<T>(end * &x_units, exponent_of(x) - bits as isize));
-    one.same_bits(other).then_some(one)
+    nearest_within(log * &x_units, error * x_units, exponent_of(x) - bits as isize)
 }
 
 fn big(x: f64, bits: usize) -> Big {
@@ -77,8 +75,8 @@ task! {
 task! {
     /// log(p/q) with q = 1 − p; relative error below 2^-78.
     ///
-    /// It is ±log(1 + t) with t = |p − q|/min(p, q), in which only the quotient has an error, of 15u². For p below 2^-54,
-    /// −log q is p, but for p²/2.
+    /// It is ±log(1 + t) with t = |p − q|/min(p, q), in which only the quotient has an error, of 15u². For p below
+    /// 2^-54, −log q is p, but for p²/2.
     fn log_of_odds(p: f64; _: V) -> DoubleDouble {
         if p < power_of_two(-54) {
             return ln_of_f64_fine(p) + p;

@@ -23,7 +23,7 @@ pub(crate) struct Prefixes<T: Format> {
     /// The state of the first `count` numbers.
     partial: Partial<T::Finer>,
     count: usize,
-    /// The sums in fixed point of the first so many numbers.
+    /// Sums in fixed point, and how many numbers each has.
     short: Option<(Running<SHORT>, usize)>,
     long: Option<(Running<LONG>, usize)>,
     /// How many numbers the phase about the estimate has summed.

@@ -22,7 +22,7 @@ use crate::state::signed::{Estimate, Log, Pairs};
 use crate::ziv::about_estimate::{self, scaled_term};
 use crate::ziv::arbitrary_precision::{self, Group, WEIGHT_BITS, groups};
 use crate::ziv::fixed_point::{self, LONG};
-use crate::ziv::integer_sums::{Sum, fixed, quotient, ratio, round};
+use crate::ziv::integer_sums::{Sum, fixed, nearest_within, quotient, ratio};
 use dashu_int::IBig;
 use std::cell::{OnceCell, RefCell};
 
@@ -58,12 +58,13 @@ impl<'a, T: Format> WeightedShares<'a, T> {
             _ => {}
         }
         let sign = self.sign * b.widen().signum();
-        match Self::power(z.widen(), b.widen(), Log::from(self.center)) {
+        let power = self.power(z.widen(), b.widen());
+        match power {
             ..-1080.0 => return T::narrow(sign * 0.0),
             1030.0.. => return T::narrow(sign * f64::INFINITY),
             _ => {}
         }
-        self.about_logarithm(z.widen(), b.widen())
+        self.about_logarithm(z.widen(), b.widen(), power.round())
             .or_else(|| self.in_fixed_point(z, b))
             .or_else(|| self.of_one_group(z.widen(), b.widen()))
             .or_else(|| (9..).find_map(|log2| self.in_arbitrary_precision(z, b, 1 << log2)))
@@ -86,16 +87,15 @@ impl<'a, T: Format> WeightedShares<'a, T> {
 
     /// The binary logarithm of the share's magnitude, approximately. Below −1080 the share is less than half of any
     /// format's least number, from 1030 on it overflows.
-    fn power(z: f64, b: f64, log: Log) -> f64 {
-        ((z - log.shift) - log.rest.hi + scalar_tasks::ln(b.abs()).hi) * std::f64::consts::LOG2_E
+    fn power(&self, z: f64, b: f64) -> f64 {
+        ((z - self.center.hi) - self.center.lo + scalar_tasks::ln(b.abs()).hi) * std::f64::consts::LOG2_E
     }
 
-    /// A power of 2 is split off the share, so that its size does not matter. Its exponent is off by 2^-92, in
+    /// 2^k is split off the share, so that its size does not matter. Its exponent is off by 2^-92, in
     /// [`scaled_term`].
-    fn about_logarithm(&self, z: f64, b: f64) -> Option<T> {
+    fn about_logarithm(&self, z: f64, b: f64, k: f64) -> Option<T> {
         let &(log, bound) = self.log.get_or_init(|| self.logarithm()).as_ref()?;
         let sign = self.sign;
-        let k = Self::power(z, b, log).round();
         let share = scaled_term(DoubleDouble::from(z), b, log, k).scaled(sign * UNSCALE);
         let error = (bound + WIDE_ERROR + power_of_two(-91)) * 1.001;
         if k.abs() < 900.0 {
@@ -106,14 +106,11 @@ impl<'a, T: Format> WeightedShares<'a, T> {
         const BITS: usize = 160;
         let units = fixed(share.hi, BITS) + fixed(share.lo, BITS);
         let error = fixed(error, BITS) * IBig::from(2) + IBig::from(3);
-        let [low, high] =
-            [&units - &error, units + error].map(|end| round::<T>(end, k as isize - BITS as isize));
-        low.same_bits(high).then_some(low)
+        nearest_within(units, error, k as isize - BITS as isize)
     }
 
     fn in_fixed_point(&self, z: T, b: T) -> Option<T> {
-        let sum =
-            self.fixed.get_or_init(|| fixed_point::sum::<LONG, _>(&self.pairs, self.center)).as_ref()?;
+        let sum = self.fixed().as_ref()?;
         quotient(&fixed_point::sum::<LONG, _>(&term(&z, &b), self.center)?, sum)
     }
 

@@ -109,8 +109,8 @@ pub enum Reduction {
 /// These are PyTorch's definitions; the z-loss is that of PaLM. The loss is computed as the logarithm of Σ
 /// e^{z_k − z_t}, which stays accurate under a common offset of 1e8 and for losses as small as 1e-17.
 ///
-/// [`losses`](Self::losses) for class targets without weights or further options are correctly rounded. Sums and means of
-/// losses are within 1 ulp for class targets without further options, and within 2 otherwise: adding up has a
+/// [`losses`](Self::losses) for class targets without weights or further options are correctly rounded. Sums and means
+/// of losses are within 1 ulp for class targets without further options, and within 2 otherwise: adding up has a
 /// relative error less than 2^-90, and the result is rounded once. Elements of the gradient are within 1 ulp for
 /// class targets without further options, even at the target of a row whose softmax is nearly 1 there; otherwise
 /// their absolute error is at most 2 ulp of the largest of the element, q_k/τ, and 1e-288.
