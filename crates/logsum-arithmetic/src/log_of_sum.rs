@@ -76,6 +76,35 @@ pub fn log_of_tail<P: Precision, F: Float64>(tail: DoubleDouble<F>, error: F) ->
     (log, tail.hi.where_at_most(NOTHING, zero, bound))
 }
 
+/// log(1 + t) in units of [`UNSCALE`], as the tail, so that no part of it is subnormal, and a bound on its absolute
+/// error in these units.
+///
+/// Below 2^-60 it is t − t²/2, up to t³/3 < 2^-121 t.
+#[inline(always)]
+pub fn scaled_log_of_tail<P: Precision, F: Float64>(tail: DoubleDouble<F>, error: F) -> (DoubleDouble<F>, F) {
+    const SMALL: f64 = power_of_two(-60);
+    let [one, half, scale] = [1.0, 0.5, 1.0 / UNSCALE].map(|x| error.splat(x));
+    let t = tail.scaled(error.splat(UNSCALE));
+    let (log, of_log) = P::log1p(t);
+    let small = tail - DoubleDouble::from(tail.hi * (t.hi * half));
+    let of_small = tail.hi * error.splat(power_of_two(-100));
+    let from_t = error.div(t.hi + one);
+    let log = t.where_at_most(SMALL, small, log.scaled(scale));
+    let of_log = t.hi.where_at_most(SMALL, of_small, of_log * scale);
+    (log, (from_t + of_log) * error.splat(SLACK))
+}
+
+/// t/(1 + t), the share of all but the maximum, in units of [`UNSCALE`], and a bound on its absolute error, for a tail
+/// and its error in these units.
+#[inline(always)]
+pub fn share_of_tail<F: Float64>(tail: DoubleDouble<F>, error: F) -> (DoubleDouble<F>, F) {
+    let whole = tail.scaled(error.splat(UNSCALE)) + error.splat(1.0);
+    let share = tail / whole;
+    // d t/(1 + t) = dt/(1 + t)² is less than dt/(1 + t); the sum and the quotient are off by less than 18u².
+    let bound = share.hi.mul_add(error.splat(power_of_two(-100)), error.div(whole.hi));
+    (share, bound * error.splat(SLACK))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +140,9 @@ mod tests {
             let error = t.hi * [0.0, power_of_two(-30), power_of_two(-70)][i / 4 % 3];
             let (estimate, bound) = super::estimate::<P, f64>(max, t, error);
             let (log, log_bound) = log_of_tail::<P, f64>(t, error);
+            let (scaled, scaled_bound) = scaled_log_of_tail::<P, f64>(t, error);
+            let (share_found, share_bound) = share_of_tail(t, error);
+            let [scaled_bound, share_bound] = [scaled_bound, share_bound].map(|bound| bound * UNSCALE);
             let exact = unscaled(t);
             let relative = error / t.hi;
             // How much the error of t can bring, and what is allowed beside it.
@@ -123,9 +155,17 @@ mod tests {
                 assert!(found <= bound, "max {max}, t {t:?}, error {error:e}: {found:e} > {bound:e}");
                 let found = distance(&big_dd(log), &moved);
                 assert!(found <= log_bound, "t {t:?}, error {error:e}: {found:e} > {log_bound:e}");
+                let found = distance(&unscaled(scaled), &moved);
+                assert!(found <= scaled_bound, "t {t:?}, error {error:e}: {found:e} > {scaled_bound:e}");
+                let moved = exact.clone() * (big(1.0) + big(side * relative * 0.999));
+                let found = distance(&unscaled(share_found), &(moved.clone() / (big(1.0) + moved)));
+                assert!(found <= share_bound, "t {t:?}, error {error:e}: {found:e} > {share_bound:e}");
             }
             let most = 1.001 * relative * share + of_log * size;
             assert!(log_bound <= most + power_of_two(-1069), "{log_bound:e} is loose: {most:e}");
+            assert!(scaled_bound <= most, "{scaled_bound:e} is loose: {most:e}");
+            let most = share * (1.001 * relative + power_of_two(-99));
+            assert!(share_bound <= most, "{share_bound:e} is loose: {most:e}");
             let of_sum = 1.01 * power_of_two(-103) * (max.abs() + size);
             assert!(bound <= most + of_sum + power_of_two(-1069), "{bound:e} is loose: {most:e}");
         }

@@ -1,8 +1,11 @@
 //! Cross-entropy against its definition in arbitrary precision, derivatives against each other, and special cases.
 
 mod common;
+#[path = "common/each_level.rs"]
+mod each_level;
 
 use common::{Big, Format, big, nearest, ulps};
+use each_level::each_level;
 use logsum::{
     CrossEntropy, Error, Reduction, Targets, cross_entropy, cross_entropy_with_gradient, logsumexp,
 };
@@ -164,6 +167,244 @@ fn report(what: &str, worst: Worst) {
         "{what}: worst loss {:.4} ulp, mean {:.4}, gradient {:.4}",
         worst.loss, worst.mean, worst.gradient
     );
+}
+
+/// Rows for which everything is the float nearest to the exact result, and these floats.
+#[derive(Debug)]
+struct Nearest<T> {
+    logits: Vec<T>,
+    classes: usize,
+    targets: Vec<usize>,
+    probabilities: Option<Vec<T>>,
+    class_weights: Option<Vec<T>>,
+    smoothing: f64,
+    losses: Vec<T>,
+    /// The sum and its gradient, the mean and its gradient.
+    reduced: [(T, Vec<T>); 2],
+}
+
+/// x, but for something of this sign that is too small for its bits.
+fn beside(x: Big, sign: f64) -> Big {
+    x.with_precision(6000).value() + (big(sign, 6000) >> 5000)
+}
+
+impl<T: Format> Nearest<T> {
+    fn random(case: usize, random: &mut ChaCha8Rng) -> Self {
+        let classes = [2, 3, 10, 5, 1, 40, 17, 70, 8, 130][case % 10];
+        let rows = random.random_range(1..5);
+        let style = case / 3 % 9;
+        let spread = [1.0, 30.0, 300.0, 4000.0, 1.0, 1.0, 0.0, 20.0, 0.25][style];
+        let mut logits = Vec::new();
+        let mut targets = Vec::new();
+        for _ in 0..rows {
+            let target = random.random_range(0..classes);
+            let certain = if case % 2 == 0 { target } else { random.random_range(0..classes) };
+            targets.push(target);
+            for k in 0..classes {
+                let z: f64 = spread * random.random_range(-1.0..1.0);
+                logits.push(T::of(match style {
+                    // Subnormal probabilities, or very certain ones, and half-way differences.
+                    4 | 5 if k == certain => [0.0, 2050.0 + 4.0 * z.round()][case / 27 % 2],
+                    4 => -(730.0 + 15.0 * z),
+                    5 => -100.0 - 40.0 * z.abs().round(),
+                    7 if k != target && z < 0.0 => -INF,
+                    8 => z + if T::PRECISION == 11 { 1e4 } else { 1e8 },
+                    _ => z,
+                }));
+            }
+        }
+        let number = |random: &mut ChaCha8Rng| match (case / 7 % 4, random.random_range(-1.0..1.0)) {
+            (0, x) => x,
+            (1, x) if x < 0.0 => 0.0,
+            (1, _) => 1.0,
+            (2, x) => x * 2f64.powi((if T::PRECISION == 11 { 3.0 } else { 90.0 } * x) as i32),
+            (_, x) => x * 3.0,
+        };
+        let mut numbers =
+            |count: usize| -> Vec<T> { (0..count).map(|_| T::of(f64::abs(number(random)))).collect() };
+        let class_weights = (case % 4 >= 2).then(|| numbers(classes));
+        let probabilities = (case % 5 >= 3).then(|| match case / 5 % 3 {
+            0 => vec![T::of(1.0 / classes as f64); rows * classes],
+            _ => numbers(rows * classes),
+        });
+        let smoothing = [0.0, 0.0, 0.1, 0.5, 0.0, 1.0, 0.0][case % 7];
+        let mut all = Self {
+            logits,
+            classes,
+            targets,
+            probabilities,
+            class_weights,
+            smoothing,
+            losses: Vec::new(),
+            reduced: Default::default(),
+        };
+        all.settle();
+        all
+    }
+
+    /// q_k of each class of a row.
+    fn weights(&self, row: usize) -> Vec<Big> {
+        let one = |k: usize| match &self.probabilities {
+            Some(p) => of(p[row * self.classes + k].into()),
+            None => of(f64::from(u8::from(self.targets[row] == k))),
+        };
+        let weight = |k: usize| self.class_weights.as_ref().map_or(of(1.0), |w| of(w[k].into()));
+        // K q_k, exactly.
+        let classes = of(self.classes as f64);
+        let smoothing = of(self.smoothing);
+        let certain = (of(1.0) - &smoothing) * classes;
+        (0..self.classes).map(|k| weight(k) * (&certain * one(k) + &smoothing)).collect()
+    }
+
+    /// Computes all in arbitrary precision.
+    fn settle(&mut self) {
+        let classes = of(self.classes as f64);
+        let zero = || of(0.0);
+        let whole = match (&self.probabilities, &self.class_weights) {
+            (None, Some(weights)) => {
+                self.targets.iter().fold(zero(), |sum, &target| sum + of(weights[target].into()))
+            }
+            _ => of(self.targets.len() as f64),
+        };
+        // The sum of losses times K, and whether there is something above it.
+        let (mut sum, mut is_above, mut is_infinite) = (zero(), false, false);
+        let divisors = [of(1.0), whole.clone()];
+        let mut gradients = [Vec::new(), Vec::new()];
+        for (row, z) in self.logits.chunks(self.classes).enumerate() {
+            let q = self.weights(row);
+            let total = q.iter().fold(zero(), |sum, q| sum + q);
+            let z: Vec<f64> = z.iter().map(|&z| z.into()).collect();
+            let max = z.iter().copied().fold(-INF, f64::max);
+            let e: Vec<Big> =
+                z.iter().map(|&z| if z == -INF { zero() } else { (of(z) - of(max)).exp() }).collect();
+            let others: Vec<Big> = (0..self.classes)
+                .map(|k| e.iter().enumerate().filter(|&(i, _)| i != k).fold(zero(), |sum, (_, e)| sum + e))
+                .collect();
+            let all = others[0].clone() + &e[0];
+            let counts = total > zero();
+            let has_others = z.iter().filter(|&&z| z > -INF).count() > 1;
+            let is_equal = z.iter().all(|&z| z == max || z == -INF);
+            // log S without cancellation where it is tiny.
+            let first = z.iter().position(|&z| z == max).expect("a maximum");
+            let mut loss = if has_others { log1p(&others[first]) * &total } else { zero() };
+            let mut is_row_infinite = false;
+            for (z, q) in z.iter().zip(&q).filter(|&(_, q)| *q > zero()) {
+                if *z == -INF {
+                    is_row_infinite = true;
+                } else {
+                    loss += q * (of(max) - of(*z));
+                }
+            }
+            let trace = f64::from(u8::from(has_others && counts));
+            self.losses.push(match is_row_infinite {
+                true => T::of(INF),
+                false => nearest(&beside(&loss / &classes, trace)),
+            });
+            is_infinite |= is_row_infinite;
+            is_above |= has_others && counts;
+            sum += loss;
+            for k in 0..self.classes {
+                // (Q − q) − Q (1 − p), or Q p − q; with equal numbers, exactly, times their number.
+                let (slope, trace) = match () {
+                    () if z[k] == -INF => (-&q[k], 0.0),
+                    () if is_equal || !counts => (&total * &e[k] - &q[k] * &all, 0.0),
+                    () if e[k] > others[k] => ((&total - &q[k]) - &total * &others[k] / &all, -1.0),
+                    () => (&total * &e[k] / &all - &q[k], 1.0),
+                };
+                let times = &classes * if is_equal && z[k] > -INF { all.clone() } else { of(1.0) };
+                for (divisor, gradient) in divisors.iter().zip(&mut gradients) {
+                    gradient.push(match divisor {
+                        divisor if *divisor == zero() => T::of(0.0),
+                        divisor => nearest(&beside(&slope / (&times * divisor), trace)),
+                    });
+                }
+            }
+        }
+        let mut gradients = gradients.into_iter();
+        self.reduced = divisors.map(|divisor| {
+            let value = match () {
+                () if divisor == zero() => T::of(NAN),
+                () if is_infinite => T::of(INF),
+                () => {
+                    let trace = f64::from(u8::from(is_above));
+                    nearest(&beside(&sum / (&classes * divisor), trace))
+                }
+            };
+            (value, gradients.next().expect("two"))
+        });
+    }
+
+    /// Compares all that the library computes. Returns the number of results.
+    fn check(&self, what: &str) -> usize {
+        let mut loss = CrossEntropy::new(self.classes).label_smoothing(self.smoothing).unwrap();
+        if let Some(weights) = &self.class_weights {
+            loss = loss.class_weights(weights).unwrap();
+        }
+        let targets = match &self.probabilities {
+            Some(probabilities) => Targets::Probabilities(probabilities),
+            None => Targets::Classes(&self.targets),
+        };
+        let same = |name: &str, found: &[T], expected: &[T]| {
+            for (i, (&found, &expected)) in found.iter().zip(expected).enumerate() {
+                let is_nan = |x: T| <T as Into<f64>>::into(x).is_nan();
+                let is_same = found.bits() == expected.bits() || is_nan(found) && is_nan(expected);
+                assert!(is_same, "{what}, {name} {i}: {found:?}, not {expected:?}, of {self:?}");
+            }
+        };
+        let (mut losses, mut gradient) = (self.losses.clone(), self.logits.clone());
+        let [sum, mean] = &self.reduced;
+        loss.losses(&self.logits, targets, &mut losses).unwrap();
+        same("loss", &losses, &self.losses);
+        loss.losses_with_gradient(&self.logits, targets, &mut losses, &mut gradient).unwrap();
+        same("loss beside its gradient", &losses, &self.losses);
+        same("gradient of each loss", &gradient, &sum.1);
+        for (name, reduction, (value, slopes)) in
+            [("sum", Reduction::Sum, sum), ("mean", Reduction::Mean, mean)]
+        {
+            let found = loss.loss_with_gradient(&self.logits, targets, reduction, &mut gradient).unwrap();
+            same(name, &[found, loss.loss(&self.logits, targets, reduction).unwrap()], &[*value; 2]);
+            same(&format!("gradient of the {name}"), &gradient, slopes);
+        }
+        3 * gradient.len() + 2 * losses.len() + 4
+    }
+}
+
+/// log(1 + x).
+fn log1p(x: &Big) -> Big {
+    (x.clone().with_precision(3000).value() + big(1.0, 3000)).ln()
+}
+
+fn check_nearest<T: Format>(cases: usize) {
+    let mut random = ChaCha8Rng::seed_from_u64(77);
+    let cases: Vec<_> = (0..cases).map(|case| Nearest::<T>::random(case, &mut random)).collect();
+    for level in each_level() {
+        let checked = cases.iter().enumerate().map(|(i, case)| case.check(&format!("case {i}, {level:?}")));
+        println!(
+            "{}, {level:?}: {} results, each the nearest",
+            std::any::type_name::<T>(),
+            checked.sum::<usize>()
+        );
+    }
+}
+
+#[test]
+fn everything_is_the_nearest_f64() {
+    check_nearest::<f64>(360);
+}
+
+#[test]
+fn everything_is_the_nearest_f32() {
+    check_nearest::<f32>(360);
+}
+
+#[test]
+fn everything_is_the_nearest_f16() {
+    check_nearest::<half::f16>(360);
+}
+
+#[test]
+fn everything_is_the_nearest_bf16() {
+    check_nearest::<half::bf16>(360);
 }
 
 #[test]

@@ -185,33 +185,27 @@ pub(super) fn store<const TO_MEMORY: bool, T: Format, V: Vector>(vector: V, out:
     if TO_MEMORY { T::stream(vector, out) } else { T::store(vector, out) }
 }
 
-/// The shares of a block whose exponentials are in `kept`, given 1 / Σ e^{z_k − shift}; with a bound on a share's
-/// relative error, returns whether one is not settled.
+/// The shares of a block whose exponentials are in `kept`, given 1 / Σ e^{z_k − shift} and a bound on a share's relative
+/// error. Returns whether one is not settled.
 #[inline(always)]
 pub(crate) fn shares_of_kept<T: Format, V: Vector>(
     kept: &[<T::Elements as Keep>::Kept],
     inverse: DoubleDouble,
-    error: Option<f64>,
+    error: f64,
     out: &mut [T],
     to: Store,
     simd: V,
 ) -> bool {
-    let is_memory = to.is_memory(out);
-    let (is_tested, error) = (error.is_some(), error.unwrap_or_default());
-    let is_unsettled = match (is_tested, is_memory) {
-        (true, true) => write_shares::<true, true, T, V>(kept, inverse, error, out, simd),
-        (true, false) => write_shares::<true, false, T, V>(kept, inverse, error, out, simd),
-        (false, true) => write_shares::<false, true, T, V>(kept, inverse, error, out, simd),
-        (false, false) => write_shares::<false, false, T, V>(kept, inverse, error, out, simd),
-    };
-    if is_memory {
+    if to.is_memory(out) {
+        let is_unsettled = write_shares::<true, T, V>(kept, inverse, error, out, simd);
         simd.fence();
+        return is_unsettled;
     }
-    is_unsettled
+    write_shares::<false, T, V>(kept, inverse, error, out, simd)
 }
 
 #[inline(always)]
-fn write_shares<const IS_TESTED: bool, const TO_MEMORY: bool, T: Format, V: Vector>(
+fn write_shares<const TO_MEMORY: bool, T: Format, V: Vector>(
     kept: &[<T::Elements as Keep>::Kept],
     inverse: DoubleDouble,
     error: f64,
@@ -222,33 +216,18 @@ fn write_shares<const IS_TESTED: bool, const TO_MEMORY: bool, T: Format, V: Vect
     let (whole, rest) = out.as_chunks_mut();
     let mut unsettled = 0;
     for (out, place) in whole.iter_mut().zip(kept) {
-        let [low, high] = ends_of_kept::<IS_TESTED, T, V>(place, inverse, error);
+        let [low, high] = T::Elements::kept(place, error).scaled_ends(inverse, error);
         store::<TO_MEMORY, T, V>(high, out);
-        if IS_TESTED {
-            unsettled |= T::differ(low, high);
-        }
+        unsettled |= T::differ(low, high);
     }
     if let (false, Some(place)) = (rest.is_empty(), kept.get(whole.len())) {
-        let [low, high] = ends_of_kept::<IS_TESTED, T, V>(place, inverse, error);
+        let [low, high] = T::Elements::kept(place, error).scaled_ends(inverse, error);
         let mut last = [T::default(); 8];
         T::store(high, &mut last);
         rest.copy_from_slice(&last[..rest.len()]);
-        if IS_TESTED {
-            unsettled |= T::differ(low, high) & first(rest.len());
-        }
+        unsettled |= T::differ(low, high) & first(rest.len());
     }
     unsettled != 0
-}
-
-/// The ends of eight shares, or the shares themselves, twice.
-#[inline(always)]
-fn ends_of_kept<const IS_TESTED: bool, T: Format, V: Vector>(
-    place: &<T::Elements as Keep>::Kept,
-    inverse: DoubleDouble<V>,
-    error: V,
-) -> [V; 2] {
-    let number = T::Elements::kept(place, error);
-    if IS_TESTED { number.scaled_ends(inverse, error) } else { [number.round_scaled(inverse); 2] }
 }
 
 /// The mask of the first `count` of eight.
@@ -328,10 +307,4 @@ pub(super) fn share_ends<const AT_0: bool, T: Format, V: Vector>(
     error: V,
 ) -> [V; 2] {
     exp_from::<AT_0, T::Elements, V>(z, shift).scaled_ends(inverse, error)
-}
-
-/// e^{z − shift} · inverse.
-#[inline(always)]
-pub(crate) fn share<const AT_0: bool, T: Format, V: Vector>(z: V, shift: V, inverse: DoubleDouble<V>) -> V {
-    exp_from::<AT_0, T::First, V>(z, shift).round_scaled(inverse)
 }

@@ -1,6 +1,6 @@
 //! Kernels: the loops over numbers, written once for every format, precision and SIMD level.
 
-use crate::arithmetic::double_double::DoubleDouble;
+use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 
 pub(crate) mod block;
 pub(crate) mod columns;
@@ -33,4 +33,28 @@ pub(crate) struct Constants {
     pub(crate) two: DoubleDouble,
     /// Bounds the relative error of a share that is computed from them; the absolute error of log(1 + t).
     pub(crate) error: f64,
+}
+
+/// A value in units of UNSCALE, so that no part of it is subnormal, and a bound on its absolute error in the same units.
+#[derive(Clone, Copy)]
+pub(crate) struct Scaled {
+    pub(crate) value: DoubleDouble,
+    pub(crate) error: f64,
+}
+
+/// A factor of all shares.
+#[derive(Clone, Copy)]
+pub(crate) struct Factor {
+    pub(crate) factor: DoubleDouble,
+    /// What it adds to the relative error of a share.
+    pub(crate) error: f64,
+}
+
+impl Factor {
+    pub(crate) const ONE: Self = Self { factor: DoubleDouble::ONE, error: 0.0 };
+
+    /// Whether products with it stay in range, and none with what counts as e^-1000 is seen.
+    pub(crate) fn is_ordinary(&self) -> bool {
+        (power_of_two(-400)..=power_of_two(300)).contains(&self.factor.hi)
+    }
 }

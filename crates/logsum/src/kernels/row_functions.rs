@@ -18,6 +18,11 @@ pub(crate) struct Block<'a, T> {
 }
 
 impl<'a, T> Block<'a, T> {
+    /// Numbers alone.
+    pub(crate) fn of(z: &'a [T]) -> Self {
+        Self { z, v: None, w: None }
+    }
+
     /// At most `count` elements from `start` on.
     pub(crate) fn part(self, start: usize, count: usize) -> Self {
         let of = |numbers: &'a [T]| &numbers[start..numbers.len().min(start + count)];
@@ -317,10 +322,13 @@ pub(crate) fn softmax<T: Format>(
     });
 }
 
-/// A function of each number with a bound on its error.
+/// A function of a number z, its second number v, by default 0, and its weight w, by default 1, with a bound on its
+/// error.
 pub(crate) trait Bounded: Copy {
-    /// Two ends with the exact function between them.
-    fn ends<P: Precision, V: Vector>(self, z: V) -> [V; 2];
+    const USES: Uses = Uses::NOTHING;
+
+    /// Two ends with the exact function between them; one is NaN where there is no telling.
+    fn ends<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> [V; 2];
 }
 
 /// Softmax, with a bound on its relative error.
@@ -334,7 +342,7 @@ pub(crate) struct BoundedSoftmax<E> {
 
 impl<E: Exponent> Bounded for BoundedSoftmax<E> {
     #[inline(always)]
-    fn ends<P: Precision, V: Vector>(self, z: V) -> [V; 2] {
+    fn ends<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> [V; 2] {
         self.exponent.exp::<P, V>(z, z).scaled_ends(self.inverse.splat(z), z.splat(self.error))
     }
 }
@@ -396,21 +404,31 @@ pub(crate) struct BoundedLogSoftmax {
 
 impl Bounded for BoundedLogSoftmax {
     #[inline(always)]
-    fn ends<P: Precision, V: Vector>(self, z: V) -> [V; 2] {
+    fn ends<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> [V; 2] {
         P::log_share_ends(z, z.splat(self.max), self.log.splat(z), z.splat(self.error))
     }
 }
 
 task! {
     /// Writes a function of each number, rounded. Returns whether one is not settled.
-    pub(crate) fn each_bounded<T: Format, F: Bounded>(z: &[T], f: F, out: &mut [T], to: Store; simd: V) -> bool {
+    pub(crate) fn each_bounded<T: Format, F: Bounded>(
+        block: Block<'_, T>,
+        f: F,
+        out: &mut [T],
+        to: Store;
+        simd: V
+    ) -> bool {
         let is_memory = to.is_memory(out);
-        let ((whole, rest), (out, rest_out)) = (z.as_chunks::<8>(), out.as_chunks_mut::<8>());
-        let ((pairs, few), (out, few_out)) = (whole.as_chunks::<2>(), out.as_chunks_mut::<2>());
-        let mut unsettled = 0;
-        for (z, out) in pairs.iter().zip(out) {
-            let [low, high] = f.ends::<T::Elements, V>(T::load(&z[0], simd));
-            let [low2, high2] = f.ends::<T::Elements, V>(T::load(&z[1], simd));
+        let ((whole, rest), (out, rest_out)) = (block.z.as_chunks::<8>(), out.as_chunks_mut::<8>());
+        let (vs, ws) = (whole_eights(block.v, F::USES.v), whole_eights(block.w, F::USES.w));
+        let (zero, one) = (simd.splat(0.0), simd.splat(1.0));
+        let ends = |i: usize| {
+            f.ends::<T::Elements, V>(T::load(&whole[i], simd), eight(vs, i, zero), eight(ws, i, one))
+        };
+        let ((pairs, few), mut unsettled) = (out.as_chunks_mut::<2>(), 0);
+        let in_pairs = 2 * pairs.len();
+        for (i, out) in pairs.iter_mut().enumerate() {
+            let ([low, high], [low2, high2]) = (ends(2 * i), ends(2 * i + 1));
             if is_memory {
                 T::stream(high, &mut out[0]);
                 T::stream(high2, &mut out[1]);
@@ -420,8 +438,8 @@ task! {
             }
             unsettled |= T::differ(low, high) | T::differ(low2, high2);
         }
-        for (z, out) in few.iter().zip(few_out) {
-            let [low, high] = f.ends::<T::Elements, V>(T::load(z, simd));
+        for (i, out) in few.iter_mut().enumerate() {
+            let [low, high] = ends(in_pairs + i);
             if is_memory { T::stream(high, out) } else { T::store(high, out) }
             unsettled |= T::differ(low, high);
         }
@@ -429,7 +447,8 @@ task! {
             simd.fence();
         }
         if !rest.is_empty() {
-            let [low, high] = f.ends::<T::Elements, V>(T::load(&padded(rest), simd));
+            let (v, w) = second_at_rest(block, rest, F::USES, simd);
+            let [low, high] = f.ends::<T::Elements, V>(T::load(&padded(rest), simd), v, w);
             let mut last = [T::default(); 8];
             T::store(high, &mut last);
             rest_out.copy_from_slice(&last[..rest.len()]);
@@ -441,9 +460,10 @@ task! {
 
 task! {
     /// Sets bit i of mask j where the function of number 8j + i is not settled, and clears the others.
-    pub(crate) fn mark<T: Format, F: Bounded>(z: &[T], f: F, masks: &mut [u8]; simd: V) {
-        for (z, mask) in z.chunks(8).zip(masks) {
-            let [low, high] = f.ends::<T::Elements, V>(T::load(&padded(z), simd));
+    pub(crate) fn mark<T: Format, F: Bounded>(block: Block<'_, T>, f: F, masks: &mut [u8]; simd: V) {
+        for (i, (z, mask)) in block.z.chunks(8).zip(masks).enumerate() {
+            let (v, w) = second_at_rest(block.part(8 * i, 8), z, F::USES, simd);
+            let [low, high] = f.ends::<T::Elements, V>(T::load(&padded(z), simd), v, w);
             *mask = T::differ(low, high) & first(z.len());
         }
     }
@@ -581,19 +601,19 @@ fn at_rest<P: Precision, T: Format, F: Function, V: Vector>(
     f: F,
     simd: V,
 ) -> DoubleDouble<V> {
-    let start = block.z.len() - rest.len();
-    let (mut v, mut w) = (simd.splat(0.0), simd.splat(1.0));
-    if F::USES.v
-        && let Some(numbers) = block.v
-    {
-        v = T::load(&padded(&numbers[start..]), simd);
-    }
-    if F::USES.w
-        && let Some(weights) = block.w
-    {
-        w = T::load(&padded(&weights[start..]), simd);
-    }
+    let (v, w) = second_at_rest(block, rest, F::USES, simd);
     f.at::<P, V>(T::load(&padded(rest), simd), v, w).to_dd()
+}
+
+/// The second numbers and the weights of the last numbers of a block, at most eight, as far as they are used.
+#[inline(always)]
+fn second_at_rest<T: Format, V: Vector>(block: Block<'_, T>, rest: &[T], uses: Uses, simd: V) -> (V, V) {
+    let start = block.z.len() - rest.len();
+    let of = |numbers: Option<&[T]>, is_used: bool, default: f64| match numbers {
+        Some(numbers) if is_used => T::load(&padded(&numbers[start..]), simd),
+        _ => simd.splat(default),
+    };
+    (of(block.v, uses.v, 0.0), of(block.w, uses.w, 1.0))
 }
 
 /// At most eight numbers, padded with zeros.

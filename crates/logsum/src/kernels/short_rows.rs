@@ -4,13 +4,15 @@
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::exp::{self, UNSCALE};
 use crate::arithmetic::ln;
-use crate::arithmetic::log_of_sum::{SLACK, error_of_rest, error_of_share, estimate, log_of_tail, rest};
+use crate::arithmetic::log_of_sum::{
+    SLACK, error_of_rest, error_of_share, estimate, log_of_tail, rest, scaled_log_of_tail, share_of_tail,
+};
 use crate::arithmetic::precision::{InF64, Number, Precision};
 use crate::formats::Format;
 use crate::formats::nearest::settled;
-use crate::kernels::Each;
 use crate::kernels::block::{self, AT_0, LONG};
 use crate::kernels::columns::{self, LANES, Tile};
+use crate::kernels::{Each, Factor, Scaled};
 use crate::simd::{Task, Vector, lanes, run, task};
 use std::marker::PhantomData;
 
@@ -267,70 +269,111 @@ fn inverse<V: Vector>(tail: DoubleDouble<V>) -> DoubleDouble<V> {
 }
 
 /// The weights times log Σ e^{z_k − z_t} of eight rows, the columns of the tile; `None` where the row must be
-/// processed alone. With a factor, the tile is replaced by the gradients times the factor.
-pub(crate) fn cross_entropy<T: Format>(
+/// processed alone. With factors, the tile is replaced by the gradients of the logarithms times these, each correctly
+/// rounded.
+pub(crate) fn cross_entropy<T: Format, P: Precision>(
     tile: &mut Tile,
     targets: [usize; LANES],
     weights: [f64; LANES],
-    factor: Option<DoubleDouble>,
-) -> [Option<DoubleDouble>; LANES] {
-    run(CrossEntropy::<T> { tile, targets, weights, factor, format: PhantomData })
+    factors: Option<[Factor; LANES]>,
+) -> [Option<Scaled>; LANES] {
+    run(CrossEntropy::<T, P> { tile, targets, weights, factors, format: PhantomData })
 }
 
-struct CrossEntropy<'a, T> {
+struct CrossEntropy<'a, T, P> {
     tile: &'a mut Tile,
     targets: [usize; LANES],
     weights: [f64; LANES],
-    factor: Option<DoubleDouble>,
-    format: PhantomData<T>,
+    factors: Option<[Factor; LANES]>,
+    format: PhantomData<fn() -> (T, P)>,
 }
 
-impl<T: Format> Task for CrossEntropy<'_, T> {
-    type Output = [Option<DoubleDouble>; LANES];
+impl<T: Format, P: Precision> Task for CrossEntropy<'_, T, P> {
+    type Output = [Option<Scaled>; LANES];
 
     #[inline(always)]
-    fn run<V: Vector>(self, simd: V) -> [Option<DoubleDouble>; LANES] {
-        let Self { tile, targets, weights, factor, .. } = self;
-        let Tails { max, tail, is_right, .. } = tails::<T::First, V>(tile, simd);
-        let one = simd.splat(1.0);
+    fn run<V: Vector>(self, simd: V) -> [Option<Scaled>; LANES] {
+        let Self { tile, targets, weights, factors, .. } = self;
+        let tails = tails::<P, V>(tile, simd);
         let mut at_targets = [0.0; LANES];
         for j in 0..LANES {
             at_targets[j] = tile[targets[j]][j];
         }
-        let (z, weight) = (simd.load(&at_targets), DoubleDouble::from(simd.load(&weights)));
-        let t = tail.scaled(simd.splat(UNSCALE));
-        let loss = (two_sum(max, -z) + T::First::log1p(t).0) * weight;
-        if let Some(factor) = factor {
-            let inverse = inverse(tail);
-            let scaled = inverse * factor.splat(simd) * weight;
-            // 1 − p without loss of accuracy: t/(1 + t) at the maximum, where p = 1/(1 + t); elsewhere p ≤ 1/2.
-            let share = (T::First::exp(z, max).to_dd() * inverse).scaled(simd.splat(-UNSCALE));
-            let (others, of_max) = (share + one, t / (t + one));
-            let depth = max - z;
-            let rest = DoubleDouble {
-                hi: depth.where_at_most(0.0, of_max.hi, others.hi),
-                lo: depth.where_at_most(0.0, of_max.lo, others.lo),
-            };
-            let slope = (rest * factor.splat(simd) * weight).hi;
-            for place in tile.iter_mut() {
-                block::share::<false, T, V>(simd.load(place), max, scaled).store(place);
-            }
-            let mut slopes = [0.0; LANES];
-            slope.store(&mut slopes);
-            for j in 0..LANES {
-                tile[targets[j]][j] = -slopes[j];
-            }
-        }
-        let losses = lanes(loss);
-        let mut done = [None; LANES];
+        let (z, weight) = (simd.load(&at_targets), simd.load(&weights));
+        let depth = two_sum(tails.max, -z).scaled(simd.splat(1.0 / UNSCALE));
+        let (log, of_log) = scaled_log_of_tail::<P, V>(tails.tail, tails.error);
+        let loss = (log + depth) * DoubleDouble::from(weight);
+        // A weight may make what is far below the maximum visible.
+        let far = log.hi.mul_add(simd.splat(P::FAR_EXP_ERROR - P::EXP_ERROR), of_log);
+        // The sum and the product are off by less than 10u².
+        let bound = loss.hi.mul_add(simd.splat(power_of_two(-100)), far * weight) * simd.splat(SLACK);
+        let mask = match factors {
+            Some(factors) => slopes::<T, P, V>(tile, targets, z, tails, factors),
+            None => 0,
+        };
+        let (losses, mut bounds, mut done) = (lanes(loss), [0.0; LANES], [None; LANES]);
+        bound.store(&mut bounds);
         for j in 0..LANES {
             // Finite losses only: a target of probability 0, or an overflow, is left to the row processed alone.
-            if is_right[j] && weights[j] > 0.0 && losses[j].hi.is_finite() {
-                done[j] = Some(losses[j]);
+            let is_right = tails.is_right[j] && weights[j] > 0.0 && mask >> j & 1 == 0;
+            if is_right && losses[j].hi.is_finite() {
+                done[j] = Some(Scaled { value: losses[j], error: bounds[j] });
             }
         }
         done
     }
+}
+
+/// Replaces the tile by gradients, and returns the mask of the rows in which an element is not settled.
+#[inline(always)]
+fn slopes<T: Format, P: Precision, V: Vector>(
+    tile: &mut Tile,
+    targets: [usize; LANES],
+    z: V,
+    tails: Tails<P, V>,
+    factors: [Factor; LANES],
+) -> u8 {
+    let (max, [mut hi, mut lo, mut errors]) = (tails.max, [[0.0; LANES]; 3]);
+    for j in 0..LANES {
+        [hi[j], lo[j], errors[j]] = [factors[j].factor.hi, factors[j].factor.lo, factors[j].error];
+    }
+    let (factor, of_factor) = (DoubleDouble { hi: max.load(&hi), lo: max.load(&lo) }, max.load(&errors));
+    let one = max.splat(1.0 / UNSCALE);
+    let of_share = error_of_share::<P, V>(tails.tail.hi + one, tails.error) + of_factor;
+    let inverse = inverse(tails.tail);
+    // 1 − p without loss of accuracy: the share of the tail at the maximum; elsewhere p ≤ 1/2.
+    let share = P::exp(z, max).to_dd() * inverse;
+    let (others, of_others) = (-share + one, share.hi * of_share);
+    let (of_max, of_tail) = share_of_tail(tails.tail, tails.error);
+    let depth = max - z;
+    let rest = DoubleDouble {
+        hi: depth.where_at_most(0.0, of_max.hi, others.hi),
+        lo: depth.where_at_most(0.0, of_max.lo, others.lo),
+    };
+    let of_rest = depth.where_at_most(0.0, of_tail, of_others);
+    let slope = rest * factor;
+    let of_roundings = max.splat(power_of_two(-100)) + of_factor;
+    let bound = slope.hi.mul_add(of_roundings, of_rest * factor.hi) * max.splat(SLACK);
+    let scaled = inverse * factor;
+    let mut mask = 0;
+    for place in tile.iter_mut() {
+        let [low, high] = P::exp(max.load(place), max).scaled_ends(scaled, of_share);
+        high.store(place);
+        mask |= T::differ(low, high);
+    }
+    // Where low parts of the slopes would be subnormal, there is no telling.
+    const TINY: f64 = power_of_two(-900) / UNSCALE;
+    let is_known = slope.hi.where_at_most(TINY, max.splat(f64::NAN), slope.hi);
+    let is_known = slope.hi.where_at_most(0.0, slope.hi, is_known);
+    let slope = if P::IS_DOUBLE_DOUBLE { DoubleDouble { hi: is_known, ..slope } } else { slope };
+    let unscale = max.splat(UNSCALE);
+    let [low, high] = T::ends(slope.scaled(unscale), bound * unscale);
+    let mut slopes = [0.0; LANES];
+    slope.hi.where_at_most(0.0, high, -high).store(&mut slopes);
+    for j in 0..LANES {
+        tile[targets[j]][j] = slopes[j];
+    }
+    mask | T::differ(low, high)
 }
 
 /// Replaces tails, and their errors, that are too small to be obtained by subtracting the maximum's term: the

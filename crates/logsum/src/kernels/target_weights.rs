@@ -1,7 +1,9 @@
 //! Element functions of cross-entropy: exponentials combined with the weights of the targets.
 
-use super::row_functions::{Exponent, Function, Softmax, Uses};
-use crate::arithmetic::double_double::DoubleDouble;
+use super::row_functions::{Bounded, BoundedSoftmax, Exponent, Function, Softmax, Uses};
+use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
+use crate::arithmetic::exp::UNSCALE;
+use crate::arithmetic::log_of_sum::SLACK;
 use crate::arithmetic::precision::{Number, Precision};
 use crate::simd::Vector;
 
@@ -23,6 +25,17 @@ impl Weight {
             Self::Smoothed { a, b } => P::Number::of(a.splat(t)).by(t) + P::Number::of(b.splat(t)),
         };
         weight.by(w)
+    }
+}
+
+impl Weight {
+    /// A number that is 0 where the weight is, and positive elsewhere.
+    #[inline(always)]
+    fn witness<V: Vector>(self, t: V, w: V) -> V {
+        match self {
+            Self::Given => -(-t).max(-w),
+            Self::Smoothed { .. } => w,
+        }
     }
 }
 
@@ -76,6 +89,43 @@ impl<E: Exponent> Function for Slope<E> {
                 softmax + target.by(z.splat(-1.0))
             }
         }
+    }
+}
+
+/// [`Slope`] with a bound on its error.
+#[derive(Clone, Copy)]
+pub(crate) struct BoundedSlope<E> {
+    pub(crate) softmax: BoundedSoftmax<E>,
+    pub(crate) weight: Weight,
+    pub(crate) factor: DoubleDouble,
+    /// Bounds the relative error of the weight times the factor.
+    pub(crate) error: f64,
+}
+
+impl<E: Exponent> Bounded for BoundedSlope<E> {
+    const USES: Uses = Uses { v: true, w: true };
+
+    /// Where the weight is 0 the ends are those of the softmax. Elsewhere the difference is rounded once, or by 3u² in
+    /// double-double, and the ends to f64; what is lost below 2^-1022 is less than 2^-1060, or that times the factor.
+    /// Differences that might be of either sign, or have a subnormal low part, are left untold.
+    #[inline(always)]
+    fn ends<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> [V; 2] {
+        const LEAST: f64 = power_of_two(-900);
+        let BoundedSoftmax { exponent, inverse, error } = self.softmax;
+        let shares = self.softmax.ends::<P, V>(z, v, w);
+        let share = (exponent.exp::<P, V>(z, w) * P::Number::of(inverse.splat(z))).by(z.splat(UNSCALE));
+        let target = self.weight.at::<P, V>(v, w) * P::Number::of(self.factor.splat(z));
+        let slope = (share + target.by(z.splat(-1.0))).to_dd();
+        let (share, target, size) = (share.to_dd().hi, target.to_dd().hi, slope.hi.max(-slope.hi));
+        let of_rounding = power_of_two(if P::IS_DOUBLE_DOUBLE { -100 } else { -51 });
+        let bound = share.mul_add(z.splat(error), target * z.splat(self.error));
+        let of_underflow = power_of_two(-1060) * self.factor.hi.max(1.0);
+        let bound = size.mul_add(z.splat(of_rounding), bound).mul_add(z.splat(SLACK), z.splat(of_underflow));
+        let least = if P::IS_DOUBLE_DOUBLE { LEAST } else { 0.0 };
+        let untold = (size - bound).where_at_most(least, z.splat(f64::NAN), z.splat(0.0));
+        let ends = [slope.hi + (slope.lo - bound), slope.hi + (slope.lo + bound) + untold];
+        let witness = self.weight.witness(v, w);
+        [0, 1].map(|i| witness.where_at_most(0.0, shares[i], ends[i]))
     }
 }
 

@@ -81,7 +81,7 @@ compiled! {
         same_length("gradient", gradient, "z", z)?;
         Ok(match Deviations::of::<T, InDoubleDouble>(z, ddof) {
             Ok(deviations) => {
-                let row = Block { z, v: None, w: None };
+                let row = Block::of(z);
                 row_functions::each::<InDoubleDouble, T, _>(row, VarianceGradient(deviations), gradient, Store::Caches);
                 deviations.rounded(z, ddof)
             }
@@ -193,7 +193,7 @@ impl Deviations {
         let bound = bound + power_of_two(-100) * center.abs();
         let (mean, squares) = (DoubleDouble::ZERO, DoubleDouble::ZERO);
         let mut deviations = Self { center, scale, mean, squares, value: 0.0, bound, max };
-        let row = Block { z, v: None, w: None };
+        let row = Block::of(z);
         let sum = row_functions::sum::<P, T>(row, Excess(deviations));
         deviations.mean = scalar_tasks::quotient(sum, DoubleDouble::from(z.len() as f64));
         deviations.squares = row_functions::sum::<P, T>(row, Square(deviations));
@@ -296,7 +296,7 @@ impl Function for Power {
 /// Σ x²): relative to Σ d², 2 (r + s) √κ with κ = Σ x²/Σ d². The roundings of products and sums are below the
 /// term without √κ.
 fn near_zero<T: Format>(z: &[T], ddof: usize) -> (f64, f64) {
-    let row = Block { z, v: None, w: None };
+    let row = Block::of(z);
     let count = z.len() as f64;
     let mean = row_functions::sum::<InDoubleDouble, T>(row, FullPower);
     let mean = scalar_tasks::quotient(mean, DoubleDouble::from(count));

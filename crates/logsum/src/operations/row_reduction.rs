@@ -6,12 +6,12 @@ use crate::formats::Format;
 use crate::kernels::block::{LONG, Store};
 use crate::kernels::row_access::{BLOCK, Series, SeriesMut};
 use crate::kernels::row_functions::{
-    About, Bounded, BoundedLogSoftmax, BoundedSoftmax, each_bounded, for_exponent, mark, marked,
+    About, Block, Bounded, BoundedLogSoftmax, BoundedSoftmax, each_bounded, for_exponent, mark, marked,
 };
-use crate::kernels::{Constants, Each};
+use crate::kernels::{Constants, Each, Factor};
 use crate::operations::batch::Wanted;
 use crate::operations::per_format::{Float, compiled};
-use crate::state::positive::{self, Kept, Partial, Shares};
+use crate::state::positive::{self, Kept, Partial};
 use crate::threads::{in_parts, worth};
 use crate::ziv::elements::Elements;
 use crate::ziv::{self, Phase};
@@ -297,18 +297,6 @@ macro_rules! for_bounded {
     }};
 }
 
-/// z − LSE of a row, correctly rounded, for one of its numbers.
-pub(crate) fn log_share<T: Format>(row: &[T], z: T) -> T {
-    let partial = Partial::<T::Elements>::over(&row);
-    if let Some(edge) = Edge::of(Each::LogShare, partial.max, &row) {
-        return edge.at(z);
-    }
-    let mut result = [T::default()];
-    let is_unsettled =
-        for_bounded!(Each::LogShare, partial, f => each_bounded(&[z], f, &mut result, Store::Caches));
-    if is_unsettled { Elements::new(Each::LogShare, &row).nearest(z) } else { result[0] }
-}
-
 /// Computes the partial of a row, and writes a function of each of its numbers.
 pub(crate) fn partial_and_each<T: Format>(
     function: Each,
@@ -319,7 +307,7 @@ pub(crate) fn partial_and_each<T: Format>(
 ) -> Partial<T::Elements> {
     if function == Each::Share
         && (LONG..=KEPT).contains(&row.len())
-        && let Some(shared) = positive::with_shares(row, Shares::ALONE, out, kept, to)
+        && let Some(shared) = positive::with_shares(row, Factor::ONE, out, kept, to)
     {
         if !shared.is_settled {
             let elements = Elements::new(function, &row).prepared();
@@ -353,7 +341,7 @@ pub(crate) fn each<T: Format>(
             let unsettled = Regions::of(z.len());
             in_blocks(z, out, &|range, out| {
                 for (block, out) in blocks_of(range).zip(out.chunks_mut(BLOCK)) {
-                    if each_bounded::<T, _>(&z[block.clone()], f, out, to) {
+                    if each_bounded::<T, _>(Block::of(&z[block.clone()]), f, out, to) {
                         unsettled.mark(block.start);
                     }
                 }
@@ -365,7 +353,7 @@ pub(crate) fn each<T: Format>(
         _ => {
             let elements = Elements::new(each, row);
             row.pieces(&mut |z| out.next_piece(z.len(), &mut |out| {
-                if each_bounded::<T, _>(z, f, out, to) {
+                if each_bounded::<T, _>(Block::of(z), f, out, to) {
                     settle_unsettled(&elements, z, f, out);
                 }
             }));
@@ -435,7 +423,7 @@ impl Regions {
 fn settle_unsettled<T: Format>(elements: &Elements<'_, T>, z: &[T], f: impl Bounded, out: &mut [T]) {
     let mut masks = [0; BLOCK / 8];
     for (z, out) in z.chunks(BLOCK).zip(out.chunks_mut(BLOCK)) {
-        mark(z, f, &mut masks);
+        mark(Block::of(z), f, &mut masks);
         // Masks after the last of a shorter block are those of the block before.
         marked(&masks[..z.len().div_ceil(8)]).for_each(|i| out[i] = elements.nearest(z[i]));
     }

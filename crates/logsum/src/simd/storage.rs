@@ -14,12 +14,6 @@ pub trait Keep: Precision {
     /// The eight numbers stored here.
     fn kept<V: Vector>(place: &Self::Kept, simd: V) -> Self::Number<V>;
 
-    /// The number at this index of the eight.
-    fn kept_at(place: &Self::Kept, index: usize) -> DoubleDouble;
-
-    /// Replaces the number at this index of the eight.
-    fn keep_at(place: &mut Self::Kept, index: usize, number: DoubleDouble);
-
     /// The eight sums of a vector.
     fn lanes<V: Vector>(sum: Self::Sum<V>) -> [Self::Sum<f64>; 8];
 }
@@ -60,16 +54,6 @@ impl<const FINE: bool> Keep for F64<FINE> {
     }
 
     #[inline(always)]
-    fn kept_at(place: &[f64; 8], index: usize) -> DoubleDouble {
-        DoubleDouble::from(place[index])
-    }
-
-    #[inline(always)]
-    fn keep_at(place: &mut [f64; 8], index: usize, number: DoubleDouble) {
-        place[index] = number.hi;
-    }
-
-    #[inline(always)]
     fn lanes<V: Vector>(sum: One<V>) -> [One<f64>; 8] {
         let (mut words, mut sums) = ([0.0; 8], [One(0.0); 8]);
         sum.0.store(&mut words);
@@ -92,16 +76,6 @@ impl<const FINENESS: u8> Keep for Two<FINENESS> {
     #[inline(always)]
     fn kept<V: Vector>(place: &[[f64; 8]; 2], simd: V) -> DoubleDouble<V> {
         DoubleDouble { hi: simd.load(&place[0]), lo: simd.load(&place[1]) }
-    }
-
-    #[inline(always)]
-    fn kept_at(place: &[[f64; 8]; 2], index: usize) -> DoubleDouble {
-        DoubleDouble { hi: place[0][index], lo: place[1][index] }
-    }
-
-    #[inline(always)]
-    fn keep_at(place: &mut [[f64; 8]; 2], index: usize, number: DoubleDouble) {
-        [place[0][index], place[1][index]] = [number.hi, number.lo];
     }
 
     #[inline(always)]

@@ -3,7 +3,8 @@
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::exp::{self, UNSCALE};
 use crate::arithmetic::log_of_sum::{
-    SLACK, error_of_rest, error_of_share, estimate, log_of_tail, rest, term_of_max,
+    SLACK, error_of_rest, error_of_share, estimate, log_of_tail, rest, scaled_log_of_tail, share_of_tail,
+    term_of_max,
 };
 use crate::arithmetic::precision::Number;
 use crate::formats::Format;
@@ -11,7 +12,7 @@ use crate::formats::nearest::settled;
 use crate::kernels::block::{self, Store, Summed};
 use crate::kernels::columns::{self, LANES};
 use crate::kernels::row_access::{BLOCK, PIECE, Series};
-use crate::kernels::{Constants, Each};
+use crate::kernels::{Constants, Each, Factor, Scaled};
 use crate::simd::{Keep, Vector, task};
 use crate::threads::in_tree;
 use std::marker::PhantomData;
@@ -183,6 +184,16 @@ impl<P: Keep> Partial<P> {
     /// LSE as a double-double, and a bound on its error. For a finite maximum.
     pub(crate) fn estimate(&self) -> (DoubleDouble, f64) {
         estimate_of(*self)
+    }
+
+    /// log(1 + t). For a finite maximum.
+    pub(crate) fn scaled_log(&self) -> Scaled {
+        scaled_log_of(*self)
+    }
+
+    /// t/(1 + t), the share of all but one number that equals the maximum. For a finite maximum.
+    pub(crate) fn scaled_rest(&self) -> Scaled {
+        scaled_rest_of(*self)
     }
 
     /// The quantities from which shares and their logarithms are computed. For a finite maximum.
@@ -387,26 +398,29 @@ task! {
     }
 }
 
+task! {
+    fn scaled_log_of<P: Keep>(partial: Partial<P>; _: V) -> Scaled {
+        let Partial { tail, error, .. } = partial.scaled_tail();
+        let (value, error) = scaled_log_of_tail::<P, f64>(tail, error);
+        Scaled { value, error }
+    }
+}
+
+task! {
+    fn scaled_rest_of<P: Keep>(partial: Partial<P>; _: V) -> Scaled {
+        let Partial { tail, error, .. } = partial.scaled_tail();
+        let (value, error) = share_of_tail(tail, error);
+        Scaled { value, error }
+    }
+}
+
 /// A scratch buffer of exponentials, from which shares are computed.
 pub(crate) type Kept<T> = Vec<<<T as Format>::Elements as Keep>::Kept>;
-
-/// How shares are written.
-#[derive(Clone, Copy)]
-pub(crate) struct Shares {
-    /// Factor of all shares.
-    pub(crate) factor: DoubleDouble,
-    /// The element whose share is reduced by 1 before it is multiplied.
-    pub(crate) target: Option<usize>,
-}
-
-impl Shares {
-    pub(crate) const ALONE: Self = Self { factor: DoubleDouble::ONE, target: None };
-}
 
 /// The state of a row whose shares are written.
 pub(crate) struct Shared<T: Format> {
     pub(crate) partial: Partial<T::Elements>,
-    /// Whether all shares are certain to be correctly rounded; without meaning where there is a target.
+    /// Whether all shares are certain to be correctly rounded.
     pub(crate) is_settled: bool,
 }
 
@@ -414,26 +428,25 @@ pub(crate) struct Shared<T: Format> {
 /// `None`, with nothing written, if this is not possible.
 pub(crate) fn with_shares<T: Format>(
     row: &[T],
-    shares: Shares,
+    factor: Factor,
     out: &mut [T],
     kept: &mut Kept<T>,
     to: Store,
 ) -> Option<Shared<T>> {
     // Whole steps of sixteen numbers, each stored as two eights.
     kept.resize(kept.len().max(2 * row.len().div_ceil(16)), Default::default());
-    kept_and_shared(row, shares, out, kept, to)
+    kept_and_shared(row, factor, out, kept, to)
 }
 
 task! {
     fn kept_and_shared<T: Format>(
         row: &[T],
-        shares: Shares,
+        factor: Factor,
         out: &mut [T],
         kept: &mut [<T::Elements as Keep>::Kept],
         to: Store;
         simd: V
     ) -> Option<Shared<T>> {
-        let Shares { factor, target } = shares;
         let mut piece = Piece::<T::Elements>::EMPTY;
         for (block, kept) in row.chunks(BLOCK).zip(kept.chunks_mut(BLOCK / 8)) {
             let block = block::summed_and_kept::<T::Elements, T, V>(block, kept, simd)?;
@@ -448,22 +461,9 @@ task! {
         if piece.has_failed || !partial.max.is_finite() {
             return None;
         }
-        let Partial { max, shift, tail, .. } = partial;
-        if let Some(target) = target {
-            // Minus the sum of the others, without cancellation where it is small: at the maximum it is the tail.
-            let place = &mut kept[target / 8];
-            let others = if row[target].widen() == max {
-                tail
-            } else {
-                let at_target = <T::Elements as Keep>::kept_at(place, target % 8);
-                tail + (term_of_max::<T::Elements>(max, shift)) - at_target
-            };
-            <T::Elements as Keep>::keep_at(place, target % 8, -others);
-        }
         let Constants { two: inverse, error, .. } = constants(&partial, Each::Share);
-        // A factor may be of any size, and is not part of the bound.
-        let error = target.is_none().then_some(error);
-        let is_settled = !block::shares_of_kept(kept, inverse * factor, error, out, to, simd);
+        let error = error + factor.error;
+        let is_settled = !block::shares_of_kept(kept, inverse * factor.factor, error, out, to, simd);
         Some(Shared { partial, is_settled })
     }
 }

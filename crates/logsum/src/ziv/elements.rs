@@ -176,13 +176,13 @@ impl<'a, T: Format> Elements<'a, T> {
 }
 
 /// A row of one number.
-fn alone<T>(z: &T) -> &[T] {
+pub(super) fn alone<T>(z: &T) -> &[T] {
     std::slice::from_ref(z)
 }
 
 task! {
     /// e^{z − c} · inverse, in units of UNSCALE.
-    fn share<P: Precision>(z: f64, c: f64, inverse: DoubleDouble; _: V) -> DoubleDouble {
+    pub(crate) fn share<P: Precision>(z: f64, c: f64, inverse: DoubleDouble; _: V) -> DoubleDouble {
         P::exp(z, c).to_dd() * inverse
     }
 }
@@ -196,13 +196,17 @@ task! {
 }
 
 /// The float nearest to a share, in units of UNSCALE and with a bound on its relative error.
-fn nearest_share<T: Format>(share: DoubleDouble, error: f64) -> Option<T> {
-    let bound = share.hi * error;
-    let unscaled = share.scaled(UNSCALE);
-    if T::LEAST_POWER == -1074 && unscaled.hi < power_of_two(-900) {
-        return nearest_among_least(0.0, || (share, bound));
+pub(super) fn nearest_share<T: Format>(share: DoubleDouble, error: f64) -> Option<T> {
+    nearest_scaled(share, share.hi * error)
+}
+
+/// The float nearest to a value in units of UNSCALE, as the bound of its error.
+pub(crate) fn nearest_scaled<T: Format>(value: DoubleDouble, bound: f64) -> Option<T> {
+    let unscaled = value.scaled(UNSCALE);
+    if T::LEAST_POWER == -1074 && unscaled.hi.abs() < power_of_two(-900) {
+        return nearest_among_least(0.0, || (value, bound));
     }
-    nearest(unscaled, bound * UNSCALE, Zero::Positive)
+    nearest(unscaled, bound * UNSCALE, Zero::Signed)
 }
 
 /// The float nearest to difference − log, for a positive log with this error and an exact difference of at most 0.

@@ -76,7 +76,7 @@ impl Sum {
     /// floor of its power and the error of the previous power times δ; the division), the first term left out is
     /// below 2^(-bits - 20), and the error of δ grows by 1/(1 − 2^-20). Elsewhere dashu's logarithm is trusted to
     /// 2^16 units, and an error e of the sum changes it by less than e/(sum − e).
-    fn log(&self) -> Option<(IBig, IBig)> {
+    pub(super) fn log(&self) -> Option<(IBig, IBig)> {
         const SMALL: usize = 20;
         let Self { value, bits, error } = self;
         let magnitude = value.clone().abs();
@@ -192,11 +192,13 @@ pub(super) fn exponent_of(x: f64) -> isize {
     biased.max(1) - 1075
 }
 
-/// The float nearest to n · 2^exponent, ties to even; infinite beyond the range of T, which only a log-sum-exp in
-/// f16 can exceed, and only with e^16 numbers.
+/// The float nearest to n · 2^exponent, ties to even; infinite beyond the range of T.
 pub(super) fn round<T: Format>(n: IBig, exponent: isize) -> T {
     let (sign, magnitude) = n.into_parts();
     let length = magnitude.bit_len() as isize;
+    if length + exponent > 1030 {
+        return T::narrow(if sign == Sign::Negative { f64::NEG_INFINITY } else { f64::INFINITY });
+    }
     let dropped = (length - T::SIGNIFICAND_BITS as isize).max(T::LEAST_POWER - exponent).max(0);
     if dropped > length {
         return T::narrow(if sign == Sign::Negative { -0.0 } else { 0.0 });
@@ -243,6 +245,9 @@ mod tests {
         check(1, -2000, 0.0);
         check((1 << 53) - 1, 971, f64::MAX);
         check((1 << 54) - 1, -1076, f64::MIN_POSITIVE);
+        check((1 << 54) - 1, 970, f64::INFINITY);
+        check(1, 1024, f64::INFINITY);
+        check(1, 5000, f64::INFINITY);
         assert_eq!(round::<f32>(IBig::from((1_i64 << 25) + 1), 0), 33554432.0);
         assert_eq!(round::<f32>(IBig::from(3), -150), 3e-45);
         assert_eq!(round::<f64>(IBig::ZERO, -256).to_bits(), 0);

@@ -26,6 +26,7 @@
 
 mod about_estimate;
 mod arbitrary_precision;
+pub(crate) mod class_losses;
 pub(crate) mod elements;
 #[cfg(feature = "half")]
 pub(crate) mod first_phase_f32;

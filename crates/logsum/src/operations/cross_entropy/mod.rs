@@ -1,21 +1,25 @@
 //! Cross-entropy losses for classification, and their gradients in the same pass.
 
+mod nearest;
 mod row;
 
-use crate::arithmetic::double_double::{DoubleDouble, two_sum};
+use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::error::Error;
 use crate::formats::Format;
-use crate::kernels::Each;
 use crate::kernels::block::Store;
 use crate::kernels::columns::{self, LANES};
 use crate::kernels::row_functions;
 use crate::kernels::short_rows::{self, SHORT, TileRoom};
+use crate::kernels::{Factor, Scaled};
 use crate::operations::per_format::{Float, compiled};
-use crate::operations::row_reduction::{self, has_length, same_length};
-use crate::simd::scalar_tasks;
+use crate::operations::row_reduction::{has_length, same_length};
+use crate::simd::{Keep, scalar_tasks};
 use crate::state::positive::Kept;
 use crate::threads::{in_parts, in_tree, worth};
+use crate::ziv::class_losses::Divisor;
+use std::iter::once;
 use std::ops::{Add, Range};
+use std::sync::OnceLock;
 
 /// The mean over all rows of log Σ_k e^{z_k − z_t}, the negative logarithm of the softmax at the target t;
 /// `logits` has one row per target.
@@ -295,8 +299,8 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
 compiled! {
     fn loss(of: &CrossEntropy<'_, T>, logits: &[T], targets: Targets<'_, T>, reduction: Reduction) -> Result<T, Error> {
         let whole = of.whole(logits, targets, reduction)?;
-        let sums = Work::new(of, targets, None, Store::Caches).over(logits, None, None, None);
-        Ok(T::narrow(divided(sums.loss, whole)))
+        let work = Work::new(of, targets, whole, Store::Caches);
+        Ok(work.loss(logits, work.sums(logits)))
     }
 
     fn loss_with_gradient(of: &CrossEntropy<'_, T>, logits: &[T],
@@ -306,9 +310,8 @@ compiled! {
     ) -> Result<T, Error> {
         let whole = of.whole(logits, targets, reduction)?;
         same_length("gradient", gradient, "logits", logits)?;
-        let to = of.store(logits);
-        let sums = Work::new(of, targets, whole, to).over(logits, None, Some(gradient), None);
-        Ok(T::narrow(divided(sums.loss, whole)))
+        let work = Work::new(of, targets, whole, of.store(logits));
+        Ok(work.loss(logits, work.sums_and_each(logits, None, Some(gradient), None)))
     }
 
     fn losses(of: &CrossEntropy<'_, T>, logits: &[T], targets: Targets<'_, T>, losses: &mut [T]) -> Result<(), Error> {
@@ -331,8 +334,9 @@ compiled! {
     ) -> Result<(T, T), Error> {
         let whole = of.whole(logits, targets, reduction)?;
         same_length("tangent", tangent, "logits", logits)?;
-        let sums = Work::new(of, targets, whole, Store::Caches).over(logits, None, None, Some(tangent));
-        Ok((T::narrow(divided(sums.loss, whole)), T::narrow(sums.slope.hi)))
+        let work = Work::new(of, targets, whole, Store::Caches);
+        let sums = work.sums_and_each(logits, None, None, Some(tangent));
+        Ok((work.loss(logits, sums), T::narrow(sums.slope.hi)))
     }
 
     fn hvp(of: &CrossEntropy<'_, T>, logits: &[T],
@@ -365,7 +369,7 @@ impl<T: Format> CrossEntropy<'_, T> {
         let rows = self.rows(logits, targets)?;
         has_length("losses", losses.len(), "logits", rows)?;
         let to = self.store(logits);
-        Work::new(self, targets, None, to).over(logits, Some(losses), gradient, None);
+        Work::new(self, targets, None, to).sums_and_each(logits, Some(losses), gradient, None);
         Ok(())
     }
 
@@ -462,33 +466,31 @@ fn is_weight(x: f64) -> bool {
     (0.0..f64::INFINITY).contains(&x)
 }
 
-/// The loss divided by the total weight; NaN if that is 0.
-fn divided(sum: DoubleDouble, whole: Option<DoubleDouble>) -> f64 {
-    match whole {
-        None => sum.hi,
-        Some(DoubleDouble { hi: 0.0, .. }) => f64::NAN,
-        Some(whole) if sum.hi.is_finite() => scalar_tasks::quotient(sum, whole).hi,
-        Some(_) => sum.hi,
-    }
-}
-
 /// The sums over some rows.
 #[derive(Clone, Copy)]
 struct Sums {
-    loss: DoubleDouble,
+    /// Σ of losses that are to be correctly rounded.
+    loss: Scaled,
+    /// Σ of losses with a z-loss or at a temperature.
+    approximate: DoubleDouble,
     /// Σ g_k t_k, with the gradient g and the tangent t.
     slope: DoubleDouble,
 }
 
 impl Sums {
-    const ZERO: Self = Self { loss: DoubleDouble::ZERO, slope: DoubleDouble::ZERO };
+    const ZERO: Self =
+        Self { loss: Scaled::ZERO, approximate: DoubleDouble::ZERO, slope: DoubleDouble::ZERO };
 }
 
 impl Add for Sums {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { loss: plus(self.loss, other.loss), slope: plus(self.slope, other.slope) }
+        Self {
+            loss: self.loss.plus(other.loss),
+            approximate: plus(self.approximate, other.approximate),
+            slope: plus(self.slope, other.slope),
+        }
     }
 }
 
@@ -517,8 +519,12 @@ impl<T: Format> Default for Room<T> {
 struct Work<'a, T> {
     of: &'a CrossEntropy<'a, T>,
     targets: Targets<'a, T>,
+    /// The divisor of the losses, if there is one.
+    whole: Option<DoubleDouble>,
     /// The factor of gradients: 1 over the divisor of the losses.
-    factor: DoubleDouble,
+    factor: Factor,
+    /// The divisor, exactly, where it was needed.
+    divisor: OnceLock<Divisor>,
     to: Store,
     /// 1/τ.
     per_temperature: DoubleDouble,
@@ -544,15 +550,25 @@ impl<'a, T: Format> Work<'a, T> {
             }
             _ => alone(of.classes as f64),
         };
+        // Of a sum of as many class weights as there are rows.
+        let of_sum = match targets {
+            Targets::Classes(targets) => targets.len() as f64 * power_of_two(-104),
+            Targets::Probabilities(_) => 0.0,
+        };
         let factor = match whole {
-            None => DoubleDouble::ONE,
-            Some(DoubleDouble { hi: 0.0, .. }) => DoubleDouble::ZERO,
-            Some(whole) => scalar_tasks::quotient(DoubleDouble::ONE, whole),
+            None => Factor::ONE,
+            Some(DoubleDouble { hi: 0.0, .. }) => Factor { factor: DoubleDouble::ZERO, error: 0.0 },
+            Some(whole) => Factor {
+                factor: scalar_tasks::quotient(DoubleDouble::ONE, whole),
+                error: power_of_two(-100) + of_sum,
+            },
         };
         Self {
             of,
             targets,
+            whole,
             factor,
+            divisor: OnceLock::new(),
             to,
             per_temperature: scalar_tasks::quotient(DoubleDouble::ONE, alone(of.temperature)),
             certain: two_sum(1.0, -of.smoothing),
@@ -561,9 +577,52 @@ impl<'a, T: Format> Work<'a, T> {
         }
     }
 
-    /// The sum of the losses, and of gradient times tangent if one is given; writes each loss, or the gradient, on
-    /// request. The order of summation depends on the number of rows only.
-    fn over(
+    /// The divisor of the losses, exactly.
+    fn divisor(&self) -> &Divisor {
+        self.divisor.get_or_init(|| match (self.whole, self.targets) {
+            (None, _) => Divisor::of(once(1.0)),
+            (Some(_), Targets::Classes(targets)) => {
+                Divisor::of(targets.iter().map(|&target| self.weight_of(target)))
+            }
+            (Some(rows), Targets::Probabilities(_)) => Divisor::of(once(rows.hi)),
+        })
+    }
+
+    /// Whether results are correctly rounded.
+    fn is_nearest(&self) -> bool {
+        self.of.z_loss == 0.0 && self.of.temperature == 1.0
+    }
+
+    /// The mean or sum of the losses, given the sums over all rows.
+    fn loss(&self, z: &[T], sums: Sums) -> T {
+        match self.whole {
+            Some(DoubleDouble { hi: 0.0, .. }) => T::narrow(f64::NAN),
+            _ if self.is_nearest() => self.nearest_loss(z, sums.loss),
+            Some(whole) if sums.approximate.hi.is_finite() => {
+                T::narrow(scalar_tasks::quotient(sums.approximate, whole).hi)
+            }
+            _ => T::narrow(sums.approximate.hi),
+        }
+    }
+
+    /// The sums over all rows.
+    fn sums(&self, z: &[T]) -> Sums {
+        self.over::<T::First>(z, None, None, None)
+    }
+
+    /// The sums over all rows; writes each loss, and the gradient, on request.
+    fn sums_and_each(
+        &self,
+        z: &[T],
+        losses: Option<&mut [T]>,
+        gradient: Option<&mut [T]>,
+        tangent: Option<&[T]>,
+    ) -> Sums {
+        self.over::<T::Elements>(z, losses, gradient, tangent)
+    }
+
+    /// With losses in the precision P; a gradient, also if only its product with a tangent is wanted, needs T::Elements.
+    fn over<P: Keep>(
         &self,
         z: &[T],
         losses: Option<&mut [T]>,
@@ -576,18 +635,18 @@ impl<'a, T: Format> Work<'a, T> {
         let (classes, rows) = (self.of.classes, z.len() / self.of.classes);
         let leaf = if classes < SHORT { LANES } else { 1 };
         let out = (losses, gradient.map(|gradient| (gradient, classes)));
-        let group = |rows: Range<usize>,
-                     (losses, gradient): (Option<_>, Option<(_, _)>),
-                     room: &mut Room<T>| {
-            let range = rows.start * classes..rows.end * classes;
-            let tangent = tangent.map(|tangent| &tangent[range.clone()]);
-            self.group(rows.start, &z[range], losses, gradient.map(|(gradient, _)| gradient), tangent, room)
-        };
+        let group =
+            |rows: Range<usize>, (losses, gradient): (Option<_>, Option<(_, _)>), room: &mut Room<T>| {
+                let range = rows.start * classes..rows.end * classes;
+                let tangent = tangent.map(|tangent| &tangent[range.clone()]);
+                let gradient = gradient.map(|(gradient, _)| gradient);
+                self.group::<P>(rows.start, &z[range], losses, gradient, tangent, room)
+            };
         in_tree(0..rows, out, leaf, worth(rows, classes), &mut Room::default(), &group, &Sums::add)
     }
 
     /// Processes one row, or up to eight short ones.
-    fn group(
+    fn group<P: Keep>(
         &self,
         first: usize,
         z: &[T],
@@ -597,71 +656,49 @@ impl<'a, T: Format> Work<'a, T> {
         room: &mut Room<T>,
     ) -> Sums {
         let classes = self.of.classes;
-        if let (Some(each), Targets::Classes(targets)) = (losses.as_deref_mut(), self.targets)
-            && self.is_plain()
-            && self.of.class_weights.is_none()
-        {
-            self.nearest_losses(z, &targets[first..][..each.len()], each);
-            if gradient.is_none() && tangent.is_none() {
-                // What is asked for is each loss, not the sum.
-                return Sums::ZERO;
-            }
-            losses = None;
-        }
+        let Room { kept, gradient: of_rows } = room;
         let mut gradient = match tangent {
             None => gradient,
             Some(_) => {
-                room.gradient.resize(z.len(), T::default());
-                Some(&mut room.gradient[..])
+                of_rows.resize(z.len(), T::default());
+                Some(&mut of_rows[..])
             }
         };
         let mut done = [None; LANES];
-        if let (true, Targets::Classes(targets)) = (classes < SHORT && self.is_plain(), self.targets) {
+        if let Targets::Classes(targets) = self.targets
+            && classes < SHORT
+            && self.is_nearest()
+            && self.of.smoothing == 0.0
+        {
             let targets = &targets[first..][..z.len() / classes];
-            done = self.short(z, targets, gradient.as_deref_mut());
+            done = self.short::<P>(z, targets, gradient.as_deref_mut());
         }
-        let mut sum = DoubleDouble::ZERO;
+        let mut sums = Sums::ZERO;
         for (j, z) in z.chunks(classes).enumerate() {
-            let loss = done[j].unwrap_or_else(|| {
-                let gradient = gradient.as_mut().map(|gradient| &mut gradient[j * classes..][..classes]);
-                self.row(first + j, z, gradient, &mut room.kept)
-            });
-            if let Some(losses) = &mut losses {
-                losses[j] = T::narrow(loss.hi);
+            let (index, losses) = (first + j, losses.as_deref_mut());
+            let gradient = gradient.as_mut().map(|gradient| &mut gradient[j * classes..][..classes]);
+            if !self.is_nearest() {
+                let loss = self.row(index, z, gradient);
+                if let Some(losses) = losses {
+                    losses[j] = T::narrow(loss.hi);
+                }
+                sums.approximate = plus(sums.approximate, loss);
+                continue;
             }
-            sum = plus(sum, loss);
+            let loss = match (done[j], gradient) {
+                (Some(loss), _) => loss,
+                (None, None) => self.row_loss::<P>(index, z),
+                (None, Some(gradient)) => self.row_loss_with_gradient(index, z, gradient, kept),
+            };
+            match losses {
+                Some(losses) => losses[j] = self.nearest_loss_of_row(index, z, loss),
+                None => sums.loss = sums.loss.plus(loss),
+            }
         }
-        let mut sums = Sums { loss: sum, ..Sums::ZERO };
         if let (Some(gradient), Some(tangent)) = (gradient, tangent) {
-            sums = sums + Sums { slope: row_functions::dot(gradient, tangent), ..Sums::ZERO };
+            sums.slope = row_functions::dot(gradient, tangent);
         }
         sums
-    }
-
-    /// Writes the losses of rows with class targets without weights or further options, −log p at the target, which are
-    /// correctly rounded.
-    fn nearest_losses(&self, z: &[T], targets: &[usize], losses: &mut [T]) {
-        let classes = self.of.classes;
-        let mut room = TileRoom::new();
-        let (mut is_done, tile) = ([false; LANES], room.tile(classes.min(SHORT)));
-        if classes < SHORT {
-            columns::from_rows(z, tile);
-            is_done = short_rows::reduce::<T>(tile, false, Some(Each::LogShare)).has_each;
-        }
-        for (j, (z, (&target, loss))) in z.chunks(classes).zip(targets.iter().zip(losses)).enumerate() {
-            let log_p = match self.of.ignored == Some(target) {
-                true => 0.0,
-                false if is_done[j] => tile[target][j],
-                false => row_reduction::log_share(z, z[target]).widen(),
-            };
-            *loss = T::narrow(0.0 - log_p);
-        }
-    }
-
-    /// Whether the loss of class targets is log Σ e^{z_k − z_t} times a weight.
-    fn is_plain(&self) -> bool {
-        let of = self.of;
-        of.smoothing == 0.0 && of.z_loss == 0.0 && of.temperature == 1.0
     }
 
     /// The weight of a row with this target; 0 if the target is ignored.
@@ -670,8 +707,13 @@ impl<'a, T: Format> Work<'a, T> {
     }
 
     /// The losses of up to eight rows with class targets and without further options, side by side; `None` where
-    /// the kernel leaves a row to [`row`](Self::row).
-    fn short(&self, z: &[T], targets: &[usize], gradient: Option<&mut [T]>) -> [Option<DoubleDouble>; LANES] {
+    /// the kernel leaves a row to be processed alone.
+    fn short<P: Keep>(
+        &self,
+        z: &[T],
+        targets: &[usize],
+        gradient: Option<&mut [T]>,
+    ) -> [Option<Scaled>; LANES] {
         let mut room = TileRoom::new();
         let tile = room.tile(self.of.classes);
         columns::from_rows(z, tile);
@@ -680,10 +722,14 @@ impl<'a, T: Format> Work<'a, T> {
             weights[j] = self.weight_of(target);
             places[j] = if weights[j] > 0.0 { target } else { 0 };
         }
-        let factor = gradient.is_some().then_some(self.factor);
-        let losses = short_rows::cross_entropy::<T>(tile, places, weights, factor);
-        if let Some(gradient) = gradient {
-            columns::to_rows(tile, gradient);
+        let Some(gradient) = gradient else {
+            return short_rows::cross_entropy::<T, P>(tile, places, weights, None);
+        };
+        let factors = weights.map(|weight| self.factor_of(DoubleDouble::from(weight), 0.0));
+        let mut losses = short_rows::cross_entropy::<T, T::Elements>(tile, places, weights, Some(factors));
+        columns::to_rows(tile, gradient);
+        for (loss, factor) in losses.iter_mut().zip(factors) {
+            *loss = loss.filter(|_| factor.is_ordinary());
         }
         losses
     }
