@@ -164,8 +164,8 @@ mod tests {
             let most = 1.001 * relative * share + of_log * size;
             assert!(log_bound <= most + power_of_two(-1069), "{log_bound:e} is loose: {most:e}");
             assert!(scaled_bound <= most, "{scaled_bound:e} is loose: {most:e}");
-            let most = share * (1.001 * relative + power_of_two(-99));
-            assert!(share_bound <= most, "{share_bound:e} is loose: {most:e}");
+            let of_share = share * (1.001 * relative + power_of_two(-99));
+            assert!(share_bound <= of_share, "{share_bound:e} is loose: {of_share:e}");
             let of_sum = 1.01 * power_of_two(-103) * (max.abs() + size);
             assert!(bound <= most + of_sum + power_of_two(-1069), "{bound:e} is loose: {most:e}");
         }

@@ -193,7 +193,8 @@ impl<T: Format> Nearest<T> {
         let classes = [2, 3, 10, 5, 1, 40, 17, 70, 8, 130][case % 10];
         let rows = random.random_range(1..5);
         let style = case / 3 % 9;
-        let spread = [1.0, 30.0, 300.0, 4000.0, 1.0, 1.0, 0.0, 20.0, 0.25][style];
+        let far = if T::PRECISION == 11 { 3e4 } else { 1e7 };
+        let spread = [1.0, 30.0, 300.0, far, 1.0, 1.0, 0.0, 20.0, 0.25][style];
         let mut logits = Vec::new();
         let mut targets = Vec::new();
         for _ in 0..rows {

@@ -27,7 +27,7 @@ use crate::simd::scalar_tasks;
 use crate::state::positive::Partial;
 use crate::ziv::elements::{alone, nearest_share, share};
 use crate::ziv::fixed_point::{LONG, SHORT};
-use crate::ziv::integer_sums::{Sum, fixed, quotient, ratio};
+use crate::ziv::integer_sums::{Sum, fixed, quotient_ends, ratio};
 use crate::ziv::{arbitrary_precision, fixed_point};
 use dashu_int::IBig;
 use std::borrow::Cow;
@@ -267,6 +267,8 @@ impl<'a, T: Format> Slopes<'a, T> {
         Some(ratio(slope, &((self.divisor() * count) << (BITS - WEIGHT_BITS))))
     }
 
+    /// The derivative is above −q_k/W and below (Q − q_k)/W: that settles what is half-way between two floats but for a
+    /// tiny exponential.
     fn slope(&self, k: usize, weight: &IBig, bits: Bits) -> Option<T> {
         let z = self.row.z;
         let max = greatest(z);
@@ -277,7 +279,15 @@ impl<'a, T: Format> Slopes<'a, T> {
             let term = Sum { value, error, bits: sum.bits + BITS };
             let divisor = self.divisor();
             let (value, error) = (&divisor * &sum.value, &divisor * &sum.error);
-            quotient(&term, &Sum { value, error, bits: sum.bits + WEIGHT_BITS })
+            let [low, high] = quotient_ends::<T>(&term, &Sum { value, error, bits: sum.bits + WEIGHT_BITS })?;
+            // In halves of a unit, so that there is a place beside each limit.
+            let divisor = divisor << (BITS - WEIGHT_BITS + 1);
+            let least = -weight * IBig::from(2) + IBig::ONE;
+            let most = (self.whole() - weight) * IBig::from(2) - IBig::ONE;
+            let [least, most] = [least, most].map(|limit| ratio::<T>(limit, &divisor));
+            let low = if least.widen() >= low.widen() { least } else { low };
+            let high = if most.widen() <= high.widen() { most } else { high };
+            low.same_bits(high).then_some(low)
         };
         match bits {
             Bits::Short | Bits::Long => {

@@ -201,12 +201,18 @@ pub(super) fn nearest_share<T: Format>(share: DoubleDouble, error: f64) -> Optio
 }
 
 /// The float nearest to a value in units of UNSCALE, as the bound of its error.
+///
+/// What counts as e^-1000 may be less than its bound, but its sign is right: it rounds to a zero of that sign.
 pub(crate) fn nearest_scaled<T: Format>(value: DoubleDouble, bound: f64) -> Option<T> {
-    let unscaled = value.scaled(UNSCALE);
-    if T::LEAST_POWER == -1074 && unscaled.hi.abs() < power_of_two(-900) {
+    let is_f64 = T::LEAST_POWER == -1074;
+    let size = value.hi.abs();
+    if size < power_of_two(if is_f64 { -1100 } else { -900 } + 512) {
+        return (size > bound).then(|| T::narrow(0.0_f64.copysign(value.hi)));
+    }
+    if is_f64 && size < power_of_two(-900 + 512) {
         return nearest_among_least(0.0, || (value, bound));
     }
-    nearest(unscaled, bound * UNSCALE, Zero::Signed)
+    nearest(value.scaled(UNSCALE), bound * UNSCALE, Zero::Signed)
 }
 
 /// The float nearest to difference − log, for a positive log with this error and an exact difference of at most 0.

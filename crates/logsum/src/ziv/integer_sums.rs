@@ -123,29 +123,35 @@ struct Total {
 
 /// The float that term/sum rounds to for every two numbers within their error bounds, if there is one.
 pub(super) fn quotient<T: Format>(term: &Sum, sum: &Sum) -> Option<T> {
-    let [(of_term, term_size), (of_sum, sum_size)] =
-        [term, sum].map(|Sum { value, .. }| (value.sign(), value.clone().abs()));
-    if term_size <= term.error || sum_size <= sum.error {
+    let [low, high] = quotient_ends::<T>(term, sum)?;
+    low.same_bits(high).then_some(low)
+}
+
+/// The floats that the least and the greatest of these quotients round to; `None` if the sum may be 0.
+pub(super) fn quotient_ends<T: Format>(term: &Sum, sum: &Sum) -> Option<[T; 2]> {
+    let (term_value, size) = (term.value.clone() * sum.value.sign(), sum.value.clone().abs());
+    if size <= sum.error {
         return None;
     }
     // As many as the sum has, for a quotient of any size.
-    let bits = (length(&sum_size) - length(&term_size)).max(0) + sum.bits as isize;
-    let divided = |term: IBig, sum: IBig| shifted(term, bits) / sum;
-    let low = divided(&term_size - &term.error, &sum_size + &sum.error);
-    let high = divided(&term_size + &term.error, &sum_size - &sum.error) + IBig::ONE;
+    let bits = (length(&size) - length(&term_value)).max(0) + sum.bits as isize;
+    // The divisor that makes a numerator of this sign the greatest, or the least.
+    let divided = |numerator: IBig, is_high: bool| {
+        let is_small = (numerator < IBig::ZERO) != is_high;
+        let divisor = if is_small { &size - &sum.error } else { &size + &sum.error };
+        shifted(numerator, bits) / divisor
+    };
+    // Each quotient is cut by less than one.
+    let low = divided(&term_value - &term.error, false) - IBig::ONE;
+    let high = divided(term_value + &term.error, true) + IBig::ONE;
     let power = sum.bits as isize - term.bits as isize - bits;
-    nearest_between([low, high].map(|end| end * of_term * of_sum), power)
+    Some([low, high].map(|end| round::<T>(end, power)))
 }
 
 /// The float nearest to every n · 2^exponent for an integer n within the error, if there is one.
 pub(super) fn nearest_within<T: Format>(n: IBig, error: IBig, exponent: isize) -> Option<T> {
-    nearest_between([&n - &error, n + error], exponent)
-}
-
-/// The float that both ends, in units of 2^exponent, are rounded to, if it is one.
-fn nearest_between<T: Format>(ends: [IBig; 2], exponent: isize) -> Option<T> {
-    let [one, other] = ends.map(|end| round::<T>(end, exponent));
-    one.same_bits(other).then_some(one)
+    let [low, high] = [&n - &error, n + error].map(|end| round::<T>(end, exponent));
+    low.same_bits(high).then_some(low)
 }
 
 /// The float nearest to a quotient of integers, ties to even.
