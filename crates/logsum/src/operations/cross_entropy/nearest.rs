@@ -53,7 +53,7 @@ impl Scaled {
         }
         let value = scalar_tasks::quotient(self.value, divisor);
         let error = self.error / divisor.hi + value.hi * (error + power_of_two(-100));
-        if value.hi.is_finite() { Self { value, error: error * (1.0 + error) } } else { Self::UNKNOWN }
+        if value.hi.is_finite() { Self { value, error: error * SLACK } } else { Self::UNKNOWN }
     }
 
     /// The nearest float, if the bound of the error settles it.
