@@ -421,14 +421,11 @@ task! {
         let is_memory = to.is_memory(out);
         let ((whole, rest), (out, rest_out)) = (block.z.as_chunks::<8>(), out.as_chunks_mut::<8>());
         let (vs, ws) = (whole_eights(block.v, F::USES.v), whole_eights(block.w, F::USES.w));
-        let (zero, one) = (simd.splat(0.0), simd.splat(1.0));
-        let ends = |i: usize| {
-            f.ends::<T::Elements, V>(T::load(&whole[i], simd), eight(vs, i, zero), eight(ws, i, one))
-        };
         let ((pairs, few), mut unsettled) = (out.as_chunks_mut::<2>(), 0);
         let in_pairs = 2 * pairs.len();
         for (i, out) in pairs.iter_mut().enumerate() {
-            let ([low, high], [low2, high2]) = (ends(2 * i), ends(2 * i + 1));
+            let [low, high] = ends_of_eight::<T, F, V>(whole, (vs, ws), 2 * i, f, simd);
+            let [low2, high2] = ends_of_eight::<T, F, V>(whole, (vs, ws), 2 * i + 1, f, simd);
             if is_memory {
                 T::stream(high, &mut out[0]);
                 T::stream(high2, &mut out[1]);
@@ -439,7 +436,7 @@ task! {
             unsettled |= T::differ(low, high) | T::differ(low2, high2);
         }
         for (i, out) in few.iter_mut().enumerate() {
-            let [low, high] = ends(in_pairs + i);
+            let [low, high] = ends_of_eight::<T, F, V>(whole, (vs, ws), in_pairs + i, f, simd);
             if is_memory { T::stream(high, out) } else { T::store(high, out) }
             unsettled |= T::differ(low, high);
         }
@@ -456,6 +453,19 @@ task! {
         }
         unsettled != 0
     }
+}
+
+/// The ends of a function of the i-th eight numbers. A closure would not be compiled for the level.
+#[inline(always)]
+fn ends_of_eight<T: Format, F: Bounded, V: Vector>(
+    z: &[[T; 8]],
+    (v, w): (Option<&[[T; 8]]>, Option<&[[T; 8]]>),
+    i: usize,
+    f: F,
+    simd: V,
+) -> [V; 2] {
+    let (v, w) = (eight(v, i, simd.splat(0.0)), eight(w, i, simd.splat(1.0)));
+    f.ends::<T::Elements, V>(T::load(&z[i], simd), v, w)
 }
 
 task! {
@@ -609,11 +619,18 @@ fn at_rest<P: Precision, T: Format, F: Function, V: Vector>(
 #[inline(always)]
 fn second_at_rest<T: Format, V: Vector>(block: Block<'_, T>, rest: &[T], uses: Uses, simd: V) -> (V, V) {
     let start = block.z.len() - rest.len();
-    let of = |numbers: Option<&[T]>, is_used: bool, default: f64| match numbers {
-        Some(numbers) if is_used => T::load(&padded(&numbers[start..]), simd),
-        _ => simd.splat(default),
-    };
-    (of(block.v, uses.v, 0.0), of(block.w, uses.w, 1.0))
+    let (mut v, mut w) = (simd.splat(0.0), simd.splat(1.0));
+    if uses.v
+        && let Some(numbers) = block.v
+    {
+        v = T::load(&padded(&numbers[start..]), simd);
+    }
+    if uses.w
+        && let Some(weights) = block.w
+    {
+        w = T::load(&padded(&weights[start..]), simd);
+    }
+    (v, w)
 }
 
 /// At most eight numbers, padded with zeros.

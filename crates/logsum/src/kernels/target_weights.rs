@@ -123,9 +123,9 @@ impl<E: Exponent> Bounded for BoundedSlope<E> {
         let bound = size.mul_add(z.splat(of_rounding), bound).mul_add(z.splat(SLACK), z.splat(of_underflow));
         let least = if P::IS_DOUBLE_DOUBLE { LEAST } else { 0.0 };
         let untold = (size - bound).where_at_most(least, z.splat(f64::NAN), z.splat(0.0));
-        let ends = [slope.hi + (slope.lo - bound), slope.hi + (slope.lo + bound) + untold];
+        let (low, high) = (slope.hi + (slope.lo - bound), slope.hi + (slope.lo + bound) + untold);
         let witness = self.weight.witness(v, w);
-        [0, 1].map(|i| witness.where_at_most(0.0, shares[i], ends[i]))
+        [witness.where_at_most(0.0, shares[0], low), witness.where_at_most(0.0, shares[1], high)]
     }
 }
 

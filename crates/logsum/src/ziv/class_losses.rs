@@ -6,7 +6,7 @@
 //!
 //! | phase | error of a sum S, relative |
 //! |---|---|
-//! | double-double, only for derivatives with q_k = 0 | 2^-61; for f64 2^-75 |
+//! | double-double, for derivatives | 2^-61; for f64 2^-75 |
 //! | one group of equal numbers | 0 |
 //! | fixed point of 128 and 256 bits | 2^-114, 2^-240 |
 //! | arbitrary precision | as small as it takes |
@@ -19,19 +19,25 @@
 //! cancels, so that each S_r then is one exponential: each row has one finite number, and the sum of losses is 0. In all
 //! other cases the result keeps a distance from every half-way point.
 
-use crate::arithmetic::double_double::DoubleDouble;
+use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
+use crate::arithmetic::exp::UNSCALE;
+use crate::arithmetic::log_of_sum::SLACK;
+use crate::arithmetic::precision::InDoubleDouble;
 use crate::formats::Format;
 use crate::kernels::row_access::Series;
+use crate::kernels::row_functions::{Block, sum};
+use crate::kernels::target_weights::Weight;
 use crate::kernels::{Constants, Each, Factor};
 use crate::simd::scalar_tasks;
 use crate::state::positive::Partial;
-use crate::ziv::elements::{alone, nearest_share, share};
+use crate::ziv::elements::{alone, nearest_scaled, nearest_share, share};
 use crate::ziv::fixed_point::{LONG, SHORT};
 use crate::ziv::integer_sums::{Sum, fixed, quotient_ends, ratio};
 use crate::ziv::{arbitrary_precision, fixed_point};
 use dashu_int::IBig;
 use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::sync::LazyLock;
 
 /// The unit of weights, 2^-1074: that of the least f64.
 const WEIGHT_BITS: usize = 1074;
@@ -43,12 +49,12 @@ fn units(x: f64) -> IBig {
     fixed(x, WEIGHT_BITS)
 }
 
-/// The divisor of a mean.
-pub(crate) struct Divisor(IBig);
+/// The divisor of a mean, the sum of some weights, exactly where that is needed.
+pub(crate) struct Divisor<'a>(LazyLock<IBig, Box<dyn FnOnce() -> IBig + Send + Sync + 'a>>);
 
-impl Divisor {
-    pub(crate) fn of(weights: impl Iterator<Item = f64>) -> Self {
-        Self(weights.map(units).sum())
+impl<'a> Divisor<'a> {
+    pub(crate) fn of(weights: impl Iterator<Item = f64> + Send + Sync + 'a) -> Self {
+        Self(LazyLock::new(Box::new(|| weights.map(units).sum())))
     }
 }
 
@@ -73,18 +79,66 @@ impl<T: Format> LossRow<'_, T> {
         IBig::from(self.z.len())
     }
 
-    /// K q_k, in units of 2^-[`BITS`].
-    fn weight(&self, k: usize) -> IBig {
-        let class_weight = self.class_weights.map_or_else(|| units(1.0), |weights| units(weights[k].widen()));
+    /// K (1 − ε) and ε, in units of 2^-[`WEIGHT_BITS`].
+    fn whole_parts(&self) -> [IBig; 2] {
         let smoothing = units(self.smoothing);
-        let certain = (units(1.0) - &smoothing) * self.classes();
-        let smoothing = smoothing << WEIGHT_BITS;
-        class_weight
-            * match self.target {
-                Target::Class(class) if class == k => (certain << WEIGHT_BITS) + smoothing,
-                Target::Class(_) => smoothing,
-                Target::Probabilities(t) => certain * units(t[k].widen()) + smoothing,
+        [(units(1.0) - &smoothing) * self.classes(), smoothing]
+    }
+
+    fn class_weight(&self, k: usize) -> IBig {
+        self.class_weights.map_or_else(|| units(1.0), |weights| units(weights[k].widen()))
+    }
+
+    /// t_k, in the same units.
+    fn given(&self, k: usize) -> IBig {
+        match self.target {
+            Target::Class(class) => units(f64::from(u8::from(class == k))),
+            Target::Probabilities(t) => units(t[k].widen()),
+        }
+    }
+
+    /// K q_k = w_k (K (1 − ε) t_k + ε), in units of 2^-[`BITS`].
+    fn weight(&self, k: usize) -> IBig {
+        let [certain, smoothing] = self.whole_parts();
+        self.class_weight(k) * (certain * self.given(k) + (smoothing << WEIGHT_BITS))
+    }
+
+    /// 1 − ε and ε/K.
+    fn parts(&self) -> [DoubleDouble; 2] {
+        let [smoothing, classes] = [self.smoothing, self.z.len() as f64].map(DoubleDouble::from);
+        [two_sum(1.0, -self.smoothing), scalar_tasks::quotient(smoothing, classes)]
+    }
+
+    /// q_k, with a relative error below 2^-99 unless a product is subnormal.
+    fn weight_in_double_double(&self, k: usize) -> DoubleDouble {
+        let [certain, spread] = self.parts();
+        let given = match self.target {
+            Target::Class(class) => f64::from(u8::from(class == k)),
+            Target::Probabilities(t) => t[k].widen(),
+        };
+        let class_weight = self.class_weights.map_or(1.0, |weights| weights[k].widen());
+        let weight = scalar_tasks::product(certain, DoubleDouble::from(given)) + spread;
+        scalar_tasks::product(weight, DoubleDouble::from(class_weight))
+    }
+
+    /// Q, with a relative error below 2^-87.
+    fn whole_in_double_double(&self) -> DoubleDouble {
+        let Self { z, class_weights: w, .. } = *self;
+        let [certain, spread] = self.parts();
+        let sum = |v, a| sum::<InDoubleDouble, T>(Block { z, v, w }, Weight::Smoothed { a, b: spread });
+        match self.target {
+            Target::Probabilities(t) => sum(Some(t), certain),
+            Target::Class(class) if self.smoothing == 0.0 => self.weight_in_double_double(class),
+            Target::Class(class) => {
+                let own = self.class_weights.map_or(1.0, |weights| weights[class].widen());
+                sum(None, certain) + scalar_tasks::product(certain, DoubleDouble::from(own))
             }
+        }
+    }
+
+    /// Whether a q_k of 0 in double-double is not exactly 0.
+    fn has_lost(&self, k: usize, weight: DoubleDouble) -> bool {
+        weight.hi == 0.0 && self.weight(k) > IBig::ZERO
     }
 
     /// The classes whose weights may be positive.
@@ -95,9 +149,19 @@ impl<T: Format> LossRow<'_, T> {
         }
     }
 
-    /// K Q.
+    /// K Q = K (1 − ε) Σ w_k t_k + ε Σ w_k, in units of 2^-[`BITS`].
     fn whole(&self) -> IBig {
-        self.weighted().map(|k| self.weight(k)).sum()
+        let [certain, smoothing] = self.whole_parts();
+        let given: IBig = match self.target {
+            Target::Class(class) => self.class_weight(class) << WEIGHT_BITS,
+            Target::Probabilities(_) => (0..self.z.len()).map(|k| self.class_weight(k) * self.given(k)).sum(),
+        };
+        let weights: IBig = match self.class_weights {
+            _ if self.smoothing == 0.0 => IBig::ZERO,
+            None => units(1.0) * self.classes(),
+            Some(weights) => weights.iter().map(|weight| units(weight.widen())).sum(),
+        };
+        certain * given + (smoothing * weights << WEIGHT_BITS)
     }
 
     /// The numbers; if some are +∞, these as equal numbers, beside which the others add nothing.
@@ -146,7 +210,7 @@ impl Bits {
 #[cold]
 pub(crate) fn nearest_loss<'a, T: Format>(
     rows: impl Iterator<Item = LossRow<'a, T>> + Clone,
-    divisor: &Divisor,
+    divisor: &Divisor<'_>,
 ) -> T {
     Bits::all()
         .find_map(|bits| loss(rows.clone(), divisor, bits))
@@ -157,7 +221,7 @@ pub(crate) fn nearest_loss<'a, T: Format>(
 /// for a tiny logarithm.
 fn loss<'a, T: Format>(
     rows: impl Iterator<Item = LossRow<'a, T>>,
-    divisor: &Divisor,
+    divisor: &Divisor<'_>,
     bits: Bits,
 ) -> Option<T> {
     // Σ Q (max − z) in units of BITS and those of z, Σ Q log, and a bound on its error, in units of BITS and those of log.
@@ -188,7 +252,7 @@ fn loss<'a, T: Format>(
     // In halves of a unit, so that there is a place for what is above `depth`.
     let depth = depth << (bits - WEIGHT_BITS + 1);
     let [log, error] = [log, error].map(|x| x << (bits - log_bits + 1));
-    let divisor = (classes * &divisor.0) << (BITS + bits + 1 - WEIGHT_BITS);
+    let divisor = (classes * &*divisor.0) << (BITS + bits + 1 - WEIGHT_BITS);
     if !is_above {
         return Some(ratio(depth, &divisor));
     }
@@ -199,33 +263,69 @@ fn loss<'a, T: Format>(
 
 /// What the derivatives of a row's loss, over a divisor, are computed from. Its weights are not all 0, and its greatest
 /// number is finite. Sums are made when they are needed.
-pub(crate) struct Slopes<'a, T: Format> {
+pub(crate) struct Slopes<'a, 'd, T: Format> {
     row: LossRow<'a, T>,
-    divisor: &'a Divisor,
-    /// The whole weight over the divisor, approximately.
-    factor: Factor,
+    divisor: &'a Divisor<'d>,
+    /// 1 over the divisor, with a bound on its relative error.
+    per_divisor: Factor,
+    first: OnceCell<First>,
     whole: OnceCell<IBig>,
-    first: OnceCell<Constants>,
     /// The number of equal numbers, if all finite ones are equal.
     equal: OnceCell<Option<usize>>,
     sums: [OnceCell<Option<Sum>>; 2],
 }
 
-impl<'a, T: Format> Slopes<'a, T> {
-    pub(crate) fn new(row: LossRow<'a, T>, divisor: &'a Divisor, factor: Factor) -> Self {
-        let (whole, first, equal, sums) =
+/// A row in double-doubles.
+struct First {
+    constants: Constants,
+    /// Q over the divisor.
+    factor: Factor,
+}
+
+impl<'a, 'd, T: Format> Slopes<'a, 'd, T> {
+    pub(crate) fn new(row: LossRow<'a, T>, divisor: &'a Divisor<'d>, per_divisor: Factor) -> Self {
+        let (first, whole, equal, sums) =
             (OnceCell::new(), OnceCell::new(), OnceCell::new(), Default::default());
-        Self { row, divisor, factor, whole, first, equal, sums }
+        Self { row, divisor, per_divisor, first, whole, equal, sums }
     }
 
     /// The float nearest to the derivative by the logit of class k.
     #[cold]
     pub(crate) fn nearest(&self, k: usize) -> T {
-        let weight = self.row.weight(k);
-        self.share(k, &weight)
-            .or_else(|| self.of_equal_numbers(k, &weight))
-            .or_else(|| Bits::all().find_map(|bits| self.slope(k, &weight, bits)))
+        self.in_double_doubles(k)
+            .or_else(|| self.of_equal_numbers(k, &self.row.weight(k)))
+            .or_else(|| {
+                let weight = self.row.weight(k);
+                Bits::all().find_map(|bits| self.slope(k, &weight, bits))
+            })
             .expect("the derivative keeps a distance from every half-way point (Lindemann and Weierstrass)")
+    }
+
+    /// Q e^z/(W S) − q/W, if no factor is so large or small that what is far below the maximum is seen, or a product is
+    /// subnormal.
+    fn in_double_doubles(&self, k: usize) -> Option<T> {
+        const LEAST: f64 = power_of_two(-200);
+        let row = &self.row;
+        let First { constants: Constants { c, two, error }, factor } = self.first.get_or_init(|| {
+            let factor = scalar_tasks::product(row.whole_in_double_double(), self.per_divisor.factor);
+            let error = self.per_divisor.error + power_of_two(-86);
+            let constants = Partial::<T::Finer>::over(&row.z).constants(Each::Share);
+            First { constants, factor: Factor { factor, error } }
+        });
+        let weight = row.weight_in_double_double(k);
+        if !factor.is_ordinary() || weight.hi != 0.0 && weight.hi < LEAST || row.has_lost(k, weight) {
+            return None;
+        }
+        let share = share::<T::Finer>(row.z[k].widen(), *c, scalar_tasks::product(*two, factor.factor));
+        if weight.hi == 0.0 {
+            return nearest_share(share, error + factor.error);
+        }
+        let weight = scalar_tasks::product(weight, self.per_divisor.factor).scaled(1.0 / UNSCALE);
+        let slope = share - weight;
+        let of_weight = self.per_divisor.error + power_of_two(-98);
+        let error =
+            share.hi * (error + factor.error) + weight.hi * of_weight + slope.hi.abs() * power_of_two(-100);
+        nearest_scaled(slope, error * SLACK)
     }
 
     fn whole(&self) -> &IBig {
@@ -234,19 +334,7 @@ impl<'a, T: Format> Slopes<'a, T> {
 
     /// K W, in units of 2^-[`WEIGHT_BITS`].
     fn divisor(&self) -> IBig {
-        self.row.classes() * &self.divisor.0
-    }
-
-    /// A share alone, in double-double, for a factor with which no number far below the maximum is seen.
-    fn share(&self, k: usize, weight: &IBig) -> Option<T> {
-        let z = self.row.z[k].widen();
-        if *weight != IBig::ZERO || !self.factor.is_ordinary() {
-            return None;
-        }
-        let &Constants { c, two, error } =
-            self.first.get_or_init(|| Partial::<T::Finer>::over(&self.row.z).constants(Each::Share));
-        let share = share::<T::Finer>(z, c, scalar_tasks::product(two, self.factor.factor));
-        nearest_share(share, error + self.factor.error)
+        self.row.classes() * &*self.divisor.0
     }
 
     fn of_equal_numbers(&self, k: usize, weight: &IBig) -> Option<T> {

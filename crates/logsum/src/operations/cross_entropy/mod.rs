@@ -19,7 +19,6 @@ use crate::threads::{in_parts, in_tree, worth};
 use crate::ziv::class_losses::Divisor;
 use std::iter::once;
 use std::ops::{Add, Range};
-use std::sync::OnceLock;
 
 /// The mean over all rows of log Σ_k e^{z_k − z_t}, the negative logarithm of the softmax at the target t;
 /// `logits` has one row per target.
@@ -456,6 +455,11 @@ impl<T: Format> CrossEntropy<'_, T> {
         if self.classes < SHORT { Store::Caches } else { Store::for_output::<T>(logits.len()) }
     }
 
+    /// The weight of a row with this target; 0 if the target is ignored.
+    fn weight_of(&self, target: usize) -> f64 {
+        if self.ignored == Some(target) { 0.0 } else { self.weight(target) }
+    }
+
     fn weight(&self, class: usize) -> f64 {
         self.class_weights.map_or(1.0, |weights| weights[class].widen())
     }
@@ -523,8 +527,7 @@ struct Work<'a, T> {
     whole: Option<DoubleDouble>,
     /// The factor of gradients: 1 over the divisor of the losses.
     factor: Factor,
-    /// The divisor, exactly, where it was needed.
-    divisor: OnceLock<Divisor>,
+    divisor: Divisor<'a>,
     to: Store,
     /// 1/τ.
     per_temperature: DoubleDouble,
@@ -568,24 +571,19 @@ impl<'a, T: Format> Work<'a, T> {
             targets,
             whole,
             factor,
-            divisor: OnceLock::new(),
+            divisor: match (whole, targets) {
+                (None, _) => Divisor::of(once(1.0)),
+                (Some(whole), Targets::Probabilities(_)) => Divisor::of(once(whole.hi)),
+                (Some(_), Targets::Classes(targets)) => {
+                    Divisor::of(targets.iter().map(|&target| of.weight_of(target)))
+                }
+            },
             to,
             per_temperature: scalar_tasks::quotient(DoubleDouble::ONE, alone(of.temperature)),
             certain: two_sum(1.0, -of.smoothing),
             spread: scalar_tasks::quotient(alone(of.smoothing), alone(of.classes as f64)),
             weights,
         }
-    }
-
-    /// The divisor of the losses, exactly.
-    fn divisor(&self) -> &Divisor {
-        self.divisor.get_or_init(|| match (self.whole, self.targets) {
-            (None, _) => Divisor::of(once(1.0)),
-            (Some(_), Targets::Classes(targets)) => {
-                Divisor::of(targets.iter().map(|&target| self.weight_of(target)))
-            }
-            (Some(rows), Targets::Probabilities(_)) => Divisor::of(once(rows.hi)),
-        })
     }
 
     /// Whether results are correctly rounded.
@@ -701,11 +699,6 @@ impl<'a, T: Format> Work<'a, T> {
         sums
     }
 
-    /// The weight of a row with this target; 0 if the target is ignored.
-    fn weight_of(&self, target: usize) -> f64 {
-        if self.of.ignored == Some(target) { 0.0 } else { self.of.weight(target) }
-    }
-
     /// The losses of up to eight rows with class targets and without further options, side by side; `None` where
     /// the kernel leaves a row to be processed alone.
     fn short<P: Keep>(
@@ -719,7 +712,7 @@ impl<'a, T: Format> Work<'a, T> {
         columns::from_rows(z, tile);
         let (mut places, mut weights) = ([0; LANES], [0.0; LANES]);
         for (j, &target) in targets.iter().enumerate() {
-            weights[j] = self.weight_of(target);
+            weights[j] = self.of.weight_of(target);
             places[j] = if weights[j] > 0.0 { target } else { 0 };
         }
         let Some(gradient) = gradient else {

@@ -76,7 +76,7 @@ impl<T: Format> Work<'_, T> {
         };
         nearest(loss).or_else(|| nearest(self.sums_and_each(z, None, None, None).loss)).unwrap_or_else(|| {
             let rows = z.chunks(self.of.classes).enumerate();
-            nearest_loss(rows.filter_map(|(index, z)| self.loss_row(index, z)), self.divisor())
+            nearest_loss(rows.filter_map(|(index, z)| self.loss_row(index, z)), &self.divisor)
         })
     }
 
@@ -140,13 +140,13 @@ impl<T: Format> Work<'_, T> {
             return Scaled::ZERO;
         };
         let factor = self.factor_of(row.whole, row.error);
-        let slopes = Slopes::new(loss_row, self.divisor(), factor);
+        let slopes = Slopes::new(loss_row, &self.divisor, self.factor);
         let partial = self.write_shares(&row, factor, &slopes, gradient, kept).unwrap_or_else(|| {
             let partial = Partial::over(&z);
             if partial.max.is_finite() {
                 self.write_slopes(&row, &partial, factor, &slopes, gradient);
             } else {
-                self.write_edge(&row, loss_row, partial.max, factor, gradient);
+                self.write_edge(&row, loss_row, partial.max, gradient);
             }
             partial
         });
@@ -170,7 +170,7 @@ impl<T: Format> Work<'_, T> {
         &self,
         row: &Row<'_, T>,
         factor: Factor,
-        slopes: &Slopes<'_, T>,
+        slopes: &Slopes<'_, '_, T>,
         gradient: &mut [T],
         kept: &mut Kept<T>,
     ) -> Option<Partial<T::Elements>> {
@@ -195,7 +195,7 @@ impl<T: Format> Work<'_, T> {
         row: &Row<'_, T>,
         partial: &Partial<T::Elements>,
         factor: Factor,
-        slopes: &Slopes<'_, T>,
+        slopes: &Slopes<'_, '_, T>,
         gradient: &mut [T],
     ) {
         let Constants { c, two, error } = partial.constants(Each::Share);
@@ -215,7 +215,7 @@ impl<T: Format> Work<'_, T> {
         });
     }
 
-    fn write(&self, row: Block<'_, T>, f: impl Bounded, slopes: &Slopes<'_, T>, gradient: &mut [T]) {
+    fn write(&self, row: Block<'_, T>, f: impl Bounded, slopes: &Slopes<'_, '_, T>, gradient: &mut [T]) {
         for (i, gradient) in gradient.chunks_mut(BLOCK).enumerate() {
             let part = row.part(i * BLOCK, BLOCK);
             if each_bounded(part, f, gradient, self.to) {
@@ -225,20 +225,13 @@ impl<T: Format> Work<'_, T> {
     }
 
     /// The gradient of a row without a finite maximum.
-    fn write_edge(
-        &self,
-        row: &Row<'_, T>,
-        loss_row: LossRow<'_, T>,
-        max: f64,
-        factor: Factor,
-        gradient: &mut [T],
-    ) {
+    fn write_edge(&self, row: &Row<'_, T>, loss_row: LossRow<'_, T>, max: f64, gradient: &mut [T]) {
         if max != f64::INFINITY {
             gradient.fill(if max.is_nan() { T::narrow(max) } else { T::default() });
             return;
         }
         let z = LossRow::counted(row.block.z);
-        let slopes = Slopes::new(LossRow { z: &z, ..loss_row }, self.divisor(), factor);
+        let slopes = Slopes::new(LossRow { z: &z, ..loss_row }, &self.divisor, self.factor);
         // Classes without a weight of their own differ in whether they are +∞.
         let has_weight =
             |k: usize| row.weight.is_some() || row.target.is_some_and(|target| target.class == k);
@@ -355,7 +348,7 @@ fn settle<T: Format>(
     part: Block<'_, T>,
     first: usize,
     f: impl Bounded,
-    slopes: &Slopes<'_, T>,
+    slopes: &Slopes<'_, '_, T>,
     gradient: &mut [T],
 ) {
     let mut masks = [0; BLOCK / 8];
