@@ -67,7 +67,7 @@ pub use operations::*;
 #[doc(hidden)]
 pub use simd::Level;
 #[doc(hidden)]
-pub use ziv::Phase;
+pub use ziv::{Effort, Phase};
 
 /// Runs the README's example as a test.
 #[cfg(doctest)]

@@ -229,18 +229,29 @@ impl<T: Format> Nearest<T> {
             _ => numbers(rows * classes),
         });
         let smoothing = [0.0, 0.0, 0.1, 0.5, 0.0, 1.0, 0.0][case % 7];
-        let mut all = Self {
-            logits,
-            classes,
-            targets,
-            probabilities,
-            class_weights,
-            smoothing,
-            losses: Vec::new(),
-            reduced: Default::default(),
-        };
+        Self::of(logits, classes, targets, probabilities, class_weights, smoothing)
+    }
+
+    fn of(
+        logits: Vec<T>,
+        classes: usize,
+        targets: Vec<usize>,
+        probabilities: Option<Vec<T>>,
+        class_weights: Option<Vec<T>>,
+        smoothing: f64,
+    ) -> Self {
+        let (losses, reduced) = Default::default();
+        let mut all =
+            Self { logits, classes, targets, probabilities, class_weights, smoothing, losses, reduced };
         all.settle();
         all
+    }
+
+    /// One row whose target is class 0.
+    fn row(logits: &[f64], probabilities: &[f64], class_weights: &[f64], smoothing: f64) -> Self {
+        let of = |numbers: &[f64]| numbers.iter().map(|&x| T::of(x)).collect::<Vec<T>>();
+        let some = |numbers: &[f64]| (!numbers.is_empty()).then(|| of(numbers));
+        Self::of(of(logits), logits.len(), vec![0], some(probabilities), some(class_weights), smoothing)
     }
 
     /// q_k of each class of a row.
@@ -385,6 +396,55 @@ fn check_nearest<T: Format>(cases: usize) {
             std::any::type_name::<T>(),
             checked.sum::<usize>()
         );
+    }
+}
+
+/// Weights near the ends of the range, for which double-doubles would lose bits, see what is far below the maximum, or
+/// take a positive weight for 0.
+#[test]
+fn weights_of_any_size() {
+    let least = 5e-324;
+    for level in each_level() {
+        for (i, case) in [
+            Nearest::<f64>::row(&[0.3, 0.1], &[], &[1.5e308, 1.1e308], 0.0),
+            Nearest::row(&[0.3, 0.1, 0.7], &[], &[1e200; 3], 0.1),
+            Nearest::row(&[0.0, -1200.0], &[], &[1e308, 1.0], 0.0),
+            Nearest::row(&[0.0, -1100.0], &[], &[1e200, 1.0], 0.0),
+            Nearest::row(&[0.0, -700.0], &[], &[1e-300, 1.0], 0.0),
+            Nearest::row(&[0.0, -347.0], &[], &[least, 1.0], 0.0),
+            Nearest::row(&[0.0, -900.0], &[], &[1e-110, 1.0], 0.0),
+            Nearest::row(&[0.0, 1.0, 0.3], &[1e-200, 2e-200, 1e-200], &[1e-200; 3], 0.0),
+            Nearest::row(&[0.0, -INF], &[1.0, 1e-200], &[1.0, 1e-200], 0.0),
+            Nearest::row(&[0.0, -INF], &[], &[1.0, 1e-200], 1e-200),
+            Nearest::row(&[0.0, 0.3], &[], &[least; 2], 0.9),
+            Nearest::row(&[0.0, 0.3, 0.1], &[], &[least; 3], 0.9),
+            Nearest::row(&[0.2, 0.7, -0.4], &[], &[1.3e-307, 1.7e-307, 1.1e-307], 0.1),
+            Nearest::row(&[0.0, -1.234e300], &[0.0, 1.37e-157], &[1.0, 1.83e-163], 0.0),
+            Nearest::row(&[0.0, -1e300, 2.0], &[0.0; 3], &[], 1e-320),
+            Nearest::row(&[0.3, -0.2, 0.5], &[], &[1.0, 1.1e308, 0.7e308], 1.7e-310),
+            Nearest::row(&[0.3, -500.0, 0.5], &[1e300, 1e-300, 1.0], &[1e100, 1e-100, 1e-300], 0.3),
+            Nearest::row(&[-INF, -1000.0, 0.0, -990.0], &[0.0, 1e300, 1e-300, 0.0], &[], 0.0),
+        ]
+        .iter()
+        .enumerate()
+        {
+            case.check(&format!("f64, case {i}, {level:?}"));
+        }
+        for (i, case) in [
+            Nearest::<f32>::row(&[0.0, 0.0, -40.0], &[0.5, 0.5, 0.0], &[1e-45; 3], 0.0),
+            Nearest::row(&[0.0, -1.0, 2.0], &[0.0; 3], &[], 1e-320),
+            Nearest::row(&[0.0, -2000.0], &[], &[1e-45, 3e38], 0.0),
+            Nearest::row(&[0.0, -110.0], &[], &[1e30, 3e38], 0.0),
+            Nearest::row(&[0.0, -150.0], &[1e20, 0.0], &[3e30, 3e38], 0.0),
+            Nearest::row(&[2.0, -150.0], &[1e-45, 3e38], &[1e-45, 3e38], 0.25),
+        ]
+        .iter()
+        .enumerate()
+        {
+            case.check(&format!("f32, case {i}, {level:?}"));
+        }
+        let halves = &[2f64.powi(-24); 3];
+        Nearest::<half::f16>::row(&[0.0, 0.0, -35.0], &[0.5, 0.5, 0.0], halves, 0.0).check("f16");
     }
 }
 

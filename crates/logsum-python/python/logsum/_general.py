@@ -144,7 +144,7 @@ def logsumexp_value_and_grad(a, axis=None, b=None, where=None, *, keepdims=False
     value : array or scalar
         log |Σ b e^a| where weights have any sign, NaN where the sum is negative: as `logsumexp`.
     grad : array, or with `b` a pair of arrays
-        ∂/∂a = b e^a / Σ, and ∂/∂b = e^a / Σ, also where b is 0; each within 1 ulp (2 with weights in float64).
+        ∂/∂a = b e^a / Σ, and ∂/∂b = e^a / Σ, also where b is 0; each correctly rounded.
 
     Examples
     --------
@@ -333,8 +333,7 @@ def cross_entropy(
     Returns
     -------
     array or scalar
-        Losses of classes without weights or options are correctly rounded, other results within 1 ulp (2 with options). NaN
-        for the mean over nothing.
+        Correctly rounded; within 2 ulp with a z-loss or a temperature. NaN for the mean over nothing.
     """
     options = dict(
         ignore_index=ignore_index,

@@ -66,6 +66,12 @@ impl<P: Keep> Partial<P> {
         precision: PhantomData,
     };
 
+    /// The state of some numbers that are 0.
+    pub(crate) fn of_equal_numbers(count: usize) -> Self {
+        let tail = DoubleDouble::from((count - 1) as f64 / UNSCALE);
+        Self { max: 0.0, shift: 0.0, tail, ..Self::EMPTY }
+    }
+
     /// The state of a piece of at most [`PIECE`] numbers.
     pub(crate) fn of<T: Format>(piece: &[T]) -> Self {
         of_piece(piece)

@@ -11,6 +11,7 @@ use crate::kernels::signed_block::total;
 use crate::kernels::term_source::{TermBlock, TermSource};
 use crate::simd::{Vector, task};
 use crate::state::signed::{Estimate, Log};
+use crate::ziv::effort::{Rung, count};
 
 /// No exponent may be further above the centre: e^x is then out of range.
 const HIGHEST: f64 = 300.0;
@@ -33,6 +34,7 @@ const HIGHEST: f64 = 300.0;
 pub(super) fn estimate<T: Format>(source: &dyn TermSource<T>, center: DoubleDouble) -> Option<Estimate> {
     let (mut sum, mut size, mut blocks) = (DoubleDouble::ZERO, 0.0, 0.0);
     source.blocks(&mut |block| {
+        count(Rung::Centred, block.x.len());
         let is_near = block.b.is_none() || block.terms().all(|(x, _)| x.hi - center.hi < HIGHEST);
         let (mut part, mut part_size) =
             if is_near { sum_about(block, center) } else { (DoubleDouble::ZERO, f64::NAN) };

@@ -4,6 +4,7 @@ use crate::arithmetic::double_double::DoubleDouble;
 use crate::formats::Format;
 use crate::kernels::term_source::TermSource;
 use crate::state::signed::Log;
+use crate::ziv::effort::{Rung, count};
 use crate::ziv::integer_sums::{Sum, exponent_of, fixed, integer, shifted};
 use crate::ziv::{Phase, Settled};
 use dashu_float::FBig;
@@ -39,6 +40,7 @@ pub(super) fn settle<T: Format>(source: &dyn TermSource<T>, center: DoubleDouble
 pub(super) fn sum<T: Format>(source: &dyn TermSource<T>, center: DoubleDouble, bits: usize) -> Sum {
     let mut total = Total::new(center, bits);
     source.blocks(&mut |block| {
+        count(Rung::Arbitrary, block.x.len());
         block.terms().for_each(|(x, b)| total.add(x, &integer(b), exponent_of(b)));
     });
     total.sum()
@@ -46,6 +48,7 @@ pub(super) fn sum<T: Format>(source: &dyn TermSource<T>, center: DoubleDouble, b
 
 fn sum_of_groups(groups: &[Group], center: DoubleDouble, bits: usize) -> Sum {
     let mut total = Total::new(center, bits);
+    count(Rung::Arbitrary, groups.len());
     groups.iter().for_each(|group| total.add(group.x, &group.weight, -WEIGHT_BITS));
     total.sum()
 }

@@ -36,7 +36,7 @@ use crate::ziv::integer_sums::{Sum, fixed, quotient_ends, ratio};
 use crate::ziv::{arbitrary_precision, fixed_point};
 use dashu_int::IBig;
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::sync::LazyLock;
 
 /// The unit of weights, 2^-1074: that of the least f64.
@@ -75,6 +75,17 @@ pub(crate) struct LossRow<'a, T> {
 }
 
 impl<T: Format> LossRow<'_, T> {
+    /// Whether no class has a weight.
+    pub(crate) fn is_weightless(&self) -> bool {
+        self.whole() == IBig::ZERO
+    }
+
+    /// Whether the loss is infinite: if a class with a weight has no mass beside the greatest number.
+    pub(crate) fn is_infinite(&self) -> bool {
+        let z = Self::counted(self.z);
+        self.weighted().any(|k| z[k].widen() == f64::NEG_INFINITY && self.weight(k) > IBig::ZERO)
+    }
+
     fn classes(&self) -> IBig {
         IBig::from(self.z.len())
     }
@@ -109,7 +120,7 @@ impl<T: Format> LossRow<'_, T> {
         [two_sum(1.0, -self.smoothing), scalar_tasks::quotient(smoothing, classes)]
     }
 
-    /// q_k, with a relative error below 2^-99 unless a product is subnormal.
+    /// q_k, with a relative error below 2^-99, if what it is made of is tame.
     fn weight_in_double_double(&self, k: usize) -> DoubleDouble {
         let [certain, spread] = self.parts();
         let given = match self.target {
@@ -134,11 +145,6 @@ impl<T: Format> LossRow<'_, T> {
                 sum(None, certain) + scalar_tasks::product(certain, DoubleDouble::from(own))
             }
         }
-    }
-
-    /// Whether a q_k of 0 in double-double is not exactly 0.
-    fn has_lost(&self, k: usize, weight: DoubleDouble) -> bool {
-        weight.hi == 0.0 && self.weight(k) > IBig::ZERO
     }
 
     /// The classes whose weights may be positive.
@@ -174,8 +180,10 @@ impl<T: Format> LossRow<'_, T> {
     }
 }
 
-fn greatest<T: Format>(z: &[T]) -> f64 {
-    z.iter().fold(f64::NEG_INFINITY, |max, z| max.max(z.widen()))
+/// The greatest number, or a NaN.
+pub(crate) fn greatest<T: Format>(z: &[T]) -> f64 {
+    let greater = |max: f64, z: f64| if z > max || z.is_nan() { z } else { max };
+    z.iter().fold(f64::NEG_INFINITY, |max, z| greater(max, z.widen()))
 }
 
 fn finite<T: Format>(z: &[T]) -> impl Iterator<Item = f64> {
@@ -266,13 +274,17 @@ fn loss<'a, T: Format>(
 pub(crate) struct Slopes<'a, 'd, T: Format> {
     row: LossRow<'a, T>,
     divisor: &'a Divisor<'d>,
-    /// 1 over the divisor, with a bound on its relative error.
-    per_divisor: Factor,
+    /// 1 over the divisor, with a bound on its relative error; `None` if it or weights are too large or small for
+    /// double-doubles.
+    per_divisor: Option<Factor>,
+    max: OnceCell<f64>,
     first: OnceCell<First>,
     whole: OnceCell<IBig>,
     /// The number of equal numbers, if all finite ones are equal.
     equal: OnceCell<Option<usize>>,
     sums: [OnceCell<Option<Sum>>; 2],
+    /// With the most bits that were needed so far.
+    arbitrary: RefCell<Option<Sum>>,
 }
 
 /// A row in double-doubles.
@@ -283,10 +295,18 @@ struct First {
 }
 
 impl<'a, 'd, T: Format> Slopes<'a, 'd, T> {
-    pub(crate) fn new(row: LossRow<'a, T>, divisor: &'a Divisor<'d>, per_divisor: Factor) -> Self {
-        let (first, whole, equal, sums) =
-            (OnceCell::new(), OnceCell::new(), OnceCell::new(), Default::default());
-        Self { row, divisor, per_divisor, first, whole, equal, sums }
+    pub(crate) fn new(row: LossRow<'a, T>, divisor: &'a Divisor<'d>, per_divisor: Option<Factor>) -> Self {
+        Self {
+            row,
+            divisor,
+            per_divisor,
+            max: OnceCell::new(),
+            first: OnceCell::new(),
+            whole: OnceCell::new(),
+            equal: OnceCell::new(),
+            sums: Default::default(),
+            arbitrary: RefCell::new(None),
+        }
     }
 
     /// The float nearest to the derivative by the logit of class k.
@@ -301,31 +321,33 @@ impl<'a, 'd, T: Format> Slopes<'a, 'd, T> {
             .expect("the derivative keeps a distance from every half-way point (Lindemann and Weierstrass)")
     }
 
-    /// Q e^z/(W S) − q/W, if no factor is so large or small that what is far below the maximum is seen, or a product is
-    /// subnormal.
+    /// Q e^z/(W S) − q/W.
     fn in_double_doubles(&self, k: usize) -> Option<T> {
-        const LEAST: f64 = power_of_two(-200);
-        let row = &self.row;
+        let (row, per_divisor) = (&self.row, self.per_divisor?);
         let First { constants: Constants { c, two, error }, factor } = self.first.get_or_init(|| {
-            let factor = scalar_tasks::product(row.whole_in_double_double(), self.per_divisor.factor);
-            let error = self.per_divisor.error + power_of_two(-86);
+            let factor = scalar_tasks::product(row.whole_in_double_double(), per_divisor.factor);
+            let error = per_divisor.error + power_of_two(-86);
             let constants = Partial::<T::Finer>::over(&row.z).constants(Each::Share);
             First { constants, factor: Factor { factor, error } }
         });
-        let weight = row.weight_in_double_double(k);
-        if !factor.is_ordinary() || weight.hi != 0.0 && weight.hi < LEAST || row.has_lost(k, weight) {
+        if !factor.is_ordinary() {
             return None;
         }
         let share = share::<T::Finer>(row.z[k].widen(), *c, scalar_tasks::product(*two, factor.factor));
+        let weight = row.weight_in_double_double(k);
         if weight.hi == 0.0 {
             return nearest_share(share, error + factor.error);
         }
-        let weight = scalar_tasks::product(weight, self.per_divisor.factor).scaled(1.0 / UNSCALE);
+        let weight = scalar_tasks::product(weight, per_divisor.factor).scaled(1.0 / UNSCALE);
         let slope = share - weight;
-        let of_weight = self.per_divisor.error + power_of_two(-98);
+        let of_weight = per_divisor.error + power_of_two(-98);
         let error =
             share.hi * (error + factor.error) + weight.hi * of_weight + slope.hi.abs() * power_of_two(-100);
         nearest_scaled(slope, error * SLACK)
+    }
+
+    fn max(&self) -> f64 {
+        *self.max.get_or_init(|| greatest(self.row.z))
     }
 
     fn whole(&self) -> &IBig {
@@ -340,7 +362,7 @@ impl<'a, 'd, T: Format> Slopes<'a, 'd, T> {
     fn of_equal_numbers(&self, k: usize, weight: &IBig) -> Option<T> {
         let z = self.row.z;
         let count = *self.equal.get_or_init(|| {
-            let max = greatest(z);
+            let max = self.max();
             finite(z).all(|z| z == max).then(|| finite(z).count())
         });
         let is_finite = z[k].widen() > f64::NEG_INFINITY;
@@ -358,9 +380,8 @@ impl<'a, 'd, T: Format> Slopes<'a, 'd, T> {
     /// The derivative is above −q_k/W and below (Q − q_k)/W: that settles what is half-way between two floats but for a
     /// tiny exponential.
     fn slope(&self, k: usize, weight: &IBig, bits: Bits) -> Option<T> {
-        let z = self.row.z;
-        let max = greatest(z);
-        let of_sum = |sum: &Sum| {
+        let (z, max) = (self.row.z, self.max());
+        let of_sum = |sum: &Sum, bits: Bits| {
             let term = bits.sum(alone(&z[k]), max)?;
             let (value, error) = (self.whole() * term.value, self.whole() * term.error);
             let (value, error) = (value - weight * &sum.value, error + weight * &sum.error);
@@ -373,16 +394,24 @@ impl<'a, 'd, T: Format> Slopes<'a, 'd, T> {
             let least = -weight * IBig::from(2) + IBig::ONE;
             let most = (self.whole() - weight) * IBig::from(2) - IBig::ONE;
             let [least, most] = [least, most].map(|limit| ratio::<T>(limit, &divisor));
-            let low = if least.widen() >= low.widen() { least } else { low };
-            let high = if most.widen() <= high.widen() { most } else { high };
+            // The order in which −0 is below +0.
+            let low = if least.widen().total_cmp(&low.widen()).is_gt() { least } else { low };
+            let high = if most.widen().total_cmp(&high.widen()).is_lt() { most } else { high };
             low.same_bits(high).then_some(low)
         };
         match bits {
             Bits::Short | Bits::Long => {
                 let place = &self.sums[usize::from(matches!(bits, Bits::Long))];
-                of_sum(place.get_or_init(|| bits.sum(z, max)).as_ref()?)
+                of_sum(place.get_or_init(|| bits.sum(z, max)).as_ref()?, bits)
             }
-            Bits::Arbitrary(_) => of_sum(&bits.sum(z, max)?),
+            Bits::Arbitrary(least) => {
+                let mut sum = self.arbitrary.borrow_mut();
+                if sum.as_ref().is_none_or(|sum| sum.bits < least) {
+                    *sum = bits.sum(z, max);
+                }
+                let sum = sum.as_ref()?;
+                of_sum(sum, Bits::Arbitrary(sum.bits))
+            }
         }
     }
 }

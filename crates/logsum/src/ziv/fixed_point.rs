@@ -6,7 +6,8 @@
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::formats::Format;
-use crate::kernels::term_source::TermSource;
+use crate::kernels::term_source::{TermBlock, TermSource};
+use crate::ziv::effort::{Rung, count};
 use crate::ziv::integer_sums::{Sum, exponent_of, significand_of};
 use dashu_int::{IBig, UBig};
 
@@ -91,7 +92,7 @@ pub(super) fn sum<const L: usize, T: Format>(
     center: DoubleDouble,
 ) -> Option<Sum> {
     let mut total = Total::<L>::EMPTY;
-    source.blocks(&mut |block| block.terms().for_each(|(x, b)| total.add(x, b, center)));
+    source.blocks(&mut |block| total.add_block(&block, center));
     total.sum()
 }
 
@@ -104,6 +105,11 @@ struct Total<const L: usize> {
 
 impl<const L: usize> Total<L> {
     const EMPTY: Self = Self { sum: Fixed::ZERO, size: 0.0, count: 0, is_in_range: true };
+
+    fn add_block<T: Format>(&mut self, block: &TermBlock<'_, T>, center: DoubleDouble) {
+        count(if L == SHORT { Rung::Bits128 } else { Rung::Bits256 }, block.x.len());
+        block.terms().for_each(|(x, b)| self.add(x, b, center));
+    }
 
     fn add(&mut self, x: DoubleDouble, b: f64, center: DoubleDouble) {
         if !self.is_in_range {
@@ -153,7 +159,7 @@ impl<const L: usize> Running<L> {
     }
 
     pub(super) fn add<T: Format>(&mut self, source: &dyn TermSource<T>) {
-        source.blocks(&mut |block| block.terms().for_each(|(x, b)| self.total.add(x, b, self.center)));
+        source.blocks(&mut |block| self.total.add_block(&block, self.center));
     }
 
     /// Multiplies the sum S by f = e^{old − new} ≤ 1, for a centre that is not below the old one.

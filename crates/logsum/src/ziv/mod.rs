@@ -27,6 +27,7 @@
 mod about_estimate;
 mod arbitrary_precision;
 pub(crate) mod class_losses;
+mod effort;
 pub(crate) mod elements;
 #[cfg(feature = "half")]
 pub(crate) mod first_phase_f32;
@@ -39,6 +40,8 @@ pub(crate) mod prefixes;
 pub(crate) mod variance;
 pub(crate) mod weighted;
 pub(crate) mod weighted_shares;
+
+pub use effort::Effort;
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::exp::EXP_DD_ERROR;

@@ -15,11 +15,11 @@ use crate::kernels::row_functions::{
 use crate::kernels::target_weights::{BoundedSlope, Depth};
 use crate::kernels::{Constants, Each, Factor, Scaled};
 use crate::operations::cross_entropy::row::{Row, Target, sum_of};
-use crate::operations::cross_entropy::{Targets, Work};
+use crate::operations::cross_entropy::{Targets, Work, is_tame};
 use crate::operations::row_reduction::KEPT;
 use crate::simd::{Keep, scalar_tasks};
 use crate::state::positive::{self, Kept, Partial};
-use crate::ziv::class_losses::{self, Divisor, LossRow, Slopes, nearest_loss};
+use crate::ziv::class_losses::{self, Divisor, LossRow, Slopes, greatest, nearest_loss};
 use crate::ziv::elements::{nearest_scaled, share};
 
 impl Scaled {
@@ -95,7 +95,7 @@ impl<T: Format> Work<'_, T> {
         if weight.hi != 1.0 || weight.lo != 0.0 || self.of.smoothing > 0.0 || loss.error == f64::INFINITY {
             return None;
         }
-        let max = z.iter().fold(f64::NEG_INFINITY, |max, z| max.max(z.widen()));
+        let max = greatest(z);
         let depth = two_sum(max, -of_target);
         let above = two_sum(depth.hi, depth.lo.next_up());
         let [_, most] = ends_as_sums(loss.value.scaled(UNSCALE), loss.error * UNSCALE);
@@ -119,6 +119,9 @@ impl<T: Format> Work<'_, T> {
     /// The loss of a row.
     pub(super) fn row_loss<P: Keep>(&self, index: usize, z: &[T]) -> Scaled {
         let row = self.weighted(index, z);
+        if !self.is_tame_row(&row) {
+            return self.untamed_loss(index, z);
+        }
         if row.whole.hi == 0.0 {
             return Scaled::ZERO;
         }
@@ -134,13 +137,26 @@ impl<T: Format> Work<'_, T> {
         kept: &mut Kept<T>,
     ) -> Scaled {
         let row = self.weighted(index, z);
-        let is_weightless = row.whole.hi == 0.0 || self.whole.is_some_and(|whole| whole.hi == 0.0);
-        let Some(loss_row) = self.loss_row(index, z).filter(|_| !is_weightless) else {
+        let is_tame = self.is_tame_row(&row);
+        let loss_row = self.loss_row(index, z).filter(|loss_row| {
+            let is_weightless = if is_tame { row.whole.hi == 0.0 } else { loss_row.is_weightless() };
+            !is_weightless && self.whole.is_none_or(|whole| whole.hi > 0.0)
+        });
+        let Some(loss_row) = loss_row else {
             gradient.fill(T::default());
-            return Scaled::ZERO;
+            return if is_tame { Scaled::ZERO } else { self.untamed_loss(index, z) };
         };
+        let slopes = Slopes::new(loss_row, &self.divisor, is_tame.then_some(self.factor));
+        if !is_tame {
+            let max = greatest(z);
+            if max.is_finite() {
+                (0..z.len()).for_each(|k| gradient[k] = slopes.nearest(k));
+            } else {
+                self.write_edge(&row, loss_row, max, gradient);
+            }
+            return self.untamed_loss(index, z);
+        }
         let factor = self.factor_of(row.whole, row.error);
-        let slopes = Slopes::new(loss_row, &self.divisor, self.factor);
         let partial = self.write_shares(&row, factor, &slopes, gradient, kept).unwrap_or_else(|| {
             let partial = Partial::over(&z);
             if partial.max.is_finite() {
@@ -156,6 +172,26 @@ impl<T: Format> Work<'_, T> {
             gradient[class] = slope.nearest().unwrap_or_else(|| slopes.nearest(class));
         }
         self.loss_of(&row, &partial)
+    }
+
+    /// Whether all weights of a row are tame.
+    fn is_tame_row(&self, row: &Row<'_, T>) -> bool {
+        let is_narrow = T::LEAST_POWER > -1074;
+        self.is_tame
+            && (is_narrow || row.block.v.is_none_or(|given| given.iter().all(|given| is_tame(given.widen()))))
+    }
+
+    /// The loss of a row with weights of any size, as far as it is known without its digits.
+    fn untamed_loss(&self, index: usize, z: &[T]) -> Scaled {
+        match self.loss_row(index, z).filter(|row| !row.is_weightless()) {
+            None => Scaled::ZERO,
+            Some(row) => match greatest(z) {
+                f64::INFINITY if !row.is_infinite() => Scaled::UNKNOWN,
+                max if !max.is_finite() => Scaled::special(if max.is_nan() { max } else { f64::INFINITY }),
+                _ if row.is_infinite() => Scaled::special(f64::INFINITY),
+                _ => Scaled::UNKNOWN,
+            },
+        }
     }
 
     /// Q over the divisor, and what it adds to the relative error of a share.
@@ -231,7 +267,8 @@ impl<T: Format> Work<'_, T> {
             return;
         }
         let z = LossRow::counted(row.block.z);
-        let slopes = Slopes::new(LossRow { z: &z, ..loss_row }, &self.divisor, self.factor);
+        let slopes =
+            Slopes::new(LossRow { z: &z, ..loss_row }, &self.divisor, self.is_tame.then_some(self.factor));
         // Classes without a weight of their own differ in whether they are +∞.
         let has_weight =
             |k: usize| row.weight.is_some() || row.target.is_some_and(|target| target.class == k);
@@ -296,11 +333,11 @@ impl<T: Format> Work<'_, T> {
         let (log, depth) = match max {
             f64::INFINITY => {
                 let has_no_mass = |k: usize| !is_infinite(&z[k]) && self.weight_at(row, k) > 0.0;
-                return match z.iter().filter(|z| is_infinite(z)).count() {
-                    _ if (0..z.len()).any(has_no_mass) => Scaled::special(f64::INFINITY),
-                    1 => Scaled::ZERO,
-                    _ => Scaled::UNKNOWN,
-                };
+                if (0..z.len()).any(has_no_mass) {
+                    return Scaled::special(f64::INFINITY);
+                }
+                let count = z.iter().filter(|z| is_infinite(z)).count();
+                (Partial::<P>::of_equal_numbers(count).scaled_log(), DoubleDouble::ZERO)
             }
             max if !max.is_finite() => return Scaled::special(-max),
             max => (partial.scaled_log(), self.scaled_depth(row, max)),
@@ -311,12 +348,11 @@ impl<T: Format> Work<'_, T> {
             let is_infinite = (0..z.len()).any(has_no_mass);
             return if is_infinite { Scaled::special(f64::INFINITY) } else { Scaled::UNKNOWN };
         }
-        // What weights lose below 2^-1022.
-        let of_underflow = if row.weight.is_some() { power_of_two(-1060) / UNSCALE } else { 0.0 };
+        // A depth that underflows beside its weight is that of a number next to the maximum: the logarithm is large then.
         let of_sum = if row.weight.is_some() { Self::SPREAD_ERROR } else { 0.0 };
         let of_terms = row.error + of_sum + power_of_two(-99) + of_far::<P>(row.whole.hi);
         let error = log.error * row.whole.hi + value.hi * of_terms;
-        Scaled { value, error: error * SLACK + of_underflow }
+        Scaled { value, error: error * SLACK }
     }
 
     /// Σ q_k (max − z_k), in units of UNSCALE.
