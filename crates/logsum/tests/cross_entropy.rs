@@ -199,7 +199,7 @@ impl<T: Format> Nearest<T> {
         let mut targets = Vec::new();
         for _ in 0..rows {
             let target = random.random_range(0..classes);
-            let certain = if case % 2 == 0 { target } else { random.random_range(0..classes) };
+            let certain = if case.is_multiple_of(2) { target } else { random.random_range(0..classes) };
             targets.push(target);
             for k in 0..classes {
                 let z: f64 = spread * random.random_range(-1.0..1.0);

@@ -185,8 +185,8 @@ pub(super) fn store<const TO_MEMORY: bool, T: Format, V: Vector>(vector: V, out:
     if TO_MEMORY { T::stream(vector, out) } else { T::store(vector, out) }
 }
 
-/// The shares of a block whose exponentials are in `kept`, given 1 / Σ e^{z_k − shift} and a bound on a share's relative
-/// error. Returns whether one is not settled.
+/// The shares of a block whose exponentials are in `kept`, given 1 / Σ e^{z_k − shift} and a bound on a share's
+/// relative error. Returns whether one is not settled.
 #[inline(always)]
 pub(crate) fn shares_of_kept<T: Format, V: Vector>(
     kept: &[<T::Elements as Keep>::Kept],

@@ -35,7 +35,8 @@ pub(crate) struct Constants {
     pub(crate) error: f64,
 }
 
-/// A value in units of UNSCALE, so that no part of it is subnormal, and a bound on its absolute error in the same units.
+/// A value in units of UNSCALE, so that no part of it is subnormal, and a bound on its absolute error in the same
+/// units.
 #[derive(Clone, Copy)]
 pub(crate) struct Scaled {
     pub(crate) value: DoubleDouble,

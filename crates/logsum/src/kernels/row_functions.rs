@@ -424,8 +424,8 @@ task! {
         let ((pairs, few), mut unsettled) = (out.as_chunks_mut::<2>(), 0);
         let in_pairs = 2 * pairs.len();
         for (i, out) in pairs.iter_mut().enumerate() {
-            let [low, high] = ends_of_eight::<T, F, V>(whole, (vs, ws), 2 * i, f, simd);
-            let [low2, high2] = ends_of_eight::<T, F, V>(whole, (vs, ws), 2 * i + 1, f, simd);
+            let [low, high] = ends_of_eight::<T, F, V>(whole, vs, ws, 2 * i, f, simd);
+            let [low2, high2] = ends_of_eight::<T, F, V>(whole, vs, ws, 2 * i + 1, f, simd);
             if is_memory {
                 T::stream(high, &mut out[0]);
                 T::stream(high2, &mut out[1]);
@@ -436,7 +436,7 @@ task! {
             unsettled |= T::differ(low, high) | T::differ(low2, high2);
         }
         for (i, out) in few.iter_mut().enumerate() {
-            let [low, high] = ends_of_eight::<T, F, V>(whole, (vs, ws), in_pairs + i, f, simd);
+            let [low, high] = ends_of_eight::<T, F, V>(whole, vs, ws, in_pairs + i, f, simd);
             if is_memory { T::stream(high, out) } else { T::store(high, out) }
             unsettled |= T::differ(low, high);
         }
@@ -459,7 +459,8 @@ task! {
 #[inline(always)]
 fn ends_of_eight<T: Format, F: Bounded, V: Vector>(
     z: &[[T; 8]],
-    (v, w): (Option<&[[T; 8]]>, Option<&[[T; 8]]>),
+    v: Option<&[[T; 8]]>,
+    w: Option<&[[T; 8]]>,
     i: usize,
     f: F,
     simd: V,

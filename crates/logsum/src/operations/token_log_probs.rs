@@ -61,8 +61,8 @@ pub fn token_log_probs_with_entropy<T: Float>(
 /// Writes the values of [`token_log_probs`] into `out`, and the derivatives of each with respect to its row, [k = t] −
 /// p_k with p = softmax(z), into `gradient`, which has the shape of `logits`.
 ///
-/// Each derivative is correctly rounded, also 1 − p_t where p_t is nearly 1. They are 0 in rows that are all −∞, and those
-/// of the special cases of [`CrossEntropy`], negated, in others.
+/// Each derivative is correctly rounded, also 1 − p_t where p_t is nearly 1. They are 0 in rows that are all −∞, and
+/// those of the special cases of [`CrossEntropy`], negated, in others.
 ///
 /// ```
 /// let (mut log_p, mut gradient) = ([0.0], [0.0; 2]);

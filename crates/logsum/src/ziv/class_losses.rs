@@ -1,8 +1,8 @@
-//! Losses of rows of logits against targets, and their derivatives, correctly rounded: the phases after the one that the
-//! kernels do for all numbers.
+//! Losses of rows of logits against targets, and their derivatives, correctly rounded: the phases after the one that
+//! the kernels do for all numbers.
 //!
-//! With weights q_k, their sum Q, S = Σ e^{z_k} and a divisor W, all but S rational, a loss is Σ_k q_k (log S − z_k), the
-//! mean of rows their sum over W, and a derivative (Q e^{z_k} − q_k S)/(W S).
+//! With weights q_k, their sum Q, S = Σ e^{z_k} and a divisor W, all but S rational, a loss is Σ_k q_k (log S − z_k),
+//! the mean of rows their sum over W, and a derivative (Q e^{z_k} − q_k S)/(W S).
 //!
 //! | phase | error of a sum S, relative |
 //! |---|---|
@@ -11,13 +11,14 @@
 //! | fixed point of 128 and 256 bits | 2^-114, 2^-240 |
 //! | arbitrary precision | as small as it takes |
 //!
-//! They end for every row. A derivative y is rational only if (Q e^{z_k} − q_k S) − y W S vanishes, which by Lindemann and
-//! Weierstrass means that all finite numbers are equal (or that all coefficients are 0, as Q and q_k are): then it is a
-//! quotient of whole numbers. The sum of losses is the logarithm of Π S_r^{Q_r}, but for a rational number. With a common
-//! denominator the exponents are whole numbers, and the product is a sum of exponentials of rational numbers with
-//! positive coefficients, whose logarithm is rational only if it is one exponential with the coefficient 1. Nothing
-//! cancels, so that each S_r then is one exponential: each row has one finite number, and the sum of losses is 0. In all
-//! other cases the result keeps a distance from every half-way point.
+//! They end for every row. A derivative y is rational only if (Q e^{z_k} − q_k S) − y W S vanishes, which by
+//! Lindemann and Weierstrass means that all finite numbers are equal (or that all coefficients are 0, as Q and q_k
+//! are): then it is a quotient of whole numbers. The sum of losses is the logarithm of Π S_r^{Q_r}, but for a
+//! rational number. With a common denominator the exponents are whole numbers, and the product is a sum of
+//! exponentials of rational numbers with positive coefficients, whose logarithm is rational only if it is one
+//! exponential with the coefficient 1. Nothing cancels, so that each S_r then is one exponential: each row has one
+//! finite number, and the sum of losses is 0. In all other cases the result keeps a distance from every half-way
+//! point.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::exp::UNSCALE;
@@ -167,7 +168,7 @@ impl<T: Format> LossRow<'_, T> {
             None => units(1.0) * self.classes(),
             Some(weights) => weights.iter().map(|weight| units(weight.widen())).sum(),
         };
-        certain * given + (smoothing * weights << WEIGHT_BITS)
+        certain * given + ((smoothing * weights) << WEIGHT_BITS)
     }
 
     /// The numbers; if some are +∞, these as equal numbers, beside which the others add nothing.
@@ -213,8 +214,8 @@ impl Bits {
     }
 }
 
-/// The sum of the losses of rows, over a divisor, correctly rounded. All are finite: no number with a positive weight is
-/// −∞, and no row is all −∞.
+/// The sum of the losses of rows, over a divisor, correctly rounded. All are finite: no number with a positive weight
+/// is −∞, and no row is all −∞.
 #[cold]
 pub(crate) fn nearest_loss<'a, T: Format>(
     rows: impl Iterator<Item = LossRow<'a, T>> + Clone,
@@ -225,14 +226,15 @@ pub(crate) fn nearest_loss<'a, T: Format>(
         .expect("the loss keeps a distance from every half-way point (Lindemann and Weierstrass)")
 }
 
-/// The loss is above Σ q_k (max − z_k), by Σ Q log Σ e^{z_k − max}: that settles what is half-way between two floats but
-/// for a tiny logarithm.
+/// The loss is above Σ q_k (max − z_k), by Σ Q log Σ e^{z_k − max}: that settles what is half-way between two floats
+/// but for a tiny logarithm.
 fn loss<'a, T: Format>(
     rows: impl Iterator<Item = LossRow<'a, T>>,
     divisor: &Divisor<'_>,
     bits: Bits,
 ) -> Option<T> {
-    // Σ Q (max − z) in units of BITS and those of z, Σ Q log, and a bound on its error, in units of BITS and those of log.
+    // Σ Q (max − z) in units of BITS and those of z, Σ Q log, and a bound on its error, in units of BITS and those of
+    // log.
     let (mut depth, mut log, mut error) = (IBig::ZERO, IBig::ZERO, IBig::ZERO);
     let (mut log_bits, mut classes, mut is_above) = (0, IBig::ONE, false);
     for row in rows {

@@ -3,7 +3,7 @@
 //!
 //! | phase | error of a share, relative |
 //! |---|---|
-//! | about the logarithm of the sum, which comes from fixed point where the sum cancels | 2^-84 |
+//! | about the logarithm of the sum, which comes from fixed point where the sum cancels | 2^-75 or less |
 //! | fixed point | 2^-240, more where the sum cancels |
 //! | one group | 0 |
 //! | arbitrary precision | as small as it takes |
@@ -74,7 +74,7 @@ impl<'a, T: Format> WeightedShares<'a, T> {
     /// The logarithm of the sum's magnitude and a bound on its error, from double-doubles or, where the sum cancels
     /// too much for these, from fixed point.
     fn logarithm(&self) -> Option<(Log, f64)> {
-        const ENOUGH: f64 = power_of_two(-84);
+        const ENOUGH: f64 = power_of_two(-75);
         about_estimate::estimate(&self.pairs, self.center)
             .map(|Estimate { log, bound, .. }| (log, bound))
             .filter(|&(_, bound)| bound <= ENOUGH)

@@ -1,6 +1,6 @@
 //! Cross-entropy losses for classification, and their gradients in the same pass.
 
-mod nearest;
+mod nearest_row;
 mod row;
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
@@ -112,10 +112,10 @@ pub enum Reduction {
 /// These are PyTorch's definitions; the z-loss is that of PaLM. The loss is computed as the logarithm of Σ
 /// e^{z_k − z_t}, which stays accurate under a common offset of 1e8 and for losses as small as 1e-17.
 ///
-/// Without z-loss and temperature everything is correctly rounded: each loss, their sum and mean, and each element of the
-/// gradient, with the factor of the mean. So nothing depends on the order of rows or on threads. With one of them, losses are
-/// within 2 ulp, and the absolute error of an element of the gradient is at most 2 ulp of the largest of the element, q_k/τ,
-/// and 1e-288: whether (log Σ e^z)² could be half-way between two floats is not known.
+/// Without z-loss and temperature everything is correctly rounded: each loss, their sum and mean, and each element of
+/// the gradient, with the factor of the mean. So nothing depends on the order of rows or on threads. With one of
+/// them, losses are within 2 ulp, and the absolute error of an element of the gradient is at most 2 ulp of the
+/// largest of the element, q_k/τ, and 1e-288: whether (log Σ e^z)² could be half-way between two floats is not known.
 ///
 /// | row | loss | gradient |
 /// |---|---|---|
@@ -631,7 +631,8 @@ impl<'a, T: Format> Work<'a, T> {
         self.over::<T::Elements>(z, losses, gradient, tangent)
     }
 
-    /// With losses in the precision P; a gradient, also if only its product with a tangent is wanted, needs T::Elements.
+    /// With losses in the precision P; a gradient, also if only its product with a tangent is wanted, needs
+    /// T::Elements.
     fn over<P: Keep>(
         &self,
         z: &[T],

@@ -76,9 +76,9 @@ impl<T: Format> Work<'_, T> {
         finished.loss
     }
 
-    /// Bounds the relative error of sums of weights, and of weights times max − z, over all classes: in f64 140 roundings,
-    /// more than five of each weight, one of the difference, one of the product and 132 of the sum; in double-double
-    /// likewise.
+    /// Bounds the relative error of sums of weights, and of weights times max − z, over all classes: in f64 140
+    /// roundings, more than five of each weight, one of the difference, one of the product and 132 of the sum; in
+    /// double-double likewise.
     pub(super) const SPREAD_ERROR: f64 =
         power_of_two(if T::First::IS_DOUBLE_DOUBLE { -87 } else { -45 }) * (140.0 / 256.0);
 

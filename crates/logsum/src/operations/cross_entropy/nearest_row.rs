@@ -285,7 +285,8 @@ impl<T: Format> Work<'_, T> {
     /// The class whose element of the gradient the loop over all does not compute accurately, and that element: that of
     /// the target, or of a certain class.
     ///
-    /// With 1 − p and Q − q, which both have full relative accuracy, p − q is computed at the maximum as (Q − q) − Q (1 − p).
+    /// With 1 − p and Q − q, which both have full relative accuracy, p − q is computed at the maximum as (Q − q) − Q
+    /// (1 − p).
     fn slope_of_target(
         &self,
         row: &Row<'_, T>,
@@ -325,8 +326,8 @@ impl<T: Format> Work<'_, T> {
         Some((class, Scaled { value: value.scaled(sign), error: error * SLACK }))
     }
 
-    /// The loss of a row of positive weight from the state of its sum. log(1 + t) and all max − z are not negative, so that
-    /// nothing cancels.
+    /// The loss of a row of positive weight from the state of its sum. log(1 + t) and all max − z are not negative,
+    /// so that nothing cancels.
     fn loss_of<P: Keep>(&self, row: &Row<'_, T>, partial: &Partial<P>) -> Scaled {
         let (z, max) = (row.block.z, partial.max);
         let is_infinite = |z: &T| z.widen() == f64::INFINITY;
@@ -348,7 +349,8 @@ impl<T: Format> Work<'_, T> {
             let is_infinite = (0..z.len()).any(has_no_mass);
             return if is_infinite { Scaled::special(f64::INFINITY) } else { Scaled::UNKNOWN };
         }
-        // A depth that underflows beside its weight is that of a number next to the maximum: the logarithm is large then.
+        // A depth that underflows beside its weight is that of a number next to the maximum: the logarithm is large
+        // then.
         let of_sum = if row.weight.is_some() { Self::SPREAD_ERROR } else { 0.0 };
         let of_terms = row.error + of_sum + power_of_two(-99) + of_far::<P>(row.whole.hi);
         let error = log.error * row.whole.hi + value.hi * of_terms;
@@ -373,7 +375,8 @@ fn of_rounding<P: Precision>() -> f64 {
     power_of_two(if P::IS_DOUBLE_DOUBLE { -100 } else { -51 })
 }
 
-/// What a factor beyond 1 adds to the relative error of an exponential: it may make visible what is far below the maximum.
+/// What a factor beyond 1 adds to the relative error of an exponential: it may make visible what is far below the
+/// maximum.
 fn of_far<P: Precision>(factor: f64) -> f64 {
     if factor > 1.0 { P::FAR_EXP_ERROR - P::EXP_ERROR } else { 0.0 }
 }
