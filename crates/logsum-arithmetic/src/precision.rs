@@ -95,10 +95,12 @@ pub trait Number<F>: Copy + Add<Output = Self> + Mul<Output = Self> + Div<Output
     /// The product with `factor`, with the units taken off, rounded to one f64.
     fn round_scaled(self, factor: DoubleDouble<F>) -> F;
 
-    /// Two ends with the product with `factor`, with the units taken off, between them, if its relative error is
-    /// at most
-    /// `error`. Where it is subnormal, they differ.
+    /// Two ends with the product with `factor`, with the units taken off, between them, if its relative error is at
+    /// most `error`. Where it is subnormal, they differ.
     fn scaled_ends(self, factor: DoubleDouble<F>, error: F) -> [F; 2];
+
+    /// Likewise, with ends rounded once where they are subnormal, too: they are equal there if they tell.
+    fn scaled_ends_among_least(self, factor: DoubleDouble<F>, error: F) -> [F; 2];
 
     /// The product with an f64, with a relative error of u in f64 and 2u² in double-double, which is normalised only
     /// if the factor is a power of 2.
@@ -268,6 +270,11 @@ impl<F: Float64> Number<F> for One<F> {
     }
 
     #[inline(always)]
+    fn scaled_ends_among_least(self, factor: DoubleDouble<F>, error: F) -> [F; 2] {
+        self.scaled_ends(factor, error)
+    }
+
+    #[inline(always)]
     fn by(self, factor: F) -> Self {
         Self(self.0 * factor)
     }
@@ -434,6 +441,25 @@ impl<F: Float64> Number<F> for DoubleDouble<F> {
         let of_rounding = hi.where_at_most(exp::NOTHING, hi.splat(0.0), hi.splat(HALF_A_UNIT));
         let bound = hi.mul_add(error, of_rounding);
         [(hi + (lo - bound)) * unscale, (hi + (lo + bound)) * unscale]
+    }
+
+    /// The sum with 1.5 · 2^52 units of the least number rounds to a multiple of these, exactly, and what it leaves is
+    /// rounded once more, with what was below: by 2^-53 of half a unit.
+    #[inline(always)]
+    fn scaled_ends_among_least(self, factor: Self, error: F) -> [F; 2] {
+        const UNIT: f64 = power_of_two(exp::SCALE as i32 - 1074);
+        const ROUNDER: f64 = 1.5 * power_of_two(52) * UNIT;
+        /// Below it there are at most 2^51 units.
+        const SUBNORMAL: f64 = power_of_two(51) * UNIT;
+        let ends = self.scaled_ends(factor, error);
+        let high = two_product(self.hi, factor.hi);
+        let (hi, lo) = (high.hi, self.hi.mul_add(factor.lo, self.lo * factor.hi) + high.lo);
+        let (rounder, unscale) = (hi.splat(ROUNDER), hi.splat(exp::UNSCALE));
+        let sum = two_sum(rounder, hi);
+        let bound = hi.mul_add(error, hi.splat(power_of_two(-50) * UNIT));
+        let low = (sum.hi + (sum.lo + (lo - bound)) - rounder) * unscale;
+        let high = (sum.hi + (sum.lo + (lo + bound)) - rounder) * unscale;
+        [hi.where_at_most(SUBNORMAL, low, ends[0]), hi.where_at_most(SUBNORMAL, high, ends[1])]
     }
 
     #[inline(always)]
@@ -627,6 +653,42 @@ mod tests {
                 assert!(high - low <= 4.0 * power_of_two(-1074), "2^{power}");
             }
         }
+    }
+
+    /// Among the least numbers each end is a float that encloses the products, and next to midpoints, too, both are the
+    /// nearest one wherever all products have the same.
+    #[test]
+    fn ends_among_the_least_numbers_are_rounded_once() {
+        let mut uniform = uniform(29);
+        let least = power_of_two(-1074);
+        let (mut settled, mut could_be) = (0, 0);
+        for i in 0..20_000 {
+            // In units of the least number: whole ones and a half, and a little more or less.
+            let whole = (uniform() * power_of_two([0, 3, 20, 50][i % 4])).floor() + [0.0, 0.5][i / 4 % 2];
+            let off = [0.0, 1e-12, 1e-9, 0.3][i / 8 % 4] * (uniform() - 0.5);
+            let units = two_sum(whole, off);
+            let scaled = units.scaled(power_of_two(-1074 + 512 + 60)).scaled(power_of_two(-60));
+            if scaled.hi <= 0.0 {
+                continue;
+            }
+            let error = [power_of_two(-50), power_of_two(-70)][i / 32 % 2];
+            let [low, high] = scaled.scaled_ends_among_least(DoubleDouble::ONE, error);
+            // The distances from the exact ends in units, for ends that are floats.
+            let exact = [-1.0, 1.0].map(|side| big_dd(units) * (big(1.0) + big(side * error)));
+            let nearest = exact.clone().map(|end| (end + big(0.5)).floor().to_f64().value() * least);
+            let is_tie = exact.iter().any(|end| {
+                let rest = (end.clone() - end.clone().floor() - big(0.5)).to_f64().value();
+                rest.abs() < power_of_two(-40)
+            });
+            if !is_tie {
+                assert!(low <= nearest[0] && high >= nearest[1], "{units:?}: {low:e} {high:e}");
+                could_be += usize::from(nearest[0] == nearest[1]);
+                settled += usize::from(low == high);
+                assert!(low != high || nearest == [low, high], "{units:?}: {low:e}");
+            }
+        }
+        println!("among the least numbers {settled} of {could_be} settled");
+        assert!(could_be > 5000 && settled == could_be, "{settled} of {could_be}");
     }
 
     #[test]

@@ -361,3 +361,33 @@ fn long_rows_are_the_same_at_every_level() {
     }
     assert!(results.windows(2).all(|pair| pair[0] == pair[1]));
 }
+
+/// A sum that is 1 but for what is subnormal, whose weights of equal numbers add up to 1: the value is what is beside
+/// it, and so are shares.
+#[test]
+fn values_and_shares_among_the_least_numbers() {
+    let mut random = ChaCha8Rng::seed_from_u64(90);
+    for _level in each_level() {
+        for case in 0..60 {
+            let n = 2 + case % 11;
+            let mut z: Vec<f64> = (0..n).map(|_| random.random_range(-745.0..-700.0)).collect();
+            let mut b: Vec<f64> = (0..n).map(|_| random.random_range(0.25..4.0)).collect();
+            let parts = [&[1.0][..], &[0.25, 0.75], &[2.0, -1.0]][case % 3];
+            for (k, &part) in parts.iter().enumerate() {
+                z.insert(k, 0.0);
+                b.insert(k, part);
+            }
+            let mut found = vec![0.0; z.len()];
+            let value = Terms::new(&z).weights(&b).unwrap().logsumexp_with_gradient(&mut found).unwrap();
+            let bits = 2500;
+            let terms: Vec<Big> =
+                z.iter().zip(&b).map(|(&z, &b)| big(z, bits).exp() * big(b, bits)).collect();
+            let sum = terms.iter().fold(big(0.0, bits), |sum, term| sum + term);
+            assert_eq!(value.to_bits(), nearest::<f64>(&sum.ln()).to_bits(), "{z:?} {b:?}: {value:e}");
+            for (found, term) in found.iter().zip(&terms).skip(parts.len()) {
+                let share = nearest::<f64>(&(term / &sum));
+                assert_eq!(found.to_bits(), share.to_bits(), "{z:?} {b:?}: {found:e}, not {share:e}");
+            }
+        }
+    }
+}

@@ -329,6 +329,12 @@ pub(crate) trait Bounded: Copy {
 
     /// Two ends with the exact function between them; one is NaN where there is no telling.
     fn ends<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> [V; 2];
+
+    /// Likewise, with more work where they are subnormal.
+    #[inline(always)]
+    fn ends_among_least<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> [V; 2] {
+        self.ends::<P, V>(z, v, w)
+    }
 }
 
 /// Softmax, with a bound on its relative error.
@@ -345,6 +351,11 @@ impl<E: Exponent> Bounded for BoundedSoftmax<E> {
     fn ends<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> [V; 2] {
         self.exponent.exp::<P, V>(z, z).scaled_ends(self.inverse.splat(z), z.splat(self.error))
     }
+
+    #[inline(always)]
+    fn ends_among_least<P: Precision, V: Vector>(self, z: V, _: V, _: V) -> [V; 2] {
+        self.exponent.exp::<P, V>(z, z).scaled_ends_among_least(self.inverse.splat(z), z.splat(self.error))
+    }
 }
 
 /// A share of a sum with weights, w e^{z − shift} · inverse with inverse = 1 / Σ w e^{z − shift} of either sign, with a
@@ -357,18 +368,19 @@ pub(crate) struct BoundedShare {
 }
 
 impl BoundedShare {
-    /// The ends for the magnitudes, with the sign put back; NaN where the exponential counts as e^-1000, which a great
-    /// weight might make visible. A weight of 0, of either sign, has the share 0.
+    /// The ends for the magnitudes, with the sign put back; the lower is 0 where the exponential counts as e^-1000. With
+    /// a weight of 0, of either sign, or at −∞ the share is 0.
     #[inline(always)]
     fn ends<P: Precision, V: Vector>(self, z: V, w: V) -> [V; 2] {
         let Self { shift, inverse, error } = self;
         let (magnitude, sign) = if inverse.hi < 0.0 { (-inverse, -1.0) } else { (inverse, 1.0) };
         let sign = (-w).where_at_most(0.0, z.splat(sign), z.splat(-sign));
-        let weight = w.max(-w);
+        let weight = z.where_at_most(f64::NEG_INFINITY, z.splat(0.0), w.max(-w));
         let term = P::exp(z, z.splat(shift)).by(weight);
-        let factor = (z - z.splat(shift)).where_at_most(exp::LEAST, z.splat(f64::NAN), sign);
-        let ends = term.scaled_ends(magnitude.splat(z), z.splat(error));
-        ends.map(|end| weight.where_at_most(0.0, z.splat(0.0), end * factor))
+        let [low, high] = term.scaled_ends_among_least(magnitude.splat(z), z.splat(error));
+        let zero = z.splat(0.0);
+        let low = (z - z.splat(shift)).where_at_most(exp::LEAST, zero, low);
+        [weight.where_at_most(0.0, zero, low * sign), weight.where_at_most(0.0, zero, high * sign)]
     }
 }
 
@@ -470,11 +482,15 @@ fn ends_of_eight<T: Format, F: Bounded, V: Vector>(
 }
 
 task! {
-    /// Sets bit i of mask j where the function of number 8j + i is not settled, and clears the others.
-    pub(crate) fn mark<T: Format, F: Bounded>(block: Block<'_, T>, f: F, masks: &mut [u8]; simd: V) {
-        for (i, (z, mask)) in block.z.chunks(8).zip(masks).enumerate() {
+    /// Writes a function of each number again, with more work where it is subnormal. Sets bit i of mask j where that of
+    /// number 8j + i is not settled, and clears the others.
+    pub(crate) fn mark<T: Format, F: Bounded>(block: Block<'_, T>, f: F, out: &mut [T], masks: &mut [u8]; simd: V) {
+        for (i, ((z, out), mask)) in block.z.chunks(8).zip(out.chunks_mut(8)).zip(masks).enumerate() {
             let (v, w) = second_at_rest(block.part(8 * i, 8), z, F::USES, simd);
-            let [low, high] = f.ends::<T::Elements, V>(T::load(&padded(z), simd), v, w);
+            let [low, high] = f.ends_among_least::<T::Elements, V>(T::load(&padded(z), simd), v, w);
+            let mut eight = [T::default(); 8];
+            T::store(high, &mut eight);
+            out.copy_from_slice(&eight[..out.len()]);
             *mask = T::differ(low, high) & first(z.len());
         }
     }

@@ -423,7 +423,7 @@ impl Regions {
 fn settle_unsettled<T: Format>(elements: &Elements<'_, T>, z: &[T], f: impl Bounded, out: &mut [T]) {
     let mut masks = [0; BLOCK / 8];
     for (z, out) in z.chunks(BLOCK).zip(out.chunks_mut(BLOCK)) {
-        mark(Block::of(z), f, &mut masks);
+        mark(Block::of(z), f, out, &mut masks);
         // Masks after the last of a shorter block are those of the block before.
         marked(&masks[..z.len().div_ceil(8)]).for_each(|i| out[i] = elements.nearest(z[i]));
     }

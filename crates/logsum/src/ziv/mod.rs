@@ -121,6 +121,9 @@ fn settle_terms<T: Format>(
             break;
         }
     }
+    if let Some(settled) = least::beside_one(source, center) {
+        return settled;
+    }
     // A sum is known to 2^-64 of itself, or has no logarithm: less than any `most`.
     let settled = |sum: Sum| sum.over(source.divisor()).settled(center, source.zero(), Phase::FixedPoint);
     fixed_point::sum::<SHORT, _>(source, center)

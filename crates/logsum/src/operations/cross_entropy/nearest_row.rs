@@ -393,7 +393,7 @@ fn settle<T: Format>(
     let mut masks = [0; BLOCK / 8];
     for start in (0..part.z.len()).step_by(BLOCK) {
         let block = part.part(start, BLOCK);
-        mark(block, f, &mut masks);
+        mark(block, f, &mut gradient[start..start + block.z.len()], &mut masks);
         for i in marked(&masks[..block.z.len().div_ceil(8)]) {
             gradient[start + i] = slopes.nearest(first + start + i);
         }
