@@ -38,8 +38,11 @@ pub(super) fn estimate<T: Format>(source: &dyn TermSource<T>, center: DoubleDoub
         let is_near = block.b.is_none() || block.terms().all(|(x, _)| x.hi - center.hi < HIGHEST);
         let (mut part, mut part_size) =
             if is_near { sum_about(block, center) } else { (DoubleDouble::ZERO, f64::NAN) };
-        if block.b.is_some() && !(part_size.is_finite() && part_size > power_of_two(-300)) {
-            // Weights out of range, or numbers that are absent: one by one.
+        // What is far below the centre, or counts as e^-1000, is seen with great weights only.
+        let is_great = |weights: &[T]| weights.iter().any(|b| b.widen().abs() > power_of_two(100));
+        let is_small = part_size <= power_of_two(-300);
+        if block.b.is_some_and(|b| !part_size.is_finite() || is_small && is_great(b)) {
+            // Weights out of range: one by one.
             (part, part_size) = (DoubleDouble::ZERO, 0.0);
             for (x, b) in block.terms() {
                 let log = Log { shift: center.hi, rest: DoubleDouble::from(center.lo) };

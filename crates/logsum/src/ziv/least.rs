@@ -9,6 +9,7 @@ use crate::simd::scalar_tasks;
 use crate::state::signed::Log;
 use crate::ziv::about_estimate::scaled_term;
 use crate::ziv::effort::{self, Rung};
+use crate::ziv::elements::nearest_scaled;
 use crate::ziv::integer_sums::fixed;
 use crate::ziv::{Phase, Settled};
 use dashu_int::IBig;
@@ -55,10 +56,11 @@ pub(super) fn nearest_among_least<T: Format>(
     nearest.map(|units| T::narrow(units / ROOT / ROOT))
 }
 
-/// The logarithm of a sum of weighted terms that is 1, times its divisor, but for terms below 2^-900, as f64: terms e^0
-/// are taken apart, exactly, and log(1 + t) is t.
+/// The logarithm of a sum of weighted terms that is 1, times its divisor, but for terms that add up to less than 2^-110:
+/// terms e^0 are taken apart, exactly, and log(1 + t) is t but for 2^-111 of it.
 pub(super) fn beside_one<T: Format>(source: &dyn TermSource<T>, center: DoubleDouble) -> Option<Settled<T>> {
-    if T::LEAST_POWER != -1074 || center.hi.abs() > power_of_two(-200) {
+    const SMALL: f64 = power_of_two(-110);
+    if center.hi.abs() > SMALL {
         return None;
     }
     let (mut ones, mut t, mut size, mut count) = (IBig::ZERO, DoubleDouble::ZERO, 0.0, 0.0);
@@ -80,8 +82,13 @@ pub(super) fn beside_one<T: Format>(source: &dyn TermSource<T>, center: DoubleDo
     }
     let t = scalar_tasks::quotient(t, DoubleDouble::from(source.divisor()));
     // The exponent's error, [`scaled_term`]'s, and that of its exponential; additions of 3u².
-    let relative = WIDE_ERROR + power_of_two(-91) + count * power_of_two(-104);
-    let value = nearest_among_least(0.0, || (t, size / source.divisor() * relative * 1.001))?;
+    let relative = WIDE_ERROR + power_of_two(-91) + SMALL + count * power_of_two(-104);
+    // The sign of what counts as e^-1000 is known if all have the same.
+    let is_lost = t.hi.abs() < power_of_two(512 - 1100) && source.is_signed();
+    if t.hi.abs() * UNSCALE > SMALL || is_lost {
+        return None;
+    }
+    let value = nearest_scaled(t, size / source.divisor() * relative * 1.001)?;
     let log = Log { shift: 0.0, rest: t.scaled(UNSCALE) };
     Some(Settled { value: source.zero().of(value), sign: 1.0, log, phase: Phase::Centred })
 }
