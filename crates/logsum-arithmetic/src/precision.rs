@@ -655,6 +655,22 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_head_of_a_sum_follows_the_bound_of_its_terms() {
+        let (mut uniform, bound) = (uniform(30), power_of_two(40));
+        let mut sums = [Head::<f64>::empty(bound); 8];
+        let mut exact = big(0.0);
+        for i in 0..8 * TERMS {
+            let hi = bound * uniform() / exp::UNSCALE;
+            let term = two_sum(hi, hi * power_of_two(-54) * uniform());
+            exact += big_dd(term);
+            sums[i % 8] = sums[i % 8] + term;
+        }
+        let off = (big_dd(Head::total(sums, bound)) - &exact).to_f64().value().abs();
+        let most = InDoubleDouble::SUM_ERROR * exact.to_f64().value();
+        assert!(off <= most, "{off:e} > {most:e}");
+    }
+
     /// Among the least numbers each end is a float that encloses the products, and next to midpoints, too, both are the
     /// nearest one wherever all products have the same.
     #[test]
