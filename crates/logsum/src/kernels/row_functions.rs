@@ -484,7 +484,7 @@ fn ends_of_eight<T: Format, F: Bounded, V: Vector>(
 task! {
     /// Writes a function of each number again, with more work where it is subnormal. Sets bit i of mask j where that of
     /// number 8j + i is not settled, and clears the others.
-    pub(crate) fn mark<T: Format, F: Bounded>(block: Block<'_, T>, f: F, out: &mut [T], masks: &mut [u8]; simd: V) {
+    fn mark<T: Format, F: Bounded>(block: Block<'_, T>, f: F, out: &mut [T], masks: &mut [u8]; simd: V) {
         for (i, ((z, out), mask)) in block.z.chunks(8).zip(out.chunks_mut(8)).zip(masks).enumerate() {
             let (v, w) = second_at_rest(block.part(8 * i, 8), z, F::USES, simd);
             let [low, high] = f.ends_among_least::<T::Elements, V>(T::load(&padded(z), simd), v, w);
@@ -493,6 +493,23 @@ task! {
             out.copy_from_slice(&eight[..out.len()]);
             *mask = T::differ(low, high) & first(z.len());
         }
+    }
+}
+
+/// Settles the numbers of a row whose function, which is written, is not settled: by what `nearest` gives for their
+/// indices.
+#[cold]
+pub(crate) fn settle<T: Format>(
+    row: Block<'_, T>,
+    f: impl Bounded,
+    out: &mut [T],
+    nearest: impl Fn(usize) -> T,
+) {
+    let mut masks = [0; BLOCK / 8];
+    for (i, out) in out.chunks_mut(BLOCK).enumerate() {
+        mark(row.part(i * BLOCK, BLOCK), f, out, &mut masks);
+        // Masks after the last of a shorter block are those of the block before.
+        marked(&masks[..out.len().div_ceil(8)]).for_each(|k| out[k] = nearest(i * BLOCK + k));
     }
 }
 

@@ -6,7 +6,7 @@ use crate::formats::Format;
 use crate::kernels::block::{LONG, Store};
 use crate::kernels::row_access::{BLOCK, Series, SeriesMut};
 use crate::kernels::row_functions::{
-    About, Block, Bounded, BoundedLogSoftmax, BoundedSoftmax, each_bounded, for_exponent, mark, marked,
+    About, Block, BoundedLogSoftmax, BoundedSoftmax, each_bounded, for_exponent, settle,
 };
 use crate::kernels::{Constants, Each, Factor};
 use crate::operations::batch::Wanted;
@@ -311,7 +311,7 @@ pub(crate) fn partial_and_each<T: Format>(
     {
         if !shared.is_settled {
             let elements = Elements::new(function, &row).prepared();
-            for_bounded!(function, shared.partial, f => settle_unsettled(&elements, row, f, out));
+            for_bounded!(function, shared.partial, f => settle(Block::of(row), f, out, |i| elements.nearest(row[i])));
         }
         return shared.partial;
     }
@@ -354,7 +354,7 @@ pub(crate) fn each<T: Format>(
             let elements = Elements::new(each, row);
             row.pieces(&mut |z| out.next_piece(z.len(), &mut |out| {
                 if each_bounded::<T, _>(Block::of(z), f, out, to) {
-                    settle_unsettled(&elements, z, f, out);
+                    settle(Block::of(z), f, out, |i| elements.nearest(z[i]));
                 }
             }));
         }
@@ -374,7 +374,8 @@ fn settle_each<T: Format>(
     for_bounded!(each, partial, f => in_blocks(z, out, &|range, out| {
         for (block, out) in blocks_of(range).zip(out.chunks_mut(BLOCK)) {
             if unsettled.is_marked(block.start) {
-                settle_unsettled(&elements, &z[block], f, out);
+                let z = &z[block];
+                settle(Block::of(z), f, out, |i| elements.nearest(z[i]));
             }
         }
     }));
@@ -417,15 +418,6 @@ impl Regions {
 
     fn is_any_marked(&self) -> bool {
         self.marks.iter().any(|word| word.load(Ordering::Relaxed) != 0)
-    }
-}
-
-fn settle_unsettled<T: Format>(elements: &Elements<'_, T>, z: &[T], f: impl Bounded, out: &mut [T]) {
-    let mut masks = [0; BLOCK / 8];
-    for (z, out) in z.chunks(BLOCK).zip(out.chunks_mut(BLOCK)) {
-        mark(Block::of(z), f, out, &mut masks);
-        // Masks after the last of a shorter block are those of the block before.
-        marked(&masks[..z.len().div_ceil(8)]).for_each(|i| out[i] = elements.nearest(z[i]));
     }
 }
 

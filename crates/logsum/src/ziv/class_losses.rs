@@ -97,22 +97,23 @@ impl<T: Format> LossRow<'_, T> {
         [(units(1.0) - &smoothing) * self.classes(), smoothing]
     }
 
-    fn class_weight(&self, k: usize) -> IBig {
-        self.class_weights.map_or_else(|| units(1.0), |weights| units(weights[k].widen()))
+    /// w_k.
+    fn class_weight(&self, k: usize) -> f64 {
+        self.class_weights.map_or(1.0, |weights| weights[k].widen())
     }
 
-    /// t_k, in the same units.
-    fn given(&self, k: usize) -> IBig {
+    /// t_k.
+    fn given(&self, k: usize) -> f64 {
         match self.target {
-            Target::Class(class) => units(f64::from(u8::from(class == k))),
-            Target::Probabilities(t) => units(t[k].widen()),
+            Target::Class(class) => f64::from(u8::from(class == k)),
+            Target::Probabilities(t) => t[k].widen(),
         }
     }
 
     /// K q_k = w_k (K (1 − ε) t_k + ε), in units of 2^-[`BITS`].
     fn weight(&self, k: usize) -> IBig {
         let [certain, smoothing] = self.whole_parts();
-        self.class_weight(k) * (certain * self.given(k) + (smoothing << WEIGHT_BITS))
+        units(self.class_weight(k)) * (certain * units(self.given(k)) + (smoothing << WEIGHT_BITS))
     }
 
     /// 1 − ε and ε/K.
@@ -124,13 +125,8 @@ impl<T: Format> LossRow<'_, T> {
     /// q_k, with a relative error below 2^-99, if what it is made of is tame.
     fn weight_in_double_double(&self, k: usize) -> DoubleDouble {
         let [certain, spread] = self.parts();
-        let given = match self.target {
-            Target::Class(class) => f64::from(u8::from(class == k)),
-            Target::Probabilities(t) => t[k].widen(),
-        };
-        let class_weight = self.class_weights.map_or(1.0, |weights| weights[k].widen());
-        let weight = scalar_tasks::product(certain, DoubleDouble::from(given)) + spread;
-        scalar_tasks::product(weight, DoubleDouble::from(class_weight))
+        let weight = scalar_tasks::product(certain, DoubleDouble::from(self.given(k))) + spread;
+        scalar_tasks::product(weight, DoubleDouble::from(self.class_weight(k)))
     }
 
     /// Q, with a relative error below 2^-87.
@@ -142,8 +138,8 @@ impl<T: Format> LossRow<'_, T> {
             Target::Probabilities(t) => sum(Some(t), certain),
             Target::Class(class) if self.smoothing == 0.0 => self.weight_in_double_double(class),
             Target::Class(class) => {
-                let own = self.class_weights.map_or(1.0, |weights| weights[class].widen());
-                sum(None, certain) + scalar_tasks::product(certain, DoubleDouble::from(own))
+                let own = DoubleDouble::from(self.class_weight(class));
+                sum(None, certain) + scalar_tasks::product(certain, own)
             }
         }
     }
@@ -160,8 +156,10 @@ impl<T: Format> LossRow<'_, T> {
     fn whole(&self) -> IBig {
         let [certain, smoothing] = self.whole_parts();
         let given: IBig = match self.target {
-            Target::Class(class) => self.class_weight(class) << WEIGHT_BITS,
-            Target::Probabilities(_) => (0..self.z.len()).map(|k| self.class_weight(k) * self.given(k)).sum(),
+            Target::Class(class) => units(self.class_weight(class)) << WEIGHT_BITS,
+            Target::Probabilities(_) => {
+                (0..self.z.len()).map(|k| units(self.class_weight(k)) * units(self.given(k))).sum()
+            }
         };
         let weights: IBig = match self.class_weights {
             _ if self.smoothing == 0.0 => IBig::ZERO,
@@ -315,10 +313,10 @@ impl<'a, 'd, T: Format> Slopes<'a, 'd, T> {
     #[cold]
     pub(crate) fn nearest(&self, k: usize) -> T {
         self.in_double_doubles(k)
-            .or_else(|| self.of_equal_numbers(k, &self.row.weight(k)))
             .or_else(|| {
                 let weight = self.row.weight(k);
-                Bits::all().find_map(|bits| self.slope(k, &weight, bits))
+                self.of_equal_numbers(k, &weight)
+                    .or_else(|| Bits::all().find_map(|bits| self.slope(k, &weight, bits)))
             })
             .expect("the derivative keeps a distance from every half-way point (Lindemann and Weierstrass)")
     }

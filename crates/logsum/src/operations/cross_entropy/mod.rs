@@ -298,7 +298,7 @@ compiled! {
     fn loss(of: &CrossEntropy<'_, T>, logits: &[T], targets: Targets<'_, T>, reduction: Reduction) -> Result<T, Error> {
         let whole = of.whole(logits, targets, reduction)?;
         let work = Work::new(of, targets, whole, Store::Caches);
-        Ok(work.loss(logits, work.sums(logits)))
+        Ok(work.loss(logits, work.over::<<T as Format>::First>(logits, None, None, None)))
     }
 
     fn loss_with_gradient(of: &CrossEntropy<'_, T>, logits: &[T],
@@ -309,7 +309,7 @@ compiled! {
         let whole = of.whole(logits, targets, reduction)?;
         same_length("gradient", gradient, "logits", logits)?;
         let work = Work::new(of, targets, whole, of.store(logits));
-        Ok(work.loss(logits, work.sums_and_each(logits, None, Some(gradient), None)))
+        Ok(work.loss(logits, work.over::<<T as Format>::Elements>(logits, None, Some(gradient), None)))
     }
 
     fn losses(of: &CrossEntropy<'_, T>, logits: &[T], targets: Targets<'_, T>, losses: &mut [T]) -> Result<(), Error> {
@@ -333,7 +333,7 @@ compiled! {
         let whole = of.whole(logits, targets, reduction)?;
         same_length("tangent", tangent, "logits", logits)?;
         let work = Work::new(of, targets, whole, Store::Caches);
-        let sums = work.sums_and_each(logits, None, None, Some(tangent));
+        let sums = work.over::<<T as Format>::Elements>(logits, None, None, Some(tangent));
         Ok((work.loss(logits, sums), T::narrow(sums.slope.hi)))
     }
 
@@ -367,7 +367,7 @@ impl<T: Format> CrossEntropy<'_, T> {
         let rows = self.rows(logits, targets)?;
         has_length("losses", losses.len(), "logits", rows)?;
         let to = self.store(logits);
-        Work::new(self, targets, None, to).sums_and_each(logits, Some(losses), gradient, None);
+        Work::new(self, targets, None, to).over::<T::Elements>(logits, Some(losses), gradient, None);
         Ok(())
     }
 
@@ -615,24 +615,8 @@ impl<'a, T: Format> Work<'a, T> {
         }
     }
 
-    /// The sums over all rows.
-    fn sums(&self, z: &[T]) -> Sums {
-        self.over::<T::First>(z, None, None, None)
-    }
-
-    /// The sums over all rows; writes each loss, and the gradient, on request.
-    fn sums_and_each(
-        &self,
-        z: &[T],
-        losses: Option<&mut [T]>,
-        gradient: Option<&mut [T]>,
-        tangent: Option<&[T]>,
-    ) -> Sums {
-        self.over::<T::Elements>(z, losses, gradient, tangent)
-    }
-
-    /// With losses in the precision P; a gradient, also if only its product with a tangent is wanted, needs
-    /// T::Elements.
+    /// The sums over all rows, with losses in the precision P; writes each loss, and the gradient, on request. A
+    /// gradient, also if only its product with a tangent is wanted, needs T::Elements.
     fn over<P: Keep>(
         &self,
         z: &[T],

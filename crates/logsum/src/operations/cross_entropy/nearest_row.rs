@@ -10,7 +10,7 @@ use crate::formats::Format;
 use crate::kernels::block::LONG;
 use crate::kernels::row_access::BLOCK;
 use crate::kernels::row_functions::{
-    About, Block, Bounded, BoundedSoftmax, each_bounded, for_exponent, mark, marked,
+    About, Block, Bounded, BoundedSoftmax, each_bounded, for_exponent, settle,
 };
 use crate::kernels::target_weights::{BoundedSlope, Depth};
 use crate::kernels::{Constants, Each, Factor, Scaled};
@@ -74,10 +74,12 @@ impl<T: Format> Work<'_, T> {
             None => loss.nearest(),
             Some(whole) => loss.over(whole, self.factor.error).nearest(),
         };
-        nearest(loss).or_else(|| nearest(self.sums_and_each(z, None, None, None).loss)).unwrap_or_else(|| {
-            let rows = z.chunks(self.of.classes).enumerate();
-            nearest_loss(rows.filter_map(|(index, z)| self.loss_row(index, z)), &self.divisor)
-        })
+        nearest(loss).or_else(|| nearest(self.over::<T::Elements>(z, None, None, None).loss)).unwrap_or_else(
+            || {
+                let rows = z.chunks(self.of.classes).enumerate();
+                nearest_loss(rows.filter_map(|(index, z)| self.loss_row(index, z)), &self.divisor)
+            },
+        )
     }
 
     /// The loss of a row, given that of the first phase.
@@ -219,13 +221,14 @@ impl<T: Format> Work<'_, T> {
             let Constants { c, two, error } = shared.partial.constants(Each::Share);
             let (inverse, error) = (scalar_tasks::product(two, factor.factor), error + factor.error);
             for_exponent!(About::shift(c), exponent => {
-                settle(row.block, 0, BoundedSoftmax { exponent, inverse, error }, slopes, gradient);
+                let softmax = BoundedSoftmax { exponent, inverse, error };
+                settle(row.block, softmax, gradient, |k| slopes.nearest(k));
             });
         }
         Some(shared.partial)
     }
 
-    /// The gradient, but for the element of [`slope_of_target_of`](Self::slope_of_target_of).
+    /// The gradient, but for the element of [`slope_of_target`](Self::slope_of_target).
     fn write_slopes(
         &self,
         row: &Row<'_, T>,
@@ -255,7 +258,7 @@ impl<T: Format> Work<'_, T> {
         for (i, gradient) in gradient.chunks_mut(BLOCK).enumerate() {
             let part = row.part(i * BLOCK, BLOCK);
             if each_bounded(part, f, gradient, self.to) {
-                settle(part, i * BLOCK, f, slopes, gradient);
+                settle(part, f, gradient, |k| slopes.nearest(i * BLOCK + k));
             }
         }
     }
@@ -267,8 +270,8 @@ impl<T: Format> Work<'_, T> {
             return;
         }
         let z = LossRow::counted(row.block.z);
-        let slopes =
-            Slopes::new(LossRow { z: &z, ..loss_row }, &self.divisor, self.is_tame.then_some(self.factor));
+        // Equal numbers need whole numbers only, for weights of any size.
+        let slopes = Slopes::new(LossRow { z: &z, ..loss_row }, &self.divisor, None);
         // Classes without a weight of their own differ in whether they are +∞.
         let has_weight =
             |k: usize| row.weight.is_some() || row.target.is_some_and(|target| target.class == k);
@@ -379,23 +382,4 @@ fn of_rounding<P: Precision>() -> f64 {
 /// maximum.
 fn of_far<P: Precision>(factor: f64) -> f64 {
     if factor > 1.0 { P::FAR_EXP_ERROR - P::EXP_ERROR } else { 0.0 }
-}
-
-/// Settles the elements of a part of a row, the first of which has this index, that the first phase did not.
-#[cold]
-fn settle<T: Format>(
-    part: Block<'_, T>,
-    first: usize,
-    f: impl Bounded,
-    slopes: &Slopes<'_, '_, T>,
-    gradient: &mut [T],
-) {
-    let mut masks = [0; BLOCK / 8];
-    for start in (0..part.z.len()).step_by(BLOCK) {
-        let block = part.part(start, BLOCK);
-        mark(block, f, &mut gradient[start..start + block.z.len()], &mut masks);
-        for i in marked(&masks[..block.z.len().div_ceil(8)]) {
-            gradient[start + i] = slopes.nearest(first + start + i);
-        }
-    }
 }
