@@ -71,7 +71,7 @@ const POWERS: [f64; 16] = [
 ];
 
 /// log(2^{j/16} / POWERS[j]): what the rounding took away.
-const LOGS_OF_ROUNDING: [f64; 16] = [
+pub(crate) const LOGS_OF_ROUNDING: [f64; 16] = [
     0.0,
     8.189317638195514e-17,
     -2.7939114859515733e-17,
@@ -91,7 +91,7 @@ const LOGS_OF_ROUNDING: [f64; 16] = [
 ];
 
 /// 2^{j/16 + SCALE}, less j in bits 48 to 51: adding 2^48 · k to the bits, for k = 16q + j, makes it 2^{k/16 + SCALE}.
-const SCALED_POWERS: [f64; 16] = {
+pub(crate) const SCALED_POWERS: [f64; 16] = {
     let mut table = POWERS;
     let mut j = 0;
     while j < 16 {
@@ -144,7 +144,7 @@ const ROUNDER: f64 = 6755399441055744.0; // 1.5 · 2^52
 
 /// The step that d is nearest to: k in the low bits of the first, −k the second.
 #[inline(always)]
-fn step<F: Float64>(d: F) -> (F, F) {
+pub(crate) fn step<F: Float64>(d: F) -> (F, F) {
     let rounder = d.splat(ROUNDER);
     let k = d.mul_add(d.splat(PER_STEP), rounder);
     (k, rounder - k)
@@ -421,8 +421,8 @@ fn times_one_and<F: Float64>(power: F, e: F, q: F) -> DoubleDouble<F> {
 /// |[`exp_dd_wide`] − exact| ≤ this · exact + 2^-104 · |c| · exact. Derivation there.
 pub const WIDE_ERROR: f64 = power_of_two(-94);
 
-/// (ln 2)/16 in three parts, the first two of 38 bits, off by less than 2^-125.
-const WIDE_STEP: [f64; 3] = [0.04332169878489367, 1.0291218489291539e-13, 1.9136504600116575e-25];
+/// (ln 2)/16 in three parts, the first two of 38 bits, off by less than 2^-140.
+pub(crate) const WIDE_STEP: [f64; 3] = [0.04332169878489367, 1.0291218489291539e-13, 1.9136504600116575e-25];
 
 /// 1/n! in double-double, for n = 0 to 6.
 const INVERSE_FACTORIALS: [DoubleDouble; 7] = [

@@ -20,8 +20,10 @@ pub mod float64;
 
 pub mod double_double;
 pub mod rounding_test;
+pub mod triple_double;
 
 pub mod exp;
+pub mod exp_td;
 pub mod ln;
 
 pub mod precision;

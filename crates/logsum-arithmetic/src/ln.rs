@@ -104,6 +104,20 @@ pub fn log1p_dd_fine<F: Float64>(t: DoubleDouble<F>) -> DoubleDouble<F> {
     t.where_at_most(NEAR, near, far)
 }
 
+/// log(1 + s) for |s| ≤ 2^-20, of any sign, with a relative error below 2^-100.
+///
+/// s − s²/2 + s³/3 − s⁴/4 + s⁵/5; s⁶/6 and what follows is below 2^-102.5 of s. The last two terms are in f64: 2^-53 of
+/// 2^-62. The sum of the first two with the rest, and its product with s, have an error of 3u² + 5u², and what is below
+/// 2^-20 of that.
+#[inline(always)]
+pub fn log1p_dd_near_0<F: Float64>(s: DoubleDouble<F>) -> DoubleDouble<F> {
+    const THIRD: DoubleDouble = DoubleDouble { hi: 1.0 / 3.0, lo: 1.850371707708594e-17 };
+    let [fifth, fourth, half, one] = [0.2, 0.25, 0.5, 1.0].map(|x| s.hi.splat(x));
+    let last = s.hi.mul_add(-fifth, fourth) * s.hi;
+    let rest = s * (THIRD.splat(s.hi) + -last);
+    s * (-(s * (-rest + half)) + one)
+}
+
 /// log s and a bound on its absolute error, for 2^-1000 ≤ s ≤ 2^1000.
 ///
 /// The bound is derived as in [`log1p_dd`]; here f = s · 2^-k − 1 has a relative error below 2u².
@@ -162,7 +176,23 @@ pub fn ln_of_f64_fine(x: f64) -> DoubleDouble {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_reference::{big, big_dd, uniform};
+    use crate::test_reference::{big, big_dd, relative_error, uniform};
+
+    #[test]
+    fn near_0_keeps_its_bound() {
+        let mut uniform = uniform(45);
+        let mut worst = 0.0_f64;
+        for _ in 0..20_000 {
+            let hi = power_of_two(-20 - (uniform() * 60.0) as i32) * (1.0 - uniform() / 2.0);
+            let hi = if uniform() < 0.5 { -hi } else { hi };
+            let s = DoubleDouble { hi, lo: hi * power_of_two(-54) * (2.0 * uniform() - 1.0) };
+            let one = big(1.0).with_precision(700).value();
+            worst = worst.max(relative_error(big_dd(log1p_dd_near_0(s)), &(one + big_dd(s)).ln()));
+        }
+        println!("near 0: worst 2^{:.2}", worst.log2());
+        assert!(worst < power_of_two(-100) && worst > power_of_two(-106), "2^{}", worst.log2());
+        assert_eq!(log1p_dd_near_0(DoubleDouble::ZERO), DoubleDouble::ZERO);
+    }
 
     #[test]
     fn keeps_its_bound() {

@@ -11,8 +11,13 @@ pub(crate) fn big(x: f64) -> Big {
     Big::try_from(x).expect("finite").with_precision(400).value()
 }
 
+/// The sum of some words.
+pub(crate) fn big_sum<const N: usize>(words: [f64; N]) -> Big {
+    words.into_iter().fold(big(0.0), |sum, word| sum + big(word))
+}
+
 pub(crate) fn big_dd(x: DoubleDouble) -> Big {
-    big(x.hi) + big(x.lo)
+    big_sum([x.hi, x.lo])
 }
 
 /// |found − exact| / |exact|

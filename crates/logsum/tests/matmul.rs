@@ -7,6 +7,7 @@ mod each_level;
 
 use common::{Big, Format, big, nearest};
 use each_level::each_level;
+use half::f16;
 use logsum::{MatmulShape, log_matmul, log_matmul_vjp, logsumexp};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -95,6 +96,17 @@ fn entry<T: Format>(a: &[T], b: &[T]) -> T {
         .into_iter()
         .find_map(|precision| Exact::new(&sums, precision).rounded())
         .unwrap_or_else(|| panic!("8000 bits do not settle {a:?} {b:?}"))
+}
+
+/// Two numbers whose exponentials add up to 1 − 2^-34: the logarithm rounds to 0, and zeros are +0.
+#[test]
+fn what_is_below_0_and_rounds_to_it_is_positive() {
+    let a = [9.382_812_5, 8.416_175_842_285_156e-5].map(|a| -f16::from_f64(a));
+    for _ in each_level() {
+        let mut out = [f16::ONE; 9];
+        log_matmul(&a, &[f16::ZERO; 18], [1, 2, 9], &mut out).unwrap();
+        assert!(out.iter().all(|out| out.to_bits() == 0), "{out:?}");
+    }
 }
 
 fn column<T: Copy>(b: &[T], columns: usize, j: usize) -> Vec<T> {

@@ -7,6 +7,7 @@ pub(crate) mod columns;
 #[cfg(feature = "complex")]
 pub(crate) mod complex_exp;
 pub(crate) mod matrix_product;
+pub(crate) mod near_product;
 pub(crate) mod row_access;
 pub(crate) mod row_functions;
 pub(crate) mod scan;

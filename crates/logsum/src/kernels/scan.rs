@@ -8,7 +8,7 @@ use crate::arithmetic::double_double::{DoubleDouble, fast_two_sum, power_of_two}
 use crate::arithmetic::exp::{self, UNSCALE};
 use crate::arithmetic::ln;
 use crate::arithmetic::log_of_sum::estimate_of_log;
-use crate::arithmetic::precision::Number;
+use crate::arithmetic::precision::{InDoubleDouble, Number};
 use crate::formats::Format;
 use crate::kernels::columns::{LANES, Tile};
 use crate::simd::{Task, Vector, run, task};
@@ -49,7 +49,8 @@ pub(crate) struct Before {
 /// Writes max + log(1 + t), or max + log t above the row of the maximum, into each row of the tile that has sums.
 /// A mark other than 0 means that the value is not settled.
 ///
-/// t has relative error 2^-62.2, from the exponentials; sums in double-double add less than 2^-88.
+/// t has relative error 2^-62.2, from the exponentials; sums in double-double add less than 2^-88. For narrower formats
+/// the logarithm is in f64, and in double-double where that leaves a value of the tile unsettled.
 pub(crate) fn logarithms<T: Format>(sums: &Sums, before: &Before, tile: &mut Tile, marks: &mut Tile) {
     let all = run(Logarithms::<T, false> { sums, before, tile, marks, format: PhantomData });
     if all == [0.0; LANES] {
@@ -73,10 +74,6 @@ const T_ERROR: f64 = exp::EXP_DD_ERROR * 1.01;
 /// [`T_ERROR`] where t is in f64: three roundings more.
 const WORD_ERROR: f64 = power_of_two(-51);
 
-const fn error_of_t<T: Format>() -> f64 {
-    if is_widest::<T>() { T_ERROR } else { WORD_ERROR }
-}
-
 impl<T: Format, const MARKS: bool> Task for Logarithms<'_, T, MARKS> {
     type Output = [f64; LANES];
 
@@ -95,7 +92,7 @@ impl<T: Format, const MARKS: bool> Task for Logarithms<'_, T, MARKS> {
         for (i, ((hi, lo), (place, mark))) in
             sums.hi.iter().zip(&sums.lo).zip(tile.iter_mut().zip(marks)).enumerate()
         {
-            let t = if is_widest::<T>() {
+            let t = if const { MARKS || is_widest::<T>() } {
                 (carry + fast_two_sum(simd.load(hi), simd.load(lo))).scaled(unscale)
             } else {
                 // The logarithm in f64 uses only one word of t.
@@ -103,10 +100,15 @@ impl<T: Format, const MARKS: bool> Task for Logarithms<'_, T, MARKS> {
                 DoubleDouble::from(word * unscale)
             };
             let least_one = -(-t.hi).max(simd.splat(-1.0));
-            let from_t = least_one * simd.splat(error_of_t::<T>());
-            let (mut value, mut bound) = estimate_of_log::<T::First, V>(max, t, from_t);
+            let error_of_t = const { if MARKS || is_widest::<T>() { T_ERROR } else { WORD_ERROR } };
+            let from_t = least_one * simd.splat(error_of_t);
+            let (mut value, mut bound) = if MARKS {
+                estimate_of_log::<InDoubleDouble, V>(max, t, from_t)
+            } else {
+                estimate_of_log::<T::First, V>(max, t, from_t)
+            };
             if i < last_first {
-                (value, bound) = with_above::<T, V>(i, before, max, t, (value, bound));
+                (value, bound) = with_above::<V>(i, before, max, t, error_of_t, (value, bound));
             }
             let [low, high] = T::ends(value, bound);
             let (mut lows, mut highs) = ([T::default(); LANES], [T::default(); LANES]);
@@ -134,11 +136,12 @@ const fn is_widest<T: Format>() -> bool {
 
 /// Replaces value and bound by those of max + log t in columns where row i is above the row of the maximum.
 #[inline(always)]
-fn with_above<T: Format, V: Vector>(
+fn with_above<V: Vector>(
     i: usize,
     before: &Before,
     max: V,
     t: DoubleDouble<V>,
+    error_of_t: f64,
     (value, bound): (DoubleDouble<V>, V),
 ) -> (DoubleDouble<V>, V) {
     /// A t below e^-600 may be wrong by terms that count as e^-1000.
@@ -146,7 +149,7 @@ fn with_above<T: Format, V: Vector>(
     let (log, error) = ln::ln_dd(t);
     let above = log + max;
     let size = max.max(-max) + log.hi.max(-log.hi);
-    let of_t = max.splat(error_of_t::<T>());
+    let of_t = max.splat(error_of_t);
     let of_sum = size.mul_add(max.splat(power_of_two(-102)), of_t);
     // Never settled where t is too small.
     let above_bound = t.hi.where_at_most(LEAST, max.splat(f64::NAN), error + of_sum);

@@ -7,7 +7,7 @@ use crate::arithmetic::ln;
 use crate::arithmetic::log_of_sum::{
     SLACK, error_of_rest, error_of_share, estimate, log_of_tail, rest, scaled_log_of_tail, share_of_tail,
 };
-use crate::arithmetic::precision::{InF64, Number, Precision};
+use crate::arithmetic::precision::{InDoubleDouble, InF64, Number, Precision};
 use crate::formats::Format;
 use crate::formats::nearest::settled;
 use crate::kernels::block::{self, AT_0, LONG};
@@ -139,6 +139,18 @@ impl<T: Format> Task for Values<'_, T> {
             let (lows, settled) = group.values::<T>();
             *has_value = settled;
             values.copy_from_slice(&lows[..values.len()]);
+        }
+        if !T::First::IS_DOUBLE_DOUBLE {
+            let groups = rows.chunks(LANES * length).zip(values.chunks_mut(LANES)).zip(&mut has_value);
+            for ((rows, values), has_value) in groups {
+                // A single one takes less time on its own.
+                if has_value[..values.len()].iter().filter(|&&is_settled| !is_settled).count() > 1 {
+                    columns::fill_from_rows(rows, tile, simd);
+                    let (lows, settled) = tails::<InDoubleDouble, V>(tile, simd).values::<T>();
+                    *has_value = settled;
+                    values.copy_from_slice(&lows[..values.len()]);
+                }
+            }
         }
         has_value
     }

@@ -22,6 +22,7 @@ use crate::formats::nearest::settled;
 use crate::kernels::matrix_product::{
     self, Block, Factor, OUTER, Place, Plain, Powers, Room, Shifts, Source, Span, Words,
 };
+use crate::kernels::near_product::{self, Factors, GREATEST};
 use crate::operations::per_format::{Float, compiled};
 use crate::operations::row_reduction::has_length;
 use crate::simd::{Vector, run, task};
@@ -331,6 +332,7 @@ impl<T: Format> Product<'_, T> {
                 again.block(place, room);
                 unsettled = self.settle(again.words, place, out, room);
             }
+            self.settle_near_0(place, &mut unsettled, out);
             self.settle_alone(place, &mut unsettled, out);
         });
     }
@@ -354,6 +356,33 @@ impl<T: Format> Product<'_, T> {
         let mut unsettled = Vec::new();
         settled_values(self, place, &room.sums, bounds, out, &mut unsettled);
         unsettled
+    }
+
+    /// Settles entries near 0 together, where they are many.
+    fn settle_near_0(&self, place: Place, unsettled: &mut Vec<(usize, usize)>, out: &mut [T]) {
+        const NEAR: f64 = power_of_two(-22);
+        let at = |j: usize, i: usize| (i - place.rows.start) * self.columns + j;
+        let is_near = |j: usize, i: usize, out: &[T]| {
+            out[at(j, i)].widen().abs() <= NEAR && self.r[i] <= GREATEST && self.c[j] <= GREATEST
+        };
+        let mut rows: Vec<usize> =
+            unsettled.iter().filter(|&&(j, i)| is_near(j, i, out)).map(|&(_, i)| i).collect();
+        let count = rows.len();
+        rows.sort_unstable();
+        rows.dedup();
+        if count < 2 || count * MANY < rows.len() * place.columns.len() {
+            return;
+        }
+        let factors = Factors { a: self.a, b: self.b, inner: self.inner, columns: self.columns };
+        let values = near_product::values_near_0(factors, &rows, place.columns);
+        unsettled.retain(|&(j, i)| {
+            let row = rows.binary_search(&i).ok().filter(|_| is_near(j, i, out));
+            let value = row.and_then(|row| values[row * place.columns.len() + j - place.columns.start]);
+            if let Some(value) = value {
+                out[at(j, i)] = value;
+            }
+            value.is_none()
+        });
     }
 
     fn settle_alone(&self, place: Place, unsettled: &mut [(usize, usize)], out: &mut [T]) {
@@ -517,7 +546,7 @@ task! {
                 let (value, bound) = bounds.estimate(sums, i, q, two_sum(r, c));
                 let (values, is_settled) = settled::<T, V>(value, bound);
                 for (j, out) in out.iter_mut().enumerate() {
-                    *out = values[j];
+                    *out = values[j].plus_zero();
                     if !(is_settled[j] & values[j].widen().is_finite()) {
                         unsettled.push((first + j, rows.start + i));
                     }
@@ -659,6 +688,46 @@ mod tests {
         let place = Place { rows: whole, columns: whole };
         product.plan(words).block(place, &mut room);
         product.settle(words, place, &mut out, &room).len()
+    }
+
+    /// Rows of log-probabilities times numbers near 0, some far below it and −∞: nearly all entries are near 0, and are
+    /// settled together as each is alone.
+    fn check_near_0<T: Format>(least: usize) {
+        let mut uniform = uniform(16);
+        let (rows, inner, columns) = (21, 300, 19);
+        let mut numbers =
+            |count: usize, least: f64| -> Vec<f64> { (0..count).map(|_| least * uniform()).collect() };
+        let mut a = numbers(rows * inner, -9.0);
+        for (i, row) in a.chunks_mut(inner).enumerate() {
+            row[i] = [-700.0, -1500.0, f64::NEG_INFINITY][i % 3];
+            let whole = matrix_entry::settle(Sums { x: &row[..], y: &[0.0; 300] });
+            row.iter_mut().for_each(|a| *a -= whole);
+        }
+        let mut b = numbers(inner * columns, -1e-9);
+        b.iter_mut().step_by(3).for_each(|b| *b = 0.0);
+        b.iter_mut().step_by(57).for_each(|b| *b = -3.0);
+        let [a, b] = [a, b].map(|numbers| numbers.into_iter().map(T::narrow).collect::<Vec<T>>());
+        let factors = Factors { a: &a, b: &b, inner, columns };
+        let span = Span { start: 1, end: columns };
+        let chosen: Vec<usize> = (0..rows).filter(|i| i % 4 != 1).collect();
+        let found = near_product::values_near_0(factors, &chosen, span);
+        let mut settled = 0;
+        for (&i, found) in chosen.iter().zip(found.chunks_exact(span.len())) {
+            for (j, value) in (1..columns).zip(found) {
+                let column: Vec<T> = b.iter().skip(j).step_by(columns).copied().collect();
+                let exact = matrix_entry::settle(Sums { x: &a[i * inner..][..inner], y: &column });
+                settled += usize::from(value.is_some());
+                assert!(value.is_none_or(|value| value.same_bits(exact)), "{i}, {j}");
+            }
+        }
+        println!("settled {settled} of {}", chosen.len() * span.len());
+        assert!(settled >= least, "{settled}");
+    }
+
+    #[test]
+    fn entries_near_0_are_settled_together() {
+        check_near_0::<f64>(100);
+        check_near_0::<f32>(100);
     }
 
     #[test]

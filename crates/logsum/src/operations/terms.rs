@@ -776,7 +776,7 @@ impl<'a, T: Format> Terms<'a, T> {
             return Reduced { value, sign, shares: Shares::Everywhere(f64::NAN) };
         }
         let phases = WeightedShares::new(pairs, log, sign);
-        let shares = match first.share() {
+        let shares = match first.share().or_else(|| phases.share::<T::Elements>()) {
             Some(share) => Shares::Weighted(share, phases),
             None => Shares::Alone(phases),
         };
@@ -825,7 +825,7 @@ enum Shares<'a, T> {
     Plain { shift: f64, inverse: DoubleDouble },
     /// b e^{z − shift} · inverse, by vectors, and phases for what that leaves unsettled.
     Weighted(BoundedShare, WeightedShares<'a, T>),
-    /// Number by number: the sum cancels, or weights are out of range.
+    /// Number by number: the sum cancels nearly all of its terms, or weights are out of range.
     Alone(WeightedShares<'a, T>),
     /// At least one term is infinite.
     Infinite(Infinite),

@@ -8,7 +8,8 @@
 //! |---|---|
 //! | double-double, for derivatives | 2^-61; for f64 2^-75 |
 //! | one group of equal numbers | 0 |
-//! | fixed point of 128 and 256 bits | 2^-114, 2^-240 |
+//! | triple-double | 2^-116 |
+//! | fixed point of 256 bits | 2^-240 |
 //! | arbitrary precision | as small as it takes |
 //!
 //! They end for every row. A derivative y is rational only if (Q e^{z_k} − q_k S) − y W S vanishes, which by
@@ -31,8 +32,8 @@ use crate::kernels::target_weights::Weight;
 use crate::kernels::{Constants, Each, Factor};
 use crate::simd::scalar_tasks;
 use crate::state::positive::Partial;
+use crate::ziv::centred_sum::CentredSum;
 use crate::ziv::elements::{alone, nearest_scaled, nearest_share, share};
-use crate::ziv::fixed_point::{LONG, SHORT};
 use crate::ziv::integer_sums::{Sum, fixed, quotient_ends, ratio};
 use crate::ziv::{arbitrary_precision, fixed_point};
 use dashu_int::IBig;
@@ -192,21 +193,21 @@ fn finite<T: Format>(z: &[T]) -> impl Iterator<Item = f64> {
 /// The phases of a sum of exponentials.
 #[derive(Clone, Copy)]
 enum Bits {
-    Short,
+    Triple,
     Long,
     Arbitrary(usize),
 }
 
 impl Bits {
     fn all() -> impl Iterator<Item = Self> {
-        [Self::Short, Self::Long].into_iter().chain((9..).map(|log2| Self::Arbitrary(1 << log2)))
+        [Self::Triple, Self::Long].into_iter().chain((9..).map(|log2| Self::Arbitrary(1 << log2)))
     }
 
     fn sum<T: Format>(self, z: &[T], max: f64) -> Option<Sum> {
         let (source, center) = (&(&z as &dyn Series<T>), DoubleDouble::from(max));
         match self {
-            Self::Short => fixed_point::sum::<SHORT, _>(source, center),
-            Self::Long => fixed_point::sum::<LONG, _>(source, center),
+            Self::Triple => CentredSum::relative_to(max, source).as_integer(),
+            Self::Long => fixed_point::sum(source, center),
             Self::Arbitrary(bits) => Some(arbitrary_precision::sum(source, center, bits)),
         }
     }
@@ -400,7 +401,7 @@ impl<'a, 'd, T: Format> Slopes<'a, 'd, T> {
             low.same_bits(high).then_some(low)
         };
         match bits {
-            Bits::Short | Bits::Long => {
+            Bits::Triple | Bits::Long => {
                 let place = &self.sums[usize::from(matches!(bits, Bits::Long))];
                 of_sum(place.get_or_init(|| bits.sum(z, max)).as_ref()?, bits)
             }

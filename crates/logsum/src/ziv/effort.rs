@@ -6,38 +6,35 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Effort {
-    pub centred: u64,
-    pub bits_128: u64,
-    pub bits_256: u64,
+    pub triple_double: u64,
+    pub fixed_point: u64,
     pub arbitrary: u64,
 }
 
 impl Effort {
     pub fn so_far() -> Self {
-        let [centred, bits_128, bits_256, arbitrary] = TERMS.each_ref().map(|n| n.load(Ordering::Relaxed));
-        Self { centred, bits_128, bits_256, arbitrary }
+        let [triple_double, fixed_point, arbitrary] = TERMS.each_ref().map(|n| n.load(Ordering::Relaxed));
+        Self { triple_double, fixed_point, arbitrary }
     }
 
     /// The terms summed after `start`.
     pub fn since(start: Self) -> Self {
         let now = Self::so_far();
         Self {
-            centred: now.centred - start.centred,
-            bits_128: now.bits_128 - start.bits_128,
-            bits_256: now.bits_256 - start.bits_256,
+            triple_double: now.triple_double - start.triple_double,
+            fixed_point: now.fixed_point - start.fixed_point,
             arbitrary: now.arbitrary - start.arbitrary,
         }
     }
 }
 
-static TERMS: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
+static TERMS: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
 
 /// A phase whose terms are counted.
 #[derive(Clone, Copy)]
 pub(super) enum Rung {
-    Centred,
-    Bits128,
-    Bits256,
+    TripleDouble,
+    FixedPoint,
     Arbitrary,
 }
 

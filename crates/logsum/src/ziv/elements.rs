@@ -23,10 +23,10 @@ use crate::kernels::{Constants, Each};
 use crate::simd::task;
 use crate::state::positive::Partial;
 use crate::state::signed::{Estimate, Log};
-use crate::ziv::fixed_point::LONG;
+use crate::ziv::centred_sum::CentredSum;
 use crate::ziv::integer_sums::{Sum, quotient};
 use crate::ziv::least::nearest_among_least;
-use crate::ziv::{about_estimate, arbitrary_precision, fixed_point};
+use crate::ziv::{arbitrary_precision, fixed_point};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// What the elements of a row with a finite maximum are computed from. Sums over the row are made when they are needed.
@@ -137,7 +137,7 @@ impl<'a, T: Format> Elements<'a, T> {
 
     fn about_logarithm(&self, z: T) -> Option<T> {
         let center = self.first().log;
-        let centred = self.centred.get_or_init(|| about_estimate::estimate(&self.row, center));
+        let centred = self.centred.get_or_init(|| CentredSum::over(&self.row, center).estimate(1.0));
         let &Estimate { log: Log { shift, rest }, bound, .. } = centred.as_ref()?;
         match self.each {
             Each::Share => {
@@ -154,11 +154,9 @@ impl<'a, T: Format> Elements<'a, T> {
 
     fn in_fixed_point(&self, z: T) -> Option<T> {
         let center = self.first().center;
-        let sum = self.fixed.get_or_init(|| fixed_point::sum::<LONG, _>(&self.row, center)).as_ref()?;
+        let sum = self.fixed.get_or_init(|| fixed_point::sum(&self.row, center)).as_ref()?;
         match self.each {
-            Each::Share => {
-                quotient(&fixed_point::sum::<LONG, _>(&(&alone(&z) as &dyn Series<T>), center)?, sum)
-            }
+            Each::Share => quotient(&fixed_point::sum(&(&alone(&z) as &dyn Series<T>), center)?, sum),
             Each::LogShare => sum.log_share(z.widen(), center),
         }
     }

@@ -1,18 +1,9 @@
 //! The rounding test for values among the least f64, in units of the least one: there nothing is subnormal.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
-use crate::arithmetic::exp::{UNSCALE, WIDE_ERROR};
+use crate::arithmetic::exp::UNSCALE;
 use crate::arithmetic::rounding_test::ends_in_f64;
 use crate::formats::Format;
-use crate::kernels::term_source::TermSource;
-use crate::simd::scalar_tasks;
-use crate::state::signed::Log;
-use crate::ziv::about_estimate::scaled_term;
-use crate::ziv::effort::{self, Rung};
-use crate::ziv::elements::nearest_scaled;
-use crate::ziv::integer_sums::fixed;
-use crate::ziv::{Phase, Settled};
-use dashu_int::IBig;
 
 /// The number nearest to max + log(1 + t') for every t' within `error` of t, if there is one. t and its error are
 /// in units of UNSCALE. `None` unless T is f64, and max and t are below 2^-900 in magnitude.
@@ -54,43 +45,6 @@ pub(super) fn nearest_among_least<T: Format>(
         (is_certain && rest.abs() + bound < 0.5 - MARGIN).then(|| whole.copysign(value.hi))
     };
     nearest.map(|units| T::narrow(units / ROOT / ROOT))
-}
-
-/// The logarithm of a sum of weighted terms that is 1, times its divisor, but for terms that add up to less than 2^-110:
-/// terms e^0 are taken apart, exactly, and log(1 + t) is t but for 2^-111 of it.
-pub(super) fn beside_one<T: Format>(source: &dyn TermSource<T>, center: DoubleDouble) -> Option<Settled<T>> {
-    const SMALL: f64 = power_of_two(-110);
-    if center.hi.abs() > SMALL {
-        return None;
-    }
-    let (mut ones, mut t, mut size, mut count) = (IBig::ZERO, DoubleDouble::ZERO, 0.0, 0.0);
-    source.blocks(&mut |block| {
-        effort::count(Rung::Centred, block.x.len());
-        for (x, b) in block.terms() {
-            if x.hi == 0.0 && x.lo == 0.0 {
-                ones += fixed(b, 1074);
-            } else {
-                let term = scaled_term(x, b, Log::from(DoubleDouble::ZERO), 0.0);
-                t = t + term;
-                size += term.hi.abs();
-                count += 1.0;
-            }
-        }
-    });
-    if ones != fixed(source.divisor(), 1074) {
-        return None;
-    }
-    let t = scalar_tasks::quotient(t, DoubleDouble::from(source.divisor()));
-    // The exponent's error, [`scaled_term`]'s, and that of its exponential; additions of 3u².
-    let relative = WIDE_ERROR + power_of_two(-91) + SMALL + count * power_of_two(-104);
-    // The sign of what counts as e^-1000 is known if all have the same.
-    let is_lost = t.hi.abs() < power_of_two(512 - 1100) && source.is_signed();
-    if t.hi.abs() * UNSCALE > SMALL || is_lost {
-        return None;
-    }
-    let value = nearest_scaled(t, size / source.divisor() * relative * 1.001)?;
-    let log = Log { shift: 0.0, rest: t.scaled(UNSCALE) };
-    Some(Settled { value: source.zero().of(value), sign: 1.0, log, phase: Phase::Centred })
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use crate::kernels::row_access::BLOCK;
 use crate::kernels::term_source::{TermBlock, TermSource};
 use crate::simd::{Keep, Vector, task};
 use crate::state::signed::Log;
-use crate::ziv::about_estimate::difference;
 use crate::ziv::integer_sums::{exponent_of, integer, round};
 use crate::ziv::{Found, Phase, Settled, arbitrary_precision, settle_terms};
 use dashu_int::IBig;
@@ -119,7 +118,7 @@ fn about_greatest<T: Format, P: Keep>(sums: Sums<'_, T>, greatest: DoubleDouble,
     let (log, log_error) = log_of_rest::<P>(t);
     let error = ((relative * sum.hi + from_sum) / (1.0 + t.hi) + log_error) * 1.000_01;
     let value = greatest + log;
-    if let Some(nearest) = nearest(value, error + power_of_two(-102) * (m.abs() + log.hi), Zero::Signed) {
+    if let Some(nearest) = nearest(value, error + power_of_two(-102) * (m.abs() + log.hi), Zero::Positive) {
         return Ok(found(nearest, value));
     }
     // If the greatest sum is near a half-way point between two floats, the test needs both of its words.
@@ -242,6 +241,18 @@ task! {
     }
 }
 
+/// max(x − c, −1000), normalised.
+///
+/// The error is below 2^-104 |c| + 3u² |x − c|: |x.lo| and |c.lo| are at most u (|c| + |x − c|) and u |c|, and their
+/// difference and its sum with the low part of x.hi − c.hi are rounded once each.
+#[inline(always)]
+fn difference<F: Float64>(x: DoubleDouble<F>, c: DoubleDouble<F>) -> DoubleDouble<F> {
+    let d = two_sum(x.hi, -c.hi);
+    // Below −1000 the low part has no meaning.
+    let low = d.hi.where_at_most(exp::LEAST, c.hi.splat(0.0), d.lo + (x.lo - c.lo));
+    two_sum(c.hi.splat(exp::LEAST).max(d.hi), low)
+}
+
 task! {
     /// Σ e^{x + y − greatest} over the sums of a block that are at most `second`, in units of UNSCALE.
     fn rest<T: Format, P: Keep>(sums: Sums<'_, T>, greatest: DoubleDouble, second: f64, bound: f64; simd: V) -> DoubleDouble {
@@ -291,9 +302,9 @@ mod tests {
     use super::*;
     use crate::arithmetic::precision::InF64;
     use crate::reference::uniform;
-    use crate::ziv::fixed_point::LONG;
+    use crate::ziv::centred_sum::CentredSum;
+    use crate::ziv::fixed_point;
     use crate::ziv::integer_sums::Sum;
-    use crate::ziv::{self, about_estimate, fixed_point};
 
     /// Every phase that settles a value agrees with 1024 bits.
     #[test]
@@ -322,13 +333,12 @@ mod tests {
             // The rounded value is accurate to 2^-50, hence a centre, only where it is small.
             let is_center = two.is_err() || exact.abs() < 1.0;
             let center = two.as_ref().err().copied().flatten().unwrap_or(DoubleDouble::from(exact));
-            let about = about_estimate::estimate(&sums, center)
-                .and_then(|estimate| ziv::settled(estimate, f64::INFINITY, Zero::Positive, Phase::Centred));
+            let about = CentredSum::over(&sums, center).settled(1.0, Zero::Positive, f64::INFINITY).ok();
             let phases = [
                 about_greatest::<f64, InF64>(sums, max, second).ok().map(value),
                 two.ok().map(value),
                 about.map(value).filter(|_| is_center),
-                fixed_point::sum::<LONG, _>(&sums, center).and_then(|sum| of_sum(sum, center)),
+                fixed_point::sum(&sums, center).and_then(|sum| of_sum(sum, center)),
             ];
             count += 1;
             for (phase, value) in phases.into_iter().enumerate() {

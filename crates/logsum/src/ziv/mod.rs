@@ -7,8 +7,8 @@
 //! | [`Phase::Single`] | f32; only for f16 and bf16, and for values alone | 2^-18 |
 //! | [`Phase::Double`] | f64; only for narrower inputs | 2^-37 |
 //! | [`Phase::DoubleDouble`] | two f64 | 2^-61 |
-//! | [`Phase::Centred`] | two f64, about the estimate of the phase before | 2^-91 |
-//! | [`Phase::FixedPoint`] | 128 bits, then 256 | 2^-114, 2^-242 |
+//! | [`Phase::TripleDouble`] | three f64, about the estimate of the phase before | 2^-116 |
+//! | [`Phase::FixedPoint`] | 256 bits | 2^-242 |
 //! | [`Phase::Arbitrary`] | 512, 1024, 2048, … bits | as small as necessary |
 //!
 //! The phases up to double-doubles are those of each sum's own state. The later ones are shared by every
@@ -24,8 +24,8 @@
 //! ([`pair_sums`]). In every other case the value has a distance from each half-way point, which some precision
 //! resolves.
 
-mod about_estimate;
 mod arbitrary_precision;
+mod centred_sum;
 pub(crate) mod class_losses;
 mod effort;
 pub(crate) mod elements;
@@ -53,8 +53,7 @@ use crate::kernels::term_source::{TermBlock, TermSource};
 use crate::simd::{Keep, scalar_tasks};
 use crate::state::positive::Partial;
 use crate::state::signed::{Estimate, Log};
-use crate::ziv::fixed_point::{LONG, SHORT};
-use crate::ziv::integer_sums::Sum;
+use crate::ziv::centred_sum::CentredSum;
 use crate::ziv::least::nearest_among_least;
 
 /// The phase that settled a value. For tests and benches.
@@ -65,7 +64,7 @@ pub enum Phase {
     Single,
     Double,
     DoubleDouble,
-    Centred,
+    TripleDouble,
     FixedPoint,
     Arbitrary,
 }
@@ -108,27 +107,23 @@ fn settle_terms<T: Format>(
         }
     }
     let mut center = center.unwrap_or_else(|| greatest(source));
-    // Each round brings the centre closer, until double-doubles cannot improve it.
+    // Each round brings the centre closer, until triple-doubles cannot improve it.
     for _ in 0..3 {
-        let Some(estimate) = about_estimate::estimate(source, center) else { break };
-        if let Some(settled) = settled(estimate, most, source.zero(), Phase::Centred) {
-            return settled;
-        }
-        let closer = estimate.log.to_dd();
+        let sum = CentredSum::over(source, center);
+        let closer = match sum.settled(source.divisor(), source.zero(), most) {
+            Ok(settled) => return settled,
+            Err(Some(closer)) => closer,
+            Err(None) => break,
+        };
         let is_near = (closer.hi - center.hi).abs() < power_of_two(-30);
         center = closer;
         if is_near {
             break;
         }
     }
-    if let Some(settled) = least::beside_one(source, center) {
-        return settled;
-    }
     // A sum is known to 2^-64 of itself, or has no logarithm: less than any `most`.
-    let settled = |sum: Sum| sum.over(source.divisor()).settled(center, source.zero(), Phase::FixedPoint);
-    fixed_point::sum::<SHORT, _>(source, center)
-        .and_then(settled)
-        .or_else(|| fixed_point::sum::<LONG, _>(source, center).and_then(settled))
+    fixed_point::sum(source, center)
+        .and_then(|sum| sum.over(source.divisor()).settled(center, source.zero(), Phase::FixedPoint))
         .unwrap_or_else(|| arbitrary_precision::settle(source, center))
 }
 
@@ -246,8 +241,8 @@ mod tests {
     }
 
     fn about(source: &dyn TermSource<f64>, center: DoubleDouble) -> Option<f64> {
-        let estimate = about_estimate::estimate(source, center)?;
-        settled(estimate, f64::INFINITY, source.zero(), Phase::Centred).map(|settled| settled.value)
+        let sum = CentredSum::over(source, center);
+        sum.settled(source.divisor(), source.zero(), f64::INFINITY).map(|settled| settled.value).ok()
     }
 
     /// Random rows, rows whose value nearly cancels, and rows that are hard for the first phase.
@@ -288,7 +283,7 @@ mod tests {
                 of_partial(&Partial::<InF64>::over(lane)).ok().map(|(value, _)| value),
                 of_partial(&partial).ok().map(|(value, _)| value),
                 about(&lane, center),
-                fixed_point::sum::<LONG, _>(&lane, center).and_then(|sum| nearest(&sum, center)),
+                fixed_point::sum(&lane, center).and_then(|sum| nearest(&sum, center)),
                 nearest(&arbitrary_precision::sum(&lane, center, 512), center),
             ];
             for (phase, value) in phases.into_iter().enumerate() {
@@ -317,7 +312,7 @@ mod tests {
             let lane: &dyn Series<f64> = &row;
             let (center, _) = Partial::<InDoubleDouble>::over(lane).estimate();
             let (fixed, exact) = (
-                fixed_point::sum::<LONG, _>(&lane, center).expect("no term is large"),
+                fixed_point::sum(&lane, center).expect("no term is large"),
                 arbitrary_precision::sum(&lane, center, 512),
             );
             let off: IBig = (fixed.value << 256) - exact.value;
@@ -340,7 +335,7 @@ mod tests {
             let exact = arbitrary_precision::settle(&difference, DoubleDouble::ZERO);
             let center = exact.log.to_dd();
             assert_eq!(settle_difference(a, b, center), exact.value, "{a:?} {b:?}");
-            let sum = fixed_point::sum::<LONG, _>(&difference, center).expect("no term is above 2^52");
+            let sum = fixed_point::sum(&difference, center).expect("no term is above 2^52");
             assert_eq!(nearest(&sum, center), Some(exact.value), "{a:?} {b:?}");
             let centred = about(&difference, center);
             assert!(centred.is_none_or(|value| value == exact.value), "{a:?} {b:?}: {centred:?}");

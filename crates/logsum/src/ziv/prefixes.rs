@@ -2,86 +2,87 @@
 //!
 //! | phase | its sum | error of LSE, about |
 //! |---|---|---|
-//! | double-double, for f64 with a finer exponential | goes on from one prefix to the next | 2^-61; 2^-75 |
-//! | about the estimate | is made anew, for as long as that is linear in the row | 2^-91 |
-//! | fixed point, 128 and 256 bits | goes on likewise, about a centre that moves | 2^-112; 2^-240 |
+//! | triple-double | goes on from one prefix to the next, about a centre that moves | 2^-116 |
+//! | fixed point, 256 bits | goes on likewise | 2^-240 |
 //! | arbitrary precision | is made anew | as small as it takes |
 //!
-//! So a row whose prefixes all need the third phase, like normalised weights, takes a time in proportion to its length.
+//! So a row whose prefixes all need the second phase, like normalised weights, takes a time in proportion to its length.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::formats::Format;
 use crate::formats::nearest::Zero;
-use crate::kernels::row_access::{PIECE, Series};
-use crate::state::positive::Partial;
-use crate::ziv::fixed_point::{LONG, Running, SHORT};
-use crate::ziv::{Phase, about_estimate, arbitrary_precision, of_partial, settled};
+use crate::kernels::row_access::Series;
+use crate::kernels::row_functions::greatest;
+use crate::kernels::term_source::TermSource;
+use crate::ziv::arbitrary_precision;
+use crate::ziv::centred_sum::CentredSum;
+use crate::ziv::fixed_point::Running;
+use crate::ziv::{Phase, Settled};
 use std::ops::Range;
 
 /// What the phases know of a prefix of the row.
-pub(crate) struct Prefixes<T: Format> {
-    /// The state of the first `count` numbers.
-    partial: Partial<T::Finer>,
+pub(crate) struct Prefixes {
+    /// The first `count` numbers.
+    sum: CentredSum,
+    max: f64,
     count: usize,
-    /// Sums in fixed point, and how many numbers each has.
-    short: Option<(Running<SHORT>, usize)>,
-    long: Option<(Running<LONG>, usize)>,
-    /// How many numbers the phase about the estimate has summed.
-    centred: usize,
+    /// The sum in fixed point, and how many numbers it has.
+    long: Option<(Running, usize)>,
 }
 
-impl<T: Format> Prefixes<T> {
+impl Prefixes {
     pub(crate) fn new() -> Self {
-        Self { partial: Partial::EMPTY, count: 0, short: None, long: None, centred: 0 }
+        Self { sum: CentredSum::about(DoubleDouble::ZERO), max: f64::NEG_INFINITY, count: 0, long: None }
     }
 
     /// The log-sum-exp of the first `count` numbers of a row, of which there is no +∞ or NaN; not fewer than those
     /// asked for before. `numbers` has those of a range of positions, in any order.
     #[cold]
-    pub(crate) fn value<'a>(&mut self, count: usize, numbers: impl Fn(Range<usize>) -> &'a [T]) -> T {
-        for piece in numbers(self.count..count).chunks(PIECE) {
-            self.partial = self.partial.merge(Partial::of(piece));
-        }
+    pub(crate) fn value<'a, T: Format>(
+        &mut self,
+        count: usize,
+        numbers: impl Fn(Range<usize>) -> &'a [T],
+    ) -> T {
+        let new = numbers(self.count..count);
         self.count = count;
-        let center = match of_partial(&self.partial) {
-            Ok((value, _)) => return value,
-            Err(center) => center,
-        };
-        let prefix = numbers(0..count);
-        let prefix: &dyn Series<T> = &prefix;
-        self.about_estimate(prefix, center)
-            .or_else(|| in_fixed_point(&mut self.short, count, center, &numbers))
-            .or_else(|| in_fixed_point(&mut self.long, count, center, &numbers))
-            .unwrap_or_else(|| arbitrary_precision::settle(&prefix, center).value)
-    }
-
-    fn about_estimate(&mut self, prefix: &dyn Series<T>, center: DoubleDouble) -> Option<T> {
-        /// Sums of so many times the prefix are not much beside all else.
-        const MOST: usize = 8;
-        if self.centred > MOST * prefix.len() {
-            return None;
+        self.max = self.max.max(greatest(new));
+        if self.max == f64::NEG_INFINITY {
+            return T::NEG_INFINITY;
         }
-        self.centred += prefix.len();
-        let estimate = about_estimate::estimate(&prefix, center)?;
-        settled(estimate, f64::INFINITY, Zero::Signed, Phase::Centred).map(|settled| settled.value)
+        self.sum.move_up_to(self.max);
+        (&(&new as &dyn Series<T>)).blocks(&mut |block| self.sum.add(block));
+        let mut settled = self.sum.settled(1.0, Zero::Signed, f64::INFINITY);
+        if let Err(Some(log)) = settled
+            && self.sum.move_to(log.hi)
+        {
+            settled = self.sum.settled(1.0, Zero::Signed, f64::INFINITY);
+        }
+        let center = match settled {
+            Ok(Settled { value, .. }) => return value,
+            Err(_) if self.max == 0.0 && self.sum.is_one() => return T::default(),
+            Err(center) => center.unwrap_or(DoubleDouble::from(self.sum.center())),
+        };
+        self.in_fixed_point(count, center, &numbers).unwrap_or_else(|| {
+            arbitrary_precision::settle(&(&numbers(0..count) as &dyn Series<T>), center).value
+        })
     }
-}
 
-fn in_fixed_point<'a, const L: usize, T: Format>(
-    state: &mut Option<(Running<L>, usize)>,
-    count: usize,
-    center: DoubleDouble,
-    numbers: impl Fn(Range<usize>) -> &'a [T],
-) -> Option<T> {
-    /// The logarithm of 1 + δ is then a short series.
-    const NEAR: f64 = power_of_two(-21);
-    let (sum, done) = state.get_or_insert_with(|| (Running::about(center), 0));
-    if (center - sum.center()).hi > NEAR {
-        sum.move_up(center);
+    fn in_fixed_point<'a, T: Format>(
+        &mut self,
+        count: usize,
+        center: DoubleDouble,
+        numbers: impl Fn(Range<usize>) -> &'a [T],
+    ) -> Option<T> {
+        /// The logarithm of 1 + δ is then a short series.
+        const NEAR: f64 = power_of_two(-21);
+        let (sum, done) = self.long.get_or_insert_with(|| (Running::about(center), 0));
+        if (center - sum.center()).hi > NEAR {
+            sum.move_up(center);
+        }
+        let rest = numbers(*done..count);
+        *done = count;
+        sum.add(&(&rest as &dyn Series<T>));
+        let settled = sum.sum()?.settled(sum.center(), Zero::Signed, Phase::FixedPoint)?;
+        Some(settled.value)
     }
-    let rest = numbers(*done..count);
-    *done = count;
-    sum.add(&(&rest as &dyn Series<T>));
-    let settled = sum.sum()?.settled(sum.center(), Zero::Signed, Phase::FixedPoint)?;
-    Some(settled.value)
 }

@@ -4,7 +4,6 @@ use crate::arithmetic::double_double::DoubleDouble;
 use crate::formats::Format;
 use crate::formats::nearest::Zero;
 use crate::state::signed::Pairs;
-use crate::ziv::fixed_point::LONG;
 use crate::ziv::integer_sums::Sum;
 use crate::ziv::matrix_entry::Sums;
 use crate::ziv::{Phase, arbitrary_precision, fixed_point};
@@ -27,8 +26,8 @@ pub(crate) fn settle_log_variance<T: Format>(z: &[T], ddof: usize, max: f64) -> 
         settled.map(|settled| settled.value)
     };
     let in_fixed_point = || {
-        let sum = fixed_point::sum::<LONG, _>(&numbers, center)?;
-        settled(sum, fixed_point::sum::<LONG, _>(&squares, twice)?, Phase::FixedPoint)
+        let sum = fixed_point::sum(&numbers, center)?;
+        settled(sum, fixed_point::sum(&squares, twice)?, Phase::FixedPoint)
     };
     let in_arbitrary_precision = |log2: u32| {
         let sum = arbitrary_precision::sum(&numbers, center, 1 << log2);

@@ -32,10 +32,10 @@ mod tests {
     use crate::arithmetic::exp::UNSCALE;
     use crate::reference::uniform;
     use crate::state::signed::Log;
-    use crate::ziv::about_estimate::scaled_term;
-    use crate::ziv::fixed_point::LONG;
+    use crate::ziv::centred_sum::CentredSum;
     use crate::ziv::integer_sums::Sum;
-    use crate::ziv::{Zero, about_estimate, arbitrary_precision, fixed_point};
+    use crate::ziv::weighted_shares::scaled_term;
+    use crate::ziv::{Zero, arbitrary_precision, fixed_point};
     use dashu_int::IBig;
     use dashu_int::ops::Abs;
 
@@ -68,7 +68,7 @@ mod tests {
             let exact = arbitrary_precision::settle(&pairs, DoubleDouble::ZERO);
             let center = exact.log.to_dd();
             let of_sum = |sum: Sum| sum.settled(center, Zero::Positive, Phase::FixedPoint);
-            let sum = fixed_point::sum::<LONG, _>(&pairs, center);
+            let sum = fixed_point::sum(&pairs, center);
             if let Some(sum) = &sum {
                 let long = arbitrary_precision::sum(&pairs, center, 512);
                 let off: IBig = (sum.value.clone() << 256) - long.value;
@@ -77,8 +77,7 @@ mod tests {
                 assert!(off <= bound, "{z:?} {b:?}: off by {off} units of 2^-256, bound {bound}");
                 worst = worst.max(off / bound);
             }
-            let centred = about_estimate::estimate(&pairs, center)
-                .and_then(|estimate| super::settled(estimate, f64::INFINITY, Zero::Positive, Phase::Centred));
+            let centred = CentredSum::over(&pairs, center).settled(1.0, Zero::Positive, f64::INFINITY).ok();
             let phases = [
                 found(pairs, &SignedSum::<InDoubleDouble>::over(pairs), f64::INFINITY).ok(),
                 centred,

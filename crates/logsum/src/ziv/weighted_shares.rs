@@ -3,7 +3,7 @@
 //!
 //! | phase | error of a share, relative |
 //! |---|---|
-//! | about the logarithm of the sum, which comes from fixed point where the sum cancels | 2^-75 or less |
+//! | about the logarithm of the sum, which comes from triple-doubles, or fixed point where that cancels | 2^-60 or less |
 //! | fixed point | 2^-240, more where the sum cancels |
 //! | one group | 0 |
 //! | arbitrary precision | as small as it takes |
@@ -13,15 +13,18 @@
 //! y is 0, or z is the only x, and y = b/B_z: a quotient of whole numbers, which is rounded exactly. Any other share
 //! keeps a distance from every half-way point.
 
-use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
-use crate::arithmetic::exp::{UNSCALE, WIDE_ERROR};
+use crate::arithmetic::double_double::{DoubleDouble, parts, power_of_two, two_sum};
+use crate::arithmetic::exp::{UNSCALE, WIDE_ERROR, exp_dd_wide};
+use crate::arithmetic::log_of_sum::SLACK;
+use crate::arithmetic::precision::{Number, Precision};
 use crate::formats::Format;
 use crate::formats::nearest::{Zero, nearest};
-use crate::simd::scalar_tasks;
+use crate::kernels::row_functions::{BoundedShare, greatest};
+use crate::simd::{scalar_tasks, task};
 use crate::state::signed::{Estimate, Log, Pairs};
-use crate::ziv::about_estimate::{self, scaled_term};
 use crate::ziv::arbitrary_precision::{self, Group, WEIGHT_BITS, groups};
-use crate::ziv::fixed_point::{self, LONG};
+use crate::ziv::centred_sum::CentredSum;
+use crate::ziv::fixed_point;
 use crate::ziv::integer_sums::{Sum, fixed, nearest_within, quotient, ratio};
 use dashu_int::IBig;
 use std::cell::{OnceCell, RefCell};
@@ -71,18 +74,30 @@ impl<'a, T: Format> WeightedShares<'a, T> {
             .expect("the share keeps a distance from every half-way point (Lindemann and Weierstrass)")
     }
 
-    /// The logarithm of the sum's magnitude and a bound on its error, from double-doubles or, where the sum cancels
+    /// What the kernel that shares the sum takes, where the sum cancels too much for the kernels' own sums.
+    pub(crate) fn share<P: Precision>(&self) -> Option<BoundedShare> {
+        /// How far the numbers may be above the logarithm.
+        const REACH: f64 = 64.0;
+        let &(Log { shift, rest }, bound) = self.log.get_or_init(|| self.logarithm()).as_ref()?;
+        let is_good = bound <= P::SHARE_ERROR && greatest(self.pairs.z) <= shift + REACH;
+        // The exponential of the rest, a product and what a share has beside its exponential are within 2^-92.
+        let error = (bound + P::FAR_EXP_ERROR + power_of_two(-92)) * SLACK;
+        is_good.then(|| BoundedShare { shift, inverse: exp_of(-rest).scaled(self.sign), error })
+    }
+
+    /// The logarithm of the sum's magnitude and a bound on its error, from triple-doubles or, where the sum cancels
     /// too much for these, from fixed point.
     fn logarithm(&self) -> Option<(Log, f64)> {
-        const ENOUGH: f64 = power_of_two(-75);
-        about_estimate::estimate(&self.pairs, self.center)
+        const ENOUGH: f64 = power_of_two(-60);
+        CentredSum::over(&self.pairs, self.center)
+            .estimate(1.0)
             .map(|Estimate { log, bound, .. }| (log, bound))
             .filter(|&(_, bound)| bound <= ENOUGH)
             .or_else(|| self.fixed().as_ref()?.logarithm(self.center))
     }
 
     fn fixed(&self) -> &Option<Sum> {
-        self.fixed.get_or_init(|| fixed_point::sum::<LONG, _>(&self.pairs, self.center))
+        self.fixed.get_or_init(|| fixed_point::sum(&self.pairs, self.center))
     }
 
     /// The binary logarithm of the share's magnitude, approximately. Below −1080 the share is less than half of any
@@ -111,7 +126,7 @@ impl<'a, T: Format> WeightedShares<'a, T> {
 
     fn in_fixed_point(&self, z: T, b: T) -> Option<T> {
         let sum = self.fixed().as_ref()?;
-        quotient(&fixed_point::sum::<LONG, _>(&term(&z, &b), self.center)?, sum)
+        quotient(&fixed_point::sum(&term(&z, &b), self.center)?, sum)
     }
 
     fn of_one_group(&self, z: f64, b: f64) -> Option<T> {
@@ -129,6 +144,36 @@ impl<'a, T: Format> WeightedShares<'a, T> {
             *sum = Some(arbitrary_precision::sum(&self.pairs, self.center, bits));
         }
         quotient(&arbitrary_precision::sum(&term(&z, &b), self.center, bits), sum.as_ref()?)
+    }
+}
+
+task! {
+    /// 2^-k b e^{x − log} in units of UNSCALE for any size of b, whose power of 2 is added to the exponent.
+    /// Infinite beyond the range.
+    ///
+    /// The exponent's error is below 15 600u² < 2^-92.0 for exponents from −1000 on: that of three sums, 2u² ·
+    /// 1745, 3u² · 1745 and 3u² · 1000, and of the multiple of log 2, 5u² · 745 and 1074 · 2^-109 for log 2 itself.
+    pub(super) fn scaled_term(x: DoubleDouble, b: f64, log: Log, k: f64; _: V) -> DoubleDouble {
+        if b == 0.0 || x.hi == f64::NEG_INFINITY {
+            return DoubleDouble::ZERO;
+        }
+        let (significand, exponent) = parts(b);
+        let powers = DoubleDouble::LN_2 * DoubleDouble::from(f64::from(exponent) - k);
+        let d = two_sum(x.hi, -log.shift) + x.lo - log.rest + powers;
+        /// e^d is out of range.
+        const HIGHEST: f64 = 300.0;
+        if d.hi > HIGHEST {
+            return DoubleDouble::from(b * f64::INFINITY);
+        }
+        // Below −1000 the low part has no meaning.
+        let low = if d.hi > -1000.0 { -d.lo } else { 0.0 };
+        exp_dd_wide(d.hi, DoubleDouble::from(low)).by(significand)
+    }
+}
+
+task! {
+    fn exp_of(x: DoubleDouble; _: V) -> DoubleDouble {
+        exp_dd_wide(x.hi, DoubleDouble::from(-x.lo)).scaled(UNSCALE)
     }
 }
 

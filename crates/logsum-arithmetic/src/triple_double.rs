@@ -1,0 +1,190 @@
+//! Triple-word arithmetic: a number as the unevaluated sum of three f64, about 159 bits, for sums that double-doubles
+//! do not settle. Operations neither overflow nor underflow, which each caller sees to; u = 2^-53.
+
+use crate::double_double::{DoubleDouble, fast_two_sum, two_product, two_sum};
+use crate::float64::Float64;
+use core::ops::{Mul, Neg};
+
+/// `hi + mid + lo`, of decreasing magnitudes: unless said otherwise |mid| ≤ 2^-51 |hi| and |lo| ≤ 2^-52 |mid|.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TripleDouble<F = f64> {
+    /// The greatest word.
+    pub hi: F,
+    /// What it lacks.
+    pub mid: F,
+    /// What both lack.
+    pub lo: F,
+}
+
+impl TripleDouble {
+    /// 0.
+    pub const ZERO: Self = Self { hi: 0.0, mid: 0.0, lo: 0.0 };
+    /// log 2, off by less than 2^-144: the first two words have 42 bits, so that their products with integers below
+    /// 2^11 are exact.
+    pub const LN_2: Self = Self {
+        hi: 0.693_147_180_559_890_3,
+        mid: 5.497_923_018_708_502_4e-14,
+        lo: -1.312_469_841_778_525_5e-27,
+    };
+}
+
+/// Exact.
+impl<F: Float64> From<DoubleDouble<F>> for TripleDouble<F> {
+    #[inline(always)]
+    fn from(two: DoubleDouble<F>) -> Self {
+        Self { hi: two.hi, mid: two.lo, lo: two.hi.splat(0.0) }
+    }
+}
+
+impl<F: Float64> TripleDouble<F> {
+    /// a + b + c + d, off by at most u³ (|a| + |b| + |c| + |d|), for any order of magnitudes.
+    #[inline(always)]
+    pub fn sum_of(a: F, b: F, c: F, d: F) -> Self {
+        let first = two_sum(a, b);
+        let second = two_sum(first.hi, c);
+        let third = two_sum(second.hi, d);
+        let rest = two_sum(first.lo, second.lo);
+        let all = two_sum(rest.hi, third.lo);
+        Self { hi: third.hi, mid: all.hi, lo: rest.lo + all.lo }.normalised()
+    }
+
+    /// The same number, with words that overlap by one bit at most. The rounding is below 2u · |lo|.
+    #[inline(always)]
+    pub fn normalised(self) -> Self {
+        let high = two_sum(self.hi, self.mid);
+        let low = two_sum(high.lo, self.lo);
+        let high = fast_two_sum(high.hi, low.hi);
+        let low = fast_two_sum(high.lo, low.lo);
+        Self { hi: high.hi, mid: low.hi, lo: low.lo }
+    }
+
+    /// The sum of both, for any order of magnitudes. The first two words are added exactly, so that only the third is
+    /// rounded, by at most u (3 |lo| + 2 |self.lo| + |other.lo|), where `lo` is the result's; it is not normalised.
+    #[inline(always)]
+    pub fn plus(self, other: Self) -> Self {
+        let high = two_sum(self.hi, other.hi);
+        let middle = two_sum(self.mid, other.mid);
+        let carried = two_sum(middle.hi, high.lo);
+        let lo = self.lo + (other.lo + (middle.lo + carried.lo));
+        Self { hi: high.hi, mid: carried.hi, lo }
+    }
+
+    /// The product with an f64, off by less than 2^-154 of it.
+    ///
+    /// |mid| ≤ 2^-51 |hi| and |lo| ≤ 2^-103 |hi|: the third word has three roundings of less than 2^-102.4 |hi|.
+    #[inline(always)]
+    pub fn by(self, factor: F) -> Self {
+        let (high, middle) = (two_product(self.hi, factor), two_product(self.mid, factor));
+        let mid = two_sum(middle.hi, high.lo);
+        Self { hi: high.hi, mid: mid.hi, lo: self.lo.mul_add(factor, middle.lo + mid.lo) }.normalised()
+    }
+
+    /// Exact, where no word leaves the normal range.
+    #[inline(always)]
+    pub fn scaled(self, power_of_two: F) -> Self {
+        Self { hi: self.hi * power_of_two, mid: self.mid * power_of_two, lo: self.lo * power_of_two }
+    }
+
+    /// The first two words of a normalised number: the error is at most u |mid|.
+    #[inline(always)]
+    pub fn to_dd(self) -> DoubleDouble<F> {
+        DoubleDouble { hi: self.hi, lo: self.mid }
+    }
+}
+
+/// Of normalised numbers: relative error below 2^-151.
+///
+/// Products of the words that are not exact, and roundings of the third word, are each below 2^-153.
+impl<F: Float64> Mul for TripleDouble<F> {
+    type Output = Self;
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        let high = two_product(self.hi, other.hi);
+        let cross = [two_product(self.hi, other.mid), two_product(self.mid, other.hi)];
+        let sum = two_sum(cross[0].hi, cross[1].hi);
+        let mid = two_sum(high.lo, sum.hi);
+        let least = self.mid.mul_add(other.mid, self.hi.mul_add(other.lo, self.lo * other.hi));
+        let lo = ((cross[0].lo + cross[1].lo) + (sum.lo + mid.lo)) + least;
+        Self { hi: high.hi, mid: mid.hi, lo }.normalised()
+    }
+}
+
+/// Exact.
+impl<F: Float64> Neg for TripleDouble<F> {
+    type Output = Self;
+
+    #[inline(always)]
+    fn neg(self) -> Self {
+        Self { hi: -self.hi, mid: -self.mid, lo: -self.lo }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::double_double::power_of_two;
+    use crate::test_reference::{Big, big, big_sum, relative_error, uniform};
+
+    fn big_td(x: TripleDouble) -> Big {
+        big_sum([x.hi, x.mid, x.lo])
+    }
+
+    /// Numbers with random words, whose low ones are often near half an ulp, of both signs and some orders of magnitude.
+    fn numbers() -> impl FnMut() -> TripleDouble {
+        let mut uniform = uniform(71);
+        move || {
+            let mut word = |size: f64| {
+                let x = size * (1.0 + uniform());
+                if uniform() < 0.5 { -x } else { x }
+            };
+            let hi = word(power_of_two(-2));
+            let mid = word(hi * power_of_two(-54));
+            let number = TripleDouble { hi, mid, lo: word(mid * power_of_two(-54)) }.normalised();
+            number.scaled(power_of_two((uniform() * 70.0) as i32 - 35))
+        }
+    }
+
+    fn size(x: &Big) -> f64 {
+        x.to_f64().value().abs()
+    }
+
+    #[test]
+    fn operations_keep_their_bounds() {
+        let mut number = numbers();
+        let [mut of_sum, mut of_four, mut of_product, mut of_triple] = [0.0_f64; 4];
+        for _ in 0..40_000 {
+            let [x, y] = [number(), number()];
+            assert!(
+                x.mid.abs() <= power_of_two(-52) * x.hi.abs()
+                    && x.lo.abs() <= power_of_two(-52) * x.mid.abs()
+            );
+            let sum = x.plus(y);
+            let bound = power_of_two(-53) * (3.0 * sum.lo.abs() + 2.0 * x.lo.abs() + y.lo.abs());
+            let off = size(&(big_td(sum) - big_td(x) - big_td(y)));
+            assert!(off <= bound, "{x:?} + {y:?}: {off:e}, bound {bound:e}");
+            of_sum = of_sum.max(if bound > 0.0 { off / bound } else { 0.0 });
+            let words = [x.hi, y.hi, x.mid, y.mid];
+            let four = TripleDouble::sum_of(words[0], words[1], words[2], words[3]);
+            let exact = words.into_iter().fold(big(0.0), |sum, word| sum + big(word));
+            let magnitudes: f64 = words.iter().map(|word| word.abs()).sum();
+            of_four = of_four.max(size(&(big_td(four) - exact)) / magnitudes);
+            of_product = of_product.max(relative_error(big_td(x.by(y.hi)), &(big_td(x) * big(y.hi))));
+            of_triple = of_triple.max(relative_error(big_td(x * y), &(big_td(x) * big_td(y))));
+        }
+        println!("sums: worst {of_sum:.2} of the bound; of four words 2^{:.1}", of_four.log2());
+        println!("products: 2^{:.1} by one word, 2^{:.1} by three", of_product.log2(), of_triple.log2());
+        assert!(of_sum > 0.2, "{of_sum}");
+        assert!(of_four < power_of_two(-159), "{of_four:e}");
+        assert!(of_product < power_of_two(-154) && of_product > power_of_two(-162), "{of_product:e}");
+        assert!(of_triple < power_of_two(-151) && of_triple > power_of_two(-160), "{of_triple:e}");
+    }
+
+    #[test]
+    fn log_2_has_three_words() {
+        let TripleDouble { hi, mid, lo } = TripleDouble::LN_2;
+        assert!(hi.to_bits().trailing_zeros() >= 11 && mid.to_bits().trailing_zeros() >= 11);
+        let off = big_td(TripleDouble { hi, mid, lo }) - big(2.0).ln();
+        assert!(size(&off) < power_of_two(-144));
+    }
+}

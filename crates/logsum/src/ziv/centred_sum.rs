@@ -1,0 +1,541 @@
+//! The triple-double phase: the sum about an estimate of its logarithm. It settles rows whose value is near the midpoint
+//! of two floats, as that of one row in thousands is by chance, and rows whose value is near 0, as those of normalised
+//! log-probabilities are.
+
+use crate::arithmetic::double_double::{DoubleDouble, parts, power_of_two, two_sum};
+use crate::arithmetic::exp::{LEAST, SCALE, UNSCALE};
+use crate::arithmetic::exp_td::{EXP_TD_ERROR, exp_td};
+use crate::arithmetic::float64::Float64;
+use crate::arithmetic::ln::log1p_dd_near_0;
+use crate::arithmetic::triple_double::TripleDouble;
+use crate::formats::Format;
+use crate::formats::nearest::Zero;
+use crate::kernels::row_functions::padded;
+use crate::kernels::term_source::{TermBlock, TermSource};
+use crate::simd::{Vector, task};
+use crate::state::signed::{Estimate, Log};
+use crate::ziv::effort::{Rung, count};
+use crate::ziv::elements::nearest_scaled;
+use crate::ziv::integer_sums::{Sum, exponent_of, integer, shifted};
+use crate::ziv::{Phase, Settled};
+use dashu_int::IBig;
+
+/// No exponent may be further above the centre: e^x is then out of range.
+const HIGHEST: f64 = 300.0;
+
+/// How near to 0 the logarithm of the sum must be for the series that keeps its relative accuracy.
+const NEAR: f64 = power_of_two(-20);
+
+/// Σ b e^{x − c} for a c that is an f64: the logarithm that is expected of it, or 0 if that is near 0.
+///
+/// Two kinds of error are counted while terms are added. That of the exponentials is relative to `size`, the sum of
+/// the magnitudes of the terms, each times min(1, 2^13 |x − c|), as is their error: e^0 is exact. It is
+/// [`EXP_TD_ERROR`], of which a fifth is left for the product with the weight, 2^-154, and the third words of terms in
+/// [`TripleDouble::plus`], 2^-156. A term that counts as e^-1000 has all of itself as its error. The other kind is that
+/// of additions: those of the two first words are exact, and the roundings of the third are below 5u of `lows`, the sum
+/// of its magnitudes after each addition. So what is near 1 only for its terms e^0 is known as well as its other terms.
+pub(super) struct CentredSum {
+    center: f64,
+    /// In units of UNSCALE, as the magnitudes.
+    sum: TripleDouble,
+    magnitudes: Magnitudes,
+}
+
+/// What errors of a sum are relative to.
+#[derive(Clone, Copy)]
+struct Magnitudes<F = f64> {
+    size: F,
+    lows: F,
+}
+
+impl CentredSum {
+    /// No terms yet.
+    pub(super) fn about(center: DoubleDouble) -> Self {
+        let center = Self::center_for(center.hi);
+        Self { center, sum: TripleDouble::ZERO, magnitudes: Magnitudes { size: 0.0, lows: 0.0 } }
+    }
+
+    /// All terms of a sum.
+    pub(super) fn over<T: Format>(source: &dyn TermSource<T>, center: DoubleDouble) -> Self {
+        let mut sum = Self::about(center);
+        source.blocks(&mut |block| sum.add(block));
+        sum
+    }
+
+    /// All terms of a sum, relative to e^max.
+    pub(super) fn relative_to<T: Format>(max: f64, source: &dyn TermSource<T>) -> Self {
+        let mut sum = Self { center: max, ..Self::about(DoubleDouble::ZERO) };
+        source.blocks(&mut |block| sum.add(block));
+        sum
+    }
+
+    fn center_for(log: f64) -> f64 {
+        if log.abs() <= NEAR / 2.0 { 0.0 } else { log }
+    }
+
+    pub(super) fn center(&self) -> f64 {
+        self.center
+    }
+
+    /// Makes room for numbers up to this one.
+    pub(super) fn move_up_to(&mut self, max: f64) {
+        /// Far less than the range of terms.
+        const REACH: f64 = 64.0;
+        if self.sum.hi == 0.0 {
+            self.center = Self::center_for(max);
+        } else if max > self.center + REACH {
+            self.move_to(max);
+        }
+    }
+
+    /// Moves the centre to an estimate of the logarithm; false if it is there.
+    pub(super) fn move_to(&mut self, log: f64) -> bool {
+        let center = Self::center_for(log);
+        if center == self.center {
+            return false;
+        }
+        let old = std::mem::replace(&mut self.center, center);
+        let (sum, factor) = moved(self.sum, old, center);
+        let of_factor = if old - center > LEAST { 1.0 } else { 1.0 / EXP_TD_ERROR };
+        let Magnitudes { size, lows } = self.magnitudes;
+        // The factor has the error of an exponential, all of it if it counts as e^-1000, and the product one of 2^-151.
+        self.magnitudes = Magnitudes {
+            size: (size * factor + sum.hi.abs() * of_factor) * 1.000_01,
+            lows: lows * factor * 1.000_01,
+        };
+        self.sum = sum;
+        true
+    }
+
+    /// Whether a sum of at least 1 has a logarithm that rounds to 0 in f64.
+    pub(super) fn is_one(&self) -> bool {
+        let is_one =
+            |Beside { rest, error, .. }: Beside| rest.hi.abs() + error <= power_of_two(SCALE as i32 - 1080);
+        self.center == 0.0 && self.beside_one(1.0).is_some_and(is_one)
+    }
+
+    /// As whole numbers of units, if it is in range.
+    pub(super) fn as_integer(&self) -> Option<Sum> {
+        const BITS: usize = 176;
+        let error = self.error();
+        let units = |x: f64| shifted(integer(x), exponent_of(x) - SCALE as isize + BITS as isize);
+        let TripleDouble { hi, mid, lo } = self.sum;
+        // Each of the four is cut by less than one.
+        error.is_finite().then(|| Sum {
+            value: units(hi) + units(mid) + units(lo),
+            bits: BITS,
+            error: units(error) + IBig::from(4),
+        })
+    }
+
+    /// Adds the terms of a block.
+    pub(super) fn add<T: Format>(&mut self, block: TermBlock<'_, T>) {
+        count(Rung::TripleDouble, block.x.len());
+        let is_near = block.b.is_none() || block.terms().all(|(x, _)| x.hi - self.center < HIGHEST);
+        let part = if is_near { sum_about(block, self.center) } else { Self::about_nothing() };
+        // What is far below the centre, or counts as e^-1000, is seen with great weights only.
+        let is_great = |weights: &[T]| weights.iter().any(|b| b.widen().abs() > power_of_two(100));
+        let size = part.sum.hi.abs() + part.magnitudes.size;
+        let is_small = size <= power_of_two(-300);
+        match block.b {
+            Some(b) if !size.is_finite() || is_small && is_great(b) => {
+                // Weights out of range: one by one.
+                block.terms().for_each(|(x, b)| self.push(term(x, b, self.center)));
+            }
+            _ => self.push(part),
+        }
+    }
+
+    fn about_nothing() -> Self {
+        let magnitudes = Magnitudes { size: f64::NAN, lows: 0.0 };
+        Self { center: 0.0, sum: TripleDouble::ZERO, magnitudes }
+    }
+
+    /// Adds a sum about the same centre.
+    fn push(&mut self, other: Self) {
+        self.sum = plus(self.sum, other.sum);
+        let Magnitudes { size, lows } = other.magnitudes;
+        self.magnitudes.size += size;
+        // It is normalised with an error of 2u of the third word.
+        self.magnitudes.lows += lows + 2.0 * self.sum.lo.abs();
+    }
+
+    /// Bounds the error of the sum.
+    fn error(&self) -> f64 {
+        let Magnitudes { size, lows } = self.magnitudes;
+        // Products with small weights may lose 2^-1074 for each word.
+        EXP_TD_ERROR * 1.000_01 * size + 6.0 * power_of_two(-53) * lows + power_of_two(-1020)
+    }
+
+    /// log |sum / divisor|, if more than a few bits of it are known.
+    pub(super) fn estimate(&self, divisor: f64) -> Option<Estimate> {
+        match self.beside_one(divisor) {
+            None => Estimate::new(
+                DoubleDouble::from(self.center),
+                self.sum.to_dd(),
+                self.error() + power_of_two(-100) * self.sum.hi.abs(),
+                divisor,
+            ),
+            Some(Beside { sign, rest, error }) => {
+                let rest = log_beside_one(rest.scaled(UNSCALE));
+                let bound =
+                    error * UNSCALE * 1.000_01 + power_of_two(-100) * rest.hi.abs() + power_of_two(-1060);
+                Some(Estimate { log: Log { shift: self.center, rest }, bound, sign })
+            }
+        }
+    }
+
+    /// The value, if it is settled and the error of its logarithm at most `most`; or else an estimate of the
+    /// logarithm.
+    pub(super) fn settled<T: Format>(
+        &self,
+        divisor: f64,
+        zero: Zero,
+        most: f64,
+    ) -> Result<Settled<T>, Option<DoubleDouble>> {
+        const SMALL: f64 = power_of_two(-110);
+        if self.center == 0.0
+            && let Some(Beside { sign, rest, error }) = self.beside_one(divisor)
+            && rest.hi.abs() * UNSCALE <= SMALL
+        {
+            // log(1 + t) is t but for t²/2. In these units nothing of it is subnormal.
+            let bound = error * 1.000_01 + power_of_two(-100) * rest.hi.abs();
+            let log = Log { shift: 0.0, rest: rest.scaled(UNSCALE) };
+            return match nearest_scaled(rest, bound).filter(|_| bound * UNSCALE <= most) {
+                Some(value) => Ok(Settled { value: zero.of(value), sign, log, phase: Phase::TripleDouble }),
+                None => Err(Some(log.to_dd())),
+            };
+        }
+        let estimate = self.estimate(divisor).ok_or(None)?;
+        super::settled(estimate, most, zero, Phase::TripleDouble).ok_or(Some(estimate.log.to_dd()))
+    }
+
+    /// The difference of |sum / divisor| from 1, if that is small.
+    fn beside_one(&self, divisor: f64) -> Option<Beside> {
+        let sign = if self.sum.hi < 0.0 { -1.0 } else { 1.0 };
+        let rest = rest_beside_one(self.sum, divisor * sign);
+        let error = self.error() / divisor;
+        let is_near = rest.hi.abs() * UNSCALE <= NEAR && error.is_finite();
+        is_near.then_some(Beside { sign, rest: if sign < 0.0 { -rest } else { rest }, error })
+    }
+}
+
+/// A sum over its divisor as ±(1 + rest), in units of UNSCALE, and a bound on the error, without 2^-101 of the rest.
+struct Beside {
+    sign: f64,
+    rest: DoubleDouble,
+    error: f64,
+}
+
+task! {
+    /// (sum − divisor)/|divisor|, in units of UNSCALE: rounded by 2u² and 15u².
+    fn rest_beside_one(sum: TripleDouble, divisor: f64; _: V) -> DoubleDouble {
+        let whole = TripleDouble { hi: -divisor / UNSCALE, mid: 0.0, lo: 0.0 };
+        let rest = sum.plus(whole).normalised().to_dd();
+        rest / DoubleDouble::from(divisor.abs())
+    }
+}
+
+task! {
+    fn log_beside_one(rest: DoubleDouble; _: V) -> DoubleDouble {
+        log1p_dd_near_0(rest)
+    }
+}
+
+task! {
+    /// sum · e^{from − to}, and that factor. What is less than e^-1000 counts as that.
+    fn moved(sum: TripleDouble, from: f64, to: f64; _: V) -> (TripleDouble, f64) {
+        let factor = exp_td(at_least(TripleDouble::from(two_sum(from, -to))));
+        // The sum is not far from 1, but the factor may be tiny.
+        (sum.scaled(UNSCALE) * factor, factor.hi * UNSCALE)
+    }
+}
+
+task! {
+    /// Normalised.
+    fn plus(a: TripleDouble, b: TripleDouble; _: V) -> TripleDouble {
+        a.plus(b).normalised()
+    }
+}
+
+task! {
+    /// One term for any size of b, whose power of 2 is added to the exponent. Infinite beyond the range.
+    ///
+    /// The exponent is rounded in its third word only, by less than 2^-140.
+    fn term(x: DoubleDouble, b: f64, center: f64; _: V) -> CentredSum {
+        let (significand, exponent) = parts(b);
+        let power = f64::from(exponent);
+        let TripleDouble { hi, mid, lo } = TripleDouble::LN_2;
+        let high = TripleDouble::sum_of(x.hi, -center, hi * power, x.lo);
+        let d = high.plus(TripleDouble::sum_of(mid * power, lo * power, 0.0, 0.0)).normalised();
+        let sum = if d.hi > HIGHEST {
+            TripleDouble { hi: b * f64::INFINITY, ..TripleDouble::ZERO }
+        } else {
+            exp_td(at_least(d)).by(significand)
+        };
+        let share = if exponent == 0 { share_of_error(d.hi) } else { share_of_error(d.hi).max(1.0) };
+        let magnitudes = Magnitudes { size: sum.hi.abs() * share, lows: 0.0 };
+        CentredSum { center, sum, magnitudes }
+    }
+}
+
+task! {
+    /// All terms of a block.
+    fn sum_about<T: Format>(block: TermBlock<'_, T>, center: f64; simd: V) -> CentredSum {
+        let zero = simd.splat(0.0);
+        let nothing = (TripleDouble { hi: zero, mid: zero, lo: zero }, Magnitudes { size: zero, lows: zero });
+        let c = simd.splat(center);
+        // Two sums, whose long chains of operations do not wait for each other.
+        let mut ways = [nothing; 2];
+        for start in (0..block.x.len()).step_by(16) {
+            ways[0] = plus_eight_terms::<T, V>(block, start, c, ways[0]);
+            if start + 8 < block.x.len() {
+                ways[1] = plus_eight_terms::<T, V>(block, start + 8, c, ways[1]);
+            }
+        }
+        let mut sum = TripleDouble::ZERO;
+        let mut magnitudes = Magnitudes { size: 0.0, lows: 0.0 };
+        for (way, of_way) in ways {
+            let [mut his, mut mids, mut los, mut sizes, mut lows] = [[0.0; 8]; 5];
+            way.hi.store(&mut his);
+            way.mid.store(&mut mids);
+            way.lo.store(&mut los);
+            of_way.size.store(&mut sizes);
+            of_way.lows.store(&mut lows);
+            for i in 0..8 {
+                sum = sum.plus(TripleDouble { hi: his[i], mid: mids[i], lo: los[i] });
+                magnitudes.size += sizes[i];
+                magnitudes.lows += lows[i] + sum.lo.abs();
+            }
+        }
+        CentredSum { center, sum, magnitudes }
+    }
+}
+
+/// Adds the eight terms from `start` on; missing ones are about 0.
+#[inline(always)]
+fn plus_eight_terms<T: Format, V: Vector>(
+    TermBlock { x, y, b }: TermBlock<'_, T>,
+    start: usize,
+    c: V,
+    (sum, Magnitudes { size, lows }): (TripleDouble<V>, Magnitudes<V>),
+) -> (TripleDouble<V>, Magnitudes<V>) {
+    let (simd, eight) = (c, start..x.len().min(start + 8));
+    let x = T::load_up_to(&x[eight.clone()], simd);
+    let d = match y {
+        None => TripleDouble::from(two_sum(x, -c)),
+        Some(y) => {
+            let sum = two_sum(x, T::load_up_to(&y[eight.clone()], simd));
+            let zero = simd.splat(0.0);
+            let high = at_least(TripleDouble::from(two_sum(sum.hi, -c)));
+            TripleDouble::sum_of(high.hi, high.mid, high.hi.where_at_most(LEAST, zero, sum.lo), zero)
+        }
+    };
+    let d = at_least(d);
+    let mut term = exp_td(d);
+    if let Some(b) = b {
+        term = term.by(T::load(&padded(&b[eight]), simd));
+    }
+    let sum = sum.plus(term);
+    let size = term.hi.max(-term.hi).mul_add(share_of_error(d.hi), size);
+    (sum, Magnitudes { size, lows: lows + sum.lo.max(-sum.lo) })
+}
+
+/// max(d, −1000): below, the low words have no meaning.
+#[inline(always)]
+fn at_least<F: Float64>(d: TripleDouble<F>) -> TripleDouble<F> {
+    let zero = d.hi.splat(0.0);
+    TripleDouble {
+        hi: d.hi.splat(LEAST).max(d.hi),
+        mid: d.hi.where_at_most(LEAST, zero, d.mid),
+        lo: d.hi.where_at_most(LEAST, zero, d.lo),
+    }
+}
+
+/// The error of e^d, in units of [`EXP_TD_ERROR`]: min(1, 2^13 |d|), or all of it for d ≤ −1000.
+#[inline(always)]
+fn share_of_error<F: Float64>(d: F) -> F {
+    let near = d.max(-d) * d.splat(-power_of_two(13));
+    d.where_at_most(LEAST, d.splat(1.0 / EXP_TD_ERROR), -(near.max(d.splat(-1.0))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::row_access::Series;
+    use crate::reference::{Big, big, big_dd, uniform};
+    use crate::state::signed::Pairs;
+    use crate::ziv::matrix_entry::Sums;
+    use dashu_float::ops::Abs;
+
+    fn wide(x: Big) -> Big {
+        x.with_precision(2500).value()
+    }
+
+    fn exact<'a>(center: f64, terms: impl Iterator<Item = (DoubleDouble, f64)> + 'a) -> Big {
+        let term = |(x, b): (DoubleDouble, f64)| wide(big_dd(x) - big(center)).exp() * big(b);
+        terms.map(term).fold(wide(big(0.0)), |sum, term| sum + term)
+    }
+
+    /// The error of a sum as a part of its bound.
+    fn part_of_bound(sum: &CentredSum, exact: &Big) -> f64 {
+        let [hi, mid, lo] = [sum.sum.hi, sum.sum.mid, sum.sum.lo].map(big);
+        let off = (wide(hi) + mid + lo - exact.clone() / big(UNSCALE)).abs();
+        (off / big(sum.error())).to_f64().value()
+    }
+
+    fn words(z: &[f64]) -> impl Iterator<Item = (DoubleDouble, f64)> + '_ {
+        z.iter().map(|&z| (DoubleDouble::from(z), 1.0))
+    }
+
+    /// Everyday terms, tiny ones beside those that are exact, numbers near 0, and ones far from the centre.
+    #[test]
+    fn sums_keep_their_bound() {
+        let mut uniform = uniform(11);
+        let mut worst = [0.0_f64; 5];
+        for i in 0..500 {
+            let (length, kind) = ([1, 2, 9, 40, 1030][i / 5 % 5], i % 5);
+            let z: Vec<f64> = (0..length)
+                .map(|k| match kind {
+                    0 => 10.0 * (uniform() - 0.7),
+                    1 if k % 4 == 0 => 0.0,
+                    1 => -40.0 - 700.0 * uniform(),
+                    2 => power_of_two(-30 - (900.0 * uniform()) as i32) * (uniform() - 0.5),
+                    3 => -990.0 * uniform(),
+                    _ => 1e6 + 3.0 * uniform(),
+                })
+                .collect();
+            let center = DoubleDouble::from([0.0, 0.0, 0.0, -70.0, 1e6 + 1.0][kind]);
+            let sum = CentredSum::over::<f64>(&(&z as &dyn Series<f64>), center);
+            let part = part_of_bound(&sum, &exact(sum.center, words(&z)));
+            assert!(part <= 1.0, "{z:?}: {part} of the bound");
+            worst[kind] = worst[kind].max(part);
+            // Terms e^0 have no error, nor has their sum.
+            let others: f64 = z.iter().map(|z| (z - sum.center).exp()).sum();
+            assert!(sum.error() * UNSCALE <= power_of_two(-115) * others + power_of_two(-1000));
+            if kind < 3 {
+                let others: f64 = z.iter().map(|z| if *z < -1.0 { z.exp() } else { z.abs() }).sum();
+                assert!(sum.error() * UNSCALE <= power_of_two(-97) * others + power_of_two(-1060), "{z:?}");
+            }
+        }
+        println!("worst of the bound: {worst:.3?}");
+        assert!(worst.iter().all(|&worst| worst > 1.0 / 64.0), "{worst:?}");
+    }
+
+    /// Weights of both signs and any size, sums that cancel, and what their logarithms are.
+    #[test]
+    fn weighted_sums_and_logarithms_keep_their_bounds() {
+        let mut uniform = uniform(12);
+        let (mut worst, mut worst_log, mut logs) = (0.0_f64, 0.0_f64, 0);
+        for i in 0..400 {
+            let length = [2, 3, 9, 40, 130][i % 5];
+            let scale = [1.0, 1e-290, 1e200, power_of_two(-1070)][i / 5 % 4];
+            let spread = [1.0, 30.0, 300.0][i % 3];
+            let mut b: Vec<f64> = (0..length).map(|_| scale * (uniform() - [0.0, 0.5][i % 2])).collect();
+            let mut z: Vec<f64> =
+                b.iter().map(|b| spread * (uniform() - 0.5) - b.abs().max(5e-324).ln()).collect();
+            if i % 6 == 1 {
+                // What is left is some 2^-30 of the terms.
+                z.truncate(2);
+                b = vec![1.0, -(z[0] - z[1]).exp() * (1.0 + 1e-9 * uniform())];
+            }
+            let greatest = z
+                .iter()
+                .zip(&b)
+                .filter(|(_, b)| **b != 0.0)
+                .fold(f64::NEG_INFINITY, |greatest, (z, b)| greatest.max(z + b.abs().ln()));
+            let divisor = [1.0, 3.0][i / 2 % 2];
+            let pairs = Pairs { z: &z, b: Some(&b), mask: None, divisor };
+            let mut center = DoubleDouble::from(greatest);
+            for _ in 0..2 {
+                let sum = CentredSum::over::<f64>(&pairs, center);
+                let exact = exact(sum.center, words(&z).zip(&b).map(|((z, _), &b)| (z, b)));
+                let part = part_of_bound(&sum, &exact);
+                assert!(part <= 1.0, "{z:?}, {b:?}: {part} of the bound");
+                worst = worst.max(part);
+                let Some(Estimate { log: Log { shift, rest }, bound, sign }) = sum.estimate(divisor) else {
+                    break;
+                };
+                assert_eq!(exact < big(0.0), sign < 0.0);
+                let log = (exact.abs() / big(divisor)).ln() + big(sum.center);
+                let off = (wide(big(shift)) + big_dd(rest) - log).abs();
+                let part = (off / big(bound)).to_f64().value();
+                assert!(part <= 1.0, "{z:?}, {b:?}: the logarithm is off by {part} of its bound");
+                worst_log = worst_log.max(part);
+                logs += 1;
+                center = Log { shift, rest }.to_dd();
+            }
+        }
+        println!("worst of the bound: {worst:.3}, of {logs} logarithms {worst_log:.3}");
+        assert!(worst > 1.0 / 64.0 && worst_log > 1.0 / 64.0 && logs > 600, "{worst} {worst_log} {logs}");
+    }
+
+    /// Exponents x + y, far from 0 and near it.
+    #[test]
+    fn sums_of_pairs_keep_their_bound() {
+        let mut uniform = uniform(14);
+        let mut worst = 0.0_f64;
+        for i in 0..300 {
+            let (length, level) = ([1, 2, 9, 100][i % 4], [1e6, -3e8, 1e-3][i % 3]);
+            let spread = [10.0, 1e-12][i / 2 % 2];
+            let x: Vec<f64> = (0..length).map(|_| level + spread * uniform()).collect();
+            let y: Vec<f64> = (0..length).map(|_| -level / [3.0, 1.0][i % 2] + spread * uniform()).collect();
+            let sum = CentredSum::over::<f64>(&Sums { x: &x, y: &y }, DoubleDouble::from(x[0] + y[0]));
+            let terms = x.iter().zip(&y).map(|(x, y)| (two_sum(*x, *y), 1.0));
+            let part = part_of_bound(&sum, &exact(sum.center, terms));
+            assert!(part <= 1.0, "{x:?} + {y:?}: {part} of the bound");
+            worst = worst.max(part);
+        }
+        println!("worst of the bound: {worst:.3}");
+        assert!(worst > 1.0 / 64.0, "{worst}");
+    }
+
+    /// Sums that grow while their centre moves, slowly and in leaps: within a bound that does not run away.
+    #[test]
+    fn moving_keeps_the_bound() {
+        let mut uniform = uniform(53);
+        let mut worst = 0.0_f64;
+        for case in 0..60 {
+            let (step, spread) = ([0.0, 1e-3, 0.7, 30.0][case % 4], [1.0, 1e-9, 20.0][case % 3]);
+            let mut sum = CentredSum::about(DoubleDouble::ZERO);
+            let mut all = Vec::new();
+            for i in 0..60 {
+                let x = step * f64::from(i) - spread * uniform();
+                sum.move_up_to(x);
+                if i % 3 == 0 {
+                    sum.move_to(x + uniform());
+                }
+                sum.add::<f64>(TermBlock { x: &[x], y: None, b: None });
+                all.push(x);
+            }
+            let exact = exact(sum.center, words(&all));
+            let part = part_of_bound(&sum, &exact);
+            assert!(part <= 1.0, "case {case}: {part} of the bound");
+            worst = worst.max(part);
+            let most = power_of_two(-116) * exact.to_f64().value() * 80.0;
+            assert!(sum.error() * UNSCALE <= most, "case {case}: {:e} is loose", sum.error() * UNSCALE);
+        }
+        println!("worst of the bound: {worst:.3}");
+        assert!(worst > 1.0 / 200.0, "{worst}");
+    }
+
+    /// Sums of terms near 1, whose logarithms are tiny: settled, and as arbitrary precision settles them.
+    #[test]
+    fn what_is_near_0_is_settled() {
+        let mut uniform = uniform(15);
+        for i in 0..200 {
+            let tiny = -[30.0, 300.0, 700.0, 740.0][i % 4] - 4.0 * uniform();
+            let b = [1.0, 0.75, 0.25, -1.0 / 3.0];
+            let z = [tiny, 0.0, 0.0, tiny - uniform()];
+            let pairs = Pairs { z: &z, b: Some(&b), mask: None, divisor: 1.0 };
+            let exact = crate::ziv::arbitrary_precision::settle::<f64>(&pairs, DoubleDouble::ZERO);
+            let sum = CentredSum::over::<f64>(&pairs, DoubleDouble::ZERO);
+            let settled = sum.settled::<f64>(1.0, Zero::Positive, f64::INFINITY);
+            assert_eq!(settled.map(|settled| settled.value).ok(), Some(exact.value), "{z:?}");
+        }
+        let is_one =
+            |z: &[f64]| CentredSum::over::<f64>(&(&z as &dyn Series<f64>), DoubleDouble::ZERO).is_one();
+        assert!(is_one(&[0.0]) && is_one(&[f64::NEG_INFINITY, 0.0, -800.0]));
+        assert!(!is_one(&[0.0, -744.0]) && !is_one(&[1e-300]) && !is_one(&[1.0]));
+    }
+}
