@@ -1,6 +1,6 @@
 //! The family: what is no log-sum-exp itself, row by row of a matrix, or over axes.
 
-use crate::numbers::{Format, Numbers, axes, detached, exception, filled, given, in_format, one};
+use crate::numbers::{Format, Numbers, axes, detached, filled, given, in_format, one};
 use crate::reductions::like;
 use logsum::{CrossEntropy, Cumulative, Error, LogMatmul, LogSumExp, Reduction, Segments, Targets};
 use ndarray::ArrayD;
@@ -28,7 +28,7 @@ fn moment_value<'py>(
             "logvarexp" => a.logvarexp(axes, parameter as usize),
             _ => a.softmax_entropy(axes),
         };
-        given(py, detached(py, a.len(), work).map_err(|error| exception(py, error))?)
+        given(py, detached(py, a.len(), work)?)
     })
 }
 
@@ -49,8 +49,8 @@ fn cumulative<'py>(
     let py = a.py();
     in_format!(Numbers::needed(a)?, a => {
         let a = a.as_array();
-        let sums = detached(py, a.len(), || a.logcumsumexp(axis, direction(reverse, exclusive)));
-        given(py, sums.map_err(|error| exception(py, error))?)
+        let sums = detached(py, a.len(), || a.logcumsumexp(axis, direction(reverse, exclusive)))?;
+        given(py, sums)
     })
 }
 
@@ -74,8 +74,8 @@ fn segments<'py>(
     let ids = ids.as_slice()?;
     in_format!(Numbers::needed(a)?, a => {
         let a = a.as_array();
-        let sums = detached(py, a.len(), || a.segment_logsumexp(axis, &Segments::by_ids(ids, count)?));
-        given(py, sums.map_err(|error| exception(py, error))?)
+        let sums = detached(py, a.len(), || a.segment_logsumexp(axis, &Segments::by_ids(ids, count)?))?;
+        given(py, sums)
     })
 }
 
@@ -86,8 +86,8 @@ fn log_matmul<'py>(a: &Bound<'py, PyAny>, b: &Bound<'py, PyAny>) -> PyResult<Bou
     in_format!(Numbers::needed(a)?, a => {
         let b = like(&a, b)?;
         let (a, b) = (a.as_array(), b.as_array());
-        let product = detached(py, a.len() + b.len(), || a.log_matmul(&b));
-        given(py, product.map_err(|error| exception(py, error))?)
+        let product = detached(py, a.len() + b.len(), || a.log_matmul(&b))?;
+        given(py, product)
     })
 }
 
@@ -104,8 +104,8 @@ fn token_log_probs<'py>(
     let tokens: Vec<usize> = tokens.as_slice()?.iter().map(|&token| token as usize).collect();
     in_format!(Numbers::needed(logits)?, logits => {
         let logits = logits.as_array();
-        let log_p = detached(py, logits.len(), || logits.token_log_probs(axis, &tokens));
-        given(py, log_p.map_err(|error| exception(py, error))?)
+        let log_p = detached(py, logits.len(), || logits.token_log_probs(axis, &tokens))?;
+        given(py, log_p)
     })
 }
 
@@ -153,11 +153,11 @@ fn cross_entropy<'py>(
         let loss = |slope: Option<&mut [_]>| loss(z, count, targets, weight.map(|(weight, _)| weight), &options, slope);
         let (value, slope) = if gradient {
             let (slope, value) = filled(py, logits.shape(), |mut slope| {
-                detached(py, z.len(), || loss(slope.as_slice_mut())).map_err(|error| exception(py, error))
+                detached(py, z.len(), || loss(slope.as_slice_mut()))
             })?;
             (value, Some(slope))
         } else {
-            (detached(py, z.len(), || loss(None)).map_err(|error| exception(py, error))?, None)
+            (detached(py, z.len(), || loss(None))?, None)
         };
         (given(py, value)?, slope).into_pyobject(py)
     })

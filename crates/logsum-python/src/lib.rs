@@ -3,7 +3,6 @@
 
 mod family;
 mod numbers;
-mod parts;
 mod reductions;
 mod ufunc;
 

@@ -8,9 +8,11 @@ use numpy::{
     Element, IntoPyArray, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn,
     PyUntypedArray, PyUntypedArrayMethods,
 };
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyTuple};
+use std::cell::Cell;
+use std::rc::Rc;
 
 /// The formats that are computed in as they are.
 pub(crate) enum Numbers<'py> {
@@ -103,11 +105,37 @@ pub(crate) fn index(axis: &Bound<'_, PyAny>) -> PyResult<isize> {
     number.extract().or(Ok(isize::MAX))
 }
 
-/// Runs what takes long without the interpreter.
-pub(crate) fn detached<R: Send>(py: Python<'_>, length: usize, work: impl FnOnce() -> R + Send) -> R {
+/// Runs what takes long without the interpreter, until an exception is raised by a signal's handler.
+pub(crate) fn detached<R: Send>(
+    py: Python<'_>,
+    length: usize,
+    work: impl FnOnce() -> Result<R, Error> + Send,
+) -> PyResult<R> {
+    /// So few numbers take milliseconds at most, however hard they are.
+    const FEW: usize = 32;
     /// It takes about as long to let go of the interpreter as to sum so many numbers.
     const SHORT: usize = 1024;
-    if length < SHORT { work() } else { py.detach(work) }
+    let result = match length {
+        ..FEW => work(),
+        FEW..SHORT => interruptible(work)?,
+        SHORT.. => py.detach(|| interruptible(work))?,
+    };
+    result.map_err(|error| exception(py, error))
+}
+
+fn interruptible<R>(work: impl FnOnce() -> R) -> PyResult<R> {
+    let raised = Rc::new(Cell::new(None));
+    let place = Rc::clone(&raised);
+    let is_interrupted = move || match Python::attach(|py| py.check_signals()) {
+        Ok(()) => false,
+        Err(error) => {
+            place.set(Some(error));
+            true
+        }
+    };
+    // What is given up has been by an exception.
+    logsum::unless(is_interrupted, work)
+        .ok_or_else(|| raised.take().unwrap_or_else(|| PyKeyboardInterrupt::new_err(())))
 }
 
 /// An array, or a scalar for one without axes.

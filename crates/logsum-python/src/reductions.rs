@@ -1,11 +1,10 @@
 //! Log-sum-exp, softmax, log-softmax, their derivatives, and weighted sums.
 
 use crate::numbers::{
-    ComplexNumbers, Format, Numbers, axes, detached, exception, filled, given, in_format, view,
+    ComplexNumbers, Format, Numbers, axes, detached, filled, given, in_format, indices, view,
 };
-use crate::parts::{PART, in_parts, reduced, reduced_shape, without_axes};
 use logsum::{Axes, ComplexLogSumExp, Error, LogSumExp, NoMass};
-use ndarray::{ArrayD, ArrayViewD, ArrayViewMutD};
+use ndarray::{ArrayD, ArrayViewD, ArrayViewMutD, Axis};
 use numpy::PyReadonlyArrayDyn;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -93,18 +92,9 @@ fn values<'py, T: Format>(
     keep: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let a = a.as_array();
-    let kept = axes(axis, true)?;
-    if a.len() < PART {
-        let axes = if keep { kept } else { axes(axis, false)? };
-        let values = detached(py, a.len(), || a.logsumexp(axes));
-        return given(py, values.map_err(|error| exception(py, error))?);
-    }
-    let reduced = reduced(a.ndim(), axis)?;
-    let mut values = ArrayD::default(reduced_shape(a.shape(), &reduced));
-    in_parts(py, &a, &reduced, |part| {
-        part.of(&a).logsumexp_into(kept.clone(), part.of_mut(&mut values.view_mut()))
-    })?;
-    given(py, without_axes(values, &reduced, keep))
+    let axes = axes(axis, keep)?;
+    let values = detached(py, a.len(), || a.logsumexp(axes))?;
+    given(py, values)
 }
 
 /// e^x / Σ e^x over axes, each correctly rounded; of −∞ alone 0, of c times +∞ 1/c at each.
@@ -116,7 +106,7 @@ fn softmax<'py>(x: &Bound<'py, PyAny>, axis: Option<&Bound<'py, PyAny>>) -> PyRe
     let py = x.py();
     let Some(numbers) = Numbers::of(x)? else { return general(py, "softmax", (x, axis)) };
     let axes = axes(axis, false)?;
-    in_format!(numbers, x => each(py, &x, axis, |x, out| x.softmax_into(axes.clone(), out)))
+    in_format!(numbers, x => each(py, &x, |x, out| x.softmax_into(axes.clone(), out)))
 }
 
 /// x − log Σ e^x over axes, each correctly rounded: log-softmax of what is nearly certain, too, has all its digits.
@@ -128,21 +118,17 @@ fn log_softmax<'py>(x: &Bound<'py, PyAny>, axis: Option<&Bound<'py, PyAny>>) -> 
     let py = x.py();
     let Some(numbers) = Numbers::of(x)? else { return general(py, "log_softmax", (x, axis)) };
     let axes = axes(axis, false)?;
-    in_format!(numbers, x => each(py, &x, axis, |x, out| x.log_softmax_into(axes.clone(), out)))
+    in_format!(numbers, x => each(py, &x, |x, out| x.log_softmax_into(axes.clone(), out)))
 }
 
 /// A result of the input's shape.
 fn each<'py, T: Format>(
     py: Python<'py>,
     x: &PyReadonlyArrayDyn<'py, T>,
-    axis: Option<&Bound<'py, PyAny>>,
     fill: impl Fn(ArrayViewD<'_, T>, ArrayViewMutD<'_, T>) -> Result<(), Error> + Send + Sync,
 ) -> PyResult<Bound<'py, PyAny>> {
     let x = x.as_array();
-    let reduced = reduced(x.ndim(), axis)?;
-    let (out, ()) = filled(py, x.shape(), |mut out| {
-        in_parts(py, &x, &reduced, |part| fill(part.of(&x), part.of_mut(&mut out)))
-    })?;
+    let (out, ()) = filled(py, x.shape(), |out| detached(py, x.len(), || fill(x.view(), out)))?;
     Ok(out)
 }
 
@@ -158,19 +144,25 @@ fn value_and_grad<'py>(
     in_format!(Numbers::needed(a)?, a => {
         let a = a.as_array();
         let reduced = reduced(a.ndim(), axis)?;
-        let mut value = ArrayD::default(reduced_shape(a.shape(), &reduced));
-        let (gradient, ()) = filled(py, a.shape(), |mut out| {
-            in_parts(py, &a, &reduced, |part| {
-                let mut value = value.view_mut();
-                part.of(&a).logsumexp_with_gradient_into(
-                    axes.clone(),
-                    part.of_mut(&mut value),
-                    part.of_mut(&mut out),
-                )
-            })
+        let shape: Vec<usize> =
+            a.shape().iter().zip(&reduced).map(|(&length, &reduced)| if reduced { 1 } else { length }).collect();
+        let mut value = ArrayD::default(shape);
+        let (gradient, ()) = filled(py, a.shape(), |out| {
+            let value = value.view_mut();
+            detached(py, a.len(), || a.logsumexp_with_gradient_into(axes, value, out))
         })?;
-        (given(py, without_axes(value, &reduced, keepdims))?, gradient).into_pyobject(py)
+        let gone = (0..a.ndim()).rev().filter(|&axis| reduced[axis] && !keepdims);
+        let value = gone.fold(value, |value, axis| value.index_axis_move(Axis(axis), 0));
+        (given(py, value)?, gradient).into_pyobject(py)
     })
+}
+
+/// Of each axis of an array of this rank, whether it is reduced over. What is no axis is left for the call to
+/// complain of.
+fn reduced(rank: usize, axis: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<bool>> {
+    let Some(axis) = axis else { return Ok(vec![true; rank]) };
+    let (axes, rank) = (indices(axis)?, rank as isize);
+    Ok((0..rank).map(|i| axes.iter().any(|&axis| axis == i || axis == i - rank)).collect())
 }
 
 /// Weights and mask as far as there are any, of the first array's shape.
@@ -247,7 +239,7 @@ fn of_terms<'py, T: Format>(
             }
         })
     };
-    let (value, sign, of_a, of_b) = detached(py, a.len(), work).map_err(|error| exception(py, error))?;
+    let (value, sign, of_a, of_b) = detached(py, a.len(), work)?;
     let of_a = of_a.map(|of_a| given(py, of_a)).transpose()?;
     let of_b = of_b.map(|of_b| given(py, of_b)).transpose()?;
     (given(py, value)?, given(py, sign)?, of_a, of_b).into_pyobject(py)
@@ -267,8 +259,7 @@ fn jvp<'py>(
     in_format!(Numbers::needed(a)?, a => {
         let tangent = like(&a, tangent)?;
         let (a, tangent) = (a.as_array(), tangent.as_array());
-        let both = detached(py, a.len(), || a.logsumexp_jvp(axes, &tangent));
-        let (value, slope) = both.map_err(|error| exception(py, error))?;
+        let (value, slope) = detached(py, a.len(), || a.logsumexp_jvp(axes, &tangent))?;
         (given(py, value)?, given(py, slope)?).into_pyobject(py)
     })
 }
@@ -286,8 +277,8 @@ fn hvp<'py>(
     in_format!(Numbers::needed(a)?, a => {
         let vector = like(&a, vector)?;
         let (a, vector) = (a.as_array(), vector.as_array());
-        let product = detached(py, a.len(), || a.logsumexp_hvp(axes, &vector));
-        given(py, product.map_err(|error| exception(py, error))?)
+        let product = detached(py, a.len(), || a.logsumexp_hvp(axes, &vector))?;
+        given(py, product)
     })
 }
 
@@ -317,8 +308,8 @@ fn of_complex<'py>(
             let values = detached(py, a.len(), || match &b {
                 None => a.complex_logsumexp(axes),
                 Some(b) => a.complex_logsumexp_weighted(axes, b),
-            });
-            given(py, values.map_err(|error| exception(py, error))?)
+            })?;
+            given(py, values)
         }};
     }
     match ComplexNumbers::needed(a)? {

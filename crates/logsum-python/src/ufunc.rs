@@ -10,7 +10,9 @@ use numpy::npyffi::{NPY_TYPES, PyUFuncGenericFunction, npy_intp};
 use pyo3::ffi::PyObject;
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyFloat};
+use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::time::{Duration, Instant};
 
 /// Numbers that are taken at a time.
 const CHUNK: usize = 512;
@@ -114,6 +116,9 @@ unsafe extern "C" fn run<T: Float, F: Function>(
             && *steps == *steps.add(2)
             && (*arguments).wrapping_offset(*steps) == *arguments.add(2);
         while start < count {
+            if start % (8 * CHUNK) == 0 && is_interrupted() {
+                return;
+            }
             let length = if is_chain { 1 } else { CHUNK.min(count - start) };
             load(0, start, &mut a[..length]);
             if F::ARGUMENTS == 2 {
@@ -129,6 +134,19 @@ unsafe extern "C" fn run<T: Float, F: Function>(
         }
         clear_exceptions();
     }
+}
+
+/// Whether a signal's handler has raised an exception, which NumPy looks for when a loop has ended. Asked every 50 ms.
+fn is_interrupted() -> bool {
+    thread_local! {
+        static DUE: Cell<Option<Instant>> = const { Cell::new(None) };
+    }
+    let now = Instant::now();
+    if DUE.get().is_some_and(|due| now < due) {
+        return false;
+    }
+    DUE.set(Some(now + Duration::from_millis(50)));
+    Python::attach(|py| py.check_signals().map_err(|error| error.restore(py)).is_err())
 }
 
 #[cfg(unix)]

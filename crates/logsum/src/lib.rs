@@ -36,6 +36,7 @@ use logsum_arithmetic as arithmetic;
 
 // In order of dependency: each module uses only those before it.
 mod error;
+mod interrupt;
 mod simd;
 
 mod formats;
@@ -63,6 +64,7 @@ pub use arrays::ComplexLogSumExp;
 #[cfg(feature = "ndarray")]
 pub use arrays::{ArrayTerms, Axes, LogMatmul, LogSumExp};
 pub use error::Error;
+pub use interrupt::unless;
 pub use operations::*;
 #[doc(hidden)]
 pub use simd::Level;

@@ -1,7 +1,14 @@
 //! The scheduler for work on many rows: it halves the work while that pays, with the feature `rayon` across
 //! threads. No result depends on the number of threads.
 
+use crate::interrupt::checkpoint;
+#[cfg(feature = "rayon")]
+use crate::interrupt::{self, INTERVAL};
 use std::ops::Range;
+#[cfg(feature = "rayon")]
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+#[cfg(feature = "rayon")]
+use std::sync::mpsc;
 
 /// The destination of the results of some rows, which can be split between any two rows.
 pub(crate) trait Split: Send + Sized {
@@ -9,8 +16,7 @@ pub(crate) trait Split: Send + Sized {
     fn cut(self, rows: usize) -> (Self, Self);
 }
 
-/// The number of rows of this length that is worth a thread: never 0 and, without threads, more than half of all
-/// `count`.
+/// The number of rows of this length that is worth a thread, never 0.
 pub(crate) fn worth(count: usize, length: usize) -> usize {
     grain(count.saturating_mul(length)).div_ceil(length.max(1))
 }
@@ -18,10 +24,13 @@ pub(crate) fn worth(count: usize, length: usize) -> usize {
 /// [`worth`], as a number of elements.
 pub(crate) fn grain(numbers: usize) -> usize {
     const LEAST: usize = 1 << 16;
-    match threads() {
-        1 => numbers.max(LEAST),
-        threads => (numbers / (4 * threads)).max(LEAST),
-    }
+    /// Between two parts an interrupt is heard.
+    const MOST: usize = 1 << 22;
+    let part = match threads() {
+        1 => numbers,
+        threads => numbers / (4 * threads),
+    };
+    part.clamp(LEAST, MOST)
 }
 
 /// Calls `f` on parts of the rows that begin at multiples of `alignment`, halving while each half has `least`
@@ -64,7 +73,10 @@ fn halves<O: Split, R: Default + Send, S: Send>(
     f: &(impl Fn(Range<usize>, O, &mut R) -> S + Sync),
     merge: &(impl Fn(S, S) -> S + Sync),
 ) -> S {
-    let Some(count) = half(rows.len()) else { return f(rows, out, room) };
+    let Some(count) = half(rows.len()) else {
+        checkpoint();
+        return f(rows, out, room);
+    };
     let middle = rows.start + count;
     let (out, out2) = out.cut(count);
     let first = |room: &mut R| halves(rows.start..middle, out, half, least, room, f, merge);
@@ -90,7 +102,30 @@ fn threads() -> usize {
 #[cfg(feature = "rayon")]
 fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
     // A pool of one thread would be waited for, at each call from another one.
-    if rayon::current_num_threads() == 1 { (a(), b()) } else { rayon::join(a, b) }
+    if rayon::current_num_threads() == 1 {
+        return (a(), b());
+    }
+    let work = interrupt::of_this_thread();
+    let both = || rayon::join(|| work.within(a), || work.within(b));
+    let is_outside = rayon::current_thread_index().is_none();
+    if is_outside && interrupt::is_asking() { by_the_pool(both) } else { both() }
+}
+
+/// Has the pool do some work, whether to give it up is asked here meanwhile.
+#[cfg(feature = "rayon")]
+fn by_the_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    let outcome = rayon::in_place_scope(|scope| {
+        let (sender, outcome) = mpsc::sync_channel(1);
+        // Nobody has gone away before it is received.
+        scope.spawn(move |_| drop(sender.send(catch_unwind(AssertUnwindSafe(work)))));
+        loop {
+            match outcome.recv_timeout(INTERVAL) {
+                Ok(outcome) => break outcome,
+                Err(_) => interrupt::ask(),
+            }
+        }
+    });
+    outcome.unwrap_or_else(|payload| resume_unwind(payload))
 }
 
 #[cfg(not(feature = "rayon"))]

@@ -9,6 +9,7 @@
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_product, two_sum};
 use crate::arithmetic::precision::{Number, Precision};
 use crate::formats::Format;
+use crate::interrupt::checkpoint;
 use crate::simd::{Task, Vector};
 use std::ops::Range;
 
@@ -225,6 +226,7 @@ impl<L: Source, R: Source> Task for Block<'_, L, R> {
         reserve(left_room, left_size * steps.min(INNER));
         reserve(right_room, right_size * steps.min(INNER));
         for start in (0..steps).step_by(INNER) {
+            checkpoint();
             let inner = start..steps.min(start + INNER);
             let length = inner.len();
             let left_room = &mut left_room[..left_size * length];

@@ -2,6 +2,7 @@
 
 use crate::edges::Edge;
 use crate::formats::Format;
+use crate::interrupt::checkpoint;
 use crate::kernels::block::{AT_0, LONG, Store};
 use crate::kernels::columns::{self, Functions, LANES, Place, WIDTH};
 use crate::kernels::row_access::{BLOCK, PIECE, Series, SeriesMut};
@@ -409,6 +410,7 @@ impl<'a, T: Format> Columns<'a, T> {
         let groups = self.count.div_ceil(LANES);
         let mut pieces = [const { Pieces::<P>::EMPTY }; WIDTH / LANES];
         for block in self.z.chunks(BLOCK * self.pitch) {
+            checkpoint();
             let rows = block.len() / self.pitch;
             let mut summed = [None; WIDTH / LANES];
             if *in_place {
@@ -454,6 +456,7 @@ impl<'a, T: Format> Columns<'a, T> {
         let elements = columns.each_ref().map(|column| Elements::new(each, column));
         let mut unsettled = Vec::new();
         for (out, block) in out.chunks_mut(BLOCK).zip(self.z.chunks(BLOCK * self.pitch)) {
+            checkpoint();
             if !is_whole {
                 self.fill(tiles, block);
             }
@@ -489,6 +492,7 @@ impl<T: Format> Series<T> for Column<'_, T> {
         let Self { columns, j } = *self;
         let mut piece = Vec::new();
         for rows in columns.z.chunks(PIECE * columns.pitch) {
+            checkpoint();
             piece.clear();
             piece.extend(Columns { z: rows, ..columns }.rows().map(|row| row[j]));
             read(&piece);

@@ -4,6 +4,7 @@ use crate::arithmetic::double_double::{DoubleDouble, two_sum};
 use crate::arithmetic::exp::{self, UNSCALE};
 use crate::error::Error;
 use crate::formats::Format;
+use crate::interrupt::checkpoint;
 use crate::kernels::columns::{self, LANES};
 use crate::kernels::row_functions;
 use crate::kernels::scan::{self, Before, CHUNK, Sums};
@@ -197,6 +198,7 @@ impl Cumulative {
             // time.
             let step = if rows == 1 { LANES * CHUNK } else { CHUNK };
             for start in (0..length).step_by(step) {
+                checkpoint();
                 let size = step.min(length - start);
                 // The numbers of a chunk, or of a part of one where there are no more.
                 let height = size.min(CHUNK);

@@ -3,6 +3,7 @@
 use crate::edges::Edge;
 use crate::error::Error;
 use crate::formats::Format;
+use crate::interrupt::checkpoint;
 use crate::kernels::block::{LONG, Store};
 use crate::kernels::row_access::{BLOCK, Series, SeriesMut};
 use crate::kernels::row_functions::{
@@ -383,7 +384,10 @@ fn settle_each<T: Format>(
 
 /// The blocks of a range that starts with one.
 fn blocks_of(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-    range.clone().step_by(BLOCK).map(move |start| start..range.end.min(start + BLOCK))
+    range.clone().step_by(BLOCK).map(move |start| {
+        checkpoint();
+        start..range.end.min(start + BLOCK)
+    })
 }
 
 /// Marks of the regions of a row, each one or several blocks: as many for a row of any length.

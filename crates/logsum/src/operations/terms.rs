@@ -4,6 +4,7 @@ use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::exp::UNSCALE;
 use crate::error::Error;
 use crate::formats::Format;
+use crate::interrupt::checkpoint;
 use crate::kernels::block::Store;
 use crate::kernels::row_access::{BLOCK, PIECE, Series};
 use crate::kernels::row_functions::{
@@ -722,6 +723,7 @@ impl<'a, T: Format> Terms<'a, T> {
 
     fn blocks(self) -> impl Iterator<Item = Self> {
         (0..self.z.len()).step_by(BLOCK).map(move |start| {
+            checkpoint();
             let end = self.z.len().min(start + BLOCK);
             Self {
                 z: &self.z[start..end],
@@ -950,6 +952,7 @@ impl<T: Format> Series<T> for Masked<'_, T> {
     fn pieces(&self, read: &mut dyn FnMut(&[T])) {
         let mut room = Vec::with_capacity(self.z.len().min(PIECE));
         for (z, mask) in self.z.chunks(PIECE).zip(self.mask.chunks(PIECE)) {
+            checkpoint();
             room.clear();
             room.extend(z.iter().zip(mask).map(|(&z, &counts)| if counts { z } else { T::NEG_INFINITY }));
             read(&room);

@@ -1,5 +1,6 @@
 //! How many terms the later phases have summed: what an input costs, as a count that no machine changes.
 
+use crate::interrupt::checkpoint;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Terms that this process has summed so far in the phases after a sum's own state. For tests.
@@ -38,6 +39,8 @@ pub(super) enum Rung {
     Arbitrary,
 }
 
+/// Also hears of interrupts: what comes by here takes long.
 pub(super) fn count(rung: Rung, terms: usize) {
+    checkpoint();
     TERMS[rung as usize].fetch_add(terms as u64, Ordering::Relaxed);
 }

@@ -79,7 +79,8 @@ impl<'a, T: Format> WeightedShares<'a, T> {
         /// How far the numbers may be above the logarithm.
         const REACH: f64 = 64.0;
         let &(Log { shift, rest }, bound) = self.log.get_or_init(|| self.logarithm()).as_ref()?;
-        let is_good = bound <= P::SHARE_ERROR && greatest(self.pairs.z) <= shift + REACH;
+        let is_near = rest.hi.abs() <= 1.0 && greatest(self.pairs.z) <= shift + REACH;
+        let is_good = bound <= P::SHARE_ERROR && is_near;
         // The exponential of the rest, a product and what a share has beside its exponential are within 2^-92.
         let error = (bound + P::FAR_EXP_ERROR + power_of_two(-92)) * SLACK;
         is_good.then(|| BoundedShare { shift, inverse: exp_of(-rest).scaled(self.sign), error })
