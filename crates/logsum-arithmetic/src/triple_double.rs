@@ -37,7 +37,7 @@ impl<F: Float64> From<DoubleDouble<F>> for TripleDouble<F> {
 }
 
 impl<F: Float64> TripleDouble<F> {
-    /// a + b + c + d, off by at most u³ (|a| + |b| + |c| + |d|), for any order of magnitudes.
+    /// a + b + c + d, off by at most 15u³ (|a| + |b| + |c| + |d|), for any order of magnitudes.
     #[inline(always)]
     pub fn sum_of(a: F, b: F, c: F, d: F) -> Self {
         let first = two_sum(a, b);
@@ -59,7 +59,7 @@ impl<F: Float64> TripleDouble<F> {
     }
 
     /// The sum of both, for any order of magnitudes. The first two words are added exactly, so that only the third is
-    /// rounded, by at most u (3 |lo| + 2 |self.lo| + |other.lo|), where `lo` is the result's; it is not normalised.
+    /// rounded, by at most u (3 |lo| + 2 |self.lo| + |other.lo|) (1 + 2u), where `lo` is the result's; it is not normalised.
     #[inline(always)]
     pub fn plus(self, other: Self) -> Self {
         let high = two_sum(self.hi, other.hi);
@@ -69,9 +69,11 @@ impl<F: Float64> TripleDouble<F> {
         Self { hi: high.hi, mid: carried.hi, lo }
     }
 
-    /// The product with an f64, off by less than 2^-154 of it.
+    /// The product with an f64, off by less than 2^-154 of it; for |mid| ≤ 2^-43 |hi|, as [`exp_td`](crate::exp_td::exp_td)
+    /// gives it, by less than 2^-146.
     ///
-    /// |mid| ≤ 2^-51 |hi| and |lo| ≤ 2^-103 |hi|: the third word has three roundings of less than 2^-102.4 |hi|.
+    /// |mid| ≤ 2^-51 |hi| and |lo| ≤ 2^-103 |hi|: the third word has three roundings of less than 2^-102.4 |hi|; or
+    /// each is 2^8 times as much.
     #[inline(always)]
     pub fn by(self, factor: F) -> Self {
         let (high, middle) = (two_product(self.hi, factor), two_product(self.mid, factor));
@@ -175,7 +177,7 @@ mod tests {
         println!("sums: worst {of_sum:.2} of the bound; of four words 2^{:.1}", of_four.log2());
         println!("products: 2^{:.1} by one word, 2^{:.1} by three", of_product.log2(), of_triple.log2());
         assert!(of_sum > 0.2, "{of_sum}");
-        assert!(of_four < power_of_two(-159), "{of_four:e}");
+        assert!(of_four <= power_of_two(-155), "{of_four:e}");
         assert!(of_product < power_of_two(-154) && of_product > power_of_two(-162), "{of_product:e}");
         assert!(of_triple < power_of_two(-151) && of_triple > power_of_two(-160), "{of_triple:e}");
     }

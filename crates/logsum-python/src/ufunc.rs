@@ -31,6 +31,8 @@ trait Function {
     const IDENTITY: Option<f64>;
 
     fn fill<T: Float>(a: &[T], b: &[T], out: &mut [T]) -> Result<(), Error>;
+
+    fn at<T: Float>(a: T, b: T) -> T;
 }
 
 macro_rules! functions {
@@ -44,6 +46,10 @@ macro_rules! functions {
 
                 fn fill<T: Float>(a: &[T], b: &[T], out: &mut [T]) -> Result<(), Error> {
                     call!($kind, $function, a, b, out)
+                }
+
+                fn at<T: Float>(a: T, b: T) -> T {
+                    at!($kind, $function, a, b)
                 }
             }
         )*
@@ -71,6 +77,16 @@ macro_rules! call {
     }};
     (of_two, $function:ident, $a:ident, $b:ident, $out:ident) => {
         (each::$function as Binary<T>)($a, $b, $out)
+    };
+}
+
+macro_rules! at {
+    (of_one, $function:ident, $a:ident, $b:ident) => {{
+        let _ = $b;
+        logsum::$function($a)
+    }};
+    (of_two, $function:ident, $a:ident, $b:ident) => {
+        logsum::$function($a, $b)
     };
 }
 
@@ -116,16 +132,20 @@ unsafe extern "C" fn run<T: Float, F: Function>(
             && *steps == *steps.add(2)
             && (*arguments).wrapping_offset(*steps) == *arguments.add(2);
         while start < count {
-            if start % (8 * CHUNK) == 0 && is_interrupted() {
+            let length = if is_chain { 1 } else { CHUNK.min(count - start) };
+            if is_interrupted(length) {
                 return;
             }
-            let length = if is_chain { 1 } else { CHUNK.min(count - start) };
             load(0, start, &mut a[..length]);
             if F::ARGUMENTS == 2 {
                 load(1, start, &mut b[..length]);
             }
-            // The slices are of one length: there is no error.
-            let _ = F::fill(&a[..length], &b[..length], &mut out[..length]);
+            if is_chain {
+                out[0] = F::at(a[0], b[0]);
+            } else {
+                // The slices are of one length: there is no error.
+                let _ = F::fill(&a[..length], &b[..length], &mut out[..length]);
+            }
             let (base, step) = (*arguments.add(F::ARGUMENTS), *steps.add(F::ARGUMENTS));
             for (i, value) in out[..length].iter().enumerate() {
                 base.offset((start + i) as isize * step).cast::<T>().write_unaligned(*value);
@@ -136,17 +156,35 @@ unsafe extern "C" fn run<T: Float, F: Function>(
     }
 }
 
-/// Whether a signal's handler has raised an exception, which NumPy looks for when a loop has ended. Asked every 50 ms.
-fn is_interrupted() -> bool {
+/// Whether a signal's handler has raised an exception, asked every 50 ms; there are `more` numbers to do.
+///
+/// NumPy looks for an exception when its last loop has ended: until then, loops find that there is one, and do nothing.
+fn is_interrupted(more: usize) -> bool {
     thread_local! {
+        static IS_RAISED: Cell<bool> = const { Cell::new(false) };
+        static DONE: Cell<usize> = const { Cell::new(0) };
         static DUE: Cell<Option<Instant>> = const { Cell::new(None) };
     }
+    if IS_RAISED.get() {
+        IS_RAISED.set(Python::attach(PyErr::occurred));
+        return IS_RAISED.get();
+    }
+    DONE.set(DONE.get() + more);
+    if DONE.get() < 8 * CHUNK {
+        return false;
+    }
+    DONE.set(0);
     let now = Instant::now();
     if DUE.get().is_some_and(|due| now < due) {
         return false;
     }
     DUE.set(Some(now + Duration::from_millis(50)));
-    Python::attach(|py| py.check_signals().map_err(|error| error.restore(py)).is_err())
+    // A handler must not run while there is an exception, whoever raised it.
+    let raises = |py: Python<'_>| {
+        !PyErr::occurred(py) && py.check_signals().map_err(|error| error.restore(py)).is_err()
+    };
+    IS_RAISED.set(Python::attach(raises));
+    IS_RAISED.get()
 }
 
 #[cfg(unix)]

@@ -387,6 +387,8 @@ LONG_CALLS = {
     "scan": "logsum.logcumsumexp(numpy.arange(1, n) * -math.log(2))",
     "product": "logsum.log_matmul(*[numpy.zeros((int(n ** (1 / 3)),) * 2)] * 2)",
     "ufunc": "logsum.logaddexp.reduce(numpy.broadcast_to(0.5, n))",
+    # Many loops, one after another.
+    "loops": "logsum.logaddexp.reduce(numpy.broadcast_to(0.5, (n, 100)), 1)",
 }
 
 

@@ -26,7 +26,8 @@ pub fn unless<R>(is_interrupted: impl Fn() -> bool + 'static, work: impl FnOnce(
         due: Rc::new(Cell::new(Instant::now() + INTERVAL)),
     };
     let watch = Watch { is_over: Arc::default(), asking: Some(asking) };
-    match catch_unwind(AssertUnwindSafe(|| watched(watch, work))) {
+    let _begun = Begun::here(&watch);
+    match catch_unwind(AssertUnwindSafe(|| watched(Some(watch), work))) {
         Ok(result) => Some(result),
         Err(payload) if payload.is::<GivenUp>() => None,
         Err(payload) => resume_unwind(payload),
@@ -54,6 +55,25 @@ struct Asking {
 thread_local! {
     /// That of the work that this thread does.
     static WATCH: RefCell<Option<Watch>> = const { RefCell::new(None) };
+
+    /// Those of all work that this thread began and is not done with.
+    static BEGUN: RefCell<Vec<Watch>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Until it is dropped, this thread can be asked for some work that it began, whatever it does in between.
+struct Begun;
+
+impl Begun {
+    fn here(watch: &Watch) -> Self {
+        BEGUN.with_borrow_mut(|begun| begun.push(watch.clone()));
+        Self
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        BEGUN.with_borrow_mut(Vec::pop);
+    }
 }
 
 /// Gives up the work if that has been asked for. For places that work of any kind comes by every some milliseconds.
@@ -63,7 +83,9 @@ pub(crate) fn checkpoint() {
         let is_due = watch.asking.as_ref().is_some_and(|asking| asking.due.get() <= Instant::now());
         is_due || watch.is_over.load(Ordering::Relaxed)
     };
-    if WATCH.with_borrow(|watch| watch.as_ref().is_some_and(is_time)) {
+    // A thread that ends may have no watch any more.
+    let is_watched = |watch: &RefCell<Option<Watch>>| watch.borrow().as_ref().is_some_and(is_time);
+    if WATCH.try_with(is_watched).unwrap_or(false) {
         ask();
         if is_over() {
             resume_unwind(Box::new(GivenUp));
@@ -111,14 +133,22 @@ pub(crate) struct Share(Option<Arc<AtomicBool>>);
 impl Share {
     /// Does a part of the work, to be given up with the rest.
     pub(crate) fn within<R>(&self, part: impl FnOnce() -> R) -> R {
-        match &self.0 {
-            None => part(),
-            Some(is_over) => watched(Watch { is_over: Arc::clone(is_over), asking: None }, part),
-        }
+        let watch = self.0.as_ref().map(|is_over| {
+            let is_this = |begun: &&Watch| Arc::ptr_eq(&begun.is_over, is_over);
+            let begun_here = BEGUN.with_borrow(|begun| begun.iter().find(is_this).cloned());
+            begun_here.unwrap_or_else(|| Watch { is_over: Arc::clone(is_over), asking: None })
+        });
+        watched(watch, part)
     }
 }
 
-fn watched<R>(watch: Watch, work: impl FnOnce() -> R) -> R {
+/// Waits for others by doing what they leave to do, which may be no part of this thread's work.
+#[cfg(feature = "rayon")]
+pub(crate) fn aside<R>(wait: impl FnOnce() -> R) -> R {
+    watched(None, wait)
+}
+
+fn watched<R>(watch: Option<Watch>, work: impl FnOnce() -> R) -> R {
     /// Puts back what was watched before, also when the stack unwinds.
     struct Before(Option<Watch>);
 
@@ -128,7 +158,7 @@ fn watched<R>(watch: Watch, work: impl FnOnce() -> R) -> R {
         }
     }
 
-    let _before = Before(WATCH.replace(Some(watch)));
+    let _before = Before(WATCH.replace(watch));
     work()
 }
 
@@ -161,6 +191,42 @@ mod tests {
         let after = start.elapsed().as_millis();
         println!("asked {} times, given up after {after} ms", asked.get());
         assert_eq!(unless(|| true, || logsumexp(&[0.0, 0.0])), Some(2f64.ln()));
+    }
+
+    /// Within a pool, too; and work that nobody watches is not given up with work that is, though threads do both.
+    #[cfg(feature = "rayon")]
+    #[test]
+    fn a_pool_gives_up_what_it_should() {
+        use rayon::iter::{IntoParallelIterator, ParallelIterator};
+
+        let z: Vec<f32> = (0..1_000_000).map(|k| (k % 1000) as f32 * 1e-3).collect();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().expect("there are threads");
+        let counts: Vec<[u32; 2]> = pool.install(|| {
+            (0..6_u32)
+                .into_par_iter()
+                .map(|i| {
+                    let (start, mut given_up, mut done) = (Instant::now(), 0, 0);
+                    while start.elapsed() < Duration::from_millis(600) {
+                        let begun = Instant::now();
+                        let is_interrupted = move || begun.elapsed() > Duration::from_millis(20);
+                        match i % 2 {
+                            0 => done += u32::from(logsumexp(&z) > 0.0),
+                            _ => {
+                                let found =
+                                    unless(is_interrupted, || (0..2000).map(|_| logsumexp(&z)).sum::<f32>());
+                                given_up += u32::from(found.is_none());
+                            }
+                        }
+                    }
+                    [given_up, done]
+                })
+                .collect()
+        });
+        println!("given up and done: {counts:?}");
+        assert!(
+            counts.iter().enumerate().all(|(i, [given_up, done])| [*done, *given_up][i % 2] > 0),
+            "{counts:?}"
+        );
     }
 
     #[test]

@@ -105,8 +105,9 @@ fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + 
     if rayon::current_num_threads() == 1 {
         return (a(), b());
     }
+    checkpoint();
     let work = interrupt::of_this_thread();
-    let both = || rayon::join(|| work.within(a), || work.within(b));
+    let both = || interrupt::aside(|| rayon::join(|| work.within(a), || work.within(b)));
     let is_outside = rayon::current_thread_index().is_none();
     if is_outside && interrupt::is_asking() { by_the_pool(both) } else { both() }
 }

@@ -12,8 +12,8 @@ use std::marker::PhantomData;
 /// [`Terms`] over the axes of an array: weights and mask broadcast to its shape.
 /// [`LogSumExp::terms`](super::LogSumExp::terms) creates one.
 ///
-/// Values, bounds and special cases are those of [`Terms`]. Arrays that are not in C order with the reduced axes
-/// last are copied.
+/// Values, bounds and special cases are those of [`Terms`]. Rows of arrays that are not in C order with the reduced
+/// axes last are copied.
 ///
 /// ```
 /// use logsum::LogSumExp;
@@ -82,16 +82,20 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
         Self { no_mass, ..self }
     }
 
-    fn row(&self, index: usize) -> Terms<'_, T> {
-        let terms = Terms::new(self.z.row(index)).no_mass(self.no_mass);
+    /// `f` of the terms of a row.
+    fn row<R>(&self, index: usize, f: impl FnOnce(Terms<'_, T>) -> R) -> R {
+        let z = self.z.row(index);
+        let weights = self.weights.as_ref().map(|weights| weights.row(index));
+        let mask = self.mask.as_ref().map(|mask| mask.row(index));
+        let terms = Terms::new(&z).no_mass(self.no_mass);
         let mut terms = terms.temperature(self.temperature).expect("it was checked when it was given");
-        if let Some(weights) = &self.weights {
-            terms = terms.weights(weights.row(index)).expect(EQUAL);
+        if let Some(weights) = &weights {
+            terms = terms.weights(weights).expect(EQUAL);
         }
-        if let Some(mask) = &self.mask {
-            terms = terms.mask(mask.row(index)).expect(EQUAL);
+        if let Some(mask) = &mask {
+            terms = terms.mask(mask).expect(EQUAL);
         }
-        terms
+        f(terms)
     }
 
     /// [`Terms::logsumexp`] of each row.
@@ -102,7 +106,7 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     /// [`Terms::logsumexp_with_sign`] of each row.
     pub fn logsumexp_with_sign(&self) -> Result<(ArrayD<T>, ArrayD<T>), Error> {
         let [value, sign] = self.plan.each([PerRow::One; 2], |i, [value, sign]| {
-            (value[0], sign[0]) = self.row(i).logsumexp_with_sign();
+            (value[0], sign[0]) = self.row(i, |terms| terms.logsumexp_with_sign());
         });
         Ok((self.plan.per_row(value), self.plan.per_row(sign)))
     }
@@ -110,7 +114,7 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     /// [`Terms::logsumexp_with_gradient`] of each row: the values, NaN if a sum is negative, and the gradients.
     pub fn logsumexp_with_gradient(&self) -> Result<(ArrayD<T>, Array<T, D>), Error> {
         let [value, gradient] = self.plan.each([PerRow::One, PerRow::Each], |i, [value, gradient]| {
-            value[0] = self.row(i).logsumexp_with_gradient(gradient).expect(EQUAL);
+            value[0] = self.row(i, |terms| terms.logsumexp_with_gradient(gradient).expect(EQUAL));
         });
         Ok((self.plan.per_row(value), self.plan.per_element(gradient)))
     }
@@ -119,14 +123,15 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     /// of the array's shape.
     pub fn gradients(&self) -> Result<[Array<T, D>; 2], Error> {
         let [by_z, by_weight] = self.plan.each([PerRow::Each; 2], |i, [by_z, by_weight]| {
-            self.row(i).logsumexp_with_gradients(by_z, by_weight).expect(EQUAL);
+            self.row(i, |terms| terms.logsumexp_with_gradients(by_z, by_weight).expect(EQUAL));
         });
         Ok([by_z, by_weight].map(|numbers| self.plan.per_element(numbers)))
     }
 
     /// [`Terms::softmax`] of each row.
     pub fn softmax(&self) -> Result<Array<T, D>, Error> {
-        let [p] = self.plan.each([PerRow::Each], |i, [p]| self.row(i).softmax(p).expect(EQUAL));
+        let [p] =
+            self.plan.each([PerRow::Each], |i, [p]| self.row(i, |terms| terms.softmax(p).expect(EQUAL)));
         Ok(self.plan.per_element(p))
     }
 
@@ -135,8 +140,9 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     /// # Errors
     /// None: the arguments were checked when they were set.
     pub fn log_softmax(&self) -> Result<Array<T, D>, Error> {
-        let [log_p] =
-            self.plan.each([PerRow::Each], |i, [log_p]| self.row(i).log_softmax(log_p).expect(EQUAL));
+        let [log_p] = self
+            .plan
+            .each([PerRow::Each], |i, [log_p]| self.row(i, |terms| terms.log_softmax(log_p).expect(EQUAL)));
         Ok(self.plan.per_element(log_p))
     }
 
@@ -165,7 +171,7 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     }
 
     fn one_each(&self, f: impl Fn(Terms<'_, T>) -> T + Sync) -> Result<ArrayD<T>, Error> {
-        let [value] = self.plan.each([PerRow::One], |i, [value]| value[0] = f(self.row(i)));
+        let [value] = self.plan.each([PerRow::One], |i, [value]| value[0] = self.row(i, &f));
         Ok(self.plan.per_row(value))
     }
 
@@ -176,7 +182,7 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     pub fn jvp(&self, tangent: &ArrayRef<T, D>) -> Result<(ArrayD<T>, ArrayD<T>), Error> {
         let tangent = self.plan.rows_of_shape("tangent", tangent)?;
         let [value, derivative] = self.plan.each([PerRow::One; 2], |i, [value, derivative]| {
-            (value[0], derivative[0]) = self.row(i).jvp(tangent.row(i)).expect(EQUAL);
+            (value[0], derivative[0]) = self.row(i, |terms| terms.jvp(&tangent.row(i))).expect(EQUAL);
         });
         Ok((self.plan.per_row(value), self.plan.per_row(derivative)))
     }
@@ -187,8 +193,9 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     /// [`Error::ShapeMismatch`] if `vector` does not have the array's shape.
     pub fn hvp(&self, vector: &ArrayRef<T, D>) -> Result<Array<T, D>, Error> {
         let vector = self.plan.rows_of_shape("vector", vector)?;
-        let [out] =
-            self.plan.each([PerRow::Each], |i, [out]| self.row(i).hvp(vector.row(i), out).expect(EQUAL));
+        let [out] = self.plan.each([PerRow::Each], |i, [out]| {
+            self.row(i, |terms| terms.hvp(&vector.row(i), out).expect(EQUAL))
+        });
         Ok(self.plan.per_element(out))
     }
 }

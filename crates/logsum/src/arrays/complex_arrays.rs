@@ -34,7 +34,7 @@ pub trait ComplexLogSumExp<T: Float, D: Dimension>: Sealed<Complex<T>, D> {
         let plan = Plan::new(self.array(), axes)?;
         let z = plan.rows(self.array());
         let [values] = plan.each([PerRow::One], |i, [value]| {
-            value[0] = operations::complex_logsumexp(z.row(i));
+            value[0] = operations::complex_logsumexp(&z.row(i));
         });
         Ok(plan.per_row(values))
     }
@@ -49,7 +49,7 @@ pub trait ComplexLogSumExp<T: Float, D: Dimension>: Sealed<Complex<T>, D> {
         let plan = Plan::new(self.array(), axes)?;
         let (z, b) = (plan.rows(self.array()), plan.broadcast("weights", weights)?);
         let [values] = plan.each([PerRow::One], |i, [value]| {
-            value[0] = operations::complex_logsumexp_weighted(z.row(i), b.row(i)).expect(EQUAL);
+            value[0] = operations::complex_logsumexp_weighted(&z.row(i), &b.row(i)).expect(EQUAL);
         });
         Ok(plan.per_row(values))
     }
@@ -59,7 +59,7 @@ pub trait ComplexLogSumExp<T: Float, D: Dimension>: Sealed<Complex<T>, D> {
         let plan = Plan::new(self.array(), axes)?;
         let z = plan.rows(self.array());
         let [values, gradients] = plan.each([PerRow::One, PerRow::Each], |i, [value, gradient]| {
-            value[0] = operations::complex_logsumexp_with_gradient(z.row(i), gradient).expect(EQUAL);
+            value[0] = operations::complex_logsumexp_with_gradient(&z.row(i), gradient).expect(EQUAL);
         });
         Ok((plan.per_row(values), plan.per_element(gradients)))
     }

@@ -1,10 +1,14 @@
-//! Arrays as contiguous rows: the remaining axes first, the reduced axes last, in C order; other layouts are
-//! copied.
+//! Arrays as contiguous rows: the remaining axes first, the reduced axes last, in C order; rows of other layouts are
+//! copied one by one.
 
 use crate::arrays::axes::Axes;
 use crate::error::Error;
+use crate::interrupt::checkpoint;
 use crate::threads::{in_parts, worth};
-use ndarray::{Array, ArrayD, ArrayRef, ArrayViewMutD, Axis, Dimension, IxDyn};
+use ndarray::{
+    Array, ArrayBase, ArrayD, ArrayRef, ArrayView2, ArrayViewD, ArrayViewMutD, Axis, Dimension, IxDyn,
+    RawData,
+};
 use std::borrow::Cow;
 
 /// The decomposition of an array of a given shape into rows, one for each index along the axes that remain.
@@ -23,23 +27,64 @@ pub(super) struct Plan {
 }
 
 /// The rows of one array.
-pub(super) struct Rows<'a, A: Clone> {
-    numbers: Cow<'a, [A]>,
-    length: usize,
-    /// Whether a single row stands for all rows, as after broadcasting along the axes that remain.
-    is_one: bool,
+pub(super) enum Rows<'a, A: Clone> {
+    /// One after another, each of this length.
+    Contiguous(Cow<'a, [A]>, usize),
+    Strided(ArrayView2<'a, A>),
 }
 
 impl<A: Clone> Rows<'_, A> {
     /// All rows, one after another.
-    pub(super) fn all(&self) -> &[A] {
-        &self.numbers
+    pub(super) fn all(&self) -> Cow<'_, [A]> {
+        match self {
+            Self::Contiguous(numbers, _) => Cow::Borrowed(numbers),
+            Self::Strided(rows) => rows
+                .outer_iter()
+                .flat_map(|row| {
+                    checkpoint();
+                    row.into_iter().cloned()
+                })
+                .collect(),
+        }
     }
 
-    pub(super) fn row(&self, index: usize) -> &[A] {
-        let start = if self.is_one { 0 } else { index * self.length };
-        &self.numbers[start..][..self.length]
+    pub(super) fn row(&self, index: usize) -> Cow<'_, [A]> {
+        match self {
+            Self::Contiguous(numbers, length) => Cow::Borrowed(&numbers[index * length..][..*length]),
+            Self::Strided(rows) => {
+                let row = rows.index_axis(Axis(0), index);
+                row.to_slice().map_or_else(|| row.iter().cloned().collect(), Cow::Borrowed)
+            }
+        }
     }
+}
+
+/// The axes that remain as one axis, and those that are reduced, if the strides allow it.
+fn as_matrix<A>(mut array: ArrayViewD<'_, A>, outer: usize) -> Option<ArrayView2<'_, A>> {
+    let inner = array.ndim() - outer;
+    for _ in 1..inner {
+        array = merged(array, outer)?;
+    }
+    for _ in 1..outer {
+        array = merged(array, 0)?;
+    }
+    if outer == 0 {
+        array = array.insert_axis(Axis(0));
+    }
+    if inner == 0 {
+        array = array.insert_axis(Axis(1));
+    }
+    array.into_dimensionality().ok()
+}
+
+/// Makes one axis of an axis and the next, if the strides allow it: so that their rows lie beside each other.
+pub(super) fn merged<S: RawData>(
+    mut array: ArrayBase<S, IxDyn>,
+    first: usize,
+) -> Option<ArrayBase<S, IxDyn>> {
+    // Of no rows there is nothing to merge.
+    let has_rows = array.shape()[first] > 0 && array.shape()[first + 1] > 0;
+    (has_rows && array.merge_axes(Axis(first), Axis(first + 1))).then(|| array.remove_axis(Axis(first)))
 }
 
 impl Plan {
@@ -70,30 +115,20 @@ impl Plan {
         argument: &'static str,
         array: &'a ArrayRef<A, D>,
     ) -> Result<Rows<'a, A>, Error> {
-        let (array, length) = (array.view().into_dyn(), self.length);
-        if array.shape() == self.shape {
-            let permuted = array.permuted_axes(IxDyn(&self.order));
-            let numbers = match permuted.to_slice() {
-                Some(numbers) => Cow::Borrowed(numbers),
-                None => Cow::Owned(permuted.iter().cloned().collect()),
-            };
-            return Ok(Rows { numbers, length, is_one: false });
-        }
         let wide = array.broadcast(IxDyn(&self.shape)).ok_or_else(|| Error::ShapeMismatch {
             argument,
             expected: self.shape.clone(),
             found: array.shape().to_vec(),
             broadcasts: true,
         })?;
-        let mut wide = wide.permuted_axes(IxDyn(&self.order));
-        let is_one = self.count > 1 && wide.strides()[..self.outer].iter().all(|&stride| stride == 0);
-        if is_one {
-            for _ in 0..self.outer {
-                wide = wide.index_axis_move(Axis(0), 0);
-            }
+        let permuted = wide.permuted_axes(IxDyn(&self.order));
+        if let Some(numbers) = permuted.to_slice() {
+            return Ok(Rows::Contiguous(Cow::Borrowed(numbers), self.length));
         }
-        // The broadcast view does not live long enough to be borrowed.
-        Ok(Rows { numbers: Cow::Owned(wide.iter().cloned().collect()), length, is_one })
+        Ok(match as_matrix(permuted.clone(), self.outer) {
+            Some(rows) => Rows::Strided(rows),
+            None => Rows::Contiguous(permuted.iter().cloned().collect(), self.length),
+        })
     }
 
     /// The rows of an argument that has this plan's shape.

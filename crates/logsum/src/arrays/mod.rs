@@ -13,9 +13,10 @@ pub use broadcast_terms::ArrayTerms;
 pub use complex_arrays::ComplexLogSumExp;
 pub use matmul_batches::LogMatmul;
 
-use contiguous_rows::{PerRow, Plan};
+use contiguous_rows::{PerRow, Plan, merged};
 
 use crate::error::Error;
+use crate::interrupt::checkpoint;
 use crate::kernels::Each;
 use crate::kernels::row_access::{PIECE, Series, SeriesMut};
 use crate::operations::Float;
@@ -173,8 +174,9 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
     fn logcumsumexp(&self, axis: isize, which: Cumulative) -> Result<Array<T, D>, Error> {
         let plan = Plan::new(self.array(), axis)?;
         let z = plan.rows(self.array());
-        let mut out = vec![T::default(); z.all().len()];
-        T::cumulative_rows(which, z.all(), plan.length, &mut out);
+        let z = z.all();
+        let mut out = vec![T::default(); z.len()];
+        T::cumulative_rows(which, &z, plan.length, &mut out);
         Ok(plan.per_element(out))
     }
 
@@ -185,7 +187,7 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         let z = plan.rows(self.array());
         let mut values = vec![T::default(); plan.count * segments.count()];
         for (i, out) in values.chunks_mut(segments.count().max(1)).enumerate() {
-            segments.logsumexp(z.row(i), out)?;
+            segments.logsumexp(&z.row(i), out)?;
         }
         Ok(plan.with_length(segments.count()).per_element(values))
     }
@@ -202,8 +204,9 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         let plan = Plan::new(self.array(), axis)?;
         let z = plan.rows(self.array());
         loss.has_classes(axis, plan.length)?;
-        let mut gradient = vec![T::default(); z.all().len()];
-        let value = loss.loss_with_gradient(z.all(), targets, reduction, &mut gradient)?;
+        let z = z.all();
+        let mut gradient = vec![T::default(); z.len()];
+        let value = loss.loss_with_gradient(&z, targets, reduction, &mut gradient)?;
         Ok((value, plan.per_element(gradient)))
     }
 
@@ -217,7 +220,7 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         }
         let z = plan.rows(self.array());
         let mut log_p = vec![T::default(); found];
-        operations::token_log_probs(z.all(), tokens, &mut log_p)?;
+        operations::token_log_probs(&z.all(), tokens, &mut log_p)?;
         Ok(plan.per_row(log_p))
     }
 
@@ -299,7 +302,7 @@ fn per_row<T: Float, D: Dimension>(
 ) -> Result<ArrayD<T>, Error> {
     let plan = Plan::new(z, axes)?;
     let z = plan.rows(z);
-    let [value] = plan.each([PerRow::One], |i, [value]| value[0] = f(z.row(i)));
+    let [value] = plan.each([PerRow::One], |i, [value]| value[0] = f(&z.row(i)));
     Ok(plan.per_row(value))
 }
 
@@ -312,7 +315,7 @@ fn with_gradient<T: Float, D: Dimension>(
     let plan = Plan::new(z, axes)?;
     let z = plan.rows(z);
     let [value, gradient] = plan.each([PerRow::One, PerRow::Each], |i, [value, gradient]| {
-        value[0] = f(z.row(i), gradient).expect(EQUAL);
+        value[0] = f(&z.row(i), gradient).expect(EQUAL);
     });
     Ok((plan.per_row(value), plan.per_element(gradient)))
 }
@@ -336,7 +339,7 @@ fn of_pairs<T: Float, D: Dimension, E: Dimension>(
 ) -> Result<Array<T, D>, Error> {
     let plan = Plan::new(a, Axes::all())?;
     let (a, b) = (plan.rows(a), plan.broadcast(argument, b)?);
-    let [out] = plan.each([PerRow::Each], |i, [out]| f(a.row(i), b.row(i), out).expect(EQUAL));
+    let [out] = plan.each([PerRow::Each], |i, [out]| f(&a.row(i), &b.row(i), out).expect(EQUAL));
     Ok(plan.per_element(out))
 }
 
@@ -365,13 +368,6 @@ fn reduce<T: Float, D: Dimension>(
 
 /// Why a view that could be merged is.
 const MERGED: &str = "the strides allow it";
-
-/// Makes one axis of an axis and the next, if the strides allow it: so that their rows lie beside each other.
-fn merged<S: RawData>(mut array: ArrayBase<S, IxDyn>, first: usize) -> Option<ArrayBase<S, IxDyn>> {
-    // Of no rows there is nothing to merge.
-    let has_rows = array.shape()[first] > 0 && array.shape()[first + 1] > 0;
-    (has_rows && array.merge_axes(Axis(first), Axis(first + 1))).then(|| array.remove_axis(Axis(first)))
-}
 
 /// Reduces rows, with the `outer` axes that remain first in all arrays; many rows at once where the memory layout
 /// allows it.
@@ -425,6 +421,7 @@ fn reduce_gathered<T: Float>(
     let [mut rows, mut values, mut results] = [const { Vec::new() }; 3];
     let most = GATHERED / length;
     for (part, z) in z.axis_chunks_iter(Axis(0), most).enumerate() {
+        checkpoint();
         let here = Slice::from(part * most..part * most + z.shape()[0]);
         rows.clear();
         rows.extend(z.iter().copied());

@@ -5,18 +5,22 @@
 )]
 
 use crate::arithmetic::double_double::DoubleDouble;
-use crate::arithmetic::precision::{Precision, Sum};
+use crate::arithmetic::precision::{Number, Precision, Sum};
 use crate::formats::Format;
 use crate::kernels::block::{self, LONG, STEP, Summed, bound_for, exp_from, padded, shift_for};
 use crate::kernels::{Constants, Each};
 use crate::simd::{Task, Vector, lanes, run, task};
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// The number of rows processed at once.
 pub(crate) const LANES: usize = 8;
 
-/// The number of columns read at once: a whole number of cache lines of each row.
+/// The number of columns copied at once: a whole number of cache lines of each row.
 pub(crate) const WIDTH: usize = 16 * LANES;
+
+/// The number of columns summed where they lie: a page of each row, as rows that are far apart have pages of their own.
+pub(crate) const WIDE: usize = 8 * WIDTH;
 
 /// Eight rows, transposed: element k of all eight rows is contiguous.
 pub(crate) type Tile = [[f64; LANES]];
@@ -108,15 +112,15 @@ pub(crate) fn summed<P: Precision, T: Format, V: Vector>(tile: &[T], simd: V) ->
     each_of(max, shift, sum)
 }
 
-/// [`summed`] of each group of eight among `count` columns, at most [`WIDTH`], from `start` on, read directly from
-/// rows of `pitch` numbers. `None` for a group with a shift other than 0, and for all groups if the initial value
-/// of a sum depends on the maximum or there are fewer than [`LONG`] rows.
+/// [`summed`] of each group of eight among at most [`WIDE`] columns from `start` on, read directly from rows of `pitch`
+/// numbers. `None` for a group with a shift other than 0, and for all groups if the initial value of a sum depends
+/// on the maximum or there are fewer than [`LONG`] rows.
 pub(crate) fn summed_in_place<P: Precision, T: Format>(
     rows: &[T],
     pitch: usize,
     start: usize,
     count: usize,
-) -> [Option<[Summed; LANES]>; WIDTH / LANES] {
+) -> [Option<[Summed; LANES]>; WIDE / LANES] {
     run(SummedInPlace::<_, P> { rows, pitch, start, count, precision: PhantomData })
 }
 
@@ -129,33 +133,24 @@ struct SummedInPlace<'a, T, P> {
 }
 
 impl<T: Format, P: Precision> Task for SummedInPlace<'_, T, P> {
-    type Output = [Option<[Summed; LANES]>; WIDTH / LANES];
+    type Output = [Option<[Summed; LANES]>; WIDE / LANES];
 
     #[inline(always)]
     fn run<V: Vector>(self, simd: V) -> Self::Output {
         let Self { rows, pitch, start, count, .. } = self;
-        let mut summed = [None; WIDTH / LANES];
+        let mut summed = [None; WIDE / LANES];
         if !P::STARTS_FROM_NOTHING || rows.len() / pitch < LONG {
             return summed;
         }
         let one = simd.splat(1.0);
-        // Indexed by row index mod 8, then by group of sixteen columns: the sums that one row needs are adjacent.
-        let mut sums = [[[<P::Sum<V>>::empty(one); 2]; WIDTH / STEP]; 8];
-        let mut maxima = [T::wide(T::NEG_INFINITY, simd); WIDTH / STEP];
-        for (i, row) in rows.chunks_exact(pitch).enumerate() {
-            ask_for_row(rows, (i + AHEAD) * pitch + start, count, simd);
-            let sums = &mut sums[i % 8];
-            let (whole, rest) = row[start..][..count].as_chunks();
-            for ((numbers, sums), max) in whole.iter().zip(&mut *sums).zip(&mut maxima) {
-                *max = T::greater(*max, numbers, simd);
-                *sums = plus::<P, T, V>(*sums, numbers, simd);
-            }
-            if let (false, Some(sums), Some(max)) =
-                (rest.is_empty(), sums.get_mut(whole.len()), maxima.get_mut(whole.len()))
-            {
-                let numbers = padded(rest);
-                *max = T::greater(*max, &numbers, simd);
-                *sums = plus::<P, T, V>(*sums, &numbers, simd);
+        let mut sums = [[<P::Sum<V>>::empty(one); 2]; WIDE / STEP];
+        let mut maxima = [T::wide(T::NEG_INFINITY, simd); WIDE / STEP];
+        for rows in rows.chunks(LANES * pitch) {
+            let columns = (start..start + count).step_by(STEP);
+            for ((from, sums), max) in columns.zip(&mut sums).zip(&mut maxima) {
+                let width = STEP.min(start + count - from);
+                let part = part_of::<P, T, V>(rows, pitch, from..from + width, max, simd);
+                *sums = [sums[0] + part[0], sums[1] + part[1]];
             }
         }
         for g in 0..count.div_ceil(LANES) {
@@ -168,9 +163,7 @@ impl<T: Format, P: Precision> Task for SummedInPlace<'_, T, P> {
             }
             if is_at_0 {
                 let mut eight = [<P::Sum<V>>::empty(one); 8];
-                for i in 0..8 {
-                    eight[i] = sums[i][g / 2][g % 2];
-                }
+                eight[0] = sums[g / 2][g % 2];
                 summed[g] = Some(each_of(max, [0.0; LANES], <P::Sum<V>>::total(eight, one)));
             }
         }
@@ -180,13 +173,46 @@ impl<T: Format, P: Precision> Task for SummedInPlace<'_, T, P> {
 
 #[inline(always)]
 fn plus<P: Precision, T: Format, V: Vector>(
-    [a, b]: [P::Sum<V>; 2],
+    [a, b]: [P::Number<V>; 2],
     numbers: &[T; STEP],
     simd: V,
-) -> [P::Sum<V>; 2] {
+) -> [P::Number<V>; 2] {
     let [low, high] = block::load(numbers, simd);
-    let (low, high) = (P::exp_at_0(low), P::exp_at_0(high));
-    [a + low, b + high]
+    [a + P::exp_at_0(low), b + P::exp_at_0(high)]
+}
+
+/// Σ e^z over at most eight rows of at most [`STEP`] columns, in two chains, so that a sum of a block has 3 + 1 + 128
+/// roundings; and the greatest numbers.
+#[inline(always)]
+fn part_of<P: Precision, T: Format, V: Vector>(
+    rows: &[T],
+    pitch: usize,
+    columns: Range<usize>,
+    max: &mut T::Wide<V>,
+    simd: V,
+) -> [P::Number<V>; 2] {
+    let nothing = P::Number::of(DoubleDouble::from(simd.splat(0.0)));
+    let mut chains = [[nothing; 2]; 2];
+    if rows.len() == LANES * pitch && columns.len() == STEP {
+        for pair in 0..LANES / 2 {
+            for i in 0..2 {
+                if let Some(numbers) = rows[(2 * pair + i) * pitch + columns.start..].first_chunk() {
+                    // The next eight rows: they are too far apart for the hardware to see a stream.
+                    simd.prefetch(numbers, size_of_val(rows));
+                    *max = T::greater(*max, numbers, simd);
+                    chains[i] = plus::<P, T, V>(chains[i], numbers, simd);
+                }
+            }
+        }
+    } else {
+        for (i, row) in rows.chunks_exact(pitch).enumerate() {
+            let numbers = padded(&row[columns.clone()]);
+            *max = T::greater(*max, &numbers, simd);
+            chains[i % 2] = plus::<P, T, V>(chains[i % 2], &numbers, simd);
+        }
+    }
+    let [even, odd] = chains;
+    [even[0] + odd[0], even[1] + odd[1]]
 }
 
 #[inline(always)]

@@ -68,8 +68,8 @@ task! {
     /// `None` where that is not settled. No number of these rows and columns is above [`GREATEST`], or a NaN.
     ///
     /// Errors of the sum, relative to it: 2.01 · [`EXP_TD_ERROR`] from the exponentials; the product's 2^-150 and the
-    /// third words of terms, as in [`TripleDouble::plus`], are part of that; and 6u of `lows`. What counts as e^-1000
-    /// adds less than 2^-900.
+    /// third words of terms, as in [`TripleDouble::plus`], are part of that; and 6u of `lows`. What underflows is below
+    /// 2^-640.
     pub(crate) fn values_near_0<T: Format>(
         factors: Factors<'_, T>,
         rows: &[usize],
@@ -126,7 +126,7 @@ task! {
 fn power<V: Vector>(z: V) -> TripleDouble<V> {
     let zero = z.splat(0.0);
     let d = TripleDouble { hi: z.splat(LEAST).max(z), mid: zero, lo: zero };
-    exp_td(d).scaled(z.splat(UNSCALE))
+    exp_td(d).scaled(z.splat(UNSCALE)).normalised()
 }
 
 /// The product but for the normalisation, with |mid| ≤ 2^-50 |hi| and |lo| ≤ 2^-101 |hi|.
@@ -148,7 +148,7 @@ fn nearest_logarithms<T: Format, V: Vector>(sum: &Sum, simd: V) -> ([T; 8], [boo
     let whole = sum.sum.load(simd);
     let rest = whole.plus(TripleDouble { hi: simd.splat(-1.0), mid: zero, lo: zero }).normalised().to_dd();
     let log = log1p_dd_near_0(rest);
-    let of_exponentials = whole.hi.mul_add(simd.splat(2.02 * EXP_TD_ERROR), simd.splat(power_of_two(-900)));
+    let of_exponentials = whole.hi.mul_add(simd.splat(2.02 * EXP_TD_ERROR), simd.splat(power_of_two(-600)));
     let error = simd.load(&sum.lows.0).mul_add(simd.splat(6.0 * power_of_two(-53)), of_exponentials);
     let size = log.hi.max(-log.hi);
     let bound = size.mul_add(simd.splat(power_of_two(-100)), error * simd.splat(1.000_01));

@@ -4,7 +4,7 @@ use crate::edges::Edge;
 use crate::formats::Format;
 use crate::interrupt::checkpoint;
 use crate::kernels::block::{AT_0, LONG, Store};
-use crate::kernels::columns::{self, Functions, LANES, Place, WIDTH};
+use crate::kernels::columns::{self, Functions, LANES, Place, WIDE, WIDTH};
 use crate::kernels::row_access::{BLOCK, PIECE, Series, SeriesMut};
 use crate::kernels::short_rows::{self, Reduced, SHORT, TileRoom};
 use crate::kernels::{Constants, Each};
@@ -360,8 +360,9 @@ impl<'a, T: Format> Columns<'a, T> {
         // predicts which case is likely, so that a matrix that needs shifts is rarely summed in place in vain.
         let is_wild = |z: &T| z.widen().is_finite() && z.widen().abs() > AT_0;
         let mut in_place = each.is_none() && self.rows().next().is_some_and(|row| !row.iter().any(is_wild));
-        for from in (0..self.count).step_by(WIDTH) {
-            let count = WIDTH.min(self.count - from);
+        let mut from = 0;
+        while from < self.count {
+            let count = (self.count - from).min(if in_place { WIDE } else { WIDTH });
             let part = self.part(from, count);
             let value = value.as_mut().map(|value| &mut value[from..][..count]);
             match &mut each {
@@ -375,6 +376,7 @@ impl<'a, T: Format> Columns<'a, T> {
                     part.settle(&partials, value);
                 }
             }
+            from += count;
         }
     }
 
@@ -400,39 +402,37 @@ impl<'a, T: Format> Columns<'a, T> {
         columns::copy(block, self.pitch, self.start, self.count, tiles);
     }
 
-    /// The states of at most [`WIDTH`] columns. `in_place` says whether to try to sum without a copy; it is
-    /// cleared once that fails for a long block.
-    fn partials<P: Keep>(
-        self,
-        tiles: &mut Vec<T>,
-        in_place: &mut bool,
-    ) -> [[Partial<P>; LANES]; WIDTH / LANES] {
+    /// The states of at most [`WIDTH`] columns, or [`WIDE`] if `in_place`, which says whether to try to sum without a
+    /// copy; it is cleared once that fails for a long block. `tiles` holds the last block where there are copies.
+    fn partials<P: Keep>(self, tiles: &mut Vec<T>, in_place: &mut bool) -> Vec<[Partial<P>; LANES]> {
         let groups = self.count.div_ceil(LANES);
-        let mut pieces = [const { Pieces::<P>::EMPTY }; WIDTH / LANES];
+        let mut pieces: Vec<Pieces<P>> = (0..groups).map(|_| Pieces::EMPTY).collect();
         for block in self.z.chunks(BLOCK * self.pitch) {
             checkpoint();
             let rows = block.len() / self.pitch;
-            let mut summed = [None; WIDTH / LANES];
+            let mut summed = [None; WIDE / LANES];
             if *in_place {
                 summed = columns::summed_in_place::<P, T>(block, self.pitch, self.start, self.count);
             }
-            if summed[..groups].iter().any(Option::is_none) {
-                *in_place &= rows < LONG;
-                self.fill(tiles, block);
-            }
-            for (g, pieces) in pieces[..groups].iter_mut().enumerate() {
-                match summed[g] {
-                    Some(blocks) => pieces.push_summed(blocks),
-                    None => pieces.push(&tiles[g * rows * LANES..][..rows * LANES]),
+            *in_place &= rows < LONG || summed[..groups].iter().all(Option::is_some);
+            let of_parts = pieces.chunks_mut(WIDTH / LANES).zip(summed.chunks(WIDTH / LANES));
+            for (from, (pieces, summed)) in (0..self.count).step_by(WIDTH).zip(of_parts) {
+                if summed[..pieces.len()].iter().any(Option::is_none) {
+                    self.part(from, WIDTH.min(self.count - from)).fill(tiles, block);
+                }
+                for (g, (pieces, summed)) in pieces.iter_mut().zip(summed).enumerate() {
+                    match summed {
+                        Some(blocks) => pieces.push_summed(*blocks),
+                        None => pieces.push(&tiles[g * rows * LANES..][..rows * LANES]),
+                    }
                 }
             }
         }
-        let mut partials = [[Partial::EMPTY; LANES]; WIDTH / LANES];
-        for (g, pieces) in pieces[..groups].iter_mut().enumerate() {
+        let close = |(g, mut pieces): (usize, Pieces<P>)| {
             let count = LANES.min(self.count - g * LANES);
-            partials[g] = pieces.close(|j| Partial::over(&self.column(g * LANES + j)), count);
-        }
-        partials
+            pieces.close(|j| Partial::over(&self.column(g * LANES + j)), count)
+        };
+        pieces.into_iter().enumerate().map(close).collect()
     }
 
     fn settle<P: Keep>(self, partials: &[[Partial<P>; LANES]], value: Option<&mut [T]>) {

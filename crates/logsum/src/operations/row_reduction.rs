@@ -429,3 +429,58 @@ impl Regions {
 fn in_blocks<T: Format>(z: &[T], out: &mut [T], f: &(impl Fn(Range<usize>, &mut [T]) + Sync)) {
     in_parts(0..z.len(), out, worth(z.len(), 1), BLOCK, &mut (), &|range, out, ()| f(range, out));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::uniform;
+
+    /// However a row is cut and its parts are merged, the value, each share and its logarithm are the same.
+    #[test]
+    fn results_do_not_depend_on_the_order_of_sums() {
+        type State = Partial<<f64 as Format>::Elements>;
+        let mut uniform = uniform(17);
+        let mut results = 0;
+        for i in 0..800 {
+            let (length, spread) = ([1, 3, 40, 3000, 20_000][i % 5], [1.0, 5.0, 700.0, 1e-9][i / 5 % 4]);
+            let mut row: Vec<f64> = (0..length).map(|_| spread * (uniform() - 0.5)).collect();
+            if i % 3 == 0 {
+                // Normalised: the value is a rounding error near 0.
+                let value = value(&row);
+                row.iter_mut().for_each(|z| *z -= value);
+            }
+            let mut merged: Vec<State> = Vec::new();
+            let mut rest = &row[..];
+            while !rest.is_empty() {
+                let (part, others) =
+                    rest.split_at(1 + (uniform() * (rest.len() - 1).min(2000) as f64) as usize);
+                merged.push(State::of(part));
+                rest = others;
+            }
+            while merged.len() > 1 {
+                let state = merged.swap_remove((uniform() * merged.len() as f64) as usize);
+                let other = (uniform() * merged.len() as f64) as usize;
+                merged[other] = merged[other].merge(state);
+            }
+            let series: &dyn Series<f64> = &row;
+            let whole = State::over(series);
+            let bits = |state: &State| {
+                let (mut all, mut out) = (vec![ziv::settle(state, series).0.to_bits()], vec![0.0; row.len()]);
+                for function in [Each::Share, Each::LogShare] {
+                    each(function, state, series, &mut &mut out[..], Store::Caches);
+                    all.extend(out.iter().map(|x: &f64| x.to_bits()));
+                }
+                all
+            };
+            let expected = bits(&whole);
+            results += expected.len();
+            assert!(
+                bits(&merged[0]) == expected,
+                "{} numbers, from {:?}",
+                row.len(),
+                &row[..row.len().min(9)]
+            );
+        }
+        println!("{results} results, all the same");
+    }
+}

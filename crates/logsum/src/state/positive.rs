@@ -9,12 +9,13 @@ use crate::arithmetic::log_of_sum::{
 use crate::arithmetic::precision::Number;
 use crate::formats::Format;
 use crate::formats::nearest::settled;
+use crate::interrupt::checkpoint;
 use crate::kernels::block::{self, Store, Summed};
 use crate::kernels::columns::{self, LANES};
 use crate::kernels::row_access::{BLOCK, PIECE, Series};
 use crate::kernels::{Constants, Each, Factor, Scaled};
 use crate::simd::{Keep, Vector, task};
-use crate::threads::in_tree;
+use crate::threads::{grain, in_tree};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -74,6 +75,7 @@ impl<P: Keep> Partial<P> {
 
     /// The state of a piece of at most [`PIECE`] numbers.
     pub(crate) fn of<T: Format>(piece: &[T]) -> Self {
+        checkpoint();
         of_piece(piece)
     }
 
@@ -81,7 +83,7 @@ impl<P: Keep> Partial<P> {
     pub(crate) fn over<T: Format>(row: &dyn Series<T>) -> Self {
         if let Some(numbers) = row.contiguous() {
             let piece = |range: Range<usize>, (), (): &mut ()| Self::of(&numbers[range]);
-            return in_tree(0..numbers.len(), (), PIECE, PIECE / 2, &mut (), &piece, &Self::merge);
+            return in_tree(0..numbers.len(), (), PIECE, grain(numbers.len()), &mut (), &piece, &Self::merge);
         }
         let mut merged = Merged::<P, 1>::EMPTY;
         row.pieces(&mut |piece| merged.push([Self::of(piece)]));

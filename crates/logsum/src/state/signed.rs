@@ -12,7 +12,7 @@ use crate::kernels::row_functions::BoundedShare;
 use crate::kernels::signed_block::{self, Weighted};
 use crate::kernels::term_source::{TermBlock, TermSource};
 use crate::simd::task;
-use crate::threads::in_tree;
+use crate::threads::{grain, in_tree};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -120,7 +120,7 @@ const MERGE_ERROR: f64 = power_of_two(-100);
 impl<P: Precision> SignedSum<P> {
     pub(crate) fn over<T: Format>(pairs: Pairs<'_, T>) -> Self {
         let piece = |range, (), (): &mut ()| of_piece(pairs.part(range));
-        in_tree(0..pairs.z.len(), (), PIECE, PIECE / 2, &mut (), &piece, &merge)
+        in_tree(0..pairs.z.len(), (), PIECE, grain(pairs.z.len()), &mut (), &piece, &merge)
     }
 
     #[inline(always)]

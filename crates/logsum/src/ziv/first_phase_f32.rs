@@ -7,7 +7,7 @@ use crate::formats::{Format, exp_sum_f32};
 use crate::kernels::columns::LANES;
 use crate::kernels::row_access::{BLOCK, PIECE, Series};
 use crate::simd::task;
-use crate::threads::in_tree;
+use crate::threads::{grain, in_tree};
 use std::ops::Range;
 
 /// The correctly rounded log-sum-exp, if this phase settles it.
@@ -27,7 +27,7 @@ pub(super) fn value<T: Format>(series: &dyn Series<T>) -> Option<T> {
 pub(crate) fn of<T: Format>(numbers: &[T]) -> Option<f64> {
     let piece = |range: Range<usize>, (), (): &mut ()| of_piece(&numbers[range]);
     let both = |left: Option<f64>, right: Option<f64>| Some(left? + right?);
-    in_tree(0..numbers.len(), (), PIECE, PIECE / 2, &mut (), &piece, &both)
+    in_tree(0..numbers.len(), (), PIECE, grain(numbers.len()), &mut (), &piece, &both)
 }
 
 task! {

@@ -15,7 +15,7 @@
 
 use crate::arithmetic::double_double::{DoubleDouble, parts, power_of_two, two_sum};
 use crate::arithmetic::exp::{UNSCALE, WIDE_ERROR, exp_dd_wide};
-use crate::arithmetic::log_of_sum::SLACK;
+use crate::arithmetic::log_of_sum::{SLACK, error_of_share};
 use crate::arithmetic::precision::{Number, Precision};
 use crate::formats::Format;
 use crate::formats::nearest::{Zero, nearest};
@@ -81,8 +81,9 @@ impl<'a, T: Format> WeightedShares<'a, T> {
         let &(Log { shift, rest }, bound) = self.log.get_or_init(|| self.logarithm()).as_ref()?;
         let is_near = rest.hi.abs() <= 1.0 && greatest(self.pairs.z) <= shift + REACH;
         let is_good = bound <= P::SHARE_ERROR && is_near;
-        // The exponential of the rest, a product and what a share has beside its exponential are within 2^-92.
-        let error = (bound + P::FAR_EXP_ERROR + power_of_two(-92)) * SLACK;
+        // One rounding more than a share without a weight has, any exponential, and that of the rest.
+        let of_term = (P::FAR_EXP_ERROR - P::EXP_ERROR) + power_of_two(-92);
+        let error = (error_of_share::<P, f64>(1.0, bound) + of_term) * SLACK;
         is_good.then(|| BoundedShare { shift, inverse: exp_of(-rest).scaled(self.sign), error })
     }
 
