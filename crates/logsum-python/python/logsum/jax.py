@@ -166,10 +166,7 @@ def _(axes, primals, tangents):
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _complex(a, b, axes):
     shape = jax.ShapeDtypeStruct(kept(a.shape, axes), a.dtype)
-    value = called(lambda a, b: _core.of_complex(*map(np.array, np.broadcast_arrays(a, b)), axes, True), shape, a, b)
-    # What is not finite is as JAX's own functions have it.
-    direct = jnp.log(jnp.sum(jnp.where(b == 0, 0, b * jnp.exp(a)), axes, keepdims=True))
-    return jnp.where(jnp.isfinite(value), value, direct)
+    return called(lambda a, b: _core.of_complex(*map(np.array, np.broadcast_arrays(a, b)), axes, True), shape, a, b)
 
 
 @_complex.defjvp
@@ -256,13 +253,29 @@ def _cumulative_mean(a, t, value, axis, reverse):
 
     def step(left, right):
         (x, mean_x), (y, mean_y) = left, right
-        both = jnp.logaddexp(x, y)
-        share = jnp.where(x == y, 0.5, jnp.exp(x - jnp.where(jnp.isfinite(both), both, 0)))
-        share = jnp.where(jnp.isneginf(x), 0, share)
-        return both, jnp.where(jnp.isneginf(both), 0, mean_y + share * (mean_x - mean_y))
+        both = _sum_of_two(x, y)
+        mean = mean_y + _share_of_first(x, y) * (mean_x - mean_y)
+        return both, jnp.where(jnp.isneginf(both), 0, mean)
 
     start = jnp.where(jnp.isneginf(a), 0, t)
     return jax.lax.associative_scan(step, (a, start), reverse=reverse, axis=axis + a.ndim)[1]
+
+
+def _share_of_first(x, y):
+    """e^x / (e^x + e^y), of equal infinities 1/2; with derivatives of any order, also where x = y."""
+    return jax.nn.sigmoid(jnp.where(jnp.isinf(x) & (x == y), 0, x - y))
+
+
+# log(e^x + e^y) in JAX's own operations, as its share is.
+@jax.custom_jvp
+def _sum_of_two(x, y):
+    return jnp.logaddexp(x, y)
+
+
+@_sum_of_two.defjvp
+def _(primals, tangents):
+    (x, y), (t, u) = primals, tangents
+    return _sum_of_two(x, y), u + _share_of_first(x, y) * (t - u)
 
 
 def logcumsumexp(a, axis=0, reverse=False):

@@ -37,34 +37,58 @@ def finite_or_0(x):
     return torch.where(torch.isfinite(x), x, 0)
 
 
-def with_tangents(function, slope, *tensors):
-    """What `function` gives, and, where forward mode is on, `slope` of primals and tangents."""
-    if torch.compiler.is_compiling():
-        return function(*tensors)
-    duals = [forward_ad.unpack_dual(x) if x.is_floating_point() else (x, None) for x in tensors]
-    if all(tangent is None for _, tangent in duals):
-        return function(*tensors)
-    primals = [primal for primal, _ in duals]
-    tangents = [torch.zeros_like(primal) if tangent is None else tangent for primal, tangent in duals]
-    return forward_ad.make_dual(function(*primals), slope(*primals, *tangents))
+def is_number(x):
+    return isinstance(x, Tensor) and x.is_floating_point()
+
+
+def filled(primals, tangents):
+    """Tangents, 0 where there is none."""
+    return [torch.zeros_like(x) if t is None and is_number(x) else t for x, t in zip(primals, tangents)]
+
+
+def levels():
+    """The transforms of torch.func that are under way."""
+    return torch._C._functorch.get_interpreter_stack() or []
 
 
 class Differentiable:
-    """An operator with its derivative backward and its rule for vmap.
+    """An operator with its derivatives backward and forward, and its rule for vmap.
 
-    The transforms of torch.func take these from an autograd.Function, all else from the operator itself.
+    The transforms of torch.func take these from an autograd.Function, all else from the operator itself; forward mode is no part of
+    an operator, so that dual numbers are taken apart before it. `slope` is what changes of the arguments change.
     """
 
-    def __init__(self, operator, setup, backward, rule):
+    def __init__(self, operator, setup, backward, rule, slope):
         operator.register_autograd(backward, setup_context=setup)
         operator.register_vmap(rule)
-        self.operator = operator
-        members = dict(forward=operator, setup_context=setup, backward=backward, vmap=rule)
+        self.operator, self.slope = operator, slope
+
+        def keep(ctx, inputs, output):
+            setup(ctx, inputs, output)
+            ctx.others = {i: x for i, x in enumerate(inputs) if not isinstance(x, Tensor)}
+            ctx.save_for_forward(*(x for x in inputs if isinstance(x, Tensor)))
+
+        def forward_slope(ctx, *tangents):
+            tensors = iter(ctx.saved_tensors)
+            primals = [ctx.others[i] if i in ctx.others else next(tensors) for i in range(len(tangents))]
+            if not any(level.key() == torch._C._functorch.TransformType.Jvp for level in levels()):
+                return slope(primals, filled(primals, tangents))
+            # torch turns forward mode off meanwhile, which would lose the tangents of outer levels.
+            with forward_ad._set_fwd_grad_enabled(True):
+                primals = [forward_ad.unpack_dual(x)[0] if is_number(x) else x for x in primals]
+                return slope(primals, filled(primals, tangents))
+
+        members = dict(forward=operator, setup_context=keep, backward=backward, vmap=rule, jvp=forward_slope)
         members = {name: staticmethod(member) for name, member in members.items()}
         self.function = type(operator._name, (torch.autograd.Function,), members)
 
     def __call__(self, *arguments):
-        if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
+        if torch.compiler.is_compiling():
+            return self.operator(*arguments)
+        # Dual numbers are looked for where they can be: there is no looking into those of torch's older vmap.
+        is_dual = lambda x: is_number(x) and forward_ad.unpack_dual(x)[1] is not None
+        may_be_dual = torch._C._is_fwd_grad_enabled() and forward_ad._current_level >= 0
+        if torch._C._are_functorch_transforms_active() or may_be_dual and any(map(is_dual, arguments)):
             return self.function.apply(*arguments)
         return self.operator(*arguments)
 
@@ -207,32 +231,61 @@ def scaled_softmax_backward(ctx, v):
     return scale * _softmax_slope(p, v, ctx.dim), (p * v).sum(ctx.dim, keepdim=True), None
 
 
+def logsumexp_slope(primals, tangents):
+    (x, dim), (t, _) = primals, tangents
+    return (_softmax(x, dim) * t).sum(dim, keepdim=True)
+
+
+def scaled_softmax_slope(primals, tangents):
+    (x, scale, dim), (t, u, _) = primals, tangents
+    p = _softmax(x, dim)
+    return p * u + scale * _softmax_slope(p, t, dim)
+
+
+def softmax_slope_slope(primals, tangents):
+    (p, t, dim), (dp, dt, _) = primals, tangents
+    return dp * (t - (p * t).sum(dim, keepdim=True)) + p * (dt - (dp * t + p * dt).sum(dim, keepdim=True))
+
+
+def log_softmax_gradient_slope(primals, tangents):
+    (x, g, dim), (t, dg, _) = primals, tangents
+    p = _softmax(x, dim)
+    return dg - p * dg.sum(dim, keepdim=True) - _softmax_slope(p, t, dim) * g.sum(dim, keepdim=True)
+
+
 _logsumexp = Differentiable(
     _logsumexp,
     keep_input,
     lambda ctx, g: (_scaled_softmax(ctx.saved_tensors[0], g, ctx.dim), None),
     over_batches(1, lambda: _logsumexp),
+    logsumexp_slope,
 )
 _scaled_softmax = Differentiable(
-    _scaled_softmax, keep_two, scaled_softmax_backward, over_batches(2, lambda: _scaled_softmax)
+    _scaled_softmax, keep_two, scaled_softmax_backward, over_batches(2, lambda: _scaled_softmax), scaled_softmax_slope
 )
 _softmax_slope = Differentiable(
-    _softmax_slope, keep_two, softmax_slope_backward, over_batches(2, lambda: _softmax_slope)
+    _softmax_slope, keep_two, softmax_slope_backward, over_batches(2, lambda: _softmax_slope), softmax_slope_slope
 )
 _log_softmax_gradient = Differentiable(
-    _log_softmax_gradient, keep_two, log_softmax_gradient_backward, over_batches(2, lambda: _log_softmax_gradient)
+    _log_softmax_gradient,
+    keep_two,
+    log_softmax_gradient_backward,
+    over_batches(2, lambda: _log_softmax_gradient),
+    log_softmax_gradient_slope,
 )
 _softmax = Differentiable(
     _softmax,
     keep_output,
     lambda ctx, g: (_softmax_slope(ctx.saved_tensors[0], g, ctx.dim), None),
     over_batches(1, lambda: _softmax),
+    lambda primals, tangents: _softmax_slope(_softmax(*primals), tangents[0], primals[1]),
 )
 _log_softmax = Differentiable(
     _log_softmax,
     keep_input,
     lambda ctx, g: (_log_softmax_gradient(ctx.saved_tensors[0], g, ctx.dim), None),
     over_batches(1, lambda: _log_softmax),
+    lambda primals, tangents: tangents[0] - logsumexp_slope(primals, tangents),
 )
 
 
@@ -248,29 +301,96 @@ def _(x, dim, reverse):
     return x.new_empty(x.shape)
 
 
-def keep_cumulative(ctx, inputs, output):
-    x, ctx.dim, ctx.reverse = inputs
-    ctx.save_for_backward(x, output)
+# Two linear maps, each the other's transpose, of which all derivatives of the scan are made: Σ_{k ≤ i} e^{x_k − y_i} t_k, the
+# means of t, and Σ_{i ≥ k} e^{x_k − y_i} g_i, what takes cotangents back. They are summed in log space, both signs apart.
 
 
-def cumulative_backward(ctx, g):
-    """Σ g_i e^{x_k − y_i}, of both signs of g apart, in log space."""
-    x, y = ctx.saved_tensors
+def has_mass(y):
+    return (y > -torch.inf) & (y < torch.inf)
+
+
+@torch.library.custom_op("logsum::cumulative_mean", mutates_args=())
+def _cumulative_mean(x: Tensor, t: Tensor, dim: int, reverse: bool) -> Tensor:
+    y = _logcumsumexp(x, dim, reverse)
+
+    def of_sign(t):
+        logs = torch.where((t > 0) & has_mass(x), t.log() + x, -torch.inf)
+        return torch.where(has_mass(y), (_logcumsumexp(logs, dim, reverse) - y).exp(), 0)
+
+    mean = of_sign(t) - of_sign(-t)
+    lacks = torch.isnan(x) | torch.isnan(t)
+    return torch.where(torch.isnan(y) | (lacks.cumsum(dim) > 0 if not reverse else lacks.flip(dim).cumsum(dim).flip(dim) > 0), torch.nan, mean)
+
+
+@torch.library.custom_op("logsum::cumulative_gradient", mutates_args=())
+def _cumulative_gradient(x: Tensor, g: Tensor, dim: int, reverse: bool) -> Tensor:
+    y = _logcumsumexp(x, dim, reverse)
 
     def of_sign(g):
-        # The place of a y without mass has no part; a second derivative must not see what is computed there.
-        counts = (g > 0) & (y > -torch.inf) & (y < torch.inf)
-        logs = torch.where(counts, torch.where(counts, g, 1).log() - torch.where(counts, y, 0), -torch.inf)
-        sums = _logcumsumexp(logs, ctx.dim, not ctx.reverse)
-        has_mass = (x > -torch.inf) & (x < torch.inf) & (sums > -torch.inf)
-        return torch.where(has_mass, (torch.where(has_mass, x, 0) + torch.where(has_mass, sums, 0)).exp(), 0)
+        logs = torch.where((g > 0) & has_mass(y), g.log() - y, -torch.inf)
+        sums = _logcumsumexp(logs, dim, not reverse)
+        return torch.where(has_mass(x) & (sums > -torch.inf), (x + sums).exp(), 0)
 
-    gradient = of_sign(g) - of_sign(-g)
-    return torch.where(torch.isnan(y) | torch.isnan(g), torch.nan, gradient), None, None
+    return torch.where(torch.isnan(y) | torch.isnan(g), torch.nan, of_sign(g) - of_sign(-g))
+
+
+@_cumulative_mean.register_fake
+def _(x, t, dim, reverse):
+    return x.new_empty(x.shape)
+
+
+@_cumulative_gradient.register_fake
+def _(x, g, dim, reverse):
+    return x.new_empty(x.shape)
+
+
+def keep_scan(ctx, inputs, output):
+    *tensors, ctx.dim, ctx.reverse = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def scan_slope(primals, tangents):
+    return _cumulative_mean(primals[0], tangents[0], *primals[1:])
+
+
+def mean_slope(primals, tangents):
+    (x, t, *way), (dx, dt, *_) = primals, tangents
+    return _cumulative_mean(x, dx * t + dt, *way) - _cumulative_mean(x, dx, *way) * _cumulative_mean(x, t, *way)
+
+
+def gradient_slope(primals, tangents):
+    (x, g, *way), (dx, dg, *_) = primals, tangents
+    return dx * _cumulative_gradient(x, g, *way) + _cumulative_gradient(x, dg - g * _cumulative_mean(x, dx, *way), *way)
+
+
+def scan_backward(ctx, g):
+    return _cumulative_gradient(*ctx.saved_tensors, g, ctx.dim, ctx.reverse), None, None
+
+
+def mean_backward(ctx, v):
+    (x, t), way = ctx.saved_tensors, (ctx.dim, ctx.reverse)
+    of_t = _cumulative_gradient(x, v, *way)
+    return t * of_t - _cumulative_gradient(x, v * _cumulative_mean(x, t, *way), *way), of_t, None, None
+
+
+def gradient_of_scan_backward(ctx, v):
+    (x, g), way = ctx.saved_tensors, (ctx.dim, ctx.reverse)
+    of_g = _cumulative_mean(x, v, *way)
+    return v * _cumulative_gradient(x, g, *way) - _cumulative_gradient(x, g * of_g, *way), of_g, None, None
 
 
 _logcumsumexp = Differentiable(
-    _logcumsumexp, keep_cumulative, cumulative_backward, over_batches(1, lambda: _logcumsumexp)
+    _logcumsumexp, keep_scan, scan_backward, over_batches(1, lambda: _logcumsumexp), scan_slope
+)
+_cumulative_mean = Differentiable(
+    _cumulative_mean, keep_scan, mean_backward, over_batches(2, lambda: _cumulative_mean), mean_slope
+)
+_cumulative_gradient = Differentiable(
+    _cumulative_gradient,
+    keep_scan,
+    gradient_of_scan_backward,
+    over_batches(2, lambda: _cumulative_gradient),
+    gradient_slope,
 )
 
 
@@ -299,7 +419,14 @@ def keep_both(ctx, inputs, output):
     ctx.save_for_backward(*inputs)
 
 
-_logaddexp = Differentiable(_logaddexp, keep_both, logaddexp_backward, over_batches(2, lambda: _logaddexp))
+def logaddexp_slope(primals, tangents):
+    (of_x, of_y), (t, u) = logaddexp_shares(*primals), tangents
+    return of_x * t + of_y * u
+
+
+_logaddexp = Differentiable(
+    _logaddexp, keep_both, logaddexp_backward, over_batches(2, lambda: _logaddexp), logaddexp_slope
+)
 
 
 @torch.library.custom_op("logsum::cross_entropy", mutates_args=())
@@ -378,9 +505,25 @@ def gradient_backward(ctx, v):
     return of_scores, None, of_scale, None, None, None
 
 
-_losses = Differentiable(_losses, keep_losses, losses_backward, over_batches(2, lambda: _losses))
+def losses_slope(primals, tangents):
+    x, target, *options = primals
+    return (_losses_gradient(x, target, x.new_ones(x.shape[:-1]), *options) * tangents[0]).sum(-1)
+
+
+def losses_gradient_slope(primals, tangents):
+    (x, target, scale, *options), (t, _, u, *_) = primals, tangents
+    whole = weights_of(x, target, *options).sum(-1)
+    of_scores = (scale * whole)[..., None] * _softmax_slope(_softmax(x, [-1]), t, [-1])
+    return of_scores + u[..., None] * _losses_gradient(x, target, torch.ones_like(scale), *options)
+
+
+_losses = Differentiable(_losses, keep_losses, losses_backward, over_batches(2, lambda: _losses), losses_slope)
 _losses_gradient = Differentiable(
-    _losses_gradient, keep_losses_gradient, gradient_backward, over_batches(3, lambda: _losses_gradient)
+    _losses_gradient,
+    keep_losses_gradient,
+    gradient_backward,
+    over_batches(3, lambda: _losses_gradient),
+    losses_gradient_slope,
 )
 
 
@@ -420,11 +563,7 @@ def logsumexp(input, dim=None, b=None, keepdim=False, return_sign=False, where=N
     x = x[None] if is_scalar else x
     dims = dims_of(x, dim)
     if b is None:
-        value = with_tangents(
-            lambda x: _logsumexp(x, dims),
-            lambda x, t: (_softmax(x, dims) * t).sum(dims, keepdim=True),
-            x,
-        )
+        value = _logsumexp(x, dims)
         sign = torch.where(torch.isnan(value), torch.nan, torch.where(value == -torch.inf, 0.0, 1.0)).to(x.dtype)
     else:
         shift = finite_or_0(torch.where(b == 0, -torch.inf, x).amax(dims, keepdim=True)).detach()
@@ -442,8 +581,7 @@ def softmax(input, dim=None, dtype=None):
     x = floating(input if dtype is None else input.to(dtype))
     if x.ndim == 0:
         return softmax(x[None], 0)[0]
-    dims = dims_of(x, dim)
-    return with_tangents(lambda x: _softmax(x, dims), lambda x, t: _softmax_slope(_softmax(x, dims), t, dims), x)
+    return _softmax(x, dims_of(x, dim))
 
 
 def log_softmax(input, dim=None, dtype=None):
@@ -451,10 +589,7 @@ def log_softmax(input, dim=None, dtype=None):
     x = floating(input if dtype is None else input.to(dtype))
     if x.ndim == 0:
         return log_softmax(x[None], 0)[0]
-    dims = dims_of(x, dim)
-    return with_tangents(
-        lambda x: _log_softmax(x, dims), lambda x, t: t - (_softmax(x, dims) * t).sum(dims, keepdim=True), x
-    )
+    return _log_softmax(x, dims_of(x, dim))
 
 
 def logcumsumexp(input, dim, *, reverse=False):
@@ -464,18 +599,7 @@ def logcumsumexp(input, dim, *, reverse=False):
         return logcumsumexp(x[None], 0)[0]
     (dim,) = dims_of(x, dim)
 
-    def slope(x, t):
-        y = _logcumsumexp(x, dim, reverse)
-        has_mass = (y > -torch.inf) & (y < torch.inf)
-
-        def of_sign(t):
-            logs = torch.where(t > 0, torch.where(t > 0, t, 1).log() + x, -torch.inf)
-            sums = _logcumsumexp(logs, dim, reverse)
-            return torch.where(has_mass, (sums - torch.where(has_mass, y, 0)).exp(), 0)
-
-        return of_sign(t) - of_sign(-t)
-
-    return with_tangents(lambda x: _logcumsumexp(x, dim, reverse), slope, x)
+    return _logcumsumexp(x, dim, reverse)
 
 
 def logaddexp(input, other):
@@ -483,21 +607,7 @@ def logaddexp(input, other):
     x, y = torch.broadcast_tensors(floating(input), floating(other))
     dtype = torch.promote_types(x.dtype, y.dtype)
 
-    def slope(x, y, t, u):
-        of_x, of_y = logaddexp_shares(x, y)
-        return of_x * t + of_y * u
-
-    return with_tangents(_logaddexp, slope, x.to(dtype), y.to(dtype))
-
-
-def losses_with_tangents(x, *options):
-    """The losses of rows of scores, as `_losses` takes them, with their derivative in forward mode."""
-
-    def slope(x, t):
-        target, *others = options
-        return (_losses_gradient(x, target, x.new_ones(x.shape[:-1]), *others) * t).sum(-1)
-
-    return with_tangents(lambda x: _losses(x, *options), slope, x)
+    return _logaddexp(x.to(dtype), y.to(dtype))
 
 
 def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
@@ -513,7 +623,7 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
         target = target.to(x.dtype).movedim(1 if input.ndim > 1 else 0, -1)
     if weight is not None:
         weight = weight.to(x.dtype)
-    each = losses_with_tangents(x, target, weight, ignore_index, label_smoothing)
+    each = _losses(x, target, weight, ignore_index, label_smoothing)
     if reduction == "none":
         return each
     if reduction == "sum":
@@ -537,7 +647,7 @@ def token_log_probs(input, tokens, dim=-1, *, dtype=None, entropy=False):
     if tokens.is_floating_point() or tokens.shape != x.shape[:-1]:
         raise ValueError(f"tokens is {tokens.dtype} of the shape {tuple(tokens.shape)}, it must be integers of {tuple(x.shape[:-1])}")
     nothing = torch.iinfo(torch.int64).min
-    log_p = -losses_with_tangents(x, tokens, None, nothing, 0.0)
+    log_p = -_losses(x, tokens, None, nothing, 0.0)
     if not entropy:
         return log_p
     p = softmax(x, -1)

@@ -428,7 +428,7 @@ mod tests {
             }
         }
         println!("worst of the bound: {worst:.3?}");
-        assert!(worst.iter().all(|&worst| worst > 1.0 / 64.0), "{worst:?}");
+        assert!(worst.iter().all(|&worst| worst > 1.0 / 128.0), "{worst:?}");
     }
 
     /// Weights of both signs and any size, sums that cancel, and what their logarithms are.
