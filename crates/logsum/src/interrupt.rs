@@ -18,7 +18,7 @@ pub(crate) const INTERVAL: Duration = Duration::from_millis(50);
 ///
 /// ```
 /// let z = vec![0.5_f32; 1 << 16];
-/// assert_eq!(logsum::unless(|| false, || logsum::logsumexp(&z)), Some(11.590356));
+/// assert_eq!(logsum::unless(|| false, || logsum::logsumexp(&z)), Some(11.590355));
 /// ```
 pub fn unless<R>(is_interrupted: impl Fn() -> bool + 'static, work: impl FnOnce() -> R) -> Option<R> {
     let asking = Asking {
