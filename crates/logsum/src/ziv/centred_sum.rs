@@ -416,9 +416,13 @@ mod tests {
                 .collect();
             let center = DoubleDouble::from([0.0, 0.0, 0.0, -70.0, 1e6 + 1.0][kind]);
             let sum = CentredSum::over::<f64>(&(&z as &dyn Series<f64>), center);
-            let part = part_of_bound(&sum, &exact(sum.center, words(&z)));
+            let of_all = exact(sum.center, words(&z));
+            let part = part_of_bound(&sum, &of_all);
             assert!(part <= 1.0, "{z:?}: {part} of the bound");
             worst[kind] = worst[kind].max(part);
+            let Sum { value, bits, error } = sum.as_integer().expect("it is in range");
+            let off = (Big::from_parts(value, -(bits as isize)) - &of_all).abs();
+            assert!(off <= Big::from_parts(error, -(bits as isize)), "{z:?}: the whole number is off");
             // Terms e^0 have no error, nor has their sum.
             let others: f64 = z.iter().map(|z| (z - sum.center).exp()).sum();
             assert!(sum.error() * UNSCALE <= power_of_two(-115) * others + power_of_two(-1000));
@@ -554,6 +558,15 @@ mod tests {
         }
         println!("worst of the bound: {worst:.3}");
         assert!(worst > 1.0 / 200.0, "{worst}");
+        // One term without an error, so that the factor's is all there is, and all of the sum where that is below e^-1000.
+        for i in 0..200 {
+            let x = 40.0 * (uniform() - 0.5);
+            let mut sum = CentredSum::about(DoubleDouble::from(x));
+            sum.add::<f64>(TermBlock { x: &[x], y: None, b: None });
+            sum.move_to(x + if i % 4 == 0 { 1000.0 + 300.0 * uniform() } else { 30.0 * (uniform() - 0.3) });
+            let part = part_of_bound(&sum, &exact(sum.center, words(&[x])));
+            assert!(part <= 1.0, "{x}, about {}: {part} of the bound", sum.center);
+        }
     }
 
     /// Sums of terms near 1, whose logarithms are tiny: settled, and as arbitrary precision settles them.

@@ -184,3 +184,45 @@ fn term<'a, T>(z: &'a T, b: &'a T) -> Pairs<'a, T> {
     use std::slice::from_ref;
     Pairs { z: from_ref(z), b: Some(from_ref(b)), mask: None, divisor: 1.0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arithmetic::precision::InDoubleDouble;
+    use crate::kernels::row_functions::{Block, weighted_shares};
+    use crate::reference::uniform;
+    use crate::state::signed::SignedSum;
+    use crate::ziv::Settled;
+    use crate::ziv::weighted::settle;
+
+    /// Rows that cancel to 10^-15 of their terms: what the kernel settles is what each share alone is.
+    #[test]
+    fn shares_of_what_cancels_are_settled_together() {
+        type Elements = <f64 as Format>::Elements;
+        let mut uniform = uniform(18);
+        let (mut settled, mut count) = (0, 0);
+        for _ in 0..150 {
+            let z: Vec<f64> = (0..500)
+                .flat_map(|_| {
+                    let z = 6.0 * (uniform() - 0.5);
+                    [z, z + 1e-15]
+                })
+                .collect();
+            let b: Vec<f64> = (0..1000).map(|k| [-1.0, 1.0][k % 2]).collect();
+            let pairs = Pairs { z: &z, b: Some(&b), mask: None, divisor: 1.0 };
+            let Settled::<f64> { log, sign, .. } =
+                settle(pairs, &SignedSum::<InDoubleDouble>::over(pairs), f64::INFINITY);
+            let phases = WeightedShares::new(pairs, log, sign);
+            let share = phases.share::<Elements>().expect("it is known well enough");
+            let (mut out, mut masks) = (vec![0.0; z.len()], [0; 125]);
+            weighted_shares(Block { z: &z, v: None, w: Some(&b) }, share, &mut out, &mut masks);
+            for (i, &found) in out.iter().enumerate().filter(|(i, _)| masks[i / 8] >> (i % 8) & 1 == 0) {
+                assert_eq!(found, phases.nearest(z[i], b[i]), "{} of {i}", z[i]);
+                settled += 1;
+            }
+            count += z.len();
+        }
+        println!("settled {settled} of {count}");
+        assert!(settled > count / 10 * 9, "{settled}");
+    }
+}
