@@ -31,8 +31,6 @@ trait Function {
     const IDENTITY: Option<f64>;
 
     fn fill<T: Float>(a: &[T], b: &[T], out: &mut [T]) -> Result<(), Error>;
-
-    fn at<T: Float>(a: T, b: T) -> T;
 }
 
 macro_rules! functions {
@@ -46,10 +44,6 @@ macro_rules! functions {
 
                 fn fill<T: Float>(a: &[T], b: &[T], out: &mut [T]) -> Result<(), Error> {
                     call!($kind, $function, a, b, out)
-                }
-
-                fn at<T: Float>(a: T, b: T) -> T {
-                    at!($kind, $function, a, b)
                 }
             }
         )*
@@ -77,16 +71,6 @@ macro_rules! call {
     }};
     (of_two, $function:ident, $a:ident, $b:ident, $out:ident) => {
         (each::$function as Binary<T>)($a, $b, $out)
-    };
-}
-
-macro_rules! at {
-    (of_one, $function:ident, $a:ident, $b:ident) => {{
-        let _ = $b;
-        logsum::$function($a)
-    }};
-    (of_two, $function:ident, $a:ident, $b:ident) => {
-        logsum::$function($a, $b)
     };
 }
 
@@ -140,12 +124,8 @@ unsafe extern "C" fn run<T: Float, F: Function>(
             if F::ARGUMENTS == 2 {
                 load(1, start, &mut b[..length]);
             }
-            if is_chain {
-                out[0] = F::at(a[0], b[0]);
-            } else {
-                // The slices are of one length: there is no error.
-                let _ = F::fill(&a[..length], &b[..length], &mut out[..length]);
-            }
+            // The slices are of one length: there is no error.
+            let _ = F::fill(&a[..length], &b[..length], &mut out[..length]);
             let (base, step) = (*arguments.add(F::ARGUMENTS), *steps.add(F::ARGUMENTS));
             for (i, value) in out[..length].iter().enumerate() {
                 base.offset((start + i) as isize * step).cast::<T>().write_unaligned(*value);
