@@ -144,7 +144,7 @@ def test_vmap_and_transforms(name):
 
 ROW = torch.randn(4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
-# A number of four, and what its derivatives of any order are taken from: torch's own are NaN for scans from the third on.
+# A number of four, and what its derivatives of any order are taken from: torch's own third ones of scans are NaN.
 COMPOSED = {
     "logsumexp": (lambda x: lt.logsumexp(x, 0), lambda x: x.exp().sum().log()),
     "softmax": (lambda x: (lt.softmax(x, 0) ** 2).sum(), lambda x: ((x.exp() / x.exp().sum()) ** 2).sum()),

@@ -301,8 +301,9 @@ def _(x, dim, reverse):
     return x.new_empty(x.shape)
 
 
-# Two linear maps, each the other's transpose, of which all derivatives of the scan are made: Σ_{k ≤ i} e^{x_k − y_i} t_k, the
-# means of t, and Σ_{i ≥ k} e^{x_k − y_i} g_i, what takes cotangents back. They are summed in log space, both signs apart.
+# Two linear maps, each the other's transpose, of which all derivatives of the scan are made: the means of t,
+# Σ_{k ≤ i} e^{x_k − y_i} t_k, and what takes cotangents back, Σ_{i ≥ k} e^{x_k − y_i} g_i. They are summed in log space,
+# both signs apart.
 
 
 def has_mass(y):
@@ -315,11 +316,10 @@ def _cumulative_mean(x: Tensor, t: Tensor, dim: int, reverse: bool) -> Tensor:
 
     def of_sign(t):
         logs = torch.where((t > 0) & has_mass(x), t.log() + x, -torch.inf)
-        return torch.where(has_mass(y), (_logcumsumexp(logs, dim, reverse) - y).exp(), 0)
+        sums = _logcumsumexp(torch.where(torch.isnan(t), torch.nan, logs), dim, reverse)
+        return torch.where(has_mass(y) | torch.isnan(sums), (sums - y).exp(), 0)
 
-    mean = of_sign(t) - of_sign(-t)
-    lacks = torch.isnan(x) | torch.isnan(t)
-    return torch.where(torch.isnan(y) | (lacks.cumsum(dim) > 0 if not reverse else lacks.flip(dim).cumsum(dim).flip(dim) > 0), torch.nan, mean)
+    return torch.where(torch.isnan(y), torch.nan, of_sign(t) - of_sign(-t))
 
 
 @torch.library.custom_op("logsum::cumulative_gradient", mutates_args=())
