@@ -424,15 +424,24 @@ pub const WIDE_ERROR: f64 = power_of_two(-94);
 /// (ln 2)/16 in three parts, the first two of 38 bits, off by less than 2^-140.
 pub(crate) const WIDE_STEP: [f64; 3] = [0.04332169878489367, 1.0291218489291539e-13, 1.9136504600116575e-25];
 
-/// 1/n! in double-double, for n = 0 to 6.
-const INVERSE_FACTORIALS: [DoubleDouble; 7] = [
+/// 1/n! in double-double, for n = 0 to 15.
+pub const INVERSE_FACTORIALS: [DoubleDouble; 16] = [
     DoubleDouble { hi: 1.0, lo: 0.0 },
     DoubleDouble { hi: 1.0, lo: 0.0 },
-    DoubleDouble { hi: 0.5, lo: 0.0 },
+    DoubleDouble { hi: 1.0 / 2.0, lo: 0.0 },
     DoubleDouble { hi: 1.0 / 6.0, lo: 9.25185853854297e-18 },
     DoubleDouble { hi: 1.0 / 24.0, lo: 2.3129646346357427e-18 },
     DoubleDouble { hi: 1.0 / 120.0, lo: 1.1564823173178714e-19 },
     DoubleDouble { hi: 1.0 / 720.0, lo: -5.300543954373577e-20 },
+    DoubleDouble { hi: 1.0 / 5040.0, lo: 1.7209558293420705e-22 },
+    DoubleDouble { hi: 1.0 / 40_320.0, lo: 2.1511947866775882e-23 },
+    DoubleDouble { hi: 1.0 / 362_880.0, lo: -1.858393274046472e-22 },
+    DoubleDouble { hi: 1.0 / 3_628_800.0, lo: 2.3767714622250297e-23 },
+    DoubleDouble { hi: 1.0 / 39_916_800.0, lo: -1.448814070935912e-24 },
+    DoubleDouble { hi: 1.0 / 479_001_600.0, lo: -1.20734505911326e-25 },
+    DoubleDouble { hi: 1.0 / 6_227_020_800.0, lo: 1.2585294588752098e-26 },
+    DoubleDouble { hi: 1.0 / 87_178_291_200.0, lo: 2.0655512752830745e-28 },
+    DoubleDouble { hi: 1.0 / 1_307_674_368_000.0, lo: 7.03872877733453e-30 },
 ];
 
 /// 1/n! for n = 7 to 13.
@@ -473,7 +482,7 @@ pub fn exp_dd_wide<F: Float64>(z: F, c: DoubleDouble<F>) -> DoubleDouble<F> {
     let low = minus_k.mul_add(z.splat(step2), low + k.entry(&LOGS_OF_ROUNDING));
     let r = two_sum(high.hi, high.lo + low);
     let mut e = DoubleDouble::from(polynomial(r.hi, SMALL_INVERSE_FACTORIALS));
-    for inverse in INVERSE_FACTORIALS.into_iter().rev() {
+    for inverse in INVERSE_FACTORIALS[..7].iter().rev() {
         e = times_and(e, r, inverse.splat(z));
     }
     let power = k.scaled_entry(&SCALED_POWERS);

@@ -1,7 +1,7 @@
 //! e^d in triple-doubles, with a proved bound.
 
 use crate::double_double::{DoubleDouble, fast_two_sum, power_of_two, two_product, two_sum};
-use crate::exp::{LOGS_OF_ROUNDING, SCALED_POWERS, WIDE_STEP, polynomial, step};
+use crate::exp::{INVERSE_FACTORIALS, LOGS_OF_ROUNDING, SCALED_POWERS, WIDE_STEP, polynomial, step};
 use crate::float64::Float64;
 use crate::triple_double::TripleDouble;
 
@@ -28,16 +28,6 @@ const LOW_LOGS_OF_ROUNDING: [f64; 16] = [
     1.696327573596328e-33,
 ];
 
-/// 1/n! in double-double, for n = 3 to 8.
-const INVERSE_FACTORIALS: [DoubleDouble; 6] = [
-    DoubleDouble { hi: 1.0 / 6.0, lo: 9.25185853854297e-18 },
-    DoubleDouble { hi: 1.0 / 24.0, lo: 2.3129646346357427e-18 },
-    DoubleDouble { hi: 1.0 / 120.0, lo: 1.1564823173178714e-19 },
-    DoubleDouble { hi: 1.0 / 720.0, lo: -5.300543954373577e-20 },
-    DoubleDouble { hi: 1.0 / 5040.0, lo: 1.7209558293420705e-22 },
-    DoubleDouble { hi: 1.0 / 40_320.0, lo: 2.1511947866775882e-23 },
-];
-
 /// 1/n! for n = 9 to 14.
 const SMALL_INVERSE_FACTORIALS: [f64; 6] = [
     1.0 / 362_880.0,
@@ -52,14 +42,14 @@ const SMALL_INVERSE_FACTORIALS: [f64; 6] = [
 /// overlap: |mid| ≤ 2^-43 |hi|, |lo| ≤ 2^-53 |mid|.
 ///
 /// d = k·(ln 2)/16 + a + m, where a is one word with |a| < 2^-5.52 and m, below 2^-43 and for |d| ≤ 32 below 2^-48, has
-/// two. With P = e^a − 1 = a + a²/2 + a³·R(a) and M = e^m − 1 = m + m²/2 but for m³/6, e^{a + m} = 1 + P + M + P·M. The bound,
-/// relative to e^d and in units of 2^-120:
+/// two. With P = e^a − 1 = a + a²/2 + a³·R(a) and M = e^m − 1 = m + m²/2 but for m³/6, e^{a + m} = 1 + P + M + P·M. The
+/// bound, relative to e^d and in units of 2^-120:
 ///
 /// | error | at most |
 /// |---|---|
 /// | a^15/15! and what follows | 0.11 |
 /// | Σ a^n/n! from n = 9 on, below 2^-68.1, in f64: 1.7 roundings, with that of 1/9! | 0.75 |
-/// | R in double-double, its last step by 4u², the others by a less each; a·R and a²·(a·R) by 13u²: 17u² · 2^-19.1 | 0.47 |
+/// | R in double-double, its last step by 4u²; a·R and a²·(a·R) by 13u²: 17u² · 2^-19.1 | 0.47 |
 /// | k times the error of the step, 23 100 · 2^-140 | 0.03 |
 /// | the second word of m, below 2^-67, rounded three times, by 2^-121 each | 1.50 |
 /// | m³/6; the low part of P times the second word of m | 0.02 |
@@ -85,7 +75,7 @@ pub fn exp_td<F: Float64>(d: TripleDouble<F>) -> TripleDouble<F> {
     let m1 = (middle.lo + with_log.lo) + minus_k.mul_add(step2, d.lo + k.entry(&LOW_LOGS_OF_ROUNDING));
 
     let mut r = DoubleDouble::from(polynomial(a, SMALL_INVERSE_FACTORIALS));
-    for inverse in INVERSE_FACTORIALS.into_iter().rev() {
+    for inverse in INVERSE_FACTORIALS[3..9].iter().rev() {
         r = times_and(r, a, inverse.splat(like));
     }
     // a²/2 exactly, and a³·R.
@@ -182,7 +172,7 @@ mod tests {
             assert_eq!(lost.to_f64().value(), low, "2^({j}/16)");
         }
         let mut factorial = big(2.0);
-        for (n, inverse) in (3..).zip(INVERSE_FACTORIALS) {
+        for (n, inverse) in (3..).zip(&INVERSE_FACTORIALS[3..9]) {
             factorial *= big(f64::from(n));
             let lost = big(1.0) / factorial.clone() - big(inverse.hi);
             assert_eq!(lost.to_f64().value(), inverse.lo, "1/{n}!");

@@ -144,8 +144,8 @@ impl<const FINE: bool> Precision for F64<FINE> {
     const EXP_ERROR: f64 = if FINE { exp::EXP_F64_FINE_ERROR } else { exp::EXP_F64_ERROR };
     const FAR_EXP_ERROR: f64 = if FINE { exp::EXP_F64_FINE_FAR_ERROR } else { exp::EXP_F64_ERROR };
     const FACTOR_ERROR: f64 = exp::EXP_DD_ERROR;
-    /// 127 additions and 3 of the eight sums, or of columns 4 of eight rows and 128 of these; and the subtraction of e^max:
-    /// 133 roundings of u = 2^-53, and 2^-97 for sums of blocks in double-double. 135u is more.
+    /// 127 additions and 3 of the eight sums, or of columns 4 of eight rows and 128 of these; and the subtraction of
+    /// e^max: 133 roundings of u = 2^-53, and 2^-97 for sums of blocks in double-double. 135u is more.
     const SUM_ERROR: f64 = 1.5e-14;
     /// One product and 127 additions: 128 roundings; the eight sums are added in double-double.
     const SIGNED_SUM_ERROR: f64 = 1.45e-14;

@@ -58,8 +58,8 @@ impl<F: Float64> TripleDouble<F> {
         Self { hi: high.hi, mid: low.hi, lo: low.lo }
     }
 
-    /// The sum of both, for any order of magnitudes. The first two words are added exactly, so that only the third is
-    /// rounded, by at most u (3 |lo| + 2 |self.lo| + |other.lo|) (1 + 2u), where `lo` is the result's; it is not normalised.
+    /// The sum of both, for any order of magnitudes, not normalised. The first two words are added exactly, so that only
+    /// the third is rounded, by at most u (3 |lo| + 2 |self.lo| + |other.lo|) (1 + 2u), where `lo` is the result's.
     #[inline(always)]
     pub fn plus(self, other: Self) -> Self {
         let high = two_sum(self.hi, other.hi);
@@ -69,8 +69,8 @@ impl<F: Float64> TripleDouble<F> {
         Self { hi: high.hi, mid: carried.hi, lo }
     }
 
-    /// The product with an f64, off by less than 2^-154 of it; for |mid| ≤ 2^-43 |hi|, as [`exp_td`](crate::exp_td::exp_td)
-    /// gives it, by less than 2^-146.
+    /// The product with an f64, off by less than 2^-154 of it; for |mid| ≤ 2^-43 |hi|, as of what
+    /// [`exp_td`](crate::exp_td::exp_td) gives, by less than 2^-146.
     ///
     /// |mid| ≤ 2^-51 |hi| and |lo| ≤ 2^-103 |hi|: the third word has three roundings of less than 2^-102.4 |hi|; or
     /// each is 2^8 times as much.
@@ -79,6 +79,21 @@ impl<F: Float64> TripleDouble<F> {
         let (high, middle) = (two_product(self.hi, factor), two_product(self.mid, factor));
         let mid = two_sum(middle.hi, high.lo);
         Self { hi: high.hi, mid: mid.hi, lo: self.lo.mul_add(factor, middle.lo + mid.lo) }.normalised()
+    }
+
+    /// The product of normalised numbers, with a relative error below 2^-151; its words overlap: |mid| ≤ 2^-50 |hi| and
+    /// |lo| ≤ 2^-101 |hi|.
+    ///
+    /// Products of the words that are not exact, and roundings of the third word, are each below 2^-153.
+    #[inline(always)]
+    pub fn times(self, other: Self) -> Self {
+        let high = two_product(self.hi, other.hi);
+        let cross = [two_product(self.hi, other.mid), two_product(self.mid, other.hi)];
+        let sum = two_sum(cross[0].hi, cross[1].hi);
+        let mid = two_sum(high.lo, sum.hi);
+        let least = self.mid.mul_add(other.mid, self.hi.mul_add(other.lo, self.lo * other.hi));
+        let lo = ((cross[0].lo + cross[1].lo) + (sum.lo + mid.lo)) + least;
+        Self { hi: high.hi, mid: mid.hi, lo }
     }
 
     /// Exact, where no word leaves the normal range.
@@ -94,21 +109,13 @@ impl<F: Float64> TripleDouble<F> {
     }
 }
 
-/// Of normalised numbers: relative error below 2^-151.
-///
-/// Products of the words that are not exact, and roundings of the third word, are each below 2^-153.
+/// [`TripleDouble::times`], normalised.
 impl<F: Float64> Mul for TripleDouble<F> {
     type Output = Self;
 
     #[inline(always)]
     fn mul(self, other: Self) -> Self {
-        let high = two_product(self.hi, other.hi);
-        let cross = [two_product(self.hi, other.mid), two_product(self.mid, other.hi)];
-        let sum = two_sum(cross[0].hi, cross[1].hi);
-        let mid = two_sum(high.lo, sum.hi);
-        let least = self.mid.mul_add(other.mid, self.hi.mul_add(other.lo, self.lo * other.hi));
-        let lo = ((cross[0].lo + cross[1].lo) + (sum.lo + mid.lo)) + least;
-        Self { hi: high.hi, mid: mid.hi, lo }.normalised()
+        self.times(other).normalised()
     }
 }
 
@@ -132,7 +139,7 @@ mod tests {
         big_sum([x.hi, x.mid, x.lo])
     }
 
-    /// Numbers with random words, whose low ones are often near half an ulp, of both signs and some orders of magnitude.
+    /// Numbers with random words, whose low ones are often near half an ulp, of both signs and many sizes.
     fn numbers() -> impl FnMut() -> TripleDouble {
         let mut uniform = uniform(71);
         move || {

@@ -125,7 +125,6 @@ pub(crate) fn of_this_thread() -> Share {
 }
 
 /// Work that several threads share.
-#[derive(Clone)]
 #[cfg(feature = "rayon")]
 pub(crate) struct Share(Option<Arc<AtomicBool>>);
 

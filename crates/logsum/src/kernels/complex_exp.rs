@@ -1,7 +1,7 @@
 //! Complex exponentials in double-double, and their sums with complex weights.
 
 use crate::arithmetic::double_double::{DoubleDouble, parts, power_of_two, two_sum};
-use crate::arithmetic::exp::{self, UNSCALE};
+use crate::arithmetic::exp::{self, INVERSE_FACTORIALS, UNSCALE};
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::ln;
 use crate::formats::Format;
@@ -71,24 +71,6 @@ const QUARTER: [f64; 3] = [1.5707963267341256, 6.077100506303966e-11, 2.02226624
 /// Angles of at most this magnitude have |k| < 2^20.
 const FAR: f64 = 1e6;
 
-/// 1/n! in double-double, for n = 2 to 15.
-const INVERSE_FACTORIALS: [DoubleDouble; 14] = [
-    DoubleDouble { hi: 1.0 / 2.0, lo: 0.0 },
-    DoubleDouble { hi: 1.0 / 6.0, lo: 9.25185853854297e-18 },
-    DoubleDouble { hi: 1.0 / 24.0, lo: 2.3129646346357427e-18 },
-    DoubleDouble { hi: 1.0 / 120.0, lo: 1.1564823173178714e-19 },
-    DoubleDouble { hi: 1.0 / 720.0, lo: -5.300543954373577e-20 },
-    DoubleDouble { hi: 1.0 / 5040.0, lo: 1.7209558293420705e-22 },
-    DoubleDouble { hi: 1.0 / 40_320.0, lo: 2.1511947866775882e-23 },
-    DoubleDouble { hi: 1.0 / 362_880.0, lo: -1.858393274046472e-22 },
-    DoubleDouble { hi: 1.0 / 3_628_800.0, lo: 2.3767714622250297e-23 },
-    DoubleDouble { hi: 1.0 / 39_916_800.0, lo: -1.448814070935912e-24 },
-    DoubleDouble { hi: 1.0 / 479_001_600.0, lo: -1.20734505911326e-25 },
-    DoubleDouble { hi: 1.0 / 6_227_020_800.0, lo: 1.2585294588752098e-26 },
-    DoubleDouble { hi: 1.0 / 87_178_291_200.0, lo: 2.0655512752830745e-28 },
-    DoubleDouble { hi: 1.0 / 1_307_674_368_000.0, lo: 7.03872877733453e-30 },
-];
-
 /// 1/n! for n = 16 to 27.
 const SMALL_INVERSE_FACTORIALS: [f64; 12] = {
     let (mut inverses, mut factorial, mut n) = ([0.0; 12], 1_307_674_368_000.0, 16);
@@ -129,7 +111,7 @@ pub(crate) fn cis<W: Float64>(y: DoubleDouble<W>) -> ComplexTwo<W> {
     }
     for n in (2..16).rev() {
         let sum = &mut series[n % 2];
-        *sum = *sum * minus_square + INVERSE_FACTORIALS[n - 2].splat(simd);
+        *sum = *sum * minus_square + INVERSE_FACTORIALS[n].splat(simd);
     }
     let one = DoubleDouble::ONE.splat(simd);
     let cos = series[0] * minus_square + one;

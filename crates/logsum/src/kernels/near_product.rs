@@ -2,19 +2,15 @@
 //! stochastic matrix times zeros are: double-doubles do not settle these, and one exponential for each term would take
 //! ten times as long.
 
-use crate::arithmetic::double_double::{power_of_two, two_product, two_sum};
+use crate::arithmetic::double_double::power_of_two;
 use crate::arithmetic::exp::{LEAST, UNSCALE};
 use crate::arithmetic::exp_td::{EXP_TD_ERROR, exp_td};
-use crate::arithmetic::float64::Float64;
 use crate::arithmetic::ln::log1p_dd_near_0;
 use crate::arithmetic::triple_double::TripleDouble;
 use crate::formats::Format;
 use crate::formats::nearest::settled;
-use crate::kernels::matrix_product::{Eight, Span};
+use crate::kernels::matrix_product::{Eight, INNER, Span};
 use crate::simd::{Vector, task};
-
-/// The steps whose exponentials are held at a time.
-const STEPS: usize = 128;
 
 /// The greatest number of a row or a column for which the exponentials are in range.
 pub(crate) const GREATEST: f64 = 300.0;
@@ -79,11 +75,11 @@ task! {
         let Factors { a, b, inner, columns: stride } = factors;
         let eights = columns.len().div_ceil(8);
         let mut sums = vec![Sum { sum: Eights::ZERO, lows: Eight([0.0; 8]) }; rows.len() * eights];
-        let mut left = vec![Eights::ZERO; rows.len() * STEPS / 8];
-        let mut right = vec![Eights::ZERO; STEPS * eights];
-        for start in (0..inner).step_by(STEPS) {
-            let steps = STEPS.min(inner - start);
-            for (&row, left) in rows.iter().zip(left.chunks_mut(STEPS / 8)) {
+        let mut left = vec![Eights::ZERO; rows.len() * INNER / 8];
+        let mut right = vec![Eights::ZERO; INNER * eights];
+        for start in (0..inner).step_by(INNER) {
+            let steps = INNER.min(inner - start);
+            for (&row, left) in rows.iter().zip(left.chunks_mut(INNER / 8)) {
                 let numbers = &a[row * inner + start..][..steps];
                 for (numbers, left) in numbers.chunks(8).zip(left) {
                     left.store(power(T::load_up_to(numbers, simd)));
@@ -95,11 +91,11 @@ task! {
                     right.store(power(T::load_up_to(numbers, simd)));
                 }
             }
-            for (left, sums) in left.chunks(STEPS / 8).zip(sums.chunks_mut(eights)) {
+            for (left, sums) in left.chunks(INNER / 8).zip(sums.chunks_mut(eights)) {
                 for (q, place) in sums.iter_mut().enumerate() {
                     let (mut sum, mut lows) = (place.sum.load(simd), simd.load(&place.lows.0));
                     for p in 0..steps {
-                        let term = product(left[p / 8].lane(p % 8, simd), right[p * eights + q].load(simd));
+                        let term = left[p / 8].lane(p % 8, simd).times(right[p * eights + q].load(simd));
                         sum = sum.plus(term);
                         lows = lows + sum.lo.max(-sum.lo);
                     }
@@ -129,18 +125,6 @@ fn power<V: Vector>(z: V) -> TripleDouble<V> {
     exp_td(d).scaled(z.splat(UNSCALE)).normalised()
 }
 
-/// The product but for the normalisation, with |mid| ≤ 2^-50 |hi| and |lo| ≤ 2^-101 |hi|.
-#[inline(always)]
-fn product<F: Float64>(l: TripleDouble<F>, r: TripleDouble<F>) -> TripleDouble<F> {
-    let high = two_product(l.hi, r.hi);
-    let cross = [two_product(l.hi, r.mid), two_product(l.mid, r.hi)];
-    let sum = two_sum(cross[0].hi, cross[1].hi);
-    let mid = two_sum(high.lo, sum.hi);
-    let least = l.mid.mul_add(r.mid, l.hi.mul_add(r.lo, l.lo * r.hi));
-    let lo = ((cross[0].lo + cross[1].lo) + (sum.lo + mid.lo)) + least;
-    TripleDouble { hi: high.hi, mid: mid.hi, lo }
-}
-
 #[inline(always)]
 fn nearest_logarithms<T: Format, V: Vector>(sum: &Sum, simd: V) -> ([T; 8], [bool; 8]) {
     const NEAR: f64 = power_of_two(-20);
@@ -151,6 +135,7 @@ fn nearest_logarithms<T: Format, V: Vector>(sum: &Sum, simd: V) -> ([T; 8], [boo
     let of_exponentials = whole.hi.mul_add(simd.splat(2.02 * EXP_TD_ERROR), simd.splat(power_of_two(-600)));
     let error = simd.load(&sum.lows.0).mul_add(simd.splat(6.0 * power_of_two(-53)), of_exponentials);
     let size = log.hi.max(-log.hi);
-    let bound = size.mul_add(simd.splat(power_of_two(-100)), error * simd.splat(1.000_01));
+    // 2u² of the rest and the logarithm's 2^-100.
+    let bound = size.mul_add(simd.splat(power_of_two(-99)), error * simd.splat(1.000_01));
     settled::<T, V>(log, size.where_at_most(NEAR, bound, nan))
 }

@@ -368,8 +368,8 @@ pub(crate) struct BoundedShare {
 }
 
 impl BoundedShare {
-    /// The ends for the magnitudes, with the sign put back; the lower is 0 where the exponential counts as e^-1000. With
-    /// a weight of 0, of either sign, or at −∞ the share is 0.
+    /// The ends for the magnitudes, with the sign put back; the lower is 0 where the exponential counts as e^-1000.
+    /// With a weight of 0, of either sign, or at −∞ the share is 0.
     #[inline(always)]
     fn ends<P: Precision, V: Vector>(self, z: V, w: V) -> [V; 2] {
         let Self { shift, inverse, error } = self;

@@ -82,9 +82,9 @@ impl MatmulShape {
 /// The cost is one matrix product in f64 for the narrower formats, and three for f64. If in f64 many entries of a
 /// block are less than about e^-15 of the product of the maximal exponentials of their row and column, that block
 /// is recomputed in double-double, in about three times the time. Entries near 0, where they are many, are settled by
-/// a product in triple-double, at 1 ns per k. An entry below e^-600 of that product, or too near 0 or a rounding boundary
-/// to be settled by the matrix products, is computed on its own, at 2 to 12 ns per k. Besides `out` it needs 3 MiB
-/// per thread, 5 MiB more for entries near 0, and `rows` + `inner` + `columns` numbers.
+/// a product in triple-double, at 1 ns per k. An entry below e^-600 of that product, or too near 0 or a rounding
+/// boundary to be settled by the matrix products, is computed on its own, at 2 to 12 ns per k. Besides `out` it needs
+/// 3 MiB per thread, 5 MiB more for entries near 0, and `rows` + `inner` + `columns` numbers.
 ///
 /// | the sums A_ik + B_kj | C_ij |
 /// |---|---|

@@ -168,7 +168,7 @@ impl<P: Precision> SignedSum<P> {
 
     /// The logarithm of the sum's magnitude; `None` if not even a few bits of it are known.
     pub(crate) fn estimate(&self, divisor: f64) -> Option<Estimate> {
-        Estimate::new(DoubleDouble::from(self.shift), self.sum, self.error, divisor)
+        Estimate::new(self.shift, self.sum, self.error, divisor)
     }
 
     /// 1 / Σ b_k e^{z_k − shift}, and a bound on the relative error of shares; `None` if the sum's may exceed
@@ -215,13 +215,13 @@ pub(crate) struct Estimate {
 impl Estimate {
     /// For e^shift · sum / divisor, where the sum, in units of UNSCALE, has an error of at most `error`; `None` if
     /// that exceeds 2^-10 of the sum.
-    pub(crate) fn new(shift: DoubleDouble, sum: DoubleDouble, error: f64, divisor: f64) -> Option<Self> {
+    pub(crate) fn new(shift: f64, sum: DoubleDouble, error: f64, divisor: f64) -> Option<Self> {
         estimating(shift, sum, error, divisor)
     }
 }
 
 task! {
-    fn estimating(shift: DoubleDouble, sum: DoubleDouble, error: f64, divisor: f64; _: V) -> Option<Estimate> {
+    fn estimating(shift: f64, sum: DoubleDouble, error: f64, divisor: f64; _: V) -> Option<Estimate> {
         let sign = if sum.hi < 0.0 { -1.0 } else { 1.0 };
         let magnitude = if sum.hi < 0.0 { -sum } else { sum }.scaled(UNSCALE);
         // False if either is NaN.
@@ -232,13 +232,12 @@ task! {
             return None;
         }
         // The quotient's relative error, below 16u², is part of that of the logarithm's argument.
-        let (log, log_error) = ln::ln_dd(magnitude / DoubleDouble::from(divisor));
-        let rest = log + shift.lo;
+        let (rest, log_error) = ln::ln_dd(magnitude / DoubleDouble::from(divisor));
         // A relative error e of its argument changes the logarithm by less than e · (1 + e).
         let relative = error / (magnitude.hi / UNSCALE) + power_of_two(-102);
-        let rounding = power_of_two(-103) * (log.hi.abs() + shift.lo.abs() + power_of_two(-900));
+        let rounding = power_of_two(-103) * (rest.hi.abs() + power_of_two(-900));
         let bound = relative * 1.002 + log_error + rounding;
-        Some(Estimate { log: Log { shift: shift.hi, rest }, bound, sign })
+        Some(Estimate { log: Log { shift, rest }, bound, sign })
     }
 }
 

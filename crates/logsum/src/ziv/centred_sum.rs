@@ -1,6 +1,6 @@
-//! The triple-double phase: the sum about an estimate of its logarithm. It settles rows whose value is near the midpoint
-//! of two floats, as that of one row in thousands is by chance, and rows whose value is near 0, as those of normalised
-//! log-probabilities are.
+//! The triple-double phase: the sum about an estimate of its logarithm. It settles rows whose value is near the
+//! midpoint of two floats, as that of one row in thousands is by chance, and rows whose value is near 0, as those of
+//! normalised log-probabilities are.
 
 use crate::arithmetic::double_double::{DoubleDouble, parts, power_of_two, two_sum};
 use crate::arithmetic::exp::{LEAST, NOTHING, SCALE, UNSCALE};
@@ -31,11 +31,11 @@ const NEAR: f64 = power_of_two(-20);
 /// Two kinds of error are counted while terms are added. That of the exponentials is relative to `size`, the sum of
 /// the magnitudes of the terms, each times min(1, 2^15 |x − c|), as is their error: e^0 is exact. It is
 /// [`EXP_TD_ERROR`], of which a fifth is left for the product with the weight, 2^-146, and the third words of terms in
-/// [`TripleDouble::plus`], 2^-149; near 0, where the second word of a term is d or less, for 5u² |d| and 3u² |d|, beside
-/// the exponential's u² |d|. A term that counts as e^-1000 has all of itself as its error. The other kind is that
-/// of additions: those of the two first words are exact, and the roundings of the third are below 6u of `lows`, the sum
-/// of its magnitudes after each addition, before and after it is normalised. So what is near 1 only for its terms e^0 is
-/// known as well as its other terms.
+/// [`TripleDouble::plus`], 2^-149; near 0, where the second word of a term is d or less, for 5u² |d| and 3u² |d|,
+/// beside the exponential's u² |d|. A term that counts as e^-1000 has all of itself as its error. The other kind is
+/// that of additions: those of the two first words are exact, and the roundings of the third are below 6u of `lows`,
+/// the sum of its magnitudes after each addition, before and after it is normalised. So what is near 1 only for its
+/// terms e^0 is known as well as its other terms.
 pub(super) struct CentredSum {
     center: f64,
     /// In units of UNSCALE, as the magnitudes.
@@ -111,12 +111,6 @@ impl CentredSum {
         true
     }
 
-    /// Whether a sum of at least 1 has a logarithm that rounds to 0 in f64.
-    pub(super) fn is_one(&self) -> bool {
-        let is_one = |Beside { rest, error, .. }: Beside| rest.hi.abs() + error <= NOTHING;
-        self.center == 0.0 && self.beside_one(1.0).is_some_and(is_one)
-    }
-
     /// As whole numbers of units, if it is in range.
     pub(super) fn as_integer(&self) -> Option<Sum> {
         const BITS: usize = 176;
@@ -174,7 +168,7 @@ impl CentredSum {
     pub(super) fn estimate(&self, divisor: f64) -> Option<Estimate> {
         match self.beside_one(divisor) {
             None => Estimate::new(
-                DoubleDouble::from(self.center),
+                self.center,
                 self.sum.to_dd(),
                 self.error() + power_of_two(-100) * self.sum.hi.abs(),
                 divisor,
@@ -204,6 +198,7 @@ impl CentredSum {
             // log(1 + t) is t but for t²/2. In these units nothing of it is subnormal.
             let bound = error * 1.000_01 + power_of_two(-100) * rest.hi.abs();
             let log = Log { shift: 0.0, rest: rest.scaled(UNSCALE) };
+            // Of either sign.
             if zero == Zero::Positive && rest.hi.abs() + bound <= NOTHING {
                 return Ok(Settled { value: T::default(), sign, log, phase: Phase::TripleDouble });
             }
@@ -258,8 +253,8 @@ task! {
 }
 
 task! {
-    /// The sum, normalised, and the magnitudes of its third word before and after that: 5u of the first, 2u of that of a
-    /// and u of that of b bound the error.
+    /// The sum, normalised, and the magnitudes of its third word before and after that: 5u of the first, 2u of that of
+    /// a and u of that of b bound the error.
     fn plus(a: TripleDouble, b: TripleDouble; _: V) -> (TripleDouble, f64) {
         let sum = a.plus(b);
         let normalised = sum.normalised();
@@ -558,7 +553,7 @@ mod tests {
         }
         println!("worst of the bound: {worst:.3}");
         assert!(worst > 1.0 / 200.0, "{worst}");
-        // One term without an error, so that the factor's is all there is, and all of the sum where that is below e^-1000.
+        // One term without an error, so that the factor's is all there is; all of the sum where that is below e^-1000.
         for i in 0..200 {
             let x = 40.0 * (uniform() - 0.5);
             let mut sum = CentredSum::about(DoubleDouble::from(x));
@@ -583,9 +578,12 @@ mod tests {
             let settled = sum.settled::<f64>(1.0, Zero::Positive, f64::INFINITY);
             assert_eq!(settled.map(|settled| settled.value).ok(), Some(exact.value), "{z:?}");
         }
-        let is_one =
-            |z: &[f64]| CentredSum::over::<f64>(&(&z as &dyn Series<f64>), DoubleDouble::ZERO).is_one();
-        assert!(is_one(&[0.0]) && is_one(&[f64::NEG_INFINITY, 0.0, -800.0]));
-        assert!(!is_one(&[0.0, -744.0]) && !is_one(&[1e-300]) && !is_one(&[1.0]));
+        let is_0 = |z: &[f64]| {
+            let sum = CentredSum::over::<f64>(&(&z as &dyn Series<f64>), DoubleDouble::ZERO);
+            let settled = sum.settled::<f64>(1.0, Zero::Positive, f64::INFINITY);
+            settled.is_ok_and(|settled| settled.value.to_bits() == 0)
+        };
+        assert!(is_0(&[0.0]) && is_0(&[f64::NEG_INFINITY, 0.0, -800.0]));
+        assert!(!is_0(&[0.0, -744.0]) && !is_0(&[1e-300]) && !is_0(&[1.0]));
     }
 }

@@ -6,7 +6,8 @@
 //! | fixed point, 256 bits | goes on likewise | 2^-240 |
 //! | arbitrary precision | is made anew | as small as it takes |
 //!
-//! So a row whose prefixes all need the second phase, like normalised weights, takes a time in proportion to its length.
+//! So a row whose prefixes all need the second phase, like normalised weights, takes a time in proportion to its
+//! length.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::formats::Format;
@@ -51,15 +52,16 @@ impl Prefixes {
         }
         self.sum.move_up_to(self.max);
         (&(&new as &dyn Series<T>)).blocks(&mut |block| self.sum.add(block));
-        let mut settled = self.sum.settled(1.0, Zero::Signed, f64::INFINITY);
+        // With a number 0 the sum is at least 1, and so its logarithm not negative.
+        let zero = if self.max == 0.0 { Zero::Positive } else { Zero::Signed };
+        let mut settled = self.sum.settled(1.0, zero, f64::INFINITY);
         if let Err(Some(log)) = settled
             && self.sum.move_to(log.hi)
         {
-            settled = self.sum.settled(1.0, Zero::Signed, f64::INFINITY);
+            settled = self.sum.settled(1.0, zero, f64::INFINITY);
         }
         let center = match settled {
             Ok(Settled { value, .. }) => return value,
-            Err(_) if self.max == 0.0 && self.sum.is_one() => return T::default(),
             Err(center) => center.unwrap_or(DoubleDouble::from(self.sum.center())),
         };
         self.in_fixed_point(count, center, &numbers).unwrap_or_else(|| {

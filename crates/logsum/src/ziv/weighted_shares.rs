@@ -3,7 +3,7 @@
 //!
 //! | phase | error of a share, relative |
 //! |---|---|
-//! | about the logarithm of the sum, which comes from triple-doubles, or fixed point where that cancels | 2^-60 or less |
+//! | about the logarithm of the sum, from triple-doubles, or fixed point where that cancels | 2^-60 or less |
 //! | fixed point | 2^-240, more where the sum cancels |
 //! | one group | 0 |
 //! | arbitrary precision | as small as it takes |
