@@ -335,22 +335,32 @@ def test_many_threads_at_once():
 
 
 def test_other_threads_run_during_a_call():
-    """The times at which another thread ran fall into the middle of a long call, too: the call lets go of the interpreter."""
+    """Where a thread keeps the interpreter until it lets go of it, another one runs during a call only if the call lets go."""
     rows = logsum.log_softmax(np.random.default_rng(7).normal(size=(4096, 256)), axis=1)
-    times = []
+    is_called, is_seen = False, threading.Event()
 
     def call():
-        times.append(time.perf_counter())
-        logsum.logsumexp(rows, axis=1)
-        times.append(time.perf_counter())
+        nonlocal is_called
+        for _ in range(100):
+            is_called = True
+            logsum.logsumexp(rows, axis=1)
+            is_called = False
+            if is_seen.is_set():
+                break
 
-    thread, seen = threading.Thread(target=call), []
-    thread.start()
-    while thread.is_alive():
-        seen.append(time.perf_counter())
-        time.sleep(0)
-    start, end = times
-    assert any(0.3 < (time - start) / (end - start) < 0.7 for time in seen)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    try:
+        thread = threading.Thread(target=call)
+        thread.start()
+        while thread.is_alive() and not is_called:
+            time.sleep(0)
+        if is_called:
+            is_seen.set()
+        thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert is_seen.is_set()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no resource usage")
