@@ -79,6 +79,24 @@ fn segments<'py>(
     })
 }
 
+/// The softmax within each segment along an axis, by ids.
+#[pyfunction]
+#[pyo3(signature = (a, ids, count, axis))]
+fn segment_shares<'py>(
+    a: &Bound<'py, PyAny>,
+    ids: PyReadonlyArray1<'py, usize>,
+    count: usize,
+    axis: isize,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = a.py();
+    let ids = ids.as_slice()?;
+    in_format!(Numbers::needed(a)?, a => {
+        let a = a.as_array();
+        let shares = detached(py, a.len(), || a.segment_softmax(axis, &Segments::by_ids(ids, count)?))?;
+        given(py, shares)
+    })
+}
+
 /// The matrix product in log space.
 #[pyfunction]
 fn log_matmul<'py>(a: &Bound<'py, PyAny>, b: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -203,6 +221,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(moment_value, module)?)?;
     module.add_function(wrap_pyfunction!(cumulative, module)?)?;
     module.add_function(wrap_pyfunction!(segments, module)?)?;
+    module.add_function(wrap_pyfunction!(segment_shares, module)?)?;
     module.add_function(wrap_pyfunction!(log_matmul, module)?)?;
     module.add_function(wrap_pyfunction!(token_log_probs, module)?)?;
     module.add_function(wrap_pyfunction!(cross_entropy, module)?)

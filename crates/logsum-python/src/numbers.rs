@@ -10,7 +10,7 @@ use numpy::{
 };
 use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyInt, PyTuple};
+use pyo3::types::{PyInt, PyList, PyTuple};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -80,17 +80,17 @@ pub(crate) fn view<'py, T: Element>(a: &Bound<'py, PyAny>) -> PyResult<PyReadonl
     Ok(array.try_readonly()?)
 }
 
-/// Axes as NumPy writes them: none, a number, or several.
+/// Axes as NumPy writes them: none, a number, or several, as a tuple or a list.
 pub(crate) fn axes(axis: Option<&Bound<'_, PyAny>>, keepdims: bool) -> PyResult<Axes> {
     let axes = axis.map_or(Ok(Axes::all()), |axis| PyResult::Ok(Axes::from(indices(axis)?)))?;
     Ok(if keepdims { axes.keep() } else { axes })
 }
 
 pub(crate) fn indices(axis: &Bound<'_, PyAny>) -> PyResult<Vec<isize>> {
-    match axis.cast::<PyTuple>() {
-        Ok(several) => several.iter().map(|axis| index(&axis)).collect(),
-        Err(_) => Ok(vec![index(axis)?]),
+    if axis.is_instance_of::<PyTuple>() || axis.is_instance_of::<PyList>() {
+        return axis.try_iter()?.map(|axis| index(&axis?)).collect();
     }
+    Ok(vec![index(axis)?])
 }
 
 /// Whole numbers, and whatever says that it is one. One that is too large is as good as the largest: out of range.
@@ -98,7 +98,7 @@ pub(crate) fn index(axis: &Bound<'_, PyAny>) -> PyResult<isize> {
     if !axis.is_instance_of::<PyInt>() && !axis.hasattr("__index__")? {
         let name = axis.get_type().name()?;
         return Err(PyTypeError::new_err(format!(
-            "an axis is an integer, a tuple of integers, or None, not {name}"
+            "an axis is an integer, a tuple or list of integers, or None, not {name}"
         )));
     }
     let number = axis.py().import("operator")?.call_method1("index", (axis,))?;

@@ -5,7 +5,7 @@ use crate::numbers::{
 };
 use logsum::{Axes, ComplexLogSumExp, Error, LogSumExp, NoMass};
 use ndarray::{ArrayD, ArrayViewD, ArrayViewMutD, Axis};
-use numpy::PyReadonlyArrayDyn;
+use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -100,36 +100,80 @@ fn values<'py, T: Format>(
 /// e^x / Σ e^x over axes, each correctly rounded; of −∞ alone 0, of c times +∞ 1/c at each.
 ///
 /// Takes what ``scipy.special.softmax`` takes.
+///
+/// Parameters
+/// ----------
+/// x : array_like
+///     Numbers, as for `logsumexp`.
+/// axis : None, int or tuple of ints
+///     What to sum over: everything if None.
+/// dtype : dtype, optional
+///     What to compute in and to give: by default that of x. float32 for float16 numbers is the nearest float32.
+/// out : array, optional
+///     Where to put the result.
 #[pyfunction]
-#[pyo3(signature = (x, axis=None))]
-fn softmax<'py>(x: &Bound<'py, PyAny>, axis: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+#[pyo3(signature = (x, axis=None, dtype=None, *, out=None))]
+fn softmax<'py>(
+    x: &Bound<'py, PyAny>,
+    axis: Option<&Bound<'py, PyAny>>,
+    dtype: Option<&Bound<'py, PyAny>>,
+    out: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
     let py = x.py();
-    let Some(numbers) = Numbers::of(x)? else { return general(py, "softmax", (x, axis)) };
+    let (None, Some(numbers)) = (dtype, Numbers::of(x)?) else {
+        return general(py, "softmax", (x, axis, dtype, out));
+    };
     let axes = axes(axis, false)?;
-    in_format!(numbers, x => each(py, &x, |x, out| x.softmax_into(axes.clone(), out)))
+    in_format!(numbers, numbers => match each(py, &numbers, out, |x, out| x.softmax_into(axes.clone(), out))? {
+        Some(shares) => Ok(shares),
+        None => general(py, "softmax", (x, axis, dtype, out)),
+    })
 }
 
 /// x − log Σ e^x over axes, each correctly rounded: log-softmax of what is nearly certain, too, has all its digits.
 ///
-/// Takes what ``scipy.special.log_softmax`` takes.
+/// Takes what ``scipy.special.log_softmax`` takes, and `dtype` and `out` as `softmax` does.
 #[pyfunction]
-#[pyo3(signature = (x, axis=None))]
-fn log_softmax<'py>(x: &Bound<'py, PyAny>, axis: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+#[pyo3(signature = (x, axis=None, dtype=None, *, out=None))]
+fn log_softmax<'py>(
+    x: &Bound<'py, PyAny>,
+    axis: Option<&Bound<'py, PyAny>>,
+    dtype: Option<&Bound<'py, PyAny>>,
+    out: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
     let py = x.py();
-    let Some(numbers) = Numbers::of(x)? else { return general(py, "log_softmax", (x, axis)) };
+    let (None, Some(numbers)) = (dtype, Numbers::of(x)?) else {
+        return general(py, "log_softmax", (x, axis, dtype, out));
+    };
     let axes = axes(axis, false)?;
-    in_format!(numbers, x => each(py, &x, |x, out| x.log_softmax_into(axes.clone(), out)))
+    in_format!(numbers, numbers => match each(py, &numbers, out, |x, out| x.log_softmax_into(axes.clone(), out))? {
+        Some(logs) => Ok(logs),
+        None => general(py, "log_softmax", (x, axis, dtype, out)),
+    })
 }
 
-/// A result of the input's shape.
+/// A result of the input's shape, in `out` if there is one. None if that is no array of this format and shape apart
+/// from the input: then the result has to be copied to it, or it is refused.
 fn each<'py, T: Format>(
     py: Python<'py>,
     x: &PyReadonlyArrayDyn<'py, T>,
+    out: Option<&Bound<'py, PyAny>>,
     fill: impl Fn(ArrayViewD<'_, T>, ArrayViewMutD<'_, T>) -> Result<(), Error> + Send + Sync,
-) -> PyResult<Bound<'py, PyAny>> {
+) -> PyResult<Option<Bound<'py, PyAny>>> {
     let x = x.as_array();
-    let (out, ()) = filled(py, x.shape(), |out| detached(py, x.len(), || fill(x.view(), out)))?;
-    Ok(out)
+    let Some(out) = out else {
+        let (filled, ()) = filled(py, x.shape(), |out| detached(py, x.len(), || fill(x.view(), out)))?;
+        return Ok(Some(filled));
+    };
+    // Overlapping memory is not given to write to.
+    let Ok(array) = out.cast::<PyArrayDyn<T>>() else { return Ok(None) };
+    let Ok(mut array) = array.try_readwrite() else { return Ok(None) };
+    let array = array.as_array_mut();
+    if array.shape() != x.shape() {
+        return Ok(None);
+    }
+    detached(py, x.len(), || fill(x.view(), array))?;
+    Ok(Some(out.clone()))
 }
 
 /// Values and gradient.

@@ -4,9 +4,13 @@
     reason = "a ufunc's loop is called by NumPy with pointers and strides, and made by its C interface"
 )]
 
-use half::f16;
+use crate::numbers::{detached, given, view};
+use half::{bf16, f16};
 use logsum::{Error, Float, each};
+use ndarray::ArrayD;
+use numpy::PyUntypedArrayMethods;
 use numpy::npyffi::{NPY_TYPES, PyUFuncGenericFunction, npy_intp};
+use pyo3::exceptions::PyValueError;
 use pyo3::ffi::PyObject;
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyFloat};
@@ -50,7 +54,14 @@ macro_rules! functions {
 
         pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
             $(add::<$type>(module, stringify!($function), concat!(stringify!($function), "\0"), concat!($doc, "\0"))?;)*
-            Ok(())
+            module.add_function(wrap_pyfunction!(of_bfloat16, module)?)
+        }
+
+        fn named(name: &str) -> Option<Binary<bf16>> {
+            match name {
+                $(stringify!($function) => Some($type::fill::<bf16>),)*
+                _ => None,
+            }
         }
     };
 }
@@ -72,6 +83,26 @@ macro_rules! call {
     (of_two, $function:ident, $a:ident, $b:ident, $out:ident) => {
         (each::$function as Binary<T>)($a, $b, $out)
     };
+}
+
+/// A ufunc of bfloat16 numbers, by name: NumPy has no number for their type until another package registers it.
+#[pyfunction]
+#[pyo3(signature = (name, a, b=None))]
+fn of_bfloat16<'py>(
+    name: &str,
+    a: &Bound<'py, PyAny>,
+    b: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = a.py();
+    let fill = named(name).ok_or_else(|| PyValueError::new_err(format!("there is no function {name}")))?;
+    let a = view::<bf16>(a)?;
+    let b = b.map(view::<bf16>).transpose()?;
+    let numbers: Vec<bf16> = a.as_array().iter().copied().collect();
+    let others: Vec<bf16> = b.map_or(Vec::new(), |b| b.as_array().iter().copied().collect());
+    let mut out = vec![bf16::ZERO; numbers.len()];
+    detached(py, numbers.len(), || fill(&numbers, &others, &mut out))?;
+    let out = ArrayD::from_shape_vec(a.shape(), out).map_err(|error| PyValueError::new_err(error.to_string()))?;
+    given(py, out)
 }
 
 /// e^−∞ is 0.

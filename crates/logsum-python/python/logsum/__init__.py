@@ -1,7 +1,8 @@
 """The correctly rounded, differentiable log-sum-exp: log Σ e^z, and the family around it.
 
 `logsumexp`, `softmax` and `log_softmax` take what those of `scipy.special` take. `logsum.torch` and `logsum.jax` have the same
-words for PyTorch and JAX, with derivatives of any order.
+words for PyTorch and JAX, with derivatives of any order. The functions here, ufuncs apart, hand over to them what those libraries
+record or transform, and what is on another device.
 """
 
 from ._core import (
@@ -30,6 +31,7 @@ from ._general import (
     logsumexp_value_and_grad,
     logvarexp,
     segment_logsumexp,
+    segment_softmax,
     softmax_entropy,
     token_log_probs,
 )
@@ -55,6 +57,7 @@ __all__ = [
     "logsumexp_value_and_grad",
     "logvarexp",
     "segment_logsumexp",
+    "segment_softmax",
     "softmax",
     "softmax_entropy",
     "token_log_probs",

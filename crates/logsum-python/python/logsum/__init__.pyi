@@ -10,6 +10,7 @@ _Axis: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | None
 # An array or a scalar, of the type of the input: NumPy's, or another library's.
 _Result: TypeAlias = Any
 _Array: TypeAlias = Any
+_Out: TypeAlias = NDArray[Any] | None
 
 logaddexp: np.ufunc
 logsubexp: np.ufunc
@@ -31,7 +32,7 @@ def logsumexp(
     return_sign: Literal[False] = False,
     *,
     where: ArrayLike | _Array | None = None,
-    out: NDArray[Any] | None = None,
+    out: _Out = None,
 ) -> _Result: ...
 @overload
 def logsumexp(
@@ -42,10 +43,14 @@ def logsumexp(
     *,
     return_sign: Literal[True],
     where: ArrayLike | _Array | None = None,
-    out: NDArray[Any] | None = None,
+    out: _Out = None,
 ) -> tuple[_Result, _Result]: ...
-def softmax(x: ArrayLike | _Array, axis: _Axis = None) -> _Result: ...
-def log_softmax(x: ArrayLike | _Array, axis: _Axis = None) -> _Result: ...
+def softmax(
+    x: ArrayLike | _Array, axis: _Axis = None, dtype: DTypeLike | Any = None, *, out: _Out = None
+) -> _Result: ...
+def log_softmax(
+    x: ArrayLike | _Array, axis: _Axis = None, dtype: DTypeLike | Any = None, *, out: _Out = None
+) -> _Result: ...
 @overload
 def logsumexp_value_and_grad(
     a: ArrayLike | _Array,
@@ -55,6 +60,7 @@ def logsumexp_value_and_grad(
     *,
     keepdims: bool = False,
     no_mass: Literal["zero", "uniform", "nan"] = "zero",
+    out: _Out = None,
 ) -> tuple[_Result, _Array]: ...
 @overload
 def logsumexp_value_and_grad(
@@ -65,21 +71,39 @@ def logsumexp_value_and_grad(
     where: ArrayLike | _Array | None = None,
     keepdims: bool = False,
     no_mass: Literal["zero", "uniform", "nan"] = "zero",
+    out: _Out = None,
 ) -> tuple[_Result, tuple[_Array, _Array]]: ...
 def logsumexp_jvp(
     a: ArrayLike | _Array, tangent: ArrayLike | _Array, axis: _Axis = None, *, keepdims: bool = False
 ) -> tuple[_Result, _Result]: ...
-def logsumexp_hvp(a: ArrayLike | _Array, vector: ArrayLike | _Array, axis: _Axis = None) -> _Array: ...
-def logmeanexp(a: ArrayLike | _Array, axis: _Axis = None, keepdims: bool = False) -> _Result: ...
-def logvarexp(a: ArrayLike | _Array, axis: _Axis = None, ddof: int = 0, keepdims: bool = False) -> _Result: ...
-def softmax_entropy(a: ArrayLike | _Array, axis: _Axis = None, keepdims: bool = False) -> _Result: ...
+def logsumexp_hvp(a: ArrayLike | _Array, vector: ArrayLike | _Array, axis: _Axis = None, *, out: _Out = None) -> _Array: ...
+def logmeanexp(a: ArrayLike | _Array, axis: _Axis = None, keepdims: bool = False, *, out: _Out = None) -> _Result: ...
+def logvarexp(a: ArrayLike | _Array, axis: _Axis = None, ddof: int = 0, keepdims: bool = False, *, out: _Out = None) -> _Result: ...
+def softmax_entropy(a: ArrayLike | _Array, axis: _Axis = None, keepdims: bool = False, *, out: _Out = None) -> _Result: ...
 def logcumsumexp(
-    a: ArrayLike | _Array, axis: int = -1, reverse: bool = False, exclusive: bool = False
+    a: ArrayLike | _Array, axis: int = -1, reverse: bool = False, exclusive: bool = False, *, out: _Out = None
 ) -> _Array: ...
 def segment_logsumexp(
-    a: ArrayLike | _Array, segment_ids: ArrayLike | _Array, num_segments: int | None = None, *, axis: int = 0
+    a: ArrayLike | _Array,
+    segment_ids: ArrayLike | _Array | None = None,
+    num_segments: int | None = None,
+    *,
+    axis: int = 0,
+    offsets: ArrayLike | _Array | None = None,
+    mode: Literal["raise", "drop"] = "raise",
+    out: _Out = None,
 ) -> _Array: ...
-def log_matmul(a: ArrayLike | _Array, b: ArrayLike | _Array) -> _Result: ...
+def segment_softmax(
+    a: ArrayLike | _Array,
+    segment_ids: ArrayLike | _Array | None = None,
+    num_segments: int | None = None,
+    *,
+    axis: int = 0,
+    offsets: ArrayLike | _Array | None = None,
+    mode: Literal["raise", "drop"] = "raise",
+    out: _Out = None,
+) -> _Array: ...
+def log_matmul(a: ArrayLike | _Array, b: ArrayLike | _Array, *, out: _Out = None) -> _Result: ...
 def cross_entropy(
     logits: ArrayLike | _Array,
     target: ArrayLike | _Array,
@@ -98,8 +122,9 @@ def token_log_probs(
     tokens: ArrayLike | _Array,
     *,
     axis: int = -1,
-    dtype: DTypeLike | None = None,
+    dtype: DTypeLike | Any = None,
     entropy: Literal[False] = False,
+    out: _Out = None,
 ) -> _Result: ...
 @overload
 def token_log_probs(
@@ -107,6 +132,7 @@ def token_log_probs(
     tokens: ArrayLike | _Array,
     *,
     axis: int = -1,
-    dtype: DTypeLike | None = None,
+    dtype: DTypeLike | Any = None,
     entropy: Literal[True],
+    out: _Out = None,
 ) -> tuple[_Result, _Result]: ...

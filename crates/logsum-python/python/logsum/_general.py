@@ -3,7 +3,7 @@
 import numpy as np
 
 from . import _core
-from ._libraries import library_of, native
+from ._libraries import floating, library_of, native
 
 
 def brought(first, *others):
@@ -21,11 +21,6 @@ def mask_of(where, library):
     return where
 
 
-def axes_of(axis):
-    """As the compiled part takes them: a list, as some write it, is a tuple."""
-    return tuple(axis) if isinstance(axis, list) else axis
-
-
 def together(a, *others):
     """Broadcast against each other, with an axis at least."""
     shapes = [x.shape for x in (a, *others) if x is not None]
@@ -35,11 +30,11 @@ def together(a, *others):
     return tuple(x if x is None else np.broadcast_to(x, shape) for x in (a, *others))
 
 
-def finished(library, dtype, value):
-    """The format that was promised, of the library's type."""
+def finished(library, dtype, value, out=None):
+    """The format that was promised, of the library's type, in `out` if there is one."""
     if value.dtype != dtype:
         value = value.astype(dtype.type(0).real.dtype if value.dtype.kind == "f" and dtype.kind == "c" else dtype)
-    return library.result(value)
+    return library.result(value) if out is None else written(out, value)
 
 
 def written(out, value):
@@ -47,38 +42,68 @@ def written(out, value):
         raise TypeError(f"out must be a numpy.ndarray, not {type(out).__name__}")
     if out.shape != np.shape(value):
         raise ValueError(f"out has the shape {out.shape}, the result has {np.shape(value)}")
+    if not np.can_cast(value.dtype, out.dtype, "same_kind"):
+        raise TypeError(f"out is of {out.dtype}, which cannot hold the result's {value.dtype}")
     np.copyto(out, value, casting="same_kind")
     return out
 
 
-def elsewhere(*arrays):
-    """The module of this package for arrays that NumPy cannot read: traced by JAX, recorded by PyTorch, on another device. Else none."""
+def elsewhere(out, *arrays):
+    """The module of this package for arrays whose operations are recorded, by PyTorch or JAX, or that are on another device. Else none."""
     for x in arrays:
         name = type(x).__module__.partition(".")[0]
-        if name == "torch" and (x.device.type != "cpu" or x.requires_grad):
-            from . import torch
-
-            return torch
-        if name in ("jax", "jaxlib"):
-            import jax as framework
-
-            is_traced = isinstance(x, framework.core.Tracer)
-            if is_traced or x.dtype.kind == "c" or any(device.platform != "cpu" for device in x.devices()):
-                from . import jax
-
-                return jax
+        if name == "torch" and is_recorded_by_torch(x):
+            from . import torch as module
+        elif name in ("jax", "jaxlib") and is_recorded_by_jax(x):
+            from . import jax as module
+        else:
+            continue
+        if out is not None:
+            raise TypeError("out must be left out for arrays of another library")
+        return module
     return None
 
 
+def is_recorded_by_torch(x):
+    import torch
+
+    if not isinstance(x, torch.Tensor):
+        return False
+    is_transformed = torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(x)
+    return is_transformed or x.requires_grad or x.device.type != "cpu" or torch.autograd.forward_ad._current_level >= 0
+
+
+def is_recorded_by_jax(x):
+    import jax
+
+    if isinstance(x, jax.core.Tracer):
+        return True
+    return isinstance(x, jax.Array) and (x.dtype.kind == "c" or any(device.platform != "cpu" for device in x.devices()))
+
+
+def elementwise(name):
+    """The function of that name of NumPy arrays of any format, which a ufunc's are not."""
+    function = odds if name == "odds" else getattr(_core, name)
+
+    def values(*arrays):
+        is_bfloat16 = arrays[0].dtype.name == "bfloat16" and name != "odds"
+        return _core.of_bfloat16(name, *arrays) if is_bfloat16 else function(*arrays)
+
+    return values
+
+
+def odds(x):
+    """e^x / (1 − e^x), what derivatives are made of."""
+    with np.errstate(divide="ignore", over="ignore"):
+        return 1 / np.expm1(-x.astype(np.promote_types(x.dtype, np.float32)))
+
+
 def logsumexp(a, axis, b, keepdims, return_sign, where, out):
-    if (module := elsewhere(a, b, where)) is not None:
-        if out is not None:
-            raise TypeError("out must be left out for arrays of another library")
+    if (module := elsewhere(out, a, b, where)) is not None:
         return module.logsumexp(a, axis, b, keepdims, return_sign, where)
     library, dtype, (a, b) = brought(a, b)
     mask = None if where is None else mask_of(where, library)
     a, b, mask = together(a, b, mask)
-    axis = axes_of(axis)
     if dtype.kind == "c":
         value, sign = of_complex(a, b, mask, axis, keepdims, return_sign)
     elif b is None and mask is None and not return_sign:
@@ -87,9 +112,7 @@ def logsumexp(a, axis, b, keepdims, return_sign, where, out):
         value, sign, _, _ = _core.terms(a, b, mask, axis, keepdims, False, "zero")
         if not return_sign:
             value = np.where(sign < 0, a.dtype.type(np.nan), value)[()]
-    value = finished(library, dtype, value)
-    if out is not None:
-        value = written(out, value)
+    value = finished(library, dtype, value, out)
     return (value, finished(library, dtype, sign)) if return_sign else value
 
 
@@ -104,32 +127,42 @@ def of_complex(a, b, mask, axis, keepdims, return_sign):
     return value.real, sign
 
 
-def softmax(x, axis):
-    if (module := elsewhere(x)) is not None:
-        return module.softmax(x, axis)
-    library, dtype, (x,) = brought(x)
-    if dtype.kind == "c":
-        return finished(library, dtype, complex_shares(x, axis, np.exp))
-    return finished(library, dtype, _core.softmax(x, axes_of(axis)))
+def softmax(x, axis, dtype, out):
+    if (module := elsewhere(out, x)) is not None:
+        return module.softmax(x, axis, dtype=dtype)
+    library, dtype, x = converted(x, dtype, "x")
+    value = complex_shares(x, axis, np.exp) if dtype.kind == "c" else _core.softmax(x, axis)
+    return finished(library, dtype, value, out)
 
 
-def log_softmax(x, axis):
-    if (module := elsewhere(x)) is not None:
-        return module.log_softmax(x, axis)
-    library, dtype, (x,) = brought(x)
-    if dtype.kind == "c":
-        return finished(library, dtype, complex_shares(x, axis, lambda log: log))
-    return finished(library, dtype, _core.log_softmax(x, axes_of(axis)))
+def log_softmax(x, axis, dtype, out):
+    if (module := elsewhere(out, x)) is not None:
+        return module.log_softmax(x, axis, dtype=dtype)
+    library, dtype, x = converted(x, dtype, "x")
+    value = complex_shares(x, axis, lambda log: log) if dtype.kind == "c" else _core.log_softmax(x, axis)
+    return finished(library, dtype, value, out)
+
+
+def converted(x, dtype, name):
+    """The library, the format to compute in and to give, which must hold all of the array's numbers, and the array in that format."""
+    library = library_of(x)
+    x = library.array(x)
+    dtype = library.dtype(x) if dtype is None else library.named(dtype)
+    if floating(dtype, None) is None:
+        raise TypeError(f"dtype is {dtype}, it must be a floating-point format")
+    if x.dtype.kind not in "biu" and not np.can_cast(x.dtype, dtype):
+        raise TypeError(f"{name} is of {x.dtype}, which {dtype} would round: convert it first if that is meant")
+    return library, dtype, native(x, dtype)
 
 
 def complex_shares(x, axis, f):
     if x.size == 0:
         return x.copy()
-    value = _core.of_complex(np.atleast_1d(x), None, axes_of(axis), True)
+    value = _core.of_complex(np.atleast_1d(x), None, axis, True)
     return f(x - np.reshape(value, np.shape(value) if x.ndim else ()))
 
 
-def logsumexp_value_and_grad(a, axis=None, b=None, where=None, *, keepdims=False, no_mass="zero"):
+def logsumexp_value_and_grad(a, axis=None, b=None, where=None, *, keepdims=False, no_mass="zero", out=None):
     """log Σ b e^a over axes, and its gradient.
 
     Parameters
@@ -138,6 +171,8 @@ def logsumexp_value_and_grad(a, axis=None, b=None, where=None, *, keepdims=False
         As for `logsumexp`.
     no_mass : {"zero", "uniform", "nan"}
         What the gradient is where there is nothing but −∞: 0, equal parts, or NaN.
+    out : array, optional
+        Where to put the gradient by `a`.
 
     Returns
     -------
@@ -153,13 +188,14 @@ def logsumexp_value_and_grad(a, axis=None, b=None, where=None, *, keepdims=False
     >>> float(grad[1])
     4.248354255291589e-18
     """
+    if (module := elsewhere(out, a, b, where)) is not None:
+        return module.logsumexp_value_and_grad(a, axis, b, where, keepdims, no_mass)
     library, dtype, (a, b) = brought(a, b)
     if dtype.kind == "c":
         raise TypeError("gradients are of real numbers")
     shapes = [x.shape for x in (a, b) if x is not None]
     mask = None if where is None else mask_of(where, library)
     a, b, mask = together(a, b, mask)
-    axis = axes_of(axis)
     if b is None and mask is None and no_mass == "zero":
         value, of_a = _core.value_and_grad(a, axis, keepdims)
         of_b = None
@@ -167,7 +203,7 @@ def logsumexp_value_and_grad(a, axis=None, b=None, where=None, *, keepdims=False
         value, sign, of_a, of_b = _core.terms(a, b, mask, axis, keepdims, True, no_mass)
         value = np.where(sign < 0, a.dtype.type(np.nan), value)[()]
     value = finished(library, dtype, value)
-    of_a = finished(library, dtype, summed_to(of_a, shapes[0]))
+    of_a = finished(library, dtype, summed_to(of_a, shapes[0]), out)
     if b is None:
         return value, of_a
     return value, (of_a, finished(library, dtype, summed_to(of_b, shapes[1])))
@@ -183,46 +219,56 @@ def summed_to(gradient, shape):
 
 
 def logsumexp_jvp(a, tangent, axis=None, *, keepdims=False):
-    """The values of `logsumexp`, and their derivatives in the direction `tangent`: Σ softmax(a) · tangent."""
+    """The values of `logsumexp`, and their derivatives in the direction `tangent`: Σ softmax(a) · tangent, within 1 ulp of Σ |…|."""
+    if (module := elsewhere(None, a, tangent)) is not None:
+        return module.logsumexp_jvp(a, tangent, axis, keepdims)
     library, dtype, (a, tangent) = brought(a, tangent)
     a, tangent = together(a, tangent)
-    value, slope = _core.jvp(a, tangent, axes_of(axis), keepdims)
+    value, slope = _core.jvp(a, tangent, axis, keepdims)
     return finished(library, dtype, value), finished(library, dtype, slope)
 
 
-def logsumexp_hvp(a, vector, axis=None):
+def logsumexp_hvp(a, vector, axis=None, *, out=None):
     """The Hessian of `logsumexp` times a vector: p (v − Σ p v) with p = softmax(a), in time and memory O(n)."""
+    if (module := elsewhere(out, a, vector)) is not None:
+        return module.logsumexp_hvp(a, vector, axis)
     library, dtype, (a, vector) = brought(a, vector)
     shape = a.shape
     a, vector = together(a, vector)
-    product = _core.hvp(a, vector, axes_of(axis))
-    return finished(library, dtype, summed_to(product, shape))
+    product = _core.hvp(a, vector, axis)
+    return finished(library, dtype, summed_to(product, shape), out)
 
 
-def moment(name, a, axis, keepdims, parameter):
+def moment(name, a, axis, keepdims, out, parameter=0):
     library, dtype, (a,) = brought(a)
     (a,) = together(a)
-    return finished(library, dtype, _core.moment_value(name, a, axes_of(axis), keepdims, float(parameter)))
+    return finished(library, dtype, _core.moment_value(name, a, axis, bool(keepdims), float(parameter)), out)
 
 
-def logmeanexp(a, axis=None, keepdims=False):
+def logmeanexp(a, axis=None, keepdims=False, *, out=None):
     """log of the mean of e^a over axes, correctly rounded. NaN of nothing."""
-    return moment("logmeanexp", a, axis, keepdims, 0)
+    if (module := elsewhere(out, a)) is not None:
+        return module.logmeanexp(a, axis, keepdims)
+    return moment("logmeanexp", a, axis, keepdims, out)
 
 
-def logvarexp(a, axis=None, ddof=0, keepdims=False):
+def logvarexp(a, axis=None, ddof=0, keepdims=False, *, out=None):
     """log of the variance of e^a over axes: of Σ (e^a − mean)² / (n − ddof)."""
     if not (isinstance(ddof, (int, np.integer)) and ddof >= 0):
         raise ValueError(f"ddof is {ddof!r}, it must be an integer that is not negative")
-    return moment("logvarexp", a, axis, keepdims, ddof)
+    if (module := elsewhere(out, a)) is not None:
+        return module.logvarexp(a, axis, int(ddof), keepdims)
+    return moment("logvarexp", a, axis, keepdims, out, ddof)
 
 
-def softmax_entropy(a, axis=None, keepdims=False):
+def softmax_entropy(a, axis=None, keepdims=False, *, out=None):
     """−Σ p log p with p = softmax(a) over axes, in nats."""
-    return moment("softmax_entropy", a, axis, keepdims, 0)
+    if (module := elsewhere(out, a)) is not None:
+        return module.softmax_entropy(a, axis, keepdims)
+    return moment("softmax_entropy", a, axis, keepdims, out)
 
 
-def logcumsumexp(a, axis=-1, reverse=False, exclusive=False):
+def logcumsumexp(a, axis=-1, reverse=False, exclusive=False, *, out=None):
     """log of the cumulative sums of e^a along an axis.
 
     Parameters
@@ -235,19 +281,23 @@ def logcumsumexp(a, axis=-1, reverse=False, exclusive=False):
         Whether to add up from the end.
     exclusive : bool
         Whether each sum leaves out its own number; the first is then −∞.
+    out : array, optional
+        Where to put the result.
 
     Returns
     -------
     array
         Of a's shape, correctly rounded.
     """
+    if (module := elsewhere(out, a)) is not None:
+        return module.logcumsumexp(a, axis, reverse, exclusive)
     library, dtype, (a,) = brought(a)
     a = np.atleast_1d(a)
-    return finished(library, dtype, _core.cumulative(a, axis, bool(reverse), bool(exclusive)))
+    return finished(library, dtype, _core.cumulative(a, axis, bool(reverse), bool(exclusive)), out)
 
 
-def segment_logsumexp(a, segment_ids, num_segments=None, *, axis=0):
-    """log-sum-exps of the segments of an array along an axis.
+def segment_logsumexp(a, segment_ids=None, num_segments=None, *, axis=0, offsets=None, mode="raise", out=None):
+    """Log-sum-exps of the segments of an array along an axis.
 
     Parameters
     ----------
@@ -256,33 +306,115 @@ def segment_logsumexp(a, segment_ids, num_segments=None, *, axis=0):
     segment_ids : array_like of int
         For each place along the axis, the segment it is in, in any order; 0 to num_segments − 1.
     num_segments : int, optional
-        One more than the greatest id, if it is not given.
+        How many segments there are: one more than the greatest id, if it is not given.
     axis : int
-        The axis, which then numbers the segments.
+        The axis.
+    offsets : array_like of int, in place of segment_ids
+        Segment s is at offsets[s] to before offsets[s + 1], as the rows of a sparse matrix in CSR format are.
+    mode : {"raise", "drop"}
+        What to do where an id is −1 or out of range otherwise: an error, or nothing: such places are in no segment.
+    out : array, optional
+        Where to put the result.
 
     Returns
     -------
     array
-        −∞ for an empty segment.
+        With an element for each segment along the axis, correctly rounded: −∞ for an empty segment.
+
+    Examples
+    --------
+    >>> import logsum
+    >>> logsum.segment_logsumexp([0.0, 0.0, 7.0], [0, 0, -1], 2, mode="drop")
+    array([0.69314718,       -inf])
     """
+    if (module := elsewhere(out, a, segment_ids, offsets)) is not None:
+        return module.segment_logsumexp(a, segment_ids, num_segments, axis, offsets, mode)
+    library, dtype, a, ids, count, is_inside = segments_of(a, segment_ids, num_segments, axis, offsets, mode)
+    if is_inside is None:
+        value = _core.segments(a, ids, count, axis)
+    else:
+        value = np.delete(_core.segments(a, ids, count + 1, axis), count, axis)
+    return finished(library, dtype, value, out)
+
+
+def segment_softmax(a, segment_ids=None, num_segments=None, *, axis=0, offsets=None, mode="raise", out=None):
+    """The softmax within each segment of an array along an axis: e^a over the sum of all e^a of the same segment.
+
+    Parameters
+    ----------
+    a, segment_ids, num_segments, axis, offsets, mode, out
+        As for `segment_logsumexp`.
+
+    Returns
+    -------
+    array
+        Of a's shape, correctly rounded; 0 where a segment is all −∞, and in places that are in no segment.
+
+    Examples
+    --------
+    >>> import logsum
+    >>> logsum.segment_softmax([0.0, 5.0, 0.0], [1, 0, 1])
+    array([0.5, 1. , 0.5])
+    """
+    if (module := elsewhere(out, a, segment_ids, offsets)) is not None:
+        return module.segment_softmax(a, segment_ids, num_segments, axis, offsets, mode)
+    library, dtype, a, ids, count, is_inside = segments_of(a, segment_ids, num_segments, axis, offsets, mode)
+    if is_inside is None:
+        shares = _core.segment_shares(a, ids, count, axis)
+    else:
+        shares = _core.segment_shares(a, ids, count + 1, axis)
+        np.moveaxis(shares, axis, 0)[~is_inside] = 0
+    return finished(library, dtype, shares, out)
+
+
+def segments_of(a, segment_ids, num_segments, axis, offsets, mode):
+    """The numbers, ids below a number of segments, that number, and whether each is in a segment, or None if all are."""
+    if mode not in ("raise", "drop"):
+        raise ValueError(f"mode is {mode!r}, it must be 'raise' or 'drop'")
+    if (segment_ids is None) == (offsets is None):
+        raise TypeError("either segment_ids or offsets must be given, and not both")
     library, dtype, (a,) = brought(a)
-    ids, count = segments_of(library.array(segment_ids), num_segments)
-    return finished(library, dtype, _core.segments(np.atleast_1d(a), ids, count, axis))
+    a = np.atleast_1d(a)
+    length = a.shape[np.lib.array_utils.normalize_axis_index(axis, a.ndim)]
+    if offsets is not None:
+        if num_segments is not None:
+            raise TypeError("num_segments goes with segment_ids: offsets say how many segments there are")
+        offsets = integers(library, offsets, "offsets")
+        lengths = np.diff(offsets)
+        if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != length or (lengths < 0).any():
+            raise ValueError(f"offsets must start at 0, never go down, and end at {length}, the length of axis {axis}")
+        return library, dtype, a, np.repeat(np.arange(len(lengths), dtype=np.uintp), lengths), len(lengths), None
+    ids = integers(library, segment_ids, "segment_ids")
+    if len(ids) != length:
+        raise ValueError(f"segment_ids has the shape {ids.shape}, it must be ({length},): one id for each place along axis {axis}")
+    if num_segments is None:
+        num_segments = max(int(ids.max()) + 1, 0) if length else 0
+    elif not isinstance(num_segments, (int, np.integer)) or num_segments < 0:
+        raise ValueError(f"num_segments is {num_segments!r}, it must be an integer that is not negative")
+    is_outside = (ids < 0) | (ids >= num_segments)
+    if not is_outside.any():
+        return library, dtype, a, np.ascontiguousarray(ids, dtype=np.uintp), num_segments, None
+    if mode == "raise":
+        place = int(np.argmax(is_outside))
+        message = f"segment_ids has {ids[place]} at {place}, it must be from 0 to below {num_segments}, the number of segments"
+        raise ValueError(message)
+    return library, dtype, a, np.where(is_outside, num_segments, ids).astype(np.uintp), num_segments, ~is_outside
 
 
-def segments_of(ids, count):
-    ids = np.asarray(ids)
-    if ids.dtype.kind not in "iu" and ids.size:
-        raise TypeError(f"segment_ids must be integers, not {ids.dtype}")
-    if ids.size and ids.min() < 0:
-        raise ValueError(f"segment_ids has {ids.min()}, they start from 0")
-    if count is None:
-        count = int(ids.max()) + 1 if ids.size else 0
-    return np.ascontiguousarray(ids, dtype=np.uintp), count
+def integers(library, x, name):
+    """A vector of integers."""
+    x = np.asarray(library.array(x))
+    if x.dtype.kind not in "iu" and x.size:
+        raise TypeError(f"{name} must be integers, not {x.dtype}")
+    if x.ndim != 1:
+        raise ValueError(f"{name} has the shape {x.shape}, it must have one dimension")
+    return x.astype(np.int64) if x.size == 0 or x.dtype.kind == "u" and x.dtype.itemsize < 8 else x
 
 
-def log_matmul(a, b):
+def log_matmul(a, b, *, out=None):
     """The matrix product in log space: C_ij = log Σ_k e^{a_ik + b_kj}, correctly rounded; batches broadcast as in `numpy.matmul`."""
+    if (module := elsewhere(out, a, b)) is not None:
+        return module.log_matmul(a, b)
     library, dtype, (a, b) = brought(a, b)
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError("log_matmul needs vectors, matrices or batches of them, not a scalar")
@@ -292,7 +424,7 @@ def log_matmul(a, b):
         product = product[..., 0, :]
     if b.ndim == 1:
         product = product[..., 0]
-    return finished(library, dtype, product)
+    return finished(library, dtype, product, out)
 
 
 def cross_entropy(
@@ -335,6 +467,10 @@ def cross_entropy(
     array or scalar
         Correctly rounded; within 2 ulp with a z-loss or a temperature. NaN for the mean over nothing.
     """
+    if (module := elsewhere(None, logits, target, weight)) is not None:
+        return module.cross_entropy(
+            logits, target, weight, ignore_index, reduction, label_smoothing, axis, z_loss, temperature
+        )
     options = dict(
         ignore_index=ignore_index,
         reduction=reduction,
@@ -345,7 +481,7 @@ def cross_entropy(
     return losses(logits, target, weight, axis, options, False)[0]
 
 
-def token_log_probs(logits, tokens, *, axis=-1, dtype=None, entropy=False):
+def token_log_probs(logits, tokens, *, axis=-1, dtype=None, entropy=False, out=None):
     """The log-probability of one token a row: log softmax(logits) at an index, without the rest of the row.
 
     Parameters
@@ -360,6 +496,8 @@ def token_log_probs(logits, tokens, *, axis=-1, dtype=None, entropy=False):
         What to compute in and to give: by default that of the logits. float32 for float16 logits is the nearest float32.
     entropy : bool
         Whether to give the entropy −Σ p log p of each row's softmax, too.
+    out : array, optional
+        Where to put the log-probabilities.
 
     Returns
     -------
@@ -373,21 +511,19 @@ def token_log_probs(logits, tokens, *, axis=-1, dtype=None, entropy=False):
     >>> logsum.token_log_probs([[40.0, 0.0], [2.0, 2.0]], [0, 1])
     array([-4.24835426e-18, -6.93147181e-01])
     """
-    library = library_of(logits, tokens)
-    z, tokens = library.array(logits), library.array(tokens)
+    if (module := elsewhere(out, logits, tokens)) is not None:
+        return module.token_log_probs(logits, tokens, axis, dtype, entropy)
+    library, dtype, z = converted(logits, dtype, "logits")
+    tokens = np.asarray(library.array(tokens))
     if tokens.dtype.kind not in "iu":
         raise TypeError(f"tokens are {tokens.dtype}, they must be integers")
     if z.ndim == 0:
         raise ValueError("logits must have an axis of scores")
-    dtype = library.dtype(z) if dtype is None else np.dtype(dtype)
-    if not np.can_cast(z.dtype, dtype):
-        raise TypeError(f"logits are {z.dtype}, which {dtype} would round")
-    z = native(z, dtype)
     shape = np.moveaxis(z, axis, -1).shape[:-1]
     if tokens.shape != shape:
         raise ValueError(f"tokens has the shape {tokens.shape}, it must be {shape}, that of logits without axis {axis}")
     ids = np.ascontiguousarray(tokens.reshape(-1), dtype=np.intp)
-    log_p = finished(library, dtype, _core.token_log_probs(z, ids, axis))
+    log_p = finished(library, dtype, _core.token_log_probs(z, ids, axis), out)
     if not entropy:
         return log_p
     return log_p, finished(library, dtype, _core.moment_value("softmax_entropy", z, axis, False, 0.0))

@@ -24,11 +24,15 @@ class Numpy:
     def dtype(self, *arrays):
         return floating(np.result_type(*arrays), np.dtype(np.float64))
 
+    def named(self, dtype):
+        """The format that a caller means."""
+        return np.dtype(dtype)
+
     def result(self, value):
         return value
 
 
-class Torch:
+class Torch(Numpy):
     """Tensors of PyTorch."""
 
     def __init__(self, example):
@@ -54,6 +58,11 @@ class Torch:
             dtype = self.torch.promote_types(dtype, tensor.dtype)
         if not (dtype.is_floating_point or dtype.is_complex):
             dtype = self.torch.get_default_dtype()
+        return self.named(dtype)
+
+    def named(self, dtype):
+        if not isinstance(dtype, self.torch.dtype):
+            return np.dtype(dtype)
         return self.array(self.torch.empty(1, dtype=dtype)).dtype
 
     def result(self, value):
@@ -63,7 +72,7 @@ class Torch:
         return self.torch.from_numpy(value)
 
 
-class Jax:
+class Jax(Numpy):
     """Arrays of JAX that are no tracers."""
 
     def __init__(self, example):
@@ -87,7 +96,7 @@ class Jax:
         return self.jax.device_put(self.jax.numpy.asarray(value), self.device)
 
 
-class Standard:
+class Standard(Numpy):
     """Arrays of any library that follows the array API standard."""
 
     def __init__(self, example):

@@ -192,6 +192,27 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         Ok(plan.with_length(segments.count()).per_element(values))
     }
 
+    /// The softmax of each segment along one axis, correctly rounded: the gradient of
+    /// [`Segments::logsumexp_with_gradient`].
+    ///
+    /// ```
+    /// use logsum::{LogSumExp, Segments};
+    /// let z = ndarray::arr1(&[0.0, 5.0, 0.0]);
+    /// assert_eq!(z.segment_softmax(0, &Segments::by_ids(&[1, 0, 1], 2)?)?, ndarray::arr1(&[0.5, 1.0, 0.5]));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
+    fn segment_softmax(&self, axis: isize, segments: &Segments) -> Result<Array<T, D>, Error> {
+        let plan = Plan::new(self.array(), axis)?;
+        segments.fit_axis(axis, plan.length)?;
+        let z = plan.rows(self.array());
+        let mut values = vec![T::default(); segments.count()];
+        let mut shares = vec![T::default(); plan.count * plan.length];
+        for (i, shares) in shares.chunks_mut(plan.length.max(1)).enumerate() {
+            segments.logsumexp_with_gradient(&z.row(i), &mut values, shares)?;
+        }
+        Ok(plan.per_element(shares))
+    }
+
     /// [`CrossEntropy::loss_with_gradient`] with the classes along `axis`. Targets are in the order of the rows;
     /// probabilities are row-major.
     fn cross_entropy_with_gradient(

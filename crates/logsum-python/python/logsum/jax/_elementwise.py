@@ -1,0 +1,64 @@
+"""Functions of one number, or of two of one shape, by element. Each one's derivatives are made of these functions again."""
+
+import jax
+import jax.numpy as jnp
+
+from .._general import elementwise
+from ._callbacks import called, dispatched, like
+from ._reductions import softmax
+
+
+def of_one(name, elsewhere, derivative):
+    @jax.custom_jvp
+    def values(x):
+        return dispatched(lambda x: called(elementwise(name), like(x), x), elsewhere, x)
+
+    values.defjvp(lambda primals, tangents: (values(*primals), derivative(*primals) * tangents[0]))
+    return values
+
+
+def of_two(name, elsewhere, derivatives):
+    @jax.custom_jvp
+    def values(x, y):
+        return dispatched(lambda x, y: called(elementwise(name), like(x), x, y), elsewhere, x, y)
+
+    @values.defjvp
+    def _(primals, tangents):
+        of_x, of_y = derivatives(*primals)
+        return values(*primals), of_x * tangents[0] + of_y * tangents[1]
+
+    return values
+
+
+def log1mexp_elsewhere(x):
+    return jnp.where(x > -0.6931471805599453, jnp.log(-jnp.expm1(x)), jnp.log1p(-jnp.exp(x)))
+
+
+def logaddexp_shares(x, y):
+    p = softmax(jnp.stack([x, y], -1), (-1,))
+    return p[..., 0], p[..., 1]
+
+
+def logsubexp_derivatives(x, y):
+    # Of y = −∞ there is nothing to take off, also from −∞.
+    ratio = odds(jnp.where(jnp.isneginf(y), -jnp.inf, y - x))
+    return 1 + ratio, -ratio
+
+
+def xlogy_derivatives(x, y):
+    nothing = (x == 0) & (y == 0)
+    return jnp.where(nothing, 0, jnp.log(y)), jnp.where(nothing, 0, x / y)
+
+
+# e^x / (1 − e^x).
+odds = of_one("odds", lambda x: 1 / jnp.expm1(-x), lambda x: odds(x) * (1 + odds(x)))
+logistic = of_one("logistic", jax.nn.sigmoid, lambda x: logistic(x) * logistic(-x))
+log_logistic = of_one("log_logistic", jax.nn.log_sigmoid, lambda x: logistic(-x))
+log1pexp = of_one("log1pexp", lambda x: jnp.logaddexp(x, 0), lambda x: logistic(x))
+log1mexp = of_one("log1mexp", log1mexp_elsewhere, lambda x: -odds(x))
+logexpm1 = of_one("logexpm1", lambda x: x + log1mexp_elsewhere(-x), lambda x: 1 + odds(-x))
+logit = of_one("logit", lambda p: jnp.log(p) - jnp.log1p(-p), lambda p: 1 / (p * (1 - p)))
+xlogx = of_one("xlogx", lambda x: jax.scipy.special.xlogy(x, x), lambda x: 1 + jnp.log(x))
+logaddexp = of_two("logaddexp", jnp.logaddexp, logaddexp_shares)
+logsubexp = of_two("logsubexp", lambda x, y: x + log1mexp_elsewhere(y - x), logsubexp_derivatives)
+xlogy = of_two("xlogy", jax.scipy.special.xlogy, xlogy_derivatives)

@@ -1,0 +1,109 @@
+"""Cumulative sums and matrix products in log space. All their derivatives are made of sums with factors e^x, which are linear in
+the rest: one operator for each, whose transposes are of its own kind. Axes are counted from the end."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from .. import _core, _log_space
+from ._callbacks import Linear, called, dispatched, like
+from ._reductions import logsumexp
+
+
+def negated(y):
+    """−y, of what is infinite −∞: it has no part in derivatives."""
+    return jnp.where(jnp.isinf(y), -jnp.inf, -y)
+
+
+def scaled(sums, z):
+    return jnp.where(jnp.isneginf(sums) | jnp.isneginf(z), 0, jnp.exp(sums + z))
+
+
+def logarithms(x, t):
+    """Of t e^x, where it is positive, and of −t e^x, where it is negative."""
+    logs = jnp.where(jnp.isneginf(x) | (t == 0), -jnp.inf, jnp.log(jnp.abs(t)) + x)
+    return jnp.where(t < 0, -jnp.inf, logs), jnp.where(t < 0, logs, -jnp.inf)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def logcumsumexp(a, axis, reverse):
+    on_cpu = lambda a: called(lambda a: _core.cumulative(a, axis, reverse, False), like(a), a)
+    return dispatched(on_cpu, lambda a: jax.lax.cumlogsumexp(a, axis + a.ndim, reverse), a)
+
+
+@logcumsumexp.defjvp
+def _(axis, reverse, primals, tangents):
+    (a,), (t,) = primals, tangents
+    value = logcumsumexp(a, axis, reverse)
+    return value, scan(a, t, negated(value), axis=axis, reverse=reverse)
+
+
+def scaled_cumulative(x, t, z, axis, reverse):
+    """e^{z_i} Σ_{k ≤ i} t_k e^{x_k}; if `reverse`, Σ_{k ≥ i}."""
+    on_cpu = lambda *arrays: called(lambda x, t, z: _log_space.scan(x, t, z, axis, reverse), like(x), *arrays)
+
+    def elsewhere(x, t, z):
+        positive, negative = (scaled(logcumsumexp(part, axis, reverse), z) for part in logarithms(x, t))
+        return positive - negative
+
+    return dispatched(on_cpu, elsewhere, x, t, z)
+
+
+def scan_slope(arrays, tangents, way):
+    (x, t, z), (dx, dt, dz) = arrays, tangents
+    return scan(x, dt + t * dx, z, **way) + dz * scan(x, t, z, **way)
+
+
+def scan_transpose(h, arrays, way):
+    x, _, z = arrays
+    return scan(z, h, x, axis=way["axis"], reverse=not way["reverse"])
+
+
+scan = Linear("scan", scaled_cumulative, scan_slope, {1: scan_transpose})
+
+
+@jax.custom_jvp
+def log_matmul(a, b):
+    shape = jax.ShapeDtypeStruct((*a.shape[:-1], b.shape[-1]), a.dtype)
+    elsewhere = lambda a, b: logsumexp(a[..., :, :, None] + b[..., None, :, :], (-2,))[..., 0, :]
+    return dispatched(lambda a, b: called(_core.log_matmul, shape, a, b), elsewhere, a, b)
+
+
+@log_matmul.defjvp
+def _(primals, tangents):
+    (a, b), (t, u) = primals, tangents
+    c = log_matmul(a, b)
+    z = negated(c)
+    return c, product(a, t, b, jnp.ones_like(b), z) + product(a, jnp.ones_like(a), b, u, z)
+
+
+def scaled_product(x, s, y, t, z):
+    """e^{z_ij} Σ_k s_ik e^{x_ik} t_kj e^{y_kj}."""
+    on_cpu = lambda *arrays: called(_log_space.product, like(z), *arrays)
+
+    def elsewhere(x, s, y, t, z):
+        left, right = logarithms(x, s), logarithms(y, t)
+        parts = [[scaled(log_matmul(a, b), z) for b in right] for a in left]
+        return parts[0][0] + parts[1][1] - parts[0][1] - parts[1][0]
+
+    return dispatched(on_cpu, elsewhere, x, s, y, t, z)
+
+
+def product_slope(arrays, tangents, _):
+    (x, s, y, t, z), (dx, ds, dy, dt, dz) = arrays, tangents
+    of_left, of_right = product(x, ds + s * dx, y, t, z), product(x, s, y, dt + t * dy, z)
+    return of_left + of_right + dz * product(x, s, y, t, z)
+
+
+def transpose_left(h, arrays, _):
+    x, _, y, t, z = arrays
+    return product(z, h, y.mT, t.mT, x)
+
+
+def transpose_right(h, arrays, _):
+    x, s, y, _, z = arrays
+    return product(x.mT, s.mT, z, h, y)
+
+
+product = Linear("product", scaled_product, product_slope, {1: transpose_left, 3: transpose_right})

@@ -1,0 +1,67 @@
+"""Functions of one number, or of two of one shape, by element. Each one's derivatives are made of these functions again."""
+
+import torch
+from torch import Tensor
+
+from .._general import elementwise
+from ._differentiable import Differentiable, by_numpy, on_cpu
+from ._reductions import finite_or_0, logsumexp, softmax
+
+
+def of_one(name, elsewhere, derivative):
+    def values(x: Tensor) -> Tensor:
+        return by_numpy(elementwise(name), x) if on_cpu(x) else elsewhere(x).contiguous()
+
+    return Differentiable(
+        name,
+        values,
+        1,
+        lambda inputs, _, g: (g * derivative(*inputs),),
+        lambda inputs, tangents: derivative(*inputs) * tangents[0],
+    )
+
+
+def of_two(name, elsewhere, derivatives):
+    def values(x: Tensor, y: Tensor) -> Tensor:
+        return by_numpy(elementwise(name), x, y) if on_cpu(x) else elsewhere(x, y).contiguous()
+
+    def slope(inputs, tangents):
+        of_x, of_y = derivatives(*inputs)
+        return of_x * tangents[0] + of_y * tangents[1]
+
+    return Differentiable(
+        name, values, 2, lambda inputs, _, g: tuple(g * partial for partial in derivatives(*inputs)), slope
+    )
+
+
+def log1mexp_elsewhere(x):
+    return torch.where(x > -0.6931471805599453, (-torch.expm1(x)).log(), torch.log1p(-x.exp()))
+
+
+def logaddexp_shares(x, y):
+    return softmax(torch.stack([x, y], -1), [-1]).unbind(-1)
+
+
+def logsubexp_derivatives(x, y):
+    # Of y = −∞ there is nothing to take off, also from −∞.
+    ratio = odds(torch.where(y == -torch.inf, -torch.inf, y - x))
+    return 1 + ratio, -ratio
+
+
+def xlogy_derivatives(x, y):
+    nothing = x == 0
+    return torch.where(nothing & (y == 0), 0, y.log()), torch.where(nothing & (y == 0), 0, x / y)
+
+
+# e^x / (1 − e^x).
+odds = of_one("odds", lambda x: 1 / torch.expm1(-x), lambda x: odds(x) * (1 + odds(x)))
+logistic = of_one("logistic", torch.sigmoid, lambda x: logistic(x) * logistic(-x))
+log_logistic = of_one("log_logistic", torch.nn.functional.logsigmoid, lambda x: logistic(-x))
+log1pexp = of_one("log1pexp", lambda x: torch.logaddexp(x, torch.zeros_like(x)), lambda x: logistic(x))
+log1mexp = of_one("log1mexp", log1mexp_elsewhere, lambda x: -odds(x))
+logexpm1 = of_one("logexpm1", lambda x: x + log1mexp_elsewhere(-x), lambda x: 1 + odds(-x))
+logit = of_one("logit", torch.logit, lambda p: 1 / (p * (1 - p)))
+xlogx = of_one("xlogx", lambda x: torch.xlogy(x, x), lambda x: 1 + x.log())
+logaddexp = of_two("logaddexp", lambda x, y: logsumexp(torch.stack([x, y], -1), [-1])[..., 0], logaddexp_shares)
+logsubexp = of_two("logsubexp", lambda x, y: x + log1mexp_elsewhere(y - finite_or_0(x)), logsubexp_derivatives)
+xlogy = of_two("xlogy", torch.xlogy, xlogy_derivatives)

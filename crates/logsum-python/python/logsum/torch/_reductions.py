@@ -1,0 +1,280 @@
+"""Log-sum-exp, softmax, and what else is made of the numbers along dimensions, which are counted from the end and stay."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import _core
+from ._differentiable import Differentiable, by_numpy, on_cpu
+
+
+def room(x):
+    """Memory for a result like `x`: on the CPU NumPy's, which asks for large pages, and is there much sooner."""
+    if not on_cpu(x) or x.numel() == 0:
+        return torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    return torch.from_numpy(np.empty((*x.shape, x.itemsize), np.uint8)).view(x.dtype).squeeze(-1)
+
+
+def finite_or_0(x):
+    return torch.where(torch.isfinite(x), x, 0)
+
+
+def kept(x, *others):
+    """The shape of a reduction of `x` over the last of the arguments."""
+    shape = list(x.shape)
+    for d in others[-1]:
+        shape[d] = 1
+    return x.new_empty(shape)
+
+
+def values(x: Tensor, dim: list[int]) -> Tensor:
+    dim = tuple(dim)
+    if on_cpu(x):
+        return by_numpy(lambda x: _core.logsumexp(x, dim, None, True), x)
+    if any(x.shape[d] == 0 for d in dim):
+        return x.sum(dim, keepdim=True) - torch.inf
+    shift = finite_or_0(x.amax(dim, keepdim=True))
+    return (x - shift).exp().sum(dim, keepdim=True).log() + shift
+
+
+def shares(x: Tensor, dim: list[int]) -> Tensor:
+    dim = tuple(dim)
+    if on_cpu(x):
+        return by_numpy(lambda x: _core.softmax(x, dim), x)
+    if x.numel() == 0:
+        return torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    maximum = x.amax(dim, keepdim=True)
+    at_infinity = torch.where(x == torch.inf, 0, -torch.inf).to(x.dtype)
+    power = torch.where(maximum == torch.inf, at_infinity, x - finite_or_0(maximum)).exp()
+    total = power.sum(dim, keepdim=True)
+    return torch.where(total == 0, 0, power / torch.where(total == 0, 1, total)).contiguous()
+
+
+def scaled_shares(x: Tensor, scale: Tensor, dim: list[int]) -> Tensor:
+    """The gradient of log-sum-exp where each value counts `scale` times: the product takes no memory of its own."""
+    return softmax(x, dim).mul_(scale)
+
+
+def log_shares(x: Tensor, dim: list[int]) -> Tensor:
+    dim = tuple(dim)
+    if on_cpu(x):
+        return by_numpy(lambda x: _core.log_softmax(x, dim), x)
+    value = logsumexp(x, list(dim))
+    return torch.where(value == -torch.inf, -torch.inf, x - value).contiguous()
+
+
+def log_shares_gradient(x: Tensor, g: Tensor, dim: list[int]) -> Tensor:
+    """g − softmax(x) Σ g: what takes the cotangents of log-softmax back."""
+    return softmax(x, dim).mul_(-g.sum(dim, keepdim=True)).add_(g)
+
+
+def shares_slope(p: Tensor, t: Tensor, dim: list[int]) -> Tensor:
+    """p (t − Σ p t): the derivative of softmax in a direction, and what takes cotangents back."""
+    out = torch.mul(p, t, out=room(p))
+    return torch.sub(t, out.sum(dim, keepdim=True), out=out).mul_(p)
+
+
+def mean(p, t, dim):
+    return (p * t).sum(dim, keepdim=True)
+
+
+def logsumexp_slope(inputs, tangents):
+    (x, dim), (t, _) = inputs, tangents
+    return mean(softmax(x, dim), t, dim)
+
+
+def scaled_softmax_backward(inputs, _, v):
+    x, scale, dim = inputs
+    p = softmax(x, dim)
+    return scale * softmax_slope(p, v, dim), mean(p, v, dim)
+
+
+def scaled_softmax_slope(inputs, tangents):
+    (x, scale, dim), (t, u, _) = inputs, tangents
+    p = softmax(x, dim)
+    return p * u + scale * softmax_slope(p, t, dim)
+
+
+def softmax_slope_backward(inputs, _, v):
+    p, t, dim = inputs
+    return v * (t - mean(p, t, dim)) - t * mean(p, v, dim), softmax_slope(p, v, dim)
+
+
+def softmax_slope_slope(inputs, tangents):
+    (p, t, dim), (dp, dt, _) = inputs, tangents
+    return dp * (t - mean(p, t, dim)) + p * (dt - (dp * t + p * dt).sum(dim, keepdim=True))
+
+
+def log_softmax_gradient_backward(inputs, _, v):
+    x, g, dim = inputs
+    p = softmax(x, dim)
+    return -g.sum(dim, keepdim=True) * softmax_slope(p, v, dim), v - mean(p, v, dim)
+
+
+def log_softmax_gradient_slope(inputs, tangents):
+    (x, g, dim), (t, dg, _) = inputs, tangents
+    p = softmax(x, dim)
+    return dg - p * dg.sum(dim, keepdim=True) - softmax_slope(p, t, dim) * g.sum(dim, keepdim=True)
+
+
+def of_logsumexp(inputs, _, g):
+    x, dim = inputs
+    return (scaled_softmax(x, g, dim),)
+
+
+logsumexp = Differentiable("logsumexp", values, 1, of_logsumexp, logsumexp_slope, kept)
+scaled_softmax = Differentiable("scaled_softmax", scaled_shares, 2, scaled_softmax_backward, scaled_softmax_slope)
+softmax_slope = Differentiable("softmax_slope", shares_slope, 2, softmax_slope_backward, softmax_slope_slope)
+log_softmax_gradient = Differentiable(
+    "log_softmax_gradient", log_shares_gradient, 2, log_softmax_gradient_backward, log_softmax_gradient_slope
+)
+softmax = Differentiable(
+    "softmax",
+    shares,
+    1,
+    lambda inputs, p, g: (softmax_slope(p, g, inputs[1]),),
+    lambda inputs, tangents: softmax_slope(softmax(*inputs), tangents[0], inputs[1]),
+    saves=("output",),
+)
+log_softmax = Differentiable(
+    "log_softmax",
+    log_shares,
+    1,
+    lambda inputs, _, g: (log_softmax_gradient(inputs[0], g, inputs[1]),),
+    lambda inputs, tangents: tangents[0] - logsumexp_slope(inputs, tangents),
+)
+
+
+# Weighted sums: log |Σ b e^x|, and e^x / Σ, its derivative by the weights, b times which is that by x.
+
+
+def weighted_values(x: Tensor, b: Tensor, is_signed: bool, dim: list[int]) -> Tensor:
+    """NaN for a negative sum, unless its sign is told beside it."""
+    value, sign = signed_logarithm(x, b, tuple(dim))
+    return value if is_signed else torch.where(sign < 0, torch.nan, value)
+
+
+def signed_logarithm(x, b, dim):
+    if on_cpu(x):
+        both = by_numpy(lambda x, b: np.stack(_core.terms(x, b, None, dim, True, False, "zero")[:2]), x, b)
+        return both[0].clone(), both[1].clone()
+    x = torch.where(b == 0, -torch.inf, x)
+    if any(x.shape[d] == 0 for d in dim):
+        nothing = x.sum(dim, keepdim=True)
+        return nothing - torch.inf, nothing
+    shift = finite_or_0(x.amax(dim, keepdim=True))
+    total = torch.where(b == 0, 0, b * (x - shift).exp()).sum(dim, keepdim=True)
+    return total.abs().log() + shift, total.sign()
+
+
+def signs(x: Tensor, b: Tensor, dim: list[int]) -> Tensor:
+    return signed_logarithm(x, b, tuple(dim))[1]
+
+
+def weighted_gradient(x: Tensor, b: Tensor, dim: list[int]) -> Tensor:
+    dim = tuple(dim)
+    if on_cpu(x):
+        return by_numpy(lambda x, b: _core.terms(x, b, None, dim, True, True, "zero")[3], x, b)
+    value, sign = signed_logarithm(x, b, dim)
+    return sign * (x - finite_or_0(value)).exp()
+
+
+def weighted_backward(inputs, _, g):
+    x, b, _, dim = inputs
+    of_b = g * by_weight(x, b, dim)
+    return b * of_b, of_b
+
+
+def weighted_slope(inputs, tangents):
+    (x, b, _, dim), (t, u, *_) = inputs, tangents
+    return mean(by_weight(x, b, dim), b * t + u, dim)
+
+
+def by_weight_backward(inputs, _, v):
+    x, b, dim = inputs
+    of_b = by_weight(x, b, dim)
+    total = (v * of_b).sum(dim, keepdim=True)
+    return of_b * (v - b * total), -of_b * total
+
+
+def by_weight_slope(inputs, tangents):
+    (x, b, dim), (t, u, _) = inputs, tangents
+    of_b = by_weight(x, b, dim)
+    return of_b * (t - mean(of_b, b * t + u, dim))
+
+
+weighted = Differentiable("weighted", weighted_values, 2, weighted_backward, weighted_slope, kept)
+by_weight = Differentiable("by_weight", weighted_gradient, 2, by_weight_backward, by_weight_slope)
+# Of the sum, which has no derivative but 0.
+sign_of_sum = Differentiable(
+    "sign_of_sum", signs, 2, lambda *_: (None, None), lambda inputs, _: torch.zeros_like(kept(*inputs)), kept, saves=()
+)
+
+
+# Means, variances, entropies.
+
+
+def mean_values(x: Tensor, dim: list[int]) -> Tensor:
+    if on_cpu(x):
+        return moments("logmeanexp", x, dim, 0)
+    return logsumexp(x, dim) - torch.tensor(float(count(x, dim))).log().to(x.dtype)
+
+
+def variance_values(x: Tensor, ddof: int, dim: list[int]) -> Tensor:
+    if on_cpu(x):
+        return moments("logvarexp", x, dim, ddof)
+    whole = logsumexp(x, dim)
+    spread = ((x - finite_or_0(whole)).exp() - 1 / count(x, dim)).square().sum(dim, keepdim=True)
+    return 2 * whole + (spread / (count(x, dim) - ddof)).log()
+
+
+def entropies(x: Tensor, dim: list[int]) -> Tensor:
+    if on_cpu(x):
+        return moments("softmax_entropy", x, dim, 0)
+    return mean(softmax(x, dim), surprisal(x, dim), dim)
+
+
+def moments(name, x, dim, parameter):
+    return by_numpy(lambda x: _core.moment_value(name, x, tuple(dim), True, float(parameter)), x)
+
+
+def count(x, dim):
+    number = 1
+    for d in dim:
+        number *= x.shape[d]
+    return number
+
+
+def surprisal(x, dim):
+    """−log softmax, 0 where that is 0 as a number."""
+    return torch.where(softmax(x, dim) == 0, 0, -log_softmax(x, dim))
+
+
+def entropy_gradient(x, dim):
+    return softmax_slope(softmax(x, dim), surprisal(x, dim), dim)
+
+
+def variance_gradient(x, dim):
+    """2 p (p − 1/n) / Σ (p − 1/n)²: NaN where all numbers are equal, which is where the logarithm is −∞."""
+    p = softmax(x.to(torch.promote_types(x.dtype, torch.float32)), dim)
+    spread = p - 1 / max(count(x, dim), 1)
+    return (2 * p * spread / spread.square().sum(dim, keepdim=True)).to(x.dtype)
+
+
+logmeanexp = Differentiable("logmeanexp", mean_values, 1, of_logsumexp, logsumexp_slope, kept)
+logvarexp = Differentiable(
+    "logvarexp",
+    variance_values,
+    1,
+    lambda inputs, _, g: (g * variance_gradient(inputs[0], inputs[2]),),
+    lambda inputs, tangents: (variance_gradient(inputs[0], inputs[2]) * tangents[0]).sum(inputs[2], keepdim=True),
+    kept,
+)
+softmax_entropy = Differentiable(
+    "softmax_entropy",
+    entropies,
+    1,
+    lambda inputs, _, g: (g * entropy_gradient(*inputs),),
+    lambda inputs, tangents: (entropy_gradient(*inputs) * tangents[0]).sum(inputs[1], keepdim=True),
+    kept,
+)

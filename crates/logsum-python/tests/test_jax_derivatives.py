@@ -1,0 +1,70 @@
+"""logsum.jax: every operator through every composition of JAX's transforms, against mpmath."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from exact_derivatives import CASES, PAIRS, assert_close
+from jax import jacfwd, jacrev, jit, vmap
+
+jax.config.update("jax_enable_x64", True)
+
+import logsum.jax as lj  # noqa: E402
+
+
+def of(name):
+    """A vector by a vector."""
+    return lambda x: jnp.atleast_1d(CASES[name].ours(lj, jnp, x))
+
+
+def at(name, place):
+    return jnp.array(CASES[name].points[place])
+
+
+def composed(function, transforms):
+    for transform in transforms:
+        function = transform(function)
+    return function
+
+
+ORDERS = [way for order in (1, 2, 3) for way in itertools.product((jacfwd, jacrev), repeat=order)]
+
+
+def named(way):
+    return " of ".join(transform.__name__ for transform in reversed(way))
+
+
+@pytest.mark.parametrize("name, place", PAIRS)
+def test_forward_and_backward_in_any_order(name, place):
+    """Each to the second order; two third derivatives at the first point, of which each takes a second to compile."""
+    for way in ORDERS[:6] + ([(jacfwd, jacrev, jacfwd), (jacrev, jacfwd, jacrev)] if place == 0 else []):
+        assert_close(jit(composed(of(name), way))(at(name, place)), name, place, len(way), named(way))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_eagerly_and_of_jit(name):
+    for way in [(jacrev,), (jacfwd, jacrev)]:
+        assert_close(composed(of(name), way)(at(name, 0)), name, 0, len(way), named(way))
+        assert_close(composed(jit(of(name)), way)(at(name, 0)), name, 0, len(way), f"{named(way)} of jit")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_vmap_outside_and_inside(name):
+    function, x = of(name), at(name, 0)
+    both = jnp.stack([x, x])
+    for way in ORDERS[2:6]:
+        outside = jit(vmap(composed(function, way)))(both)
+        inside = np.asarray(jit(composed(lambda both: vmap(function)(both).sum(0), way))(both))
+        for i in range(2):
+            assert_close(outside[i], name, 0, 2, f"vmap of {named(way)}")
+            assert_close(inside[:, i, :, i], name, 0, 2, f"{named(way)} of vmap")
+        assert np.abs(inside[:, 0, :, 1]).max() == 0
+
+
+@pytest.mark.parametrize("name", ["logsumexp", "softmax", "log_softmax", "logcumsumexp", "log1pexp"])
+def test_nothing(name):
+    """No numbers at all: derivatives are empty."""
+    for way in ORDERS[:6]:
+        assert composed(of(name), way)(jnp.empty(0)).size == 0

@@ -1,0 +1,95 @@
+"""logsum.torch: every operator through every composition of torch's transforms, against mpmath."""
+
+import itertools
+
+import pytest
+import torch
+from exact_derivatives import CASES, PAIRS, assert_close
+from torch.func import jacfwd, jacrev, vmap
+
+import logsum.torch as lt
+
+
+def of(name):
+    """A vector by a vector."""
+    return lambda x: torch.atleast_1d(CASES[name].ours(lt, torch, x))
+
+
+def at(name, place):
+    return torch.tensor(CASES[name].points[place], dtype=torch.float64)
+
+
+def composed(function, transforms):
+    for transform in transforms:
+        function = transform(function)
+    return function
+
+
+ORDERS = [way for order in (1, 2, 3) for way in itertools.product((jacfwd, jacrev), repeat=order)]
+
+
+def named(way):
+    return " of ".join(transform.__name__ for transform in reversed(way))
+
+
+@pytest.mark.parametrize("name, place", PAIRS)
+def test_forward_and_backward_in_any_order(name, place):
+    for way in ORDERS:
+        assert_close(composed(of(name), way)(at(name, place)), name, place, len(way), named(way))
+
+
+@pytest.mark.parametrize("name, place", PAIRS)
+def test_graphs_and_dual_numbers(name, place):
+    """Derivatives without torch.func: of graphs by graphs, by dual numbers over a graph, by torch's older vmap."""
+    function, x = of(name), at(name, place)
+    outputs = range(len(function(x)))
+    for strategy in ("forward-mode", "reverse-mode"):
+        hessians = [
+            torch.autograd.functional.hessian(
+                lambda x: function(x)[i], x, vectorize=strategy == "forward-mode", outer_jacobian_strategy=strategy
+            )
+            for i in outputs
+        ]
+        assert_close(torch.stack(hessians).detach(), name, place, 2, strategy)
+    columns = []
+    for direction in torch.eye(len(x), dtype=torch.float64):
+        with torch.autograd.forward_ad.dual_level():
+            dual = torch.autograd.forward_ad.make_dual(x.clone().requires_grad_(), direction)
+            values = function(dual)
+            gradients = [torch.autograd.grad(values[i], dual, create_graph=True)[0] for i in outputs]
+            tangents = [torch.autograd.forward_ad.unpack_dual(gradient).tangent for gradient in gradients]
+            columns.append(torch.stack([torch.zeros_like(x) if t is None else t.detach() for t in tangents]))
+    assert_close(torch.stack(columns, -1), name, place, 2, "dual numbers over a graph")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_vmap_outside_and_inside(name):
+    function, x = of(name), at(name, 0)
+    both = torch.stack([x, x])
+    for way in ORDERS[2:6]:
+        outside = vmap(composed(function, way))(both)
+        inside = composed(lambda both: vmap(function)(both).sum(0), way)(both)
+        for i in range(2):
+            assert_close(outside[i], name, 0, 2, f"vmap of {named(way)}")
+            assert_close(inside[:, i, :, i], name, 0, 2, f"{named(way)} of vmap")
+        assert inside[:, 0, :, 1].abs().max() == 0
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_compiled(name):
+    """torch.compile outside of transforms, to the third order, and inside of autograd."""
+    torch._dynamo.reset()
+    x = at(name, 0)
+    for way in [(jacrev,), (jacfwd,), (jacrev, jacfwd), (jacfwd, jacrev), (jacrev, jacrev, jacfwd)]:
+        compiled = torch.compile(composed(of(name), way), fullgraph=True, backend="aot_eager")
+        assert_close(compiled(x), name, 0, len(way), f"compiled {named(way)}")
+    compiled = torch.compile(of(name), fullgraph=True, backend="aot_eager")
+    assert_close(torch.autograd.functional.jacobian(compiled, x), name, 0, 1, "of compiled")
+
+
+@pytest.mark.parametrize("name", ["logsumexp", "softmax", "log_softmax", "logcumsumexp", "log1pexp"])
+def test_nothing(name):
+    """No numbers at all: derivatives are empty."""
+    x = torch.empty(0, dtype=torch.float64)
+    for way in ORDERS:
+        assert composed(of(name), way)(x).numel() == 0
