@@ -1,5 +1,6 @@
 //! What can be asked for.
 
+use crate::input::{Part, Selection};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -47,13 +48,35 @@ pub(crate) enum Command {
 /// The numbers, and what to reduce over.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Numbers {
-    /// File of numbers: .npy, .csv, .tsv or a table separated by white space; - for standard input
+    /// File of numbers: .npy, .npz, .csv, .tsv or a table separated by white space; - for standard input
     #[arg(value_name = "INPUT")]
     pub(crate) input: PathBuf,
 
     /// Axes to reduce over, negative ones counted from the end [default: all]
-    #[arg(long, value_name = "N[,N…]", value_delimiter = ',', allow_hyphen_values = true)]
+    #[arg(long, value_name = "N[,N…]", value_delimiter = ',', allow_hyphen_values = true, value_parser = axis)]
     pub(crate) axis: Vec<isize>,
+
+    #[command(flatten)]
+    pub(crate) part: InputPart,
+}
+
+/// Which numbers of the input.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct InputPart {
+    /// Array of a .npz, by its name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) array: Option<String>,
+
+    /// Columns of a text table: names, also with * for anything, numbers from 1, and ranges, as id,log_lik.*,3,5-8,10- [default: all]
+    #[arg(long, value_name = "COLUMNS", allow_negative_numbers = true)]
+    pub(crate) columns: Option<Selection>,
+}
+
+impl InputPart {
+    pub(crate) fn part(&self) -> Part {
+        let (array, columns) = (self.array.clone(), self.columns.clone());
+        Part { array, columns, prefix: "" }
+    }
 }
 
 /// `lse`
@@ -81,8 +104,30 @@ pub(crate) struct Reduction {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Weights {
     /// File of weights w, of any sign, which broadcast to the input's shape; where a sum is negative the result is nan
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "WEIGHTS")]
     pub(crate) weights: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) part: WeightPart,
+}
+
+/// Which numbers of the file of weights.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct WeightPart {
+    /// Array of WEIGHTS, a .npz, by its name
+    #[arg(long, value_name = "NAME", requires = "weights")]
+    pub(crate) weight_array: Option<String>,
+
+    /// Columns of WEIGHTS, a text table
+    #[arg(long, value_name = "COLUMNS", allow_negative_numbers = true, requires = "weights")]
+    pub(crate) weight_columns: Option<Selection>,
+}
+
+impl WeightPart {
+    pub(crate) fn part(&self) -> Part {
+        let (array, columns) = (self.weight_array.clone(), self.weight_columns.clone());
+        Part { array, columns, prefix: "weight-" }
+    }
 }
 
 /// `cross-entropy`
@@ -96,9 +141,15 @@ pub(crate) struct CrossEntropy {
     #[arg(value_name = "LABELS")]
     pub(crate) labels: PathBuf,
 
-    /// Leave out rows with this label
-    #[arg(long, value_name = "LABEL")]
-    pub(crate) ignore: Option<usize>,
+    #[command(flatten)]
+    pub(crate) part: InputPart,
+
+    #[command(flatten)]
+    pub(crate) label_part: LabelPart,
+
+    /// Leave out rows with this label, which may be negative
+    #[arg(long, value_name = "LABEL", allow_negative_numbers = true, value_parser = label)]
+    pub(crate) ignore: Option<i64>,
 
     /// Print the loss of each row, not their mean
     #[arg(long)]
@@ -107,6 +158,28 @@ pub(crate) struct CrossEntropy {
     #[command(flatten)]
     pub(crate) destination: Destination,
 }
+
+/// Which numbers of the file of labels.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct LabelPart {
+    /// Array of LABELS, a .npz, by its name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) label_array: Option<String>,
+
+    /// Column of LABELS, a text table
+    #[arg(long, value_name = "COLUMNS", allow_negative_numbers = true)]
+    pub(crate) label_columns: Option<Selection>,
+}
+
+impl LabelPart {
+    pub(crate) fn part(&self) -> Part {
+        let (array, columns) = (self.label_array.clone(), self.label_columns.clone());
+        Part { array, columns, prefix: "label-" }
+    }
+}
+
+/// Integers up to this are read exactly from every file.
+const LARGEST_LABEL: i64 = 1 << 53;
 
 /// `token-log-probs`
 #[derive(Debug, ClapArgs)]
@@ -120,7 +193,32 @@ pub(crate) struct TokenLogProbs {
     pub(crate) tokens: PathBuf,
 
     #[command(flatten)]
+    pub(crate) part: InputPart,
+
+    #[command(flatten)]
+    pub(crate) token_part: TokenPart,
+
+    #[command(flatten)]
     pub(crate) destination: Destination,
+}
+
+/// Which numbers of the file of tokens.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct TokenPart {
+    /// Array of TOKENS, a .npz, by its name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) token_array: Option<String>,
+
+    /// Column of TOKENS, a text table
+    #[arg(long, value_name = "COLUMNS", allow_negative_numbers = true)]
+    pub(crate) token_columns: Option<Selection>,
+}
+
+impl TokenPart {
+    pub(crate) fn part(&self) -> Part {
+        let (array, columns) = (self.token_array.clone(), self.token_columns.clone());
+        Part { array, columns, prefix: "token-" }
+    }
 }
 
 /// `explain`
@@ -131,7 +229,7 @@ pub(crate) struct Explain {
     pub(crate) numbers: Vec<f64>,
 
     /// Differentiate by this number only, counted from 1 [default: by the maximum, and by the greatest other]
-    #[arg(long, value_name = "I")]
+    #[arg(long, value_name = "I", value_parser = index)]
     pub(crate) index: Option<NonZeroUsize>,
 
     /// How to write it
@@ -154,6 +252,19 @@ pub(crate) fn from_command_line() -> Args {
             None => argument,
         }
     }))
+}
+
+fn axis(text: &str) -> Result<isize, &'static str> {
+    text.trim().parse().map_err(|_| "an axis is a whole number, as 0, 1 or -1")
+}
+
+fn index(text: &str) -> Result<NonZeroUsize, &'static str> {
+    text.parse().map_err(|_| "an index is a whole number from 1 on")
+}
+
+fn label(text: &str) -> Result<i64, String> {
+    let label = text.parse().ok().filter(|label| (-LARGEST_LABEL..=LARGEST_LABEL).contains(label));
+    label.ok_or_else(|| format!("a label is a whole number, at most {LARGEST_LABEL}"))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -256,13 +367,16 @@ Examples:
 Each command has examples of its own: logsum lse --help";
 
 const LSE_EXAMPLES: &str = "\
-A text table is rows by columns, as numpy.loadtxt(ndmin=2) reads it: f64, with or without a header line of words; lines that start with # are skipped. A .npy keeps its shape and its type, f32 or f64.
+A text table is rows by columns of f64, with or without a header line of words; lines that start with # are skipped. Row names, missing numbers (NA) and other words are refused: --columns says which columns to read. A .npy or .npz keeps its shape and its type, f16, bf16 (as ml_dtypes saves it), f32 or f64; integers and bools become f64.
 
 Examples:
   logsum lse scores.npy                          one number: the log-sum-exp of them all
   logsum lse scores.npy --axis -1 -o lse.npy     one for each row, into a file
   logsum lse big.npy --axis 0,2 --keepdims       over two axes, which stay with length 1
   seq 1 10 | logsum lse -                        from a pipe
+  logsum lse fit.csv --columns 'log_lik.*' --axis 0    columns of CmdStan's draws, one value for each
+  logsum lse frame.csv --columns 2-              all but the first column, the row names of pandas and R
+  logsum lse run.npz --array scores              an array of several
   logsum lse scores.csv --axis 1 --format json   as JSON
   logsum lse log_w.npy --op mean                 the logarithm of the mean of e^z
   logsum lse z.npy --axis 1 --weights w.csv      log Σ w e^z for each row; w may be one row for all";
@@ -278,7 +392,8 @@ const CROSS_ENTROPY_EXAMPLES: &str = "\
 Examples:
   logsum cross-entropy scores.npy labels.npy            the mean loss
   logsum cross-entropy scores.csv labels.txt --rows     the loss of each row
-  logsum cross-entropy scores.npy labels.npy --ignore 255";
+  logsum cross-entropy scores.npy labels.npy --ignore -100
+  logsum cross-entropy run.npz run.npz --array scores --label-array labels";
 
 const TOKEN_LOG_PROBS_EXAMPLES: &str = "\
 Each is the number of SCORES' type nearest to the exact one.

@@ -1,8 +1,8 @@
 //! From the arguments to the result.
 
-use crate::args::{Args, Command, CrossEntropy, Destination, Format, Numbers, Op, TokenLogProbs};
+use crate::args::{Args, Command, CrossEntropy, Destination, Format, Numbers, Op, TokenLogProbs, Weights};
 use crate::explain;
-use crate::input::{self, Input, Number};
+use crate::input::{self, Input, Number, Part};
 use crate::output::Target;
 use crate::progress::Progress;
 use anyhow::{Context, Result, bail};
@@ -12,15 +12,27 @@ use ndarray::{ArrayD, ArrayViewD, Axis};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+/// The same work on numbers of any type.
+macro_rules! of_any {
+    ($input:expr, $array:ident => $work:expr) => {
+        match $input {
+            Input::F16($array) => $work,
+            Input::Bf16($array) => $work,
+            Input::F32($array) => $work,
+            Input::F64($array) => $work,
+        }
+    };
+}
+
 pub(crate) fn run(args: Args) -> Result<()> {
     match args.command {
         Command::Lse(args) => Job::new(&args.numbers, args.keepdims)
-            .weights(args.weights.weights)
+            .weights(&args.weights)
             .run(Operation::Value(args.op), &args.destination),
         Command::Grad(args) => {
             let gradient = Destination { output: Some(args.output), format: None };
             Job::new(&args.numbers, args.keepdims)
-                .weights(args.weights.weights)
+                .weights(&args.weights)
                 .run(Operation::ValueAndGradient(args.format), &gradient)
         }
         Command::CrossEntropy(args) => cross_entropy(&args),
@@ -54,9 +66,10 @@ enum Operation {
 
 struct Job {
     input: PathBuf,
+    part: Part,
     axis: Vec<isize>,
     axes: Axes,
-    weights: Option<PathBuf>,
+    weights: Option<(PathBuf, Part)>,
 }
 
 /// Numbers taken at a time where the first axis stays: some megabytes.
@@ -64,18 +77,19 @@ const PIECE: usize = 1 << 20;
 
 impl Job {
     fn new(numbers: &Numbers, keep: bool) -> Self {
-        let Numbers { input, axis } = numbers;
+        let Numbers { input, axis, part } = numbers;
         let axes = if axis.is_empty() { Axes::all() } else { Axes::from(&axis[..]) };
         Self {
             input: input.clone(),
+            part: part.part(),
             axis: axis.clone(),
             axes: if keep { axes.keep() } else { axes },
             weights: None,
         }
     }
 
-    fn weights(self, weights: Option<PathBuf>) -> Self {
-        Self { weights, ..self }
+    fn weights(self, weights: &Weights) -> Self {
+        Self { weights: weights.weights.clone().map(|path| (path, weights.part.part())), ..self }
     }
 
     /// Every output is opened before the input is read: nothing is computed that cannot be written.
@@ -83,29 +97,27 @@ impl Job {
         let target = Target::new(destination, &self.input)?;
         let progress = Progress::new();
         let weights = match &self.weights {
-            Some(path) if path == &self.input => {
-                bail!("{}: cannot be both the numbers and their weights", path.display())
+            Some((path, part)) => {
+                must_differ((&self.input, &self.part), (path, part), "the numbers and their weights")?;
+                Some(input::read(path, part, &progress)?)
             }
-            Some(path) => Some(input::read(path, &progress)?),
             None => None,
         };
-        match (input::read(&self.input, &progress)?, &weights) {
-            (Input::F32(array), None) => self.compute(operation, array.view()?, None, target, &progress),
-            (Input::F64(array), None) => self.compute(operation, array.view()?, None, target, &progress),
-            (Input::F32(array), Some(Input::F32(weights))) => {
-                self.compute(operation, array.view()?, Some(weights.view()?), target, &progress)
+        match (input::read(&self.input, &self.part, &progress)?, &weights) {
+            (z, None) => of_any!(z, z => self.compute(operation, z.view()?, None, target, &progress)),
+            (Input::F16(z), Some(Input::F16(weights))) => {
+                self.compute(operation, z.view()?, Some(weights.view()?), target, &progress)
             }
-            (Input::F64(array), Some(Input::F64(weights))) => {
-                self.compute(operation, array.view()?, Some(weights.view()?), target, &progress)
+            (Input::Bf16(z), Some(Input::Bf16(weights))) => {
+                self.compute(operation, z.view()?, Some(weights.view()?), target, &progress)
             }
-            (Input::F64(array), Some(Input::F32(weights))) => {
-                let weights = weights.view()?.mapv(f64::from);
-                self.compute(operation, array.view()?, Some(weights.view()), target, &progress)
+            (Input::F32(z), Some(Input::F32(weights))) => {
+                self.compute(operation, z.view()?, Some(weights.view()?), target, &progress)
             }
-            (Input::F32(array), Some(Input::F64(weights))) => {
-                // The numbers become f64, and with them the result: no weight is rounded.
-                let array = array.view()?.mapv(f64::from);
-                self.compute(operation, array.view(), Some(weights.view()?), target, &progress)
+            // Of two types: f64, and with it the result, so that neither numbers nor weights are rounded.
+            (z, Some(weights)) => {
+                let (z, weights) = (z.in_f64()?, weights.in_f64()?);
+                self.compute(operation, z.view(), Some(weights.view()), target, &progress)
             }
         }
     }
@@ -134,7 +146,7 @@ impl Job {
         };
         let pieces = self.pieces(&z);
         let wide = match (&weights, &self.weights) {
-            (Some(weights), Some(path)) => Some(weights.broadcast(z.raw_dim()).with_context(|| {
+            (Some(weights), Some((path, _))) => Some(weights.broadcast(z.raw_dim()).with_context(|| {
                 let (found, shape) = (weights.shape(), z.shape());
                 format!("{}: has the shape {found:?}, which does not broadcast to {shape:?}", path.display())
             })?),
@@ -220,37 +232,66 @@ impl Job {
 fn cross_entropy(args: &CrossEntropy) -> Result<()> {
     let target = Target::new(&args.destination, &args.scores)?;
     let progress = Progress::new();
-    let labels = indices(&args.labels, "label", &args.scores, &progress)?;
-    match input::read(&args.scores, &progress)? {
-        Input::F32(array) => losses(args, array.view()?, &labels, target),
-        Input::F64(array) => losses(args, array.view()?, &labels, target),
-    }
+    let (part, label_part) = (args.part.part(), args.label_part.part());
+    must_differ((&args.scores, &part), (&args.labels, &label_part), "the scores and the labels")?;
+    let labels = indices(&args.labels, &label_part, "label", args.ignore, &progress)?;
+    of_any!(input::read(&args.scores, &part, &progress)?, array => losses(args, array.view()?, &labels, target))
 }
 
 /// The log-probability of a token in each row of scores.
 fn token_log_probs(args: &TokenLogProbs) -> Result<()> {
     let target = Target::new(&args.destination, &args.scores)?;
     let progress = Progress::new();
-    let tokens = indices(&args.tokens, "token", &args.scores, &progress)?;
-    match input::read(&args.scores, &progress)? {
-        Input::F32(array) => log_probs(args, array.view()?, &tokens, target),
-        Input::F64(array) => log_probs(args, array.view()?, &tokens, target),
-    }
+    let (part, token_part) = (args.part.part(), args.token_part.part());
+    must_differ((&args.scores, &part), (&args.tokens, &token_part), "the scores and the tokens")?;
+    let tokens = indices(&args.tokens, &token_part, "token", None, &progress)?;
+    of_any!(input::read(&args.scores, &part, &progress)?, array => log_probs(args, array.view()?, &tokens, target))
 }
 
-/// The whole numbers of a file, one for each row of the scores; `what` is the word for one.
-fn indices(path: &Path, what: &str, scores: &Path, progress: &Progress) -> Result<Vec<usize>> {
-    if scores == path {
-        bail!("{}: cannot be both the scores and the {what}s", scores.display());
+/// Two inputs are two files, or two parts of one, which can't be a pipe.
+fn must_differ(one: (&Path, &Part), other: (&Path, &Part), what: &str) -> Result<()> {
+    let has_parts = (&one.1.array, &one.1.columns) != (&other.1.array, &other.1.columns);
+    if one.0 == other.0 && (!has_parts || one.0 == Path::new("-")) {
+        let is_npz = one.0.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npz"));
+        let options = || {
+            format!("; choose an array for each: {} and {}", one.1.option("array"), other.1.option("array"))
+        };
+        bail!("{}: cannot be both {what}{}", one.0.display(), if is_npz { options() } else { String::new() });
     }
-    let indices = match input::read(path, progress)? {
-        Input::F32(array) => array.view()?.mapv(f64::from),
-        Input::F64(array) => array.view()?.to_owned(),
-    };
+    Ok(())
+}
+
+/// What stands for a label that is to be ignored: no row has as many scores.
+const IGNORED: usize = usize::MAX;
+
+/// The whole numbers of a file, one for each row of the scores; `what` is the word for one.
+fn indices(
+    path: &Path,
+    part: &Part,
+    what: &str,
+    ignored: Option<i64>,
+    progress: &Progress,
+) -> Result<Vec<usize>> {
+    let file = input::read(path, part, progress)?;
+    let indices = file.in_f64()?;
+    if indices.shape().iter().filter(|&&length| length != 1).count() > 1 {
+        let (path, shape) = (path.display(), indices.shape());
+        bail!("{path}: has the shape {shape:?}, but there is one {what} for each row: choose a column");
+    }
     let indices = indices.iter().enumerate().map(|(row, &index)| {
+        if ignored.is_some_and(|ignored| index == ignored as f64) {
+            return Ok(IGNORED);
+        }
         let is_whole = index >= 0.0 && index < 2f64.powi(53) && index.trunc() == index;
-        let words =
-            || format!("{}: {what} {row} is {index}, it must be a whole number from 0 on", path.display());
+        let words = || {
+            let path = path.display();
+            let hint =
+                if what == "label" && index < 0.0 { "; --ignore leaves out rows of a label" } else { "" };
+            format!(
+                "{path}: {what} {} of the file is {index}, it must be a whole number from 0 on{hint}",
+                row + 1
+            )
+        };
         is_whole.then_some(index as usize).with_context(words)
     });
     indices.collect()
@@ -260,7 +301,7 @@ fn indices(path: &Path, what: &str, scores: &Path, progress: &Progress) -> Resul
 fn table<T>(
     array: &ArrayViewD<'_, T>,
     scores: &Path,
-    found: usize,
+    found: &[usize],
     indices: &Path,
     what: &str,
 ) -> Result<[usize; 2]> {
@@ -271,8 +312,16 @@ fn table<T>(
             array.shape()
         );
     };
-    if found != rows {
-        bail!("{}: has {found} {what}s, the scores have {rows} rows", indices.display());
+    let indices = indices.display();
+    if found.len() != rows {
+        bail!("{indices}: has {} {what}s, the scores have {rows} rows", found.len());
+    }
+    let is_bad = |&(_, &index): &(usize, &usize)| index >= columns && index != IGNORED;
+    if let Some((row, index)) = found.iter().enumerate().find(is_bad) {
+        let number = row + 1;
+        bail!(
+            "{indices}: {what} {number} of the file is {index}, it must be below {columns}, the number of scores in a row"
+        );
     }
     Ok([rows, columns])
 }
@@ -284,10 +333,10 @@ fn losses<T: Number>(
     target: Target,
 ) -> Result<()> {
     let name = || args.scores.display().to_string();
-    let [rows, classes] = table(&scores, &args.scores, labels.len(), &args.labels, "label")?;
+    let [rows, classes] = table(&scores, &args.scores, labels, &args.labels, "label")?;
     let scores = scores.as_standard_layout();
     let loss = logsum::CrossEntropy::new(classes);
-    let loss = args.ignore.map_or(loss, |label| loss.ignore(label));
+    let loss = args.ignore.map_or(loss, |_| loss.ignore(IGNORED));
     let targets = Targets::Classes(labels);
     let scores = scores.as_slice().unwrap_or_default();
     let result = if args.rows {
@@ -308,7 +357,7 @@ fn log_probs<T: Number>(
     tokens: &[usize],
     target: Target,
 ) -> Result<()> {
-    table(&scores, &args.scores, tokens.len(), &args.tokens, "token")?;
+    table(&scores, &args.scores, tokens, &args.tokens, "token")?;
     write(&scores.token_log_probs(1, tokens).with_context(|| args.tokens.display().to_string())?, target)
 }
 

@@ -19,7 +19,11 @@ fn text_that_is_no_table_of_numbers() {
             "t.csv: line 1, column 2: \"b\" is not a number (a header line has words only)",
         ),
         ("t.csv", "1,2\nx,y\n", "t.csv: line 2, column 1: \"x\" is not a number"),
-        ("t.csv", "a,b\nc,d\n1,2\n", "t.csv: line 2, column 1: \"c\" is not a number"),
+        (
+            "t.csv",
+            "a,b\nc,d\n1,2\n",
+            "t.csv: line 2, column 1: \"c\" is not a number; if it is a row's name, leave it out with --columns 2-",
+        ),
         ("t.csv", "a,b\n", "t.csv: has no numbers: line 1, which starts with \"a\", was taken for a header"),
         ("t.csv", "", "t.csv: is empty; it must hold at least one number"),
         ("t.csv", "\n\n# nothing\n", "t.csv: is empty; it must hold at least one number"),
@@ -27,19 +31,35 @@ fn text_that_is_no_table_of_numbers() {
         ("t.txt", "1 2\n3 4 5\n", "t.txt: line 2 has 3 numbers, it must have 2 as line 1 has"),
         ("t.txt", "1 2\n3 four\n", "t.txt: line 2, column 2: \"four\" is not a number"),
         ("t.txt", "\n1 2\n\n3 \u{1b}[31m\n", "t.txt: line 4, column 2: \"\\u{1b}[31m\" is not a number"),
-        ("t.csv", "1,\"2\n", "t.csv: line 1: a quotation mark is not closed"),
+        (
+            "t.csv",
+            "1,\"2\n",
+            "t.csv: line 1: a quotation mark is not closed; a field cannot go on in the next line",
+        ),
+        (
+            "t.txt",
+            "1 \"2 3\n",
+            "t.txt: line 1: a quotation mark is not closed; a field cannot go on in the next line",
+        ),
         ("t.csv", "1,\"2\"\r\n\r\n3,\"4,5\"\r\n", "t.csv: line 3, column 2: \"4,5\" is not a number"),
         ("t.tsv", "1\t2\n3\t\n", "t.tsv: line 2, column 2: the field is empty"),
         ("t.tsv", "1\t2\n\"3\"\t\n", "t.tsv: line 2, column 2: the field is empty"),
         (
             "t.csv",
             "a,1\n3,4\n",
-            "t.csv: line 1, column 1: \"a\" is not a number (a header line has words only)",
+            "t.csv: line 1, column 1: \"a\" is not a number (a header line has words only); if it is a row's name, leave it \
+             out with --columns 2-",
         ),
         (
             "t.csv",
             "1;2\n",
-            "t.csv: has no numbers: line 1, which starts with \"1;2\", was taken for a header",
+            "t.csv: has no numbers: line 1, which starts with \"1;2\", was taken for a header; fields are separated by commas, tabs or \
+             white space",
+        ),
+        (
+            "t.csv",
+            "a,b,c\n1,2\n",
+            "t.csv: line 2 has 2 fields, but line 1 has 3 names; choose columns by their numbers, as in --columns 1-",
         ),
         (
             "t.txt",
@@ -67,12 +87,42 @@ fn text_that_is_no_table_of_numbers() {
 #[test]
 fn what_has_no_end_is_no_table() {
     let place = Place::new();
-    let found = place.run("lse /dev/zero");
-    let nuls = "\\0".repeat(24);
+    let complaint = "/dev/zero: is no text: byte 0 is 0; .npy, .npz and text tables are read";
+    assert_eq!(place.run("lse /dev/zero").complaint(), complaint);
+    place.write("long.txt", "1 ".repeat(10) + &"x".repeat(1_000_000));
+    let start = "x".repeat(24);
     assert_eq!(
-        found.complaint(),
-        format!("/dev/zero: line 1, column 1: \"{nuls}…\" is too long for a number; is this a text file?")
+        place.run("lse long.txt").complaint(),
+        format!("long.txt: line 1, column 11: \"{start}…\" is too long for a number; is this a text file?")
     );
+}
+
+#[test]
+fn binary_files_are_called_what_they_are() {
+    let place = Place::new();
+    let from_a_frame = "which is not read; read it in Python and save its numbers with numpy.save";
+    for (start, complaint) in [
+        (&b"PAR1\x15\x04"[..], format!("is a Parquet file, {from_a_frame}")),
+        (b"ARROW1\0\0", format!("is a Feather (Arrow) file, {from_a_frame}")),
+        (
+            b"\x89HDF\r\n\x1a\n\0",
+            "is an HDF5 file, which is not read; save one of its data sets with numpy.save".into(),
+        ),
+        (b"\x1f\x8b\x08", "is compressed by gzip, which is not read; unpack it with gunzip".into()),
+        (b"\x28\xb5\x2f\xfd\x04", "is compressed by zstd, which is not read; unpack it with unzstd".into()),
+        (b"\xfd7zXZ\0", "is compressed by xz, which is not read; unpack it with unxz".into()),
+        (b"BZh91AY", "is compressed by bzip2, which is not read; unpack it with bunzip2".into()),
+        (b"\xff\xfe1\0,\0", "is text in UTF-16, which is not read; save it as UTF-8".into()),
+        (b"\xfe\xff\x001\0,", "is text in UTF-16, which is not read; save it as UTF-8".into()),
+        (b"\"abc\0", "is no text: byte 4 is 0; .npy, .npz and text tables are read".into()),
+    ] {
+        // A quotation mark somewhere in it is not what is wrong.
+        let content = [start, b"\"\n1,2\n"].concat();
+        place.write("t.csv", &content);
+        assert_eq!(place.run("lse t.csv").complaint(), format!("t.csv: {complaint}"));
+        let by_pipe = place.run_with_stdin("lse -", &content);
+        assert_eq!(by_pipe.complaint(), format!("standard input: {complaint}"));
+    }
 }
 
 #[test]
@@ -93,7 +143,8 @@ fn long_rows_are_checked_to_their_end() {
     place.write("t.csv", format!("{words}1\n"));
     assert_eq!(
         place.run("lse t.csv").complaint(),
-        "t.csv: line 1, column 1: \"a, b\" is not a number (a header line has words only)"
+        "t.csv: line 1, column 1: \"a, b\" is not a number (a header line has words only); if it is a row's name, leave it \
+         out with --columns 2-"
     );
 }
 
@@ -110,14 +161,14 @@ fn npy_files_that_are_broken_or_foreign() {
         (whole[..7].to_vec(), "is cut off at byte 7: 1 more bytes of the .npy header are missing".into()),
         (whole[..9].to_vec(), "is cut off at byte 9: 1 more bytes of the .npy header are missing".into()),
         (b"\x93NUMPY\x09\x00abc".to_vec(), "is a .npy of the unknown version 9.0 (byte 6); versions 1.0, 2.0 and 3.0 are read".into()),
-        (npy("<i4", false, "(6,)", &numbers), "holds numbers of type \"<i4\"; f32 and f64 are read: save it as array.astype('f8')".into()),
-        (npy("<f2", false, "(12,)", &numbers), "holds numbers of type \"<f2\"; f32 and f64 are read: save it as array.astype('f8')".into()),
-        (npy("|O", false, "(1,)", &numbers), "holds numbers of type \"|O\"; f32 and f64 are read: save it as array.astype('f8')".into()),
+        (npy("<i4", false, "(7,)", &numbers), "is cut off: shape [7] of type <i4 needs 28 bytes after the header, 24 are there".into()),
+        (npy(">f2", false, "(11,)", &numbers), "has 2 bytes after the numbers of its shape [11]".into()),
+        (npy("<i1", false, "(9223372036854775807,)", &numbers), "has the shape [9223372036854775807] in its .npy header, which no memory can hold".into()),
         (header("{'descr': '<f8', 'shape': (3,)}"), "has a broken .npy header (byte 10); save the array again with numpy.save: it lacks 'fortran_order'".into()),
         (header("{'descr': '<f8', 'fortran_order': 0, 'shape': (3,)}"), "has a broken .npy header (byte 10); save the array again with numpy.save: its 'fortran_order' is no bool".into()),
         (header("{'descr': '<f8', 'fortran_order': False, 'shape': (-3,)}"), "has a broken .npy header (byte 10); save the array again with numpy.save: its 'shape' has the length -3".into()),
         (header("{'descr': '<f8', 'fortran_order': False, 'shape': 3}"), "has a broken .npy header (byte 10); save the array again with numpy.save: its 'shape' is no tuple".into()),
-        (header("{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (3,), }"), "f32 and f64 are read".into()),
+        (header("{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (3,), }"), "holds elements of type \"[('a', '<f8')]\"; records are not read: save one of their fields, array['name']".into()),
         (header("import os"), "has a broken .npy header (byte 10); save the array again with numpy.save: it is no Python dictionary".into()),
         (header(&"(".repeat(5000)), "has a broken .npy header (byte 10); save the array again with numpy.save: its brackets are nested too deeply".into()),
         (header(&"{".repeat(8)), "has a broken .npy header (byte 10); save the array again with numpy.save: it is no Python dictionary".into()),
@@ -377,6 +428,21 @@ fn bad_usage_exits_with_2() {
         let run = place.run(args);
         assert_eq!(run.code, Some(2), "{args}: {run:?}");
         assert!(!run.stderr.is_empty() && run.stdout.is_empty(), "{args}: {run:?}");
+    }
+    for (args, complaint) in [
+        ("lse z.txt --axis 0,x", "an axis is a whole number, as 0, 1 or -1"),
+        ("lse z.txt --axis 1.5", "an axis is a whole number, as 0, 1 or -1"),
+        ("cross-entropy z.txt l.txt --ignore 1.5", "a label is a whole number, at most 9007199254740992"),
+        (
+            "cross-entropy z.txt l.txt --ignore -9007199254740993",
+            "a label is a whole number, at most 9007199254740992",
+        ),
+        ("explain 1 2 --index -3", "an index is a whole number from 1 on"),
+        ("explain 1 2 --index 0", "an index is a whole number from 1 on"),
+        ("lse z.txt --weight-columns 1", "--weights <WEIGHTS>"),
+    ] {
+        let run = place.run(args);
+        assert!(run.code == Some(2) && run.stderr.contains(complaint), "{args}: {run:?}");
     }
 }
 

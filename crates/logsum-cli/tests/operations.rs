@@ -63,12 +63,22 @@ fn cross_entropy_of_scores_and_labels() {
     let complaint = |args: &str, words: &str| assert_eq!(place.run(args).complaint(), words);
     complaint(
         "cross-entropy z.csv three.txt",
-        "z.csv: the target of row 1 is 3, but must be below 3, the number of classes",
+        "three.txt: label 2 of the file is 3, it must be below 3, the number of scores in a row",
     );
     complaint(
         "cross-entropy z.csv half.txt",
-        "half.txt: label 0 is 0.5, it must be a whole number from 0 on",
+        "half.txt: label 1 of the file is 0.5, it must be a whole number from 0 on",
     );
+    // A negative label is called by its name, and left out where it is asked to be.
+    place.write("negative.txt", "-4\n0\n");
+    complaint(
+        "cross-entropy z.csv negative.txt",
+        "negative.txt: label 1 of the file is -4, it must be a whole number from 0 on; --ignore leaves out rows of a label",
+    );
+    for ignore in ["--ignore -4", "--ignore=-4"] {
+        assert_eq!(place.run(&format!("cross-entropy z.csv negative.txt {ignore}")).numbers(), [rows[1]]);
+    }
+    assert_eq!(place.run("cross-entropy z.csv negative.txt --ignore -4 --rows").numbers(), [0.0, rows[1]]);
     complaint("cross-entropy z.csv one.txt", "one.txt: has 1 labels, the scores have 2 rows");
     complaint("cross-entropy z.csv z.csv", "z.csv: cannot be both the scores and the labels");
 }
@@ -83,11 +93,11 @@ fn log_probabilities_of_tokens() {
     let complaint = |args: &str, words: &str| assert_eq!(place.run(args).complaint(), words);
     complaint(
         "token-log-probs z.csv three.txt",
-        "three.txt: the token of row 1 is 3, but must be below 3, the length of the row",
+        "three.txt: token 2 of the file is 3, it must be below 3, the number of scores in a row",
     );
     complaint(
         "token-log-probs z.csv half.txt",
-        "half.txt: token 0 is 0.5, it must be a whole number from 0 on",
+        "half.txt: token 1 of the file is 0.5, it must be a whole number from 0 on",
     );
     complaint("token-log-probs z.csv one.txt", "one.txt: has 1 tokens, the scores have 2 rows");
     complaint("token-log-probs z.csv z.csv", "z.csv: cannot be both the scores and the tokens");

@@ -1,30 +1,45 @@
 //! Numbers from a file or a pipe, as an ndarray view.
 //!
-//! A `.npy` in this machine's own byte order is memory-mapped. Everything else (text, the other byte order, a pipe)
-//! is decoded once into a spool, which moves to an unnamed temporary file when it grows. The rest of the program
-//! only sees views, and never holds an input larger than a few dozen megabytes in memory.
+//! A `.npy` of floats in this machine's own byte order is memory-mapped. Everything else (text, `.npz`, integers, the
+//! other byte order, a pipe) is decoded once into a spool, which moves to an unnamed temporary file when it grows. The
+//! rest of the program only sees views, and never holds an input larger than a few dozen megabytes in memory.
 
 mod map;
 mod npy;
+mod npz;
+mod numeric_table;
+mod selection;
+mod signatures;
 mod spool;
 mod text;
 
+pub(crate) use selection::Selection;
+
 use crate::progress::Progress;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use bytemuck::Pod;
+use half::{bf16, f16};
 use logsum::Float;
 use memmap2::Mmap;
-use ndarray::{ArrayViewD, IxDyn, ShapeBuilder};
+use ndarray::{ArrayViewD, CowArray, IxDyn, ShapeBuilder};
+use signatures::Content;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek};
 use std::path::Path;
 
 /// A number as it lies in files.
 pub(crate) trait Number: Float + Pod + Into<f64> {
+    /// NumPy's word for the type.
     const DESCR: &'static str;
 
-    /// The number whose bytes are these in the other order.
-    fn swapped(self) -> Self;
+    /// The fewest digits that read back the same.
+    fn shortest(self) -> String {
+        // Debug, unlike Display, writes 1e300 and not three hundred zeros.
+        match format!("{self:?}") {
+            text if text == "NaN" => "nan".into(),
+            text => text,
+        }
+    }
 
     /// None for an infinity or a NaN.
     fn to_finite(self) -> Option<Self> {
@@ -34,24 +49,85 @@ pub(crate) trait Number: Float + Pod + Into<f64> {
 
 impl Number for f32 {
     const DESCR: &'static str = if cfg!(target_endian = "little") { "<f4" } else { ">f4" };
-
-    fn swapped(self) -> Self {
-        Self::from_bits(self.to_bits().swap_bytes())
-    }
 }
 
 impl Number for f64 {
     const DESCR: &'static str = if cfg!(target_endian = "little") { "<f8" } else { ">f8" };
+}
 
-    fn swapped(self) -> Self {
-        Self::from_bits(self.to_bits().swap_bytes())
+impl Number for f16 {
+    const DESCR: &'static str = if cfg!(target_endian = "little") { "<f2" } else { ">f2" };
+
+    fn shortest(self) -> String {
+        shortest_narrow(self.into(), |number| Self::from_f64(number).into())
     }
+}
+
+/// Two bytes without a meaning to NumPy, as the package ml_dtypes saves it.
+impl Number for bf16 {
+    const DESCR: &'static str = if cfg!(target_endian = "little") { "<V2" } else { ">V2" };
+
+    fn shortest(self) -> String {
+        shortest_narrow(self.into(), |number| Self::from_f64(number).into())
+    }
+}
+
+/// The number with the fewest digits that is rounded to this one; six are enough.
+fn shortest_narrow(number: f64, round: impl Fn(f64) -> f64) -> String {
+    let decimals = (0..6).filter_map(|digits| format!("{number:.digits$e}").parse().ok());
+    decimals.into_iter().find(|&decimal| round(decimal) == number).unwrap_or(number).shortest()
 }
 
 /// An array of numbers, wherever they are.
 pub(crate) enum Input {
+    F16(Array<f16>),
+    Bf16(Array<bf16>),
     F32(Array<f32>),
     F64(Array<f64>),
+}
+
+impl Input {
+    /// The numbers as f64, which has all of those of the other types.
+    pub(crate) fn in_f64(&self) -> Result<CowArray<'_, f64, IxDyn>> {
+        Ok(match self {
+            Self::F16(array) => array.view()?.mapv(f64::from).into(),
+            Self::Bf16(array) => array.view()?.mapv(f64::from).into(),
+            Self::F32(array) => array.view()?.mapv(f64::from).into(),
+            Self::F64(array) => array.view()?.into(),
+        })
+    }
+}
+
+/// Which of a file's numbers are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// An array of a `.npz`.
+    pub(crate) array: Option<String>,
+    /// Columns of a text table.
+    pub(crate) columns: Option<Selection>,
+    /// Before the names of the options that say these two.
+    pub(crate) prefix: &'static str,
+}
+
+impl Part {
+    pub(crate) fn option(&self, name: &str) -> String {
+        format!("--{}{name}", self.prefix)
+    }
+
+    /// A complaint if such a file does not have such parts.
+    fn check(&self, content: Content) -> Result<()> {
+        let what = match content {
+            Content::Npy => "a .npy, which is one array",
+            Content::Zip => "a .npz",
+            Content::Text => "a text table",
+        };
+        let (array, columns) = (self.option("array"), self.option("columns"));
+        let has_array = self.array.is_none() || content == Content::Zip;
+        ensure!(has_array, "is {what}: leave out {array}, which chooses an array of a .npz");
+        let has_columns = self.columns.is_none() || content == Content::Text;
+        ensure!(has_columns, "is {what}: leave out {columns}, which chooses columns of a text table");
+        Ok(())
+    }
 }
 
 pub(crate) struct Array<T> {
@@ -79,14 +155,14 @@ impl<T: Number> Array<T> {
 }
 
 /// Reads the numbers of a file, or of standard input if the path is `-`.
-pub(crate) fn read(path: &Path, progress: &Progress) -> Result<Input> {
+pub(crate) fn read(path: &Path, part: &Part, progress: &Progress) -> Result<Input> {
     if path == Path::new("-") {
-        return stream(io::stdin().lock(), None, progress).context("standard input");
+        return stream(io::stdin().lock(), None, part, progress).context("standard input");
     }
-    open(path, progress).with_context(|| path.display().to_string())
+    open(path, part, progress).with_context(|| path.display().to_string())
 }
 
-fn open(path: &Path, progress: &Progress) -> Result<Input> {
+fn open(path: &Path, part: &Part, progress: &Progress) -> Result<Input> {
     let mut file = File::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => anyhow::anyhow!("there is no such file"),
         io::ErrorKind::PermissionDenied => anyhow::anyhow!("no permission to read it"),
@@ -101,19 +177,44 @@ fn open(path: &Path, progress: &Progress) -> Result<Input> {
             bail!("is empty; it must hold at least one number");
         }
         progress.reading(metadata.len());
-        if let Some(input) = npy::mapped(&mut file)? {
-            return Ok(input);
+        let content = signatures::content(&start_of(&mut file)?)?;
+        file.rewind()?;
+        part.check(content)?;
+        match content {
+            Content::Npy => return npy::mapped(&mut file),
+            Content::Zip => return npz(BufReader::new(file), part, progress),
+            Content::Text => {}
         }
     }
-    stream(file, text::Separator::of_ending(path), progress)
+    stream(file, text::Separator::of_ending(path), part, progress)
+}
+
+fn start_of(source: &mut impl Read) -> Result<Vec<u8>> {
+    let mut start = Vec::new();
+    source.take(signatures::LENGTH as u64).read_to_end(&mut start)?;
+    Ok(start)
+}
+
+fn npz(source: impl Read + Seek, part: &Part, progress: &Progress) -> Result<Input> {
+    npz::read(source, part.array.as_deref(), &part.option("array"), progress)
 }
 
 /// Reads what is not mapped, from its start to its end.
-fn stream(mut source: impl Read, separator: Option<text::Separator>, progress: &Progress) -> Result<Input> {
-    let mut start = Vec::new();
-    source.by_ref().take(npy::MAGIC.len() as u64).read_to_end(&mut start)?;
-    let is_npy = start == npy::MAGIC;
+fn stream(
+    mut source: impl Read,
+    separator: Option<text::Separator>,
+    part: &Part,
+    progress: &Progress,
+) -> Result<Input> {
+    let start = start_of(&mut source)?;
+    let content = signatures::content(&start)?;
+    part.check(content)?;
     let source = progress.count_bytes(io::Cursor::new(start).chain(source));
-    let source = BufReader::with_capacity(1 << 18, source);
-    if is_npy { npy::decoded(source) } else { text::read(source, separator).map(Input::F64) }
+    let mut source = BufReader::with_capacity(1 << 18, source);
+    match content {
+        Content::Npy => npy::decoded(source),
+        // Its table of contents is at its end.
+        Content::Zip => npz(BufReader::new(spool::copy_to_file(&mut source)?), part, progress),
+        Content::Text => text::read(source, separator, part).map(Input::F64),
+    }
 }

@@ -3,10 +3,11 @@
 use super::spool::Spool;
 use super::{Array, Input, Number, Storage, map};
 use anyhow::{Context, Result, bail, ensure};
+use half::{bf16, f16};
 use num_bigint::BigInt;
 use py_literal::Value;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 
 pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
 
@@ -24,25 +25,24 @@ struct Header {
     offset: usize,
 }
 
-/// A file that is a .npy: mapped if its bytes are in this machine's order, else decoded.
-pub(super) fn mapped(file: &mut File) -> Result<Option<Input>> {
-    let mut start = Vec::new();
-    file.by_ref().take(MAGIC.len() as u64).read_to_end(&mut start)?;
-    file.seek(SeekFrom::Start(0))?;
-    if start != MAGIC {
-        return Ok(None);
-    }
+/// A .npy: mapped if its bytes are floats in this machine's order, else decoded.
+pub(super) fn mapped(file: &mut File) -> Result<Input> {
     let header = Header::read(&mut *file)?;
     let found = file.metadata()?.len();
     let input = match header.descr.as_str() {
-        <f32 as Number>::DESCR => header.map(file, found).map(Input::F32)?,
-        <f64 as Number>::DESCR => header.map(file, found).map(Input::F64)?,
-        _ => header.decode_any(std::io::BufReader::new(file))?,
+        <f16 as Number>::DESCR => header.map(file, found)?.map(Input::F16),
+        <bf16 as Number>::DESCR => header.map(file, found)?.map(Input::Bf16),
+        <f32 as Number>::DESCR => header.map(file, found)?.map(Input::F32),
+        <f64 as Number>::DESCR => header.map(file, found)?.map(Input::F64),
+        _ => None,
     };
-    Ok(Some(input))
+    match input {
+        Some(input) => Ok(input),
+        None => header.decode_any(std::io::BufReader::new(file)),
+    }
 }
 
-/// A .npy from a pipe.
+/// A .npy from a pipe or from an archive.
 pub(super) fn decoded(mut source: impl Read) -> Result<Input> {
     Header::read(&mut source)?.decode_any(source)
 }
@@ -51,6 +51,7 @@ impl Header {
     fn read(mut source: impl Read) -> Result<Self> {
         let mut start = [0; 8];
         fill(&mut source, &mut start, 0)?;
+        ensure!(start.starts_with(MAGIC), "is no .npy (byte 0); save the array again with numpy.save");
         let [.., major, minor] = start;
         let size_bytes = match (major, minor) {
             (1, 0) => 2,
@@ -110,50 +111,101 @@ impl Header {
         Ok(())
     }
 
-    fn map<T: Number>(self, file: &mut File, file_size: u64) -> Result<Array<T>> {
+    /// The numbers where they are in the file; none if memory would not have them at addresses that suit them.
+    fn map<T: Number>(&self, file: &File, file_size: u64) -> Result<Option<Array<T>>> {
         let count = self.count(size_of::<T>())?;
         self.check_size((count * size_of::<T>()) as u64, file_size - self.offset as u64)?;
         let is_aligned = self.offset.is_multiple_of(align_of::<T>());
         if !is_aligned || count == 0 {
-            return self.decode(file);
+            return Ok(None);
         }
         let numbers = Storage::Mapped(map::map(file)?, self.offset);
-        Ok(Array { numbers, shape: self.shape, fortran_order: self.fortran_order })
+        Ok(Some(Array { numbers, shape: self.shape.clone(), fortran_order: self.fortran_order }))
     }
 
     fn decode_any(self, source: impl Read) -> Result<Input> {
-        match self.descr.as_str() {
-            ">f4" | "<f4" => self.decode(source).map(Input::F32),
-            ">f8" | "<f8" => self.decode(source).map(Input::F64),
-            _ => bail!(
-                "holds numbers of type {:?}; f32 and f64 are read: save it as array.astype('f8')",
-                self.descr
-            ),
-        }
+        let descr = self.descr.as_str();
+        let Some((order, code)) = descr.split_at_checked(1).filter(|(order, _)| "<>|".contains(order)) else {
+            bail!(not_read(descr));
+        };
+        Ok(match code {
+            "f2" => Input::F16(self.decode(source, |bytes| Ok(f16::from_le_bytes(bytes)))?),
+            // Other types of two bytes that NumPy does not know have no byte order.
+            "V2" if order != "|" => Input::Bf16(self.decode(source, |bytes| Ok(bf16::from_le_bytes(bytes)))?),
+            "f4" => Input::F32(self.decode(source, |bytes| Ok(f32::from_le_bytes(bytes)))?),
+            _ => Input::F64(match code {
+                "f8" => self.decode(source, |bytes| Ok(f64::from_le_bytes(bytes)))?,
+                "b1" => self.decode(source, |[byte]| truth(byte))?,
+                "i1" => self.decode(source, |bytes| Ok(i8::from_le_bytes(bytes).into()))?,
+                "i2" => self.decode(source, |bytes| Ok(i16::from_le_bytes(bytes).into()))?,
+                "i4" => self.decode(source, |bytes| Ok(i32::from_le_bytes(bytes).into()))?,
+                "i8" => self.decode(source, |bytes| exact(i64::from_le_bytes(bytes).into()))?,
+                "u1" => self.decode(source, |bytes| Ok(u8::from_le_bytes(bytes).into()))?,
+                "u2" => self.decode(source, |bytes| Ok(u16::from_le_bytes(bytes).into()))?,
+                "u4" => self.decode(source, |bytes| Ok(u32::from_le_bytes(bytes).into()))?,
+                "u8" => self.decode(source, |bytes| exact(u64::from_le_bytes(bytes).into()))?,
+                _ => bail!(not_read(descr)),
+            }),
+        })
     }
 
-    fn decode<T: Number>(self, mut source: impl Read) -> Result<Array<T>> {
-        let count = self.count(size_of::<T>())?;
-        let is_foreign = self.descr != T::DESCR;
+    /// Reads numbers of N bytes, which are given with the lowest first.
+    fn decode<T: Number, const N: usize>(
+        self,
+        mut source: impl Read,
+        number: impl Fn([u8; N]) -> Result<T>,
+    ) -> Result<Array<T>> {
+        const BLOCK: usize = 4096;
+        let count = self.count(N.max(size_of::<T>()))?;
+        let is_big_endian = self.descr.starts_with('>');
         let mut spool = Spool::new();
-        let mut block = [T::zeroed(); 4096];
+        let mut block = [[0; N]; BLOCK];
         let mut bytes_found = 0;
         while spool.count() < count {
-            let block = &mut block[..(count - spool.count()).min(4096)];
-            let bytes = bytemuck::cast_slice_mut(block);
+            let block = &mut block[..(count - spool.count()).min(BLOCK)];
+            let bytes = block.as_flattened_mut();
             let filled = read_full(&mut source, bytes)?;
             bytes_found += filled as u64;
             if filled < bytes.len() {
-                self.check_size((count * size_of::<T>()) as u64, bytes_found)?;
+                self.check_size((count * N) as u64, bytes_found)?;
             }
-            block
-                .iter()
-                .try_for_each(|&number| spool.push(if is_foreign { number.swapped() } else { number }))?;
+            for bytes in block {
+                if is_big_endian {
+                    bytes.reverse();
+                }
+                let number =
+                    number(*bytes).with_context(|| format!("number {} in the file", spool.count() + 1))?;
+                spool.push(number)?;
+            }
         }
         let rest = std::io::copy(&mut source, &mut std::io::sink())?;
         self.check_size(bytes_found, bytes_found + rest)?;
         Ok(Array { numbers: spool.finish()?, shape: self.shape, fortran_order: self.fortran_order })
     }
+}
+
+fn truth(byte: u8) -> Result<f64> {
+    ensure!(byte < 2, "the byte {byte} is no bool, which is 0 or 1; save the array again with numpy.save");
+    Ok(byte.into())
+}
+
+/// An integer as f64, where that does not round it: results are those of the numbers that were given.
+fn exact(integer: i128) -> Result<f64> {
+    let number = integer as f64;
+    ensure!(
+        number as i128 == integer,
+        "{integer} is an integer that f64 cannot hold; to have it rounded, save array.astype('f8')"
+    );
+    Ok(number)
+}
+
+fn not_read(descr: &str) -> String {
+    let remedy = match descr.trim_start_matches(['<', '>', '|']).chars().next() {
+        Some('c') => "complex numbers are not read: save array.real",
+        Some('[') => "records are not read: save one of their fields, array['name']",
+        _ => "f16, bf16, f32, f64, integers and bools are read: save it as array.astype('f8')",
+    };
+    format!("holds elements of type {descr:?}; {remedy}")
 }
 
 /// Reads until the buffer is full or the source ends.
@@ -180,8 +232,8 @@ fn fill(source: &mut impl Read, buffer: &mut [u8], offset: usize) -> Result<()> 
 /// The header's text is a Python dictionary.
 fn interpret(text: &str) -> Result<(String, bool, Vec<usize>)> {
     ensure!(depth(text) <= DEEPEST, "its brackets are nested too deeply");
-    let Value::Dict(entries) = text.trim().parse::<Value>().ok().context("it is no Python dictionary")?
-    else {
+    let text = without_long_suffixes(text.trim());
+    let Value::Dict(entries) = text.parse::<Value>().ok().context("it is no Python dictionary")? else {
         bail!("it is no Python dictionary");
     };
     let entry = |key: &str| {
@@ -205,6 +257,22 @@ fn interpret(text: &str) -> Result<(String, bool, Vec<usize>)> {
     };
     let shape = shape.iter().map(length).collect::<Result<_>>()?;
     Ok((descr, *fortran_order, shape))
+}
+
+/// Python 2 wrote 3L for what Python 3 writes as 3.
+fn without_long_suffixes(text: &str) -> String {
+    let (mut before, mut quote) = (' ', None);
+    let mut is_kept = |c: char| {
+        let is_suffix = c == 'L' && quote.is_none() && before.is_ascii_digit();
+        match quote {
+            None if matches!(c, '\'' | '"') => quote = Some(c),
+            Some(open) if open == c => quote = None,
+            _ => {}
+        }
+        before = c;
+        !is_suffix
+    };
+    text.chars().filter(|&c| is_kept(c)).collect()
 }
 
 fn depth(text: &str) -> usize {

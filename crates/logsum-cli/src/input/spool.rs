@@ -4,7 +4,7 @@ use super::{Number, Storage, map};
 use anyhow::{Context, Result};
 use std::env;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Seek, Write};
 use std::path::PathBuf;
 
 /// Bytes kept in memory.
@@ -51,6 +51,15 @@ impl<T: Number> Spool<T> {
         self.recent.clear();
         Ok(())
     }
+}
+
+/// What comes from a pipe, where it can be read in any order; back at its start.
+pub(super) fn copy_to_file(source: &mut impl Read) -> Result<File> {
+    let folder = folder();
+    let mut file = tempfile::tempfile_in(&folder).with_context(|| in_folder(&folder))?;
+    std::io::copy(source, &mut file).with_context(|| in_folder(&folder))?;
+    file.rewind()?;
+    Ok(file)
 }
 
 fn in_folder(folder: &std::path::Path) -> String {

@@ -13,11 +13,11 @@ const DIM: Style = Style::new().dimmed();
 pub(super) fn render<T: Number>(shape: &[usize], numbers: &[T]) -> String {
     let mut text = String::new();
     match *shape {
-        [] => numbers.iter().for_each(|number| writeln!(text, "{number:?}").unwrap_or_default()),
+        [] => numbers.iter().for_each(|number| writeln!(text, "{}", number.shortest()).unwrap_or_default()),
         _ if numbers.is_empty() => {
             writeln!(text, "{DIM}nothing: an array of shape {shape:?}{DIM:#}").unwrap_or_default()
         }
-        [rows] => matrix(&mut text, rows, 1, numbers, |number| format!("{number:?}"), false),
+        [rows] => matrix(&mut text, rows, 1, numbers, Number::shortest, false),
         [.., rows, columns] => {
             let outer = &shape[..shape.len() - 2];
             let count = outer.iter().product();
@@ -61,7 +61,8 @@ fn title(outer: &[usize], mut index: usize) -> String {
 
 /// Six significant digits, without trailing zeros.
 fn six_digits<T: Number>(number: T) -> String {
-    let x: f64 = number.into();
+    // Of a narrow type no more digits than it has.
+    let x: f64 = number.shortest().parse().unwrap_or(number.into());
     if !x.is_finite() || x == 0.0 {
         return format!("{number}");
     }

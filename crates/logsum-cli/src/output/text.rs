@@ -3,15 +3,6 @@
 use crate::input::Number;
 use std::io::{self, Write};
 
-/// A number in its shortest form.
-fn shortest<T: Number>(number: T) -> String {
-    // Debug, unlike Display, writes 1e300 and not three hundred zeros.
-    match format!("{number:?}") {
-        text if text == "NaN" => "nan".into(),
-        text => text,
-    }
-}
-
 /// The last axis on one line, as a row; numbers of a vector have a line each; a blank line between matrices.
 pub(super) fn rows<T: Number>(
     out: &mut impl Write,
@@ -27,7 +18,7 @@ pub(super) fn rows<T: Number>(
         if index > 0 && index.is_multiple_of(columns) && (index / columns).is_multiple_of(rows) {
             writeln!(out)?;
         }
-        out.write_all(shortest(number).as_bytes())?;
+        out.write_all(number.shortest().as_bytes())?;
         match (index + 1).is_multiple_of(columns) {
             true => writeln!(out)?,
             false => write!(out, "{separator}")?,
@@ -53,8 +44,8 @@ pub(super) fn json<T: Number>(
         }
         out.write_all("[".repeat(opened).as_bytes())?;
         match number.to_finite() {
-            Some(number) => out.write_all(shortest(number).as_bytes())?,
-            None => write!(out, "\"{}\"", shortest(number))?,
+            Some(number) => out.write_all(number.shortest().as_bytes())?,
+            None => write!(out, "\"{}\"", number.shortest())?,
         }
         out.write_all("]".repeat(closed).as_bytes())?;
     }

@@ -1,0 +1,287 @@
+//! What the fields of a table mean: a header, numbers, and what must not be taken for numbers.
+
+use super::selection::Selection;
+use super::spool::Spool;
+use super::{Array, Part};
+use anyhow::{Context, Result, bail, ensure};
+
+/// A table whose fields come one after the other.
+pub(super) struct Table<'a> {
+    numbers: Spool<f64>,
+    selection: Option<&'a Selection>,
+    /// The option that chooses columns, for complaints.
+    option: String,
+    /// For each column its place among the chosen ones, once that is known.
+    places: Option<Vec<Option<usize>>>,
+    /// The chosen numbers of a row.
+    chosen: Vec<f64>,
+    /// How many fields the first row of numbers has, and the line it is on.
+    columns: Option<(usize, u64)>,
+    header: Option<Header>,
+}
+
+/// A row that is being read.
+pub(super) struct Row {
+    pub(super) line: u64,
+    /// Fields so far.
+    pub(super) count: usize,
+    /// The first field is in quotation marks and another is not.
+    pub(super) is_first_quoted: bool,
+    /// The first field, if it is a word and the row is to be a header.
+    word: Option<String>,
+    /// All fields, while it is open which of them are chosen.
+    fields: Vec<String>,
+}
+
+impl Row {
+    pub(super) fn new(line: u64) -> Self {
+        Self { line, count: 0, is_first_quoted: false, word: None, fields: Vec::new() }
+    }
+}
+
+struct Header {
+    line: u64,
+    /// Its first word, as it is shown.
+    word: String,
+    names: usize,
+}
+
+impl<'a> Table<'a> {
+    pub(super) fn new(part: &'a Part) -> Self {
+        let (selection, option) = (part.columns.as_ref(), part.option("columns"));
+        let (numbers, chosen) = (Spool::new(), Vec::new());
+        Self { numbers, selection, option, places: None, chosen, columns: None, header: None }
+    }
+
+    pub(super) fn field(&mut self, row: &mut Row, field: &[u8]) -> Result<()> {
+        row.count += 1;
+        let Some(_) = self.selection else { return self.number_or_name(row, field) };
+        let Some(places) = &self.places else {
+            row.fields.push(String::from_utf8_lossy(field).into_owned());
+            return Ok(());
+        };
+        if let Some(&Some(place)) = places.get(row.count - 1) {
+            self.chosen[place] = self.number(row, field)?;
+        }
+        Ok(())
+    }
+
+    /// A field where all columns are read.
+    fn number_or_name(&mut self, row: &mut Row, field: &[u8]) -> Result<()> {
+        let is_first_row = self.columns.is_none() && self.header.is_none();
+        let is_first_field = is_first_row && row.count == 1;
+        if is_first_field && is_unnamed(field) {
+            let what = if field.is_empty() { "the field is empty".into() } else { shown(field) };
+            bail!(
+                "line {}, column 1: {what}, as over the row names that pandas and R write: leave the column out with {} 2-",
+                row.line,
+                self.option
+            );
+        }
+        match (parsed(field), &row.word) {
+            (None, None) if is_first_field && !is_missing(field) => row.word = Some(shown(field)),
+            (None, Some(_)) => {}
+            (Some(_), Some(word)) => {
+                bail!(
+                    "line {}, column 1: {word} is not a number{HEADER}{ROW_NAME} {} 2-",
+                    row.line,
+                    self.option
+                )
+            }
+            _ => {
+                let number = self.number(row, field)?;
+                self.numbers.push(number)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn number(&self, row: &Row, field: &[u8]) -> Result<f64> {
+        let place = || format!("line {}, column {}", row.line, row.count);
+        let Some(value) = parsed(field) else {
+            let (field, hint) = match field {
+                [] => ("the field is empty".into(), ""),
+                _ if is_missing(field) => (
+                    format!("{} is a missing number", shown(field)),
+                    "; write nan for a result that is nan, or -inf for a term of 0",
+                ),
+                _ => (format!("{} is not a number", shown(field)), self.hint(row)),
+            };
+            let remedy = if hint == ROW_NAME { format!("{hint} {} 2-", self.option) } else { hint.into() };
+            bail!("{}: {field}{remedy}", place());
+        };
+        let overflows = value.is_infinite() && field.iter().any(u8::is_ascii_digit);
+        ensure!(!overflows, "{}: {} is beyond the largest f64", place(), shown(field));
+        Ok(value)
+    }
+
+    /// Why a word may be where a number should be.
+    fn hint(&self, row: &Row) -> &'static str {
+        match (self.columns, &self.header) {
+            (None, None) => HEADER,
+            (None, Some(_)) if row.count == 1 && self.selection.is_none() => ROW_NAME,
+            _ => "",
+        }
+    }
+
+    pub(super) fn end_row(&mut self, row: Row) -> Result<()> {
+        if self.selection.is_some() && self.places.is_none() {
+            return self.choose(row);
+        }
+        let Row { line, count, ref word, .. } = row;
+        if let Some(word) = word {
+            self.header = Some(Header { line, word: word.clone(), names: count });
+            return Ok(());
+        }
+        match self.columns {
+            Some((columns, first)) => {
+                let what = if self.selection.is_some() { "fields" } else { "numbers" };
+                ensure!(
+                    count == columns,
+                    "line {line} has {count} {what}, it must have {columns} as line {first} has"
+                );
+            }
+            None => self.first_row(&row)?,
+        }
+        self.chosen.iter().try_for_each(|&number| self.numbers.push(number))
+    }
+
+    /// Row names show in the first row of numbers: in quotation marks, or as one field more than there are names.
+    fn first_row(&mut self, row: &Row) -> Result<()> {
+        let &Row { line, count, is_first_quoted, .. } = row;
+        let option = &self.option;
+        ensure!(
+            !is_first_quoted || self.selection.is_some(),
+            "line {line}: only the first field is in quotation marks, as row names are: leave it out with {option} 2-, or \
+             read it with {option} 1-"
+        );
+        // Columns that were chosen by their numbers alone need no names.
+        let needs_names = self.selection.is_none_or(Selection::has_names);
+        if let Some(header) = self.header.as_ref().filter(|header| needs_names && header.names != count) {
+            let remedy = match count == header.names + 1 {
+                true => format!("the first may be the row's name: leave it out with {option} 2-"),
+                false => format!("choose columns by their numbers, as in {option} 1-"),
+            };
+            bail!(
+                "line {line} has {count} fields, but line {} has {} names; {remedy}",
+                header.line,
+                header.names
+            );
+        }
+        self.columns = Some((count, line));
+        Ok(())
+    }
+
+    /// Finds the chosen columns by the first row, or, if that is a header and they were given by number, by the next.
+    fn choose(&mut self, row: Row) -> Result<()> {
+        let Some(selection) = self.selection else { return Ok(()) };
+        let Row { line, count, fields, is_first_quoted, .. } = row;
+        let is_header = self.header.is_none() && is_header(selection, &fields, line, &self.option)?;
+        if !is_header || selection.has_names() {
+            let of_option = || format!("{}: line {line}", self.option);
+            let chosen = selection.places(&fields).with_context(of_option)?;
+            let mut places = vec![None; count];
+            chosen.iter().enumerate().for_each(|(place, &column)| places[column] = Some(place));
+            (self.places, self.chosen) = (Some(places), vec![0.0; chosen.len()]);
+        }
+        if is_header {
+            let word = shown(fields.first().map_or(&b""[..], |first| first.as_bytes()));
+            self.header = Some(Header { line, word, names: count });
+            return Ok(());
+        }
+        let mut again = Row { is_first_quoted, ..Row::new(line) };
+        fields.iter().try_for_each(|field| self.field(&mut again, field.as_bytes()))?;
+        self.end_row(again)
+    }
+
+    pub(super) fn finish(self) -> Result<Array<f64>> {
+        let columns = match (self.columns, self.header) {
+            (Some(_), _) if self.selection.is_some() => self.chosen.len(),
+            (Some((columns, _)), _) => columns,
+            (None, Some(Header { line, word, .. })) => {
+                let hint = if word.contains(';') {
+                    "; fields are separated by commas, tabs or white space"
+                } else {
+                    ""
+                };
+                bail!("has no numbers: line {line}, which starts with {word}, was taken for a header{hint}")
+            }
+            (None, None) => bail!("is empty; it must hold at least one number"),
+        };
+        let shape = vec![self.numbers.count() / columns, columns];
+        Ok(Array { numbers: self.numbers.finish()?, shape, fortran_order: false })
+    }
+}
+
+const HEADER: &str = " (a header line has words only)";
+const ROW_NAME: &str = "; if it is a row's name, leave it out with";
+
+/// Whether the first row holds names; only the chosen fields are asked, if their numbers are known.
+fn is_header(selection: &Selection, fields: &[String], line: u64, option: &str) -> Result<bool> {
+    let is_word = |field: &String| {
+        let field = field.as_bytes();
+        !field.is_empty() && parsed(field).is_none() && !is_missing(field)
+    };
+    let has_row_names = fields.first().is_some_and(|field| is_unnamed(field.as_bytes()));
+    // What pandas writes for a frame without names.
+    let is_counted = has_row_names
+        && fields.len() > 1
+        && fields[1..].iter().enumerate().all(|(place, field)| *field == place.to_string());
+    if selection.has_names() {
+        ensure!(
+            is_counted || fields.iter().any(is_word),
+            "{option}: line {line} has no names; choose columns by their numbers, from 1"
+        );
+        return Ok(true);
+    }
+    let (chosen, others): (Vec<_>, Vec<_>) =
+        fields.iter().enumerate().partition(|(place, _)| selection.has_number(*place));
+    let has_word = |fields: &[(usize, &String)]| fields.iter().any(|(_, field)| is_word(field));
+    if chosen.is_empty() {
+        return Ok(has_word(&others));
+    }
+    let Some((place, word)) = chosen.iter().find(|(_, field)| is_word(field)) else {
+        ensure!(
+            is_counted || !has_word(&others) || !are_like_years(&chosen),
+            "{option}: line {line} may be a header whose names are numbers; if it is, choose columns by name, else put a \
+             header of words above it"
+        );
+        return Ok(is_counted);
+    };
+    let has_numbers = chosen.iter().any(|(_, field)| parsed(field.as_bytes()).is_some());
+    let (column, word) = (place + 1, shown(word.as_bytes()));
+    ensure!(has_row_names || !has_numbers, "line {line}, column {column}: {word} is not a number{HEADER}");
+    Ok(true)
+}
+
+/// Several natural numbers that ascend, as names of columns do that are numbers.
+fn are_like_years(fields: &[(usize, &String)]) -> bool {
+    let numbers: Option<Vec<u64>> = fields.iter().map(|(_, field)| field.parse().ok()).collect();
+    numbers.is_some_and(|numbers| numbers.len() > 1 && numbers.is_sorted_by(|one, next| one < next))
+}
+
+/// Over row names; the second is pandas' word for the first, once it was read and written again.
+pub(super) fn is_unnamed(name: &[u8]) -> bool {
+    matches!(name, b"" | b"Unnamed: 0")
+}
+
+fn parsed(field: &[u8]) -> Option<f64> {
+    std::str::from_utf8(field).ok()?.parse().ok()
+}
+
+/// What R, pandas and data bases write for a number that is not there.
+fn is_missing(field: &[u8]) -> bool {
+    let words: [&[u8]; 5] = [b"NA", b"N/A", b"<NA>", b"NULL", b"None"];
+    words.iter().any(|word| field.eq_ignore_ascii_case(word))
+}
+
+/// The field in quotes, cut where it is long.
+pub(super) fn shown(field: &[u8]) -> String {
+    // Four bytes are a character at most.
+    let text = String::from_utf8_lossy(&field[..field.len().min(100)]);
+    let mut start: String = text.chars().take(24).collect();
+    if start.len() < text.len() {
+        start.push('…');
+    }
+    format!("{start:?}")
+}
