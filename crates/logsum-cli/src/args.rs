@@ -67,7 +67,8 @@ pub(crate) struct InputPart {
     #[arg(long, value_name = "NAME")]
     pub(crate) array: Option<String>,
 
-    /// Columns of a text table: names, also with * for anything, numbers from 1, and ranges, as id,log_lik.*,3,5-8,10- [default: all]
+    /// Columns of a text table: names, in which * stands for anything, numbers from 1, and ranges, such as
+    /// 'log_lik.*,lp__' or 3,5-8,10- [default: all]
     #[arg(long, value_name = "COLUMNS", allow_negative_numbers = true)]
     pub(crate) columns: Option<Selection>,
 }
@@ -367,15 +368,15 @@ Examples:
 Each command has examples of its own: logsum lse --help";
 
 const LSE_EXAMPLES: &str = "\
-A text table is rows by columns of f64, with or without a header line of words; lines that start with # are skipped. Row names, missing numbers (NA) and other words are refused: --columns says which columns to read. A .npy or .npz keeps its shape and its type, f16, bf16 (as ml_dtypes saves it), f32 or f64; integers and bools become f64.
+A text table is rows by columns of f64, with or without a header line of words; lines that start with # are skipped. Row names, missing numbers (NA) and other words are refused; --columns says which columns to read, in which order. A .npy or .npz keeps its shape and its type, f16, bf16 (as ml_dtypes saves it), f32 or f64; integers and bools become f64.
 
 Examples:
   logsum lse scores.npy                          one number: the log-sum-exp of them all
   logsum lse scores.npy --axis -1 -o lse.npy     one for each row, into a file
   logsum lse big.npy --axis 0,2 --keepdims       over two axes, which stay with length 1
   seq 1 10 | logsum lse -                        from a pipe
-  logsum lse fit.csv --columns 'log_lik.*' --axis 0    columns of CmdStan's draws, one value for each
-  logsum lse frame.csv --columns 2-              all but the first column, the row names of pandas and R
+  logsum lse fit.csv --columns 'log_lik.*'       some columns of CmdStan's draws
+  logsum lse frame.csv --columns 2-              all but the row names of pandas or R
   logsum lse run.npz --array scores              an array of several
   logsum lse scores.csv --axis 1 --format json   as JSON
   logsum lse log_w.npy --op mean                 the logarithm of the mean of e^z

@@ -287,9 +287,11 @@ fn indices(
             let path = path.display();
             let hint =
                 if what == "label" && index < 0.0 { "; --ignore leaves out rows of a label" } else { "" };
+            // 1e300 without its zeros, but -4 as it is in the file.
+            let index = if index.abs() < 2f64.powi(53) { index.to_string() } else { format!("{index:?}") };
+            let number = row + 1;
             format!(
-                "{path}: {what} {} of the file is {index}, it must be a whole number from 0 on{hint}",
-                row + 1
+                "{path}: {what} {number} of the file is {index}, it must be a whole number from 0 on{hint}"
             )
         };
         is_whole.then_some(index as usize).with_context(words)

@@ -58,6 +58,11 @@ fn text_that_is_no_table_of_numbers() {
         ),
         (
             "t.csv",
+            "1;2\n3;4\n",
+            "t.csv: line 2, column 1: \"3;4\" is not a number; fields are separated by commas, tabs or white space",
+        ),
+        (
+            "t.csv",
             "a,b,c\n1,2\n",
             "t.csv: line 2 has 2 fields, but line 1 has 3 names; choose columns by their numbers, as in --columns 1-",
         ),

@@ -166,15 +166,15 @@ fn arrays_of_an_npz() {
     let complaint = |args: &str, words: &str| assert_eq!(place.run(args).complaint(), words);
     complaint(
         "lse arrays.npz",
-        "arrays.npz: holds 3 arrays: scores, labels, other; choose one with --array NAME",
+        "arrays.npz: holds 3 arrays: \"scores\", \"labels\", \"other\"; choose one with --array NAME",
     );
     complaint(
         "lse arrays.npz --array x",
-        "arrays.npz: has no array \"x\"; --array can be scores, labels, other",
+        "arrays.npz: has no array \"x\"; --array can be \"scores\", \"labels\", \"other\"",
     );
     complaint(
         "cross-entropy compressed.npz arrays.npz",
-        "arrays.npz: holds 3 arrays: scores, labels, other; choose one with --label-array NAME",
+        "arrays.npz: holds 3 arrays: \"scores\", \"labels\", \"other\"; choose one with --label-array NAME",
     );
     complaint(
         "cross-entropy arrays.npz arrays.npz",
@@ -220,6 +220,21 @@ fn archives_that_are_broken_or_none() {
         "is a .zip without arrays (.npy files), so no .npz",
     );
     complaint(b"PK\x03\x04", "is a damaged .zip");
+    // In the table of contents of an archive of one array.
+    let whole = fixture("compressed.npz");
+    let entry = whole.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
+    let changed = |offset: usize, byte: u8| {
+        let mut changed = whole.clone();
+        changed[entry + offset] = byte;
+        place.write("c.npz", changed);
+        let found = place.run("lse c.npz");
+        found.complaint().strip_prefix("c.npz: ").expect("the file").to_owned()
+    };
+    assert_eq!(changed(8, 1), "is encrypted; save it again with numpy.savez");
+    assert!(
+        changed(10, 14)
+            .starts_with("array \"arr_0\" is compressed in a way that NumPy does not use; save it again")
+    );
 }
 
 #[test]

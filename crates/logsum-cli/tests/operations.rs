@@ -75,6 +75,11 @@ fn cross_entropy_of_scores_and_labels() {
         "cross-entropy z.csv negative.txt",
         "negative.txt: label 1 of the file is -4, it must be a whole number from 0 on; --ignore leaves out rows of a label",
     );
+    place.write("huge.txt", "0\n1e300\n");
+    complaint(
+        "cross-entropy z.csv huge.txt",
+        "huge.txt: label 2 of the file is 1e300, it must be a whole number from 0 on",
+    );
     for ignore in ["--ignore -4", "--ignore=-4"] {
         assert_eq!(place.run(&format!("cross-entropy z.csv negative.txt {ignore}")).numbers(), [rows[1]]);
     }

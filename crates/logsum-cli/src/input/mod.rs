@@ -8,6 +8,7 @@ mod map;
 mod npy;
 mod npz;
 mod numeric_table;
+mod quoting;
 mod selection;
 mod signatures;
 mod spool;

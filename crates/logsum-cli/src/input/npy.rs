@@ -169,13 +169,13 @@ impl Header {
             if filled < bytes.len() {
                 self.check_size((count * N) as u64, bytes_found)?;
             }
-            for bytes in block {
-                if is_big_endian {
-                    bytes.reverse();
-                }
-                let number =
-                    number(*bytes).with_context(|| format!("number {} in the file", spool.count() + 1))?;
-                spool.push(number)?;
+            if is_big_endian {
+                block.iter_mut().for_each(|bytes| bytes.reverse());
+            }
+            for &bytes in block.iter() {
+                spool.push(
+                    number(bytes).with_context(|| format!("number {} in the file", spool.count() + 1))?,
+                )?;
             }
         }
         let rest = std::io::copy(&mut source, &mut std::io::sink())?;

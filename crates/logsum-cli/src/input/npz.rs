@@ -1,14 +1,12 @@
 //! NumPy's archives of arrays: .npy files in a .zip, compressed or not.
 
+use super::quoting::listed;
 use super::{Input, npy};
 use crate::progress::Progress;
-use anyhow::{Error, Result, bail};
-use std::io::{self, BufReader, Read, Seek};
-use zip::ZipArchive;
+use anyhow::{Error, Result, bail, ensure};
+use std::io::{self, BufReader, ErrorKind, Read, Seek};
 use zip::result::ZipError;
-
-/// Names that a complaint lists at most.
-const LISTED: usize = 10;
+use zip::{CompressionMethod, ZipArchive};
 
 /// The array of this name, or the only one; `option` is what chooses a name.
 pub(super) fn read(
@@ -25,33 +23,37 @@ pub(super) fn read(
             arrays.push((index, array.to_owned()));
         }
     }
+    let names = || listed(arrays.iter().map(|(_, name)| name.as_str()));
     let (index, name) = match (name, &arrays[..]) {
         (_, []) => {
             bail!("is a .zip without arrays (.npy files), so no .npz; .npy, .npz and text tables are read")
         }
         (None, [only]) => only.clone(),
         (None, _) => {
-            bail!("holds {} arrays: {}; choose one with {option} NAME", arrays.len(), listed(&arrays))
+            bail!("holds {} arrays: {}; choose one with {option} NAME", arrays.len(), names())
         }
         (Some(name), _) => match arrays.iter().find(|(_, array)| array == name) {
             Some(found) => found.clone(),
-            None => bail!("has no array {name:?}; {option} can be {}", listed(&arrays)),
+            None => bail!("has no array {name:?}; {option} can be {}", names()),
         },
     };
     let entry = archive.by_index(index).map_err(complaint)?;
+    ensure!(
+        matches!(entry.compression(), CompressionMethod::Stored | CompressionMethod::Deflated),
+        "array {name:?} is compressed in a way that NumPy does not use; save it again with numpy.savez_compressed"
+    );
     progress.reading(entry.size());
     let numbers = BufReader::with_capacity(1 << 18, progress.count_bytes(entry));
-    npy::decoded(numbers).map_err(|error| match error.is::<io::Error>() {
-        true => error.context(format!("array {name:?} is damaged; save the file again with numpy.savez")),
-        false => error.context(format!("array {name:?}")),
+    npy::decoded(numbers).map_err(|error| {
+        let is_damaged = error.downcast_ref().is_some_and(is_of_damage);
+        let what = if is_damaged { " is damaged; save the file again with numpy.savez" } else { "" };
+        error.context(format!("array {name:?}{what}"))
     })
 }
 
-fn listed(arrays: &[(usize, String)]) -> String {
-    let names: Vec<&str> = arrays.iter().take(LISTED).map(|(_, name)| name.as_str()).collect();
-    let more =
-        if arrays.len() > LISTED { format!(" and {} more", arrays.len() - LISTED) } else { String::new() };
-    names.join(", ") + &more
+/// As a wrong checksum, and what no compression gives.
+fn is_of_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof)
 }
 
 fn complaint(error: ZipError) -> Error {
@@ -59,9 +61,6 @@ fn complaint(error: ZipError) -> Error {
         ZipError::InvalidPassword | ZipError::UnsupportedArchive(ZipError::PASSWORD_REQUIRED) => {
             Error::msg("is encrypted; save it again with numpy.savez")
         }
-        ZipError::CompressionMethodNotSupported(_) => Error::msg(
-            "is compressed in a way that NumPy does not use; save it again with numpy.savez_compressed",
-        ),
         error => Error::new(error).context("is a damaged .zip; save it again with numpy.savez"),
     }
 }

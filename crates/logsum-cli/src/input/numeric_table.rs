@@ -1,9 +1,10 @@
 //! What the fields of a table mean: a header, numbers, and what must not be taken for numbers.
 
+use super::quoting::shown;
 use super::selection::Selection;
 use super::spool::Spool;
 use super::{Array, Part};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 
 /// A table whose fields come one after the other.
 pub(super) struct Table<'a> {
@@ -68,9 +69,8 @@ impl<'a> Table<'a> {
 
     /// A field where all columns are read.
     fn number_or_name(&mut self, row: &mut Row, field: &[u8]) -> Result<()> {
-        let is_first_row = self.columns.is_none() && self.header.is_none();
-        let is_first_field = is_first_row && row.count == 1;
-        if is_first_field && is_unnamed(field) {
+        let is_first = row.count == 1 && self.columns.is_none() && self.header.is_none();
+        if is_first && is_unnamed(field) {
             let what = if field.is_empty() { "the field is empty".into() } else { shown(field) };
             bail!(
                 "line {}, column 1: {what}, as over the row names that pandas and R write: leave the column out with {} 2-",
@@ -78,46 +78,52 @@ impl<'a> Table<'a> {
                 self.option
             );
         }
-        match (parsed(field), &row.word) {
-            (None, None) if is_first_field && !is_missing(field) => row.word = Some(shown(field)),
-            (None, Some(_)) => {}
-            (Some(_), Some(word)) => {
-                bail!(
-                    "line {}, column 1: {word} is not a number{HEADER}{ROW_NAME} {} 2-",
-                    row.line,
-                    self.option
-                )
-            }
-            _ => {
+        if is_first && is_word(field) {
+            row.word = Some(shown(field));
+            return Ok(());
+        }
+        match &row.word {
+            None => {
                 let number = self.number(row, field)?;
-                self.numbers.push(number)?;
+                self.numbers.push(number)
+            }
+            Some(_) if parsed(field).is_none() => Ok(()),
+            Some(word) => {
+                let (line, option) = (row.line, &self.option);
+                bail!("line {line}, column 1: {word} is not a number{HEADER}{ROW_NAME} {option} 2-")
             }
         }
-        Ok(())
     }
 
     fn number(&self, row: &Row, field: &[u8]) -> Result<f64> {
-        let place = || format!("line {}, column {}", row.line, row.count);
-        let Some(value) = parsed(field) else {
-            let (field, hint) = match field {
-                [] => ("the field is empty".into(), ""),
-                _ if is_missing(field) => (
-                    format!("{} is a missing number", shown(field)),
-                    "; write nan for a result that is nan, or -inf for a term of 0",
-                ),
-                _ => (format!("{} is not a number", shown(field)), self.hint(row)),
-            };
-            let remedy = if hint == ROW_NAME { format!("{hint} {} 2-", self.option) } else { hint.into() };
-            bail!("{}: {field}{remedy}", place());
+        match parsed(field) {
+            Some(value) if value.is_finite() || !field.iter().any(u8::is_ascii_digit) => Ok(value),
+            found => Err(self.complaint(row, field, found.is_some())),
+        }
+    }
+
+    fn complaint(&self, row: &Row, field: &[u8], overflows: bool) -> Error {
+        let word = shown(field);
+        let what = match field {
+            [] => "the field is empty".into(),
+            _ if overflows => format!("{word} is beyond the largest f64"),
+            _ if is_missing(field) => {
+                format!(
+                    "{word} is a missing number; write nan for a result that is nan, or -inf for a term of 0"
+                )
+            }
+            _ => match self.hint(row, field) {
+                ROW_NAME => format!("{word} is not a number{ROW_NAME} {} 2-", self.option),
+                hint => format!("{word} is not a number{hint}"),
+            },
         };
-        let overflows = value.is_infinite() && field.iter().any(u8::is_ascii_digit);
-        ensure!(!overflows, "{}: {} is beyond the largest f64", place(), shown(field));
-        Ok(value)
+        Error::msg(format!("line {}, column {}: {what}", row.line, row.count))
     }
 
     /// Why a word may be where a number should be.
-    fn hint(&self, row: &Row) -> &'static str {
+    fn hint(&self, row: &Row, word: &[u8]) -> &'static str {
         match (self.columns, &self.header) {
+            _ if word.contains(&b';') => SEPARATORS,
             (None, None) => HEADER,
             (None, Some(_)) if row.count == 1 && self.selection.is_none() => ROW_NAME,
             _ => "",
@@ -199,11 +205,7 @@ impl<'a> Table<'a> {
             (Some(_), _) if self.selection.is_some() => self.chosen.len(),
             (Some((columns, _)), _) => columns,
             (None, Some(Header { line, word, .. })) => {
-                let hint = if word.contains(';') {
-                    "; fields are separated by commas, tabs or white space"
-                } else {
-                    ""
-                };
+                let hint = if word.contains(';') { SEPARATORS } else { "" };
                 bail!("has no numbers: line {line}, which starts with {word}, was taken for a header{hint}")
             }
             (None, None) => bail!("is empty; it must hold at least one number"),
@@ -213,15 +215,12 @@ impl<'a> Table<'a> {
     }
 }
 
+const SEPARATORS: &str = "; fields are separated by commas, tabs or white space";
 const HEADER: &str = " (a header line has words only)";
 const ROW_NAME: &str = "; if it is a row's name, leave it out with";
 
 /// Whether the first row holds names; only the chosen fields are asked, if their numbers are known.
 fn is_header(selection: &Selection, fields: &[String], line: u64, option: &str) -> Result<bool> {
-    let is_word = |field: &String| {
-        let field = field.as_bytes();
-        !field.is_empty() && parsed(field).is_none() && !is_missing(field)
-    };
     let has_row_names = fields.first().is_some_and(|field| is_unnamed(field.as_bytes()));
     // What pandas writes for a frame without names.
     let is_counted = has_row_names
@@ -229,18 +228,18 @@ fn is_header(selection: &Selection, fields: &[String], line: u64, option: &str) 
         && fields[1..].iter().enumerate().all(|(place, field)| *field == place.to_string());
     if selection.has_names() {
         ensure!(
-            is_counted || fields.iter().any(is_word),
+            is_counted || fields.iter().any(|field| is_word(field.as_bytes())),
             "{option}: line {line} has no names; choose columns by their numbers, from 1"
         );
         return Ok(true);
     }
     let (chosen, others): (Vec<_>, Vec<_>) =
         fields.iter().enumerate().partition(|(place, _)| selection.has_number(*place));
-    let has_word = |fields: &[(usize, &String)]| fields.iter().any(|(_, field)| is_word(field));
+    let has_word = |fields: &[(usize, &String)]| fields.iter().any(|(_, field)| is_word(field.as_bytes()));
     if chosen.is_empty() {
         return Ok(has_word(&others));
     }
-    let Some((place, word)) = chosen.iter().find(|(_, field)| is_word(field)) else {
+    let Some((place, word)) = chosen.iter().find(|(_, field)| is_word(field.as_bytes())) else {
         ensure!(
             is_counted || !has_word(&others) || !are_like_years(&chosen),
             "{option}: line {line} may be a header whose names are numbers; if it is, choose columns by name, else put a \
@@ -265,6 +264,11 @@ pub(super) fn is_unnamed(name: &[u8]) -> bool {
     matches!(name, b"" | b"Unnamed: 0")
 }
 
+/// What may be a name, and is no number.
+fn is_word(field: &[u8]) -> bool {
+    !field.is_empty() && parsed(field).is_none() && !is_missing(field)
+}
+
 fn parsed(field: &[u8]) -> Option<f64> {
     std::str::from_utf8(field).ok()?.parse().ok()
 }
@@ -273,15 +277,4 @@ fn parsed(field: &[u8]) -> Option<f64> {
 fn is_missing(field: &[u8]) -> bool {
     let words: [&[u8]; 5] = [b"NA", b"N/A", b"<NA>", b"NULL", b"None"];
     words.iter().any(|word| field.eq_ignore_ascii_case(word))
-}
-
-/// The field in quotes, cut where it is long.
-pub(super) fn shown(field: &[u8]) -> String {
-    // Four bytes are a character at most.
-    let text = String::from_utf8_lossy(&field[..field.len().min(100)]);
-    let mut start: String = text.chars().take(24).collect();
-    if start.len() < text.len() {
-        start.push('…');
-    }
-    format!("{start:?}")
 }

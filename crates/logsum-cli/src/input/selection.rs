@@ -1,6 +1,7 @@
 //! Which columns of a table are read: by names, patterns, numbers and ranges.
 
-use super::numeric_table::{is_unnamed, shown};
+use super::numeric_table::is_unnamed;
+use super::quoting::listed;
 use anyhow::{Context, Result, bail, ensure};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -94,7 +95,10 @@ impl Selection {
                     .collect(),
             };
             if let (Item::Name(name), []) = (item, &found[..]) {
-                bail!("no column is called {name:?}; there are {}", listed(fields));
+                bail!(
+                    "no column is called {name:?}; there are {}",
+                    listed(fields.iter().map(String::as_str))
+                );
             }
             for place in found {
                 let is_twice = std::mem::replace(&mut is_chosen[place], true);
@@ -126,12 +130,4 @@ fn fits(name: &str, pattern: &str) -> bool {
         (name, rest) = (&name[place + part.len()..], next);
     }
     name.ends_with(rest)
-}
-
-fn listed(fields: &[String]) -> String {
-    const LISTED: usize = 8;
-    let names: Vec<String> = fields.iter().take(LISTED).map(|name| shown(name.as_bytes())).collect();
-    let more =
-        if fields.len() > LISTED { format!(" and {} more", fields.len() - LISTED) } else { String::new() };
-    names.join(", ") + &more
 }

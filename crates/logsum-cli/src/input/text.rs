@@ -1,6 +1,7 @@
 //! Text in lines, and lines in fields, separated by commas, tabs or white space; `numeric_table` says what they mean.
 
-use super::numeric_table::{Row, Table, shown};
+use super::numeric_table::{Row, Table};
+use super::quoting::shown;
 use super::{Array, Part};
 use anyhow::{Context, Result, ensure};
 use std::io::{BufRead, Read};
