@@ -368,7 +368,10 @@ Examples:
 Each command has examples of its own: logsum lse --help";
 
 const LSE_EXAMPLES: &str = "\
-A text table is rows by columns of f64, with or without a header line of words; lines that start with # are skipped. Row names, missing numbers (NA) and other words are refused; --columns says which columns to read, in which order. A .npy or .npz keeps its shape and its type, f16, bf16 (as ml_dtypes saves it), f32 or f64; integers and bools become f64.
+A text table is rows by columns of f64, with or without a header line of words; lines that start with \
+# are skipped. Row names, missing numbers (NA) and other words are refused; --columns says which columns to read, in \
+which order. A .npy or .npz keeps its shape and its type, f16, bf16 (as ml_dtypes saves it), f32 or f64; integers and bools \
+become f64.
 
 Examples:
   logsum lse scores.npy                          one number: the log-sum-exp of them all
@@ -404,7 +407,8 @@ Examples:
   logsum token-log-probs logits.csv tokens.txt | logsum lse - --op mean";
 
 const EXPLAIN_EXAMPLES: &str = "\
-Every line is compared with the one above it in arbitrary precision before it is printed; derivatives are difference quotients there.
+Every line is compared with the one above it in arbitrary precision before it is printed; derivatives are difference \
+quotients there.
 
 Examples:
   logsum explain 3 1 -2                          both cases, step by step

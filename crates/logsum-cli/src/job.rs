@@ -322,7 +322,8 @@ fn table<T>(
     if let Some((row, index)) = found.iter().enumerate().find(is_bad) {
         let number = row + 1;
         bail!(
-            "{indices}: {what} {number} of the file is {index}, it must be below {columns}, the number of scores in a row"
+            "{indices}: {what} {number} of the file is {index}, it must be below {columns}, the number of scores in a \
+             row"
         );
     }
     Ok([rows, columns])

@@ -101,8 +101,8 @@ fn columns_of_labels_tokens_and_weights() {
 fn row_names_are_never_summed_unasked() {
     let place = Place::new();
     let unnamed = "as over the row names that pandas and R write: leave the column out with --columns 2-";
-    let first_quoted = "only the first field is in quotation marks, as row names are: leave it out with --columns 2-, or \
-                        read it with --columns 1-";
+    let first_quoted = "only the first field is in quotation marks, as row names are: leave it out with --columns 2-, \
+                        or read it with --columns 1-";
     let one_more = "line 2 has 3 fields, but line 1 has 2 names; the first may be the row's name: leave it out with \
                     --columns 2-";
     for (name, content, complaint) in [
@@ -124,13 +124,15 @@ fn row_names_are_never_summed_unasked() {
         (
             "words.csv",
             "who,a,b\n\"ann, b\",0.5,1.5\nbob,2.5,3.5\n",
-            "line 2, column 1: \"ann, b\" is not a number; if it is a row's name, leave it out with --columns 2-".into(),
+            "line 2, column 1: \"ann, b\" is not a number; if it is a row's name, leave it out with \
+             --columns 2-"
+                .into(),
         ),
         (
             "no_header.csv",
             "ann,0.5,1.5\nbob,2.5,3.5\n",
-            "line 1, column 1: \"ann\" is not a number (a header line has words only); if it is a row's name, leave it out \
-             with --columns 2-"
+            "line 1, column 1: \"ann\" is not a number (a header line has words only); if it is a row's name, leave it \
+             out with --columns 2-"
                 .into(),
         ),
     ] {
@@ -201,8 +203,8 @@ fn selections_that_fit_no_column() {
     // A header of numbers is not taken for a row.
     complaint(
         "lse years.csv --columns 2-",
-        "years.csv: --columns: line 1 may be a header whose names are numbers; if it is, choose columns by name, else put a \
-         header of words above it",
+        "years.csv: --columns: line 1 may be a header whose names are numbers; if it is, choose columns by name, else put \
+         a header of words above it",
     );
     assert_eq!(place.run("lse years.csv --columns 20* --axis 0").numbers(), [0.5, 1.5]);
     let many: String = (1..=10).map(|i| format!("name{i},")).collect();

@@ -84,7 +84,8 @@ fn an_integer_is_exact_or_a_complaint() {
     place.write("n.npy", npy(">u8", false, "(1,)", &[255; 8]));
     assert!(place.run("lse n.npy").complaint().contains(": 18446744073709551615 is an integer"));
     place.write("n.npy", npy("|b1", false, "(2,)", &[1, 7]));
-    let complaint = "n.npy: number 2 in the file: the byte 7 is no bool, which is 0 or 1; save the array again with numpy.save";
+    let complaint = "n.npy: number 2 in the file: the byte 7 is no bool, which is 0 or 1; save the array again \
+         with numpy.save";
     assert_eq!(place.run("lse n.npy").complaint(), complaint);
 }
 

@@ -73,7 +73,8 @@ fn cross_entropy_of_scores_and_labels() {
     place.write("negative.txt", "-4\n0\n");
     complaint(
         "cross-entropy z.csv negative.txt",
-        "negative.txt: label 1 of the file is -4, it must be a whole number from 0 on; --ignore leaves out rows of a label",
+        "negative.txt: label 1 of the file is -4, it must be a whole number from 0 on; --ignore leaves out \
+         rows of a label",
     );
     place.write("huge.txt", "0\n1e300\n");
     complaint(

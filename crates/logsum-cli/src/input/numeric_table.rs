@@ -73,7 +73,8 @@ impl<'a> Table<'a> {
         if is_first && is_unnamed(field) {
             let what = if field.is_empty() { "the field is empty".into() } else { shown(field) };
             bail!(
-                "line {}, column 1: {what}, as over the row names that pandas and R write: leave the column out with {} 2-",
+                "line {}, column 1: {what}, as over the row names that pandas and R write: leave the column out with \
+                 {} 2-",
                 row.line,
                 self.option
             );
@@ -158,8 +159,8 @@ impl<'a> Table<'a> {
         let option = &self.option;
         ensure!(
             !is_first_quoted || self.selection.is_some(),
-            "line {line}: only the first field is in quotation marks, as row names are: leave it out with {option} 2-, or \
-             read it with {option} 1-"
+            "line {line}: only the first field is in quotation marks, as row names are: leave it out with {option} 2-, \
+             or read it with {option} 1-"
         );
         // Columns that were chosen by their numbers alone need no names.
         let needs_names = self.selection.is_none_or(Selection::has_names);
@@ -242,8 +243,8 @@ fn is_header(selection: &Selection, fields: &[String], line: u64, option: &str) 
     let Some((place, word)) = chosen.iter().find(|(_, field)| is_word(field.as_bytes())) else {
         ensure!(
             is_counted || !has_word(&others) || !are_like_years(&chosen),
-            "{option}: line {line} may be a header whose names are numbers; if it is, choose columns by name, else put a \
-             header of words above it"
+            "{option}: line {line} may be a header whose names are numbers; if it is, choose columns by name, else put \
+             a header of words above it"
         );
         return Ok(is_counted);
     };

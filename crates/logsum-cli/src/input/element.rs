@@ -1,0 +1,56 @@
+//! The types of numbers that lie in files, NumPy's words for them, and their text.
+
+use bytemuck::Pod;
+use half::{bf16, f16};
+use logsum::Float;
+
+/// A number as it lies in files.
+pub(crate) trait Number: Float + Pod + Into<f64> {
+    /// NumPy's word for the type.
+    const DESCR: &'static str;
+
+    /// The fewest digits that read back the same.
+    fn shortest(self) -> String {
+        // Debug, unlike Display, writes 1e300 and not three hundred zeros.
+        match format!("{self:?}") {
+            text if text == "NaN" => "nan".into(),
+            text => text,
+        }
+    }
+
+    /// None for an infinity or a NaN.
+    fn to_finite(self) -> Option<Self> {
+        Into::<f64>::into(self).is_finite().then_some(self)
+    }
+}
+
+impl Number for f32 {
+    const DESCR: &'static str = if cfg!(target_endian = "little") { "<f4" } else { ">f4" };
+}
+
+impl Number for f64 {
+    const DESCR: &'static str = if cfg!(target_endian = "little") { "<f8" } else { ">f8" };
+}
+
+impl Number for f16 {
+    const DESCR: &'static str = if cfg!(target_endian = "little") { "<f2" } else { ">f2" };
+
+    fn shortest(self) -> String {
+        shortest_narrow(self.into(), |number| Self::from_f64(number).into())
+    }
+}
+
+/// Two bytes without a meaning to NumPy, as the package ml_dtypes saves it.
+impl Number for bf16 {
+    const DESCR: &'static str = if cfg!(target_endian = "little") { "<V2" } else { ">V2" };
+
+    fn shortest(self) -> String {
+        shortest_narrow(self.into(), |number| Self::from_f64(number).into())
+    }
+}
+
+/// The number with the fewest digits that is rounded to this one; six are enough.
+fn shortest_narrow(number: f64, round: impl Fn(f64) -> f64) -> String {
+    let decimals = (0..6).filter_map(|digits| format!("{number:.digits$e}").parse().ok());
+    decimals.into_iter().find(|&decimal| round(decimal) == number).unwrap_or(number).shortest()
+}
