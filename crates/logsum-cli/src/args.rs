@@ -368,10 +368,10 @@ Examples:
 Each command has examples of its own: logsum lse --help";
 
 const LSE_EXAMPLES: &str = "\
-A text table is rows by columns of f64, with or without a header line of words; lines that start with \
-# are skipped. Row names, missing numbers (NA) and other words are refused; --columns says which columns to read, in \
-which order. A .npy or .npz keeps its shape and its type, f16, bf16 (as ml_dtypes saves it), f32 or f64; integers and bools \
-become f64.
+A text table is rows by columns of f64, with or without a header line of words; lines that start with # are skipped. \
+Row names, missing numbers (NA) and other words are refused; --columns says which columns to read, in which order. \
+A .npy or .npz keeps its shape and its type, f16, bf16 (as ml_dtypes saves it), f32 or f64; integers and bools become \
+f64.
 
 Examples:
   logsum lse scores.npy                          one number: the log-sum-exp of them all

@@ -248,17 +248,23 @@ fn token_log_probs(args: &TokenLogProbs) -> Result<()> {
     of_any!(input::read(&args.scores, &part, &progress)?, array => log_probs(args, array.view()?, &tokens, target))
 }
 
-/// Two inputs are two files, or two parts of one, which can't be a pipe.
+/// Two inputs are two files, or two chosen parts of one, which can't be a pipe.
 fn must_differ(one: (&Path, &Part), other: (&Path, &Part), what: &str) -> Result<()> {
-    let has_parts = (&one.1.array, &one.1.columns) != (&other.1.array, &other.1.columns);
-    if one.0 == other.0 && (!has_parts || one.0 == Path::new("-")) {
-        let is_npz = one.0.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npz"));
-        let options = || {
-            format!("; choose an array for each: {} and {}", one.1.option("array"), other.1.option("array"))
-        };
-        bail!("{}: cannot be both {what}{}", one.0.display(), if is_npz { options() } else { String::new() });
+    let (path, is_pipe) = (one.0, one.0 == Path::new("-"));
+    let are_parts = one.1.is_chosen() && other.1.is_chosen() && !one.1.is_same(other.1);
+    if path != other.0 || (are_parts && !is_pipe) {
+        return Ok(());
     }
-    Ok(())
+    let name = if is_pipe { "standard input".into() } else { path.display().to_string() };
+    let part = match path.extension().and_then(|ending| ending.to_str()) {
+        _ if is_pipe => None,
+        Some("npy") => None,
+        Some("npz") => Some("array"),
+        _ => Some("columns"),
+    };
+    let options =
+        |part| format!("; give {} and {} to choose of it", one.1.option(part), other.1.option(part));
+    bail!("{name}: cannot be both {what}{}", part.map(options).unwrap_or_default())
 }
 
 /// What stands for a label that is to be ignored: no row has as many scores.
@@ -316,7 +322,7 @@ fn table<T>(
     };
     let indices = indices.display();
     if found.len() != rows {
-        bail!("{indices}: has {} {what}s, the scores have {rows} rows", found.len());
+        bail!("{indices}: must have a {what} for each row of scores, but has {} for {rows}", found.len());
     }
     let is_bad = |&(_, &index): &(usize, &usize)| index >= columns && index != IGNORED;
     if let Some((row, index)) = found.iter().enumerate().find(is_bad) {

@@ -84,7 +84,12 @@ fn columns_of_labels_tokens_and_weights() {
     let complaint = |args: &str, words: &str| assert_eq!(place.run(args).complaint(), words);
     complaint(
         "cross-entropy all.csv all.csv --columns a,b --label-columns a,b",
-        "all.csv: cannot be both the scores and the labels",
+        "all.csv: cannot be both the scores and the labels; give --columns and --label-columns to choose of it",
+    );
+    // All columns as scores would have the labels among them.
+    complaint(
+        "cross-entropy all.csv all.csv --label-columns class",
+        "all.csv: cannot be both the scores and the labels; give --columns and --label-columns to choose of it",
     );
     complaint(
         "cross-entropy all.csv all.csv --columns a,b --label-columns 4-",
@@ -203,8 +208,8 @@ fn selections_that_fit_no_column() {
     // A header of numbers is not taken for a row.
     complaint(
         "lse years.csv --columns 2-",
-        "years.csv: --columns: line 1 may be a header whose names are numbers; if it is, choose columns by name, else put \
-         a header of words above it",
+        "years.csv: --columns: line 1 may be a header whose names are numbers; if it is, choose columns by name, else \
+         put a header of words above it",
     );
     assert_eq!(place.run("lse years.csv --columns 20* --axis 0").numbers(), [0.5, 1.5]);
     let many: String = (1..=10).map(|i| format!("name{i},")).collect();

@@ -179,7 +179,7 @@ fn arrays_of_an_npz() {
     );
     complaint(
         "cross-entropy arrays.npz arrays.npz",
-        "arrays.npz: cannot be both the scores and the labels; choose an array for each: --array and --label-array",
+        "arrays.npz: cannot be both the scores and the labels; give --array and --label-array to choose of it",
     );
     complaint(
         "lse bfloat16.npy --array x",

@@ -85,8 +85,15 @@ fn cross_entropy_of_scores_and_labels() {
         assert_eq!(place.run(&format!("cross-entropy z.csv negative.txt {ignore}")).numbers(), [rows[1]]);
     }
     assert_eq!(place.run("cross-entropy z.csv negative.txt --ignore -4 --rows").numbers(), [0.0, rows[1]]);
-    complaint("cross-entropy z.csv one.txt", "one.txt: has 1 labels, the scores have 2 rows");
-    complaint("cross-entropy z.csv z.csv", "z.csv: cannot be both the scores and the labels");
+    complaint(
+        "cross-entropy z.csv one.txt",
+        "one.txt: must have a label for each row of scores, but has 1 for 2",
+    );
+    complaint("cross-entropy - -", "standard input: cannot be both the scores and the labels");
+    complaint(
+        "cross-entropy z.csv z.csv",
+        "z.csv: cannot be both the scores and the labels; give --columns and --label-columns to choose of it",
+    );
 }
 
 #[test]
@@ -105,6 +112,12 @@ fn log_probabilities_of_tokens() {
         "token-log-probs z.csv half.txt",
         "half.txt: token 1 of the file is 0.5, it must be a whole number from 0 on",
     );
-    complaint("token-log-probs z.csv one.txt", "one.txt: has 1 tokens, the scores have 2 rows");
-    complaint("token-log-probs z.csv z.csv", "z.csv: cannot be both the scores and the tokens");
+    complaint(
+        "token-log-probs z.csv one.txt",
+        "one.txt: must have a token for each row of scores, but has 1 for 2",
+    );
+    complaint(
+        "token-log-probs z.csv z.csv",
+        "z.csv: cannot be both the scores and the tokens; give --columns and --token-columns to choose of it",
+    );
 }

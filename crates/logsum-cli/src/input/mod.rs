@@ -49,7 +49,7 @@ impl Input {
 }
 
 /// Which of a file's numbers are read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Part {
     /// An array of a `.npz`.
     pub(crate) array: Option<String>,
@@ -60,6 +60,14 @@ pub(crate) struct Part {
 }
 
 impl Part {
+    pub(crate) fn is_chosen(&self) -> bool {
+        self.array.is_some() || self.columns.is_some()
+    }
+
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        (&self.array, &self.columns) == (&other.array, &other.columns)
+    }
+
     pub(crate) fn option(&self, name: &str) -> String {
         format!("--{}{name}", self.prefix)
     }

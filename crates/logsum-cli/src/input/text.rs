@@ -147,6 +147,7 @@ fn quoted_words(table: &mut Table, row: &mut Row, text: &[u8]) -> Result<()> {
     })
 }
 
+/// Whether the first field is in quotation marks and not all are: fewer marks than two for each field.
 fn note_quotes(row: &mut Row, text: &[u8], fields: usize) {
     let quotes = text.iter().filter(|&&byte| byte == b'"').count();
     row.is_first_quoted |=
