@@ -140,6 +140,88 @@ def test_out():
             logsum.logsumexp(a, axis=1, out=wrong)
 
 
+OF_ARRAYS = {
+    "logsumexp": lambda a, **o: logsum.logsumexp(a, 1, **o),
+    "softmax": lambda a, **o: logsum.softmax(a, 0, **o),
+    "log_softmax": lambda a, **o: logsum.log_softmax(a, 1, **o),
+    "logmeanexp": lambda a, **o: logsum.logmeanexp(a, 1, **o),
+    "logvarexp": lambda a, **o: logsum.logvarexp(a, 0, **o),
+    "softmax_entropy": lambda a, **o: logsum.softmax_entropy(a, 1, **o),
+    "logcumsumexp": lambda a, **o: logsum.logcumsumexp(a, 1, **o),
+    "segment_logsumexp": lambda a, **o: logsum.segment_logsumexp(a, [1, 0, 1], **o),
+    "segment_softmax": lambda a, **o: logsum.segment_softmax(a, [1, 0, 1], **o),
+    "log_matmul": lambda a, **o: logsum.log_matmul(a, a.T, **o),
+    "token_log_probs": lambda a, **o: logsum.token_log_probs(a, [3, 0, 1], **o),
+    "logsumexp_hvp": lambda a, **o: logsum.logsumexp_hvp(a, a, 1, **o),
+    "logsumexp_value_and_grad": lambda a, **o: logsum.logsumexp_value_and_grad(a, 1, **o)[1],
+}
+
+
+@pytest.mark.parametrize("name", OF_ARRAYS)
+def test_out_of_every_function(name):
+    """Of the result's format, of a wider one, of any strides, and the input itself."""
+    a = np.random.default_rng(12).normal(size=(3, 4)).astype(np.float32)
+    expected = OF_ARRAYS[name](a)
+    for out in (
+        np.full(expected.shape, 9, np.float32),
+        np.full(expected.shape, 9, np.float64),
+        np.full((*expected.shape, 2), 9, np.float32)[..., 0],
+        np.full(expected.shape[::-1], 9, np.float32).T,
+    ):
+        assert OF_ARRAYS[name](a, out=out) is out
+        assert np.array_equal(out, expected)
+    if expected.shape == a.shape:
+        assert np.array_equal(OF_ARRAYS[name](a, out=a), expected) and np.array_equal(a, expected)
+    with pytest.raises(ValueError, match="out has the shape"):
+        OF_ARRAYS[name](a, out=np.zeros((7, 7)))
+    read_only = np.zeros_like(expected)
+    read_only.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        OF_ARRAYS[name](a, out=read_only)
+
+
+def test_dtype():
+    a = np.random.default_rng(13).normal(size=(5, 7)).astype(np.float16)
+    for function in (logsum.softmax, logsum.log_softmax):
+        for dtype in (np.float32, np.float64, "f4"):
+            found = function(a, 1, dtype=dtype)
+            assert found.dtype == dtype and np.array_equal(found, function(a.astype(dtype), 1))
+        assert function(np.arange(4), dtype=np.float32).dtype == np.float32
+        assert np.array_equal(function(np.arange(4), dtype=np.float32, out=np.empty(4)), function(np.arange(4.0, dtype="f4")))
+
+
+def test_lists_of_axes():
+    a = np.random.default_rng(14).normal(size=(2, 3, 4))
+    for function in (logsum.logsumexp, logsum.softmax, logsum.log_softmax, logsum.logmeanexp, logsum.logvarexp, logsum.softmax_entropy):
+        for array in (a, a.tolist()):
+            assert np.array_equal(function(array, axis=[0, -1]), function(a, axis=(0, -1)))
+    for function in (lambda *x: logsum.logsumexp_value_and_grad(*x)[1], lambda *x: logsum.logsumexp_hvp(x[0], *x)):
+        assert np.array_equal(function(a, [0, 2]), function(a, (0, 2)))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
+def test_segments(dtype):
+    """By ids in any order and of any type, by offsets, with ids that are dropped: as each segment alone."""
+    rng = np.random.default_rng(15)
+    a = (5 * rng.normal(size=(3, 50, 2))).astype(dtype)
+    for ids in (rng.integers(0, 6, 50), np.sort(rng.integers(0, 6, 50)).astype(np.uint8), rng.integers(-2, 8, 50).astype(np.int32)):
+        call = dict(axis=1, num_segments=6, mode="drop")
+        values, shares = logsum.segment_logsumexp(a, ids, **call), logsum.segment_softmax(a, ids, **call)
+        assert values.shape == (3, 6, 2) and shares.shape == a.shape and values.dtype == shares.dtype == dtype
+        for segment in range(6):
+            chosen = a[:, ids == segment]
+            assert np.array_equal(values[:, segment], logsum.logsumexp(chosen, 1))
+            assert np.array_equal(shares[:, ids == segment], logsum.softmax(chosen, 1))
+        assert (shares[:, (ids < 0) | (ids >= 6)] == 0).all()
+    offsets = [0, 0, 20, 21, 50]
+    ids = np.repeat(np.arange(4), np.diff(offsets))
+    for function in (logsum.segment_logsumexp, logsum.segment_softmax):
+        assert np.array_equal(function(a, axis=1, offsets=offsets), function(a, ids, 4, axis=1))
+        assert function(np.empty((0, 2)), offsets=[0]).shape == (0, 2)
+        assert function([], [], 3).shape == ((3,) if function is logsum.segment_logsumexp else (0,))
+    assert logsum.segment_softmax([-np.inf, -np.inf, np.inf, np.inf, 1.0], [0, 0, 1, 1, 1]).tolist() == [0, 0, 0.5, 0.5, 0]
+
+
 def test_ufuncs():
     rng = np.random.default_rng(2)
     x, y = rng.normal(size=(2, 3000)) * 30
@@ -312,9 +394,23 @@ def test_cross_entropy():
         (lambda: logsum.logcumsumexp([1.0], axis=1), np.exceptions.AxisError, "out of bounds"),
         (lambda: logsum.logvarexp([1.0], ddof=-1), ValueError, "ddof"),
         (lambda: logsum.segment_logsumexp([1.0, 2.0], [0.5, 1.0]), TypeError, "integers"),
-        (lambda: logsum.segment_logsumexp([1.0, 2.0], [0, -1]), ValueError, "start from 0"),
-        (lambda: logsum.segment_logsumexp([1.0, 2.0], [0, 5], 3), ValueError, "the id at index 1 is 5, but must be below 3"),
-        (lambda: logsum.segment_logsumexp([1.0, 2.0], [0]), ValueError, "axis 0 has the length 2, but needs 1 to fit `segment_ids`"),
+        (lambda: logsum.segment_logsumexp([1.0, 2.0], [0, -1]), ValueError, "segment_ids has -1 at 1, it must be from 0 to below 1"),
+        (lambda: logsum.segment_logsumexp([1.0, 2.0], [0, 5], 3), ValueError, "segment_ids has 5 at 1, it must be from 0 to below 3"),
+        (lambda: logsum.segment_logsumexp([1.0, 2.0], [0]), ValueError, r"segment_ids has the shape \(1,\), it must be \(2,\)"),
+        (lambda: logsum.segment_softmax([1.0, 2.0], [[0, 1]]), ValueError, r"segment_ids has the shape \(1, 2\), it must have one"),
+        (lambda: logsum.segment_softmax([1.0, 2.0]), TypeError, "either segment_ids or offsets must be given"),
+        (lambda: logsum.segment_softmax([1.0, 2.0], [0, 1], offsets=[0, 2]), TypeError, "either segment_ids or offsets"),
+        (lambda: logsum.segment_softmax([1.0, 2.0], offsets=[0, 1]), ValueError, "offsets must start at 0, never go down, and end at 2"),
+        (lambda: logsum.segment_softmax([1.0, 2.0], offsets=[0, 2, 1, 2]), ValueError, "offsets must start at 0, never go down"),
+        (lambda: logsum.segment_softmax([1.0, 2.0], num_segments=1, offsets=[0, 2]), TypeError, "num_segments goes with segment_ids"),
+        (lambda: logsum.segment_softmax([1.0, 2.0], [0, 1], mode="clip"), ValueError, "mode is 'clip', it must be 'raise' or 'drop'"),
+        (lambda: logsum.segment_softmax([1.0, 2.0], [0, 1], axis=1), np.exceptions.AxisError, "out of bounds"),
+        (lambda: logsum.segment_softmax([1.0, 2.0], [0, 1], -3), ValueError, "num_segments is -3"),
+        (lambda: logsum.softmax([1.0], dtype=np.int32), TypeError, "numbers are needed|floating-point"),
+        (lambda: logsum.softmax(np.zeros(2), dtype=np.float32), TypeError, "x is of float64, which float32 would round"),
+        (lambda: logsum.softmax(np.zeros(2), out=np.zeros(3)), ValueError, r"out has the shape \(3,\), the result has \(2,\)"),
+        (lambda: logsum.softmax(np.zeros(2), out=np.zeros(2, int)), TypeError, "out is of int64, which cannot hold"),
+        (lambda: logsum.logmeanexp(np.zeros(2), out=[0.0]), TypeError, "out must be a numpy.ndarray, not list"),
         (lambda: logsum.log_matmul(np.zeros((2, 3)), np.zeros((2, 3))), ValueError, "`b` has the shape .2, 3., but needs .3, 3."),
         (lambda: logsum.log_matmul(1.0, 2.0), ValueError, "scalar"),
         (lambda: logsum.logsumexp_value_and_grad([1.0], no_mass="half"), ValueError, "no_mass"),

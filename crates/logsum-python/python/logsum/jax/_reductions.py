@@ -140,9 +140,12 @@ def _(axes, primals, tangents):
 # log Σ b e^a of complex numbers: holomorphic.
 @over_axes
 def of_complex(a, b, axes):
-    return called(
-        lambda a, b: _core.of_complex(*map(np.array, np.broadcast_arrays(a, b)), axes, True), kept(a, axes), a, b
-    )
+    on_cpu = lambda a, b: _core.of_complex(*map(np.array, np.broadcast_arrays(a, b)), axes, True)
+    value = called(on_cpu, kept(a, axes), a, b)
+    # What is not finite is as JAX's own functions have it; a product with 1 would make NaN of ∞.
+    power = jnp.exp(a)
+    terms = jnp.where(b == 1, power, jnp.where(b == 0, 0, b * power))
+    return jnp.where(jnp.isfinite(value), value, jnp.log(jnp.sum(terms, axes, keepdims=True)))
 
 
 @of_complex.defjvp
