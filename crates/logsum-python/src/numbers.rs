@@ -10,7 +10,7 @@ use numpy::{
 };
 use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyInt, PyList, PyTuple};
+use pyo3::types::{PyList, PyTuple};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -95,13 +95,10 @@ pub(crate) fn indices(axis: &Bound<'_, PyAny>) -> PyResult<Vec<isize>> {
 
 /// Whole numbers, and whatever says that it is one. One that is too large is as good as the largest: out of range.
 pub(crate) fn index(axis: &Bound<'_, PyAny>) -> PyResult<isize> {
-    if !axis.is_instance_of::<PyInt>() && !axis.hasattr("__index__")? {
-        let name = axis.get_type().name()?;
-        return Err(PyTypeError::new_err(format!(
-            "an axis is an integer, a tuple or list of integers, or None, not {name}"
-        )));
-    }
-    let number = axis.py().import("operator")?.call_method1("index", (axis,))?;
+    let number = axis.py().import("operator")?.call_method1("index", (axis,)).map_err(|_| {
+        let name = axis.get_type().to_string();
+        PyTypeError::new_err(format!("axis must be an integer, a tuple or list of integers, or None, not {name}"))
+    })?;
     number.extract().or(Ok(isize::MAX))
 }
 

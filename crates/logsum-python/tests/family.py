@@ -1,5 +1,7 @@
 """The calls of the package that its names for PyTorch and JAX must have, too, as both test them."""
 
+import inspect
+
 import numpy as np
 
 RNG = np.random.default_rng(11)
@@ -39,3 +41,40 @@ CALLS = {
     "logsumexp_jvp": lambda l, x: l.logsumexp_jvp(x, X[0], 1)[1],
     "logsumexp_hvp": lambda l, x: l.logsumexp_hvp(x, X, 1),
 }
+
+WRONG = [
+    "text", b"x", None, {}, object(), True, 3, -1, 2.5, float("nan"), 10**30, (0, 0), [], [[1, 2], [3]], np.zeros(2), np.zeros((1, 1, 1)),
+    np.array([1 + 2j]), np.array([True]), np.array([7, 7, 7]), np.array(["a"]), np.array([1], object), np.array(["2020"], "M8[Y]"),
+]  # fmt: skip
+
+
+def complaints(module, array):
+    """Every argument of every function with everything wrong: the call, and the error, if there is one."""
+    for name in module.__all__:
+        function = getattr(module, name)
+        if name == "__version__" or isinstance(function, np.ufunc):
+            continue
+        parameters = inspect.signature(function).parameters
+        a = array(np.abs(X))
+        right = {name: a for name in ("a", "x", "y", "input", "other", "p", "logits", "tangent", "vector", "target")}
+        right |= {name: array(np.array([0, 1, 0])) for name in ("segment_ids", "labels", "tokens")}
+        needed = {p: right.get(p, 0) for p in parameters if parameters[p].default is inspect.Parameter.empty}
+        needed |= {"segment_ids": right["segment_ids"]} if "segment_ids" in parameters else {}
+        needed |= {list(parameters)[1]: array(X.T)} if name == "log_matmul" else {}
+        function(**needed)
+        for parameter in parameters:
+            for wrong in WRONG + [array(x) for x in WRONG if isinstance(x, np.ndarray) and x.dtype.kind in "bifc"]:
+                try:
+                    function(**needed | {parameter: wrong})
+                except Exception as error:
+                    yield f"{name}({parameter}={wrong!r})", parameter, error
+
+
+def is_clear(parameter, error):
+    """One line, of a usual kind, that is not about what is inside."""
+    # What a truth value or a list of lists is, NumPy and torch say in their own words.
+    usual = ("truth value", "Boolean value", "inhomogeneous", "axis", "Dimension out of range", "dimension appears twice")
+    text = str(error)
+    is_named = parameter in text or any(words in text for words in usual) or "log_matmul needs" in text or "do not fit" in text
+    is_inner = any(words in text for words in ("extract", "instance of", "_core", "callback", "Traceback", "logsum::", "attribute"))
+    return isinstance(error, (TypeError, ValueError, IndexError, RuntimeError)) and is_named and not is_inner and "\n" not in text

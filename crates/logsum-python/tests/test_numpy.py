@@ -343,7 +343,7 @@ def test_token_log_probs():
         logsum.token_log_probs(np.zeros((2, 3)), [0, 1, 2])
     with pytest.raises(TypeError, match="tokens are float64, they must be integers"):
         logsum.token_log_probs(np.zeros((2, 3)), [0.0, 1.0])
-    with pytest.raises(TypeError, match="logits are float64, which float32 would round"):
+    with pytest.raises(TypeError, match="logits is of float64, which float32 would round"):
         logsum.token_log_probs(np.zeros((2, 3)), [0, 1], dtype=np.float32)
     with pytest.raises(np.exceptions.AxisError):
         logsum.token_log_probs(np.zeros((2, 3)), [0, 1], axis=2)
@@ -366,7 +366,7 @@ def test_cross_entropy():
             logsum.cross_entropy(z, np.array([0, label, 0, 0, 0, 0]))
     with pytest.raises(ValueError, match="`weight` has 3 elements, but needs 4 to fit `classes`"):
         logsum.cross_entropy(z, labels, np.ones(3))
-    with pytest.raises(ValueError, match="`label_smoothing` is 1.5, but must be between 0 and 1"):
+    with pytest.raises(ValueError, match="label_smoothing is 1.5, it must be between 0 and 1"):
         logsum.cross_entropy(z, labels, label_smoothing=1.5)
     with pytest.raises(ValueError, match="reduction"):
         logsum.cross_entropy(z, labels, reduction="average")

@@ -3,15 +3,32 @@
 import numpy as np
 
 from . import _core
-from ._libraries import floating, library_of, native
+from ._arguments import either, loss_options, one_of, whole
+from ._libraries import library_of, native
 
 
-def brought(first, *others):
-    """The library, the format, and the arguments as NumPy arrays of that format; none for none, but of the first."""
-    library = library_of(first, *others)
-    arrays = [library.array(first), *(None if x is None else library.array(x) for x in others)]
-    dtype = library.dtype(*(x for x in arrays if x is not None))
-    return library, dtype, [None if x is None else native(x, dtype) for x in arrays]
+def brought(optional=(), are_complex=False, **named):
+    """The library, the format, and the arguments as NumPy arrays of that format; none for none, of what is optional."""
+    library = library_of(*named.values())
+    arrays = {name: as_numbers(library, x, name) for name, x in named.items() if name not in optional or x is not None}
+    dtype = library.dtype(*arrays.values())
+    if dtype.kind == "c" and not are_complex:
+        raise TypeError(f"{' and '.join(arrays)} must be of real numbers, not {dtype}")
+    return library, dtype, [native(arrays[name], dtype) if name in arrays else None for name in named]
+
+
+def as_numbers(library, x, name):
+    if x is None:
+        raise TypeError(f"{name} must be numbers, not None")
+    array = np.asarray(library.array(x))
+    if array.dtype.kind not in "biufc" and array.dtype.name != "bfloat16":
+        raise TypeError(f"{name} must be numbers, not {array.dtype}")
+    return array
+
+
+def one_axis(axis, ndim):
+    """Of an array with that many."""
+    return np.lib.array_utils.normalize_axis_index(whole(axis, "axis"), ndim)
 
 
 def mask_of(where, library):
@@ -21,13 +38,15 @@ def mask_of(where, library):
     return where
 
 
-def together(a, *others):
+def together(**named):
     """Broadcast against each other, with an axis at least."""
-    shapes = [x.shape for x in (a, *others) if x is not None]
-    shape = np.broadcast_shapes((1,), *shapes)
-    if a.shape == shape and all(x is None or x.shape == shape for x in others):
-        return (a, *others)
-    return tuple(x if x is None else np.broadcast_to(x, shape) for x in (a, *others))
+    arrays = list(named.values())
+    try:
+        shape = np.broadcast_shapes((1,), *(x.shape for x in arrays if x is not None))
+    except ValueError:
+        shapes = ", ".join(f"{name} has the shape {x.shape}" for name, x in named.items() if x is not None)
+        raise ValueError(f"{shapes}: they must broadcast against each other") from None
+    return [x if x is None or x.shape == shape else np.broadcast_to(x, shape) for x in arrays]
 
 
 def finished(library, dtype, value, out=None):
@@ -101,9 +120,9 @@ def odds(x):
 def logsumexp(a, axis, b, keepdims, return_sign, where, out):
     if (module := elsewhere(out, a, b, where)) is not None:
         return module.logsumexp(a, axis, b, keepdims, return_sign, where)
-    library, dtype, (a, b) = brought(a, b)
+    library, dtype, (a, b) = brought("b", True, a=a, b=b)
     mask = None if where is None else mask_of(where, library)
-    a, b, mask = together(a, b, mask)
+    a, b, mask = together(a=a, b=b, where=mask)
     if dtype.kind == "c":
         value, sign = of_complex(a, b, mask, axis, keepdims, return_sign)
     elif b is None and mask is None and not return_sign:
@@ -146,9 +165,12 @@ def log_softmax(x, axis, dtype, out):
 def converted(x, dtype, name):
     """The library, the format to compute in and to give, which must hold all of the array's numbers, and the array in that format."""
     library = library_of(x)
-    x = library.array(x)
-    dtype = library.dtype(x) if dtype is None else library.named(dtype)
-    if floating(dtype, None) is None:
+    x = as_numbers(library, x, name)
+    try:
+        dtype = library.dtype(x) if dtype is None else library.named(dtype)
+    except (TypeError, ValueError):
+        raise TypeError(f"dtype is {dtype!r}, it must be a floating-point format") from None
+    if dtype.kind not in "fc" and dtype.name != "bfloat16":
         raise TypeError(f"dtype is {dtype}, it must be a floating-point format")
     if x.dtype.kind not in "biu" and not np.can_cast(x.dtype, dtype):
         raise TypeError(f"{name} is of {x.dtype}, which {dtype} would round: convert it first if that is meant")
@@ -190,12 +212,12 @@ def logsumexp_value_and_grad(a, axis=None, b=None, where=None, *, keepdims=False
     """
     if (module := elsewhere(out, a, b, where)) is not None:
         return module.logsumexp_value_and_grad(a, axis, b, where, keepdims, no_mass)
-    library, dtype, (a, b) = brought(a, b)
-    if dtype.kind == "c":
-        raise TypeError("gradients are of real numbers")
+    one_of(("zero", "uniform", "nan"), no_mass, "no_mass")
+    keepdims = bool(keepdims)
+    library, dtype, (a, b) = brought("b", a=a, b=b)
     shapes = [x.shape for x in (a, b) if x is not None]
     mask = None if where is None else mask_of(where, library)
-    a, b, mask = together(a, b, mask)
+    a, b, mask = together(a=a, b=b, where=mask)
     if b is None and mask is None and no_mass == "zero":
         value, of_a = _core.value_and_grad(a, axis, keepdims)
         of_b = None
@@ -222,9 +244,9 @@ def logsumexp_jvp(a, tangent, axis=None, *, keepdims=False):
     """The values of `logsumexp`, and their derivatives in the direction `tangent`: Σ softmax(a) · tangent, within 1 ulp of Σ |…|."""
     if (module := elsewhere(None, a, tangent)) is not None:
         return module.logsumexp_jvp(a, tangent, axis, keepdims)
-    library, dtype, (a, tangent) = brought(a, tangent)
-    a, tangent = together(a, tangent)
-    value, slope = _core.jvp(a, tangent, axis, keepdims)
+    library, dtype, (a, tangent) = brought(a=a, tangent=tangent)
+    a, tangent = together(a=a, tangent=tangent)
+    value, slope = _core.jvp(a, tangent, axis, bool(keepdims))
     return finished(library, dtype, value), finished(library, dtype, slope)
 
 
@@ -232,16 +254,16 @@ def logsumexp_hvp(a, vector, axis=None, *, out=None):
     """The Hessian of `logsumexp` times a vector: p (v − Σ p v) with p = softmax(a), in time and memory O(n)."""
     if (module := elsewhere(out, a, vector)) is not None:
         return module.logsumexp_hvp(a, vector, axis)
-    library, dtype, (a, vector) = brought(a, vector)
+    library, dtype, (a, vector) = brought(a=a, vector=vector)
     shape = a.shape
-    a, vector = together(a, vector)
+    a, vector = together(a=a, vector=vector)
     product = _core.hvp(a, vector, axis)
     return finished(library, dtype, summed_to(product, shape), out)
 
 
 def moment(name, a, axis, keepdims, out, parameter=0):
-    library, dtype, (a,) = brought(a)
-    (a,) = together(a)
+    library, dtype, (a,) = brought(a=a)
+    a = np.atleast_1d(a)
     return finished(library, dtype, _core.moment_value(name, a, axis, bool(keepdims), float(parameter)), out)
 
 
@@ -254,10 +276,9 @@ def logmeanexp(a, axis=None, keepdims=False, *, out=None):
 
 def logvarexp(a, axis=None, ddof=0, keepdims=False, *, out=None):
     """log of the variance of e^a over axes: of Σ (e^a − mean)² / (n − ddof)."""
-    if not (isinstance(ddof, (int, np.integer)) and ddof >= 0):
-        raise ValueError(f"ddof is {ddof!r}, it must be an integer that is not negative")
+    ddof = whole(ddof, "ddof", 0)
     if (module := elsewhere(out, a)) is not None:
-        return module.logvarexp(a, axis, int(ddof), keepdims)
+        return module.logvarexp(a, axis, ddof, keepdims)
     return moment("logvarexp", a, axis, keepdims, out, ddof)
 
 
@@ -291,8 +312,9 @@ def logcumsumexp(a, axis=-1, reverse=False, exclusive=False, *, out=None):
     """
     if (module := elsewhere(out, a)) is not None:
         return module.logcumsumexp(a, axis, reverse, exclusive)
-    library, dtype, (a,) = brought(a)
+    library, dtype, (a,) = brought(a=a)
     a = np.atleast_1d(a)
+    axis = one_axis(axis, a.ndim)
     return finished(library, dtype, _core.cumulative(a, axis, bool(reverse), bool(exclusive)), out)
 
 
@@ -329,7 +351,7 @@ def segment_logsumexp(a, segment_ids=None, num_segments=None, *, axis=0, offsets
     """
     if (module := elsewhere(out, a, segment_ids, offsets)) is not None:
         return module.segment_logsumexp(a, segment_ids, num_segments, axis, offsets, mode)
-    library, dtype, a, ids, count, is_inside = segments_of(a, segment_ids, num_segments, axis, offsets, mode)
+    library, dtype, a, axis, ids, count, is_inside = segments_of(a, segment_ids, num_segments, axis, offsets, mode)
     if is_inside is None:
         value = _core.segments(a, ids, count, axis)
     else:
@@ -358,7 +380,7 @@ def segment_softmax(a, segment_ids=None, num_segments=None, *, axis=0, offsets=N
     """
     if (module := elsewhere(out, a, segment_ids, offsets)) is not None:
         return module.segment_softmax(a, segment_ids, num_segments, axis, offsets, mode)
-    library, dtype, a, ids, count, is_inside = segments_of(a, segment_ids, num_segments, axis, offsets, mode)
+    library, dtype, a, axis, ids, count, is_inside = segments_of(a, segment_ids, num_segments, axis, offsets, mode)
     if is_inside is None:
         shares = _core.segment_shares(a, ids, count, axis)
     else:
@@ -368,37 +390,33 @@ def segment_softmax(a, segment_ids=None, num_segments=None, *, axis=0, offsets=N
 
 
 def segments_of(a, segment_ids, num_segments, axis, offsets, mode):
-    """The numbers, ids below a number of segments, that number, and whether each is in a segment, or None if all are."""
-    if mode not in ("raise", "drop"):
-        raise ValueError(f"mode is {mode!r}, it must be 'raise' or 'drop'")
-    if (segment_ids is None) == (offsets is None):
-        raise TypeError("either segment_ids or offsets must be given, and not both")
-    library, dtype, (a,) = brought(a)
+    """The numbers, their axis, ids below a number of segments, that number, and whether each is in a segment, or None if all are."""
+    one_of(("raise", "drop"), mode, "mode")
+    either(segment_ids, offsets, num_segments)
+    library, dtype, (a,) = brought(a=a)
     a = np.atleast_1d(a)
-    length = a.shape[np.lib.array_utils.normalize_axis_index(axis, a.ndim)]
+    axis = one_axis(axis, a.ndim)
+    length = a.shape[axis]
     if offsets is not None:
-        if num_segments is not None:
-            raise TypeError("num_segments goes with segment_ids: offsets say how many segments there are")
         offsets = integers(library, offsets, "offsets")
         lengths = np.diff(offsets)
         if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != length or (lengths < 0).any():
             raise ValueError(f"offsets must start at 0, never go down, and end at {length}, the length of axis {axis}")
-        return library, dtype, a, np.repeat(np.arange(len(lengths), dtype=np.uintp), lengths), len(lengths), None
+        return library, dtype, a, axis, np.repeat(np.arange(len(lengths), dtype=np.uintp), lengths), len(lengths), None
     ids = integers(library, segment_ids, "segment_ids")
     if len(ids) != length:
         raise ValueError(f"segment_ids has the shape {ids.shape}, it must be ({length},): one id for each place along axis {axis}")
     if num_segments is None:
         num_segments = max(int(ids.max()) + 1, 0) if length else 0
-    elif not isinstance(num_segments, (int, np.integer)) or num_segments < 0:
-        raise ValueError(f"num_segments is {num_segments!r}, it must be an integer that is not negative")
+    num_segments = whole(num_segments, "num_segments", 0)
     is_outside = (ids < 0) | (ids >= num_segments)
     if not is_outside.any():
-        return library, dtype, a, np.ascontiguousarray(ids, dtype=np.uintp), num_segments, None
+        return library, dtype, a, axis, np.ascontiguousarray(ids, dtype=np.uintp), num_segments, None
     if mode == "raise":
         place = int(np.argmax(is_outside))
         message = f"segment_ids has {ids[place]} at {place}, it must be from 0 to below {num_segments}, the number of segments"
         raise ValueError(message)
-    return library, dtype, a, np.where(is_outside, num_segments, ids).astype(np.uintp), num_segments, ~is_outside
+    return library, dtype, a, axis, np.where(is_outside, num_segments, ids).astype(np.uintp), num_segments, ~is_outside
 
 
 def integers(library, x, name):
@@ -415,7 +433,7 @@ def log_matmul(a, b, *, out=None):
     """The matrix product in log space: C_ij = log Σ_k e^{a_ik + b_kj}, correctly rounded; batches broadcast as in `numpy.matmul`."""
     if (module := elsewhere(out, a, b)) is not None:
         return module.log_matmul(a, b)
-    library, dtype, (a, b) = brought(a, b)
+    library, dtype, (a, b) = brought(a=a, b=b)
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError("log_matmul needs vectors, matrices or batches of them, not a scalar")
     left, right = (a[None, :] if a.ndim == 1 else a), (b[:, None] if b.ndim == 1 else b)
@@ -514,31 +532,34 @@ def token_log_probs(logits, tokens, *, axis=-1, dtype=None, entropy=False, out=N
     if (module := elsewhere(out, logits, tokens)) is not None:
         return module.token_log_probs(logits, tokens, axis, dtype, entropy)
     library, dtype, z = converted(logits, dtype, "logits")
-    tokens = np.asarray(library.array(tokens))
+    tokens = as_numbers(library, tokens, "tokens")
     if tokens.dtype.kind not in "iu":
         raise TypeError(f"tokens are {tokens.dtype}, they must be integers")
     if z.ndim == 0:
         raise ValueError("logits must have an axis of scores")
-    shape = np.moveaxis(z, axis, -1).shape[:-1]
+    place = one_axis(axis, z.ndim)
+    shape = z.shape[:place] + z.shape[place + 1 :]
     if tokens.shape != shape:
         raise ValueError(f"tokens has the shape {tokens.shape}, it must be {shape}, that of logits without axis {axis}")
     ids = np.ascontiguousarray(tokens.reshape(-1), dtype=np.intp)
-    log_p = finished(library, dtype, _core.token_log_probs(z, ids, axis), out)
+    log_p = finished(library, dtype, _core.token_log_probs(z, ids, place), out)
     if not entropy:
         return log_p
-    return log_p, finished(library, dtype, _core.moment_value("softmax_entropy", z, axis, False, 0.0))
+    return log_p, finished(library, dtype, _core.moment_value("softmax_entropy", z, place, False, 0.0))
 
 
 def losses(logits, target, weight, axis, options, gradient):
-    if options["reduction"] not in ("mean", "sum", "none"):
-        raise ValueError(f"reduction is {options['reduction']!r}, it must be 'mean', 'sum' or 'none'")
+    options = loss_options(**options)
     library = library_of(logits, target)
-    z, target = library.array(logits), library.array(target)
+    z, target = as_numbers(library, logits, "logits"), as_numbers(library, target, "target")
+    if z.dtype.kind == "c":
+        raise TypeError(f"logits must be real numbers, not {z.dtype}")
     are_classes = target.dtype.kind in "iu"
     others = [] if are_classes else [target]
     dtype = library.dtype(z, *others)
     if z.ndim == 0:
         raise ValueError("logits must have an axis of classes")
+    axis = one_axis(axis, z.ndim)
     rows = np.ascontiguousarray(np.moveaxis(native(z, dtype), axis, -1))
     if are_classes:
         if target.shape != rows.shape[:-1]:
@@ -549,7 +570,7 @@ def losses(logits, target, weight, axis, options, gradient):
             raise ValueError(f"target has the shape {target.shape}, that of probabilities must be {z.shape}")
         classes, probabilities = None, np.ascontiguousarray(np.moveaxis(native(target, dtype), axis, -1))
     if weight is not None:
-        weight = np.ascontiguousarray(native(library.array(weight), dtype))
+        weight = np.ascontiguousarray(native(as_numbers(library, weight, "weight"), dtype))
     value, slope = _core.cross_entropy(rows, classes, probabilities, weight, options, gradient)
     if options["reduction"] == "none":
         value = np.reshape(value, rows.shape[:-1])[()]

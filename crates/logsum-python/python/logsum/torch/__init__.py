@@ -11,7 +11,23 @@ gradient 0.
 
 import torch
 
+from .._arguments import either, loss_options, one_of, whole
 from . import _elementwise, _losses, _reductions, _scans_and_products, _segments
+from ._arguments import (
+    as_tensor,
+    converted,
+    dims_of,
+    directed,
+    floating,
+    ids_of,
+    of_dims,
+    offsets_of,
+    one_dim,
+    summed_to,
+    terms_of,
+    together,
+    without,
+)
 
 __all__ = [
     "cross_entropy",
@@ -40,76 +56,6 @@ __all__ = [
     "xlogx",
     "xlogy",
 ]
-
-
-def floating(x, name="input"):
-    """Integers as torch's default format."""
-    if not isinstance(x, torch.Tensor):
-        raise TypeError(f"{name} must be a torch.Tensor, not {type(x).__name__}")
-    if x.is_complex():
-        raise TypeError(f"{name} is {x.dtype}: complex numbers are taken by logsum.logsumexp, without derivatives")
-    return x if x.is_floating_point() else x.to(torch.get_default_dtype())
-
-
-def converted(input, dtype):
-    """In the format that is asked for, which must hold all numbers of the input's, as in `logsum.softmax`."""
-    x = floating(input)
-    if dtype is None:
-        return x
-    if not dtype.is_floating_point:
-        raise TypeError(f"dtype is {dtype}, it must be a floating-point format")
-    return x.to(dtype)
-
-
-def dims_of(x, dim):
-    """Counted from the end, of a tensor that has a dimension."""
-    dims = range(x.ndim) if dim is None or dim == () else (dim,) if isinstance(dim, int) else dim
-    dims = [d - x.ndim if d >= 0 else d for d in dims]
-    for d in dims:
-        if not -x.ndim <= d < 0:
-            found = d + x.ndim if d >= 0 else d
-            raise IndexError(f"Dimension out of range (expected to be in range of [{-x.ndim}, {x.ndim - 1}], but got {found})")
-    if len(set(dims)) < len(dims):
-        raise RuntimeError("a dimension appears twice in dim")
-    return sorted(dims)
-
-
-def of_dims(x, dim):
-    """A tensor with a dimension at least, and the dimensions to reduce."""
-    x = x[None] if x.ndim == 0 else x
-    return x, dims_of(x, dim)
-
-
-def one_dim(x, dim):
-    if not isinstance(dim, int):
-        raise TypeError(f"dim must be an integer, not {type(dim).__name__}")
-    return dims_of(x, dim)[0]
-
-
-def without(dims, keepdim, *values):
-    return values if keepdim else tuple(value.squeeze(dims) for value in values)
-
-
-def terms_of(input, b, where):
-    """Numbers, weights and mask of one shape, with a dimension at least; what is masked out is −∞, with weight 0."""
-    x = floating(input)
-    beside = [] if b is None else [torch.as_tensor(b, dtype=x.dtype, device=x.device)]
-    if where is not None:
-        where = torch.as_tensor(where, device=x.device)
-        if where.dtype != torch.bool:
-            raise TypeError(f"where must be of booleans, not {where.dtype}")
-        beside.append(where)
-    x, *beside = torch.broadcast_tensors(torch.atleast_1d(x), *beside)
-    if where is not None:
-        where = beside.pop()
-        x = torch.where(where, x, -torch.inf)
-        beside = [torch.where(where, b, 0) for b in beside]
-    return x, beside[0] if beside else None, where
-
-
-def summed_to(x, shape):
-    """What broadcasting spread out is added up again."""
-    return x.sum_to_size(shape) if shape else x.sum()
 
 
 def logsumexp(input, dim=None, b=None, keepdim=False, return_sign=False, where=None):
@@ -141,10 +87,9 @@ def logsumexp_value_and_grad(input, dim=None, b=None, where=None, keepdim=False,
 
     Both have derivatives, as far as weights have the shape of `input`.
     """
-    if no_mass not in ("zero", "uniform", "nan"):
-        raise ValueError(f"no_mass is {no_mass!r}, it must be 'zero', 'uniform' or 'nan'")
-    shapes = [input.shape, None if b is None else torch.as_tensor(b).shape]
+    one_of(("zero", "uniform", "nan"), no_mass, "no_mass")
     value = logsumexp(input, dim, b, keepdim, where=where)
+    shapes = [input.shape, None if b is None else as_tensor(b, "b", input).shape]
     x, b, where = terms_of(input, b, where)
     dims = dims_of(x, dim)
     if b is None:
@@ -160,12 +105,6 @@ def logsumexp_value_and_grad(input, dim=None, b=None, where=None, keepdim=False,
         gradients = [torch.where(nothing & counted, stand_in, gradient).to(x.dtype) for gradient in gradients]
     gradients = [summed_to(gradient, shape) for gradient, shape in zip(gradients, shapes)]
     return value, gradients[0] if b is None else tuple(gradients)
-
-
-def directed(input, direction, name, dim):
-    x, t = torch.broadcast_tensors(floating(input), floating(torch.as_tensor(direction), name))
-    x, dims = of_dims(x, dim)
-    return x, t.to(x.dtype).reshape(x.shape), dims
 
 
 def logsumexp_jvp(input, tangent, dim=None, keepdim=False):
@@ -204,10 +143,8 @@ def logvarexp(input, dim=None, ddof=0, keepdim=False):
 
     Where all numbers are equal it is −∞ and has no derivative: NaN.
     """
-    if not (isinstance(ddof, int) and ddof >= 0):
-        raise ValueError(f"ddof is {ddof!r}, it must be an integer that is not negative")
     x, dims = of_dims(floating(input), dim)
-    return without(dims, keepdim, _reductions.logvarexp(x, ddof, dims))[0]
+    return without(dims, keepdim, _reductions.logvarexp(x, whole(ddof, "ddof", 0), dims))[0]
 
 
 def softmax_entropy(input, dim=None, keepdim=False):
@@ -223,7 +160,7 @@ def logcumsumexp(input, dim, reverse=False, exclusive=False):
     """
     x = floating(input)
     if x.ndim == 0:
-        return logcumsumexp(x[None], 0, reverse, exclusive)[0]
+        return logcumsumexp(x[None], dim, reverse, exclusive)[0]
     dim = one_dim(x, dim)
     if not exclusive or x.shape[dim] == 0:
         return _scans_and_products.logcumsumexp(x, dim, bool(reverse))
@@ -249,120 +186,99 @@ def log_matmul(input, other):
     return product.squeeze(-1) if b.ndim == 1 else product
 
 
-def segments_of(x, segment_ids, num_segments, offsets, mode, dim):
-    """Ids below a number of segments, that number, and whether each is of a segment, or None if all are."""
-    if mode not in ("raise", "drop"):
-        raise ValueError(f"mode is {mode!r}, it must be 'raise' or 'drop'")
-    if (segment_ids is None) == (offsets is None):
-        raise ValueError("either segment_ids or offsets must be given")
-    length = x.shape[dim]
+def by_segments(function, input, segment_ids, num_segments, dim, offsets, mode):
+    """`function` of the segments, of which one more has what is in no segment; their number, whether each number is in one, and the
+    dimension."""
+    one_of(("raise", "drop"), mode, "mode")
+    either(segment_ids, offsets, num_segments)
+    x = torch.atleast_1d(floating(input))
+    dim = one_dim(x, dim)
     if offsets is not None:
-        offsets = torch.as_tensor(offsets, device=x.device)
-        if num_segments is not None:
-            raise ValueError("num_segments goes with segment_ids: offsets have a number of segments of their own")
-        if offsets.is_floating_point() or offsets.ndim != 1 or len(offsets) == 0:
-            raise ValueError(f"offsets is {offsets.dtype} of the shape {tuple(offsets.shape)}, it must be integers of one dimension")
-        lengths = offsets.diff()
-        if offsets[0] != 0 or offsets[-1] != length or (lengths < 0).any():
-            raise ValueError(f"offsets must go from 0 to {length}, the length of input, and never down")
-        count = len(lengths)
-        return torch.repeat_interleave(torch.arange(count, device=x.device), lengths), count, None
-    ids = torch.as_tensor(segment_ids, device=x.device)
-    if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
-        raise TypeError(f"segment_ids must be integers, not {ids.dtype}")
-    if ids.shape != (length,):
-        raise ValueError(f"segment_ids has the shape {tuple(ids.shape)}, it must be ({length},), the length of input along dim")
-    ids = ids.to(torch.int64)
-    if num_segments is None:
-        num_segments = max(int(ids.max()) + 1, 0) if length else 0
-    is_inside = (ids >= 0) & (ids < num_segments)
-    if mode == "drop":
-        return torch.where(is_inside, ids, num_segments), num_segments, is_inside
-    # Under torch.compile the operator looks.
-    if not torch.compiler.is_compiling() and not is_inside.all():
-        place = int((~is_inside).nonzero()[0, 0])
-        raise ValueError(f"segment_ids has {int(ids[place])} at {place}, it must be from 0 to below {num_segments}, the number of segments")
-    return ids, num_segments, None
+        (ids, count), is_inside = offsets_of(offsets, x, dim), None
+    else:
+        ids, count, is_inside = ids_of(segment_ids, num_segments, mode, x, dim)
+    return function(x, ids, count + (is_inside is not None), dim), count, is_inside, dim
 
 
 def segment_logsumexp(input, segment_ids=None, num_segments=None, dim=0, offsets=None, mode="raise"):
     """Log-sum-exps of the segments of a tensor along a dimension, which then enumerates them: as `logsum.segment_logsumexp`."""
-    x = floating(input)
-    dim = one_dim(x, dim)
-    ids, count, is_inside = segments_of(x, segment_ids, num_segments, offsets, mode, dim)
-    if is_inside is None:
-        return _segments.segment_logsumexp(x, ids, count, dim)
-    return _segments.segment_logsumexp(x, ids, count + 1, dim).narrow(dim, 0, count)
+    values, count, _, dim = by_segments(
+        _segments.segment_logsumexp, input, segment_ids, num_segments, dim, offsets, mode
+    )
+    return values.narrow(dim, 0, count)
 
 
 def segment_softmax(input, segment_ids=None, num_segments=None, dim=0, offsets=None, mode="raise"):
     """The softmax within each segment of a tensor along a dimension: as `logsum.segment_softmax`."""
-    x = floating(input)
-    dim = one_dim(x, dim)
-    ids, count, is_inside = segments_of(x, segment_ids, num_segments, offsets, mode, dim)
+    shares, _, is_inside, dim = by_segments(
+        _segments.segment_softmax, input, segment_ids, num_segments, dim, offsets, mode
+    )
     if is_inside is None:
-        return _segments.segment_softmax(x, ids, count, dim)
-    shape = [1] * x.ndim
-    shape[dim] = -1
-    return torch.where(is_inside.reshape(shape), _segments.segment_softmax(x, ids, count + 1, dim), 0)
+        return shares
+    return torch.where(is_inside.reshape([-1 if d == dim else 1 for d in range(-shares.ndim, 0)]), shares, 0)
 
 
-def by_element(function, *inputs):
-    tensors = [x if isinstance(x, torch.Tensor) else torch.as_tensor(x) for x in inputs]
-    dtype = floating(tensors[0]).dtype
+def by_element(function, **named):
+    """Of one format and shape."""
+    tensors = [floating(x, name) for name, x in named.items()]
+    dtype = tensors[0].dtype
     for x in tensors[1:]:
-        dtype = torch.promote_types(dtype, floating(x, "other").dtype)
-    return function(*(x.to(dtype) for x in torch.broadcast_tensors(*tensors)))
+        dtype = torch.promote_types(dtype, x.dtype)
+    if len(tensors) == 1:
+        return function(*tensors)
+    is_scalar = all(x.ndim == 0 for x in tensors)
+    value = function(*(x.to(dtype) for x in together(**dict(zip(named, tensors)))))
+    return value[0] if is_scalar else value
 
 
 def logaddexp(input, other):
     """log(e^input + e^other): `torch.logaddexp`."""
-    return by_element(_elementwise.logaddexp, input, other)
+    return by_element(_elementwise.logaddexp, input=input, other=other)
 
 
 def logsubexp(input, other):
     """log(e^input − e^other); NaN where input < other."""
-    return by_element(_elementwise.logsubexp, input, other)
+    return by_element(_elementwise.logsubexp, input=input, other=other)
 
 
 def log1pexp(input):
     """log(1 + e^input), softplus."""
-    return by_element(_elementwise.log1pexp, input)
+    return by_element(_elementwise.log1pexp, input=input)
 
 
 def log1mexp(input):
     """log(1 − e^input) for input ≤ 0."""
-    return by_element(_elementwise.log1mexp, input)
+    return by_element(_elementwise.log1mexp, input=input)
 
 
 def logexpm1(input):
     """log(e^input − 1) for input ≥ 0, the inverse of `log1pexp`."""
-    return by_element(_elementwise.logexpm1, input)
+    return by_element(_elementwise.logexpm1, input=input)
 
 
 def logistic(input):
     """1/(1 + e^−input): `torch.sigmoid`."""
-    return by_element(_elementwise.logistic, input)
+    return by_element(_elementwise.logistic, input=input)
 
 
 def log_logistic(input):
     """−log(1 + e^−input): `torch.nn.functional.logsigmoid`."""
-    return by_element(_elementwise.log_logistic, input)
+    return by_element(_elementwise.log_logistic, input=input)
 
 
 def logit(input):
     """log(p/(1 − p)): `torch.logit`."""
-    return by_element(_elementwise.logit, input)
+    return by_element(_elementwise.logit, input=input)
 
 
 def xlogx(input):
     """x log x; 0 at 0."""
-    return by_element(_elementwise.xlogx, input)
+    return by_element(_elementwise.xlogx, input=input)
 
 
 def xlogy(input, other):
     """input log other: `torch.xlogy`; 0 where input is 0, unless other is NaN."""
-    return by_element(_elementwise.xlogy, input, other)
+    return by_element(_elementwise.xlogy, input=input, other=other)
 
 
 def cross_entropy(
@@ -379,27 +295,38 @@ def cross_entropy(
     """The loss of classification: `torch.nn.functional.cross_entropy`, with the classes in dimension 1, or 0 of a vector, unless `dim`
     says otherwise.
 
-    `z_loss` times the squared log-sum-exp is added to each loss; scores are divided by `temperature`. Scores −∞ of classes that the
-    target does not weigh have no part in the loss, and gradient 0: they may mask classes out. Derivatives are by the scores only.
+    `z_loss` times the squared log-sum-exp is added to each loss; scores are divided by `temperature`, which may be a tensor that is
+    learned. Scores −∞ of classes that the target does not weigh have no part in the loss, and gradient 0: they may mask classes out.
+    Derivatives are by the scores, and by such a temperature. Without z-loss and temperature each loss is correctly rounded; their sum
+    and mean are torch's.
     """
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"reduction is {reduction!r}, it must be 'mean', 'sum' or 'none'")
-    dim = (1 if input.ndim > 1 else 0) if dim is None else dim
-    x = floating(input).movedim(dim, -1)
-    target = torch.as_tensor(target, device=x.device)
-    if target.is_floating_point():
-        target = target.to(x.dtype).movedim(dim, -1)
+    is_learned = isinstance(temperature, torch.Tensor)
+    loss_options(ignore_index, reduction, label_smoothing, z_loss, 1.0 if is_learned else temperature)
+    x = floating(input)
+    if x.ndim == 0:
+        raise ValueError("input must have a dimension of classes")
+    dim = one_dim(x, (1 if x.ndim > 1 else 0) if dim is None else dim)
+    target = as_tensor(target, "target", x)
+    is_soft = target.is_floating_point()
+    if is_soft and target.shape != x.shape:
+        raise ValueError(f"target has the shape {tuple(target.shape)}, that of probabilities must be {tuple(x.shape)}")
+    x = x.movedim(dim, -1)
+    target = target.to(x.dtype).movedim(dim, -1) if is_soft else target
+    if not is_soft and target.shape != x.shape[:-1]:
+        raise ValueError(
+            f"target has the shape {tuple(target.shape)}, it must be {tuple(x.shape[:-1])}, that of input without the classes"
+        )
     if weight is not None:
-        weight = torch.as_tensor(weight, device=x.device).to(x.dtype)
-    if not (z_loss >= 0 and temperature > 0):
-        raise ValueError(f"z_loss is {z_loss!r} and temperature {temperature!r}, they must not be negative, and temperature not 0")
-    x = x if temperature == 1 else x / temperature
+        weight = as_tensor(weight, "weight", x).to(x.dtype)
+        if weight.shape != x.shape[-1:]:
+            raise ValueError(f"weight has the shape {tuple(weight.shape)}, it must be {tuple(x.shape[-1:])}: one for each class")
+    x = x / temperature if is_learned or temperature != 1 else x
     each = _losses.losses(x, target, weight, ignore_index, label_smoothing)
-    is_counted = None if target.is_floating_point() else target != ignore_index
+    is_counted = None if is_soft else target != ignore_index
     if z_loss:
-        whole = _losses.weights_of(x, target, weight, ignore_index, label_smoothing).sum(-1)
+        q = _losses.weights_of(x, target, weight, ignore_index, label_smoothing).sum(-1)
         square = _reductions.logsumexp(x, [-1])[..., 0].square()
-        each = each + torch.where(whole == 0, 0, whole * z_loss * square)
+        each = each + torch.where(q == 0, 0, q * z_loss * square)
     if reduction == "none":
         return each
     if reduction == "sum":
@@ -418,9 +345,10 @@ def token_log_probs(input, tokens, dim=-1, dtype=None, entropy=False):
     With `dtype`, scores are converted first: float32 for float16 and bfloat16 ones gives the nearest float32. With
     `entropy`, the entropy −Σ p log p of each row's softmax follows. Both have derivatives of any order by the scores.
     """
-    x = converted(input, dtype).movedim(dim, -1)
-    tokens = torch.as_tensor(tokens, device=x.device)
-    if tokens.is_floating_point() or tokens.shape != x.shape[:-1]:
+    x = torch.atleast_1d(converted(input, dtype))
+    x = x.movedim(one_dim(x, dim), -1)
+    tokens = as_tensor(tokens, "tokens", x)
+    if tokens.is_floating_point() or tokens.is_complex() or tokens.shape != x.shape[:-1]:
         raise ValueError(f"tokens is {tokens.dtype} of the shape {tuple(tokens.shape)}, it must be integers of {tuple(x.shape[:-1])}")
     nothing = torch.iinfo(torch.int64).min
     log_p = -_losses.losses(x, tokens, None, nothing, 0.0)

@@ -1,0 +1,121 @@
+"""Arguments as the operators take them: arrays of one format and shape, axes that are counted from the end."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._arguments import whole
+
+
+def normalized(axis, ndim):
+    """Axes counted from the end, so that a vmap's may come first."""
+    if axis is None:
+        return tuple(range(-ndim, 0))
+    axes = tuple(one_axis(axis, ndim) for axis in (axis if isinstance(axis, (tuple, list)) else (axis,)))
+    if len(set(axes)) < len(axes):
+        raise ValueError("duplicate value in 'axis'")
+    return tuple(sorted(axes))
+
+
+def one_axis(axis, ndim):
+    return np.lib.array_utils.normalize_axis_index(whole(axis, "axis"), ndim) - ndim
+
+
+def as_array(x, name):
+    try:
+        return jnp.asarray(x)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be an array of JAX, or numbers, not {type(x).__name__}") from None
+
+
+def inexact(**named):
+    """Of one format, real or complex."""
+    arrays = [as_array(x, name) for name, x in named.items()]
+    # Python's numbers have no format of their own.
+    dtype = jnp.result_type(*(x if isinstance(x, int | float | complex) else y for x, y in zip(named.values(), arrays)))
+    if not jnp.issubdtype(dtype, jnp.inexact):
+        dtype = jnp.zeros(()).dtype
+    return tuple(x.astype(dtype) for x in arrays)
+
+
+def real(**named):
+    arrays = inexact(**named)
+    if jnp.issubdtype(arrays[0].dtype, jnp.complexfloating):
+        raise TypeError(f"{' and '.join(named)} must be of real numbers, not {arrays[0].dtype}")
+    return arrays
+
+
+def together(**named):
+    """Broadcast against each other, with an axis at least."""
+    try:
+        shape = jnp.broadcast_shapes((1,), *(jnp.shape(x) for x in named.values()))
+    except ValueError:
+        shapes = ", ".join(f"{name} has the shape {jnp.shape(x)}" for name, x in named.items())
+        raise ValueError(f"{shapes}: they must broadcast against each other") from None
+    return [jnp.broadcast_to(x, shape) for x in named.values()]
+
+
+def mask_of(where):
+    where = as_array(where, "where")
+    if where.dtype != bool:
+        raise TypeError(f"where must be of booleans, not {where.dtype}")
+    return where
+
+
+def converted(x, dtype, name):
+    """In the format that is asked for, if any."""
+    (x,) = real(**{name: x})
+    if dtype is None:
+        return x
+    try:
+        is_right = jnp.issubdtype(np.dtype(dtype), jnp.floating)
+    except (TypeError, ValueError):
+        is_right = False
+    if not is_right:
+        raise TypeError(f"dtype is {dtype!r}, it must be a floating-point format")
+    return x.astype(dtype)
+
+
+def summed_to(x, shape):
+    """What broadcasting spread out is added up again."""
+    extra = x.ndim - len(shape)
+    axes = (*range(extra), *(extra + i for i, n in enumerate(shape) if n == 1))
+    return jnp.sum(x, axes).reshape(shape)
+
+
+def integers(x, name):
+    """A vector of integers, and whether its values are known."""
+    x = as_array(x, name)
+    if not jnp.issubdtype(x.dtype, jnp.integer) and x.size:
+        raise TypeError(f"{name} must be integers, not {x.dtype}")
+    if x.ndim != 1:
+        raise ValueError(f"{name} has the shape {x.shape}, it must have one dimension")
+    return x.astype(int) if x.size == 0 else x, not isinstance(x, jax.core.Tracer)
+
+
+def offsets_of(offsets, length):
+    """As ids, and the number of segments."""
+    offsets, is_known = integers(offsets, "offsets")
+    is_wrong = len(offsets) == 0 or is_known and (
+        offsets[0] != 0 or offsets[-1] != length or (jnp.diff(offsets) < 0).any()
+    )
+    if is_wrong:
+        raise ValueError(f"offsets must start at 0, never go down, and end at {length}, the length of the axis")
+    return jnp.searchsorted(offsets, jnp.arange(length), side="right") - 1, len(offsets) - 1
+
+
+def ids_of(segment_ids, num_segments, mode, length):
+    """Ids, and the number of segments."""
+    ids, is_known = integers(segment_ids, "segment_ids")
+    if len(ids) != length:
+        raise ValueError(f"segment_ids has the shape {ids.shape}, it must be ({length},): one id for each place along the axis")
+    if num_segments is None:
+        if not is_known:
+            raise ValueError("num_segments must be given where segment_ids are traced: shapes may not depend on them")
+        num_segments = max(int(ids.max()) + 1, 0) if length else 0
+    num_segments = whole(num_segments, "num_segments", 0)
+    is_outside = (ids < 0) | (ids >= num_segments)
+    if mode == "raise" and is_known and is_outside.any():
+        place = int(jnp.argmax(is_outside))
+        raise ValueError(f"segment_ids has {ids[place]} at {place}, it must be from 0 to below {num_segments}, the number of segments")
+    return ids, num_segments

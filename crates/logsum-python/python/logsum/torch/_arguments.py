@@ -1,0 +1,134 @@
+"""Arguments as operators take them: tensors of one format and shape, dimensions that are counted from the end."""
+
+import torch
+
+from .._arguments import whole
+
+
+def floating(x, name="input"):
+    """Integers as torch's default format."""
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, not {type(x).__name__}")
+    if x.is_complex():
+        raise TypeError(f"{name} is of {x.dtype}, it must be of real numbers")
+    return x if x.is_floating_point() else x.to(torch.get_default_dtype())
+
+
+def as_tensor(x, name, input):
+    """A tensor, or what torch makes one of, where `input` is."""
+    if isinstance(x, torch.Tensor) and x.device == input.device:
+        return x
+    try:
+        return torch.as_tensor(x, device=input.device)
+    except (TypeError, ValueError, RuntimeError, NotImplementedError):
+        raise TypeError(f"{name} must be a torch.Tensor on {input.device}, or numbers, not {type(x).__name__}") from None
+
+
+def converted(x, dtype, name="input"):
+    """In the format that is asked for, if any."""
+    x = floating(x, name)
+    if dtype is None:
+        return x
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise TypeError(f"dtype is {dtype}, it must be a floating-point format of torch")
+    return x.to(dtype)
+
+
+def together(**named):
+    """Broadcast against each other, with a dimension at least."""
+    (first, *others), shapes = named.values(), ", ".join(f"{name} has the shape {tuple(x.shape)}" for name, x in named.items())
+    try:
+        return torch.broadcast_tensors(torch.atleast_1d(first), *others)
+    except RuntimeError:
+        raise ValueError(f"{shapes}: they must broadcast against each other") from None
+
+
+def dims_of(x, dim):
+    """Counted from the end, of a tensor that has a dimension."""
+    if dim is None or isinstance(dim, tuple | list) and len(dim) == 0:
+        return list(range(-x.ndim, 0))
+    dims = [whole(d, "dim") for d in (dim if isinstance(dim, tuple | list) else (dim,))]
+    for d in dims:
+        if not -x.ndim <= d < x.ndim:
+            raise IndexError(f"Dimension out of range (expected to be in range of [{-x.ndim}, {x.ndim - 1}], but got {d})")
+    dims = [d - x.ndim if d >= 0 else d for d in dims]
+    if len(set(dims)) < len(dims):
+        raise RuntimeError("a dimension appears twice in dim")
+    return sorted(dims)
+
+
+def of_dims(x, dim):
+    """A tensor with a dimension at least, and the dimensions to reduce."""
+    x = torch.atleast_1d(x)
+    return x, dims_of(x, dim)
+
+
+def one_dim(x, dim):
+    return dims_of(x, whole(dim, "dim"))[0]
+
+
+def terms_of(input, b, where):
+    """Numbers, weights and mask of one shape; what is masked out is −∞, with weight 0."""
+    x = floating(input)
+    named = {"input": x}
+    if b is not None:
+        named["b"] = as_tensor(b, "b", x).to(x.dtype)
+    if where is not None:
+        named["where"] = as_tensor(where, "where", x)
+        if named["where"].dtype != torch.bool:
+            raise TypeError(f"where must be of booleans, not {named['where'].dtype}")
+    terms = dict(zip(named, together(**named)))
+    x, b, where = (terms.get(name) for name in ("input", "b", "where"))
+    if where is not None:
+        x = torch.where(where, x, -torch.inf)
+        b = None if b is None else torch.where(where, b, 0)
+    return x, b, where
+
+
+def directed(input, direction, name, dim):
+    """Numbers and a direction of one shape, and the dimensions."""
+    x, t = together(input=floating(input), **{name: floating(as_tensor(direction, name, input), name)})
+    return x, t.to(x.dtype), dims_of(x, dim)
+
+
+def without(dims, keepdim, *values):
+    return values if keepdim else tuple(value.squeeze(dims) for value in values)
+
+
+def summed_to(x, shape):
+    """What broadcasting spread out is added up again."""
+    return x.sum_to_size(shape) if shape else x.sum()
+
+
+def offsets_of(offsets, x, dim):
+    """As ids, and the number of segments."""
+    offsets, length = as_tensor(offsets, "offsets", x), x.shape[dim]
+    if offsets.is_floating_point() or offsets.is_complex() or offsets.dtype == torch.bool:
+        raise TypeError(f"offsets must be integers, not {offsets.dtype}")
+    if offsets.ndim != 1:
+        raise ValueError(f"offsets has the shape {tuple(offsets.shape)}, it must have one dimension")
+    lengths = offsets.diff()
+    if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != length or (lengths < 0).any():
+        raise ValueError(f"offsets must start at 0, never go down, and end at {length}, the length of input along dim")
+    return torch.repeat_interleave(torch.arange(len(lengths), device=x.device), lengths), len(lengths)
+
+
+def ids_of(segment_ids, num_segments, mode, x, dim):
+    """Ids below a number of segments, that number, and whether each is of a segment, or None if all are."""
+    ids, length = as_tensor(segment_ids, "segment_ids", x), x.shape[dim]
+    if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
+        raise TypeError(f"segment_ids must be integers, not {ids.dtype}")
+    if ids.shape != (length,):
+        raise ValueError(f"segment_ids has the shape {tuple(ids.shape)}, it must be ({length},): one id for each place along dim")
+    ids = ids.to(torch.int64)
+    if num_segments is None:
+        num_segments = max(int(ids.max()) + 1, 0) if length else 0
+    num_segments = whole(num_segments, "num_segments", 0)
+    is_inside = (ids >= 0) & (ids < num_segments)
+    if mode == "drop":
+        return torch.where(is_inside, ids, num_segments), num_segments, is_inside
+    # Under torch.compile the operator looks.
+    if not torch.compiler.is_compiling() and not is_inside.all():
+        place = int((~is_inside).nonzero()[0, 0])
+        raise ValueError(f"segment_ids has {int(ids[place])} at {place}, it must be from 0 to below {num_segments}, the number of segments")
+    return ids, num_segments, None
