@@ -2,6 +2,7 @@
 //! libraries' arrays, is seen to in Python, in `python/logsum/_general.py`.
 
 mod family;
+mod float_environment;
 mod numbers;
 mod reductions;
 mod ufunc;

@@ -1,5 +1,6 @@
 //! NumPy arrays as views of numbers, results as NumPy arrays, and errors as exceptions.
 
+use crate::float_environment::within_default;
 use half::{bf16, f16};
 use logsum::{Axes, Error};
 use ndarray::{Array, ArrayD, ArrayViewMutD, Dimension};
@@ -97,7 +98,9 @@ pub(crate) fn indices(axis: &Bound<'_, PyAny>) -> PyResult<Vec<isize>> {
 pub(crate) fn index(axis: &Bound<'_, PyAny>) -> PyResult<isize> {
     let number = axis.py().import("operator")?.call_method1("index", (axis,)).map_err(|_| {
         let name = axis.get_type().to_string();
-        PyTypeError::new_err(format!("axis must be an integer, a tuple or list of integers, or None, not {name}"))
+        PyTypeError::new_err(format!(
+            "axis must be an integer, a tuple or list of integers, or None, not {name}"
+        ))
     })?;
     number.extract().or(Ok(isize::MAX))
 }
@@ -112,6 +115,7 @@ pub(crate) fn detached<R: Send>(
     const FEW: usize = 32;
     /// It takes about as long to let go of the interpreter as to sum so many numbers.
     const SHORT: usize = 1024;
+    let work = || within_default(work);
     let result = match length {
         ..FEW => work(),
         FEW..SHORT => interruptible(work)?,

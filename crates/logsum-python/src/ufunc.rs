@@ -4,6 +4,7 @@
     reason = "a ufunc's loop is called by NumPy with pointers and strides, and made by its C interface"
 )]
 
+use crate::float_environment::within_default;
 use crate::numbers::{detached, given, view};
 use half::{bf16, f16};
 use logsum::{Error, Float, each};
@@ -101,7 +102,8 @@ fn of_bfloat16<'py>(
     let others: Vec<bf16> = b.map_or(Vec::new(), |b| b.as_array().iter().copied().collect());
     let mut out = vec![bf16::ZERO; numbers.len()];
     detached(py, numbers.len(), || fill(&numbers, &others, &mut out))?;
-    let out = ArrayD::from_shape_vec(a.shape(), out).map_err(|error| PyValueError::new_err(error.to_string()))?;
+    let out =
+        ArrayD::from_shape_vec(a.shape(), out).map_err(|error| PyValueError::new_err(error.to_string()))?;
     given(py, out)
 }
 
@@ -156,7 +158,7 @@ unsafe extern "C" fn run<T: Float, F: Function>(
                 load(1, start, &mut b[..length]);
             }
             // The slices are of one length: there is no error.
-            let _ = F::fill(&a[..length], &b[..length], &mut out[..length]);
+            let _ = within_default(|| F::fill(&a[..length], &b[..length], &mut out[..length]));
             let (base, step) = (*arguments.add(F::ARGUMENTS), *steps.add(F::ARGUMENTS));
             for (i, value) in out[..length].iter().enumerate() {
                 base.offset((start + i) as isize * step).cast::<T>().write_unaligned(*value);

@@ -138,6 +138,26 @@ CASES = {
         lambda x: [losses(x, [0.25, 0, 0.75])],
         REAL[:2] + [[0.0, -INF, 2.0]],
     ),
+    "cross_entropy, by probabilities and weights": Case(
+        lambda l, xp, x: l.cross_entropy(x, x * x, x + 3, -100, "none", 0.1),
+        lambda x: [losses(x, [(t + 3) * (t * t * (1 - mpmath.mpf(0.1)) + mpmath.mpf(0.1) / len(x)) for t in x])],
+        REAL,
+    ),
+    "cross_entropy, by weights": Case(
+        lambda l, xp, x: l.cross_entropy(x, xp.asarray(2), x * x, -100, "mean", 0.1),
+        lambda x: [losses(x, [t * t * w for t, w in zip(x, smoothed(3, 2, mpmath.mpf(0.1)))]) / x[2] ** 2],
+        REAL[:2],
+    ),
+    "cross_entropy, by temperature": Case(
+        lambda l, xp, x: l.cross_entropy(x[:2], xp.asarray(1), temperature=x[2]),
+        lambda x: [losses([t / x[2] for t in x[:2]], [0, 1])],
+        REAL[:2],
+    ),
+    "logsumexp, weights that mask": Case(
+        lambda l, xp, x: l.logsumexp(x, 0, xp.asarray([1.0, 2.0, 0.0, 0.0], dtype=xp.float64)),
+        lambda x: [LN(mpmath.exp(x[0]) + 2 * mpmath.exp(x[1]))],
+        [[0.0, 1.0, 800.0, -INF]],
+    ),
     "token_log_probs": Case(
         lambda l, xp, x: xp.stack(l.token_log_probs(x, xp.asarray(1), entropy=True)),
         lambda x: [x[1] - LN(total(x)), entropy(x)],

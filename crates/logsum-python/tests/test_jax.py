@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from family import CALLS, X as NUMBERS
+from family import CALLS, X as NUMBERS, complaints
 
 jax.config.update("jax_enable_x64", True)
 
@@ -142,3 +142,51 @@ def test_bad_arguments():
         lj.logsumexp(X, (0, -2))
     with pytest.raises(ValueError):
         lj.cross_entropy(X, jnp.array([1, 2]))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_complaints_are_clear():
+    """Every argument of every function is tried with the wrong type, shape, length and dtype."""
+    assert list(complaints(lj, jnp.asarray)) == []
+
+
+def test_ids_of_few_bits_may_number_many_segments():
+    ids = jnp.array([0, 1, 2, 255], jnp.uint8)
+    for function in (lj.segment_logsumexp, jax.jit(lj.segment_logsumexp, static_argnums=2)):
+        found = function(jnp.arange(4.0), ids, 256)
+        assert found[jnp.array([0, 1, 2, 255])].tolist() == [0, 1, 2, 3] and found[3:255].max() == -jnp.inf
+    with pytest.raises(ValueError, match="offsets must start at 0, never go down"):
+        lj.segment_logsumexp(jnp.zeros(200), offsets=jnp.array([0, 150, 100, 200], jnp.uint8))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_means_of_narrow_losses(dtype):
+    z, labels = jnp.zeros((70_000, 10), dtype), jnp.zeros(70_000, int)
+    for function in (lj.cross_entropy, jax.jit(lj.cross_entropy, static_argnames="reduction")):
+        assert function(z, labels, reduction="mean") == logsum.cross_entropy(np.asarray(z), np.asarray(labels))
+
+
+def test_vmap_over_labels_and_ids_alone():
+    labels = jnp.array([[0, 1, 2], [3, 3, 0]])
+    found = jax.vmap(lambda labels: lj.cross_entropy(X, labels))(labels)
+    np.testing.assert_array_equal(found, jnp.stack([lj.cross_entropy(X, row) for row in labels]))
+    ids = jnp.array([[0, 1, 0], [1, 1, 1]])
+    found = jax.vmap(lambda ids: lj.segment_softmax(X[:, 0], ids, 2))(ids)
+    np.testing.assert_array_equal(found, jnp.stack([lj.segment_softmax(X[:, 0], row, 2) for row in ids]))
+
+
+def test_subnormal_numbers_are_numbers():
+    """XLA's threads take them for 0."""
+    z = np.float32([0.0, -95.0])
+    np.testing.assert_array_equal(np.asarray(lj.softmax(z)).view(np.int32), logsum.softmax(z).view(np.int32))
+    z, b = np.float32([0.0, 92.0]), np.float32([1.0, 1e-38])
+    assert lj.logsumexp(z, b=b) == logsum.logsumexp(z, b=b) > 4.5
+
+
+def test_tokens_out_of_range_are_told():
+    with pytest.raises(ValueError, match=r"tokens has 4 at \(0,\), it must be from 0 to below 4"):
+        lj.token_log_probs(X, jnp.array([4, 0, 0]))
+    with pytest.raises(ValueError, match=r"labels has -4 at \(1,\), it must be from 0 to below 4"):
+        lj.cross_entropy(X, jnp.array([1, -4, 0]))
+    with pytest.raises(Exception, match="the target of row 1 is -1"):
+        jax.block_until_ready(jax.jit(lambda x: logsum.token_log_probs(x, jnp.array([0, -1, 0])))(X))

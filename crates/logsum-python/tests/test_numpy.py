@@ -3,6 +3,7 @@
 import concurrent.futures
 import doctest
 import math
+import os
 import pathlib
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import ml_dtypes
 import mpmath
 import numpy as np
 import pytest
+from family import complaints
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -157,6 +159,35 @@ OF_ARRAYS = {
 }
 
 
+def test_entropies_are_of_what_the_logits_were():
+    """`out` may be a part of the logits."""
+    logits = np.eye(4)
+    expected = logsum.token_log_probs(logits, [0] * 4, entropy=True)
+    found = logsum.token_log_probs(logits, [0] * 4, entropy=True, out=logits[:, 0])
+    assert all(map(np.array_equal, found, expected))
+
+
+def test_numbers_of_python_have_no_format():
+    a = np.zeros(3, np.float32)
+    assert logsum.logsumexp(a, b=2.0).dtype == np.float32 and logsum.logsumexp(a, b=np.float64(2)).dtype == np.float64
+
+
+def test_a_forked_process_computes():
+    """The pool's threads are not in it."""
+    script = """
+import multiprocessing, numpy as np, logsum
+a = np.zeros((2000, 2000))
+logsum.logsumexp(a, axis=1)
+def call(i):
+    return float(logsum.logsumexp(a + i, axis=1).sum())
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    print(pool.map(call, range(3)) == [call(i) for i in range(3)])
+"""
+    environment = os.environ | {"RAYON_NUM_THREADS": "2"}
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, env=environment)
+    assert run.stdout == "True\n", run.stderr
+
+
 @pytest.mark.parametrize("name", OF_ARRAYS)
 def test_out_of_every_function(name):
     """Of the result's format, of a wider one, of any strides, and the input itself."""
@@ -213,6 +244,8 @@ def test_segments(dtype):
             assert np.array_equal(values[:, segment], logsum.logsumexp(chosen, 1))
             assert np.array_equal(shares[:, ids == segment], logsum.softmax(chosen, 1))
         assert (shares[:, (ids < 0) | (ids >= 6)] == 0).all()
+    # Ids of few bits, and more segments than those can number.
+    assert logsum.segment_logsumexp(np.array([0, 1], dtype), np.int8([0, -1]), 300, mode="drop").tolist() == [0, *[-np.inf] * 299]
     offsets = [0, 0, 20, 21, 50]
     ids = np.repeat(np.arange(4), np.diff(offsets))
     for function in (logsum.segment_logsumexp, logsum.segment_softmax):
@@ -588,3 +621,9 @@ def test_types_are_right():
     stub = (pathlib.Path(logsum.__file__).parent / "__init__.pyi").read_text()
     for name in logsum.__all__:
         assert f"def {name}(" in stub or f"{name}: " in stub
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_complaints_are_clear():
+    """Every argument of every function is tried with the wrong type, shape, length and dtype."""
+    assert list(complaints(logsum, np.asarray)) == []

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from family import CALLS, X as NUMBERS
+from family import CALLS, X as NUMBERS, complaints
 from torch.autograd import gradcheck, gradgradcheck
 
 import logsum
@@ -210,7 +210,89 @@ def test_token_log_probs():
     assert torch.equal(single, expected)
     # Alone, or in a batch: the same bits.
     assert torch.equal(torch.stack([lt.token_log_probs(row, t, dtype=torch.float32) for row, t in zip(z, tokens)]), single)
-    with pytest.raises(ValueError, match="the token of row 0 is 5|the target of row 0 is 5"):
+    with pytest.raises(ValueError, match=r"tokens has 5 at \(0,\), it must be from 0 to below 5"):
         lt.token_log_probs(z[:1], torch.tensor([5]))
-    with pytest.raises(ValueError, match="must be integers of"):
+    with pytest.raises(ValueError, match=r"tokens has the shape \(3,\), it must be \(6,\)"):
         lt.token_log_probs(z, tokens[:3])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_complaints_are_clear():
+    """Every argument of every function is tried with the wrong type, shape, length and dtype."""
+    assert list(complaints(lt, torch.as_tensor)) == []
+
+
+def test_weights_whose_slope_is_infinite():
+    """e^x / Σ is out of range, b e^x / Σ is not."""
+    for x, b, expected in (
+        ([0.0, 100.0], [1.0, 0.0], [1.0, 0.0]),
+        ([0.0, 95.0], [1.0, 1e-40], None),
+        ([-60.0, 0.0], [1e20, 1e25], None),
+    ):
+        x, b = torch.tensor(x, requires_grad=True), torch.tensor(b)
+        expected = logsum.logsumexp_value_and_grad(x.detach().numpy(), b=b.numpy())[1][0] if expected is None else expected
+        lt.logsumexp(x, 0, b).backward()
+        torch.testing.assert_close(x.grad, torch.as_tensor(expected), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_means_of_narrow_losses(dtype):
+    for rows in (257, 70_000):
+        z, target = torch.zeros(rows, 10, dtype=dtype, requires_grad=True), torch.zeros(rows, dtype=torch.int64)
+        loss = lt.cross_entropy(z, target)
+        assert loss == logsum.cross_entropy(z.detach(), target)
+        loss.backward()
+        torch.testing.assert_close(z.grad[0], (torch.full((10,), 0.1) - torch.eye(10)[0]).to(dtype) / rows, rtol=0.01, atol=1e-7)
+
+
+def test_targets():
+    """Booleans are probabilities; what is ignored may hold anything."""
+    z = torch.tensor([[1.0, 2.0]])
+    assert lt.cross_entropy(z, torch.tensor([[True, False]])) == lt.cross_entropy(z, torch.tensor([0]))
+    with pytest.raises(TypeError, match="target is of booleans"):
+        lt.cross_entropy(z, torch.tensor([True]))
+    z = torch.tensor([[torch.nan, 2.0], [1.0, 2.0]], requires_grad=True)
+    lt.cross_entropy(z, torch.tensor([-100, 0]), z_loss=0.1).backward()
+    assert z.grad[0].tolist() == [0, 0] and torch.isfinite(z.grad).all()
+
+
+def test_autocast_leaves_exponentials_in_single_precision():
+    z = torch.randn(3, 4).to(torch.bfloat16)
+    with torch.autocast("cpu"):
+        assert lt.cross_entropy(z, TOKENS).dtype == lt.logsumexp(z, 1).dtype == torch.float32
+
+
+def test_what_is_traced_is_recorded():
+    x, y = torch.zeros(2), torch.ones(2)
+    traced = torch.fx.experimental.proxy_tensor.make_fx(lambda x: logsum.logsumexp(x))(x)
+    assert traced(y) == logsum.logsumexp(y)
+    assert torch.jit.trace(lambda x: logsum.softmax(x - 1, 0), x)(y).tolist() == [0.5, 0.5]
+
+    class Own(torch.Tensor):
+        pass
+
+    assert isinstance(logsum.logsumexp(y.as_subclass(Own)), torch.Tensor)
+    with pytest.raises(TypeError, match="a is a list of arrays of torch: stack them first"):
+        logsum.logsumexp([x, y])
+    with pytest.raises(ValueError, match="axis is"):
+        logsum.logsumexp(x.requires_grad_(), axis=())
+
+
+def test_formats_are_those_of_torch():
+    z = torch.zeros(3, dtype=torch.bfloat16)
+    for x in (z, z.clone().requires_grad_()):
+        assert logsum.logsumexp(x, b=2.0).dtype == torch.bfloat16
+        assert logsum.logsumexp(x.float() if x is z else x.detach().float().requires_grad_(), b=z.double() + 1).dtype == torch.float64
+        with pytest.raises(TypeError, match="would round"):
+            logsum.softmax(x, dtype=torch.float16)
+    assert lt.logsumexp(torch.tensor(1.0), keepdim=True).shape == ()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_elements_are_nearest(dtype):
+    """Functions by element, against the same in float64; what lies half-way between two numbers is as good as none."""
+    x = torch.randn(2000, generator=torch.Generator().manual_seed(4)).to(dtype)
+    cases = {"log1pexp": x, "log_logistic": x, "logistic": x, "log1mexp": -x.abs(), "logexpm1": x.abs(), "xlogx": x.abs()}
+    for name, x in cases.items():
+        function = getattr(lt, name)
+        assert torch.equal(function(x), function(x.double()).to(dtype)), name

@@ -7,6 +7,8 @@ use crate::interrupt::{self, INTERVAL};
 use std::ops::Range;
 #[cfg(feature = "rayon")]
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+#[cfg(all(feature = "rayon", unix))]
+use std::sync::OnceLock;
 #[cfg(feature = "rayon")]
 use std::sync::mpsc;
 
@@ -26,6 +28,9 @@ pub(crate) fn grain(numbers: usize) -> usize {
     const LEAST: usize = 1 << 16;
     /// Between two parts an interrupt is heard.
     const MOST: usize = 1 << 22;
+    if numbers <= LEAST {
+        return LEAST;
+    }
     let part = match threads() {
         1 => numbers,
         threads => numbers / (4 * threads),
@@ -91,7 +96,21 @@ fn halves<O: Split, R: Default + Send, S: Send>(
 
 #[cfg(feature = "rayon")]
 fn threads() -> usize {
-    rayon::current_num_threads()
+    if is_forked() { 1 } else { rayon::current_num_threads() }
+}
+
+/// Whether this process is a child that was forked after the pool's threads had started: it has none of them, and
+/// would wait for them for ever.
+#[cfg(all(feature = "rayon", unix))]
+fn is_forked() -> bool {
+    static PROCESS_OF_THE_POOL: OnceLock<u32> = OnceLock::new();
+    let process = std::process::id();
+    *PROCESS_OF_THE_POOL.get_or_init(|| process) != process
+}
+
+#[cfg(all(feature = "rayon", not(unix)))]
+fn is_forked() -> bool {
+    false
 }
 
 #[cfg(not(feature = "rayon"))]
@@ -102,7 +121,7 @@ fn threads() -> usize {
 #[cfg(feature = "rayon")]
 fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
     // A pool of one thread would be waited for, at each call from another one.
-    if rayon::current_num_threads() == 1 {
+    if threads() == 1 {
         return (a(), b());
     }
     checkpoint();

@@ -4,14 +4,16 @@ import numpy as np
 
 from . import _core
 from ._arguments import either, loss_options, one_of, whole
-from ._libraries import library_of, native
+from ._libraries import library_of, module_of, native
 
 
 def brought(optional=(), are_complex=False, **named):
     """The library, the format, and the arguments as NumPy arrays of that format; none for none, of what is optional."""
     library = library_of(*named.values())
     arrays = {name: as_numbers(library, x, name) for name, x in named.items() if name not in optional or x is not None}
-    dtype = library.dtype(*arrays.values())
+    # Python's own numbers have no format.
+    weak = {name: x for name, x in named.items() if type(x) in (int, float, complex)}
+    dtype = library.dtype(*(arrays | weak).values())
     if dtype.kind == "c" and not are_complex:
         raise TypeError(f"{' and '.join(arrays)} must be of real numbers, not {dtype}")
     return library, dtype, [native(arrays[name], dtype) if name in arrays else None for name in named]
@@ -20,6 +22,8 @@ def brought(optional=(), are_complex=False, **named):
 def as_numbers(library, x, name):
     if x is None:
         raise TypeError(f"{name} must be numbers, not None")
+    if isinstance(x, list | tuple) and x and any(module_of(y) in ("torch", "jax", "jaxlib") for y in x):
+        raise TypeError(f"{name} is a {type(x).__name__} of arrays of {module_of(x[0])}: stack them first")
     array = np.asarray(library.array(x))
     if array.dtype.kind not in "biufc" and array.dtype.name != "bfloat16":
         raise TypeError(f"{name} must be numbers, not {array.dtype}")
@@ -67,10 +71,10 @@ def written(out, value):
     return out
 
 
-def elsewhere(out, *arrays):
+def elsewhere(out, axis, *arrays):
     """The module of this package for arrays whose operations are recorded, by PyTorch or JAX, or that are on another device. Else none."""
     for x in arrays:
-        name = type(x).__module__.partition(".")[0]
+        name = module_of(x)
         if name == "torch" and is_recorded_by_torch(x):
             from . import torch as module
         elif name in ("jax", "jaxlib") and is_recorded_by_jax(x):
@@ -79,16 +83,20 @@ def elsewhere(out, *arrays):
             continue
         if out is not None:
             raise TypeError("out must be left out for arrays of another library")
+        if name == "torch" and isinstance(axis, list | tuple) and len(axis) == 0:
+            raise ValueError("axis is (), which torch takes for all dimensions: leave out the call, which would change nothing")
         return module
     return None
 
 
 def is_recorded_by_torch(x):
     import torch
+    from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
     if not isinstance(x, torch.Tensor):
         return False
-    is_transformed = torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(x)
+    is_traced = torch.compiler.is_compiling() or torch.jit.is_tracing() or is_in_torch_dispatch_mode()
+    is_transformed = is_traced or torch._C._functorch.is_functorch_wrapped_tensor(x)
     return is_transformed or x.requires_grad or x.device.type != "cpu" or torch.autograd.forward_ad._current_level >= 0
 
 
@@ -106,7 +114,7 @@ def elementwise(name):
 
     def values(*arrays):
         is_bfloat16 = arrays[0].dtype.name == "bfloat16" and name != "odds"
-        return _core.of_bfloat16(name, *arrays) if is_bfloat16 else function(*arrays)
+        return _core.of_bfloat16(name, *np.broadcast_arrays(*arrays)) if is_bfloat16 else function(*arrays)
 
     return values
 
@@ -118,7 +126,7 @@ def odds(x):
 
 
 def logsumexp(a, axis, b, keepdims, return_sign, where, out):
-    if (module := elsewhere(out, a, b, where)) is not None:
+    if (module := elsewhere(out, axis, a, b, where)) is not None:
         return module.logsumexp(a, axis, b, keepdims, return_sign, where)
     library, dtype, (a, b) = brought("b", True, a=a, b=b)
     mask = None if where is None else mask_of(where, library)
@@ -147,7 +155,7 @@ def of_complex(a, b, mask, axis, keepdims, return_sign):
 
 
 def softmax(x, axis, dtype, out):
-    if (module := elsewhere(out, x)) is not None:
+    if (module := elsewhere(out, axis, x)) is not None:
         return module.softmax(x, axis, dtype=dtype)
     library, dtype, x = converted(x, dtype, "x")
     value = complex_shares(x, axis, np.exp) if dtype.kind == "c" else _core.softmax(x, axis)
@@ -155,7 +163,7 @@ def softmax(x, axis, dtype, out):
 
 
 def log_softmax(x, axis, dtype, out):
-    if (module := elsewhere(out, x)) is not None:
+    if (module := elsewhere(out, axis, x)) is not None:
         return module.log_softmax(x, axis, dtype=dtype)
     library, dtype, x = converted(x, dtype, "x")
     value = complex_shares(x, axis, lambda log: log) if dtype.kind == "c" else _core.log_softmax(x, axis)
@@ -210,7 +218,7 @@ def logsumexp_value_and_grad(a, axis=None, b=None, where=None, *, keepdims=False
     >>> float(grad[1])
     4.248354255291589e-18
     """
-    if (module := elsewhere(out, a, b, where)) is not None:
+    if (module := elsewhere(out, axis, a, b, where)) is not None:
         return module.logsumexp_value_and_grad(a, axis, b, where, keepdims, no_mass)
     one_of(("zero", "uniform", "nan"), no_mass, "no_mass")
     keepdims = bool(keepdims)
@@ -242,7 +250,7 @@ def summed_to(gradient, shape):
 
 def logsumexp_jvp(a, tangent, axis=None, *, keepdims=False):
     """The values of `logsumexp`, and their derivatives in the direction `tangent`: Σ softmax(a) · tangent, within 1 ulp of Σ |…|."""
-    if (module := elsewhere(None, a, tangent)) is not None:
+    if (module := elsewhere(None, axis, a, tangent)) is not None:
         return module.logsumexp_jvp(a, tangent, axis, keepdims)
     library, dtype, (a, tangent) = brought(a=a, tangent=tangent)
     a, tangent = together(a=a, tangent=tangent)
@@ -252,7 +260,7 @@ def logsumexp_jvp(a, tangent, axis=None, *, keepdims=False):
 
 def logsumexp_hvp(a, vector, axis=None, *, out=None):
     """The Hessian of `logsumexp` times a vector: p (v − Σ p v) with p = softmax(a), in time and memory O(n)."""
-    if (module := elsewhere(out, a, vector)) is not None:
+    if (module := elsewhere(out, axis, a, vector)) is not None:
         return module.logsumexp_hvp(a, vector, axis)
     library, dtype, (a, vector) = brought(a=a, vector=vector)
     shape = a.shape
@@ -269,7 +277,7 @@ def moment(name, a, axis, keepdims, out, parameter=0):
 
 def logmeanexp(a, axis=None, keepdims=False, *, out=None):
     """log of the mean of e^a over axes, correctly rounded. NaN of nothing."""
-    if (module := elsewhere(out, a)) is not None:
+    if (module := elsewhere(out, axis, a)) is not None:
         return module.logmeanexp(a, axis, keepdims)
     return moment("logmeanexp", a, axis, keepdims, out)
 
@@ -277,14 +285,14 @@ def logmeanexp(a, axis=None, keepdims=False, *, out=None):
 def logvarexp(a, axis=None, ddof=0, keepdims=False, *, out=None):
     """log of the variance of e^a over axes: of Σ (e^a − mean)² / (n − ddof)."""
     ddof = whole(ddof, "ddof", 0)
-    if (module := elsewhere(out, a)) is not None:
+    if (module := elsewhere(out, axis, a)) is not None:
         return module.logvarexp(a, axis, ddof, keepdims)
     return moment("logvarexp", a, axis, keepdims, out, ddof)
 
 
 def softmax_entropy(a, axis=None, keepdims=False, *, out=None):
     """−Σ p log p with p = softmax(a) over axes, in nats."""
-    if (module := elsewhere(out, a)) is not None:
+    if (module := elsewhere(out, axis, a)) is not None:
         return module.softmax_entropy(a, axis, keepdims)
     return moment("softmax_entropy", a, axis, keepdims, out)
 
@@ -310,7 +318,7 @@ def logcumsumexp(a, axis=-1, reverse=False, exclusive=False, *, out=None):
     array
         Of a's shape, correctly rounded.
     """
-    if (module := elsewhere(out, a)) is not None:
+    if (module := elsewhere(out, axis, a)) is not None:
         return module.logcumsumexp(a, axis, reverse, exclusive)
     library, dtype, (a,) = brought(a=a)
     a = np.atleast_1d(a)
@@ -349,7 +357,7 @@ def segment_logsumexp(a, segment_ids=None, num_segments=None, *, axis=0, offsets
     >>> logsum.segment_logsumexp([0.0, 0.0, 7.0], [0, 0, -1], 2, mode="drop")
     array([0.69314718,       -inf])
     """
-    if (module := elsewhere(out, a, segment_ids, offsets)) is not None:
+    if (module := elsewhere(out, axis, a, segment_ids, offsets)) is not None:
         return module.segment_logsumexp(a, segment_ids, num_segments, axis, offsets, mode)
     library, dtype, a, axis, ids, count, is_inside = segments_of(a, segment_ids, num_segments, axis, offsets, mode)
     if is_inside is None:
@@ -378,7 +386,7 @@ def segment_softmax(a, segment_ids=None, num_segments=None, *, axis=0, offsets=N
     >>> logsum.segment_softmax([0.0, 5.0, 0.0], [1, 0, 1])
     array([0.5, 1. , 0.5])
     """
-    if (module := elsewhere(out, a, segment_ids, offsets)) is not None:
+    if (module := elsewhere(out, axis, a, segment_ids, offsets)) is not None:
         return module.segment_softmax(a, segment_ids, num_segments, axis, offsets, mode)
     library, dtype, a, axis, ids, count, is_inside = segments_of(a, segment_ids, num_segments, axis, offsets, mode)
     if is_inside is None:
@@ -426,12 +434,13 @@ def integers(library, x, name):
         raise TypeError(f"{name} must be integers, not {x.dtype}")
     if x.ndim != 1:
         raise ValueError(f"{name} has the shape {x.shape}, it must have one dimension")
-    return x.astype(np.int64) if x.size == 0 or x.dtype.kind == "u" and x.dtype.itemsize < 8 else x
+    # What does not fit is out of any range.
+    return (np.minimum(x, np.uint64(2**63 - 1)) if x.dtype == np.uint64 else x).astype(np.int64)
 
 
 def log_matmul(a, b, *, out=None):
     """The matrix product in log space: C_ij = log Σ_k e^{a_ik + b_kj}, correctly rounded; batches broadcast as in `numpy.matmul`."""
-    if (module := elsewhere(out, a, b)) is not None:
+    if (module := elsewhere(out, None, a, b)) is not None:
         return module.log_matmul(a, b)
     library, dtype, (a, b) = brought(a=a, b=b)
     if a.ndim == 0 or b.ndim == 0:
@@ -485,7 +494,7 @@ def cross_entropy(
     array or scalar
         Correctly rounded; within 2 ulp with a z-loss or a temperature. NaN for the mean over nothing.
     """
-    if (module := elsewhere(None, logits, target, weight)) is not None:
+    if (module := elsewhere(None, axis, logits, target, weight, temperature, z_loss, label_smoothing)) is not None:
         return module.cross_entropy(
             logits, target, weight, ignore_index, reduction, label_smoothing, axis, z_loss, temperature
         )
@@ -529,8 +538,8 @@ def token_log_probs(logits, tokens, *, axis=-1, dtype=None, entropy=False, out=N
     >>> logsum.token_log_probs([[40.0, 0.0], [2.0, 2.0]], [0, 1])
     array([-4.24835426e-18, -6.93147181e-01])
     """
-    if (module := elsewhere(out, logits, tokens)) is not None:
-        return module.token_log_probs(logits, tokens, axis, dtype, entropy)
+    if (module := elsewhere(out, axis, logits, tokens)) is not None:
+        return module.token_log_probs(logits, tokens, axis, dtype, entropy, padding=None)
     library, dtype, z = converted(logits, dtype, "logits")
     tokens = as_numbers(library, tokens, "tokens")
     if tokens.dtype.kind not in "iu":
@@ -542,10 +551,11 @@ def token_log_probs(logits, tokens, *, axis=-1, dtype=None, entropy=False, out=N
     if tokens.shape != shape:
         raise ValueError(f"tokens has the shape {tokens.shape}, it must be {shape}, that of logits without axis {axis}")
     ids = np.ascontiguousarray(tokens.reshape(-1), dtype=np.intp)
-    log_p = finished(library, dtype, _core.token_log_probs(z, ids, place), out)
-    if not entropy:
-        return log_p
-    return log_p, finished(library, dtype, _core.moment_value("softmax_entropy", z, place, False, 0.0))
+    log_p = _core.token_log_probs(z, ids, place)
+    # Before `out` is written to, which may be where the logits are.
+    entropies = _core.moment_value("softmax_entropy", z, place, False, 0.0) if entropy else None
+    log_p = finished(library, dtype, log_p, out)
+    return (log_p, finished(library, dtype, entropies)) if entropy else log_p
 
 
 def losses(logits, target, weight, axis, options, gradient):
@@ -555,6 +565,8 @@ def losses(logits, target, weight, axis, options, gradient):
     if z.dtype.kind == "c":
         raise TypeError(f"logits must be real numbers, not {z.dtype}")
     are_classes = target.dtype.kind in "iu"
+    if target.dtype.kind == "b" and target.shape != z.shape:
+        raise TypeError("target is of booleans: give classes as integers, or probabilities")
     others = [] if are_classes else [target]
     dtype = library.dtype(z, *others)
     if z.ndim == 0:
@@ -563,7 +575,8 @@ def losses(logits, target, weight, axis, options, gradient):
     rows = np.ascontiguousarray(np.moveaxis(native(z, dtype), axis, -1))
     if are_classes:
         if target.shape != rows.shape[:-1]:
-            raise ValueError(f"target has the shape {target.shape}, it must be {rows.shape[:-1]}, that of the rows of logits")
+            expected = f"it must be {rows.shape[:-1]}, that of the rows of logits, or {z.shape} with probabilities, as floats"
+            raise ValueError(f"target has the shape {target.shape}, {expected}")
         classes, probabilities = np.ascontiguousarray(target.reshape(-1), dtype=np.intp), None
     else:
         if target.shape != z.shape:

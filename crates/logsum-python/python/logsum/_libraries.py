@@ -52,10 +52,14 @@ class Torch(Numpy):
         return x.numpy()
 
     def dtype(self, *arrays):
-        tensors = [self.result(np.empty(1, array.dtype)) for array in arrays]
-        dtype = tensors[0].dtype
-        for tensor in tensors[1:]:
-            dtype = self.torch.promote_types(dtype, tensor.dtype)
+        # Numbers without axes count less than others, as torch has it.
+        empty = lambda x: self.result(np.empty((1,) * x.ndim, x.dtype)) if isinstance(x, np.ndarray) else x
+        first, *others = map(empty, arrays)
+        whole = self.torch.asarray(first)
+        for other in others:
+            dtype = self.torch.result_type(whole, other)
+            whole = self.torch.empty((1,) * max(whole.ndim, np.ndim(other)), dtype=dtype)
+        dtype = whole.dtype
         if not (dtype.is_floating_point or dtype.is_complex):
             dtype = self.torch.get_default_dtype()
         return self.named(dtype)
@@ -89,7 +93,7 @@ class Jax(Numpy):
         return np.asarray(x)
 
     def dtype(self, *arrays):
-        dtype = self.jax.numpy.result_type(*(array.dtype for array in arrays))
+        dtype = self.jax.numpy.result_type(*(getattr(x, "dtype", x) for x in arrays))
         return floating(np.dtype(dtype), np.dtype(self.jax.numpy.zeros(()).dtype))
 
     def result(self, value):
@@ -116,6 +120,7 @@ class Standard(Numpy):
             raise Elsewhere(message) from error
 
     def dtype(self, *arrays):
+        arrays = [np.asarray(x) for x in arrays if isinstance(x, np.ndarray) or len(arrays) == 1]
         floats = [array.dtype for array in arrays if array.dtype.kind in "fcV"]
         default = np.from_dlpack(self.namespace.asarray(1.0)).dtype
         if len(floats) < len(arrays):
@@ -129,12 +134,18 @@ class Standard(Numpy):
 NUMPY = Numpy()
 
 
+def module_of(x):
+    """Where its type is from: torch, jax, …; also of a subclass that somebody made."""
+    names = [base.__module__.partition(".")[0] for base in type(x).__mro__]
+    return next((name for name in names if name in ("torch", "jax", "jaxlib")), names[0])
+
+
 def library_of(*arrays):
     """The library whose arrays these are; NumPy if of none."""
     for x in arrays:
         if isinstance(x, (np.ndarray, np.generic, list, tuple, int, float, complex)) or x is None:
             continue
-        name = type(x).__module__.partition(".")[0]
+        name = module_of(x)
         if name == "torch":
             return Torch(x)
         if name in ("jax", "jaxlib"):

@@ -25,6 +25,7 @@ from ._arguments import (
     real,
     summed_to,
     together,
+    within,
 )
 
 __all__ = [
@@ -61,6 +62,7 @@ def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False, where=Non
 
     Its gradient by `a` is the softmax: of −∞ alone 0, of c times +∞ 1/c at each; that by `b` is e^a / Σ.
     """
+    is_number = jnp.ndim(a) == 0
     terms = dict(zip("a" if b is None else "ab", inexact(a=a) if b is None else inexact(a=a, b=b)))
     terms = terms if where is None else terms | {"where": mask_of(where)}
     terms = dict(zip(terms, together(**terms)))
@@ -72,7 +74,7 @@ def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False, where=Non
     if b is None and (return_sign or is_complex):
         b = jnp.ones_like(a)
     if where is not None:
-        b = jnp.where(where, b, 0)
+        b, a = jnp.where(where, b, 0), jnp.where(where, a, -jnp.inf)
     sign = None
     if b is None:
         value = _reductions.logsumexp(a, axes)
@@ -85,7 +87,7 @@ def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False, where=Non
         value, sign = _reductions.weighted(a, b, axes)
         if not return_sign:
             value = jnp.where(sign < 0, jnp.nan, value)
-    if not keepdims:
+    if not keepdims or is_number and a.size == 1:
         value = jnp.squeeze(value, axes)
         sign = None if sign is None else jnp.squeeze(sign, axes)
     return (value, sign) if return_sign else value
@@ -95,7 +97,7 @@ def logsumexp_value_and_grad(a, axis=None, b=None, where=None, keepdims=False, n
     """As `logsum.logsumexp_value_and_grad`: log Σ b e^a, and its gradient, or with weights `b` the pair of those by `a` and by `b`."""
     one_of(("zero", "uniform", "nan"), no_mass, "no_mass")
     value = logsumexp(a, axis, b, keepdims, where=where)
-    shapes = [jnp.shape(a), jnp.shape(b)]
+    shapes = [jnp.shape(a), () if b is None else jnp.shape(b)]
     terms = dict(zip("a" if b is None else "ab", real(a=a) if b is None else real(a=a, b=b)))
     a, *weights, counted = together(**terms, where=True if where is None else mask_of(where))
     axes = normalized(axis, a.ndim)
@@ -148,10 +150,10 @@ def log_softmax(x, axis=-1, where=None, dtype=None):
 
 def reduced(function, a, axis, keepdims, *parameters):
     """Of real numbers, with an axis at least."""
-    a = jnp.atleast_1d(*real(a=a))
-    axes = normalized(axis, a.ndim)
-    value = function(a, *parameters, axes)
-    return value if keepdims else jnp.squeeze(value, axes)
+    x = jnp.atleast_1d(*real(a=a))
+    axes = normalized(axis, x.ndim)
+    value = function(x, *parameters, axes)
+    return value if keepdims and jnp.ndim(a) else jnp.squeeze(value, axes)
 
 
 def logmeanexp(a, axis=None, keepdims=False):
@@ -304,52 +306,72 @@ def cross_entropy(
 
     A label −1, or what `ignore_index` says, is ignored: its loss is 0. The other options are those of `logsum.cross_entropy`. Right
     where the loss is 1e-17, and so is its gradient. Derivatives are by the scores,
-    and by a temperature that is an array of JAX.
+    by probabilities, by weights, and by a temperature that is an array of JAX.
     """
+    for name, number in (("label_smoothing", label_smoothing), ("z_loss", z_loss)):
+        if isinstance(number, jax.Array):
+            raise TypeError(f"{name} must be a number, not an array of JAX: there is no derivative by it")
     is_learned = isinstance(temperature, jax.Array)
-    loss_options(ignore_index, reduction, label_smoothing, z_loss, 1.0 if is_learned else temperature)
+    if is_learned and temperature.ndim:
+        raise ValueError(f"temperature has the shape {temperature.shape}, it must be one number")
+    options = loss_options(ignore_index, reduction, label_smoothing, z_loss, 1.0 if is_learned else temperature)
+    ignore_index, label_smoothing, z_loss = (options[name] for name in ("ignore_index", "label_smoothing", "z_loss"))
+    temperature = temperature if is_learned else options["temperature"]
     (logits,) = real(logits=logits)
     if logits.ndim == 0:
         raise ValueError("logits must have an axis of classes")
     axis = one_axis(axis, logits.ndim)
     labels = as_array(labels, "labels")
+    if labels.dtype == bool:
+        if labels.shape != logits.shape:
+            raise TypeError("labels are booleans: give classes as integers, or probabilities")
+        labels = labels.astype(logits.dtype)
     is_soft = jnp.issubdtype(labels.dtype, jnp.floating)
     if is_soft and labels.shape != logits.shape:
         raise ValueError(f"labels has the shape {labels.shape}, that of probabilities must be {logits.shape}")
     logits = jnp.moveaxis(logits, axis, -1)
     labels = jnp.moveaxis(labels, axis, -1).astype(logits.dtype) if is_soft else labels
     if not is_soft and labels.shape != logits.shape[:-1]:
-        raise ValueError(f"labels has the shape {labels.shape}, it must be {logits.shape[:-1]}, that of the rows of logits")
+        expected = f"it must be {logits.shape[:-1]}, that of the rows of logits, or that of logits with probabilities, as floats"
+        raise ValueError(f"labels has the shape {labels.shape}, {expected}")
+    if not is_soft:
+        within(labels, logits.shape[-1], ignore_index, "labels")
     weight = None if weight is None else as_array(weight, "weight").astype(logits.dtype)
     if weight is not None and weight.shape != logits.shape[-1:]:
         raise ValueError(f"weight has the shape {weight.shape}, it must be {logits.shape[-1:]}: one for each class")
     logits = logits / temperature if is_learned or temperature != 1 else logits
-    each = _losses.losses(logits, labels, weight, int(ignore_index), float(label_smoothing))
+    each = _losses.losses(logits, labels, weight, ignore_index, label_smoothing)
     if z_loss:
         q = jnp.sum(_losses.weights_of(logits, labels, weight, ignore_index, label_smoothing), -1)
-        square = _reductions.logsumexp(logits, (-1,))[..., 0] ** 2
-        each = each + jnp.where(q == 0, 0, q * z_loss * square)
+        # Rows that do not count may hold anything.
+        square = _reductions.logsumexp(jnp.where(q[..., None] == 0, 0, logits), (-1,))[..., 0] ** 2
+        each = each + q * z_loss * square
     if reduction == "none":
         return each
-    if reduction == "sum":
-        return jnp.sum(each)
-    if is_soft:
-        return jnp.mean(each)
-    is_counted = labels != ignore_index
-    if weight is None:
-        return jnp.sum(each) / jnp.sum(is_counted)
-    return jnp.sum(each) / jnp.sum(jnp.where(is_counted, weight[jnp.where(is_counted, labels, 0)], 0))
+    # Sums of narrow formats would overflow, or stand still.
+    total = jnp.sum(each.astype(jnp.promote_types(each.dtype, jnp.float32)))
+    if reduction == "mean" and is_soft:
+        total = total / each.size
+    elif reduction == "mean":
+        is_counted = labels != ignore_index
+        counted = is_counted if weight is None else jnp.where(is_counted, weight[jnp.where(is_counted, labels, 0)], 0)
+        total = total / jnp.sum(counted, dtype=total.dtype)
+    return total.astype(each.dtype)
 
 
-def token_log_probs(logits, tokens, axis=-1, dtype=None, entropy=False):
+def token_log_probs(logits, tokens, axis=-1, dtype=None, entropy=False, *, padding=-1):
     """log softmax(logits) at one token a row along `axis`, without the rest of the row.
 
-    A token −1 is padding: its log-probability is 0. With `dtype`, scores are converted first: float32 for float16 and
+    Where a token is `padding`, its log-probability is 0. With `dtype`, scores are converted first: float32 for float16 and
     bfloat16 ones gives the nearest float32. With `entropy`, the entropy −Σ p log p of each row's softmax follows.
     """
     logits = jnp.atleast_1d(converted(logits, dtype, "logits"))
     logits, tokens = jnp.moveaxis(logits, one_axis(axis, logits.ndim), -1), as_array(tokens, "tokens")
-    if not jnp.issubdtype(tokens.dtype, jnp.integer) or tokens.shape != logits.shape[:-1]:
-        raise ValueError(f"tokens is {tokens.dtype} of the shape {tokens.shape}, it must be integers of {logits.shape[:-1]}")
-    log_p = -_losses.losses(logits, tokens, None, -1, 0.0)
+    if not jnp.issubdtype(tokens.dtype, jnp.integer):
+        raise TypeError(f"tokens must be integers, not {tokens.dtype}")
+    if tokens.shape != logits.shape[:-1]:
+        raise ValueError(f"tokens has the shape {tokens.shape}, it must be {logits.shape[:-1]}, that of logits without axis {axis}")
+    padding = jnp.iinfo(jnp.int32).min if padding is None else whole(padding, "padding")
+    within(tokens, logits.shape[-1], padding, "tokens")
+    log_p = -_losses.losses(logits, tokens, None, padding, 0.0)
     return (log_p, softmax_entropy(logits, -1)) if entropy else log_p

@@ -24,7 +24,7 @@ def one_axis(axis, ndim):
 def as_array(x, name):
     try:
         return jnp.asarray(x)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"{name} must be an array of JAX, or numbers, not {type(x).__name__}") from None
 
 
@@ -73,7 +73,20 @@ def converted(x, dtype, name):
         is_right = False
     if not is_right:
         raise TypeError(f"dtype is {dtype!r}, it must be a floating-point format")
+    if jnp.promote_types(x.dtype, dtype) != np.dtype(dtype):
+        raise TypeError(f"{name} is of {x.dtype}, which {np.dtype(dtype)} would round: convert it first if that is meant")
     return x.astype(dtype)
+
+
+def within(indices, length, padding, name):
+    """Complains of indices of rows that are out of range, as far as they are known."""
+    if not isinstance(indices, jax.core.Tracer):
+        indices = np.asarray(indices)
+        is_wrong = ((indices < 0) | (indices >= length)) & (indices != padding)
+        if is_wrong.any():
+            place = np.unravel_index(int(np.argmax(is_wrong)), indices.shape)
+            where = f" at {tuple(map(int, place))}" if place else ""
+            raise ValueError(f"{name} has {indices[place]}{where}, it must be from 0 to below {length}")
 
 
 def summed_to(x, shape):
@@ -84,38 +97,39 @@ def summed_to(x, shape):
 
 
 def integers(x, name):
-    """A vector of integers, and whether its values are known."""
+    """A vector of integers, wide enough for one more than any id; of NumPy, if its values are known."""
     x = as_array(x, name)
     if not jnp.issubdtype(x.dtype, jnp.integer) and x.size:
         raise TypeError(f"{name} must be integers, not {x.dtype}")
     if x.ndim != 1:
         raise ValueError(f"{name} has the shape {x.shape}, it must have one dimension")
-    return x.astype(int) if x.size == 0 else x, not isinstance(x, jax.core.Tracer)
+    return x.astype(jnp.promote_types(x.dtype, jnp.int32)) if isinstance(x, jax.core.Tracer) else np.asarray(x).astype(np.int64)
 
 
 def offsets_of(offsets, length):
     """As ids, and the number of segments."""
-    offsets, is_known = integers(offsets, "offsets")
-    is_wrong = len(offsets) == 0 or is_known and (
-        offsets[0] != 0 or offsets[-1] != length or (jnp.diff(offsets) < 0).any()
+    offsets = integers(offsets, "offsets")
+    is_wrong = len(offsets) == 0 or isinstance(offsets, np.ndarray) and (
+        offsets[0] != 0 or offsets[-1] != length or (np.diff(offsets) < 0).any()
     )
     if is_wrong:
         raise ValueError(f"offsets must start at 0, never go down, and end at {length}, the length of the axis")
-    return jnp.searchsorted(offsets, jnp.arange(length), side="right") - 1, len(offsets) - 1
+    return jnp.searchsorted(jnp.asarray(offsets), jnp.arange(length), side="right") - 1, len(offsets) - 1
 
 
 def ids_of(segment_ids, num_segments, mode, length):
     """Ids, and the number of segments."""
-    ids, is_known = integers(segment_ids, "segment_ids")
+    ids = integers(segment_ids, "segment_ids")
+    are_known = isinstance(ids, np.ndarray)
     if len(ids) != length:
         raise ValueError(f"segment_ids has the shape {ids.shape}, it must be ({length},): one id for each place along the axis")
     if num_segments is None:
-        if not is_known:
+        if not are_known:
             raise ValueError("num_segments must be given where segment_ids are traced: shapes may not depend on them")
         num_segments = max(int(ids.max()) + 1, 0) if length else 0
     num_segments = whole(num_segments, "num_segments", 0)
     is_outside = (ids < 0) | (ids >= num_segments)
-    if mode == "raise" and is_known and is_outside.any():
-        place = int(jnp.argmax(is_outside))
+    if mode == "raise" and are_known and is_outside.any():
+        place = int(np.argmax(is_outside))
         raise ValueError(f"segment_ids has {ids[place]} at {place}, it must be from 0 to below {num_segments}, the number of segments")
-    return ids, num_segments
+    return jnp.asarray(ids), num_segments

@@ -8,16 +8,21 @@ import numpy as np
 
 from .. import _general
 from ._callbacks import called, dispatched, like
-from ._reductions import log_softmax, softmax, softmax_slope
+from ._reductions import log_softmax, softmax, softmax_slope, times
 
 
 def by_core(logits, target, weight, ignored, smoothing, gradient):
-    target = np.broadcast_to(target, logits.shape if target.dtype.kind == "f" else logits.shape[:-1])
-    if weight is not None:
-        # With the leading axes of a vmap.
-        if weight.size != logits.shape[-1]:
-            raise NotImplementedError("vmap over the weights of classes")
-        weight = weight.reshape(-1)
+    is_soft = target.dtype.kind not in "iu"
+    rows = np.broadcast_shapes(logits.shape[:-1], target.shape[:-1] if is_soft else target.shape)
+    logits = np.broadcast_to(logits, (*rows, logits.shape[-1]))
+    target = np.broadcast_to(target, logits.shape if is_soft else rows)
+    if weight is not None and weight.size > logits.shape[-1]:
+        # Weights that differ within a vmap's leading axes: one after the other.
+        batch = np.broadcast_shapes(weight.shape[:-1], logits.shape[: weight.ndim - 1])
+        parts = [np.broadcast_to(x, batch + x.shape[len(batch) :]) for x in (logits, target, weight)]
+        each = [by_core(*(x[i] for x in parts), ignored, smoothing, gradient) for i in np.ndindex(batch)]
+        return np.reshape(each, batch + np.shape(each[0]))
+    weight = None if weight is None else weight.reshape(-1)
     options = dict(ignore_index=ignored, reduction="none", label_smoothing=smoothing, z_loss=0.0, temperature=1.0)
     return _general.losses(logits, target, weight, -1, options, gradient)[int(gradient)]
 
@@ -56,10 +61,28 @@ def given(arrays):
     return (*arrays, None)[:3]
 
 
+def change_of_q(logits, target, weight, ignored, smoothing, dt, dw):
+    """What changes of probabilities and weights change, of which q is linear."""
+    change = jnp.zeros_like(logits)
+    if jnp.issubdtype(target.dtype, jnp.floating):
+        change = change + dt * (1 - smoothing) * (1 if weight is None else weight)
+    if weight is not None:
+        change = change + weights_of(logits, target, None, ignored, smoothing) * dw
+    return change
+
+
+def is_constant(target, weight):
+    return weight is None and not jnp.issubdtype(target.dtype, jnp.floating)
+
+
 @losses.defjvp
 def _(ignored, smoothing, primals, tangents):
-    gradient = losses_gradient(*primals, ignored, smoothing)
-    return losses(*primals, ignored, smoothing), jnp.sum(gradient * tangents[0], -1)
+    (logits, target, weight), (t, dt, dw) = primals, tangents
+    slope = jnp.sum(losses_gradient(*primals, ignored, smoothing) * t, -1)
+    if not is_constant(target, weight):
+        surprisal = -log_softmax(logits, (-1,))
+        slope = slope + jnp.sum(times(surprisal, change_of_q(*primals, ignored, smoothing, dt, dw)), -1)
+    return losses(*primals, ignored, smoothing), slope
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4))
@@ -77,6 +100,11 @@ def losses_gradient(logits, target, weight, ignored, smoothing):
 
 @losses_gradient.defjvp
 def _(ignored, smoothing, primals, tangents):
+    (logits, target, weight), (t, dt, dw) = primals, tangents
+    p = softmax(logits, (-1,))
     whole = jnp.sum(weights_of(*primals, ignored, smoothing), -1, keepdims=True)
-    slope = whole * softmax_slope(softmax(primals[0], (-1,)), tangents[0], (-1,))
+    slope = whole * softmax_slope(p, t, (-1,))
+    if not is_constant(target, weight):
+        dq = change_of_q(*primals, ignored, smoothing, dt, dw)
+        slope = slope + jnp.sum(dq, -1, keepdims=True) * p - dq
     return losses_gradient(*primals, ignored, smoothing), slope

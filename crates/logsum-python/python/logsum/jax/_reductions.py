@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import _core
-from ._callbacks import called, dispatched, like
+from ._callbacks import Linear, called, dispatched, like
 
 
 def over_axes(function):
@@ -108,11 +108,20 @@ def weighted(a, b, axes):
     return dispatched(on_cpu, elsewhere, a, b)
 
 
+# a b, where 0 · ∞ is 0: where nothing changes, nothing does, though its slope is infinite.
+times = Linear(
+    "times",
+    lambda a, b: jnp.where((a == 0) | (b == 0), 0, a * b),
+    lambda arrays, tangents, _: times(arrays[0], tangents[1]) + times(tangents[0], arrays[1]),
+    {0: lambda g, arrays, _: times(g, arrays[1]), 1: lambda g, arrays, _: times(arrays[0], g)},
+)
+
+
 @weighted.defjvp
 def _(axes, primals, tangents):
     (of_a, of_b), (t, u) = weighted_gradients(*primals, axes), tangents
     value, sign = weighted(*primals, axes)
-    return (value, sign), (jnp.sum(of_a * t + of_b * u, axes, keepdims=True), jnp.zeros_like(sign))
+    return (value, sign), (jnp.sum(times(of_a, t) + times(of_b, u), axes, keepdims=True), jnp.zeros_like(sign))
 
 
 # b e^a / Σ and e^a / Σ.
@@ -133,8 +142,8 @@ def weighted_gradients(a, b, axes):
 @weighted_gradients.defjvp
 def _(axes, primals, tangents):
     (of_a, of_b), (t, u) = weighted_gradients(*primals, axes), tangents
-    slope = jnp.sum(of_a * t + of_b * u, axes, keepdims=True)
-    return (of_a, of_b), (of_a * (t - slope) + of_b * u, of_b * (t - slope))
+    slope = jnp.sum(times(of_a, t) + times(of_b, u), axes, keepdims=True)
+    return (of_a, of_b), (times(of_a, t - slope) + times(of_b, u), times(of_b, t - slope))
 
 
 # log Σ b e^a of complex numbers: holomorphic.

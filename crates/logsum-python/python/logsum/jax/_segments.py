@@ -14,11 +14,14 @@ def by_rows(function):
     """Of NumPy arrays, whose leading axes, of the ids, too, may be those of a vmap."""
 
     def values(a, ids):
-        if ids.ndim == 1 or ids.size == ids.shape[-1]:
-            return function(a, ids.reshape(-1).astype(np.uintp))
-        ids = np.broadcast_to(ids, a.shape)
-        rows = [function(row, of_row.astype(np.uintp)) for row, of_row in zip(a.reshape(-1, a.shape[-1]), ids.reshape(-1, a.shape[-1]))]
-        return np.reshape(rows, (*a.shape[:-1], -1))
+        if ids.size == ids.shape[-1]:
+            shape = np.broadcast_shapes(a.shape[:-1], ids.shape[:-1])
+            values = function(a, ids.reshape(-1).astype(np.uintp))
+            return np.broadcast_to(values, (*shape, values.shape[-1]))
+        shape = np.broadcast_shapes(a.shape, ids.shape)
+        a, ids = (np.broadcast_to(x, shape).reshape(-1, shape[-1]) for x in (a, ids))
+        rows = [function(row, of_row.astype(np.uintp)) for row, of_row in zip(a, ids)]
+        return np.reshape(rows, (*shape[:-1], -1))
 
     return values
 

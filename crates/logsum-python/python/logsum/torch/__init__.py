@@ -15,6 +15,7 @@ from .._arguments import either, loss_options, one_of, whole
 from . import _elementwise, _losses, _reductions, _scans_and_products, _segments
 from ._arguments import (
     as_tensor,
+    common_type,
     converted,
     dims_of,
     directed,
@@ -26,6 +27,7 @@ from ._arguments import (
     summed_to,
     terms_of,
     together,
+    within,
     without,
 )
 
@@ -78,8 +80,8 @@ def logsumexp(input, dim=None, b=None, keepdim=False, return_sign=False, where=N
         if return_sign:
             sign = torch.where(torch.isnan(value), torch.nan, torch.where(value == -torch.inf, 0.0, 1.0)).to(x.dtype)
     if not return_sign:
-        return without(dims, keepdim, value)[0]
-    return without(dims, keepdim, value, sign)
+        return without(input, dims, keepdim, value)[0]
+    return without(input, dims, keepdim, value, sign)
 
 
 def logsumexp_value_and_grad(input, dim=None, b=None, where=None, keepdim=False, no_mass="zero"):
@@ -95,8 +97,7 @@ def logsumexp_value_and_grad(input, dim=None, b=None, where=None, keepdim=False,
     if b is None:
         gradients = [_reductions.softmax(x, dims)]
     else:
-        of_b = _reductions.by_weight(x, b, dims)
-        gradients = [torch.where(b == 0, 0, b * of_b), of_b]
+        gradients = [_reductions.by_number(x, b, dims), _reductions.by_weight(x, b, dims)]
     if no_mass != "zero":
         counted = torch.ones_like(x, dtype=torch.bool) if b is None else b != 0
         counted = counted if where is None else counted & where
@@ -111,7 +112,7 @@ def logsumexp_jvp(input, tangent, dim=None, keepdim=False):
     """The values of `logsumexp`, and their derivatives in the direction `tangent`: Σ softmax(input) · tangent."""
     x, t, dims = directed(input, tangent, "tangent", dim)
     slope = (_reductions.softmax(x, dims) * t).sum(dims, keepdim=True)
-    return without(dims, keepdim, _reductions.logsumexp(x, dims), slope)
+    return without(input, dims, keepdim, _reductions.logsumexp(x, dims), slope)
 
 
 def logsumexp_hvp(input, vector, dim=None):
@@ -135,7 +136,7 @@ def log_softmax(input, dim=None, dtype=None):
 def logmeanexp(input, dim=None, keepdim=False):
     """log of the mean of e^input over dimensions. NaN of nothing. Its gradient is the softmax."""
     x, dims = of_dims(floating(input), dim)
-    return without(dims, keepdim, _reductions.logmeanexp(x, dims))[0]
+    return without(input, dims, keepdim, _reductions.logmeanexp(x, dims))[0]
 
 
 def logvarexp(input, dim=None, ddof=0, keepdim=False):
@@ -144,13 +145,13 @@ def logvarexp(input, dim=None, ddof=0, keepdim=False):
     Where all numbers are equal it is −∞ and has no derivative: NaN.
     """
     x, dims = of_dims(floating(input), dim)
-    return without(dims, keepdim, _reductions.logvarexp(x, whole(ddof, "ddof", 0), dims))[0]
+    return without(input, dims, keepdim, _reductions.logvarexp(x, whole(ddof, "ddof", 0), dims))[0]
 
 
 def softmax_entropy(input, dim=None, keepdim=False):
     """−Σ p log p with p = softmax(input) over dimensions, in nats."""
     x, dims = of_dims(floating(input), dim)
-    return without(dims, keepdim, _reductions.softmax_entropy(x, dims))[0]
+    return without(input, dims, keepdim, _reductions.softmax_entropy(x, dims))[0]
 
 
 def logcumsumexp(input, dim, reverse=False, exclusive=False):
@@ -175,7 +176,7 @@ def log_matmul(input, other):
     a, b = floating(input), floating(other, "other")
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError("log_matmul needs vectors, matrices or batches of them, not a scalar")
-    dtype = torch.promote_types(a.dtype, b.dtype)
+    dtype = common_type(a, b)
     left, right = (a[None, :] if a.ndim == 1 else a).to(dtype), (b[:, None] if b.ndim == 1 else b).to(dtype)
     if left.shape[-1] != right.shape[-2]:
         raise ValueError(f"input of shape {tuple(a.shape)} and other of shape {tuple(b.shape)} do not fit: the length of the sums differs")
@@ -221,11 +222,9 @@ def segment_softmax(input, segment_ids=None, num_segments=None, dim=0, offsets=N
 def by_element(function, **named):
     """Of one format and shape."""
     tensors = [floating(x, name) for name, x in named.items()]
-    dtype = tensors[0].dtype
-    for x in tensors[1:]:
-        dtype = torch.promote_types(dtype, x.dtype)
     if len(tensors) == 1:
         return function(*tensors)
+    dtype = common_type(*tensors)
     is_scalar = all(x.ndim == 0 for x in tensors)
     value = function(*(x.to(dtype) for x in together(**dict(zip(named, tensors)))))
     return value[0] if is_scalar else value
@@ -297,16 +296,27 @@ def cross_entropy(
 
     `z_loss` times the squared log-sum-exp is added to each loss; scores are divided by `temperature`, which may be a tensor that is
     learned. Scores −∞ of classes that the target does not weigh have no part in the loss, and gradient 0: they may mask classes out.
-    Derivatives are by the scores, and by such a temperature. Without z-loss and temperature each loss is correctly rounded; their sum
+    Derivatives are by the scores, by probabilities, by weights, and by such a temperature. Without z-loss and temperature each loss is correctly rounded; their sum
     and mean are torch's.
     """
+    for name, number in (("label_smoothing", label_smoothing), ("z_loss", z_loss)):
+        if isinstance(number, torch.Tensor):
+            raise TypeError(f"{name} must be a number, not a Tensor: there is no derivative by it")
     is_learned = isinstance(temperature, torch.Tensor)
-    loss_options(ignore_index, reduction, label_smoothing, z_loss, 1.0 if is_learned else temperature)
+    if is_learned and temperature.ndim:
+        raise ValueError(f"temperature has the shape {tuple(temperature.shape)}, it must be one number")
+    options = loss_options(ignore_index, reduction, label_smoothing, z_loss, 1.0 if is_learned else temperature)
+    ignore_index, label_smoothing, z_loss = (options[name] for name in ("ignore_index", "label_smoothing", "z_loss"))
+    temperature = temperature if is_learned else options["temperature"]
     x = floating(input)
     if x.ndim == 0:
         raise ValueError("input must have a dimension of classes")
     dim = one_dim(x, (1 if x.ndim > 1 else 0) if dim is None else dim)
     target = as_tensor(target, "target", x)
+    if target.dtype == torch.bool:
+        if target.shape != x.shape:
+            raise TypeError("target is of booleans: give classes as integers, or probabilities")
+        target = target.to(x.dtype)
     is_soft = target.is_floating_point()
     if is_soft and target.shape != x.shape:
         raise ValueError(f"target has the shape {tuple(target.shape)}, that of probabilities must be {tuple(x.shape)}")
@@ -314,7 +324,8 @@ def cross_entropy(
     target = target.to(x.dtype).movedim(dim, -1) if is_soft else target
     if not is_soft and target.shape != x.shape[:-1]:
         raise ValueError(
-            f"target has the shape {tuple(target.shape)}, it must be {tuple(x.shape[:-1])}, that of input without the classes"
+            f"target has the shape {tuple(target.shape)}, it must be {tuple(x.shape[:-1])}, that of input without the classes, "
+            "or that of input with probabilities, as floats"
         )
     if weight is not None:
         weight = as_tensor(weight, "weight", x).to(x.dtype)
@@ -325,31 +336,40 @@ def cross_entropy(
     is_counted = None if is_soft else target != ignore_index
     if z_loss:
         q = _losses.weights_of(x, target, weight, ignore_index, label_smoothing).sum(-1)
-        square = _reductions.logsumexp(x, [-1])[..., 0].square()
-        each = each + torch.where(q == 0, 0, q * z_loss * square)
+        # Rows that do not count may hold anything.
+        square = _reductions.logsumexp(torch.where(q[..., None] == 0, 0, x), [-1])[..., 0].square()
+        each = each + q * z_loss * square
     if reduction == "none":
         return each
-    if reduction == "sum":
-        return each.sum()
-    if is_counted is None:
-        return each.mean() if each.ndim else each
-    if weight is None:
-        return each.sum() / is_counted.sum()
-    return each.sum() / torch.where(is_counted, weight[torch.where(is_counted, target, 0)], 0).sum()
+    # Sums of narrow formats would overflow, or stand still.
+    total = each.to(torch.promote_types(each.dtype, torch.float32)).sum()
+    if reduction == "mean" and is_counted is None:
+        total = total / each.numel()
+    elif reduction == "mean" and weight is None:
+        total = total / is_counted.sum()
+    elif reduction == "mean":
+        total = total / torch.where(is_counted, weight[torch.where(is_counted, target, 0)], 0).to(total.dtype).sum()
+    return total.to(each.dtype)
 
 
-def token_log_probs(input, tokens, dim=-1, dtype=None, entropy=False):
+def token_log_probs(input, tokens, dim=-1, dtype=None, entropy=False, *, padding=None):
     """log softmax(input) at one index for each row along `dim`, without the rest of the row: `tokens` has the shape of
     `input` without `dim`.
 
     With `dtype`, scores are converted first: float32 for float16 and bfloat16 ones gives the nearest float32. With
-    `entropy`, the entropy −Σ p log p of each row's softmax follows. Both have derivatives of any order by the scores.
+    `entropy`, the entropy −Σ p log p of each row's softmax follows. Both have derivatives of any order by the scores. Where a token is
+    `padding`, if that is given, its log-probability is 0.
     """
     x = torch.atleast_1d(converted(input, dtype))
     x = x.movedim(one_dim(x, dim), -1)
     tokens = as_tensor(tokens, "tokens", x)
-    if tokens.is_floating_point() or tokens.is_complex() or tokens.shape != x.shape[:-1]:
-        raise ValueError(f"tokens is {tokens.dtype} of the shape {tuple(tokens.shape)}, it must be integers of {tuple(x.shape[:-1])}")
-    nothing = torch.iinfo(torch.int64).min
+    if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:
+        raise TypeError(f"tokens must be integers, not {tokens.dtype}")
+    if tokens.shape != x.shape[:-1]:
+        raise ValueError(
+            f"tokens has the shape {tuple(tokens.shape)}, it must be {tuple(x.shape[:-1])}, that of input without dim {dim}"
+        )
+    nothing = torch.iinfo(torch.int64).min if padding is None else whole(padding, "padding")
+    within(tokens, x.shape[-1], nothing, "tokens")
     log_p = -_losses.losses(x, tokens, None, nothing, 0.0)
     return (log_p, softmax_entropy(x, -1)) if entropy else log_p

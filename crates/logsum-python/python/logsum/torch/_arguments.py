@@ -11,13 +11,14 @@ def floating(x, name="input"):
         raise TypeError(f"{name} must be a torch.Tensor, not {type(x).__name__}")
     if x.is_complex():
         raise TypeError(f"{name} is of {x.dtype}, it must be of real numbers")
-    return x if x.is_floating_point() else x.to(torch.get_default_dtype())
+    if not x.is_floating_point():
+        return x.to(torch.get_default_dtype())
+    # Autocast leaves exponentials and losses in float32, as it does torch's own.
+    return x.float() if x.itemsize == 2 and torch.is_autocast_enabled(x.device.type) else x
 
 
 def as_tensor(x, name, input):
     """A tensor, or what torch makes one of, where `input` is."""
-    if isinstance(x, torch.Tensor) and x.device == input.device:
-        return x
     try:
         return torch.as_tensor(x, device=input.device)
     except (TypeError, ValueError, RuntimeError, NotImplementedError):
@@ -30,7 +31,9 @@ def converted(x, dtype, name="input"):
     if dtype is None:
         return x
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise TypeError(f"dtype is {dtype}, it must be a floating-point format of torch")
+        raise TypeError(f"dtype is {dtype!r}, it must be a floating-point format of torch")
+    if torch.promote_types(x.dtype, dtype) != dtype:
+        raise TypeError(f"{name} is of {x.dtype}, which {dtype} would round: convert it first if that is meant")
     return x.to(dtype)
 
 
@@ -67,12 +70,21 @@ def one_dim(x, dim):
     return dims_of(x, whole(dim, "dim"))[0]
 
 
+def common_type(x, y):
+    """As torch promotes: numbers without dimensions count less than others."""
+    if (x.ndim == 0) == (y.ndim == 0):
+        return torch.promote_types(x.dtype, y.dtype)
+    return x.dtype if x.ndim else y.dtype
+
+
 def terms_of(input, b, where):
     """Numbers, weights and mask of one shape; what is masked out is −∞, with weight 0."""
     x = floating(input)
     named = {"input": x}
     if b is not None:
-        named["b"] = as_tensor(b, "b", x).to(x.dtype)
+        weights = floating(as_tensor(b, "b", x), "b")
+        dtype = x.dtype if isinstance(b, int | float) else common_type(x, weights)
+        named = {"input": x.to(dtype), "b": weights.to(dtype)}
     if where is not None:
         named["where"] = as_tensor(where, "where", x)
         if named["where"].dtype != torch.bool:
@@ -91,8 +103,9 @@ def directed(input, direction, name, dim):
     return x, t.to(x.dtype), dims_of(x, dim)
 
 
-def without(dims, keepdim, *values):
-    return values if keepdim else tuple(value.squeeze(dims) for value in values)
+def without(input, dims, keepdim, *values):
+    """Values in the shape that is asked for; that of a number is that of a number."""
+    return values if keepdim and input.ndim else tuple(value.squeeze(dims) for value in values)
 
 
 def summed_to(x, shape):
@@ -105,6 +118,7 @@ def offsets_of(offsets, x, dim):
     offsets, length = as_tensor(offsets, "offsets", x), x.shape[dim]
     if offsets.is_floating_point() or offsets.is_complex() or offsets.dtype == torch.bool:
         raise TypeError(f"offsets must be integers, not {offsets.dtype}")
+    offsets = offsets.to(torch.int64)
     if offsets.ndim != 1:
         raise ValueError(f"offsets has the shape {tuple(offsets.shape)}, it must have one dimension")
     lengths = offsets.diff()
@@ -132,3 +146,13 @@ def ids_of(segment_ids, num_segments, mode, x, dim):
         place = int((~is_inside).nonzero()[0, 0])
         raise ValueError(f"segment_ids has {int(ids[place])} at {place}, it must be from 0 to below {num_segments}, the number of segments")
     return ids, num_segments, None
+
+
+def within(indices, length, padding, name):
+    """Complains of indices that are out of range, as far as that can be seen here and now."""
+    if indices.device.type != "cpu" or torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(indices):
+        return
+    is_wrong = ((indices < 0) | (indices >= length)) & (indices != padding)
+    if is_wrong.any():
+        place = tuple(is_wrong.nonzero()[0].tolist())
+        raise ValueError(f"{name} has {int(indices[place])}{f' at {place}' if place else ''}, it must be from 0 to below {length}")

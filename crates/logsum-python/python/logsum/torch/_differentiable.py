@@ -81,7 +81,9 @@ class Differentiable:
 
         def batched(info, in_dims, *arguments):
             if any(isinstance(d, int) for d in in_dims[tensors:]):
-                raise NotImplementedError(f"vmap over argument {tensors} of {name}, or one after it")
+                # Of what is not expected to differ within a batch: one after the other.
+                each = [[x.select(d, i) if isinstance(d, int) else x for x, d in zip(arguments, in_dims)] for i in range(info.batch_size)]
+                return torch.stack([self(*one) for one in each]), 0
             batches = [
                 x.expand(info.batch_size, *x.shape) if d is None else x.movedim(d, 0)
                 for x, d in zip(arguments[:tensors], in_dims)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from .. import _general
 from ._differentiable import Differentiable, on_cpu
-from ._reductions import log_softmax, softmax, softmax_slope
+from ._reductions import log_softmax, softmax, softmax_slope, times
 
 
 def each_loss(x: Tensor, target: Tensor, weight: Tensor | None, ignored: int, smoothing: float) -> Tensor:
@@ -47,14 +47,49 @@ def weights_of(x, target, weight, ignored, smoothing):
     return torch.where(counts[..., None], q, 0)
 
 
+# q is linear in the probabilities, and in the weights: what changes of them change, and what takes cotangents of q back to them.
+
+
+def unweighted(x, target, ignored, smoothing):
+    """q without weights."""
+    return weights_of(x, target, None, ignored, smoothing)
+
+
+def change_of_q(x, target, weight, ignored, smoothing, dt, dw):
+    change = 0
+    if dt is not None and target.is_floating_point():
+        change = change + dt * (1 - smoothing) * (1 if weight is None else weight)
+    if dw is not None:
+        change = change + unweighted(x, target, ignored, smoothing) * dw
+    return change + torch.zeros_like(x)
+
+
+def back_from_q(x, target, weight, ignored, smoothing, of_q):
+    """Cotangents of the target and the weights."""
+    of_target = of_q * (1 - smoothing) * (1 if weight is None else weight) if target.is_floating_point() else None
+    if weight is None:
+        return of_target, None
+    return of_target, (unweighted(x, target, ignored, smoothing) * of_q).reshape(-1, x.shape[-1]).sum(0)
+
+
+def surprisal(x):
+    return -log_softmax(x, [-1])
+
+
 def losses_backward(inputs, _, g):
-    x, target, *options = inputs
-    return (losses_gradient(x, target, g, *options),)
+    x, target, weight, *options = inputs
+    by_scores = losses_gradient(x, target, g, weight, *options)
+    if not target.is_floating_point() and weight is None:
+        return by_scores, None, None
+    return by_scores, *back_from_q(x, target, weight, *options, times(surprisal(x), g[..., None].expand(x.shape)))
 
 
 def losses_slope(inputs, tangents):
-    x, target, *options = inputs
-    return (losses_gradient(x, target, x.new_ones(x.shape[:-1]), *options) * tangents[0]).sum(-1)
+    (x, target, weight, *options), (t, dt, dw, *_) = inputs, tangents
+    slope = (losses_gradient(x, target, x.new_ones(x.shape[:-1]), weight, *options) * t).sum(-1)
+    if not target.is_floating_point() and weight is None:
+        return slope
+    return slope + times(surprisal(x), change_of_q(x, target, weight, *options, dt, dw)).sum(-1)
 
 
 def second(x, target, scale, options, v):
@@ -64,15 +99,24 @@ def second(x, target, scale, options, v):
 
 
 def gradient_backward(inputs, _, v):
-    x, target, scale, *options = inputs
-    of_scale = (losses_gradient(x, target, torch.ones_like(scale), *options) * v).sum(-1)
-    return second(x, target, scale, options, v), None, of_scale
+    x, target, scale, weight, *options = inputs
+    of_scale = (losses_gradient(x, target, torch.ones_like(scale), weight, *options) * v).sum(-1)
+    by_scores = second(x, target, scale, (weight, *options), v)
+    if not target.is_floating_point() and weight is None:
+        return by_scores, None, of_scale, None
+    of_q = scale[..., None] * ((softmax(x, [-1]) * v).sum(-1, keepdim=True) - v)
+    of_target, of_weight = back_from_q(x, target, weight, *options, of_q)
+    return by_scores, of_target, of_scale, of_weight
 
 
 def gradient_slope(inputs, tangents):
-    (x, target, scale, *options), (t, _, u, *_) = inputs, tangents
-    of_scale = u[..., None] * losses_gradient(x, target, torch.ones_like(scale), *options)
-    return second(x, target, scale, options, t) + of_scale
+    (x, target, scale, weight, *options), (t, dt, u, dw, *_) = inputs, tangents
+    slope = u[..., None] * losses_gradient(x, target, torch.ones_like(scale), weight, *options)
+    slope = slope + second(x, target, scale, (weight, *options), t)
+    if not target.is_floating_point() and weight is None:
+        return slope
+    dq = change_of_q(x, target, weight, *options, dt, dw)
+    return slope + scale[..., None] * (dq.sum(-1, keepdim=True) * softmax(x, [-1]) - dq)
 
 
 losses = Differentiable(

@@ -145,7 +145,7 @@ log_softmax = Differentiable(
 )
 
 
-# Weighted sums: log |Σ b e^x|, and e^x / Σ, its derivative by the weights, b times which is that by x.
+# Weighted sums: log |Σ b e^x|, and its gradients, b e^x / Σ by x and e^x / Σ by b.
 
 
 def weighted_values(x: Tensor, b: Tensor, is_signed: bool, dim: list[int]) -> Tensor:
@@ -171,40 +171,76 @@ def signs(x: Tensor, b: Tensor, dim: list[int]) -> Tensor:
     return signed_logarithm(x, b, tuple(dim))[1]
 
 
-def weighted_gradient(x: Tensor, b: Tensor, dim: list[int]) -> Tensor:
-    dim = tuple(dim)
+def gradient_by_number(x: Tensor, b: Tensor, dim: list[int]) -> Tensor:
     if on_cpu(x):
-        return by_numpy(lambda x, b: _core.terms(x, b, None, dim, True, True, "zero")[3], x, b)
-    value, sign = signed_logarithm(x, b, dim)
+        return by_numpy(lambda x, b: _core.terms(x, b, None, tuple(dim), True, True, "zero")[2], x, b)
+    value, sign = signed_logarithm(x, b, tuple(dim))
+    return torch.where(b == 0, 0, sign * b.sign() * (x + b.abs().log() - finite_or_0(value)).exp())
+
+
+def gradient_by_weight(x: Tensor, b: Tensor, dim: list[int]) -> Tensor:
+    if on_cpu(x):
+        return by_numpy(lambda x, b: _core.terms(x, b, None, tuple(dim), True, True, "zero")[3], x, b)
+    value, sign = signed_logarithm(x, b, tuple(dim))
     return sign * (x - finite_or_0(value)).exp()
+
+
+def product_or_0(a: Tensor, b: Tensor) -> Tensor:
+    """a b, where 0 · ∞ is 0: where nothing changes, nothing does, though its slope is infinite."""
+    return torch.where((a == 0) | (b == 0), 0, a * b)
+
+
+times = Differentiable(
+    "times",
+    product_or_0,
+    2,
+    lambda inputs, _, g: (times(g, inputs[1]), times(inputs[0], g)),
+    lambda inputs, tangents: times(tangents[0], inputs[1]) + times(inputs[0], tangents[1]),
+)
 
 
 def weighted_backward(inputs, _, g):
     x, b, _, dim = inputs
-    of_b = g * by_weight(x, b, dim)
-    return b * of_b, of_b
+    return g * by_number(x, b, dim), times(by_weight(x, b, dim), g.expand(x.shape))
 
 
 def weighted_slope(inputs, tangents):
     (x, b, _, dim), (t, u, *_) = inputs, tangents
-    return mean(by_weight(x, b, dim), b * t + u, dim)
+    return change_of_value(x, b, dim, t, u)
+
+
+def change_of_value(x, b, dim, t, u):
+    return (times(by_number(x, b, dim), t) + times(by_weight(x, b, dim), u)).sum(dim, keepdim=True)
+
+
+def by_number_backward(inputs, _, v):
+    x, b, dim = inputs
+    of_x, of_b = by_number(x, b, dim), by_weight(x, b, dim)
+    change = v - times(of_x, v).sum(dim, keepdim=True)
+    return times(of_x, change), times(of_b, change)
+
+
+def by_number_slope(inputs, tangents):
+    (x, b, dim), (t, u, _) = inputs, tangents
+    change = t - change_of_value(x, b, dim, t, u)
+    return times(by_number(x, b, dim), change) + times(by_weight(x, b, dim), u)
 
 
 def by_weight_backward(inputs, _, v):
     x, b, dim = inputs
     of_b = by_weight(x, b, dim)
-    total = (v * of_b).sum(dim, keepdim=True)
-    return of_b * (v - b * total), -of_b * total
+    total = times(of_b, v).sum(dim, keepdim=True)
+    return times(of_b, v) - times(by_number(x, b, dim), total.expand(x.shape)), -times(of_b, total.expand(x.shape))
 
 
 def by_weight_slope(inputs, tangents):
     (x, b, dim), (t, u, _) = inputs, tangents
-    of_b = by_weight(x, b, dim)
-    return of_b * (t - mean(of_b, b * t + u, dim))
+    return times(by_weight(x, b, dim), t - change_of_value(x, b, dim, t, u))
 
 
 weighted = Differentiable("weighted", weighted_values, 2, weighted_backward, weighted_slope, kept)
-by_weight = Differentiable("by_weight", weighted_gradient, 2, by_weight_backward, by_weight_slope)
+by_number = Differentiable("by_number", gradient_by_number, 2, by_number_backward, by_number_slope)
+by_weight = Differentiable("by_weight", gradient_by_weight, 2, by_weight_backward, by_weight_slope)
 # Of the sum, which has no derivative but 0.
 sign_of_sum = Differentiable(
     "sign_of_sum", signs, 2, lambda *_: (None, None), lambda inputs, _: torch.zeros_like(kept(*inputs)), kept, saves=()

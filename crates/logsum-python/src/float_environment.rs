@@ -1,0 +1,84 @@
+//! The floating-point environment that Rust's code counts on. Callers may have changed it: JAX's threads, and those of
+//! `torch.set_flush_denormal(True)`, take subnormal numbers for 0.
+#![expect(unsafe_code, reason = "the control register is read and written by instructions of the processor")]
+
+/// Does some work with subnormal numbers and rounding to nearest. Threads that it starts inherit that.
+pub(crate) fn within_default<R>(work: impl FnOnce() -> R) -> R {
+    struct Restored(Word);
+    impl Drop for Restored {
+        fn drop(&mut self) {
+            write(self.0);
+        }
+    }
+    let before = read();
+    if before & CHANGES == DEFAULT & CHANGES {
+        return work();
+    }
+    let _restored = Restored(before);
+    write(DEFAULT);
+    work()
+}
+
+#[cfg(target_arch = "x86_64")]
+mod register {
+    pub(super) type Word = u32;
+
+    /// Nothing traps, rounding is to nearest, subnormals are numbers.
+    pub(super) const DEFAULT: Word = 0x1f80;
+
+    /// Flush to zero, rounding, the masks of traps, subnormals are zeros.
+    pub(super) const CHANGES: Word = 0xffc0;
+
+    pub(super) fn read() -> Word {
+        let mut word = 0;
+        // SAFETY: it writes MXCSR to four bytes.
+        unsafe { core::arch::asm!("stmxcsr [{}]", in(reg) &raw mut word, options(nostack, preserves_flags)) };
+        word
+    }
+
+    pub(super) fn write(word: Word) {
+        // SAFETY: it reads four bytes that were read from MXCSR, or the default, whose reserved bits are 0.
+        unsafe {
+            core::arch::asm!("ldmxcsr [{}]", in(reg) &raw const word, options(nostack, readonly, preserves_flags));
+        }
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+mod register {
+    pub(super) type Word = u64;
+
+    pub(super) const DEFAULT: Word = 0;
+
+    /// Flush to zero, of 16 bits, too; rounding; NaN by default; the traps.
+    pub(super) const CHANGES: Word = 0x07ff_9f00;
+
+    pub(super) fn read() -> Word {
+        let word;
+        // SAFETY: it reads FPCR.
+        unsafe { core::arch::asm!("mrs {}, fpcr", out(reg) word, options(nomem, nostack, preserves_flags)) };
+        word
+    }
+
+    pub(super) fn write(word: Word) {
+        // SAFETY: what was read from FPCR, or the default.
+        unsafe { core::arch::asm!("msr fpcr, {}", in(reg) word, options(nostack, preserves_flags)) };
+    }
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod register {
+    pub(super) type Word = u32;
+
+    pub(super) const DEFAULT: Word = 0;
+
+    pub(super) const CHANGES: Word = 0;
+
+    pub(super) fn read() -> Word {
+        DEFAULT
+    }
+
+    pub(super) fn write(_: Word) {}
+}
+
+use register::{CHANGES, DEFAULT, Word, read, write};
