@@ -29,6 +29,7 @@ FUNCTIONS = {
     "logaddexp": (lt.logaddexp, (X, Y)),
     "cross_entropy": (lambda x: lt.cross_entropy(x, LABELS), (X,)),
     "cross_entropy, weighted": (lambda x: lt.cross_entropy(x, LABELS, WEIGHT, label_smoothing=0.1), (X,)),
+    "cross_entropy, by weights": (lambda x, y: lt.cross_entropy(x, LABELS, y[0] ** 2, label_smoothing=0.1), (X, Y)),
     "cross_entropy, soft": (lambda x: lt.cross_entropy(x, SOFT, reduction="none"), (X,)),
     "token_log_probs": (lambda x: lt.token_log_probs(x, TOKENS), (X,)),
     "token_log_probs, entropy": (lambda x: torch.stack(lt.token_log_probs(x.T, TOKENS, 0, entropy=True)), (X,)),
@@ -92,6 +93,7 @@ def test_agrees_with_torch(name):
         "logaddexp": torch.logaddexp,
         "cross_entropy": lambda x: torch.nn.functional.cross_entropy(x, LABELS),
         "cross_entropy, weighted": lambda x: torch.nn.functional.cross_entropy(x, LABELS, WEIGHT, label_smoothing=0.1),
+        "cross_entropy, by weights": lambda x, y: torch.nn.functional.cross_entropy(x, LABELS, y[0].detach() ** 2, label_smoothing=0.1),
         "cross_entropy, soft": lambda x: torch.nn.functional.cross_entropy(x, SOFT, reduction="none"),
         "token_log_probs": lambda x: torch.log_softmax(x, 1).gather(1, TOKENS[:, None])[:, 0],
         "token_log_probs, entropy": lambda x: torch.stack([
