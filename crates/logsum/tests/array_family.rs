@@ -160,6 +160,7 @@ fn segments_and_classes_lie_along_any_axis() {
         let found = z.segment_logsumexp(1, &segments).unwrap();
         assert_eq!(found.shape(), [3, 3, 5]);
         let found: Array3<f64> = found.into_dimensionality().unwrap();
+        let shares = z.segment_softmax(1, &segments).unwrap();
         let classes = Targets::Classes(&[0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2]);
         let loss = CrossEntropy::new(4);
         let (value, gradient) = z.cross_entropy_with_gradient(1, &loss, classes, Reduction::Sum).unwrap();
@@ -168,6 +169,9 @@ fn segments_and_classes_lie_along_any_axis() {
             let mut out = [0.0; 3];
             segments.logsumexp(&lane, &mut out).unwrap();
             assert_eq!(lanes(found.view(), 1)[i], out);
+            let mut gradient = [0.0; 4];
+            segments.logsumexp_with_gradient(&lane, &mut out, &mut gradient).unwrap();
+            assert_eq!(lanes(shares.view(), 1)[i], gradient);
             rows.extend(lane);
         }
         let mut expected = rows.clone();
