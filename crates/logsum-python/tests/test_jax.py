@@ -1,6 +1,9 @@
 """logsum.jax: values and derivatives under JAX's transforms."""
 
 import functools
+import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -190,3 +193,16 @@ def test_tokens_out_of_range_are_told():
         lj.cross_entropy(X, jnp.array([1, -4, 0]))
     with pytest.raises(Exception, match="the target of row 1 is -1"):
         jax.block_until_ready(jax.jit(lambda x: logsum.token_log_probs(x, jnp.array([0, -1, 0])))(X))
+
+
+def test_arrays_on_several_devices():
+    script = """
+import jax, jax.numpy as jnp, logsum
+from jax.sharding import NamedSharding, PartitionSpec
+mesh = jax.make_mesh((2,), ("x",))
+a = jax.device_put(jnp.zeros((2, 3)), NamedSharding(mesh, PartitionSpec("x")))
+print(logsum.logsumexp(a, axis=1).shape, logsum.softmax(a, axis=1).shape)
+"""
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    assert run.stdout == "(2,) (2, 3)\n", run.stderr

@@ -83,7 +83,8 @@ class Jax(Numpy):
         import jax
 
         self.jax = jax
-        self.device = None if isinstance(example, jax.core.Tracer) else example.device
+        is_on_one = not isinstance(example, jax.core.Tracer) and len(example.devices()) == 1
+        self.device = example.device if is_on_one else None
 
     def array(self, x):
         if isinstance(x, self.jax.core.Tracer):
@@ -97,7 +98,9 @@ class Jax(Numpy):
         return floating(np.dtype(dtype), np.dtype(self.jax.numpy.zeros(()).dtype))
 
     def result(self, value):
-        return self.jax.device_put(self.jax.numpy.asarray(value), self.device)
+        value = self.jax.numpy.asarray(value)
+        # What lies on several devices does so by its shape, which the result may not have.
+        return value if self.device is None else self.jax.device_put(value, self.device)
 
 
 class Standard(Numpy):
