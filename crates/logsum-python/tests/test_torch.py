@@ -1,5 +1,8 @@
 """logsum.torch: derivatives of every kind and order, against torch's checks, and right where torch's own are wrong."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -298,3 +301,16 @@ def test_elements_are_nearest(dtype):
     for name, x in cases.items():
         function = getattr(lt, name)
         assert torch.equal(function(x), function(x.double()).to(dtype)), name
+
+
+def test_import_is_light():
+    """The compiler is not imported; it is told of the operators when it is."""
+    script = """
+import sys, torch, logsum.torch as lt
+print("torch._dynamo" in sys.modules)
+x = torch.tensor([1.0, 2.0])
+slope = lambda x: torch.func.jvp(lambda x: lt.softmax(x, 0)[0], (x,), (x,))[1]
+print(torch.equal(torch.compile(slope, fullgraph=True, backend="eager")(x), slope(x)))
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert run.stdout == "False\nTrue\n", run.stderr

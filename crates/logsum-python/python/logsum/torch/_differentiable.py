@@ -1,5 +1,8 @@
 """Operators of torch.library with derivatives of any order, backward and forward, under vmap, torch.func and torch.compile."""
 
+import importlib.util
+import sys
+
 import numpy as np
 import torch
 import torch.autograd.forward_ad as forward_ad
@@ -45,6 +48,40 @@ def levels():
 def like_first(x, *_):
     """What operators give whose results are like their first argument."""
     return x.new_empty(x.shape)
+
+
+# torch.compile looks into nothing of an operator: transforms that are under way are found when it is recorded. It has to be told so once
+# the compiler is imported, which takes more than a second and is left to whoever compiles.
+COMPILER = "torch._dynamo"
+to_tell = []
+
+
+def when_compiling(tell):
+    if COMPILER in sys.modules:
+        tell()
+        return
+    if not to_tell:
+        sys.meta_path.insert(0, BeforeCompiler())
+    to_tell.append(tell)
+
+
+class BeforeCompiler:
+    """Sees the import of the compiler."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name != COMPILER or self not in sys.meta_path:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        run = spec.loader.exec_module
+
+        def run_and_tell(module):
+            run(module)
+            while to_tell:
+                to_tell.pop()()
+
+        spec.loader.exec_module = run_and_tell
+        return spec
 
 
 class Differentiable:
@@ -109,8 +146,8 @@ class Differentiable:
         members = dict(forward=operator, setup_context=keep, backward=backwards, vmap=batched, jvp=forwards)
         members = {name: staticmethod(member) for name, member in members.items()}
         self.function = type(name, (torch.autograd.Function,), members)
-        # torch.compile looks into nothing of this: it finds the transforms that are under way when it records the operator.
-        self.in_graph = torch.compiler.allow_in_graph(lambda *arguments: self.called(*arguments))
+        self.in_graph = lambda *arguments: self.called(*arguments)
+        when_compiling(lambda: torch.compiler.allow_in_graph(self.in_graph))
 
     def __call__(self, *arguments):
         return self.in_graph(*arguments) if torch.compiler.is_compiling() else self.called(*arguments)
