@@ -206,3 +206,7 @@ print(logsum.logsumexp(a, axis=1).shape, logsum.softmax(a, axis=1).shape)
     environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
     assert run.stdout == "(2,) (2, 3)\n", run.stderr
+
+
+def test_the_gradient_of_an_entropy_near_its_maximum():
+    np.testing.assert_allclose(jax.grad(lj.softmax_entropy)(jnp.array([0.0, 1e-12])), [2.5e-13, -2.5e-13], rtol=1e-12)

@@ -314,3 +314,9 @@ print(torch.equal(torch.compile(slope, fullgraph=True, backend="eager")(x), slop
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert run.stdout == "False\nTrue\n", run.stderr
+
+
+def test_the_gradient_of_an_entropy_near_its_maximum():
+    x = torch.tensor([0.0, 1e-12], dtype=torch.float64, requires_grad=True)
+    lt.softmax_entropy(x, 0).backward()
+    torch.testing.assert_close(x.grad, torch.tensor([2.5e-13, -2.5e-13], dtype=torch.float64), rtol=1e-12, atol=0)

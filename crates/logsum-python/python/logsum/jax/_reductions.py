@@ -222,4 +222,9 @@ def softmax_entropy(a, axes):
 @softmax_entropy.defjvp
 def _(axes, primals, tangents):
     (a,), (t,) = primals, tangents
-    return softmax_entropy(a, axes), mean(softmax_slope(softmax(a, axes), surprisal(a, axes), axes), t, axes)
+    # p (s − Σ p s) with s = −log p, or −a, as what all numbers have in common has no part in it: so nothing is rounded before.
+    greatest = jax.lax.stop_gradient(jnp.max(a, axes, keepdims=True, initial=-jnp.inf))
+    difference = jnp.where(jnp.isneginf(a), 0, jnp.where(jnp.isfinite(greatest), greatest, 0) - a)
+    surprisals = jnp.where(greatest == jnp.inf, surprisal(a, axes), difference)
+    gradient = softmax_slope(softmax(a, axes), surprisals, axes)
+    return softmax_entropy(a, axes), mean(gradient, t, axes)
