@@ -198,6 +198,13 @@ def with_z_loss(x, q, z_loss):
     return losses(x, q) + sum(q) * z_loss * LN(total(x)) ** 2
 
 
+# What other devices than the CPU compute is compared with what the CPU does, here too.
+NAN = float("nan")
+EDGES = [[1e8, 1e8, -1e8], [40.0, 0.0, -40.0], [NAN, 1.0, 2.0], [INF, NAN, 0.0], [INF, INF, -INF], [-INF] * 3, [1e4, 1e4, 1e4]]
+OF_ROWS = ["logsumexp", "logsumexp, weights", "softmax", "log_softmax", "logmeanexp", "logvarexp", "softmax_entropy", "logcumsumexp"]
+OF_ROWS += ["cross_entropy", "cross_entropy, options", "cross_entropy, probabilities", "token_log_probs", "logaddexp", "logsubexp", "log1pexp"]
+ROWS = {name: case.points + (EDGES if name in OF_ROWS else []) for name, case in CASES.items()}
+
 PAIRS = [(name, i) for name, case in CASES.items() for i in range(len(case.points))]
 
 

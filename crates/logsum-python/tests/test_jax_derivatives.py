@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from exact_derivatives import CASES, PAIRS, assert_close
+from exact_derivatives import CASES, PAIRS, ROWS, assert_close
 from jax import jacfwd, jacrev, jit, vmap
 
 jax.config.update("jax_enable_x64", True)
 
 import logsum.jax as lj  # noqa: E402
+from logsum.jax import _elementwise, _losses, _reductions, _scans_and_products, _segments  # noqa: E402
 
 
 def of(name):
@@ -70,3 +71,24 @@ def test_nothing(name):
     """No numbers at all: derivatives are empty."""
     for way in ORDERS[:6]:
         assert composed(of(name), way)(jnp.empty(0)).size == 0
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_other_devices_have_the_conventions_of_the_cpu(name, monkeypatch):
+    """What is made of JAX's own operations, here on the CPU: values and gradients of what is ordinary and what is not."""
+    points = [jnp.array(row) for row in ROWS[name]]
+    both = lambda x: (of(name)(x), jax.vjp(of(name), x)[1](jnp.ones_like(of(name)(x)))[0])
+    cpu = [both(x) for x in points]
+    for module in (_elementwise, _losses, _reductions, _scans_and_products, _segments):
+        monkeypatch.setattr(module, "dispatched", lambda on_cpu, elsewhere, *arrays: elsewhere(*arrays))
+    for row, x, expected in zip(ROWS[name], points, cpu):
+        for a, b in zip(expected, both(x)):
+            np.testing.assert_allclose(b, a, rtol=1e-10, atol=1e-13, err_msg=f"{name} at {row}")
+
+
+@pytest.mark.parametrize("dtype, far", [(jnp.float16, 1000.0), (jnp.bfloat16, 1e8), (jnp.float32, 1e8)])
+def test_derivatives_of_large_numbers(dtype, far):
+    """Their sums are rounded by more than what tells them apart."""
+    x = jnp.array([far, far], dtype)
+    for function in (lambda x: lj.logcumsumexp(x)[1], lambda x: lj.log_matmul(x, jnp.zeros_like(x)), lj.logsumexp):
+        assert jax.grad(function)(x).tolist() == [0.5, 0.5]

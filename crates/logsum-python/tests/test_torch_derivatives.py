@@ -4,10 +4,11 @@ import itertools
 
 import pytest
 import torch
-from exact_derivatives import CASES, PAIRS, assert_close
+from exact_derivatives import CASES, PAIRS, ROWS, assert_close
 from torch.func import jacfwd, jacrev, vmap
 
 import logsum.torch as lt
+from logsum.torch import _elementwise, _losses, _reductions, _scans_and_products, _segments
 
 
 def of(name):
@@ -93,3 +94,40 @@ def test_nothing(name):
     x = torch.empty(0, dtype=torch.float64)
     for way in ORDERS:
         assert composed(of(name), way)(x).numel() == 0
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_other_devices_have_the_conventions_of_the_cpu(name, monkeypatch):
+    """What is made of torch's own operations, here on the CPU: values and gradients of what is ordinary and what is not."""
+    results = []
+    for is_cpu in (True, False):
+        for module in (_elementwise, _losses, _reductions, _scans_and_products, _segments):
+            monkeypatch.setattr(module, "on_cpu", lambda x: is_cpu)
+        points = [torch.tensor(row, dtype=torch.float64) for row in ROWS[name]]
+        results.append([(of(name)(x), torch.autograd.functional.jacobian(of(name), x)) for x in points])
+    for row, cpu, other in zip(ROWS[name], *results):
+        for a, b in zip(cpu, other):
+            message = lambda text: f"{name} at {row}: {text}"
+            torch.testing.assert_close(b, a, rtol=1e-10, atol=1e-13, equal_nan=True, msg=message)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_other_devices_sum_in_single_precision(dtype, monkeypatch):
+    for module in (_losses, _reductions, _segments):
+        monkeypatch.setattr(module, "on_cpu", lambda x: False)
+    x, ids = torch.zeros(70_000, dtype=dtype), torch.zeros(70_000, dtype=torch.int64)
+    value = torch.tensor(70_000.0).log().to(dtype)
+    assert lt.logsumexp(x, 0) == lt.segment_logsumexp(x, ids, 1) == value
+    assert lt.softmax(x, 0)[0] == lt.segment_softmax(x, ids, 1)[0] == torch.tensor(1 / 70_000).to(dtype)
+    assert lt.logmeanexp(x, 0) == 0 and lt.logsumexp(x, 0, torch.ones_like(x)) == value
+    torch.testing.assert_close(lt.softmax_entropy(x, 0), value)
+
+
+@pytest.mark.parametrize("dtype, far", [(torch.float16, 1000.0), (torch.bfloat16, 1e8), (torch.float32, 1e8)])
+def test_derivatives_of_large_numbers(dtype, far):
+    """Their sums are rounded by more than what tells them apart."""
+    x = torch.tensor([far, far], dtype=dtype, requires_grad=True)
+    for call in (lambda: lt.logcumsumexp(x, 0)[1], lambda: lt.log_matmul(x, torch.zeros_like(x)), lambda: lt.logsumexp(x, 0)):
+        assert torch.autograd.grad(call(), x)[0].tolist() == [0.5, 0.5]
+    y = x.detach()
+    assert torch.func.jvp(lambda x: lt.logcumsumexp(x, 0), (y,), (torch.ones_like(y),))[1].tolist() == [1, 1]

@@ -209,7 +209,8 @@ def logsumexp_value_and_grad(a, axis=None, b=None, where=None, *, keepdims=False
     value : array or scalar
         log |Σ b e^a| where weights have any sign, NaN where the sum is negative: as `logsumexp`.
     grad : array, or with `b` a pair of arrays
-        ∂/∂a = b e^a / Σ, and ∂/∂b = e^a / Σ, also where b is 0; each correctly rounded.
+        ∂/∂a = b e^a / Σ, and ∂/∂b = e^a / Σ, also where b is 0; each correctly rounded, up to the sums that take back what was
+        broadcast.
 
     Examples
     --------
@@ -245,7 +246,10 @@ def summed_to(gradient, shape):
     axes = tuple(range(extra)) + tuple(
         extra + i for i, n in enumerate(shape) if n == 1 and gradient.shape[extra + i] != 1
     )
-    return np.reshape(gradient.sum(axis=axes) if axes else gradient, shape)
+    if axes:
+        # Sums of narrow formats would overflow, or stand still.
+        gradient = gradient.astype(np.promote_types(gradient.dtype, np.float32)).sum(axis=axes).astype(gradient.dtype)
+    return np.reshape(gradient, shape)
 
 
 def logsumexp_jvp(a, tangent, axis=None, *, keepdims=False):
@@ -434,8 +438,12 @@ def integers(library, x, name):
         raise TypeError(f"{name} must be integers, not {x.dtype}")
     if x.ndim != 1:
         raise ValueError(f"{name} has the shape {x.shape}, it must have one dimension")
-    # What does not fit is out of any range.
-    return (np.minimum(x, np.uint64(2**63 - 1)) if x.dtype == np.uint64 else x).astype(np.int64)
+    return clamped(x).astype(np.int64)
+
+
+def clamped(x):
+    """Integers that fit into 64 bits with a sign: what does not is out of any range."""
+    return np.minimum(x, np.uint64(2**63 - 1)) if x.dtype == np.uint64 else x
 
 
 def log_matmul(a, b, *, out=None):
@@ -577,13 +585,16 @@ def losses(logits, target, weight, axis, options, gradient):
         if target.shape != rows.shape[:-1]:
             expected = f"it must be {rows.shape[:-1]}, that of the rows of logits, or {z.shape} with probabilities, as floats"
             raise ValueError(f"target has the shape {target.shape}, {expected}")
-        classes, probabilities = np.ascontiguousarray(target.reshape(-1), dtype=np.intp), None
+        classes, probabilities = np.ascontiguousarray(clamped(target.reshape(-1)), dtype=np.intp), None
     else:
         if target.shape != z.shape:
             raise ValueError(f"target has the shape {target.shape}, that of probabilities must be {z.shape}")
         classes, probabilities = None, np.ascontiguousarray(np.moveaxis(native(target, dtype), axis, -1))
     if weight is not None:
-        weight = np.ascontiguousarray(native(as_numbers(library, weight, "weight"), dtype))
+        weight = as_numbers(library, weight, "weight")
+        if weight.dtype.kind == "c":
+            raise TypeError(f"weight must be of real numbers, not {weight.dtype}")
+        weight = np.ascontiguousarray(native(weight, dtype))
     value, slope = _core.cross_entropy(rows, classes, probabilities, weight, options, gradient)
     if options["reduction"] == "none":
         value = np.reshape(value, rows.shape[:-1])[()]

@@ -121,7 +121,7 @@ def logsumexp_jvp(a, tangent, axis=None, keepdims=False):
     x, t = together(**dict(zip(("a", "tangent"), real(a=a, tangent=tangent))))
     axes = normalized(axis, x.ndim)
     values = _reductions.logsumexp(x, axes), _reductions.mean(_reductions.softmax(x, axes), t, axes)
-    return values if keepdims else tuple(jnp.squeeze(value, axes) for value in values)
+    return values if keepdims and jnp.ndim(a) else tuple(jnp.squeeze(value, axes) for value in values)
 
 
 def logsumexp_hvp(a, vector, axis=None):
@@ -330,6 +330,14 @@ def cross_entropy(
     is_soft = jnp.issubdtype(labels.dtype, jnp.floating)
     if is_soft and labels.shape != logits.shape:
         raise ValueError(f"labels has the shape {labels.shape}, that of probabilities must be {logits.shape}")
+    if is_soft:
+        logits, labels = real(logits=logits, labels=labels)
+    else:
+        # Wide enough for what is ignored.
+        labels = labels.astype(jnp.promote_types(labels.dtype, jnp.int32))
+    # Narrow formats would overflow in between.
+    dtype = logits.dtype
+    logits = _reductions.wide(logits) if z_loss or is_learned or temperature != 1 else logits
     logits = jnp.moveaxis(logits, axis, -1)
     labels = jnp.moveaxis(labels, axis, -1).astype(logits.dtype) if is_soft else labels
     if not is_soft and labels.shape != logits.shape[:-1]:
@@ -343,21 +351,23 @@ def cross_entropy(
     logits = logits / temperature if is_learned or temperature != 1 else logits
     each = _losses.losses(logits, labels, weight, ignore_index, label_smoothing)
     if z_loss:
-        q = jnp.sum(_losses.weights_of(logits, labels, weight, ignore_index, label_smoothing), -1)
+        whole = _losses.whole_of(logits, labels, weight, ignore_index, label_smoothing)
         # Rows that do not count may hold anything.
-        square = _reductions.logsumexp(jnp.where(q[..., None] == 0, 0, logits), (-1,))[..., 0] ** 2
-        each = each + q * z_loss * square
+        square = _reductions.logsumexp(jnp.where(whole[..., None] == 0, 0, logits), (-1,))[..., 0] ** 2
+        each = each + whole * z_loss * square
     if reduction == "none":
-        return each
+        return each.astype(dtype)
     # Sums of narrow formats would overflow, or stand still.
-    total = jnp.sum(each.astype(jnp.promote_types(each.dtype, jnp.float32)))
+    total = jnp.sum(_reductions.wide(each))
     if reduction == "mean" and is_soft:
         total = total / each.size
     elif reduction == "mean":
         is_counted = labels != ignore_index
         counted = is_counted if weight is None else jnp.where(is_counted, weight[jnp.where(is_counted, labels, 0)], 0)
-        total = total / jnp.sum(counted, dtype=total.dtype)
-    return total.astype(each.dtype)
+        number = jnp.sum(counted, dtype=total.dtype)
+        # The mean over nothing is NaN, and does not change.
+        total = jnp.where(number == 0, jnp.nan, total / jnp.where(number == 0, 1, number))
+    return total.astype(dtype)
 
 
 def token_log_probs(logits, tokens, axis=-1, dtype=None, entropy=False, *, padding=-1):
@@ -370,6 +380,8 @@ def token_log_probs(logits, tokens, axis=-1, dtype=None, entropy=False, *, paddi
     logits, tokens = jnp.moveaxis(logits, one_axis(axis, logits.ndim), -1), as_array(tokens, "tokens")
     if not jnp.issubdtype(tokens.dtype, jnp.integer):
         raise TypeError(f"tokens must be integers, not {tokens.dtype}")
+    # Wide enough for what is padding.
+    tokens = tokens.astype(jnp.promote_types(tokens.dtype, jnp.int32))
     if tokens.shape != logits.shape[:-1]:
         raise ValueError(f"tokens has the shape {tokens.shape}, it must be {logits.shape[:-1]}, that of logits without axis {axis}")
     padding = jnp.iinfo(jnp.int32).min if padding is None else whole(padding, "padding")

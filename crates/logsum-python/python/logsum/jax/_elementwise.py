@@ -34,6 +34,12 @@ def log1mexp_elsewhere(x):
     return jnp.where(x > -0.6931471805599453, jnp.log(-jnp.expm1(x)), jnp.log1p(-jnp.exp(x)))
 
 
+def logsubexp_elsewhere(x, y):
+    value = jnp.where((x == jnp.inf) & (y < x), jnp.inf, x + log1mexp_elsewhere(y - x))
+    value = jnp.where(y == -jnp.inf, x, jnp.where(x < y, jnp.nan, value))
+    return jnp.where((x == y) & (x < jnp.inf), -jnp.inf, jnp.where((x == y) & (x == jnp.inf), jnp.nan, value))
+
+
 def logaddexp_shares(x, y):
     p = softmax(jnp.stack([x, y], -1), (-1,))
     return p[..., 0], p[..., 1]
@@ -60,5 +66,5 @@ logexpm1 = of_one("logexpm1", lambda x: x + log1mexp_elsewhere(-x), lambda x: 1 
 logit = of_one("logit", lambda p: jnp.log(p) - jnp.log1p(-p), lambda p: 1 / (p * (1 - p)))
 xlogx = of_one("xlogx", lambda x: jax.scipy.special.xlogy(x, x), lambda x: 1 + jnp.log(x))
 logaddexp = of_two("logaddexp", jnp.logaddexp, logaddexp_shares)
-logsubexp = of_two("logsubexp", lambda x, y: x + log1mexp_elsewhere(y - x), logsubexp_derivatives)
+logsubexp = of_two("logsubexp", logsubexp_elsewhere, logsubexp_derivatives)
 xlogy = of_two("xlogy", jax.scipy.special.xlogy, xlogy_derivatives)

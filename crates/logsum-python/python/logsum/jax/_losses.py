@@ -75,6 +75,17 @@ def is_constant(target, weight):
     return weight is None and not jnp.issubdtype(target.dtype, jnp.floating)
 
 
+def whole_of(logits, target, weight, ignored, smoothing):
+    """Σ q for each row."""
+    if jnp.issubdtype(target.dtype, jnp.floating):
+        return jnp.sum(weights_of(logits, target, weight, ignored, smoothing), -1)
+    counts = target != ignored
+    if weight is None:
+        return counts.astype(logits.dtype)
+    own = weight[jnp.where(counts, target, 0)]
+    return jnp.where(counts, (1 - smoothing) * own + smoothing * jnp.mean(weight), 0)
+
+
 @losses.defjvp
 def _(ignored, smoothing, primals, tangents):
     (logits, target, weight), (t, dt, dw) = primals, tangents
@@ -93,7 +104,10 @@ def losses_gradient(logits, target, weight, ignored, smoothing):
 
     def elsewhere(*arrays):
         q = weights_of(*given(arrays), ignored, smoothing)
-        return jnp.sum(q, -1, keepdims=True) * softmax(arrays[0], (-1,)) - q
+        whole = jnp.sum(q, -1, keepdims=True)
+        # What does not count may hold anything; where all is −∞ nothing changes.
+        is_constant = (whole == 0) | (jnp.max(arrays[0], -1, keepdims=True) == -jnp.inf)
+        return jnp.where(is_constant, 0, whole * softmax(arrays[0], (-1,)) - q)
 
     return dispatched(on_cpu, elsewhere, *present(logits, target, weight))
 
@@ -102,7 +116,7 @@ def losses_gradient(logits, target, weight, ignored, smoothing):
 def _(ignored, smoothing, primals, tangents):
     (logits, target, weight), (t, dt, dw) = primals, tangents
     p = softmax(logits, (-1,))
-    whole = jnp.sum(weights_of(*primals, ignored, smoothing), -1, keepdims=True)
+    whole = whole_of(*primals, ignored, smoothing)[..., None]
     slope = whole * softmax_slope(p, t, (-1,))
     if not is_constant(target, weight):
         dq = change_of_q(*primals, ignored, smoothing, dt, dw)

@@ -22,10 +22,36 @@ def kept(a, axes):
     return jax.ShapeDtypeStruct(shape, a.dtype)
 
 
-def shift_of(a, axes):
-    """The greatest number, 0 for what is infinite."""
-    maximum = jnp.max(a, axes, keepdims=True, initial=-jnp.inf)
-    return jnp.where(jnp.isfinite(maximum), maximum, 0)
+def wide(a):
+    """In single precision at least: sums of narrower formats would overflow, or stand still."""
+    return a.astype(jnp.promote_types(a.dtype, jnp.float32))
+
+
+def finite_or_0(a):
+    return jnp.where(jnp.isfinite(a), a, 0)
+
+
+def count(a, axes):
+    return math.prod(a.shape[axis] for axis in axes)
+
+
+class Powers:
+    """e^{a − s} over axes, of which the greatest are 1; where there is +∞, that alone counts. On other devices than the CPU all is made
+    of this."""
+
+    def __init__(self, a, axes):
+        a = wide(a)
+        total = functools.partial(jnp.sum, axis=axes, keepdims=True)
+        self.greatest = jnp.max(a, axes, keepdims=True, initial=-jnp.inf)
+        self.shift = finite_or_0(self.greatest)
+        at_infinity = jnp.where(a == jnp.inf, 0.0, -jnp.inf)
+        self.logs = jnp.where(self.greatest == jnp.inf, at_infinity, a - self.shift)
+        self.powers = jnp.exp(self.logs)
+        self.total = total(self.powers)
+        # The greatest apart: what is beside them may be small.
+        ones, rest = total(self.logs == 0, dtype=a.dtype), total(jnp.where(self.logs == 0, 0, self.powers))
+        log_of_total = jnp.where(ones == 0, jnp.log(rest), jnp.log(ones) + jnp.log1p(rest / ones))
+        self.log_of_total = jnp.where(jnp.isnan(self.total), jnp.nan, log_of_total)
 
 
 def mean(p, t, axes):
@@ -37,8 +63,8 @@ def logsumexp(a, axes):
     on_cpu = lambda a: called(lambda a: _core.logsumexp(a, axes, None, True), kept(a, axes), a)
 
     def elsewhere(a):
-        shift = shift_of(a, axes)
-        return shift + jnp.log(jnp.sum(jnp.exp(a - shift), axes, keepdims=True))
+        powers = Powers(a, axes)
+        return jnp.where(powers.greatest == jnp.inf, jnp.inf, powers.shift + powers.log_of_total).astype(a.dtype)
 
     return dispatched(on_cpu, elsewhere, a)
 
@@ -53,12 +79,8 @@ def softmax(a, axes):
     on_cpu = lambda a: called(lambda a: _core.softmax(a, axes), like(a), a)
 
     def elsewhere(a):
-        maximum = jnp.max(a, axes, keepdims=True, initial=-jnp.inf)
-        is_infinite = maximum == jnp.inf
-        at_infinity = jnp.where(a == jnp.inf, 0.0, -jnp.inf)
-        power = jnp.exp(jnp.where(is_infinite, at_infinity, a - jnp.where(jnp.isfinite(maximum), maximum, 0)))
-        total = jnp.sum(power, axes, keepdims=True)
-        return jnp.where(total == 0, 0, power / jnp.where(total == 0, 1, total))
+        powers = Powers(a, axes)
+        return jnp.where(powers.total == 0, 0, powers.powers / powers.total).astype(a.dtype)
 
     return dispatched(on_cpu, elsewhere, a)
 
@@ -78,8 +100,9 @@ def log_softmax(a, axes):
     on_cpu = lambda a: called(lambda a: _core.log_softmax(a, axes), like(a), a)
 
     def elsewhere(a):
-        value = logsumexp(a, axes)
-        return jnp.where(value == -jnp.inf, -jnp.inf, a - value)
+        powers = Powers(a, axes)
+        logs = jnp.where(powers.greatest == -jnp.inf, -jnp.inf, powers.logs - powers.log_of_total)
+        return logs.astype(a.dtype)
 
     return dispatched(on_cpu, elsewhere, a)
 
@@ -87,6 +110,27 @@ def log_softmax(a, axes):
 @log_softmax.defjvp
 def _(axes, primals, tangents):
     return log_softmax(*primals, axes), tangents[0] - mean(softmax(*primals, axes), *tangents, axes)
+
+
+class SignedTerms:
+    """b e^{a − s} over axes, of which the greatest are ±1; where there is +∞, that alone counts, with its weight."""
+
+    def __init__(self, a, b, axes):
+        a, b = wide(a), wide(b)
+        total = functools.partial(jnp.sum, axis=axes, keepdims=True)
+        logs = jnp.where(b == 0, -jnp.inf, a + jnp.log(jnp.abs(b)))
+        self.greatest = jnp.max(logs, axes, keepdims=True, initial=-jnp.inf)
+        is_infinite, is_greatest = self.greatest == jnp.inf, (a == jnp.inf) & (b != 0)
+        self.shift = finite_or_0(self.greatest)
+        self.units = jnp.where(is_infinite, jnp.where(is_greatest, 1.0, 0.0), jnp.exp(a - self.shift))
+        self.terms = jnp.where(is_infinite, jnp.where(is_greatest, b, 0), jnp.sign(b) * jnp.exp(logs - self.shift))
+        signs = jnp.where(is_greatest, jnp.sign(b), 0)
+        is_mixed = total(jnp.abs(signs)) != jnp.abs(total(signs))
+        self.total = jnp.where(is_mixed, jnp.nan, total(self.terms))
+
+    def over_total(self, terms):
+        """NaN where all cancels, 0 where there is nothing."""
+        return jnp.where(self.greatest == -jnp.inf, 0, terms / jnp.where(self.total == 0, jnp.nan, self.total))
 
 
 # log |Σ b e^a| and its sign, of as many weights as numbers.
@@ -100,10 +144,10 @@ def weighted(a, b, axes):
     )
 
     def elsewhere(a, b):
-        a = jnp.where(b == 0, -jnp.inf, a)
-        shift = shift_of(a, axes)
-        total = jnp.sum(b * jnp.exp(a - shift), axes, keepdims=True)
-        return shift + jnp.log(jnp.abs(total)), jnp.sign(total)
+        terms = SignedTerms(a, b, axes)
+        value = jnp.where(terms.greatest == jnp.inf, jnp.inf, jnp.log(jnp.abs(terms.total)) + terms.shift)
+        value = jnp.where(jnp.isnan(terms.total), jnp.nan, value)
+        return value.astype(a.dtype), jnp.sign(terms.total).astype(a.dtype)
 
     return dispatched(on_cpu, elsewhere, a, b)
 
@@ -132,9 +176,9 @@ def weighted_gradients(a, b, axes):
     )
 
     def elsewhere(a, b):
-        value, sign = weighted(a, b, axes)
-        of_b = sign * jnp.exp(a - jnp.where(jnp.isfinite(value), value, 0))
-        return jnp.where(b == 0, 0, b * of_b), of_b
+        terms = SignedTerms(a, b, axes)
+        of_a = jnp.where(b == 0, 0, terms.over_total(terms.terms))
+        return of_a.astype(a.dtype), terms.over_total(terms.units).astype(a.dtype)
 
     return dispatched(on_cpu, elsewhere, a, b)
 
@@ -161,7 +205,8 @@ def of_complex(a, b, axes):
 def _(axes, primals, tangents):
     (a, b), (t, u) = primals, tangents
     value = of_complex(a, b, axes)
-    return value, jnp.sum(jnp.exp(a - value) * (b * t + u), axes, keepdims=True)
+    power = jnp.where(jnp.isneginf(a.real), 0, jnp.exp(a - value))
+    return value, jnp.sum(power * (b * t + u), axes, keepdims=True)
 
 
 # Means, variances, entropies.
@@ -171,13 +216,12 @@ def moments(name, a, axes, parameter=0):
     return called(lambda a: _core.moment_value(name, a, axes, True, float(parameter)), kept(a, axes), a)
 
 
-def count(a, axes):
-    return math.prod(a.shape[axis] for axis in axes)
-
-
 @over_axes
 def logmeanexp(a, axes):
-    elsewhere = lambda a: logsumexp(a, axes) - math.log(count(a, axes)) if count(a, axes) else logsumexp(a, axes) * jnp.nan
+    def elsewhere(a):
+        number = count(a, axes)
+        return (logsumexp(wide(a), axes) - (math.log(number) if number else jnp.nan)).astype(a.dtype)
+
     return dispatched(lambda a: moments("logmeanexp", a, axes), elsewhere, a)
 
 
@@ -189,16 +233,18 @@ def _(axes, primals, tangents):
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def logvarexp(a, ddof, axes):
     def elsewhere(a):
-        whole, n = logsumexp(a, axes), count(a, axes)
-        spread = jnp.sum((jnp.exp(a - jnp.where(jnp.isfinite(whole), whole, 0)) - 1 / max(n, 1)) ** 2, axes, keepdims=True)
-        return 2 * whole + jnp.log(spread / (n - ddof))
+        number = count(a, axes)
+        if number <= ddof or number == 0:
+            return logsumexp(a, axes) * jnp.nan
+        spread = jnp.sum((softmax(wide(a), axes) - 1 / number) ** 2, axes, keepdims=True)
+        return (2 * logsumexp(wide(a), axes) + jnp.log(spread / (number - ddof))).astype(a.dtype)
 
     return dispatched(lambda a: moments("logvarexp", a, axes, ddof), elsewhere, a)
 
 
 def variance_gradient(a, axes):
     """2 p (p − 1/n) / Σ (p − 1/n)²: NaN where all numbers are equal, which is where the logarithm is −∞."""
-    p = softmax(a.astype(jnp.promote_types(a.dtype, jnp.float32)), axes)
+    p = softmax(wide(a), axes)
     spread = p - 1 / max(count(a, axes), 1)
     return (2 * p * spread / jnp.sum(spread**2, axes, keepdims=True)).astype(a.dtype)
 
@@ -215,7 +261,7 @@ def surprisal(a, axes):
 
 @over_axes
 def softmax_entropy(a, axes):
-    elsewhere = lambda a: mean(softmax(a, axes), surprisal(a, axes), axes)
+    elsewhere = lambda a: mean(softmax(wide(a), axes), surprisal(wide(a), axes), axes).astype(a.dtype)
     return dispatched(lambda a: moments("softmax_entropy", a, axes), elsewhere, a)
 
 
@@ -224,7 +270,7 @@ def _(axes, primals, tangents):
     (a,), (t,) = primals, tangents
     # p (s − Σ p s) with s = −log p, or −a, as what all numbers have in common has no part in it: so nothing is rounded before.
     greatest = jax.lax.stop_gradient(jnp.max(a, axes, keepdims=True, initial=-jnp.inf))
-    difference = jnp.where(jnp.isneginf(a), 0, jnp.where(jnp.isfinite(greatest), greatest, 0) - a)
+    difference = jnp.where(jnp.isneginf(a), 0, finite_or_0(greatest) - a)
     surprisals = jnp.where(greatest == jnp.inf, surprisal(a, axes), difference)
     gradient = softmax_slope(softmax(a, axes), surprisals, axes)
     return softmax_entropy(a, axes), mean(gradient, t, axes)

@@ -32,11 +32,17 @@ def logcumsumexp(a, axis, reverse):
     return dispatched(on_cpu, lambda a: jax.lax.cumlogsumexp(a, axis + a.ndim, reverse), a)
 
 
+def unrounded(whole):
+    """What is divided by, so that y, which is rounded, may be any number near: Σ e^{x − y}, in place of the 1 that it nearly is."""
+    return jnp.where(whole == 0, 1, whole)
+
+
 @logcumsumexp.defjvp
 def _(axis, reverse, primals, tangents):
-    (a,), (t,) = primals, tangents
+    (a,), (t,), way = primals, tangents, dict(axis=axis, reverse=reverse)
     value = logcumsumexp(a, axis, reverse)
-    return value, scan(a, t, negated(value), axis=axis, reverse=reverse)
+    z = negated(value)
+    return value, scan(a, t, z, **way) / unrounded(scan(a, jnp.ones_like(a), z, **way))
 
 
 def scaled_cumulative(x, t, z, axis, reverse):
@@ -73,9 +79,10 @@ def log_matmul(a, b):
 @log_matmul.defjvp
 def _(primals, tangents):
     (a, b), (t, u) = primals, tangents
-    c = log_matmul(a, b)
+    c, ones = log_matmul(a, b), (jnp.ones_like(a), jnp.ones_like(b))
     z = negated(c)
-    return c, product(a, t, b, jnp.ones_like(b), z) + product(a, jnp.ones_like(a), b, u, z)
+    change = product(a, t, b, ones[1], z) + product(a, ones[0], b, u, z)
+    return c, change / unrounded(product(a, ones[0], b, ones[1], z))
 
 
 def scaled_product(x, s, y, t, z):

@@ -8,17 +8,18 @@ import numpy as np
 
 from .. import _core
 from ._callbacks import called, dispatched, like
+from ._reductions import finite_or_0, wide
 
 
 def by_rows(function):
     """Of NumPy arrays, whose leading axes, of the ids, too, may be those of a vmap."""
 
     def values(a, ids):
-        if ids.size == ids.shape[-1]:
-            shape = np.broadcast_shapes(a.shape[:-1], ids.shape[:-1])
-            values = function(a, ids.reshape(-1).astype(np.uintp))
-            return np.broadcast_to(values, (*shape, values.shape[-1]))
+        # Ids of a vmap have its axes, and none of the rows'.
+        ids = ids.reshape(*ids.shape[:-1], *(1,) * (a.ndim - ids.ndim), ids.shape[-1])
         shape = np.broadcast_shapes(a.shape, ids.shape)
+        if ids.size == ids.shape[-1]:
+            return function(np.broadcast_to(a, shape), ids.reshape(-1).astype(np.uintp))
         a, ids = (np.broadcast_to(x, shape).reshape(-1, shape[-1]) for x in (a, ids))
         rows = [function(row, of_row.astype(np.uintp)) for row, of_row in zip(a, ids)]
         return np.reshape(rows, (*shape[:-1], -1))
@@ -27,11 +28,16 @@ def by_rows(function):
 
 
 def sums(a, ids, count):
-    return jnp.moveaxis(jax.ops.segment_sum(jnp.moveaxis(a, -1, 0), ids, count), 0, -1)
+    return jnp.moveaxis(jax.ops.segment_sum(jnp.moveaxis(wide(a), -1, 0), ids, count), 0, -1).astype(a.dtype)
 
 
-def maxima(a, ids, count):
-    return jnp.moveaxis(jax.ops.segment_max(jnp.moveaxis(a, -1, 0), ids, count), 0, -1)
+def powers_of(a, ids, count):
+    """e^{a − s}, of which the greatest of each segment are 1; where there is +∞, that alone counts. And what is greatest."""
+    a = wide(a)
+    greatest = jnp.moveaxis(jax.ops.segment_max(jnp.moveaxis(a, -1, 0), ids, count), 0, -1)
+    shift = greatest[..., ids]
+    at_infinity = jnp.where(a == jnp.inf, 0.0, -jnp.inf)
+    return jnp.exp(jnp.where(shift == jnp.inf, at_infinity, a - finite_or_0(shift))), greatest
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
@@ -40,9 +46,9 @@ def logsumexp(a, ids, count):
     on_cpu = lambda a, ids: called(by_rows(lambda a, ids: _core.segments(a, ids, count, -1)), shape, a, ids)
 
     def elsewhere(a, ids):
-        maximum = maxima(a, ids, count)
-        shift = jnp.where(jnp.isfinite(maximum), maximum, 0)
-        return shift + jnp.log(sums(jnp.exp(a - shift[..., ids]), ids, count))
+        powers, greatest = powers_of(a, ids, count)
+        value = jnp.log(sums(powers, ids, count)) + finite_or_0(greatest)
+        return jnp.where(greatest == jnp.inf, jnp.inf, value).astype(a.dtype)
 
     return dispatched(on_cpu, elsewhere, a, ids)
 
@@ -58,11 +64,9 @@ def softmax(a, ids, count):
     on_cpu = lambda a, ids: called(by_rows(lambda a, ids: _core.segment_shares(a, ids, count, -1)), like(a), a, ids)
 
     def elsewhere(a, ids):
-        maximum = maxima(a, ids, count)[..., ids]
-        at_infinity = jnp.where(a == jnp.inf, 0.0, -jnp.inf)
-        power = jnp.exp(jnp.where(maximum == jnp.inf, at_infinity, a - jnp.where(jnp.isfinite(maximum), maximum, 0)))
-        total = sums(power, ids, count)[..., ids]
-        return jnp.where(total == 0, 0, power / jnp.where(total == 0, 1, total))
+        powers, _ = powers_of(a, ids, count)
+        total = sums(powers, ids, count)[..., ids]
+        return jnp.where(total == 0, 0, powers / total).astype(a.dtype)
 
     return dispatched(on_cpu, elsewhere, a, ids)
 

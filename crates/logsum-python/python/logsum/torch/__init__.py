@@ -15,12 +15,12 @@ from .._arguments import either, loss_options, one_of, whole
 from . import _elementwise, _losses, _reductions, _scans_and_products, _segments
 from ._arguments import (
     as_tensor,
-    common_type,
     converted,
     dims_of,
     directed,
     floating,
     ids_of,
+    in_common,
     of_dims,
     offsets_of,
     one_dim,
@@ -173,11 +173,10 @@ def logcumsumexp(input, dim, reverse=False, exclusive=False):
 
 def log_matmul(input, other):
     """The matrix product in log space: log Σ_k e^{input_ik + other_kj}, with vectors and batches as in `torch.matmul`."""
-    a, b = floating(input), floating(other, "other")
+    a, b = in_common(input=input, other=other)
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError("log_matmul needs vectors, matrices or batches of them, not a scalar")
-    dtype = common_type(a, b)
-    left, right = (a[None, :] if a.ndim == 1 else a).to(dtype), (b[:, None] if b.ndim == 1 else b).to(dtype)
+    left, right = (a[None, :] if a.ndim == 1 else a), (b[:, None] if b.ndim == 1 else b)
     if left.shape[-1] != right.shape[-2]:
         raise ValueError(f"input of shape {tuple(a.shape)} and other of shape {tuple(b.shape)} do not fit: the length of the sums differs")
     batch = torch.broadcast_shapes(left.shape[:-2], right.shape[:-2])
@@ -221,13 +220,11 @@ def segment_softmax(input, segment_ids=None, num_segments=None, dim=0, offsets=N
 
 def by_element(function, **named):
     """Of one format and shape."""
-    tensors = [floating(x, name) for name, x in named.items()]
+    tensors = in_common(**named)
     if len(tensors) == 1:
         return function(*tensors)
-    dtype = common_type(*tensors)
-    is_scalar = all(x.ndim == 0 for x in tensors)
-    value = function(*(x.to(dtype) for x in together(**dict(zip(named, tensors)))))
-    return value[0] if is_scalar else value
+    value = function(*together(**dict(zip(named, tensors))))
+    return value if any(x.ndim for x in tensors) else value[0]
 
 
 def logaddexp(input, other):
@@ -320,8 +317,12 @@ def cross_entropy(
     is_soft = target.is_floating_point()
     if is_soft and target.shape != x.shape:
         raise ValueError(f"target has the shape {tuple(target.shape)}, that of probabilities must be {tuple(x.shape)}")
-    x = x.movedim(dim, -1)
-    target = target.to(x.dtype).movedim(dim, -1) if is_soft else target
+    if is_soft:
+        x, target = in_common(input=x, target=target)
+    # Narrow formats would overflow in between.
+    dtype, is_narrow = x.dtype, x.itemsize == 2 and (z_loss or is_learned or temperature != 1)
+    x = (x.float() if is_narrow else x).movedim(dim, -1)
+    target = target.to(x.dtype).movedim(dim, -1) if is_soft else target.to(torch.int64)
     if not is_soft and target.shape != x.shape[:-1]:
         raise ValueError(
             f"target has the shape {tuple(target.shape)}, it must be {tuple(x.shape[:-1])}, that of input without the classes, "
@@ -335,21 +336,22 @@ def cross_entropy(
     each = _losses.losses(x, target, weight, ignore_index, label_smoothing)
     is_counted = None if is_soft else target != ignore_index
     if z_loss:
-        q = _losses.weights_of(x, target, weight, ignore_index, label_smoothing).sum(-1)
+        whole = _losses.whole_of(x, target, weight, ignore_index, label_smoothing)
         # Rows that do not count may hold anything.
-        square = _reductions.logsumexp(torch.where(q[..., None] == 0, 0, x), [-1])[..., 0].square()
-        each = each + q * z_loss * square
+        square = _reductions.logsumexp(torch.where(whole[..., None] == 0, 0, x), [-1])[..., 0].square()
+        each = each + whole * z_loss * square
     if reduction == "none":
-        return each
+        return each.to(dtype)
     # Sums of narrow formats would overflow, or stand still.
-    total = each.to(torch.promote_types(each.dtype, torch.float32)).sum()
+    total = _reductions.wide(each).sum()
     if reduction == "mean" and is_counted is None:
         total = total / each.numel()
-    elif reduction == "mean" and weight is None:
-        total = total / is_counted.sum()
     elif reduction == "mean":
-        total = total / torch.where(is_counted, weight[torch.where(is_counted, target, 0)], 0).to(total.dtype).sum()
-    return total.to(each.dtype)
+        counted = is_counted if weight is None else torch.where(is_counted, weight[torch.where(is_counted, target, 0)], 0).to(total.dtype)
+        number = counted.sum()
+        # The mean over nothing is NaN, and does not change.
+        total = torch.where(number == 0, torch.nan, total / torch.where(number == 0, 1, number))
+    return total.to(dtype)
 
 
 def token_log_probs(input, tokens, dim=-1, dtype=None, entropy=False, *, padding=None):
@@ -369,6 +371,7 @@ def token_log_probs(input, tokens, dim=-1, dtype=None, entropy=False, *, padding
         raise ValueError(
             f"tokens has the shape {tuple(tokens.shape)}, it must be {tuple(x.shape[:-1])}, that of input without dim {dim}"
         )
+    tokens = tokens.to(torch.int64)
     nothing = torch.iinfo(torch.int64).min if padding is None else whole(padding, "padding")
     within(tokens, x.shape[-1], nothing, "tokens")
     log_p = -_losses.losses(x, tokens, None, nothing, 0.0)

@@ -70,11 +70,18 @@ def one_dim(x, dim):
     return dims_of(x, whole(dim, "dim"))[0]
 
 
-def common_type(x, y):
-    """As torch promotes: numbers without dimensions count less than others."""
-    if (x.ndim == 0) == (y.ndim == 0):
-        return torch.promote_types(x.dtype, y.dtype)
-    return x.dtype if x.ndim else y.dtype
+def in_common(**named):
+    """In one format, as torch promotes: integers, and numbers without dimensions, count less than others."""
+    for name, x in named.items():
+        floating(x, name)
+    floats = [x for x in named.values() if x.is_floating_point()]
+    if not floats:
+        return [floating(x) for x in named.values()]
+    of_arrays = [x for x in floats if x.ndim] or floats
+    dtype = of_arrays[0].dtype
+    for x in of_arrays[1:]:
+        dtype = torch.promote_types(dtype, x.dtype)
+    return [floating(x.to(dtype)) for x in named.values()]
 
 
 def terms_of(input, b, where):
@@ -82,9 +89,9 @@ def terms_of(input, b, where):
     x = floating(input)
     named = {"input": x}
     if b is not None:
-        weights = floating(as_tensor(b, "b", x), "b")
-        dtype = x.dtype if isinstance(b, int | float) else common_type(x, weights)
-        named = {"input": x.to(dtype), "b": weights.to(dtype)}
+        weights = as_tensor(b, "b", x)
+        pair = (x, weights.to(x.dtype)) if isinstance(b, int | float) else in_common(input=input, b=weights)
+        named = dict(zip(("input", "b"), pair))
     if where is not None:
         named["where"] = as_tensor(where, "where", x)
         if named["where"].dtype != torch.bool:
@@ -99,8 +106,9 @@ def terms_of(input, b, where):
 
 def directed(input, direction, name, dim):
     """Numbers and a direction of one shape, and the dimensions."""
-    x, t = together(input=floating(input), **{name: floating(as_tensor(direction, name, input), name)})
-    return x, t.to(x.dtype), dims_of(x, dim)
+    named = {"input": input, name: as_tensor(direction, name, floating(input))}
+    x, t = together(**dict(zip(named, in_common(**named))))
+    return x, t, dims_of(x, dim)
 
 
 def without(input, dims, keepdim, *values):
@@ -141,16 +149,21 @@ def ids_of(segment_ids, num_segments, mode, x, dim):
     is_inside = (ids >= 0) & (ids < num_segments)
     if mode == "drop":
         return torch.where(is_inside, ids, num_segments), num_segments, is_inside
-    # Under torch.compile the operator looks.
-    if not torch.compiler.is_compiling() and not is_inside.all():
+    if are_known(ids) and not is_inside.all():
         place = int((~is_inside).nonzero()[0, 0])
         raise ValueError(f"segment_ids has {int(ids[place])} at {place}, it must be from 0 to below {num_segments}, the number of segments")
     return ids, num_segments, None
 
 
+def are_known(indices):
+    """Whether they can be looked at here and now; elsewhere the operator looks, on the CPU."""
+    is_hidden = torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(indices)
+    return indices.device.type == "cpu" and not is_hidden
+
+
 def within(indices, length, padding, name):
-    """Complains of indices that are out of range, as far as that can be seen here and now."""
-    if indices.device.type != "cpu" or torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(indices):
+    """Complains of indices that are out of range."""
+    if not are_known(indices):
         return
     is_wrong = ((indices < 0) | (indices >= length)) & (indices != padding)
     if is_wrong.any():

@@ -88,7 +88,8 @@ class Differentiable:
     """An operator with its derivatives backward and forward, and its rule for vmap.
 
     `function` takes some tensors, whose dimensions are counted from the end, then what is no such tensor. `backward(inputs, output,
-    cotangent)` gives a cotangent for each of those tensors, or None; of inputs and output it has what `saves` names. `slope(inputs,
+    cotangent, needed)` gives a cotangent for each of those tensors, or None, which is enough where it is not needed; of inputs and
+    output it has what `saves` names. `slope(inputs,
     tangents)` is what changes of the arguments change, with a tangent for each. Both are written with differentiable functions, so
     that there are derivatives of any order.
 
@@ -113,7 +114,7 @@ class Differentiable:
 
         def backwards(ctx, cotangent):
             inputs, output = restored(ctx, ctx.saved_tensors, "inputs" in saves)
-            cotangents = backward(inputs, output, cotangent)
+            cotangents = backward(inputs, output, cotangent, ctx.needs_input_grad)
             return *cotangents, *[None] * (len(inputs) - len(cotangents))
 
         def batched(info, in_dims, *arguments):

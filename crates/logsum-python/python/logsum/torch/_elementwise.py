@@ -5,7 +5,7 @@ from torch import Tensor
 
 from .._general import elementwise
 from ._differentiable import Differentiable, by_numpy, on_cpu
-from ._reductions import finite_or_0, logsumexp, softmax
+from ._reductions import logsumexp, softmax
 
 
 def of_one(name, elsewhere, derivative):
@@ -16,7 +16,7 @@ def of_one(name, elsewhere, derivative):
         name,
         values,
         1,
-        lambda inputs, _, g: (g * derivative(*inputs),),
+        lambda inputs, _, g, needed: (g * derivative(*inputs),),
         lambda inputs, tangents: derivative(*inputs) * tangents[0],
     )
 
@@ -30,12 +30,18 @@ def of_two(name, elsewhere, derivatives):
         return of_x * tangents[0] + of_y * tangents[1]
 
     return Differentiable(
-        name, values, 2, lambda inputs, _, g: tuple(g * partial for partial in derivatives(*inputs)), slope
+        name, values, 2, lambda inputs, _, g, needed: tuple(g * partial for partial in derivatives(*inputs)), slope
     )
 
 
 def log1mexp_elsewhere(x):
     return torch.where(x > -0.6931471805599453, (-torch.expm1(x)).log(), torch.log1p(-x.exp()))
+
+
+def logsubexp_elsewhere(x, y):
+    value = torch.where((x == torch.inf) & (y < x), torch.inf, x + log1mexp_elsewhere(y - x))
+    value = torch.where(y == -torch.inf, x, torch.where(x < y, torch.nan, value))
+    return torch.where((x == y) & (x < torch.inf), -torch.inf, torch.where((x == y) & (x == torch.inf), torch.nan, value))
 
 
 def logaddexp_shares(x, y):
@@ -63,5 +69,5 @@ logexpm1 = of_one("logexpm1", lambda x: x + log1mexp_elsewhere(-x), lambda x: 1 
 logit = of_one("logit", torch.logit, lambda p: 1 / (p * (1 - p)))
 xlogx = of_one("xlogx", lambda x: torch.xlogy(x, x), lambda x: 1 + x.log())
 logaddexp = of_two("logaddexp", lambda x, y: logsumexp(torch.stack([x, y], -1), [-1])[..., 0], logaddexp_shares)
-logsubexp = of_two("logsubexp", lambda x, y: x + log1mexp_elsewhere(y - finite_or_0(x)), logsubexp_derivatives)
+logsubexp = of_two("logsubexp", logsubexp_elsewhere, logsubexp_derivatives)
 xlogy = of_two("xlogy", torch.xlogy, xlogy_derivatives)

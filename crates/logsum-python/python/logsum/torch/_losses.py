@@ -21,10 +21,12 @@ def each_gradient(
     """The gradient of the losses' sum, where each counts `scale` times."""
     if on_cpu(x):
         slope = by_core(x, target, weight, ignored, smoothing, True)[1].contiguous()
-    else:
-        q = weights_of(x, target, weight, ignored, smoothing)
-        slope = q.sum(-1, keepdim=True) * softmax(x, [-1]) - q
-    return slope.mul_(scale[..., None])
+        return slope.mul_(scale[..., None])
+    q = weights_of(x, target, weight, ignored, smoothing)
+    whole = q.sum(-1, keepdim=True)
+    # What does not count may hold anything; where all is −∞ nothing changes.
+    is_constant = (whole == 0) | (x.amax(-1, keepdim=True) == -torch.inf)
+    return torch.where(is_constant, 0, (whole * softmax(x, [-1]) - q) * scale[..., None])
 
 
 def by_core(x, target, weight, ignored, smoothing, gradient):
@@ -39,7 +41,7 @@ def weights_of(x, target, weight, ignored, smoothing):
         q = target * (1 - smoothing) + smoothing / classes
         return q if weight is None else q * weight
     counts = target != ignored
-    own = torch.nn.functional.one_hot(torch.where(counts, target, 0), classes).to(x.dtype)
+    own = (target[..., None] == torch.arange(classes, device=x.device)).to(x.dtype)
     if weight is None:
         q = own * (1 - smoothing) + smoothing / classes
     else:
@@ -76,10 +78,21 @@ def surprisal(x):
     return -log_softmax(x, [-1])
 
 
-def losses_backward(inputs, _, g):
+def whole_of(x, target, weight, ignored, smoothing):
+    """Σ q for each row."""
+    if target.is_floating_point():
+        return weights_of(x, target, weight, ignored, smoothing).sum(-1)
+    counts = target != ignored
+    if weight is None:
+        return counts.to(x.dtype)
+    own = weight[torch.where(counts, target, 0)]
+    return torch.where(counts, (1 - smoothing) * own + smoothing * weight.mean(), 0)
+
+
+def losses_backward(inputs, _, g, needed):
     x, target, weight, *options = inputs
-    by_scores = losses_gradient(x, target, g, weight, *options)
-    if not target.is_floating_point() and weight is None:
+    by_scores = losses_gradient(x, target, g, weight, *options) if needed[0] else None
+    if not any(needed[1:]):
         return by_scores, None, None
     return by_scores, *back_from_q(x, target, weight, *options, times(surprisal(x), g[..., None].expand(x.shape)))
 
@@ -94,15 +107,15 @@ def losses_slope(inputs, tangents):
 
 def second(x, target, scale, options, v):
     """The Hessian of each row's loss, scaled, times a vector."""
-    whole = weights_of(x, target, *options).sum(-1)
+    whole = whole_of(x, target, *options)
     return (scale * whole)[..., None] * softmax_slope(softmax(x, [-1]), v, [-1])
 
 
-def gradient_backward(inputs, _, v):
+def gradient_backward(inputs, _, v, needed):
     x, target, scale, weight, *options = inputs
     of_scale = (losses_gradient(x, target, torch.ones_like(scale), weight, *options) * v).sum(-1)
     by_scores = second(x, target, scale, (weight, *options), v)
-    if not target.is_floating_point() and weight is None:
+    if not (needed[1] or any(needed[3:])):
         return by_scores, None, of_scale, None
     of_q = scale[..., None] * ((softmax(x, [-1]) * v).sum(-1, keepdim=True) - v)
     of_target, of_weight = back_from_q(x, target, weight, *options, of_q)

@@ -1,5 +1,7 @@
 """Log-sum-exp, softmax, and what else is made of the numbers along dimensions, which are counted from the end and stay."""
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,6 +21,15 @@ def finite_or_0(x):
     return torch.where(torch.isfinite(x), x, 0)
 
 
+def wide(x):
+    """In single precision at least: sums of narrower formats would overflow, or stand still."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def count(x, dim):
+    return math.prod(x.shape[d] for d in dim)
+
+
 def kept(x, *others):
     """The shape of a reduction of `x` over the last of the arguments."""
     shape = list(x.shape)
@@ -27,27 +38,37 @@ def kept(x, *others):
     return x.new_empty(shape)
 
 
+class Powers:
+    """e^{x − s} along dimensions, of which the greatest are 1; where there is +∞, that alone counts. On other devices than the CPU all
+    is made of this."""
+
+    def __init__(self, x, dim):
+        x = wide(x)
+        self.greatest = x.amax(dim, keepdim=True) if count(x, dim) else x.sum(dim, keepdim=True) - torch.inf
+        self.shift = finite_or_0(self.greatest)
+        at_infinity = torch.where(x == torch.inf, 0.0, -torch.inf)
+        self.logs = torch.where(self.greatest == torch.inf, at_infinity, x - self.shift)
+        self.powers = self.logs.exp()
+        self.total = self.powers.sum(dim, keepdim=True)
+        # The greatest apart: what is beside them may be small.
+        ones = (self.logs == 0).to(x.dtype).sum(dim, keepdim=True)
+        rest = torch.where(self.logs == 0, 0, self.powers).sum(dim, keepdim=True)
+        log_of_total = torch.where(ones == 0, rest.log(), ones.log() + (rest / ones).log1p())
+        self.log_of_total = torch.where(torch.isnan(self.total), torch.nan, log_of_total)
+
+
 def values(x: Tensor, dim: list[int]) -> Tensor:
-    dim = tuple(dim)
     if on_cpu(x):
-        return by_numpy(lambda x: _core.logsumexp(x, dim, None, True), x)
-    if any(x.shape[d] == 0 for d in dim):
-        return x.sum(dim, keepdim=True) - torch.inf
-    shift = finite_or_0(x.amax(dim, keepdim=True))
-    return (x - shift).exp().sum(dim, keepdim=True).log() + shift
+        return by_numpy(lambda x: _core.logsumexp(x, tuple(dim), None, True), x)
+    powers = Powers(x, dim)
+    return torch.where(powers.greatest == torch.inf, torch.inf, powers.shift + powers.log_of_total).to(x.dtype)
 
 
 def shares(x: Tensor, dim: list[int]) -> Tensor:
-    dim = tuple(dim)
     if on_cpu(x):
-        return by_numpy(lambda x: _core.softmax(x, dim), x)
-    if x.numel() == 0:
-        return torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    maximum = x.amax(dim, keepdim=True)
-    at_infinity = torch.where(x == torch.inf, 0, -torch.inf).to(x.dtype)
-    power = torch.where(maximum == torch.inf, at_infinity, x - finite_or_0(maximum)).exp()
-    total = power.sum(dim, keepdim=True)
-    return torch.where(total == 0, 0, power / torch.where(total == 0, 1, total)).contiguous()
+        return by_numpy(lambda x: _core.softmax(x, tuple(dim)), x)
+    powers = Powers(x, dim)
+    return torch.where(powers.total == 0, 0, powers.powers / powers.total).to(x.dtype).contiguous()
 
 
 def scaled_shares(x: Tensor, scale: Tensor, dim: list[int]) -> Tensor:
@@ -56,11 +77,11 @@ def scaled_shares(x: Tensor, scale: Tensor, dim: list[int]) -> Tensor:
 
 
 def log_shares(x: Tensor, dim: list[int]) -> Tensor:
-    dim = tuple(dim)
     if on_cpu(x):
-        return by_numpy(lambda x: _core.log_softmax(x, dim), x)
-    value = logsumexp(x, list(dim))
-    return torch.where(value == -torch.inf, -torch.inf, x - value).contiguous()
+        return by_numpy(lambda x: _core.log_softmax(x, tuple(dim)), x)
+    powers = Powers(x, dim)
+    logs = torch.where(powers.greatest == -torch.inf, -torch.inf, powers.logs - powers.log_of_total)
+    return logs.to(x.dtype).contiguous()
 
 
 def log_shares_gradient(x: Tensor, g: Tensor, dim: list[int]) -> Tensor:
@@ -83,7 +104,7 @@ def logsumexp_slope(inputs, tangents):
     return mean(softmax(x, dim), t, dim)
 
 
-def scaled_softmax_backward(inputs, _, v):
+def scaled_softmax_backward(inputs, _, v, needed):
     x, scale, dim = inputs
     p = softmax(x, dim)
     return scale * softmax_slope(p, v, dim), mean(p, v, dim)
@@ -95,7 +116,7 @@ def scaled_softmax_slope(inputs, tangents):
     return p * u + scale * softmax_slope(p, t, dim)
 
 
-def softmax_slope_backward(inputs, _, v):
+def softmax_slope_backward(inputs, _, v, needed):
     p, t, dim = inputs
     return v * (t - mean(p, t, dim)) - t * mean(p, v, dim), softmax_slope(p, v, dim)
 
@@ -105,7 +126,7 @@ def softmax_slope_slope(inputs, tangents):
     return dp * (t - mean(p, t, dim)) + p * (dt - (dp * t + p * dt).sum(dim, keepdim=True))
 
 
-def log_softmax_gradient_backward(inputs, _, v):
+def log_softmax_gradient_backward(inputs, _, v, needed):
     x, g, dim = inputs
     p = softmax(x, dim)
     return -g.sum(dim, keepdim=True) * softmax_slope(p, v, dim), v - mean(p, v, dim)
@@ -117,7 +138,7 @@ def log_softmax_gradient_slope(inputs, tangents):
     return dg - p * dg.sum(dim, keepdim=True) - softmax_slope(p, t, dim) * g.sum(dim, keepdim=True)
 
 
-def of_logsumexp(inputs, _, g):
+def of_logsumexp(inputs, _, g, needed):
     x, dim = inputs
     return (scaled_softmax(x, g, dim),)
 
@@ -132,7 +153,7 @@ softmax = Differentiable(
     "softmax",
     shares,
     1,
-    lambda inputs, p, g: (softmax_slope(p, g, inputs[1]),),
+    lambda inputs, p, g, _: (softmax_slope(p, g, inputs[1]),),
     lambda inputs, tangents: softmax_slope(softmax(*inputs), tangents[0], inputs[1]),
     saves=("output",),
 )
@@ -140,7 +161,7 @@ log_softmax = Differentiable(
     "log_softmax",
     log_shares,
     1,
-    lambda inputs, _, g: (log_softmax_gradient(inputs[0], g, inputs[1]),),
+    lambda inputs, _, g, needed: (log_softmax_gradient(inputs[0], g, inputs[1]),),
     lambda inputs, tangents: tangents[0] - logsumexp_slope(inputs, tangents),
 )
 
@@ -158,13 +179,31 @@ def signed_logarithm(x, b, dim):
     if on_cpu(x):
         both = by_numpy(lambda x, b: np.stack(_core.terms(x, b, None, dim, True, False, "zero")[:2]), x, b)
         return both[0].clone(), both[1].clone()
-    x = torch.where(b == 0, -torch.inf, x)
-    if any(x.shape[d] == 0 for d in dim):
-        nothing = x.sum(dim, keepdim=True)
-        return nothing - torch.inf, nothing
-    shift = finite_or_0(x.amax(dim, keepdim=True))
-    total = torch.where(b == 0, 0, b * (x - shift).exp()).sum(dim, keepdim=True)
-    return total.abs().log() + shift, total.sign()
+    terms = SignedTerms(x, b, dim)
+    sign = torch.where(torch.isnan(terms.total), torch.nan, terms.total.sign())
+    value = torch.where(terms.greatest == torch.inf, torch.inf, terms.total.abs().log() + terms.shift)
+    return torch.where(torch.isnan(sign), torch.nan, value).to(x.dtype), sign.to(x.dtype)
+
+
+class SignedTerms:
+    """b e^{x − s} along dimensions, of which the greatest are ±1; where there is +∞, that alone counts, with its weight."""
+
+    def __init__(self, x, b, dim):
+        x, b = wide(x), wide(b)
+        logs = torch.where(b == 0, -torch.inf, x + b.abs().log())
+        self.greatest = logs.amax(dim, keepdim=True) if count(x, dim) else x.sum(dim, keepdim=True) - torch.inf
+        is_infinite, is_greatest = self.greatest == torch.inf, (x == torch.inf) & (b != 0)
+        self.shift = finite_or_0(self.greatest)
+        self.units = torch.where(is_infinite, torch.where(is_greatest, 1.0, 0.0), (x - self.shift).exp())
+        self.terms = torch.where(is_infinite, torch.where(is_greatest, b, 0), b.sign() * (logs - self.shift).exp())
+        self.total = self.terms.sum(dim, keepdim=True)
+        signs = torch.where(is_greatest, b.sign(), 0)
+        is_mixed = signs.abs().sum(dim, keepdim=True) != signs.sum(dim, keepdim=True).abs()
+        self.total = torch.where(is_mixed, torch.nan, self.total)
+
+    def over_total(self, terms):
+        """NaN where all cancels, 0 where there is nothing."""
+        return torch.where(self.greatest == -torch.inf, 0, terms / torch.where(self.total == 0, torch.nan, self.total))
 
 
 def signs(x: Tensor, b: Tensor, dim: list[int]) -> Tensor:
@@ -174,15 +213,15 @@ def signs(x: Tensor, b: Tensor, dim: list[int]) -> Tensor:
 def gradient_by_number(x: Tensor, b: Tensor, dim: list[int]) -> Tensor:
     if on_cpu(x):
         return by_numpy(lambda x, b: _core.terms(x, b, None, tuple(dim), True, True, "zero")[2], x, b)
-    value, sign = signed_logarithm(x, b, tuple(dim))
-    return torch.where(b == 0, 0, sign * b.sign() * (x + b.abs().log() - finite_or_0(value)).exp())
+    terms = SignedTerms(x, b, dim)
+    return torch.where(b == 0, 0, terms.over_total(terms.terms)).to(x.dtype)
 
 
 def gradient_by_weight(x: Tensor, b: Tensor, dim: list[int]) -> Tensor:
     if on_cpu(x):
         return by_numpy(lambda x, b: _core.terms(x, b, None, tuple(dim), True, True, "zero")[3], x, b)
-    value, sign = signed_logarithm(x, b, tuple(dim))
-    return sign * (x - finite_or_0(value)).exp()
+    terms = SignedTerms(x, b, dim)
+    return terms.over_total(terms.units).to(x.dtype)
 
 
 def product_or_0(a: Tensor, b: Tensor) -> Tensor:
@@ -194,14 +233,15 @@ times = Differentiable(
     "times",
     product_or_0,
     2,
-    lambda inputs, _, g: (times(g, inputs[1]), times(inputs[0], g)),
+    lambda inputs, _, g, needed: (times(g, inputs[1]), times(inputs[0], g)),
     lambda inputs, tangents: times(tangents[0], inputs[1]) + times(inputs[0], tangents[1]),
 )
 
 
-def weighted_backward(inputs, _, g):
+def weighted_backward(inputs, _, g, needed):
     x, b, _, dim = inputs
-    return g * by_number(x, b, dim), times(by_weight(x, b, dim), g.expand(x.shape))
+    of_x = g * by_number(x, b, dim) if needed[0] else None
+    return of_x, times(by_weight(x, b, dim), g.expand(x.shape)) if needed[1] else None
 
 
 def weighted_slope(inputs, tangents):
@@ -213,7 +253,7 @@ def change_of_value(x, b, dim, t, u):
     return (times(by_number(x, b, dim), t) + times(by_weight(x, b, dim), u)).sum(dim, keepdim=True)
 
 
-def by_number_backward(inputs, _, v):
+def by_number_backward(inputs, _, v, needed):
     x, b, dim = inputs
     of_x, of_b = by_number(x, b, dim), by_weight(x, b, dim)
     change = v - times(of_x, v).sum(dim, keepdim=True)
@@ -226,7 +266,7 @@ def by_number_slope(inputs, tangents):
     return times(by_number(x, b, dim), change) + times(by_weight(x, b, dim), u)
 
 
-def by_weight_backward(inputs, _, v):
+def by_weight_backward(inputs, _, v, needed):
     x, b, dim = inputs
     of_b = by_weight(x, b, dim)
     total = times(of_b, v).sum(dim, keepdim=True)
@@ -253,32 +293,27 @@ sign_of_sum = Differentiable(
 def mean_values(x: Tensor, dim: list[int]) -> Tensor:
     if on_cpu(x):
         return moments("logmeanexp", x, dim, 0)
-    return logsumexp(x, dim) - torch.tensor(float(count(x, dim))).log().to(x.dtype)
+    return (logsumexp(wide(x), dim) - (math.log(count(x, dim)) if count(x, dim) else torch.nan)).to(x.dtype)
 
 
 def variance_values(x: Tensor, ddof: int, dim: list[int]) -> Tensor:
     if on_cpu(x):
         return moments("logvarexp", x, dim, ddof)
-    whole = logsumexp(x, dim)
-    spread = ((x - finite_or_0(whole)).exp() - 1 / count(x, dim)).square().sum(dim, keepdim=True)
-    return 2 * whole + (spread / (count(x, dim) - ddof)).log()
+    number = count(x, dim)
+    if number <= ddof or number == 0:
+        return logsumexp(x, dim) * torch.nan
+    spread = (softmax(wide(x), dim) - 1 / number).square().sum(dim, keepdim=True)
+    return (2 * logsumexp(wide(x), dim) + (spread / (number - ddof)).log()).to(x.dtype)
 
 
 def entropies(x: Tensor, dim: list[int]) -> Tensor:
     if on_cpu(x):
         return moments("softmax_entropy", x, dim, 0)
-    return mean(softmax(x, dim), surprisal(x, dim), dim)
+    return mean(softmax(wide(x), dim), surprisal(wide(x), dim), dim).to(x.dtype)
 
 
 def moments(name, x, dim, parameter):
     return by_numpy(lambda x: _core.moment_value(name, x, tuple(dim), True, float(parameter)), x)
-
-
-def count(x, dim):
-    number = 1
-    for d in dim:
-        number *= x.shape[d]
-    return number
 
 
 def surprisal(x, dim):
@@ -295,7 +330,7 @@ def entropy_gradient(x, dim):
 
 def variance_gradient(x, dim):
     """2 p (p − 1/n) / Σ (p − 1/n)²: NaN where all numbers are equal, which is where the logarithm is −∞."""
-    p = softmax(x.to(torch.promote_types(x.dtype, torch.float32)), dim)
+    p = softmax(wide(x), dim)
     spread = p - 1 / max(count(x, dim), 1)
     return (2 * p * spread / spread.square().sum(dim, keepdim=True)).to(x.dtype)
 
@@ -305,7 +340,7 @@ logvarexp = Differentiable(
     "logvarexp",
     variance_values,
     1,
-    lambda inputs, _, g: (g * variance_gradient(inputs[0], inputs[2]),),
+    lambda inputs, _, g, needed: (g * variance_gradient(inputs[0], inputs[2]),),
     lambda inputs, tangents: (variance_gradient(inputs[0], inputs[2]) * tangents[0]).sum(inputs[2], keepdim=True),
     kept,
 )
@@ -313,7 +348,7 @@ softmax_entropy = Differentiable(
     "softmax_entropy",
     entropies,
     1,
-    lambda inputs, _, g: (g * entropy_gradient(*inputs),),
+    lambda inputs, _, g, needed: (g * entropy_gradient(*inputs),),
     lambda inputs, tangents: (entropy_gradient(*inputs) * tangents[0]).sum(inputs[1], keepdim=True),
     kept,
 )

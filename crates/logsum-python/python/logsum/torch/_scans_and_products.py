@@ -38,17 +38,25 @@ def scaled(sums, z):
     return torch.where((sums == -torch.inf) | (z == -torch.inf), 0, (sums + z).exp())
 
 
-def logcumsumexp_backward(inputs, y, g):
+def unrounded(whole):
+    """What is divided by, so that y, which is rounded, may be any number near: Σ e^{x − y}, in place of the 1 that it nearly is."""
+    return torch.where(whole == 0, 1, whole)
+
+
+def logcumsumexp_backward(inputs, y, g, needed):
     x, dim, reverse = inputs
-    return (scan(negated(y), g, x, dim, not reverse),)
+    z = negated(y)
+    whole = unrounded(scan(x, torch.ones_like(x), z, dim, reverse))
+    return (scan(z, g / whole, x, dim, not reverse),)
 
 
 def logcumsumexp_slope(inputs, tangents):
     (x, *way), (t, *_) = inputs, tangents
-    return scan(x, t, negated(logcumsumexp(x, *way)), *way)
+    z = negated(logcumsumexp(x, *way))
+    return scan(x, t, z, *way) / unrounded(scan(x, torch.ones_like(x), z, *way))
 
 
-def scan_backward(inputs, output, h):
+def scan_backward(inputs, output, h, needed):
     x, t, z, dim, reverse = inputs
     of_t = scan(z, h, x, dim, not reverse)
     return t * of_t, of_t, h * scan(x, t, z, dim, reverse)
@@ -79,24 +87,26 @@ def scaled_product(x: Tensor, s: Tensor, y: Tensor, t: Tensor, z: Tensor) -> Ten
     return parts[0][0] + parts[1][1] - parts[0][1] - parts[1][0]
 
 
-def like_product(a, *others):
-    b = others[0] if len(others) == 1 else others[1]
+def of_matrices(a, b):
     return a.new_empty(*a.shape[:-1], b.shape[-1])
 
 
-def log_matmul_backward(inputs, c, g):
+def log_matmul_backward(inputs, c, g, needed):
     a, b = inputs
-    z = negated(c)
-    return product(z, g, b.mT, torch.ones_like(b.mT), a), product(a.mT, torch.ones_like(a.mT), z, g, b)
+    z, ones = negated(c), (torch.ones_like(a), torch.ones_like(b))
+    g = g / unrounded(product(a, ones[0], b, ones[1], z))
+    of_a = product(z, g, b.mT, ones[1].mT, a) if needed[0] else None
+    return of_a, product(a.mT, ones[0].mT, z, g, b) if needed[1] else None
 
 
 def log_matmul_slope(inputs, tangents):
     (a, b), (t, u) = inputs, tangents
-    z = negated(log_matmul(a, b))
-    return product(a, t, b, torch.ones_like(b), z) + product(a, torch.ones_like(a), b, u, z)
+    z, ones = negated(log_matmul(a, b)), (torch.ones_like(a), torch.ones_like(b))
+    change = product(a, t, b, ones[1], z) + product(a, ones[0], b, u, z)
+    return change / unrounded(product(a, ones[0], b, ones[1], z))
 
 
-def product_backward(inputs, output, h):
+def product_backward(inputs, output, h, needed):
     x, s, y, t, z = inputs
     of_s, of_t = product(z, h, y.mT, t.mT, x), product(x.mT, s.mT, z, h, y)
     return s * of_s, of_s, t * of_t, of_t, h * product(x, s, y, t, z)
@@ -109,6 +119,6 @@ def product_slope(inputs, tangents):
 
 
 log_matmul = Differentiable(
-    "log_matmul", matrix_product, 2, log_matmul_backward, log_matmul_slope, like_product, saves=("inputs", "output")
+    "log_matmul", matrix_product, 2, log_matmul_backward, log_matmul_slope, of_matrices, saves=("inputs", "output")
 )
-product = Differentiable("product", scaled_product, 5, product_backward, product_slope, like_product)
+product = Differentiable("product", scaled_product, 5, product_backward, product_slope, lambda x, s, y, *_: of_matrices(x, y))

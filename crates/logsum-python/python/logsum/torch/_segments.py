@@ -5,7 +5,7 @@ from torch import Tensor
 
 from .. import _core
 from ._differentiable import Differentiable, by_numpy, on_cpu
-from ._reductions import finite_or_0
+from ._reductions import finite_or_0, wide
 
 
 def with_length(x, length, dim):
@@ -17,33 +17,37 @@ def with_length(x, length, dim):
 def segment_values(x: Tensor, ids: Tensor, count: int, dim: int) -> Tensor:
     if on_cpu(x):
         return by_numpy(lambda x, ids: _core.segments(x, ids.astype("uintp"), count, dim), x, ids)
-    shift = finite_or_0(maxima(x, ids, count, dim))
-    return sums((x - shift.index_select(dim, ids)).exp(), ids, count, dim).log() + shift
+    powers, greatest = powers_of(x, ids, count, dim)
+    value = sums(powers, ids, count, dim).log() + finite_or_0(greatest)
+    return torch.where(greatest == torch.inf, torch.inf, value).to(x.dtype)
 
 
 def segment_shares(x: Tensor, ids: Tensor, count: int, dim: int) -> Tensor:
     if on_cpu(x):
         return by_numpy(lambda x, ids: _core.segment_shares(x, ids.astype("uintp"), count, dim), x, ids)
-    greatest = maxima(x, ids, count, dim).index_select(dim, ids)
-    at_infinity = torch.where(x == torch.inf, 0, -torch.inf).to(x.dtype)
-    power = torch.where(greatest == torch.inf, at_infinity, x - finite_or_0(greatest)).exp()
-    total = sums(power, ids, count, dim).index_select(dim, ids)
-    return torch.where(total == 0, 0, power / torch.where(total == 0, 1, total)).contiguous()
+    powers, _ = powers_of(x, ids, count, dim)
+    total = sums(powers, ids, count, dim).index_select(dim, ids)
+    return torch.where(total == 0, 0, powers / total).to(x.dtype).contiguous()
 
 
-def maxima(x, ids, count, dim):
-    return torch.full_like(with_length(x, count, dim), -torch.inf).index_reduce(dim, ids, x, "amax")
+def powers_of(x, ids, count, dim):
+    """e^{x − s}, of which the greatest of each segment are 1; where there is +∞, that alone counts. And what is greatest."""
+    x = wide(x)
+    greatest = torch.full_like(with_length(x, count, dim), -torch.inf).index_reduce(dim, ids, x, "amax")
+    shift = greatest.index_select(dim, ids)
+    at_infinity = torch.where(x == torch.inf, 0.0, -torch.inf)
+    return torch.where(shift == torch.inf, at_infinity, x - finite_or_0(shift)).exp(), greatest
 
 
 def sums(x, ids, count, dim):
-    return torch.zeros_like(with_length(x, count, dim)).index_add(dim, ids, x)
+    return torch.zeros_like(with_length(wide(x), count, dim)).index_add(dim, ids, wide(x)).to(x.dtype)
 
 
 def softmax_slope(p, t, ids, count, dim):
     return p * (t - sums(p * t, ids, count, dim).index_select(dim, ids))
 
 
-def logsumexp_backward(inputs, _, g):
+def logsumexp_backward(inputs, _, g, needed):
     x, ids, count, dim = inputs
     return (segment_softmax(x, ids, count, dim) * g.index_select(dim, ids),)
 
@@ -64,7 +68,7 @@ segment_softmax = Differentiable(
     "segment_softmax",
     segment_shares,
     1,
-    lambda inputs, p, g: (softmax_slope(p, g, *inputs[1:]),),
+    lambda inputs, p, g, _: (softmax_slope(p, g, *inputs[1:]),),
     lambda inputs, tangents: softmax_slope(segment_softmax(*inputs), tangents[0], *inputs[1:]),
     saves=("inputs", "output"),
 )
