@@ -174,6 +174,11 @@ def test_vmap_over_labels_and_ids_alone():
     found = jax.vmap(lambda labels: lj.cross_entropy(X, labels))(labels)
     np.testing.assert_array_equal(found, jnp.stack([lj.cross_entropy(X, row) for row in labels]))
     ids = jnp.array([[0, 1, 0], [1, 1, 1]])
+    both = jnp.stack([X.T, Y.T])[:, :2]
+    for axis, a in ((0, both), (None, both[0])):
+        found = jax.vmap(lambda a, ids: lj.segment_softmax(a, ids, 2, axis=1), (axis, 0))(a, ids)
+        each = [lj.segment_softmax(both[i if axis == 0 else 0], row, 2, axis=1) for i, row in enumerate(ids)]
+        np.testing.assert_array_equal(found, jnp.stack(each))
     found = jax.vmap(lambda ids: lj.segment_softmax(X[:, 0], ids, 2))(ids)
     np.testing.assert_array_equal(found, jnp.stack([lj.segment_softmax(X[:, 0], row, 2) for row in ids]))
 
@@ -210,3 +215,29 @@ print(logsum.logsumexp(a, axis=1).shape, logsum.softmax(a, axis=1).shape)
 
 def test_the_gradient_of_an_entropy_near_its_maximum():
     np.testing.assert_allclose(jax.grad(lj.softmax_entropy)(jnp.array([0.0, 1e-12])), [2.5e-13, -2.5e-13], rtol=1e-12)
+
+
+def test_labels_of_few_bits():
+    z = jnp.zeros((2, 256)).at[1, 3].set(2.0)
+    labels, wide = jnp.array([255, 3], jnp.uint8), jnp.array([255, 3])
+    for reduction in ("none", "mean"):
+        call = lambda labels: lj.cross_entropy(z, labels, reduction=reduction)
+        np.testing.assert_array_equal(call(labels), call(wide))
+    assert float(jnp.abs(jax.hessian(lambda z: lj.token_log_probs(z, jnp.uint8(0), padding=None))(X[0])).max()) > 0
+
+
+def test_narrow_losses_with_options():
+    z, labels = jnp.full((4, 10), 300.0, jnp.float16), jnp.zeros(4, int)
+    assert lj.cross_entropy(z, labels, reduction="mean", z_loss=1e-4) == logsum.cross_entropy(np.asarray(z), np.asarray(labels), z_loss=1e-4)
+    z = jnp.array([800.0, 800.5, 801.0], jnp.float16)
+    assert lj.cross_entropy(z, 0, temperature=0.01) == 100
+
+
+def test_a_batch_that_is_ignored_changes_nothing():
+    value, gradient = jax.value_and_grad(lambda z: lj.cross_entropy(z, -jnp.ones(3, int), reduction="mean"))(X)
+    assert jnp.isnan(value) and (gradient == 0).all()
+
+
+def test_a_complex_sum_of_nothing_has_gradient_0():
+    slope = jax.grad(lambda z: lj.logsumexp(z).real, holomorphic=False)(jnp.full(2, -jnp.inf + 0j))
+    assert (slope == 0).all()

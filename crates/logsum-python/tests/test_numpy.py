@@ -172,6 +172,12 @@ def test_numbers_of_python_have_no_format():
     assert logsum.logsumexp(a, b=2.0).dtype == np.float32 and logsum.logsumexp(a, b=np.float64(2)).dtype == np.float64
 
 
+def test_gradients_of_what_was_broadcast():
+    """Their sums do not overflow, or stand still, in narrow formats."""
+    a = np.zeros((30_000, 2), np.float16)
+    assert logsum.logsumexp_value_and_grad(a, axis=1, b=np.ones((1, 2), np.float16))[1][1].tolist() == [[15_000, 15_000]]
+
+
 def test_a_forked_process_computes():
     """The pool's threads are not in it."""
     script = """

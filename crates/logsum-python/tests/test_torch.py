@@ -320,3 +320,50 @@ def test_the_gradient_of_an_entropy_near_its_maximum():
     x = torch.tensor([0.0, 1e-12], dtype=torch.float64, requires_grad=True)
     lt.softmax_entropy(x, 0).backward()
     torch.testing.assert_close(x.grad, torch.tensor([2.5e-13, -2.5e-13], dtype=torch.float64), rtol=1e-12, atol=0)
+
+
+def test_targets_of_any_format():
+    z, target = torch.randn(3, 3, generator=torch.Generator().manual_seed(5)), torch.tensor([2, 1, 1])
+    weight, wide = torch.tensor([1.0, 2.0, 4.0]), 10 * torch.randn(2, 200, generator=torch.Generator().manual_seed(6))
+    for dtype in (torch.uint8, torch.int8, torch.int16, torch.int32):
+        for options in ({}, {"weight": weight}, {"weight": weight, "z_loss": 0.1, "label_smoothing": 0.1}):
+            assert lt.cross_entropy(z, target.to(dtype), **options) == lt.cross_entropy(z, target, **options)
+        assert torch.equal(lt.token_log_probs(z, target.to(dtype)), lt.token_log_probs(z, target))
+    # −100 is 156 in eight bits.
+    assert lt.cross_entropy(wide, torch.tensor([156, 3], dtype=torch.uint8)) == lt.cross_entropy(wide, torch.tensor([156, 3]))
+    both = torch.stack([target, 2 - target])
+    hessians = torch.vmap(torch.func.hessian(lt.cross_entropy), (None, 0))(z, both)
+    torch.testing.assert_close(hessians[1], torch.func.hessian(lt.cross_entropy)(z, both[1]))
+    ids = torch.tensor([[0, 1, 0], [1, 1, 1]])
+    values = torch.vmap(lambda ids: lt.segment_softmax(z, ids, 2))(ids)
+    torch.testing.assert_close(values, torch.stack([lt.segment_softmax(z, row, 2) for row in ids]), rtol=0, atol=0)
+
+
+def test_narrow_losses_with_options():
+    z, target = torch.full((4, 10), 300.0, dtype=torch.float16), torch.zeros(4, dtype=torch.int64)
+    assert lt.cross_entropy(z, target, z_loss=1e-4) == logsum.cross_entropy(z, target, z_loss=1e-4)
+    z = torch.tensor([[800.0, 800.5, 801.0]], dtype=torch.float16)
+    assert lt.cross_entropy(z, target[:1], temperature=0.01) == logsum.cross_entropy(z, target[:1], temperature=0.01) == 100
+    x = torch.zeros(10_000, dtype=torch.bfloat16)
+    slope = torch.func.jvp(lambda x: lt.segment_logsumexp(x, torch.zeros(10_000, dtype=torch.int64), 1), (x,), (torch.ones_like(x),))[1]
+    assert slope.item() == 1
+
+
+def test_a_batch_that_is_ignored_changes_nothing():
+    for weight in (None, torch.ones(4)):
+        z = torch.randn(3, 4, requires_grad=True)
+        loss = lt.cross_entropy(z, torch.full((3,), -100), weight)
+        loss.backward()
+        assert torch.isnan(loss) and (z.grad == 0).all()
+
+
+def test_formats_do_not_depend_on_gradients():
+    z, labels = torch.zeros(2, 3, dtype=torch.float16), torch.full((2, 3), 1 / 3)
+    for call in (
+        lambda z: logsum.logsumexp(z, 1, b=torch.ones(3, dtype=torch.int64)),
+        lambda z: logsum.log_matmul(z, torch.ones(3, dtype=torch.int64)),
+        lambda z: logsum.cross_entropy(z, labels),
+        lambda z: logsum.logsumexp_jvp(z, torch.ones(3))[1],
+        lambda z: logsum.logsumexp(z, b=torch.tensor(2.0, dtype=torch.float64)),
+    ):
+        assert call(z).dtype == call(z.clone().requires_grad_()).dtype
