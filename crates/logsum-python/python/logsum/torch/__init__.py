@@ -347,7 +347,7 @@ def cross_entropy(
     if reduction == "mean" and is_counted is None:
         total = total / each.numel()
     elif reduction == "mean":
-        counted = is_counted if weight is None else torch.where(is_counted, weight[torch.where(is_counted, target, 0)], 0).to(total.dtype)
+        counted = is_counted if weight is None else _losses.of_targets(weight, target, is_counted).to(total.dtype)
         number = counted.sum()
         # The mean over nothing is NaN, and does not change.
         total = torch.where(number == 0, torch.nan, total / torch.where(number == 0, 1, number))

@@ -78,6 +78,12 @@ def surprisal(x):
     return -log_softmax(x, [-1])
 
 
+def of_targets(weight, target, counts):
+    """The weight of each target, 0 of what does not count."""
+    own = weight.index_select(0, torch.where(counts, target, 0).reshape(-1)).reshape(target.shape)
+    return torch.where(counts, own, 0)
+
+
 def whole_of(x, target, weight, ignored, smoothing):
     """Σ q for each row."""
     if target.is_floating_point():
@@ -85,8 +91,7 @@ def whole_of(x, target, weight, ignored, smoothing):
     counts = target != ignored
     if weight is None:
         return counts.to(x.dtype)
-    own = weight[torch.where(counts, target, 0)]
-    return torch.where(counts, (1 - smoothing) * own + smoothing * weight.mean(), 0)
+    return (1 - smoothing) * of_targets(weight, target, counts) + torch.where(counts, smoothing * weight.mean(), 0)
 
 
 def losses_backward(inputs, _, g, needed):
