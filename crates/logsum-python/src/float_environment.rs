@@ -2,7 +2,8 @@
 //! `torch.set_flush_denormal(True)`, take subnormal numbers for 0.
 #![expect(unsafe_code, reason = "the control register is read and written by instructions of the processor")]
 
-/// Does some work with subnormal numbers and rounding to nearest. Threads that it starts inherit that.
+/// Does some work with subnormal numbers and rounding to nearest. Threads that it starts inherit that, or have the
+/// system's default, which is the same.
 pub(crate) fn within_default<R>(work: impl FnOnce() -> R) -> R {
     struct Restored(Word);
     impl Drop for Restored {
@@ -16,6 +17,12 @@ pub(crate) fn within_default<R>(work: impl FnOnce() -> R) -> R {
     }
     let _restored = Restored(before);
     write(DEFAULT);
+    apart(work)
+}
+
+/// Nothing of the work is moved to before the register is written, as it might be if it were inlined.
+#[inline(never)]
+fn apart<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
@@ -39,7 +46,7 @@ mod register {
     pub(super) fn write(word: Word) {
         // SAFETY: it reads four bytes that were read from MXCSR, or the default, whose reserved bits are 0.
         unsafe {
-            core::arch::asm!("ldmxcsr [{}]", in(reg) &raw const word, options(nostack, readonly, preserves_flags));
+            core::arch::asm!("ldmxcsr [{}]", in(reg) &raw const word, options(nostack, readonly));
         }
     }
 }
@@ -50,8 +57,8 @@ mod register {
 
     pub(super) const DEFAULT: Word = 0;
 
-    /// Flush to zero, of 16 bits, too; rounding; NaN by default; the traps.
-    pub(super) const CHANGES: Word = 0x07ff_9f00;
+    /// Flush to zero, of inputs and of 16 bits, too; rounding; NaN by default; the traps.
+    pub(super) const CHANGES: Word = 0x07ff_9f07;
 
     pub(super) fn read() -> Word {
         let word;

@@ -26,9 +26,9 @@ fn general<'py>(
 /// Parameters
 /// ----------
 /// a : array_like
-///     Numbers: of any strides, float16, bfloat16, float32, float64, integers (as float64), complex. Arrays of
-/// PyTorch, JAX, and
-///     other libraries of the array API on the CPU are read in place, and the result is of their type.
+///     Numbers: of any strides, float16, bfloat16, float32, float64, integers (as float64), complex. longdouble is
+///     computed in float64. Arrays of PyTorch, JAX, and other libraries of the array API on the CPU are read in
+///     place, and the result is of their type.
 /// axis : None, int or tuple of ints
 ///     What to sum over: everything if None.
 /// b : array_like, optional

@@ -100,7 +100,8 @@ fn threads() -> usize {
 }
 
 /// Whether this process is a child that was forked after the pool's threads had started: it has none of them, and
-/// would wait for them for ever.
+/// would wait for them for ever. A pool is known of from the first call here on: not one that another crate started
+/// before the fork, where no call came before.
 #[cfg(all(feature = "rayon", unix))]
 fn is_forked() -> bool {
     static PROCESS_OF_THE_POOL: OnceLock<u32> = OnceLock::new();
