@@ -143,8 +143,11 @@ unsafe extern "C" fn run<T: Float, F: Function>(
                 *to = base.offset((start + i) as isize * step).cast::<T>().read_unaligned();
             }
         };
+        if F::IDENTITY.is_some() && *steps == 0 && *steps.add(2) == 0 && *arguments == *arguments.add(2) {
+            return sum::<T>(*arguments, count, *arguments.add(1), *steps.add(1));
+        }
         let mut start = 0;
-        // In a reduction or an accumulation each result is the next one's first argument: number by number.
+        // In an accumulation each result is the next one's first argument: number by number.
         let is_chain = F::ARGUMENTS == 2
             && *steps == *steps.add(2)
             && (*arguments).wrapping_offset(*steps) == *arguments.add(2);
@@ -167,6 +170,31 @@ unsafe extern "C" fn run<T: Float, F: Function>(
         }
         clear_exceptions();
     }
+}
+
+/// A reduction by `logaddexp`: the log-sum-exp of the total so far and of so many numbers, rounded once for each block.
+///
+/// # Safety
+/// As in [`run`]: there is a number at `total`, and there are `count` of them from `base` on.
+unsafe fn sum<T: Float>(total: *mut c_char, count: usize, base: *const c_char, step: npy_intp) {
+    const BLOCK: usize = 1 << 16;
+    let mut numbers = Vec::with_capacity(count.min(BLOCK) + 1);
+    for start in (0..count).step_by(BLOCK) {
+        let length = BLOCK.min(count - start);
+        if is_interrupted(length) {
+            return;
+        }
+        // SAFETY: the caller's contract; numbers may be unaligned.
+        unsafe {
+            numbers.push(total.cast::<T>().read_unaligned());
+            numbers.extend(
+                (start..start + length).map(|i| base.offset(i as isize * step).cast::<T>().read_unaligned()),
+            );
+            total.cast::<T>().write_unaligned(within_default(|| logsum::logsumexp(&numbers)));
+        }
+        numbers.clear();
+    }
+    clear_exceptions();
 }
 
 /// Whether a signal's handler has raised an exception, asked every 50 ms; there are `more` numbers to do.

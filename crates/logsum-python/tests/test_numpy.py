@@ -270,7 +270,12 @@ def test_ufuncs():
         assert logsum.logsubexp(np.maximum(x, y), np.minimum(x, y))[i] == exact(
             [max(x[i], y[i]), min(x[i], y[i])], [1, -1]
         )
-    np.testing.assert_allclose(logsum.logaddexp.reduce(x), logsum.logsumexp(x), rtol=1e-14)
+    # A reduction is rounded once for 65 536 numbers.
+    assert logsum.logaddexp.reduce(x) == logsum.logsumexp(x) and logsum.logaddexp.reduce(x[::-3]) == logsum.logsumexp(x[::-3])
+    assert logsum.logaddexp.reduce(x, initial=99.5) == logsum.logsumexp([99.5, *x])
+    many = np.repeat(x, 100)
+    np.testing.assert_array_max_ulp(logsum.logaddexp.reduce(many), logsum.logsumexp(many), 3)
+    assert np.array_equal(logsum.logaddexp.reduceat(x, [0, 7, 2000]), [logsum.logsumexp(p) for p in (x[:7], x[7:2000], x[2000:])])
     np.testing.assert_allclose(logsum.logaddexp.accumulate(x), logsum.logcumsumexp(x), rtol=1e-13)
     assert logsum.logaddexp.identity == -np.inf and logsum.logsubexp.identity is None
     assert logsum.logaddexp.reduce([]) == -np.inf
