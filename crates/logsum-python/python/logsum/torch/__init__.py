@@ -179,7 +179,8 @@ def log_matmul(input, other):
         raise ValueError("log_matmul needs vectors, matrices or batches of them, not a scalar")
     left, right = (a[None, :] if a.ndim == 1 else a), (b[:, None] if b.ndim == 1 else b)
     if left.shape[-1] != right.shape[-2]:
-        raise ValueError(f"input of shape {tuple(a.shape)} and other of shape {tuple(b.shape)} do not fit: the length of the sums differs")
+        shapes = f"input of shape {tuple(a.shape)} and other of shape {tuple(b.shape)}"
+        raise ValueError(f"{shapes} do not fit: the length of the sums differs")
     batch = torch.broadcast_shapes(left.shape[:-2], right.shape[:-2])
     left, right = left.expand(*batch, *left.shape[-2:]), right.expand(*batch, *right.shape[-2:])
     product = _scans_and_products.log_matmul(left, right)

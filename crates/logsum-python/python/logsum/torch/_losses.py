@@ -74,10 +74,6 @@ def back_from_q(x, target, weight, ignored, smoothing, of_q):
     return of_target, (unweighted(x, target, ignored, smoothing) * of_q).reshape(-1, x.shape[-1]).sum(0)
 
 
-def surprisal(x):
-    return -log_softmax(x, [-1])
-
-
 def of_targets(weight, target, counts):
     """The weight of each target, 0 of what does not count."""
     own = weight.index_select(0, torch.where(counts, target, 0).reshape(-1)).reshape(target.shape)
@@ -99,7 +95,7 @@ def losses_backward(inputs, _, g, needed):
     by_scores = losses_gradient(x, target, g, weight, *options) if needed[0] else None
     if not any(needed[1:]):
         return by_scores, None, None
-    return by_scores, *back_from_q(x, target, weight, *options, times(surprisal(x), g[..., None].expand(x.shape)))
+    return by_scores, *back_from_q(x, target, weight, *options, times(-log_softmax(x, [-1]), g[..., None].expand(x.shape)))
 
 
 def losses_slope(inputs, tangents):
@@ -107,7 +103,7 @@ def losses_slope(inputs, tangents):
     slope = (losses_gradient(x, target, x.new_ones(x.shape[:-1]), weight, *options) * t).sum(-1)
     if not target.is_floating_point() and weight is None:
         return slope
-    return slope + times(surprisal(x), change_of_q(x, target, weight, *options, dt, dw)).sum(-1)
+    return slope + times(-log_softmax(x, [-1]), change_of_q(x, target, weight, *options, dt, dw)).sum(-1)
 
 
 def second(x, target, scale, options, v):
