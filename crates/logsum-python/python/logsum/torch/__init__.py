@@ -295,8 +295,8 @@ def cross_entropy(
 
     `z_loss` times the squared log-sum-exp is added to each loss; scores are divided by `temperature`, which may be a tensor that is
     learned. Scores −∞ of classes that the target does not weigh have no part in the loss, and gradient 0: they may mask classes out.
-    Derivatives are by the scores, by probabilities, by weights, and by such a temperature. Without z-loss and temperature each loss is correctly rounded; their sum
-    and mean are torch's.
+    Derivatives are by the scores, by probabilities, by weights, and by such a temperature. Without z-loss and temperature each loss is
+    correctly rounded; their sum and mean are torch's.
     """
     for name, number in (("label_smoothing", label_smoothing), ("z_loss", z_loss)):
         if isinstance(number, torch.Tensor):
