@@ -228,3 +228,50 @@ fn selections_that_fit_no_column() {
         assert!(run.code == Some(2) && run.stderr.contains(words), "{columns}: {run:?}");
     }
 }
+
+/// What is misspelt in the first row is no name, nor is a spreadsheet's error a comment: no row is lost.
+#[test]
+fn a_misspelt_number_is_no_header() {
+    let place = Place::new();
+    let misspelt = [
+        "-nan(ind)",
+        "nan(ind)",
+        "1.#INF",
+        "−1",
+        "1.5D+00",
+        ".",
+        "\\N",
+        "?",
+        "-",
+        "--",
+        "*",
+        "$1",
+        "50%",
+        "1+2j",
+        "#NUM!",
+        "#N/A",
+    ];
+    for word in misspelt {
+        for (text, options) in [
+            (format!("{word}\n1\n"), ""),
+            (format!("{word},5\n1,2\n"), ""),
+            (format!("{word},5\n1,2\n"), " --columns 1"),
+        ] {
+            place.write("w.csv", &text);
+            let run = place.run(&format!("lse w.csv{options}"));
+            let complaint = run.complaint();
+            assert!(complaint.contains("line 1, column 1: "), "{word}{options}: {complaint}");
+        }
+    }
+    place.write("q.csv", "lp\n1\n#NUM!\n2\n");
+    assert!(place.run("lse q.csv").complaint().contains("line 3, column 1: \"#NUM!\" is a missing number"));
+    place.write("w.csv", "bad,5\n1,2\n");
+    assert!(
+        place.run("lse w.csv --columns 1").complaint().contains("line 1, column 1: \"bad\" is not a number")
+    );
+    // What is asked for by name may be any, and so may a name that starts with a dot.
+    place.write("s.csv", "5%,50%\n1,2\n3,4\n");
+    assert_eq!(place.run("lse s.csv --columns 50% --axis 0").numbers(), lse(&[&[2.0, 4.0]]));
+    place.write("d.csv", ".chain,.draw\n1,2\n");
+    assert_eq!(place.run("lse d.csv --axis 0").numbers(), [1.0, 2.0]);
+}

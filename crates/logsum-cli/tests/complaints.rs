@@ -53,13 +53,12 @@ fn text_that_is_no_table_of_numbers() {
         (
             "t.csv",
             "1;2\n",
-            "t.csv: has no numbers: line 1, which starts with \"1;2\", was taken for a header; fields are separated by commas, tabs or \
-             white space",
+            "t.csv: line 1, column 1: \"1;2\" is not a number; fields are separated by commas, tabs or white space",
         ),
         (
             "t.csv",
             "1;2\n3;4\n",
-            "t.csv: line 2, column 1: \"3;4\" is not a number; fields are separated by commas, tabs or white space",
+            "t.csv: line 1, column 1: \"1;2\" is not a number; fields are separated by commas, tabs or white space",
         ),
         (
             "t.csv",

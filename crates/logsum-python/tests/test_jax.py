@@ -241,3 +241,14 @@ def test_a_batch_that_is_ignored_changes_nothing():
 def test_a_complex_sum_of_nothing_has_gradient_0():
     slope = jax.grad(lambda z: lj.logsumexp(z).real, holomorphic=False)(jnp.full(2, -jnp.inf + 0j))
     assert (slope == 0).all()
+
+
+def test_infinite_derivatives_have_their_sign():
+    assert jax.grad(lj.logsubexp, (0, 1))(1.0, 1.0) == (jnp.inf, -jnp.inf)
+    for zero in (0.0, -0.0):
+        assert jax.grad(lj.log1mexp)(zero) == -jnp.inf and jax.grad(lj.logexpm1)(zero) == jax.grad(lj.logit)(zero) == jnp.inf
+
+
+def test_a_negative_sum_has_the_derivative_of_its_magnitude():
+    a, b = np.array([1.0, 2.0]), np.array([1.0, -1.0])
+    np.testing.assert_allclose(jax.grad(lj.logsumexp)(a, b=b), logsum.logsumexp_value_and_grad(a, b=b)[1][0], rtol=1e-14)

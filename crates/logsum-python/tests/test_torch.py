@@ -367,3 +367,26 @@ def test_formats_do_not_depend_on_gradients():
         lambda z: logsum.logsumexp(z, b=torch.tensor(2.0, dtype=torch.float64)),
     ):
         assert call(z).dtype == call(z.clone().requires_grad_()).dtype
+
+
+def test_infinite_derivatives_have_their_sign():
+    x, y = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+    of_x, of_y = torch.autograd.grad(lt.logsubexp(x, y).sum(), (x, y))
+    assert of_x.tolist() == [torch.inf] * 2 and of_y.tolist() == [-torch.inf] * 2
+    for sign in (1, -1):
+        slope = lambda function: torch.func.grad(function)(torch.tensor(sign * 0.0))
+        assert slope(lt.log1mexp) == -torch.inf and slope(lt.logexpm1) == slope(lt.logit) == torch.inf
+
+
+def test_sizes_may_be_dynamic():
+    for function in (
+        lambda z: lt.logsumexp(z, -1),
+        lambda z: lt.logsumexp(z, -1, b=z),
+        lambda z: lt.logaddexp(z, z[0]),
+        lambda z: lt.segment_softmax(z, offsets=torch.tensor([0, 1, 3]), dim=1),
+    ):
+        torch._dynamo.reset()
+        compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+        for rows in (3, 5, 7):
+            z = torch.randn(rows, 3)
+            torch.testing.assert_close(compiled(z), function(z), rtol=0, atol=0, equal_nan=True)

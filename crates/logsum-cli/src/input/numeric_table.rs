@@ -229,7 +229,7 @@ fn is_header(selection: &Selection, fields: &[String], line: u64, option: &str) 
         && fields[1..].iter().enumerate().all(|(place, field)| *field == place.to_string());
     if selection.has_names() {
         ensure!(
-            is_counted || fields.iter().any(|field| is_word(field.as_bytes())),
+            is_counted || fields.iter().any(|field| may_be_name(field.as_bytes())),
             "{option}: line {line} has no names; choose columns by their numbers, from 1"
         );
         return Ok(true);
@@ -248,7 +248,7 @@ fn is_header(selection: &Selection, fields: &[String], line: u64, option: &str) 
         );
         return Ok(is_counted);
     };
-    let has_numbers = chosen.iter().any(|(_, field)| parsed(field.as_bytes()).is_some());
+    let has_numbers = fields.iter().any(|field| parsed(field.as_bytes()).is_some());
     let (column, word) = (place + 1, shown(word.as_bytes()));
     ensure!(has_row_names || !has_numbers, "line {line}, column {column}: {word} is not a number{HEADER}");
     Ok(true)
@@ -265,9 +265,20 @@ pub(super) fn is_unnamed(name: &[u8]) -> bool {
     matches!(name, b"" | b"Unnamed: 0")
 }
 
-/// What may be a name, and is no number.
-fn is_word(field: &[u8]) -> bool {
+/// What may be a name: no number.
+fn may_be_name(field: &[u8]) -> bool {
     !field.is_empty() && parsed(field).is_none() && !is_missing(field)
+}
+
+/// What is taken for a name where nobody says that there are any: not what may be a misspelt number, like `1.#INF`,
+/// `-nan(ind)`, `.` or `50%`.
+fn is_word(field: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(field);
+    let is_signed = text.starts_with(['+', '-', '\u{2212}']);
+    let is_digit = |character: char| character.is_ascii_digit();
+    let starts_like_number = is_signed || text.starts_with(is_digit) || text.starts_with("nan(");
+    let has_fraction = text.strip_prefix('.').is_some_and(|rest| rest.starts_with(is_digit));
+    may_be_name(field) && text.contains(char::is_alphabetic) && !starts_like_number && !has_fraction
 }
 
 fn parsed(field: &[u8]) -> Option<f64> {
@@ -276,6 +287,12 @@ fn parsed(field: &[u8]) -> Option<f64> {
 
 /// What R, pandas and data bases write for a number that is not there.
 fn is_missing(field: &[u8]) -> bool {
-    let words: [&[u8]; 5] = [b"NA", b"N/A", b"<NA>", b"NULL", b"None"];
-    words.iter().any(|word| field.eq_ignore_ascii_case(word))
+    let words: [&[u8]; 6] = [b"NA", b"N/A", b"<NA>", b"NULL", b"None", b"\\N"];
+    words.iter().any(|word| field.eq_ignore_ascii_case(word)) || is_spreadsheet_error(field)
+}
+
+/// What a spreadsheet writes for a number that is not there: no comment, though it starts like one.
+pub(super) fn is_spreadsheet_error(field: &[u8]) -> bool {
+    let errors: [&[u8]; 7] = [b"#N/A", b"#NUM!", b"#DIV/0!", b"#VALUE!", b"#REF!", b"#NAME?", b"#NULL!"];
+    errors.contains(&field)
 }

@@ -1,6 +1,6 @@
 //! Text in lines, and lines in fields, separated by commas, tabs or white space; `numeric_table` says what they mean.
 
-use super::numeric_table::{Row, Table};
+use super::numeric_table::{Row, Table, is_spreadsheet_error};
 use super::quoting::shown;
 use super::{Array, Part};
 use anyhow::{Context, Result, ensure};
@@ -59,7 +59,7 @@ pub(super) fn read(mut source: impl BufRead, promised: Option<Separator>, part: 
         let is_last = text.ends_with(b"\n") || text.len() < PIECE;
         let start = if row.line == 1 && row.count == 0 && text.starts_with(BYTE_ORDER_MARK) { 3 } else { 0 };
         let content = text[start..].trim_ascii_start();
-        if row.count == 0 && matches!(content, [] | [b'#', ..]) {
+        if row.count == 0 && (content.is_empty() || is_comment(content)) {
             let is_over = is_last || !content.is_empty();
             if is_over && !is_last {
                 source.skip_until(b'\n')?;
@@ -78,6 +78,12 @@ pub(super) fn read(mut source: impl BufRead, promised: Option<Separator>, part: 
         }
     }
     table.finish()
+}
+
+/// Whether a line is one; a spreadsheet's error in its first field is none.
+fn is_comment(line: &[u8]) -> bool {
+    let field = line.split(|&byte| matches!(byte, b',' | b'\t' | b';' | b' ' | b'\r' | b'\n')).next();
+    line.starts_with(b"#") && !field.is_some_and(is_spreadsheet_error)
 }
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

@@ -120,9 +120,10 @@ def elementwise(name):
 
 
 def odds(x):
-    """e^x / (1 − e^x), what derivatives are made of."""
-    with np.errstate(divide="ignore", over="ignore"):
-        return 1 / np.expm1(-x.astype(np.promote_types(x.dtype, np.float32)))
+    """e^x / (1 − e^x) for x ≤ 0, what derivatives are made of; +∞ at either zero."""
+    x = x.astype(np.promote_types(x.dtype, np.float32))
+    with np.errstate(divide="ignore", under="ignore", over="ignore", invalid="ignore"):
+        return np.exp(x) / np.abs(np.expm1(x))
 
 
 def logsumexp(a, axis, b, keepdims, return_sign, where, out):

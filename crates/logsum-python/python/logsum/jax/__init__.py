@@ -87,7 +87,8 @@ def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False, where=Non
     else:
         value, sign = _reductions.weighted(a, b, axes)
         if not return_sign:
-            value = jnp.where(sign < 0, jnp.nan, value)
+            # Its derivative is that of the logarithm of the magnitude, as elsewhere.
+            value = value + jnp.where(sign < 0, jnp.nan, 0)
     if not keepdims or is_number and a.size == 1:
         value = jnp.squeeze(value, axes)
         sign = None if sign is None else jnp.squeeze(sign, axes)

@@ -53,17 +53,17 @@ def logsubexp_derivatives(x, y):
 
 def xlogy_derivatives(x, y):
     nothing = (x == 0) & (y == 0)
-    return jnp.where(nothing, 0, jnp.log(y)), jnp.where(nothing, 0, x / y)
+    return jnp.where(nothing, 0, jnp.log(y)), jnp.where(nothing, 0, x / jnp.abs(y))
 
 
-# e^x / (1 − e^x).
-odds = of_one("odds", lambda x: 1 / jnp.expm1(-x), lambda x: odds(x) * (1 + odds(x)))
+# e^x / (1 − e^x) for x ≤ 0, +∞ at either zero.
+odds = of_one("odds", lambda x: jnp.exp(x) / jnp.abs(jnp.expm1(x)), lambda x: odds(x) * (1 + odds(x)))
 logistic = of_one("logistic", jax.nn.sigmoid, lambda x: logistic(x) * logistic(-x))
 log_logistic = of_one("log_logistic", jax.nn.log_sigmoid, lambda x: logistic(-x))
 log1pexp = of_one("log1pexp", lambda x: jnp.logaddexp(x, 0), lambda x: logistic(x))
 log1mexp = of_one("log1mexp", log1mexp_elsewhere, lambda x: -odds(x))
 logexpm1 = of_one("logexpm1", lambda x: x + log1mexp_elsewhere(-x), lambda x: 1 + odds(-x))
-logit = of_one("logit", lambda p: jnp.log(p) - jnp.log1p(-p), lambda p: 1 / (p * (1 - p)))
+logit = of_one("logit", lambda p: jnp.log(p) - jnp.log1p(-p), lambda p: 1 / (jnp.abs(p) * (1 - p)))
 xlogx = of_one("xlogx", lambda x: jax.scipy.special.xlogy(x, x), lambda x: 1 + jnp.log(x))
 logaddexp = of_two("logaddexp", jnp.logaddexp, logaddexp_shares)
 logsubexp = of_two("logsubexp", logsubexp_elsewhere, logsubexp_derivatives)

@@ -39,10 +39,11 @@ def converted(x, dtype, name="input"):
 
 def together(**named):
     """Broadcast against each other, with a dimension at least."""
-    (first, *others), shapes = named.values(), ", ".join(f"{name} has the shape {tuple(x.shape)}" for name, x in named.items())
+    first, *others = named.values()
     try:
         return torch.broadcast_tensors(torch.atleast_1d(first), *others)
     except RuntimeError:
+        shapes = ", ".join(f"{name} has the shape {tuple(x.shape)}" for name, x in named.items())
         raise ValueError(f"{shapes}: they must broadcast against each other") from None
 
 
@@ -130,9 +131,13 @@ def offsets_of(offsets, x, dim):
     if offsets.ndim != 1:
         raise ValueError(f"offsets has the shape {tuple(offsets.shape)}, it must have one dimension")
     lengths = offsets.diff()
-    if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != length or (lengths < 0).any():
+    is_wrong = len(offsets) == 0 or are_known(offsets) and bool(
+        offsets[0] != 0 or offsets[-1] != length or (lengths < 0).any()
+    )
+    if is_wrong:
         raise ValueError(f"offsets must start at 0, never go down, and end at {length}, the length of input along dim")
-    return torch.repeat_interleave(torch.arange(len(lengths), device=x.device), lengths), len(lengths)
+    segments = torch.arange(len(lengths), device=x.device)
+    return torch.repeat_interleave(segments, lengths, output_size=length), len(lengths)
 
 
 def ids_of(segment_ids, num_segments, mode, x, dim):

@@ -56,17 +56,17 @@ def logsubexp_derivatives(x, y):
 
 def xlogy_derivatives(x, y):
     nothing = x == 0
-    return torch.where(nothing & (y == 0), 0, y.log()), torch.where(nothing & (y == 0), 0, x / y)
+    return torch.where(nothing & (y == 0), 0, y.log()), torch.where(nothing & (y == 0), 0, x / y.abs())
 
 
-# e^x / (1 − e^x).
-odds = of_one("odds", lambda x: 1 / torch.expm1(-x), lambda x: odds(x) * (1 + odds(x)))
+# e^x / (1 − e^x) for x ≤ 0, +∞ at either zero.
+odds = of_one("odds", lambda x: x.exp() / x.expm1().abs(), lambda x: odds(x) * (1 + odds(x)))
 logistic = of_one("logistic", torch.sigmoid, lambda x: logistic(x) * logistic(-x))
 log_logistic = of_one("log_logistic", torch.nn.functional.logsigmoid, lambda x: logistic(-x))
 log1pexp = of_one("log1pexp", lambda x: torch.logaddexp(x, torch.zeros_like(x)), lambda x: logistic(x))
 log1mexp = of_one("log1mexp", log1mexp_elsewhere, lambda x: -odds(x))
 logexpm1 = of_one("logexpm1", lambda x: x + log1mexp_elsewhere(-x), lambda x: 1 + odds(-x))
-logit = of_one("logit", torch.logit, lambda p: 1 / (p * (1 - p)))
+logit = of_one("logit", torch.logit, lambda p: 1 / (p.abs() * (1 - p)))
 xlogx = of_one("xlogx", lambda x: torch.xlogy(x, x), lambda x: 1 + x.log())
 logaddexp = of_two("logaddexp", lambda x, y: logsumexp(torch.stack([x, y], -1), [-1])[..., 0], logaddexp_shares)
 logsubexp = of_two("logsubexp", logsubexp_elsewhere, logsubexp_derivatives)
