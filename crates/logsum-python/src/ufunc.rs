@@ -22,8 +22,8 @@ use std::time::{Duration, Instant};
 /// Numbers that are taken at a time.
 const CHUNK: usize = 512;
 
-/// So many numbers are reduced at once. After an interrupt NumPy still calls the loop for all other rows, which takes a tenth of
-/// the time of so many numbers, and would be too much of that of fewer.
+/// The fewest numbers that are reduced at once. After an interrupt NumPy still calls the loop for every row that is left.
+/// Such a call takes a tenth of the time of this many numbers; beside fewer it would delay the exception.
 const MANY: usize = 4096;
 
 /// A function of one slice.
@@ -177,7 +177,8 @@ unsafe extern "C" fn run<T: Float, F: Function>(
     }
 }
 
-/// A reduction by `logaddexp`: the log-sum-exp of the total so far and of so many numbers, rounded once for each block.
+/// A reduction by `logaddexp`: the log-sum-exp of the total so far and `count` numbers, rounded once for each block of
+/// them.
 ///
 /// # Safety
 /// As in [`run`]: there is a number at `total`, and there are `count` of them from `base` on.

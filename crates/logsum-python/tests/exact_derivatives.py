@@ -205,6 +205,21 @@ OF_ROWS = ["logsumexp", "logsumexp, weights", "softmax", "log_softmax", "logmean
 OF_ROWS += ["cross_entropy", "cross_entropy, options", "cross_entropy, probabilities", "token_log_probs", "logaddexp", "logsubexp", "log1pexp"]
 ROWS = {name: case.points + (EDGES if name in OF_ROWS else []) for name, case in CASES.items()}
 
+def compositions(forward, backward):
+    """Of two transforms, every order of them to the third derivative."""
+    return [way for order in (1, 2, 3) for way in itertools.product((forward, backward), repeat=order)]
+
+
+def composed(function, transforms):
+    for transform in transforms:
+        function = transform(function)
+    return function
+
+
+def named(way):
+    return " of ".join(transform.__name__ for transform in reversed(way))
+
+
 PAIRS = [(name, i) for name, case in CASES.items() for i in range(len(case.points))]
 
 

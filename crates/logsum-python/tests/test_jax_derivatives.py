@@ -1,12 +1,10 @@
 """logsum.jax: every operator through every composition of JAX's transforms, against mpmath."""
 
-import itertools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from exact_derivatives import CASES, PAIRS, ROWS, assert_close
+from exact_derivatives import CASES, PAIRS, ROWS, assert_close, composed, compositions, named
 from jax import jacfwd, jacrev, jit, vmap
 
 jax.config.update("jax_enable_x64", True)
@@ -24,17 +22,7 @@ def at(name, place):
     return jnp.array(CASES[name].points[place])
 
 
-def composed(function, transforms):
-    for transform in transforms:
-        function = transform(function)
-    return function
-
-
-ORDERS = [way for order in (1, 2, 3) for way in itertools.product((jacfwd, jacrev), repeat=order)]
-
-
-def named(way):
-    return " of ".join(transform.__name__ for transform in reversed(way))
+ORDERS = compositions(jacfwd, jacrev)
 
 
 @pytest.mark.parametrize("name, place", PAIRS)

@@ -1,10 +1,8 @@
 """logsum.torch: every operator through every composition of torch's transforms, against mpmath."""
 
-import itertools
-
 import pytest
 import torch
-from exact_derivatives import CASES, PAIRS, ROWS, assert_close
+from exact_derivatives import CASES, PAIRS, ROWS, assert_close, composed, compositions, named
 from torch.func import jacfwd, jacrev, vmap
 
 import logsum.torch as lt
@@ -20,17 +18,7 @@ def at(name, place):
     return torch.tensor(CASES[name].points[place], dtype=torch.float64)
 
 
-def composed(function, transforms):
-    for transform in transforms:
-        function = transform(function)
-    return function
-
-
-ORDERS = [way for order in (1, 2, 3) for way in itertools.product((jacfwd, jacrev), repeat=order)]
-
-
-def named(way):
-    return " of ".join(transform.__name__ for transform in reversed(way))
+ORDERS = compositions(jacfwd, jacrev)
 
 
 @pytest.mark.parametrize("name, place", PAIRS)

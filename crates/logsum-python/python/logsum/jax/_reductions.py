@@ -268,7 +268,8 @@ def softmax_entropy(a, axes):
 @softmax_entropy.defjvp
 def _(axes, primals, tangents):
     (a,), (t,) = primals, tangents
-    # p (s − Σ p s) with s = −log p, or −a, as what all numbers have in common has no part in it: so nothing is rounded before.
+    # p (s − Σ p s) with s = −log p, or −a: what all numbers have in common has no part in it, and −a is not
+    # rounded.
     greatest = jax.lax.stop_gradient(jnp.max(a, axes, keepdims=True, initial=-jnp.inf))
     difference = jnp.where(jnp.isneginf(a), 0, finite_or_0(greatest) - a)
     surprisals = jnp.where(greatest == jnp.inf, surprisal(a, axes), difference)

@@ -91,13 +91,13 @@ def logsumexp_value_and_grad(input, dim=None, b=None, where=None, keepdim=False,
     Both have derivatives, as far as weights have the shape of `input`.
     """
     one_of(("zero", "uniform", "nan"), no_mass, "no_mass")
-    value = logsumexp(input, dim, b, keepdim, where=where)
-    shapes = [input.shape, None if b is None else as_tensor(b, "b", input).shape]
+    shapes = [floating(input).shape, None if b is None else as_tensor(b, "b", input).shape]
     x, b, where = terms_of(input, b, where)
     dims = dims_of(x, dim)
     if b is None:
-        gradients = [_reductions.softmax(x, dims)]
+        value, gradients = _reductions.logsumexp(x, dims), [_reductions.softmax(x, dims)]
     else:
+        value = _reductions.weighted(x, b, False, dims)
         gradients = [_reductions.by_number(x, b, dims), _reductions.by_weight(x, b, dims)]
     if no_mass != "zero":
         counted = torch.ones_like(x, dtype=torch.bool) if b is None else b != 0
@@ -106,6 +106,7 @@ def logsumexp_value_and_grad(input, dim=None, b=None, where=None, keepdim=False,
         stand_in = torch.nan if no_mass == "nan" else 1 / counted.sum(dims, keepdim=True)
         gradients = [torch.where(nothing & counted, stand_in, gradient).to(x.dtype) for gradient in gradients]
     gradients = [summed_to(gradient, shape) for gradient, shape in zip(gradients, shapes)]
+    (value,) = without(input, dims, keepdim, value)
     return value, gradients[0] if b is None else tuple(gradients)
 
 

@@ -50,8 +50,8 @@ def like_first(x, *_):
     return x.new_empty(x.shape)
 
 
-# torch.compile looks into nothing of an operator: transforms that are under way are found when it is recorded. It has to be told so once
-# the compiler is imported, which takes more than a second and is left to whoever compiles.
+# torch.compile must not look into an operator: which transforms are under way is found when the operator is recorded.
+# It can be told so only once the compiler is imported. That takes more than a second, and is left to whoever compiles.
 COMPILER = "torch._dynamo"
 to_tell = []
 

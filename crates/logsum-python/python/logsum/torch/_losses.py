@@ -49,7 +49,8 @@ def weights_of(x, target, weight, ignored, smoothing):
     return torch.where(counts[..., None], q, 0)
 
 
-# q is linear in the probabilities, and in the weights: what changes of them change, and what takes cotangents of q back to them.
+# q is linear in the probabilities and in the weights. The functions below give the change of q for changes of these,
+# and take cotangents of q back to them.
 
 
 def unweighted(x, target, ignored, smoothing):
