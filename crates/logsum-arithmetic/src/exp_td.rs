@@ -1,7 +1,7 @@
 //! e^d in triple-doubles, with a proved bound.
 
 use crate::double_double::{DoubleDouble, fast_two_sum, power_of_two, two_product, two_sum};
-use crate::exp::{INVERSE_FACTORIALS, LOGS_OF_ROUNDING, SCALED_POWERS, WIDE_STEP, polynomial, step};
+use crate::exp::{INVERSE_FACTORIALS, LEAST, LOGS_OF_ROUNDING, SCALED_POWERS, WIDE_STEP, polynomial, step};
 use crate::float64::Float64;
 use crate::triple_double::TripleDouble;
 
@@ -108,6 +108,40 @@ pub fn exp_td<F: Float64>(d: TripleDouble<F>) -> TripleDouble<F> {
     let third = power.mul_add(lo, middle.lo + (first.lo + second.lo));
     let low = fast_two_sum(second.hi, third);
     TripleDouble { hi: sum.hi, mid: low.hi, lo: low.lo }
+}
+
+/// max(d, −1000): below, the low words have no meaning.
+#[inline(always)]
+pub fn at_least<F: Float64>(d: TripleDouble<F>) -> TripleDouble<F> {
+    let zero = d.hi.splat(0.0);
+    TripleDouble {
+        hi: d.hi.splat(LEAST).max(d.hi),
+        mid: d.hi.where_at_most(LEAST, zero, d.mid),
+        lo: d.hi.where_at_most(LEAST, zero, d.lo),
+    }
+}
+
+/// The error of e^d, in units of [`EXP_TD_ERROR`]: min(1, 2^15 |d|), or all of it for d ≤ −1000.
+#[inline(always)]
+pub fn share_of_error<F: Float64>(d: F) -> F {
+    let near = d.max(-d) * d.splat(-power_of_two(15));
+    d.where_at_most(LEAST, d.splat(1.0 / EXP_TD_ERROR), -(near.max(d.splat(-1.0))))
+}
+
+/// Bounds the error of a sum of e^d and of products with weights, added by [`TripleDouble::plus`], in units of 2^-512.
+///
+/// Two kinds of error are counted while terms are added. That of the exponentials is relative to `size`, the sum of
+/// the magnitudes of the terms, each times its [`share_of_error`]: e^0 is exact. It is
+/// [`EXP_TD_ERROR`], of which a fifth is left for the product with the weight, 2^-146, and the third words of terms in
+/// [`TripleDouble::plus`], 2^-149; near 0, where the second word of a term is d or less, for 5u² |d| and 3u² |d|,
+/// beside the exponential's u² |d|. A term that counts as e^-1000 has all of itself as its error. The other kind is
+/// that of additions: those of the two first words are exact, and the roundings of the third are below 6u of `lows`,
+/// the sum of its magnitudes after each addition, before and after it is normalised. So what is near 1 only for its
+/// terms e^0 is known as well as its other terms.
+#[inline(always)]
+pub fn error_of_sum(size: f64, lows: f64) -> f64 {
+    // Products with small weights may lose 2^-1074 for each word.
+    EXP_TD_ERROR * 1.000_01 * size + 6.0 * power_of_two(-53) * lows + power_of_two(-1020)
 }
 
 /// e · a + c for |e a| ≤ |c|/16, |c.lo| ≤ u |c| and |e.lo| ≤ 2u |e|: an error below 4u² of c. The high parts wait for

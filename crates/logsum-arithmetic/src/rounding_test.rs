@@ -24,9 +24,34 @@ pub fn ends_for_narrower<F: Float64>(v: DoubleDouble<F>, bound: F) -> [F; 2] {
 }
 
 /// The two ends of an interval that contains every x with |x − v| ≤ `bound`, each as an exact sum.
+#[inline(always)]
 pub fn ends_as_sums(v: DoubleDouble, bound: f64) -> [DoubleDouble; 2] {
     let bound = widened(bound, v.lo);
     [two_sum(v.hi, v.lo - bound), two_sum(v.hi, v.lo + bound)]
+}
+
+/// An f32 that rounds to the same f16, and the same bf16, as x.
+///
+/// It is x rounded to odd: cut to 13 significant bits, with the last bit set if the cut removed anything. Formats
+/// with at least two bits fewer then round correctly. f32 has all numbers of 13 bits from 2^-137 on; smaller ones
+/// round to 0 in both formats.
+#[inline(always)]
+pub fn odd_f32(x: f64) -> f32 {
+    const CUT: u64 = (1 << 40) - 1;
+    let bits = x.to_bits();
+    f64::from_bits((bits | ((bits & CUT) + CUT)) & !CUT) as f32
+}
+
+/// The sum cut to 53 bits, the last one set if that removed anything: what is narrower by two bits or more is
+/// then rounded from it as from the sum itself.
+#[inline(always)]
+pub fn odd_f64(sum: DoubleDouble) -> f64 {
+    let DoubleDouble { hi, lo } = sum;
+    if lo == 0.0 || !hi.is_finite() {
+        return hi;
+    }
+    let is_beyond = (lo > 0.0) != (hi > 0.0);
+    f64::from_bits((hi.to_bits() - u64::from(is_beyond)) | 1)
 }
 
 #[inline(always)]

@@ -3,7 +3,7 @@
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::precision::{FineF64, InDoubleDouble, InF64};
-use crate::arithmetic::rounding_test::ends_for_narrower;
+use crate::arithmetic::rounding_test::{ends_for_narrower, odd_f32};
 use crate::formats::{Format, exp_sum_f32};
 use crate::simd::{Vector, differing};
 use half::{bf16, f16};
@@ -100,18 +100,6 @@ impl Half for bf16 {
     }
 }
 
-/// An f32 that rounds to the same f16, and the same bf16, as x.
-///
-/// It is x rounded to odd: cut to 13 significant bits, with the last bit set if the cut removed anything. Formats
-/// with at least two bits fewer then round correctly. f32 has all numbers of 13 bits from 2^-137 on; smaller ones
-/// round to 0 in both formats.
-#[inline(always)]
-fn odd(x: f64) -> f32 {
-    const CUT: u64 = (1 << 40) - 1;
-    let bits = x.to_bits();
-    f64::from_bits((bits | ((bits & CUT) + CUT)) & !CUT) as f32
-}
-
 #[inline(always)]
 fn step_of_singles<T: Half, V: Vector>(step: &[T; exp_sum_f32::STEP], simd: V) -> [f32; exp_sum_f32::STEP] {
     let mut singles = [0.0; exp_sum_f32::STEP];
@@ -181,7 +169,7 @@ impl<T: Half> Format for T {
         let (mut wide, mut singles) = ([0.0; 8], [0.0; 8]);
         vector.store(&mut wide);
         for i in 0..8 {
-            singles[i] = odd(wide[i]);
+            singles[i] = odd_f32(wide[i]);
         }
         *numbers = T::from_singles(singles, vector);
     }
@@ -226,7 +214,7 @@ impl<T: Half> Format for T {
 
     #[inline(always)]
     fn narrow(x: f64) -> Self {
-        T::from_single(odd(x))
+        T::from_single(odd_f32(x))
     }
 
     #[inline(always)]

@@ -9,7 +9,7 @@ pub(crate) mod nearest;
 use crate::arithmetic::double_double::DoubleDouble;
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::precision::{FineDoubleDouble, FineF64, FinerDoubleDouble, InDoubleDouble, InF64};
-use crate::arithmetic::rounding_test::{ends_for_narrower, ends_in_f64};
+use crate::arithmetic::rounding_test::{ends_for_narrower, ends_in_f64, odd_f64};
 use crate::simd::{Keep, Vector};
 use std::fmt::{Debug, Display};
 
@@ -78,7 +78,7 @@ pub trait Format: Copy + Default + PartialOrd + Debug + Display + Send + Sync + 
 
     /// The number nearest to a sum, ties to even.
     fn narrow_sum(sum: DoubleDouble) -> Self {
-        Self::narrow(odd(sum))
+        Self::narrow(odd_f64(sum))
     }
 
     /// Bit i is set where the nearest numbers to the numbers i are not equal, or one is NaN.
@@ -92,17 +92,6 @@ pub trait Format: Copy + Default + PartialOrd + Debug + Display + Send + Sync + 
     /// Two ends with every x for which |x − v| ≤ bound between them: if they are equal once rounded to this type,
     /// they are the number nearest to each x.
     fn ends<W: Float64>(v: DoubleDouble<W>, bound: W) -> [W; 2];
-}
-
-/// The sum cut to 53 bits, the last one set if that removed anything: what is narrower by two bits or more is
-/// then rounded from it as from the sum itself.
-fn odd(sum: DoubleDouble) -> f64 {
-    let DoubleDouble { hi, lo } = sum;
-    if lo == 0.0 || !hi.is_finite() {
-        return hi;
-    }
-    let is_beyond = (lo > 0.0) != (hi > 0.0);
-    f64::from_bits((hi.to_bits() - u64::from(is_beyond)) | 1)
 }
 
 impl Format for f32 {

@@ -4,8 +4,7 @@
 
 use crate::arithmetic::double_double::{DoubleDouble, parts, power_of_two, two_sum};
 use crate::arithmetic::exp::{LEAST, NOTHING, SCALE, UNSCALE};
-use crate::arithmetic::exp_td::{EXP_TD_ERROR, exp_td};
-use crate::arithmetic::float64::Float64;
+use crate::arithmetic::exp_td::{EXP_TD_ERROR, at_least, error_of_sum, exp_td, share_of_error};
 use crate::arithmetic::ln::log1p_dd_near_0;
 use crate::arithmetic::triple_double::TripleDouble;
 use crate::formats::Format;
@@ -28,14 +27,7 @@ const NEAR: f64 = power_of_two(-20);
 
 /// Σ b e^{x − c} for a c that is an f64: the logarithm that is expected of it, or 0 if that is near 0.
 ///
-/// Two kinds of error are counted while terms are added. That of the exponentials is relative to `size`, the sum of
-/// the magnitudes of the terms, each times min(1, 2^15 |x − c|), as is their error: e^0 is exact. It is
-/// [`EXP_TD_ERROR`], of which a fifth is left for the product with the weight, 2^-146, and the third words of terms in
-/// [`TripleDouble::plus`], 2^-149; near 0, where the second word of a term is d or less, for 5u² |d| and 3u² |d|,
-/// beside the exponential's u² |d|. A term that counts as e^-1000 has all of itself as its error. The other kind is
-/// that of additions: those of the two first words are exact, and the roundings of the third are below 6u of `lows`,
-/// the sum of its magnitudes after each addition, before and after it is normalised. So what is near 1 only for its
-/// terms e^0 is known as well as its other terms.
+/// Its error is counted as it grows: see [`error_of_sum`].
 pub(super) struct CentredSum {
     center: f64,
     /// In units of UNSCALE, as the magnitudes.
@@ -160,8 +152,7 @@ impl CentredSum {
     /// Bounds the error of the sum.
     fn error(&self) -> f64 {
         let Magnitudes { size, lows } = self.magnitudes;
-        // Products with small weights may lose 2^-1074 for each word.
-        EXP_TD_ERROR * 1.000_01 * size + 6.0 * power_of_two(-53) * lows + power_of_two(-1020)
+        error_of_sum(size, lows)
     }
 
     /// log |sum / divisor|, if more than a few bits of it are known.
@@ -343,24 +334,6 @@ fn plus_eight_terms<T: Format, V: Vector>(
     let sum = sum.plus(term);
     let size = term.hi.max(-term.hi).mul_add(share_of_error(d.hi), size);
     (sum, Magnitudes { size, lows: lows + sum.lo.max(-sum.lo) })
-}
-
-/// max(d, −1000): below, the low words have no meaning.
-#[inline(always)]
-fn at_least<F: Float64>(d: TripleDouble<F>) -> TripleDouble<F> {
-    let zero = d.hi.splat(0.0);
-    TripleDouble {
-        hi: d.hi.splat(LEAST).max(d.hi),
-        mid: d.hi.where_at_most(LEAST, zero, d.mid),
-        lo: d.hi.where_at_most(LEAST, zero, d.lo),
-    }
-}
-
-/// The error of e^d, in units of [`EXP_TD_ERROR`]: min(1, 2^15 |d|), or all of it for d ≤ −1000.
-#[inline(always)]
-fn share_of_error<F: Float64>(d: F) -> F {
-    let near = d.max(-d) * d.splat(-power_of_two(15));
-    d.where_at_most(LEAST, d.splat(1.0 / EXP_TD_ERROR), -(near.max(d.splat(-1.0))))
 }
 
 #[cfg(test)]

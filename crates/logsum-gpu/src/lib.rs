@@ -1,0 +1,26 @@
+//! logsum's kernels for GPUs: the loops over rows, with the arithmetic of `logsum-arithmetic`, written once over the
+//! trait [`thread::Thread`]. For nvptx64 it is a thread of the GPU, and `entries` has the kernels that a host launches;
+//! elsewhere it is a coroutine ([`emulator`]), so that tests run every kernel, block by block, on the CPU.
+
+#![cfg_attr(target_arch = "nvptx64", no_std)]
+#![cfg_attr(target_arch = "nvptx64", feature(abi_ptx, stdarch_nvptx, asm_experimental_arch))]
+
+// In order of dependency.
+pub mod thread;
+
+pub mod format;
+pub mod team;
+
+pub mod row;
+
+pub mod queue;
+
+pub mod logsumexp;
+pub mod settle;
+
+#[cfg(not(target_arch = "nvptx64"))]
+pub mod emulator;
+#[cfg(target_arch = "nvptx64")]
+mod entries;
+#[cfg(target_arch = "nvptx64")]
+mod ptx;

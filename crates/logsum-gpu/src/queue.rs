@@ -1,0 +1,69 @@
+//! Rows that a first phase leaves to a later kernel.
+
+use crate::thread::Thread;
+
+/// In the GPU's memory: two words of 32 bits, how many rows there are and how many blocks have done with them; one of 64
+/// bits, how many rows of all calls no phase settled; and two of 64 bits for each row: its index, and an estimate of its
+/// log-sum-exp. All are 0 before the first call.
+#[derive(Clone, Copy)]
+pub struct Queue {
+    /// Where it is: a multiple of 16.
+    pub address: u64,
+}
+
+/// A row to be settled.
+#[derive(Clone, Copy)]
+pub struct Unsettled {
+    /// Which row.
+    pub row: u64,
+    /// Its log-sum-exp, off by less than 2^-21.
+    pub estimate: f64,
+}
+
+/// Rows that it has room for. A call of more rows is made in parts.
+pub const ROOM: u64 = 1 << 20;
+
+/// Bytes of a queue.
+pub const BYTES: u64 = HEAD + 16 * ROOM;
+
+const HEAD: u64 = 16;
+
+impl Queue {
+    /// Adds a row.
+    #[inline(always)]
+    pub fn push<G: Thread>(self, gpu: G, unsettled: Unsettled) {
+        let place = u64::from(gpu.add(self.address, 1));
+        let address = self.address + HEAD + 16 * place;
+        gpu.store_u64(address, unsettled.row);
+        gpu.store_u64(address + 8, unsettled.estimate.to_bits());
+    }
+
+    /// How many rows the kernel before added.
+    #[inline(always)]
+    pub fn len<G: Thread>(self, gpu: G) -> u32 {
+        gpu.load_written(self.address) as u32
+    }
+
+    /// A row that the kernel before added.
+    #[inline(always)]
+    pub fn get<G: Thread>(self, gpu: G, index: u32) -> Unsettled {
+        let address = self.address + HEAD + 16 * u64::from(index);
+        let estimate = f64::from_bits(gpu.load_u64(address + 8));
+        Unsettled { row: gpu.load_u64(address), estimate }
+    }
+
+    /// Counts a row that no phase settled.
+    #[inline(always)]
+    pub fn leave<G: Thread>(self, gpu: G) {
+        gpu.add(self.address + 8, 1);
+    }
+
+    /// Once all threads of a one-dimensional grid have called it, the queue is empty.
+    #[inline(always)]
+    pub fn finish<G: Thread>(self, gpu: G) {
+        gpu.barrier();
+        if gpu.index() == 0 && gpu.add(self.address + 4, 1) == gpu.blocks()[0] - 1 {
+            gpu.store_u64(self.address, 0);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Each kernel, run as blocks on the CPU, against the library: every bit of every result.
+
+use half::{bf16, f16};
+use logsum_gpu::emulator::{Memory, launch};
+use logsum_gpu::format::{BF16, F16, F32, F64, Format};
+use logsum_gpu::logsumexp::{BYTES_OF_COUNTER, BYTES_OF_PART, logsumexp};
+use logsum_gpu::queue::Queue;
+use logsum_gpu::row::Rows;
+use logsum_gpu::settle::settle;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use std::marker::PhantomData;
+
+/// A format of the library, and what the kernels call it.
+trait Both: logsum::Float + PartialEq {
+    type OnGpu: Format + 'static;
+
+    fn of(x: f64) -> Self;
+    fn bits(self) -> u64;
+}
+
+macro_rules! both {
+    ($($float:ty, $on_gpu:ty, $of:expr;)*) => {$(
+        impl Both for $float {
+            type OnGpu = $on_gpu;
+
+            fn of(x: f64) -> Self {
+                ($of)(x)
+            }
+
+            fn bits(self) -> u64 {
+                self.to_bits().into()
+            }
+        }
+    )*};
+}
+
+both! {
+    f16, F16, f16::from_f64;
+    bf16, BF16, bf16::from_f64;
+    f32, F32, |x| x as f32;
+    f64, F64, |x| x;
+}
+
+/// Rows whose first number lies `offset` numbers after an address that is a multiple of 16.
+struct Matrix<T> {
+    numbers: Vec<T>,
+    start: usize,
+    stride: usize,
+    count: usize,
+    length: usize,
+}
+
+impl<T: Both> Matrix<T> {
+    fn new(rows: &[Vec<T>], offset: usize, gap: usize) -> Self {
+        let (count, length) = (rows.len(), rows.first().map_or(0, Vec::len));
+        let stride = length + gap;
+        // What no kernel may read has a value that would be seen.
+        let mut numbers = vec![T::of(7e4); count * stride + 32];
+        let start = numbers.as_ptr().align_offset(16).min(16) + offset;
+        for (i, row) in rows.iter().enumerate() {
+            numbers[start + i * stride..][..length].copy_from_slice(row);
+        }
+        Self { numbers, start, stride, count, length }
+    }
+
+    fn rows(&self) -> Rows<T::OnGpu> {
+        Rows {
+            address: self.numbers[self.start..].as_ptr() as u64,
+            stride: (self.stride * size_of::<T>()) as u64,
+            count: self.count as u64,
+            length: self.length as u32,
+            format: PhantomData,
+        }
+    }
+
+    fn row(&self, index: usize) -> &[T] {
+        &self.numbers[self.start + index * self.stride..][..self.length]
+    }
+
+    /// The log-sum-exps by the kernels, and how many rows no phase settled.
+    fn logsumexp(&self, lanes: u32, parts: u32) -> (Vec<T>, u32) {
+        let rows = self.rows();
+        let mut out = vec![T::of(0.5); self.count];
+        let mut queue = vec![0_u64; 2 + 2 * self.count];
+        let bytes_of_parts = (BYTES_OF_COUNTER + u64::from(parts) * BYTES_OF_PART) as usize;
+        let mut partials = vec![0_u64; bytes_of_parts / 8 * self.count];
+        let (first, queued, kept) = (
+            out.as_mut_ptr() as u64,
+            Queue { address: queue.as_mut_ptr() as u64 },
+            partials.as_mut_ptr() as u64,
+        );
+        // The numbers of each row may be read, and nothing between them.
+        let mut memory = Memory::default().writes(&mut out).writes(&mut queue).writes(&mut partials);
+        for i in 0..self.count {
+            memory = memory.reads(self.row(i));
+        }
+        let (threads, teams) = if lanes > 32 { (lanes, 1) } else { (64, 64 / lanes) };
+        let blocks = (self.count as u32).div_ceil(teams).max(1);
+        launch(&memory, [blocks, parts], threads, move |gpu| {
+            logsumexp(gpu, rows, first, lanes, queued, kept)
+        });
+        launch(&memory, [2, 1], 64, move |gpu| settle(gpu, rows, first, queued));
+        assert_eq!(queue[0], 0, "the queue is not empty afterwards");
+        (out, queue[1] as u32)
+    }
+
+    fn check(&self, lanes: u32, parts: u32) -> u32 {
+        let (values, left) = self.logsumexp(lanes, parts);
+        let mut wrong = 0;
+        for (i, value) in values.into_iter().enumerate() {
+            let exact = logsum::logsumexp(self.row(i));
+            let both_nan = value != value && exact != exact;
+            if value.bits() != exact.bits() && !both_nan {
+                wrong += 1;
+                assert!(left > 0, "row {i} of {}, {lanes} lanes: {value}, not {exact}", self.length);
+            }
+        }
+        assert!(wrong <= left);
+        left
+    }
+}
+
+/// Numbers of one kind.
+fn some<T: Both>(random: &mut StdRng, kind: usize, length: usize) -> Vec<T> {
+    let mut row: Vec<f64> = (0..length)
+        .map(|_| match kind % 8 {
+            0 => random.random_range(-5.0..5.0),
+            1 => random.random_range(-300.0..300.0),
+            2 => 1e4 + random.random_range(-9.0..9.0),
+            3 => -2e4 + random.random_range(-3.0..3.0),
+            4 => random.random_range(-60.0..-30.0),
+            5 => {
+                if random.random_bool(0.5) {
+                    f64::NEG_INFINITY
+                } else {
+                    random.random_range(-2.0..2.0)
+                }
+            }
+            6 => 3.0,
+            _ => random.random_range(-1.0..1.0) * 10_f64.powi(random.random_range(-12..5)),
+        })
+        .collect();
+    if kind % 8 == 4 && length > 0 {
+        row[kind % length] = 0.0;
+    }
+    row.into_iter().map(T::of).collect()
+}
+
+/// Rows with what has no ordinary answer.
+fn edges<T: Both>(length: usize) -> Vec<Vec<T>> {
+    let (inf, nan) = (f64::INFINITY, f64::NAN);
+    let mut rows =
+        vec![vec![-inf; length], vec![0.0; length], vec![-0.0; length], vec![inf; length], vec![nan; length]];
+    for special in
+        [[inf, 1.0], [nan, 1.0], [inf, nan], [-inf, inf], [-inf, nan], [1e300, -1e300], [1e4, -inf]]
+    {
+        for place in [0, length / 2, length.saturating_sub(1)] {
+            let mut row = vec![special[1]; length];
+            if length > 0 {
+                row[place] = special[0];
+            }
+            rows.push(row);
+        }
+    }
+    rows.into_iter().map(|row| row.into_iter().map(T::of).collect()).collect()
+}
+
+fn all_lengths<T: Both>(random: &mut StdRng) {
+    let per_load = 16 / size_of::<T>();
+    let mut lengths: Vec<_> = (0..=4 * per_load * 4 + 3).collect();
+    lengths.extend([127, 128, 129, 255, 256, 257, 1000, 1024]);
+    for length in lengths {
+        let offset = length % per_load;
+        let rows: Vec<Vec<T>> = (0..8).map(|kind| some(random, kind, length)).chain(edges(length)).collect();
+        let matrix = Matrix::new(&rows, offset, length % 3);
+        for lanes in [1, 4, 32] {
+            assert_eq!(matrix.check(lanes, 1), 0);
+        }
+        if length % 7 == 0 {
+            assert_eq!(matrix.check(64, 1), 0);
+            assert_eq!(matrix.check(64, 4), 0);
+        }
+    }
+}
+
+#[test]
+fn rows_of_all_lengths_and_kinds() {
+    let mut random = StdRng::seed_from_u64(1);
+    all_lengths::<f16>(&mut random);
+    all_lengths::<bf16>(&mut random);
+    all_lengths::<f32>(&mut random);
+    all_lengths::<f64>(&mut random);
+}
