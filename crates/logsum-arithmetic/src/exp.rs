@@ -192,6 +192,12 @@ pub fn exp_f64<F: Float64>(z: F, c: F) -> F {
 /// e^z likewise.
 #[inline(always)]
 pub fn exp_f64_at_0<F: Float64>(z: F) -> F {
+    exp_f64_by(z.splat(LEAST).max(z), EXP_F64)
+}
+
+/// The same for z ≥ −1000.
+#[inline(always)]
+pub fn exp_f64_of_clamped<F: Float64>(z: F) -> F {
     exp_f64_by(z, EXP_F64)
 }
 
@@ -209,19 +215,24 @@ pub fn exp_f64_at_0<F: Float64>(z: F) -> F {
 /// it is below 2^-42.2: half an ulp of d is 2^-44 then, and the second line that of [`exp_f64`].
 #[inline(always)]
 pub fn exp_f64_fine<F: Float64>(z: F, c: F) -> F {
-    exp_f64_by(z - c, EXP_F64_FINE)
+    exp_f64_fine_at_0(z - c)
 }
 
 /// e^z likewise.
 #[inline(always)]
 pub fn exp_f64_fine_at_0<F: Float64>(z: F) -> F {
+    exp_f64_by(z.splat(LEAST).max(z), EXP_F64_FINE)
+}
+
+/// The same for z ≥ −1000.
+#[inline(always)]
+pub fn exp_f64_fine_of_clamped<F: Float64>(z: F) -> F {
     exp_f64_by(z, EXP_F64_FINE)
 }
 
-/// e^z by the interpolation of (e^r − 1)/r that has these coefficients.
+/// e^d by the interpolation of (e^r − 1)/r that has these coefficients, for d ≥ −1000.
 #[inline(always)]
-fn exp_f64_by<const N: usize, F: Float64>(z: F, coefficients: [f64; N]) -> F {
-    let d = z.splat(LEAST).max(z);
+fn exp_f64_by<const N: usize, F: Float64>(d: F, coefficients: [f64; N]) -> F {
     let (k, minus_k) = step(d);
     let r = minus_k.mul_add(d.splat(WHOLE_STEP), d);
     let power = k.scaled_entry(&SCALED_POWERS);

@@ -78,7 +78,10 @@ impl Float64 for f64 {
 
     #[inline(always)]
     fn scaled_entry(self, table: &[f64; 16]) -> Self {
-        Self::from_bits(self.entry(table).to_bits().wrapping_add(self.to_bits() << 48))
+        // The upper words alone: a GPU has no addition of 64 bits.
+        let (entry, k) = (self.entry(table).to_bits(), self.to_bits() as u32);
+        let high = ((entry >> 32) as u32).wrapping_add(k << 16);
+        Self::from_bits(u64::from(high) << 32 | entry & 0xffff_ffff)
     }
 
     #[inline(always)]

@@ -30,9 +30,6 @@ pub mod precision;
 
 pub mod log_of_sum;
 
-#[cfg(target_arch = "nvptx64")]
-pub mod ptx_check;
-
 #[cfg(test)]
 extern crate self as logsum_arithmetic;
 #[cfg(test)]

@@ -52,6 +52,9 @@ pub trait Precision {
     /// e^z: the same as with c = 0, in fewer steps.
     fn exp_at_0<F: Float64>(z: F) -> Self::Number<F>;
 
+    /// The same for z ≥ −1000.
+    fn exp_of_clamped<F: Float64>(z: F) -> Self::Number<F>;
+
     /// e^d − 1 for |d| ≤ 2^-6: relative error below 2^-51 in f64, 2^-65 in double-double.
     fn expm1_near_0<F: Float64>(d: Self::Number<F>) -> Self::Number<F>;
 
@@ -170,6 +173,11 @@ impl<const FINE: bool> Precision for F64<FINE> {
     #[inline(always)]
     fn exp_at_0<F: Float64>(z: F) -> One<F> {
         One(if FINE { exp::exp_f64_fine_at_0(z) } else { exp::exp_f64_at_0(z) })
+    }
+
+    #[inline(always)]
+    fn exp_of_clamped<F: Float64>(z: F) -> One<F> {
+        One(if FINE { exp::exp_f64_fine_of_clamped(z) } else { exp::exp_f64_of_clamped(z) })
     }
 
     #[inline(always)]
@@ -357,6 +365,11 @@ impl<const FINENESS: u8> Precision for Two<FINENESS> {
             1 => exp::exp_dd_fine_at_0(z),
             _ => exp::exp_dd_finer_at_0(z),
         }
+    }
+
+    #[inline(always)]
+    fn exp_of_clamped<F: Float64>(z: F) -> DoubleDouble<F> {
+        Self::exp_at_0(z)
     }
 
     #[inline(always)]

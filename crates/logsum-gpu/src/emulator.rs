@@ -206,6 +206,8 @@ impl Thread for Emulated<'_> {
         self.load::<Sixteen>(address).0
     }
 
+    fn ask(self) {}
+
     fn load_u16(self, address: u64) -> u16 {
         self.load(address)
     }
@@ -242,6 +244,18 @@ impl Thread for Emulated<'_> {
         let was: u32 = self.load(address);
         self.store(address, was + number);
         was
+    }
+
+    fn greater(self, a: f32, b: f32) -> f32 {
+        a.max(b)
+    }
+
+    fn greater_or_nan(self, a: f32, b: f32) -> f32 {
+        if a.is_nan() || b.is_nan() { f32::NAN } else { a.max(b) }
+    }
+
+    fn lesser_or_nan(self, a: f32, b: f32) -> f32 {
+        if a.is_nan() || b.is_nan() { f32::NAN } else { a.min(b) }
     }
 
     fn f32_of_f16(self, bits: u16) -> f32 {

@@ -4,11 +4,13 @@
 #![allow(unsafe_code)]
 
 use crate::format::{BF16, F16, F32, F64};
-use crate::logsumexp::logsumexp;
+use crate::logsumexp::{logsumexp, logsumexp_by_parts};
+use crate::parts::Parts;
 use crate::ptx::Ptx;
 use crate::queue::Queue;
 use crate::row::Rows;
-use crate::settle::settle;
+use crate::settle::{settle, settle_shares};
+use crate::shares::{Results, shares};
 use core::marker::PhantomData;
 
 /// A program for the GPU that panics never comes there: .ci/nvptx refuses one with such a call.
@@ -17,15 +19,43 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
 
+macro_rules! shares_entry {
+    ($name:ident, $format:ident, $log:literal, $loads:literal) => {
+        /// See [`shares`].
+        ///
+        /// # Safety
+        ///
+        /// As for log-sum-exps, with results of `length` numbers for each row, `out_stride` bytes after one another, and
+        /// where `values` is not 0, `count` log-sum-exps.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "ptx-kernel" fn $name(
+            address: u64,
+            stride: u64,
+            count: u64,
+            length: u32,
+            out: u64,
+            out_stride: u64,
+            values: u64,
+            lanes: u32,
+            queue: u64,
+        ) {
+            // SAFETY: the caller's.
+            let gpu = unsafe { Ptx::this() };
+            let rows = Rows::<$format> { address, stride, count, length, format: PhantomData };
+            let results = Results { out, stride: out_stride, values };
+            shares::<_, $log, $loads, _>(gpu, rows, results, lanes, Queue { address: queue });
+        }
+    };
+}
+
 macro_rules! entries {
-    ($($format:ident: $logsumexp:ident, $settle:ident;)*) => {$(
+    ($($format:ident: $logsumexp:ident, $logsumexp_by_parts:ident, $settle:ident, $softmax:ident, $log_softmax:ident, $settle_shares:ident, $loads:literal;)*) => {$(
         /// See [`logsumexp`].
         ///
         /// # Safety
         ///
         /// `count` rows of `length` numbers may be read, each `stride` bytes after the one before, and `count` results
-        /// written; `queue` and `parts` are as [`Queue`] and [`logsumexp`] have them. The grid has a team of `lanes` threads
-        /// for each row, or at most four blocks of 256 threads for each.
+        /// written; `queue` is as [`Queue`] has it. The grid has a team of `lanes` threads for each row.
         #[unsafe(no_mangle)]
         pub unsafe extern "ptx-kernel" fn $logsumexp(
             address: u64,
@@ -35,19 +65,39 @@ macro_rules! entries {
             out: u64,
             lanes: u32,
             queue: u64,
+        ) {
+            // SAFETY: the caller's.
+            let gpu = unsafe { Ptx::this() };
+            let rows = Rows::<$format> { address, stride, count, length, format: PhantomData };
+            logsumexp(gpu, rows, out, lanes, Queue { address: queue });
+        }
+
+        /// See [`logsumexp_by_parts`].
+        ///
+        /// # Safety
+        ///
+        /// Likewise, with `parts` as [`Parts`] has it, and as many blocks in the grid's first direction as rows.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "ptx-kernel" fn $logsumexp_by_parts(
+            address: u64,
+            stride: u64,
+            count: u64,
+            length: u32,
+            out: u64,
+            queue: u64,
             parts: u64,
         ) {
             // SAFETY: the caller's.
             let gpu = unsafe { Ptx::this() };
             let rows = Rows::<$format> { address, stride, count, length, format: PhantomData };
-            logsumexp(gpu, rows, out, lanes, Queue { address: queue }, parts);
+            logsumexp_by_parts(gpu, rows, out, Queue { address: queue }, Parts { address: parts });
         }
 
         /// See [`settle`].
         ///
         /// # Safety
         ///
-        /// As for the kernel that filled the queue.
+        /// As for the kernel that filled the queue, with `parts` as [`Parts`] has it, in a grid of at most `MOST_PARTS` blocks.
         #[unsafe(no_mangle)]
         pub unsafe extern "ptx-kernel" fn $settle(
             address: u64,
@@ -56,18 +106,46 @@ macro_rules! entries {
             length: u32,
             out: u64,
             queue: u64,
+            parts: u64,
         ) {
             // SAFETY: the caller's.
             let gpu = unsafe { Ptx::this() };
             let rows = Rows::<$format> { address, stride, count, length, format: PhantomData };
-            settle(gpu, rows, out, Queue { address: queue });
+            settle(gpu, rows, out, Queue { address: queue }, Parts { address: parts });
+        }
+
+        shares_entry!($softmax, $format, false, $loads);
+        shares_entry!($log_softmax, $format, true, $loads);
+
+        /// See [`settle_shares`].
+        ///
+        /// # Safety
+        ///
+        /// As for the kernel that filled the queue.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "ptx-kernel" fn $settle_shares(
+            address: u64,
+            stride: u64,
+            count: u64,
+            length: u32,
+            out: u64,
+            out_stride: u64,
+            values: u64,
+            log: u32,
+            queue: u64,
+        ) {
+            // SAFETY: the caller's.
+            let gpu = unsafe { Ptx::this() };
+            let rows = Rows::<$format> { address, stride, count, length, format: PhantomData };
+            let results = Results { out, stride: out_stride, values };
+            settle_shares(gpu, rows, results, log != 0, Queue { address: queue });
         }
     )*};
 }
 
 entries! {
-    F16: logsumexp_f16, settle_f16;
-    BF16: logsumexp_bf16, settle_bf16;
-    F32: logsumexp_f32, settle_f32;
-    F64: logsumexp_f64, settle_f64;
+    F16: logsumexp_f16, logsumexp_by_parts_f16, settle_f16, softmax_f16, log_softmax_f16, settle_shares_f16, 4;
+    BF16: logsumexp_bf16, logsumexp_by_parts_bf16, settle_bf16, softmax_bf16, log_softmax_bf16, settle_shares_bf16, 4;
+    F32: logsumexp_f32, logsumexp_by_parts_f32, settle_f32, softmax_f32, log_softmax_f32, settle_shares_f32, 8;
+    F64: logsumexp_f64, logsumexp_by_parts_f64, settle_f64, softmax_f64, log_softmax_f64, settle_shares_f64, 8;
 }

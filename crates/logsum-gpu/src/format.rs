@@ -2,7 +2,10 @@
 
 use crate::thread::{Thread, exchange_f64};
 use logsum_arithmetic::double_double::DoubleDouble;
-use logsum_arithmetic::precision::{InDoubleDouble, InF64, Precision};
+use logsum_arithmetic::exp::LEAST;
+use logsum_arithmetic::precision::{
+    FineDoubleDouble, FineF64, FinerDoubleDouble, InDoubleDouble, InF64, Precision,
+};
 use logsum_arithmetic::rounding_test::{ends_for_narrower, ends_in_f64, odd_f32, odd_f64};
 
 /// What numbers of a format are compared in: f32 where it holds them, as a GPU has few units for f64.
@@ -15,6 +18,12 @@ pub trait Number: Copy + PartialOrd {
 
     /// The number that [`to_f64`](Self::to_f64) gave.
     fn of_f64(x: f64) -> Self;
+
+    /// The greater of a number that is not NaN and another, which may be; and the lesser one, which is NaN if that is.
+    fn sorted<G: Thread>(self, gpu: G, other: Self) -> [Self; 2];
+
+    /// e^self, for NaN NaN: a number of the precision.
+    fn exp<P: Precision, G: Thread>(self, gpu: G) -> P::Number<f64>;
 
     /// The number of another thread of the warp: see [`Thread::exchange`].
     fn exchanged<G: Thread>(self, gpu: G, mask: u32) -> Self;
@@ -31,6 +40,16 @@ impl Number for f32 {
     #[inline(always)]
     fn of_f64(x: f64) -> Self {
         x as Self
+    }
+
+    #[inline(always)]
+    fn sorted<G: Thread>(self, gpu: G, other: Self) -> [Self; 2] {
+        [gpu.greater(self, other), gpu.lesser_or_nan(self, other)]
+    }
+
+    #[inline(always)]
+    fn exp<P: Precision, G: Thread>(self, gpu: G) -> P::Number<f64> {
+        P::exp_of_clamped(gpu.greater_or_nan(self, LEAST as Self).into())
     }
 
     #[inline(always)]
@@ -53,6 +72,16 @@ impl Number for f64 {
     }
 
     #[inline(always)]
+    fn sorted<G: Thread>(self, _: G, other: Self) -> [Self; 2] {
+        if other > self { [other, self] } else { [self, other] }
+    }
+
+    #[inline(always)]
+    fn exp<P: Precision, G: Thread>(self, _: G) -> P::Number<f64> {
+        P::exp_at_0(self)
+    }
+
+    #[inline(always)]
     fn exchanged<G: Thread>(self, gpu: G, mask: u32) -> Self {
         exchange_f64(gpu, self, mask)
     }
@@ -66,6 +95,12 @@ pub trait Format: Copy {
     /// The precision of a value's first phase.
     type First: Precision;
 
+    /// That of results of each number.
+    type Elements: Precision;
+
+    /// That of the sum of a row whose results [`Elements`](Self::Elements) does not settle.
+    type Finer: Precision;
+
     /// Bytes of a number.
     const BYTES: u32;
 
@@ -74,6 +109,9 @@ pub trait Format: Copy {
 
     /// The numbers in 16 bytes; the last ones mean nothing if there are fewer than eight.
     fn unpacked<G: Thread>(gpu: G, words: [u32; 4]) -> [Self::Number; 8];
+
+    /// Numbers of these bits one after the other; of f64, two.
+    fn packed(bits: [u64; 8]) -> [u32; 8];
 
     /// Reads a number.
     fn load<G: Thread>(gpu: G, address: u64) -> Self::Number;
@@ -114,11 +152,18 @@ pub struct BF16;
 impl Format for F32 {
     type Number = f32;
     type First = InF64;
+    type Elements = FineF64;
+    type Finer = InDoubleDouble;
     const BYTES: u32 = 4;
 
     #[inline(always)]
     fn unpacked<G: Thread>(_: G, [a, b, c, d]: [u32; 4]) -> [f32; 8] {
         [a, b, c, d, 0, 0, 0, 0].map(f32::from_bits)
+    }
+
+    #[inline(always)]
+    fn packed(bits: [u64; 8]) -> [u32; 8] {
+        bits.map(|bits| bits as u32)
     }
 
     #[inline(always)]
@@ -145,6 +190,8 @@ impl Format for F32 {
 impl Format for F64 {
     type Number = f64;
     type First = InDoubleDouble;
+    type Elements = FineDoubleDouble;
+    type Finer = FinerDoubleDouble;
     const BYTES: u32 = 8;
 
     #[inline(always)]
@@ -152,6 +199,12 @@ impl Format for F64 {
         let [first, second] =
             [[a, b], [c, d]].map(|[low, high]| f64::from_bits(u64::from(high) << 32 | u64::from(low)));
         [first, second, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    }
+
+    #[inline(always)]
+    fn packed(bits: [u64; 8]) -> [u32; 8] {
+        let [first, second, ..] = bits;
+        [first as u32, (first >> 32) as u32, second as u32, (second >> 32) as u32, 0, 0, 0, 0]
     }
 
     #[inline(always)]
@@ -183,11 +236,18 @@ impl Format for F64 {
 impl Format for F16 {
     type Number = f32;
     type First = InF64;
+    type Elements = FineF64;
+    type Finer = InDoubleDouble;
     const BYTES: u32 = 2;
 
     #[inline(always)]
     fn unpacked<G: Thread>(gpu: G, [a, b, c, d]: [u32; 4]) -> [f32; 8] {
         [a, a >> 16, b, b >> 16, c, c >> 16, d, d >> 16].map(|word| gpu.f32_of_f16(word as u16))
+    }
+
+    #[inline(always)]
+    fn packed(bits: [u64; 8]) -> [u32; 8] {
+        halves(bits)
     }
 
     #[inline(always)]
@@ -214,11 +274,18 @@ impl Format for F16 {
 impl Format for BF16 {
     type Number = f32;
     type First = InF64;
+    type Elements = FineF64;
+    type Finer = InDoubleDouble;
     const BYTES: u32 = 2;
 
     #[inline(always)]
     fn unpacked<G: Thread>(_: G, [a, b, c, d]: [u32; 4]) -> [f32; 8] {
         [a << 16, a, b << 16, b, c << 16, c, d << 16, d].map(|word| f32::from_bits(word & 0xffff_0000))
+    }
+
+    #[inline(always)]
+    fn packed(bits: [u64; 8]) -> [u32; 8] {
+        halves(bits)
     }
 
     #[inline(always)]
@@ -244,4 +311,11 @@ impl Format for BF16 {
     fn ends(v: DoubleDouble, bound: f64) -> [f64; 2] {
         ends_for_narrower(v, bound)
     }
+}
+
+/// Numbers of 16 bits in pairs.
+#[inline(always)]
+fn halves(bits: [u64; 8]) -> [u32; 8] {
+    let pair = |i: usize| (bits[i] as u32) | (bits[i + 1] as u32) << 16;
+    [pair(0), pair(2), pair(4), pair(6), 0, 0, 0, 0]
 }

@@ -3,7 +3,13 @@
 //! elsewhere it is a coroutine ([`emulator`]), so that tests run every kernel, block by block, on the CPU.
 
 #![cfg_attr(target_arch = "nvptx64", no_std)]
-#![cfg_attr(target_arch = "nvptx64", feature(abi_ptx, stdarch_nvptx, asm_experimental_arch))]
+#![cfg_attr(
+    target_arch = "nvptx64",
+    feature(abi_ptx, abi_unadjusted, asm_experimental_arch, link_llvm_intrinsics, stdarch_nvptx)
+)]
+#![cfg_attr(target_arch = "nvptx64", allow(internal_features))]
+// Loops over few elements of several arrays are unrolled, and read best by index.
+#![allow(clippy::needless_range_loop)]
 
 // In order of dependency.
 pub mod thread;
@@ -13,9 +19,14 @@ pub mod team;
 
 pub mod row;
 
+pub mod parts;
 pub mod queue;
+pub mod sum;
 
 pub mod logsumexp;
+
+pub mod shares;
+
 pub mod settle;
 
 #[cfg(not(target_arch = "nvptx64"))]

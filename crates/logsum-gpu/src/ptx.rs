@@ -24,6 +24,12 @@ impl Ptx {
 const _: () = assert!(SHARED == 256);
 global_asm!(".shared .align 8 .b64 logsum_shared[256];");
 
+// By LLVM's names, as for the barrier: LLVM takes care then that threads come here together, as it does not for an asm!.
+unsafe extern "unadjusted" {
+    #[link_name = "llvm.nvvm.shfl.sync.bfly.i32"]
+    fn exchange(threads: i32, word: u32, mask: u32, clamp: i32) -> u32;
+}
+
 impl Thread for Ptx {
     #[inline(always)]
     fn index(self) -> u32 {
@@ -51,19 +57,14 @@ impl Thread for Ptx {
 
     #[inline(always)]
     fn exchange(self, word: u32, mask: u32) -> u32 {
-        let other;
         // SAFETY: all threads of the warp come here, as the trait asks for.
-        unsafe {
-            asm!("shfl.sync.bfly.b32 {0}, {1}, {2}, 0x1f, 0xffffffff;", out(reg32) other, in(reg32) word,
-                in(reg32) mask, options(nomem, nostack));
-        }
-        other
+        unsafe { exchange(-1, word, mask, 31) }
     }
 
     #[inline(always)]
     fn barrier(self) {
         // SAFETY: all threads of the block come here.
-        unsafe { asm!("bar.sync 0;", options(nostack)) }
+        unsafe { nvptx::_syncthreads() }
     }
 
     #[inline(always)]
@@ -89,12 +90,22 @@ impl Thread for Ptx {
     #[inline(always)]
     fn load_16_bytes(self, address: u64) -> [u32; 4] {
         let (a, b, c, d);
+        // Not called pure, else LLVM would move it down: see `ask`.
         // SAFETY: the address is good, as the launch vouches.
         unsafe {
-            asm!("ld.global.nc.L1::no_allocate.v4.b32 {{{0}, {1}, {2}, {3}}}, [{4}];", out(reg32) a, out(reg32) b,
-                out(reg32) c, out(reg32) d, in(reg64) address, options(pure, readonly, nostack));
+            asm!("ld.global.nc.v4.b32 {{{0}, {1}, {2}, {3}}}, [{4}];", out(reg32) a, out(reg32) b,
+                out(reg32) c, out(reg32) d, in(reg64) address, options(readonly, nostack));
         }
         [a, b, c, d]
+    }
+
+    #[inline(always)]
+    fn ask(self) {
+        // No assembler moves a load across a barrier, even one of the threads that happen to be together.
+        // SAFETY: the threads named are those that execute it.
+        unsafe {
+            asm!("{{ .reg .b32 active; activemask.b32 active; bar.warp.sync active; }}", options(nostack));
+        }
     }
 
     #[inline(always)]
@@ -174,6 +185,36 @@ impl Thread for Ptx {
                 out(reg32) was, in(reg64) address, in(reg32) number, options(nostack));
         }
         was
+    }
+
+    #[inline(always)]
+    fn greater(self, a: f32, b: f32) -> f32 {
+        let x;
+        // SAFETY: it has no effect but its result.
+        unsafe {
+            asm!("max.f32 {0}, {1}, {2};", out(reg32) x, in(reg32) a, in(reg32) b, options(pure, nomem, nostack))
+        }
+        x
+    }
+
+    #[inline(always)]
+    fn greater_or_nan(self, a: f32, b: f32) -> f32 {
+        let x;
+        // SAFETY: it has no effect but its result.
+        unsafe {
+            asm!("max.NaN.f32 {0}, {1}, {2};", out(reg32) x, in(reg32) a, in(reg32) b, options(pure, nomem, nostack))
+        }
+        x
+    }
+
+    #[inline(always)]
+    fn lesser_or_nan(self, a: f32, b: f32) -> f32 {
+        let x;
+        // SAFETY: it has no effect but its result.
+        unsafe {
+            asm!("min.NaN.f32 {0}, {1}, {2};", out(reg32) x, in(reg32) a, in(reg32) b, options(pure, nomem, nostack))
+        }
+        x
     }
 
     #[inline(always)]

@@ -69,38 +69,147 @@ impl<T: Format> Row<T> {
     }
 
     /// Calls `visit` for each number that falls to this thread of the team. `LOADS` pieces are loaded at once; the first
-    /// argument is the place of the number in these, for who keeps several sums.
+    /// argument is the place of the number in these, for who keeps several sums. Returns the pieces that were loaded last.
     #[inline(always)]
-    pub fn each<const LOADS: usize, G: Thread>(
+    pub fn each<const LOADS: usize, const WHOLE: bool, G: Thread>(
         self,
         gpu: G,
         team: Team,
         mut visit: impl FnMut(usize, T::Number),
-    ) {
+    ) -> Held<LOADS> {
         let mut edge = team.lane;
         while edge < self.edges {
-            let number = if edge < self.before { edge } else { edge + self.between };
-            visit(0, T::load(gpu, self.address + u64::from(number) * u64::from(T::BYTES)));
+            visit(0, T::load(gpu, self.edge(edge).1));
             edge += team.lanes;
         }
-        let mut piece = team.lane;
-        while piece < self.pieces {
-            let mut held = [[0; 4]; LOADS];
+        let mut held = Held { first: team.lane, pieces: [[0; 4]; LOADS] };
+        let mut first = team.lane;
+        // Whole steps without a question for each piece.
+        while WHOLE && first + (LOADS as u32 - 1) * team.lanes < self.pieces {
+            held = self.load(gpu, team, first);
             for j in 0..LOADS {
-                // Beyond the end the last one is loaded again, and not used: no load waits for a branch.
-                let at = piece + j as u32 * team.lanes;
-                let at = if at < self.pieces { at } else { self.pieces - 1 };
-                held[j] = gpu.load_16_bytes(self.middle + 16 * u64::from(at));
+                let numbers = T::unpacked(gpu, held.pieces[j]);
+                for i in 0..T::PER_LOAD {
+                    visit(j * T::PER_LOAD + i, numbers[i]);
+                }
             }
+            first += LOADS as u32 * team.lanes;
+        }
+        while first < self.pieces {
+            held = self.load(gpu, team, first);
             for j in 0..LOADS {
-                if piece + (j as u32) * team.lanes < self.pieces {
-                    let numbers = T::unpacked(gpu, held[j]);
+                if first + (j as u32) * team.lanes < self.pieces {
+                    let numbers = T::unpacked(gpu, held.pieces[j]);
                     for i in 0..T::PER_LOAD {
                         visit(j * T::PER_LOAD + i, numbers[i]);
                     }
                 }
             }
-            piece += LOADS as u32 * team.lanes;
+            first += LOADS as u32 * team.lanes;
+        }
+        held
+    }
+
+    /// The pieces that this thread of the team loads last.
+    #[inline(always)]
+    pub fn last<const LOADS: usize, G: Thread>(self, gpu: G, team: Team) -> Held<LOADS> {
+        let (mut first, step) = (team.lane, LOADS as u32 * team.lanes);
+        while first + step < self.pieces {
+            first += step;
+        }
+        if first < self.pieces {
+            self.load(gpu, team, first)
+        } else {
+            Held { first, pieces: [[0; 4]; LOADS] }
         }
     }
+
+    /// Writes to `out`, the address of the first of as many results, the bits that `result` gives for each number that falls
+    /// to this thread of the team: the pieces that are held first, which saves loading them again.
+    #[inline(always)]
+    pub fn write<O: Format, const LOADS: usize, G: Thread>(
+        self,
+        gpu: G,
+        team: Team,
+        mut held: Held<LOADS>,
+        out: u64,
+        mut result: impl FnMut(T::Number) -> u64,
+    ) {
+        let middle = out + u64::from(self.before) * u64::from(O::BYTES);
+        let is_aligned = middle.is_multiple_of(16);
+        while held.first < self.pieces {
+            for j in 0..LOADS {
+                let piece = held.first + j as u32 * team.lanes;
+                if piece < self.pieces {
+                    let numbers = T::unpacked(gpu, held.pieces[j]);
+                    let mut results = [0; 8];
+                    for i in 0..T::PER_LOAD {
+                        results[i] = result(numbers[i]);
+                    }
+                    let address = middle + u64::from(piece) * u64::from(O::BYTES) * T::PER_LOAD as u64;
+                    if is_aligned {
+                        let words = O::packed(results);
+                        for k in 0..T::PER_LOAD * O::BYTES as usize / 16 {
+                            let four = [0, 1, 2, 3].map(|i| words[4 * k + i]);
+                            gpu.store_16_bytes(address + 16 * k as u64, four);
+                        }
+                    } else {
+                        for i in 0..T::PER_LOAD {
+                            O::store(gpu, address + i as u64 * u64::from(O::BYTES), results[i]);
+                        }
+                    }
+                }
+            }
+            let step = LOADS as u32 * team.lanes;
+            if held.first < step {
+                break;
+            }
+            held = self.load(gpu, team, held.first - step);
+        }
+        let mut edge = team.lane;
+        while edge < self.edges {
+            let (number, address) = self.edge(edge);
+            let bits = result(T::load(gpu, address));
+            O::store(gpu, out + u64::from(number) * u64::from(O::BYTES), bits);
+            edge += team.lanes;
+        }
+    }
+
+    /// How many numbers it has, if it is no part.
+    #[inline(always)]
+    pub fn length(self) -> u32 {
+        self.edges + self.between
+    }
+
+    /// The address of a number of the row.
+    #[inline(always)]
+    pub fn number(self, index: u32) -> u64 {
+        self.address + u64::from(index) * u64::from(T::BYTES)
+    }
+
+    /// Which number is at an edge, and its address.
+    #[inline(always)]
+    fn edge(self, index: u32) -> (u32, u64) {
+        let number = if index < self.before { index } else { index + self.between };
+        (number, self.number(number))
+    }
+
+    #[inline(always)]
+    fn load<const LOADS: usize, G: Thread>(self, gpu: G, team: Team, first: u32) -> Held<LOADS> {
+        let mut pieces = [[0; 4]; LOADS];
+        for j in 0..LOADS {
+            // Beyond the end the last one is loaded again, and not used: no load waits for a branch.
+            let at = first + j as u32 * team.lanes;
+            let at = if at < self.pieces { at } else { self.pieces - 1 };
+            pieces[j] = gpu.load_16_bytes(self.middle + 16 * u64::from(at));
+        }
+        gpu.ask();
+        Held { first, pieces }
+    }
+}
+
+/// Pieces of a row in a thread's registers: one, and those that follow at distances of the team's threads.
+pub struct Held<const LOADS: usize> {
+    first: u32,
+    pieces: [[u32; 4]; LOADS],
 }

@@ -1,43 +1,164 @@
 //! Rows that the first phase did not settle: their sum in triple-doubles about an estimate of its logarithm.
 
 use crate::format::{Format, Number as _};
+use crate::parts::Parts;
 use crate::queue::{Queue, Unsettled};
 use crate::row::{Row, Rows};
+use crate::shares::{Results, inverse};
+use crate::sum::{Sum, additions};
 use crate::team::{Combined, Team};
 use crate::thread::{Thread, exchange_f64};
 use logsum_arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
-use logsum_arithmetic::exp::{SCALE, UNSCALE};
+use logsum_arithmetic::exp::{NOTHING, SCALE, UNSCALE, WIDE_ERROR, exp_dd_wide};
 use logsum_arithmetic::exp_td::{at_least, error_of_sum, exp_td, share_of_error};
 use logsum_arithmetic::ln::log1p_dd_near_0;
-use logsum_arithmetic::precision::Number;
+use logsum_arithmetic::log_of_sum::{error_of_share, scaled_log_of_tail};
+use logsum_arithmetic::precision::{Number, Precision};
 use logsum_arithmetic::rounding_test::ends_as_sums;
 use logsum_arithmetic::triple_double::TripleDouble;
 
 /// Pieces of 16 bytes that a thread loads at once.
 const LOADS: usize = 1;
 
-/// Writes the log-sum-exp of each row of the queue, one for a block at a time, and empties it. A row that even this does not
-/// settle, as only those built to be hard are, gets the number nearest to the estimate, and is counted.
+/// Writes the log-sum-exp of each row of the queue and empties it: a block for each row, or where there are fewer rows than
+/// blocks, several. A row that even this does not settle, as only those built to be hard are, gets the number nearest to the
+/// estimate, and is counted.
 #[inline(always)]
-pub fn settle<T: Format, G: Thread>(gpu: G, rows: Rows<T>, out: u64, queue: Queue) {
+pub fn settle<T: Format, G: Thread>(gpu: G, rows: Rows<T>, out: u64, queue: Queue, parts: Parts) {
+    let (team, block) = Team::of(gpu, gpu.count());
+    let (count, blocks) = (queue.len(gpu), gpu.blocks()[0]);
+    // The greatest power of 2 that leaves a block for each part of each row.
+    let mut of_row = 1;
+    while 2 * of_row * count <= blocks && count > 0 {
+        of_row *= 2;
+    }
+    let (part, step) = (block as u32 & (of_row - 1), blocks >> of_row.trailing_zeros());
+    let mut index = block as u32 >> of_row.trailing_zeros();
+    while index < count {
+        let Unsettled { row, estimate } = queue.get(gpu, index);
+        let sum = CentredSum::of(gpu, rows.row(row).part(part, of_row), team, estimate);
+        if let (Some(sum), 0) = (sum.with_other_parts(gpu, index, part, of_row, parts, team), team.lane) {
+            sum.store::<T, G>(gpu, out + row * u64::from(T::BYTES), queue);
+        }
+        index += step;
+    }
+    queue.finish(gpu);
+}
+
+/// Writes softmax of each row of the queue likewise, or with `log` log-softmax, and the log-sum-exps where asked for.
+#[inline(always)]
+pub fn settle_shares<T: Format, G: Thread>(gpu: G, rows: Rows<T>, results: Results, log: bool, queue: Queue) {
     let (team, mut index) = Team::of(gpu, gpu.count());
     let count = u64::from(queue.len(gpu));
     while index < count {
-        let Unsettled { row, estimate } = queue.get(gpu, index as u32);
-        let sum = CentredSum::of(gpu, rows.row(row), team, estimate);
-        if team.lane == 0 {
-            let address = out + row * u64::from(T::BYTES);
-            match sum.nearest::<T, G>(gpu) {
-                Ok(bits) => T::store(gpu, address, bits),
-                Err(estimate) => {
-                    T::store(gpu, address, T::nearest_to_sum(gpu, estimate));
-                    queue.leave(gpu);
-                }
-            }
+        let Unsettled { row: at, estimate } = queue.get(gpu, index as u32);
+        let row = rows.row(at);
+        let (fine, _) = Sum::<T::Finer>::of::<T, LOADS, false, G>(gpu, row, team);
+        let relative_error = Sum::<T::Finer>::relative_error(additions(rows.length, team.lanes));
+        let centred = CentredSum::of(gpu, row, team, estimate);
+        if team.lane == 0 && results.values != 0 {
+            centred.store::<T, G>(gpu, results.values + at * u64::from(T::BYTES), queue);
+        }
+        let elements = Elements::of(fine, relative_error, centred);
+        let out = results.out + results.stride * at;
+        let mut number = team.lane;
+        while number < rows.length {
+            let z = T::load(gpu, row.number(number)).to_f64();
+            let found = if log { elements.log_share::<T, G>(gpu, z) } else { elements.share::<T, G>(gpu, z) };
+            let bits = found.unwrap_or_else(|estimate| {
+                queue.leave(gpu);
+                T::nearest_to_sum(gpu, estimate)
+            });
+            T::store(gpu, out + u64::from(number) * u64::from(T::BYTES), bits);
+            number += team.lanes;
         }
         index += u64::from(gpu.blocks()[0]);
     }
     queue.finish(gpu);
+}
+
+/// What the results of a row with a finite maximum are computed from: its sum in double-doubles, and about its logarithm.
+struct Elements<P> {
+    sum: Sum<P>,
+    /// 1/Σ e^{z − center}, and a bound on the relative error of a share that is computed from it.
+    inverse: DoubleDouble,
+    error_of_share: f64,
+    /// log(1 + t) = LSE − max in units of [`UNSCALE`], and a bound on its error.
+    log: DoubleDouble,
+    error_of_log: f64,
+    /// The logarithm, as a float and what it lacks, and a bound on its error.
+    center: f64,
+    rest: DoubleDouble,
+    bound: f64,
+}
+
+impl<P: Precision> Elements<P> {
+    #[inline(always)]
+    fn of(sum: Sum<P>, relative_error: f64, centred: CentredSum) -> Self {
+        let whole = sum.whole().to_dd();
+        let tail = sum.tail();
+        let (log, error_of_log) = scaled_log_of_tail::<P, f64>(tail, tail.hi * relative_error);
+        let (rest, bound) = centred.rest();
+        Self {
+            inverse: inverse::<P>(whole),
+            error_of_share: error_of_share::<P, f64>(whole.hi, whole.hi * relative_error),
+            sum,
+            log,
+            error_of_log,
+            center: centred.center,
+            rest,
+            bound,
+        }
+    }
+
+    /// The bits of the number nearest to e^{z − LSE}, or the best estimate of it.
+    #[inline(always)]
+    fn share<T: Format, G: Thread>(&self, gpu: G, z: f64) -> Result<u64, DoubleDouble> {
+        if z == f64::NEG_INFINITY {
+            return Ok(0);
+        }
+        let share = P::exp(z, self.sum.center).to_dd() * self.inverse;
+        nearest_scaled::<T, G>(gpu, share, share.hi * self.error_of_share)
+            .or_else(|| {
+                // The exponent is rounded by 3u² of less than 1000.
+                let error = (self.bound + WIDE_ERROR + power_of_two(-94)) * 1.001;
+                let d = two_sum(z, -self.center) - self.rest;
+                let share = exp_dd_wide(d.hi, DoubleDouble::from(-d.lo));
+                nearest_scaled::<T, G>(gpu, share, share.hi * error)
+            })
+            .ok_or(share.scaled(UNSCALE))
+    }
+
+    /// The bits of the number nearest to z − LSE, or the best estimate of it.
+    #[inline(always)]
+    fn log_share<T: Format, G: Thread>(&self, gpu: G, z: f64) -> Result<u64, DoubleDouble> {
+        let difference = two_sum(z, -self.sum.max);
+        if difference.hi == f64::NEG_INFINITY {
+            return Ok(T::nearest(gpu, f64::NEG_INFINITY));
+        }
+        if difference.hi == 0.0 {
+            if self.log.hi <= NOTHING {
+                return Ok(0);
+            }
+            return nearest_scaled::<T, G>(gpu, -self.log, self.error_of_log)
+                .ok_or(-self.log.scaled(UNSCALE));
+        }
+        let same = |ends: [DoubleDouble; 2]| {
+            let [low, high] = ends.map(|end| T::nearest_to_sum(gpu, end));
+            (low == high).then_some(low)
+        };
+        let value = difference - self.log.scaled(UNSCALE);
+        let bound = self.error_of_log * UNSCALE + power_of_two(-100) * value.hi.abs();
+        let near = two_sum(z, -self.center) - self.rest;
+        same(ends_as_sums(value, bound))
+            .or_else(|| {
+                // The exact result is below the difference, which is often half-way between two floats.
+                let below = two_sum(difference.hi, difference.lo.next_down());
+                same([value + DoubleDouble::from(-bound), below])
+            })
+            .or_else(|| same(ends_as_sums(near, self.bound + power_of_two(-100) * near.hi.abs())))
+            .ok_or(near)
+    }
 }
 
 /// Σ e^{z − c}, in units of [`UNSCALE`], about an estimate of its logarithm, or about 0 if that is near 0. What bounds its error
@@ -61,8 +182,8 @@ impl CentredSum {
         /// How near to 0 the logarithm must be for the series that keeps its relative accuracy.
         const NEAR: f64 = power_of_two(-21);
         let center = if estimate.abs() <= NEAR { 0.0 } else { estimate };
-        let mut terms = Terms { sum: TripleDouble::ZERO, size: 0.0, lows: 0.0 };
-        row.each::<LOADS, G>(gpu, team, |_, z| {
+        let mut terms = Terms::NOTHING;
+        row.each::<LOADS, false, G>(gpu, team, |_, z| {
             let d = at_least(TripleDouble::from(two_sum(z.to_f64(), -center)));
             let term = exp_td(d);
             terms.sum = terms.sum.plus(term);
@@ -72,23 +193,74 @@ impl CentredSum {
         Self { center, terms: team.all(gpu, terms) }
     }
 
+    /// The sum of all parts of this row: see [`Parts::is_last`].
+    #[inline(always)]
+    fn with_other_parts<G: Thread>(
+        self,
+        gpu: G,
+        index: u32,
+        part: u32,
+        count: u32,
+        parts: Parts,
+        team: Team,
+    ) -> Option<Self> {
+        if count == 1 {
+            return Some(self);
+        }
+        let words = [0, 1, 2, 3, 4].map(|i| self.terms.word(i));
+        if !parts.is_last(gpu, team, index.into(), part, count, words) {
+            return None;
+        }
+        let mut terms = Terms::NOTHING;
+        let mut part = team.lane;
+        while part < count {
+            let words: [u64; 5] = parts.of(gpu, index.into(), part, count);
+            terms = terms.with(Terms::of_words(|i| words[i as usize]));
+            part += team.lanes;
+        }
+        Some(Self { terms: team.all(gpu, terms), ..self })
+    }
+
+    /// Writes the number nearest to the logarithm, or to the best estimate of it, which is counted.
+    #[inline(always)]
+    fn store<T: Format, G: Thread>(&self, gpu: G, address: u64, queue: Queue) {
+        let bits = self.nearest::<T, G>(gpu).unwrap_or_else(|estimate| {
+            queue.leave(gpu);
+            T::nearest_to_sum(gpu, estimate)
+        });
+        T::store(gpu, address, bits);
+    }
+
+    /// The sum less 1, in units of [`UNSCALE`], and a bound on its error.
+    #[inline(always)]
+    fn less_one(&self) -> (DoubleDouble, f64) {
+        const MINUS_ONE: TripleDouble = TripleDouble { hi: -power_of_two(SCALE as i32), mid: 0.0, lo: 0.0 };
+        let Terms { sum, size, lows } = self.terms;
+        let rest = sum.plus(MINUS_ONE).normalised().to_dd();
+        // Rounded by 2u².
+        (rest, error_of_sum(size, lows) * 1.000_01 + power_of_two(-100) * rest.hi.abs())
+    }
+
+    /// What the centre lacks of the logarithm, and a bound on its error.
+    #[inline(always)]
+    fn rest(&self) -> (DoubleDouble, f64) {
+        let (rest, bound) = self.less_one();
+        let log = log1p_dd_near_0(rest.scaled(UNSCALE));
+        (log, bound * UNSCALE + power_of_two(-99) * log.hi.abs() + power_of_two(-1060))
+    }
+
     /// The bits of the number nearest to the logarithm, or the best estimate of it.
     #[inline(always)]
-    fn nearest<T: Format, G: Thread>(self, gpu: G) -> Result<u64, DoubleDouble> {
-        const ONE: TripleDouble = TripleDouble { hi: -power_of_two(SCALE as i32), mid: 0.0, lo: 0.0 };
-        let Self { center, terms: Terms { sum, size, lows } } = self;
-        let rest = sum.plus(ONE).normalised().to_dd();
-        // Rounded by 2u².
-        let bound = error_of_sum(size, lows) * 1.000_01 + power_of_two(-100) * rest.hi.abs();
-        if center == 0.0 && rest.hi.abs() * UNSCALE <= power_of_two(-110) {
+    fn nearest<T: Format, G: Thread>(&self, gpu: G) -> Result<u64, DoubleDouble> {
+        let (rest, bound) = self.less_one();
+        if self.center == 0.0 && rest.hi.abs() * UNSCALE <= power_of_two(-110) {
             // log(1 + t) is t but for t²/2. In these units nothing of it is subnormal.
             return nearest_scaled::<T, G>(gpu, rest, bound).ok_or(rest.scaled(UNSCALE));
         }
-        let log = log1p_dd_near_0(rest.scaled(UNSCALE));
-        let value = log + center;
-        let bound = bound * UNSCALE + power_of_two(-99) * log.hi.abs() + power_of_two(-103) * value.hi.abs();
-        let [low, high] =
-            ends_as_sums(value, bound + power_of_two(-1060)).map(|end| T::nearest_to_sum(gpu, end));
+        let (log, bound) = self.rest();
+        let value = log + self.center;
+        let ends = ends_as_sums(value, bound + power_of_two(-103) * value.hi.abs());
+        let [low, high] = ends.map(|end| T::nearest_to_sum(gpu, end));
         if low == high { Ok(low) } else { Err(value) }
     }
 }
@@ -109,6 +281,10 @@ fn nearest_scaled<T: Format, G: Thread>(gpu: G, value: DoubleDouble, bound: f64)
             .map(|end| T::nearest_to_sum(gpu, if value.hi < 0.0 { -end } else { end }))
     };
     (low == high).then_some(low)
+}
+
+impl Terms {
+    const NOTHING: Self = Self { sum: TripleDouble::ZERO, size: 0.0, lows: 0.0 };
 }
 
 impl Combined for Terms {

@@ -54,7 +54,7 @@ impl Team {
             return all;
         }
         let (warps, warp) = (self.lanes / WARP, self.lane / WARP);
-        if self.lane % WARP == 0 {
+        if self.lane.is_multiple_of(WARP) {
             for i in 0..C::WORDS {
                 gpu.share(warp * C::WORDS + i, all.word(i));
             }
@@ -103,5 +103,33 @@ impl<N: Number> Combined for Greatest<N> {
     #[inline(always)]
     fn of_words(word: impl Fn(u32) -> u64) -> Self {
         Self(N::of_f64(f64::from_bits(word(0))))
+    }
+}
+
+/// Whether any thread says so.
+#[derive(Clone, Copy)]
+pub struct Any(pub bool);
+
+impl Combined for Any {
+    const WORDS: u32 = 1;
+
+    #[inline(always)]
+    fn exchanged<G: Thread>(self, gpu: G, mask: u32) -> Self {
+        Self(gpu.exchange(self.0.into(), mask) != 0)
+    }
+
+    #[inline(always)]
+    fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    #[inline(always)]
+    fn word(self, _: u32) -> u64 {
+        self.0.into()
+    }
+
+    #[inline(always)]
+    fn of_words(word: impl Fn(u32) -> u64) -> Self {
+        Self(word(0) != 0)
     }
 }

@@ -32,6 +32,10 @@ pub trait Thread: Copy {
     /// Reads 16 bytes that nothing writes meanwhile, from an address that is a multiple of 16.
     fn load_16_bytes(self, address: u64) -> [u32; 4];
 
+    /// Asks for what was to be loaded before anything that follows is done: else a compiler moves loads to where they are
+    /// used, and each is waited for alone.
+    fn ask(self);
+
     /// Reads a 16-bit word that nothing writes meanwhile.
     fn load_u16(self, address: u64) -> u16;
 
@@ -59,6 +63,15 @@ pub trait Thread: Copy {
     /// Adds to a counter that all blocks share, and returns what it was: what was written before is then seen by who
     /// reads the counter so.
     fn add(self, address: u64, number: u32) -> u32;
+
+    /// The greater number; the other one where one is NaN.
+    fn greater(self, a: f32, b: f32) -> f32;
+
+    /// The greater number, or NaN.
+    fn greater_or_nan(self, a: f32, b: f32) -> f32;
+
+    /// The lesser number, or NaN.
+    fn lesser_or_nan(self, a: f32, b: f32) -> f32;
 
     /// An f16 as an f32.
     fn f32_of_f16(self, bits: u16) -> f32;

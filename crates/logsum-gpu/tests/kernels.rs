@@ -3,10 +3,12 @@
 use half::{bf16, f16};
 use logsum_gpu::emulator::{Memory, launch};
 use logsum_gpu::format::{BF16, F16, F32, F64, Format};
-use logsum_gpu::logsumexp::{BYTES_OF_COUNTER, BYTES_OF_PART, logsumexp};
+use logsum_gpu::logsumexp::{logsumexp, logsumexp_by_parts};
+use logsum_gpu::parts::{self, Parts};
 use logsum_gpu::queue::Queue;
 use logsum_gpu::row::Rows;
-use logsum_gpu::settle::settle;
+use logsum_gpu::settle::{settle, settle_shares};
+use logsum_gpu::shares::{Results, shares};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::marker::PhantomData;
@@ -83,26 +85,83 @@ impl<T: Both> Matrix<T> {
         let rows = self.rows();
         let mut out = vec![T::of(0.5); self.count];
         let mut queue = vec![0_u64; 2 + 2 * self.count];
-        let bytes_of_parts = (BYTES_OF_COUNTER + u64::from(parts) * BYTES_OF_PART) as usize;
-        let mut partials = vec![0_u64; bytes_of_parts / 8 * self.count];
+        let mut partials = vec![0_u64; parts::BYTES as usize / 8];
         let (first, queued, kept) = (
             out.as_mut_ptr() as u64,
             Queue { address: queue.as_mut_ptr() as u64 },
-            partials.as_mut_ptr() as u64,
+            Parts { address: partials.as_mut_ptr() as u64 },
         );
         // The numbers of each row may be read, and nothing between them.
         let mut memory = Memory::default().writes(&mut out).writes(&mut queue).writes(&mut partials);
         for i in 0..self.count {
             memory = memory.reads(self.row(i));
         }
-        let (threads, teams) = if lanes > 32 { (lanes, 1) } else { (64, 64 / lanes) };
-        let blocks = (self.count as u32).div_ceil(teams).max(1);
-        launch(&memory, [blocks, parts], threads, move |gpu| {
-            logsumexp(gpu, rows, first, lanes, queued, kept)
-        });
-        launch(&memory, [2, 1], 64, move |gpu| settle(gpu, rows, first, queued));
+        if parts > 1 {
+            let blocks = [self.count as u32, parts];
+            launch(&memory, blocks, lanes, move |gpu| logsumexp_by_parts(gpu, rows, first, queued, kept));
+        } else {
+            let threads = lanes.max(64);
+            let blocks = (self.count as u32).div_ceil(threads / lanes).max(1);
+            launch(&memory, [blocks, 1], threads, move |gpu| logsumexp(gpu, rows, first, lanes, queued));
+        }
+        launch(&memory, [8, 1], 64, move |gpu| settle(gpu, rows, first, queued, kept));
         assert_eq!(queue[0], 0, "the queue is not empty afterwards");
         (out, queue[1] as u32)
+    }
+
+    /// Softmax, or its logarithm, and the log-sum-exps, by the kernels, and how many numbers no phase settled.
+    fn shares<const LOG: bool>(&self, lanes: u32) -> (Vec<T>, Vec<T>, u32) {
+        let rows = self.rows();
+        // Results lie as their numbers do, or not.
+        let gap = self.length % 2;
+        let mut out = vec![T::of(0.5); self.count * (self.length + gap) + 16];
+        let start = out.as_ptr().align_offset(16).min(16);
+        let mut values = vec![T::of(0.5); self.count];
+        let mut queue = vec![0_u64; 2 + 2 * self.count];
+        let results = Results {
+            out: out[start..].as_mut_ptr() as u64,
+            stride: ((self.length + gap) * size_of::<T>()) as u64,
+            values: values.as_mut_ptr() as u64,
+        };
+        let queued = Queue { address: queue.as_mut_ptr() as u64 };
+        let mut memory = Memory::default().writes(&mut values).writes(&mut queue);
+        for i in 0..self.count {
+            memory =
+                memory.reads(self.row(i)).writes(&mut out[start + i * (self.length + gap)..][..self.length]);
+        }
+        let (threads, teams) = if lanes > 32 { (lanes, 1) } else { (32, 32 / lanes) };
+        let blocks = (self.count as u32).div_ceil(teams).max(1);
+        launch(&memory, [blocks, 1], threads, move |gpu| {
+            shares::<_, LOG, 4, _>(gpu, rows, results, lanes, queued)
+        });
+        launch(&memory, [2, 1], 32, move |gpu| settle_shares(gpu, rows, results, LOG, queued));
+        assert_eq!(queue[0], 0, "the queue is not empty afterwards");
+        let of_row = |i: usize| out[start + i * (self.length + gap)..][..self.length].to_vec();
+        ((0..self.count).flat_map(of_row).collect(), values, queue[1] as u32)
+    }
+
+    fn check_shares<const LOG: bool>(&self, lanes: u32) -> u32 {
+        let (found, values, left) = self.shares::<LOG>(lanes);
+        let mut exact = vec![T::of(0.5); self.length];
+        let mut wrong = 0;
+        for i in 0..self.count {
+            let row = self.row(i);
+            if LOG { logsum::log_softmax(row, &mut exact) } else { logsum::softmax(row, &mut exact) }
+                .unwrap();
+            let pairs = found[i * self.length..].iter().zip(&exact).map(|(x, y)| (*x, *y));
+            for (k, (x, y)) in pairs.chain([(values[i], logsum::logsumexp(row))]).enumerate() {
+                if x.bits() != y.bits() && (x == x || y == y) {
+                    wrong += 1;
+                    assert!(
+                        left > 0,
+                        "number {k} of row {i}, {}, {lanes} lanes, {row:?}: {x:?}, not {y:?}",
+                        self.length
+                    );
+                }
+            }
+        }
+        assert!(wrong <= left);
+        left
     }
 
     fn check(&self, lanes: u32, parts: u32) -> u32 {
@@ -176,10 +235,14 @@ fn all_lengths<T: Both>(random: &mut StdRng) {
         let matrix = Matrix::new(&rows, offset, length % 3);
         for lanes in [1, 4, 32] {
             assert_eq!(matrix.check(lanes, 1), 0);
+            assert_eq!(matrix.check_shares::<false>(lanes), 0);
+            assert_eq!(matrix.check_shares::<true>(lanes), 0);
         }
         if length % 7 == 0 {
             assert_eq!(matrix.check(64, 1), 0);
             assert_eq!(matrix.check(64, 4), 0);
+            assert_eq!(matrix.check_shares::<false>(64), 0);
+            assert_eq!(matrix.check_shares::<true>(64), 0);
         }
     }
 }

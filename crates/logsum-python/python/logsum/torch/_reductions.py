@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from .. import _core
+from . import _cuda
 from ._differentiable import Differentiable, by_numpy, on_cpu
 
 
@@ -39,8 +40,8 @@ def kept(x, *others):
 
 
 class Powers:
-    """e^{x − s} along dimensions, of which the greatest are 1; where there is +∞, that alone counts. On other devices than the CPU all
-    is made of this."""
+    """e^{x − s} along dimensions, of which the greatest are 1; where there is +∞, that alone counts. On other devices than the CPU, where
+    there are no kernels, all is made of this."""
 
     def __init__(self, x, dim):
         x = wide(x)
@@ -60,6 +61,8 @@ class Powers:
 def values(x: Tensor, dim: list[int]) -> Tensor:
     if on_cpu(x):
         return by_numpy(lambda x: _core.logsumexp(x, tuple(dim), None, True), x)
+    if _cuda.takes(x):
+        return _cuda.logsumexp(x, dim)
     powers = Powers(x, dim)
     return torch.where(powers.greatest == torch.inf, torch.inf, powers.shift + powers.log_of_total).to(x.dtype)
 
@@ -67,6 +70,8 @@ def values(x: Tensor, dim: list[int]) -> Tensor:
 def shares(x: Tensor, dim: list[int]) -> Tensor:
     if on_cpu(x):
         return by_numpy(lambda x: _core.softmax(x, tuple(dim)), x)
+    if _cuda.takes(x):
+        return _cuda.shares(x, dim, False)
     powers = Powers(x, dim)
     return torch.where(powers.total == 0, 0, powers.powers / powers.total).to(x.dtype).contiguous()
 
@@ -79,6 +84,8 @@ def scaled_shares(x: Tensor, scale: Tensor, dim: list[int]) -> Tensor:
 def log_shares(x: Tensor, dim: list[int]) -> Tensor:
     if on_cpu(x):
         return by_numpy(lambda x: _core.log_softmax(x, tuple(dim)), x)
+    if _cuda.takes(x):
+        return _cuda.shares(x, dim, True)
     powers = Powers(x, dim)
     logs = torch.where(powers.greatest == -torch.inf, -torch.inf, powers.logs - powers.log_of_total)
     return logs.to(x.dtype).contiguous()

@@ -1,0 +1,47 @@
+//! What can go wrong.
+
+use std::fmt;
+
+/// Why a call did nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// There is no driver for NVIDIA's GPUs.
+    NoDriver,
+    /// The GPU is older than the kernels' target, compute capability 8.0.
+    TooOld {
+        /// Which GPU.
+        device: i32,
+        /// Its compute capability.
+        capability: [i32; 2],
+    },
+    /// A row has more numbers than 2^31.
+    TooLong {
+        /// How many it has.
+        length: u64,
+    },
+    /// What the driver said.
+    Driver {
+        /// What was to be done.
+        action: &'static str,
+        /// The driver's words.
+        message: String,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDriver => f.write_str("no driver for NVIDIA's GPUs was found (libcuda.so, nvcuda.dll)"),
+            Self::TooOld { device, capability: [major, minor] } => write!(
+                f,
+                "GPU {device} has compute capability {major}.{minor}, and the kernels need 8.0 (Ampere) or later"
+            ),
+            Self::TooLong { length } => {
+                write!(f, "a row has {length} numbers, and the kernels take at most 2^31")
+            }
+            Self::Driver { action, message } => write!(f, "CUDA could not {action}: {message}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,81 @@
+//! How many threads work on a row.
+
+/// The threads that a call is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// A team of so many threads for each row.
+    Teams(u32),
+    /// So many blocks of [`THREADS`] threads for each row.
+    Parts(u32),
+}
+
+/// Threads of a block, unless a team has more.
+pub(crate) const THREADS: u32 = 256;
+
+/// Bytes that a block should have to read at least, for a part of a row to be worth it.
+const PART: u64 = 1 << 14;
+
+impl Shape {
+    /// For log-sum-exps. Measured on an H100: threads that have some hundred numbers each, as long as there are enough rows
+    /// to keep the GPU busy; else more threads; and parts, where blocks of whole rows leave some processors idle at the end.
+    pub(crate) fn for_values(count: u64, length: u64, bytes: u64, processors: u32) -> Self {
+        let (threads, blocks) = (1024 * u64::from(processors), 16 * u64::from(processors));
+        let mut lanes = power_of_2(length / 96).clamp(1, 128);
+        if count < blocks && length * bytes >= 4 * PART {
+            let parts = blocks.div_ceil(count.max(1)).next_power_of_two();
+            let parts = parts.min(power_of_2(length * bytes / PART)).min(power_of_2(16384 / count.max(1)));
+            if parts > 1 {
+                return Self::Parts(parts as u32);
+            }
+        }
+        while count * lanes < threads && lanes < 256 && lanes * 16 < length * bytes {
+            lanes *= 2;
+        }
+        Self::Teams(lanes as u32)
+    }
+
+    /// Threads for each row of softmax: some sixty numbers each, which stay in registers.
+    pub(crate) fn for_shares(count: u64, length: u64, bytes: u64, processors: u32) -> u32 {
+        let threads = 512 * u64::from(processors);
+        let mut lanes = power_of_2(length / 60).clamp(1, 256);
+        while count * lanes < threads && lanes < 256 && lanes * 16 < length * bytes {
+            lanes *= 2;
+        }
+        lanes as u32
+    }
+}
+
+/// The greatest power of 2 that is at most this, or 1.
+fn power_of_2(x: u64) -> u64 {
+    if x == 0 { 1 } else { 1 << x.ilog2() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_fit_the_gpu() {
+        let f32s = |count, length| Shape::for_values(count, length, 4, 132);
+        assert_eq!(f32s(262_144, 1000), Shape::Teams(8));
+        assert_eq!(f32s(8192, 32_000), Shape::Teams(128));
+        assert_eq!(f32s(1 << 22, 16), Shape::Teams(1));
+        assert_eq!(f32s(1, 1 << 28), Shape::Parts(4096));
+        assert_eq!(f32s(16, 128_256), Shape::Parts(16));
+        assert_eq!(f32s(1, 3), Shape::Teams(1));
+        for count in [0, 1, 2, 7, 100, 2111, 2112, 1 << 20] {
+            for length in [0, 1, 5, 4096, 1 << 16, 1 << 31] {
+                for bytes in [2, 4, 8] {
+                    match Shape::for_values(count, length, bytes, 132) {
+                        Shape::Teams(lanes) => assert!(lanes.is_power_of_two() && lanes <= 256),
+                        Shape::Parts(parts) => {
+                            assert!(parts.is_power_of_two() && u64::from(parts) * count <= 16384);
+                        }
+                    }
+                    let lanes = Shape::for_shares(count, length, bytes, 132);
+                    assert!(lanes.is_power_of_two() && lanes <= 256);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Softmax and log-softmax of rows: the first phase, which settles all but a few numbers of millions.
+
+use crate::format::{Format, Number as _};
+use crate::logsumexp::Relative;
+use crate::queue::{Queue, Unsettled};
+use crate::row::Rows;
+use crate::sum::{Sum, additions};
+use crate::team::{Any, Team};
+use crate::thread::Thread;
+use logsum_arithmetic::double_double::DoubleDouble;
+use logsum_arithmetic::exp::UNSCALE;
+use logsum_arithmetic::ln::log1p_dd;
+use logsum_arithmetic::log_of_sum::{error_of_share, log_of_tail};
+use logsum_arithmetic::precision::{Number, Precision};
+
+/// Where results go: `out` is the address of the first number of the first row, and rows follow each other at `stride` bytes;
+/// `values` is that of the log-sum-exps, or 0 where they are not asked for.
+#[derive(Clone, Copy)]
+pub struct Results {
+    /// The first row of results.
+    pub out: u64,
+    /// Bytes from a row to the next.
+    pub stride: u64,
+    /// The log-sum-exps.
+    pub values: u64,
+}
+
+/// Writes e^{z − LSE} of each number of each row, or with `LOG` the logarithm, and the log-sum-exps where asked for: a team
+/// of `lanes` threads for each row. A row with a result that this phase does not settle goes into the queue.
+#[inline(always)]
+pub fn shares<T: Format, const LOG: bool, const LOADS: usize, G: Thread>(
+    gpu: G,
+    rows: Rows<T>,
+    results: Results,
+    lanes: u32,
+    queue: Queue,
+) {
+    let (team, index) = Team::of(gpu, lanes);
+    let row = rows.row(index);
+    let (sum, held) = Sum::<T::Elements>::of::<T, LOADS, false, G>(gpu, row, team);
+    let relative_error = Sum::<T::Elements>::relative_error(additions(rows.length, lanes));
+    let tail = sum.tail();
+    let out = results.out + results.stride * index;
+    let mut is_unsettled = false;
+    if sum.is_nan() || !sum.max.is_finite() {
+        let [infinite, other] = edges::<LOG>(sum.is_nan(), sum.max, sum.greatest).map(|x| T::nearest(gpu, x));
+        let mut number = team.lane;
+        while number < row.length() {
+            let z = T::load(gpu, row.number(number)).to_f64();
+            let bits = if z == f64::INFINITY { infinite } else { other };
+            T::store(gpu, out + u64::from(number) * u64::from(T::BYTES), bits);
+            number += lanes;
+        }
+    } else if LOG {
+        let (log, error) = log_of_tail::<T::Elements, f64>(tail, tail.hi * relative_error);
+        row.write::<T, LOADS, G>(gpu, team, held, out, |z| {
+            let ends = T::Elements::log_share_ends(z.to_f64(), sum.max, log, error);
+            let [low, high] = ends.map(|end| T::nearest(gpu, end));
+            is_unsettled |= low != high;
+            low
+        });
+    } else {
+        let whole = sum.whole().to_dd();
+        let error = error_of_share::<T::Elements, f64>(whole.hi, whole.hi * relative_error);
+        let inverse = inverse::<T::Elements>(whole);
+        row.write::<T, LOADS, G>(gpu, team, held, out, |z| {
+            let term = if sum.center == 0.0 {
+                z.exp::<T::Elements, G>(gpu)
+            } else {
+                T::Elements::exp(z.to_f64(), sum.center)
+            };
+            let [low, high] = term.scaled_ends(inverse, error).map(|end| T::nearest(gpu, end));
+            is_unsettled |= low != high;
+            low
+        });
+    }
+    let mut estimate = 0.0;
+    if index < rows.count {
+        let relative = Relative { max: sum.max, tail };
+        match relative.nearest::<T, T::Elements, G>(gpu, relative_error) {
+            Ok(bits) => {
+                // For the queue, near enough.
+                estimate = relative.estimate::<T::Elements>();
+                if team.lane == 0 && results.values != 0 {
+                    T::store(gpu, results.values + index * u64::from(T::BYTES), bits);
+                }
+            }
+            Err(near) => {
+                estimate = near;
+                is_unsettled |= results.values != 0;
+            }
+        }
+    }
+    if team.all(gpu, Any(is_unsettled)).0 && team.lane == 0 && index < rows.count {
+        queue.push(gpu, Unsettled { row: index, estimate });
+    }
+}
+
+/// What stands at +∞ and elsewhere in rows without an ordinary answer.
+#[inline(always)]
+fn edges<const LOG: bool>(is_nan: bool, max: f64, infinite: u32) -> [f64; 2] {
+    if is_nan {
+        [f64::NAN; 2]
+    } else if max == f64::INFINITY {
+        let count = f64::from(infinite);
+        if LOG {
+            [0.0 - log1p_dd(DoubleDouble::from(count - 1.0)).0.hi, f64::NEG_INFINITY]
+        } else {
+            [1.0 / count, 0.0]
+        }
+    } else if LOG {
+        [f64::NEG_INFINITY; 2]
+    } else {
+        [0.0; 2]
+    }
+}
+
+/// 1/(a sum in units of [`UNSCALE`]).
+#[inline(always)]
+pub(crate) fn inverse<P: Precision>(sum: DoubleDouble) -> DoubleDouble {
+    if P::IS_DOUBLE_DOUBLE {
+        DoubleDouble::ONE / sum.scaled(UNSCALE)
+    } else {
+        DoubleDouble::from(1.0 / (sum.hi * UNSCALE))
+    }
+}

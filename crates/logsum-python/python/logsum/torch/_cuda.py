@@ -1,0 +1,85 @@
+"""The kernels for NVIDIA's GPUs, on tensors there: the bits of the CPU, on torch's current stream, without waiting for it."""
+
+import functools
+import math
+import warnings
+
+import torch
+
+from .. import _core
+
+FORMATS = {torch.float16: "float16", torch.bfloat16: "bfloat16", torch.float32: "float32", torch.float64: "float64"}
+
+# What calls need beside their tensors: memory for each stream, and what a graph was captured with.
+workspaces = {}
+captured = []
+
+
+def takes(x):
+    return x.device.type == "cuda" and x.dtype in FORMATS and works(x.device.index)
+
+
+@functools.cache
+def works(device):
+    """Whether the kernels run on a GPU; said once where they don't, as others compute in their place."""
+    if torch.version.cuda is None:
+        return False
+    problem = _core.cuda_problem(device)
+    if problem:
+        warnings.warn(f"logsum.torch computes by torch's operations on this GPU, not to the nearest number: {problem}", stacklevel=2)
+    return problem is None
+
+
+def workspace(device, stream):
+    def new():
+        return torch.zeros(_core.CUDA_WORKSPACE, dtype=torch.uint8, device=torch.device("cuda", device))
+
+    if torch.cuda.is_current_stream_capturing() and (device, stream) not in workspaces:
+        # Of the graph's own memory, made 0 whenever it runs.
+        captured.append(new())
+        return captured[-1]
+    if (device, stream) not in workspaces:
+        workspaces[device, stream] = new()
+    return workspaces[device, stream]
+
+
+def place(x):
+    device = x.device.index
+    stream = torch.cuda.current_stream(x.device).cuda_stream
+    return device, stream, workspace(device, stream).data_ptr()
+
+
+def as_rows(x, dim):
+    """Rows of numbers that follow each other, along these dimensions: without a copy where they lie so."""
+    last = x.movedim(dim, list(range(-len(dim), 0))) if dim else x.unsqueeze(-1)
+    length = math.prod(x.shape[d] for d in dim)
+    rows = last.reshape(math.prod(last.shape[: last.ndim - max(len(dim), 1)]), length)
+    return rows if length <= 1 or rows.stride(1) == 1 else rows.contiguous()
+
+
+def matrix(rows):
+    return FORMATS[rows.dtype], *rows.shape, rows.data_ptr(), rows.stride(0) * rows.itemsize
+
+
+def logsumexp(x, dim):
+    rows = as_rows(x, dim)
+    out = rows.new_empty(rows.shape[0])
+    _core.cuda_logsumexp(place(x), matrix(rows), out.data_ptr())
+    return out.view([1 if d - x.ndim in dim else n for d, n in enumerate(x.shape)])
+
+
+def shares(x, dim, is_log):
+    """Softmax or log-softmax along these dimensions."""
+    rows = as_rows(x, dim)
+    out = torch.empty_like(rows, memory_format=torch.contiguous_format)
+    _core.cuda_shares(place(x), matrix(rows), is_log, (out.data_ptr(), out.stride(0) * out.itemsize), 0)
+    if not dim:
+        return out.view(x.shape)
+    order = list(range(-len(dim), 0))
+    return out.view(x.movedim(dim, order).shape).movedim(order, dim).contiguous()
+
+
+def unproved():
+    """How many results were not proved to be the nearest numbers."""
+    # The second word of 64 bits of a workspace.
+    return sum(int(memory[8:12].view(torch.int32)) for memory in [*workspaces.values(), *captured])

@@ -1,0 +1,70 @@
+//! What `logsum.torch` does with tensors in the memory of NVIDIA's GPUs. They are given by their addresses, for whose meaning the
+//! Python code vouches.
+
+// The addresses are those of tensors that live until the stream has done with them.
+#![allow(unsafe_code)]
+
+use logsum_cuda::{Format, Memory, Rows, Stream, WORKSPACE, is_available, log_softmax, logsumexp, softmax};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+
+pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("CUDA_WORKSPACE", WORKSPACE)?;
+    module.add_function(wrap_pyfunction!(cuda_problem, module)?)?;
+    module.add_function(wrap_pyfunction!(cuda_logsumexp, module)?)?;
+    module.add_function(wrap_pyfunction!(cuda_shares, module)?)
+}
+
+/// Why a GPU can't be used, or None.
+#[pyfunction]
+fn cuda_problem(py: Python<'_>, device: i32) -> Option<String> {
+    py.detach(|| is_available(device)).err().map(|error| error.to_string())
+}
+
+/// A GPU, a stream, and the address of a workspace.
+type Place = (i32, usize, u64);
+
+/// A format, rows, numbers in each, the address of the first, and bytes from one to the next.
+type Matrix<'a> = (&'a str, u64, u64, u64, u64);
+
+fn stream((device, handle, workspace): Place) -> Stream {
+    Stream { device, handle, workspace }
+}
+
+fn rows((format, count, length, address, stride): Matrix<'_>) -> PyResult<Rows> {
+    let format = match format {
+        "float16" => Format::F16,
+        "bfloat16" => Format::BF16,
+        "float32" => Format::F32,
+        "float64" => Format::F64,
+        _ => return Err(PyValueError::new_err(format!("there are no kernels for {format}"))),
+    };
+    Ok(Rows { format, count, length, memory: Memory { address, stride } })
+}
+
+#[pyfunction]
+fn cuda_logsumexp(py: Python<'_>, place: Place, matrix: Matrix<'_>, out: u64) -> PyResult<()> {
+    let (stream, rows) = (stream(place), rows(matrix)?);
+    // SAFETY: the addresses are those of tensors of these shapes, and the stream is the one that torch uses them on.
+    py.detach(|| unsafe { logsumexp(stream, rows, out) })
+        .map_err(|error| PyRuntimeError::new_err(error.to_string()))
+}
+
+#[pyfunction]
+fn cuda_shares(
+    py: Python<'_>,
+    place: Place,
+    matrix: Matrix<'_>,
+    is_log: bool,
+    out: (u64, u64),
+    values: u64,
+) -> PyResult<()> {
+    let (stream, rows, out) = (stream(place), rows(matrix)?, Memory { address: out.0, stride: out.1 });
+    py.detach(|| {
+        // SAFETY: likewise.
+        unsafe {
+            if is_log { log_softmax(stream, rows, out, values) } else { softmax(stream, rows, out, values) }
+        }
+    })
+    .map_err(|error| PyRuntimeError::new_err(error.to_string()))
+}
