@@ -27,3 +27,8 @@ def test_masked(tmp_path):
     accuracy, ours, theirs = run("masked.py", tmp_path / "masked.png")
     assert accuracy > 0.85 and np.isfinite(ours).all() and ours[-1] < 0.5 * ours[0]
     assert np.isnan(theirs).all()
+
+
+def test_same_bits(tmp_path):
+    different, losses = run("same_bits.py", tmp_path / "same_bits.png")
+    assert different == 0 and losses[-1] < 0.5 * losses[0]

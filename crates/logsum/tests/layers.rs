@@ -1,7 +1,7 @@
 //! The module structure: imports go one way, and all modules have distinct names and distinct header lines.
 //!
 //! The layers are those of DESIGN.md, from the bottom up. A layer is a folder or a file of `src`, or a file of the
-//! arithmetic's crate; it may import from itself and from lower layers.
+//! arithmetic's crate or the kernels'; it may import from itself and from lower layers.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -123,9 +123,11 @@ fn read(folder: &Path) -> Vec<(String, String)> {
 fn imports_go_one_way() {
     let design = fs::read_to_string(repository().join("DESIGN.md")).expect("DESIGN.md");
     let crates = repository().join("crates");
-    for (heading, folder) in
-        [("### The arithmetic", "logsum-arithmetic/src"), ("### The library", "logsum/src")]
-    {
+    for (heading, folder) in [
+        ("### The arithmetic", "logsum-arithmetic/src"),
+        ("### The library", "logsum/src"),
+        ("### The kernels for GPUs", "logsum-gpu/src"),
+    ] {
         let layers = layers(&design, heading);
         let files = read(&crates.join(folder));
         assert!(layers.len() > 4 && files.len() >= layers.len() - 1, "{layers:?}, {} files", files.len());
