@@ -239,6 +239,35 @@ fn rows_longer_than_a_piece() {
     assert_eq!(place.run("lse column.txt --axis 1").numbers(), numbers);
 }
 
+/// A lone CR ends a line, as on old Macs: also beside quotation marks, and after a comment.
+#[test]
+fn every_line_end_ends_a_line() {
+    let place = Place::new();
+    let rows = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]].map(|row| logsum::logsumexp(&row));
+    for (name, text) in [
+        ("t.csv", "# c\n1,2\n3,4\n\n5,6\n"),
+        ("t.csv", "\"1\",\"2\"\n\"3\",\"4\"\n\"5\",\"6\"\n"),
+        ("t.csv", "\"a\",\"b\"\n1,2\n3,4\n5,6"),
+        ("t.tsv", "a\tb\n1\t2\n3\t\"4\"\n5\t6\n"),
+        ("t.txt", "# c\na b\n1 2\n3 4\n# c\n5 6\n"),
+    ] {
+        // The last end is in the middle of a file that mixes them.
+        for text in [text.replace('\n', "\r"), text.replace('\n', "\r\n"), text.replacen('\n', "\r", 2)] {
+            place.write(name, &text);
+            assert_eq!(place.run(&format!("lse {name} --axis 1")).numbers(), rows, "{text:?}");
+        }
+    }
+    let complaint = |text: &str, complaint: &str| {
+        place.write("t.csv", text);
+        assert_eq!(place.run("lse t.csv").complaint(), format!("t.csv: {complaint}"));
+    };
+    complaint("\"1\",\"2\"\r3,bogus\n\"5\",\"6\"\n", "line 2, column 2: \"bogus\" is not a number");
+    complaint("1,\"2\r\"\n", "line 1: a quotation mark is not closed; a field cannot go on in the next line");
+    // Where the first read of the file ends, between the two bytes of an end.
+    let comment = "#".repeat(4095);
+    complaint(&format!("{comment}\r\n1\r\n\r\nx\r\n"), "line 4, column 1: \"x\" is not a number");
+}
+
 #[test]
 fn a_long_text_goes_through_a_temporary_file() {
     // Nine million numbers are 72 MiB of f64, more than is kept in memory.

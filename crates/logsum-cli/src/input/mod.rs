@@ -5,6 +5,7 @@
 //! rest of the program only sees views, and never holds an input larger than a few dozen megabytes in memory.
 
 mod element;
+mod line_ends;
 mod map;
 mod npy;
 mod npz;
@@ -21,6 +22,7 @@ pub(crate) use selection::Selection;
 use crate::progress::Progress;
 use anyhow::{Context, Result, bail, ensure};
 use half::{bf16, f16};
+use line_ends::LineEnds;
 use memmap2::Mmap;
 use ndarray::{ArrayViewD, CowArray, IxDyn, ShapeBuilder};
 use signatures::Content;
@@ -167,12 +169,18 @@ fn stream(
     let start = start_of(&mut source)?;
     let content = signatures::content(&start)?;
     part.check(content)?;
-    let source = progress.count_bytes(io::Cursor::new(start).chain(source));
-    let mut source = BufReader::with_capacity(1 << 18, source);
+    let mut source = progress.count_bytes(io::Cursor::new(start).chain(source));
     match content {
-        Content::Npy => npy::decoded(source),
+        Content::Npy => npy::decoded(buffered(source)),
         // Its table of contents is at its end.
         Content::Zip => npz(BufReader::new(spool::copy_to_file(&mut source)?), part, progress),
-        Content::Text => text::read(source, separator, part).map(Input::F64),
+        Content::Text => {
+            let lines = buffered(LineEnds::new(source));
+            text::read(lines, separator, part).map(Input::F64)
+        }
     }
+}
+
+fn buffered<R: Read>(source: R) -> BufReader<R> {
+    BufReader::with_capacity(1 << 18, source)
 }

@@ -44,7 +44,7 @@ impl Separator {
 /// How much of a line is looked at at once: a row may be longer than memory, a number may not.
 const PIECE: usize = 1 << 18;
 
-/// Reads a table. Without a promised separator the first line that has content shows it.
+/// Reads a table, whose lines end in `\n`. Without a promised separator the first line that has content shows it.
 pub(super) fn read(mut source: impl BufRead, promised: Option<Separator>, part: &Part) -> Result<Array<f64>> {
     let mut table = Table::new(part);
     let mut separator = promised;
@@ -82,7 +82,7 @@ pub(super) fn read(mut source: impl BufRead, promised: Option<Separator>, part: 
 
 /// Whether a line is one; a spreadsheet's error in its first field is none.
 fn is_comment(line: &[u8]) -> bool {
-    let field = line.split(|&byte| matches!(byte, b',' | b'\t' | b';' | b' ' | b'\r' | b'\n')).next();
+    let field = line.split(|&byte| matches!(byte, b',' | b'\t' | b';' | b' ' | b'\n')).next();
     line.starts_with(b"#") && !field.is_some_and(is_spreadsheet_error)
 }
 
@@ -126,8 +126,7 @@ fn fields(table: &mut Table, row: &mut Row, text: &[u8], separator: Separator) -
     let most = text.iter().filter(|&&b| b == byte).count() + 1;
     let (mut unquoted, mut ends) = (vec![0; text.len()], vec![0; most]);
     let mut parser = csv_core::ReaderBuilder::new().delimiter(byte).build();
-    let text = text.strip_suffix(b"\n").unwrap_or(text);
-    let record = [text.strip_suffix(b"\r").unwrap_or(text), b"\n"].concat();
+    let record = [text.strip_suffix(b"\n").unwrap_or(text), b"\n"].concat();
     let (result, _, _, count) = parser.read_record(&record, &mut unquoted, &mut ends);
     ensure!(result == csv_core::ReadRecordResult::Record, not_closed(row));
     note_quotes(row, text, count);
