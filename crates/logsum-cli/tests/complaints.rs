@@ -41,6 +41,9 @@ fn text_that_is_no_table_of_numbers() {
             "1 \"2 3\n",
             "t.txt: line 1: a quotation mark is not closed; a field cannot go on in the next line",
         ),
+        // What follows a mark that closes is no part of the number.
+        ("t.csv", "1,2\n\"1\"2,3\n", "t.csv: line 2, column 1: \"\\\"1\\\"2\" is not a number"),
+        ("t.csv", "1,2\n3,\"4\" \"5\"\n", "t.csv: line 2, column 2: \"\\\"4\\\" \\\"5\\\"\" is not a number"),
         ("t.csv", "1,\"2\"\r\n\r\n3,\"4,5\"\r\n", "t.csv: line 3, column 2: \"4,5\" is not a number"),
         ("t.tsv", "1\t2\n3\t\n", "t.tsv: line 2, column 2: the field is empty"),
         ("t.tsv", "1\t2\n\"3\"\t\n", "t.tsv: line 2, column 2: the field is empty"),

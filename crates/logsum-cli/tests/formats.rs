@@ -239,6 +239,24 @@ fn rows_longer_than_a_piece() {
     assert_eq!(place.run("lse column.txt --axis 1").numbers(), numbers);
 }
 
+#[test]
+fn quotation_marks_around_fields_and_in_them() {
+    let place = Place::new();
+    for text in [
+        "\"a, b\",\"c \"\"d\"\"\"\n1,2\n",
+        "\"a\", \"b\"\n\"1\" , \" 2\"\n",
+        // Only at its start does a mark enclose a field.
+        "a 5\",b 6\"\n1,2\n",
+        "\"a b\" c\"d\n1 \"2\"\n",
+    ] {
+        let found = place.run_with_stdin("lse - --axis 0", text.as_bytes()).numbers();
+        assert_eq!(found, [1.0, 2.0], "{text:?}");
+    }
+    place.write("t.csv", "\"a, b\",\"c \"\"d\"\"\"\n1,2\n");
+    let found = place.run_with_stdin("lse - --columns *\"* --axis 0", &read(&place.path("t.csv"))).numbers();
+    assert_eq!(found, [2.0]);
+}
+
 /// A lone CR ends a line, as on old Macs: also beside quotation marks, and after a comment.
 #[test]
 fn every_line_end_ends_a_line() {

@@ -26,8 +26,9 @@ pub(super) struct Row {
     pub(super) line: u64,
     /// Fields so far.
     pub(super) count: usize,
-    /// The first field is in quotation marks and another is not.
-    pub(super) is_first_quoted: bool,
+    /// How many of them are in quotation marks, and whether the first is.
+    quoted: usize,
+    is_first_quoted: bool,
     /// The first field, if it is a word and the row is to be a header.
     word: Option<String>,
     /// All fields, while it is open which of them are chosen.
@@ -36,7 +37,7 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) fn new(line: u64) -> Self {
-        Self { line, count: 0, is_first_quoted: false, word: None, fields: Vec::new() }
+        Self { line, count: 0, quoted: 0, is_first_quoted: false, word: None, fields: Vec::new() }
     }
 }
 
@@ -54,8 +55,10 @@ impl<'a> Table<'a> {
         Self { numbers, selection, option, places: None, chosen, columns: None, header: None }
     }
 
-    pub(super) fn field(&mut self, row: &mut Row, field: &[u8]) -> Result<()> {
+    pub(super) fn field(&mut self, row: &mut Row, field: &[u8], is_quoted: bool) -> Result<()> {
+        row.is_first_quoted |= is_quoted && row.count == 0;
         row.count += 1;
+        row.quoted += usize::from(is_quoted);
         let Some(_) = self.selection else { return self.number_or_name(row, field) };
         let Some(places) = &self.places else {
             row.fields.push(String::from_utf8_lossy(field).into_owned());
@@ -155,10 +158,10 @@ impl<'a> Table<'a> {
 
     /// Row names show in the first row of numbers: in quotation marks, or as one field more than there are names.
     fn first_row(&mut self, row: &Row) -> Result<()> {
-        let &Row { line, count, is_first_quoted, .. } = row;
+        let &Row { line, count, quoted, is_first_quoted, .. } = row;
         let option = &self.option;
         ensure!(
-            !is_first_quoted || self.selection.is_some(),
+            !is_first_quoted || quoted == count || self.selection.is_some(),
             "line {line}: only the first field is in quotation marks, as row names are: leave it out with {option} 2-, \
              or read it with {option} 1-"
         );
@@ -182,7 +185,7 @@ impl<'a> Table<'a> {
     /// Finds the chosen columns by the first row, or, if that is a header and they were given by number, by the next.
     fn choose(&mut self, row: Row) -> Result<()> {
         let Some(selection) = self.selection else { return Ok(()) };
-        let Row { line, count, fields, is_first_quoted, .. } = row;
+        let Row { line, count, fields, .. } = row;
         let is_header = self.header.is_none() && is_header(selection, &fields, line, &self.option)?;
         if !is_header || selection.has_names() {
             let of_option = || format!("{}: line {line}", self.option);
@@ -196,8 +199,8 @@ impl<'a> Table<'a> {
             self.header = Some(Header { line, word, names: count });
             return Ok(());
         }
-        let mut again = Row { is_first_quoted, ..Row::new(line) };
-        fields.iter().try_for_each(|field| self.field(&mut again, field.as_bytes()))?;
+        let mut again = Row::new(line);
+        fields.iter().try_for_each(|field| self.field(&mut again, field.as_bytes(), false))?;
         self.end_row(again)
     }
 

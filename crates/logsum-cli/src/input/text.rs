@@ -4,6 +4,7 @@ use super::numeric_table::{Row, Table, is_spreadsheet_error};
 use super::quoting::shown;
 use super::{Array, Part};
 use anyhow::{Context, Result, ensure};
+use std::borrow::Cow;
 use std::io::{BufRead, Read};
 use std::path::Path;
 
@@ -90,13 +91,11 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Where a piece of a long row can end: not in a number, and not between quotation marks.
 fn last_separator(row: &Row, text: &[u8], separator: Separator) -> Result<usize> {
-    let mut is_quoted = false;
+    let mut ends = FieldEnds::new(separator);
     let mut last = None;
-    for (position, &byte) in text.iter().enumerate() {
-        match byte {
-            b'"' => is_quoted = !is_quoted,
-            _ if !is_quoted && separator.is(byte) => last = Some(position),
-            _ => {}
+    for (place, &byte) in text.iter().enumerate() {
+        if ends.is_at(byte) {
+            last = Some(place);
         }
     }
     last.with_context(|| {
@@ -110,55 +109,69 @@ fn last_separator(row: &Row, text: &[u8], separator: Separator) -> Result<usize>
 
 /// The fields of a line, or of a piece of it.
 fn fields(table: &mut Table, row: &mut Row, text: &[u8], separator: Separator) -> Result<()> {
-    let has_quotes = text.contains(&b'"');
-    let byte = match separator {
-        Separator::WhiteSpace if has_quotes => return quoted_words(table, row, text),
-        Separator::WhiteSpace => {
-            let mut fields = text.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
-            return fields.try_for_each(|field| table.field(row, field));
-        }
-        Separator::Comma => b',',
-        Separator::Tab => b'\t',
+    let field = |field: &[u8]| match field.trim_ascii() {
+        [] if separator == Separator::WhiteSpace => Ok(()),
+        field => match without_marks(field) {
+            Some(inner) => table.field(row, inner.trim_ascii(), true),
+            None => table.field(row, field, false),
+        },
     };
-    if !has_quotes {
-        return text.split(|&b| b == byte).try_for_each(|field| table.field(row, field.trim_ascii()));
+    if !text.contains(&b'"') {
+        return text.split(|&byte| separator.is(byte)).try_for_each(field);
     }
-    let most = text.iter().filter(|&&b| b == byte).count() + 1;
-    let (mut unquoted, mut ends) = (vec![0; text.len()], vec![0; most]);
-    let mut parser = csv_core::ReaderBuilder::new().delimiter(byte).build();
-    let record = [text.strip_suffix(b"\n").unwrap_or(text), b"\n"].concat();
-    let (result, _, _, count) = parser.read_record(&record, &mut unquoted, &mut ends);
-    ensure!(result == csv_core::ReadRecordResult::Record, not_closed(row));
-    note_quotes(row, text, count);
-    let mut start = 0;
-    ends[..count]
-        .iter()
-        .try_for_each(|&end| table.field(row, unquoted[std::mem::replace(&mut start, end)..end].trim_ascii()))
+    let mut ends = FieldEnds::new(separator);
+    let fields: Vec<&[u8]> = text.split(|&byte| ends.is_at(byte)).collect();
+    ensure!(
+        ends.place != Place::Quoted,
+        "line {}: a quotation mark is not closed; a field cannot go on in the next line",
+        row.line
+    );
+    fields.into_iter().try_for_each(field)
 }
 
-/// Fields between white space, some in quotation marks, as R writes names.
-fn quoted_words(table: &mut Table, row: &mut Row, text: &[u8]) -> Result<()> {
-    let mut is_quoted = false;
-    let words = text.split(|&byte| {
-        is_quoted ^= byte == b'"';
-        !is_quoted && byte.is_ascii_whitespace()
-    });
-    let words: Vec<&[u8]> = words.filter(|word| !word.is_empty()).collect();
-    ensure!(!is_quoted, not_closed(row));
-    note_quotes(row, text, words.len());
-    words.into_iter().try_for_each(|word| {
-        let inner = word.strip_prefix(b"\"").and_then(|word| word.strip_suffix(b"\""));
-        table.field(row, inner.unwrap_or(word))
-    })
+/// Tells the separators that end fields from those between quotation marks.
+struct FieldEnds {
+    separator: Separator,
+    place: Place,
 }
 
-/// Whether the first field is in quotation marks and not all are: fewer marks than two for each field.
-fn note_quotes(row: &mut Row, text: &[u8], fields: usize) {
-    let quotes = text.iter().filter(|&&byte| byte == b'"').count();
-    row.is_first_quoted |=
-        row.count == 0 && text.trim_ascii_start().starts_with(b"\"") && quotes < 2 * fields;
+/// What was before a byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Nothing of the field but blanks: only here a mark opens.
+    Start,
+    Quoted,
+    /// A mark that closes, unless another follows: two are one mark of the text.
+    Closed,
+    Unquoted,
 }
 
-fn not_closed(row: &Row) -> String {
-    format!("line {}: a quotation mark is not closed; a field cannot go on in the next line", row.line)
+impl FieldEnds {
+    fn new(separator: Separator) -> Self {
+        Self { separator, place: Place::Start }
+    }
+
+    /// Whether a field ends at this byte, which comes after all that were asked about before.
+    fn is_at(&mut self, byte: u8) -> bool {
+        let is_end = self.place != Place::Quoted && self.separator.is(byte);
+        self.place = match (self.place, byte) {
+            (Place::Quoted, b'"') => Place::Closed,
+            (Place::Quoted, _) | (Place::Start | Place::Closed, b'"') => Place::Quoted,
+            (Place::Start, b' ') => Place::Start,
+            _ if is_end => Place::Start,
+            _ => Place::Unquoted,
+        };
+        is_end
+    }
+}
+
+/// What is between the quotation marks of a field that starts and ends with one.
+fn without_marks(field: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let inner = field.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    if !inner.contains(&b'"') {
+        return Some(inner.into());
+    }
+    let text = String::from_utf8_lossy(inner);
+    let parts: Vec<&str> = text.split("\"\"").collect();
+    parts.iter().all(|part| !part.contains('"')).then(|| parts.join("\"").into_bytes().into())
 }
