@@ -46,6 +46,11 @@ fn text_that_is_no_table_of_numbers() {
         ("t.csv", "1,2\n3,\"4\" \"5\"\n", "t.csv: line 2, column 2: \"\\\"4\\\" \\\"5\\\"\" is not a number"),
         ("t.csv", "1,\"2\"\r\n\r\n3,\"4,5\"\r\n", "t.csv: line 3, column 2: \"4,5\" is not a number"),
         ("t.tsv", "1\t2\n3\t\n", "t.tsv: line 2, column 2: the field is empty"),
+        // Tabs alone are a row of empty fields, and before a number sign a comment does not start.
+        ("t.tsv", "1\t2\n\t\n3\t4\n", "t.tsv: line 2, column 1: the field is empty"),
+        ("t.tsv", "1\t2\n \t#x\n3\t4\n", "t.tsv: line 2, column 1: the field is empty"),
+        ("t.tsv", "a\n1\n\t\n", "t.tsv: line 3, column 1: the field is empty"),
+        ("t.csv", "1,2\n,,\n", "t.csv: line 2, column 1: the field is empty"),
         ("t.tsv", "1\t2\n\"3\"\t\n", "t.tsv: line 2, column 2: the field is empty"),
         (
             "t.csv",
@@ -83,6 +88,18 @@ fn text_that_is_no_table_of_numbers() {
         }
     }
     let place = Place::new();
+    place.write("t.tsv", "a\tb\n1\t2\n\t\n");
+    let complaint = "t.tsv: line 3, column 2: the field is empty";
+    assert_eq!(place.run("lse t.tsv --columns 2").complaint(), complaint);
+    // Where blanks separate, or are beside other separators, they are none.
+    for (name, text) in [
+        ("t.txt", " 1 2\n \t\n\t# c\n3 4\n"),
+        ("t.csv", "1,2\n \t\n\t# c\n3,4\n"),
+        ("t.tsv", "1\t2\n  \n # c\n3\t4\n"),
+    ] {
+        place.write(name, text);
+        assert_eq!(place.run(&format!("lse {name} --axis 1")).numbers().len(), 2, "{name}");
+    }
     place.write("latin1.csv", b"1,2\n3,\xe9\n");
     assert_eq!(
         place.run("lse latin1.csv").complaint(),

@@ -40,6 +40,11 @@ impl Separator {
             Self::WhiteSpace => byte.is_ascii_whitespace(),
         }
     }
+
+    /// Whether the byte, before all fields of a line, is nothing: a tab between tabs ends an empty field.
+    fn is_blank(self, byte: u8) -> bool {
+        byte.is_ascii_whitespace() && (self == Self::WhiteSpace || !self.is(byte))
+    }
 }
 
 /// How much of a line is looked at at once: a row may be longer than memory, a number may not.
@@ -59,7 +64,10 @@ pub(super) fn read(mut source: impl BufRead, promised: Option<Separator>, part: 
         // The end of a line, or of the file.
         let is_last = text.ends_with(b"\n") || text.len() < PIECE;
         let start = if row.line == 1 && row.count == 0 && text.starts_with(BYTE_ORDER_MARK) { 3 } else { 0 };
-        let content = text[start..].trim_ascii_start();
+        let line = &text[start..];
+        let of_line = separator.unwrap_or_else(|| Separator::of_line(line));
+        let blanks = line.iter().take_while(|&&byte| of_line.is_blank(byte)).count();
+        let content = &line[blanks..];
         if row.count == 0 && (content.is_empty() || is_comment(content)) {
             let is_over = is_last || !content.is_empty();
             if is_over && !is_last {
@@ -69,7 +77,7 @@ pub(super) fn read(mut source: impl BufRead, promised: Option<Separator>, part: 
             row.line += u64::from(is_over);
             continue;
         }
-        let separator = *separator.get_or_insert_with(|| Separator::of_line(&text[start..]));
+        let separator = *separator.insert(of_line);
         let end = if is_last { text.len() } else { last_separator(&row, &text, separator)? };
         fields(&mut table, &mut row, &text[start..end], separator)?;
         text.drain(..text.len().min(end + 1));
