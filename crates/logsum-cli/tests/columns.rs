@@ -275,3 +275,69 @@ fn a_misspelt_number_is_no_header() {
     place.write("d.csv", ".chain,.draw\n1,2\n");
     assert_eq!(place.run("lse d.csv --axis 0").numbers(), [1.0, 2.0]);
 }
+
+/// What some program writes for a number that is special or not there is no name in a first row.
+#[test]
+fn a_special_value_is_no_header() {
+    let place = Place::new();
+    let missing = "is a missing number; write nan for a result that is nan, or -inf for a term of 0";
+    let special = "is not a number; write nan, inf or -inf";
+    let complaints = [
+        // YAML, C, Julia, Mathematica, WebAssembly, .NET, instruments.
+        (".inf .nan .NaN .Inf NaN(ind) NaN(0x8) nan:0x4 qNaN SNaN NaNQ Inf32 Indeterminate infty", special),
+        ("ComplexInfinity NaN[] (nan) OVRFLW Overflow", special),
+        // Databases, languages, instruments.
+        ("NaT nil missing Nothing undefined Undetermined n.a. n/a [NULL] (null) <null> N.D. masked", missing),
+        // Spreadsheets, also of other languages.
+        ("Err:502 #SPILL! #ERROR! #ZAHL! #NAME? #NV #N/D #ÜBERLAUF!", missing),
+        // SAS, Stata, limits of detection.
+        (".a .Z ._ <LOD >x ~x ∞ −inf", ""),
+    ];
+    for (words, complaint) in complaints {
+        for word in words.split(' ') {
+            for (text, line) in [
+                (format!("{word}\n0\n1\n"), 1),
+                (format!("{word},{word}\n0,1\n"), 1),
+                (format!("0\n{word}\n"), 2),
+            ] {
+                place.write("t.csv", &text);
+                for options in ["", " --columns 1"] {
+                    let run = place.run(&format!("lse t.csv{options}"));
+                    let found = run.complaint();
+                    let start = format!("t.csv: line {line}, column 1: {word:?} {complaint}");
+                    assert!(found.starts_with(&start), "{word}{options}: {found}");
+                }
+            }
+        }
+        // Names are asked for, and there are none.
+        place.write("t.txt", format!("{words}\n"));
+        if !complaint.is_empty() && !words.contains('#') {
+            let found = place.run("lse t.txt --columns *").complaint().to_owned();
+            assert!(found.contains("line 1 has no names"), "{found}");
+        }
+    }
+    for name in [
+        "na_rate",
+        "infimum",
+        "nan_count",
+        "(Intercept)",
+        "[x]",
+        "$price",
+        "%CPU",
+        "|x|",
+        ".chain",
+        "_",
+        "Δ",
+        "Nd3",
+    ] {
+        place.write("t.csv", format!("{name}\n1\n"));
+        let expected = name.contains(char::is_alphabetic);
+        assert_eq!(place.run("lse t.csv").code == Some(0), expected, "{name}");
+    }
+    // In an encoding of old.
+    place.write("t.csv", b"\xe9t\xe9\n1\n");
+    assert_eq!(place.run("lse t.csv").numbers(), [1.0]);
+    // A comment that shouts a word among others is one.
+    place.write("t.csv", "#!/usr/bin/x\n# NOTE!\n#?\n#####\n1\n");
+    assert_eq!(place.run("lse t.csv").numbers(), [1.0]);
+}

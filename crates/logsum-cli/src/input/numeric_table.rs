@@ -116,6 +116,7 @@ impl<'a> Table<'a> {
                     "{word} is a missing number; write nan for a result that is nan, or -inf for a term of 0"
                 )
             }
+            _ if is_special(field) => format!("{word} is not a number; write nan, inf or -inf"),
             _ => match self.hint(row, field) {
                 ROW_NAME => format!("{word} is not a number{ROW_NAME} {} 2-", self.option),
                 hint => format!("{word} is not a number{hint}"),
@@ -268,34 +269,62 @@ pub(super) fn is_unnamed(name: &[u8]) -> bool {
     matches!(name, b"" | b"Unnamed: 0")
 }
 
-/// What may be a name: no number.
+/// What may be a name: no number, nor what stands for one.
 fn may_be_name(field: &[u8]) -> bool {
-    !field.is_empty() && parsed(field).is_none() && !is_missing(field)
+    !field.is_empty() && parsed(field).is_none() && !is_missing(field) && !is_special(field)
 }
 
-/// What is taken for a name where nobody says that there are any: not what may be a misspelt number, like `1.#INF`,
-/// `-nan(ind)`, `.` or `50%`.
+/// What is taken for a name where nobody says that there are any. It starts with a letter, perhaps after marks as in
+/// `(Intercept)` or `.chain`, and so is no misspelt number, like `1.#INF`, `-nan(ind)`, `.`, `<0.1` or `50%`.
 fn is_word(field: &[u8]) -> bool {
     let text = String::from_utf8_lossy(field);
-    let is_signed = text.starts_with(['+', '-', '\u{2212}']);
-    let is_digit = |character: char| character.is_ascii_digit();
-    let starts_like_number = is_signed || text.starts_with(is_digit) || text.starts_with("nan(");
-    let has_fraction = text.strip_prefix('.').is_some_and(|rest| rest.starts_with(is_digit));
-    may_be_name(field) && text.contains(char::is_alphabetic) && !starts_like_number && !has_fraction
+    let name = text.trim_start_matches(['.', '_', '(', '[', '{', '$', '%', '@', '|', '\'']);
+    // The last is a letter that is not in UTF-8.
+    let is_letter = |character: char| character.is_alphabetic() || character == '\u{fffd}';
+    // Missing numbers of SAS and Stata are .a to .z.
+    let is_lettered_point = text.len() == 2 && text.starts_with('.');
+    may_be_name(field) && name.starts_with(is_letter) && !is_lettered_point
 }
 
 fn parsed(field: &[u8]) -> Option<f64> {
     std::str::from_utf8(field).ok()?.parse().ok()
 }
 
-/// What R, pandas and data bases write for a number that is not there.
+/// What languages, data bases and instruments write for a number that is not there.
 fn is_missing(field: &[u8]) -> bool {
-    let words: [&[u8]; 6] = [b"NA", b"N/A", b"<NA>", b"NULL", b"None", b"\\N"];
-    words.iter().any(|word| field.eq_ignore_ascii_case(word)) || is_spreadsheet_error(field)
+    const WORDS: &str = "na nat nd ndef nil nodata none notanumber notavailable nothing null masked missing undef \
+                         undefined undetermined";
+    field == b"\\N" || is_spreadsheet_error(field) || is_one_of(WORDS, field)
 }
 
-/// What a spreadsheet writes for a number that is not there: no comment, though it starts like one.
+/// Infinities, and results that are no number, as others spell them: `.inf` in YAML, `NaN(ind)` in C, `Inf32` in Julia.
+fn is_special(field: &[u8]) -> bool {
+    const WORDS: &str = "nan nan16 nan32 nan64 nanind nanq nans qnan snan inf inf16 inf32 inf64 infty infinity \
+                         infinito neginf posinf complexinfinity indeterminate overflow overload ovld ovrflw underflow";
+    is_one_of(WORDS, field)
+}
+
+/// Whether a field's letters and digits, up to a bracket or colon, are one of the words: `nan` of `.NaN`, `NaN(ind)`,
+/// `nan:0x8`.
+fn is_one_of(words: &str, field: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(field).to_lowercase();
+    let text = text.trim_start_matches(|character: char| !character.is_alphanumeric());
+    let start = text.split(['(', '[', '{', ':']).next().unwrap_or_default();
+    let word: String = start.chars().filter(|character| character.is_alphanumeric()).collect();
+    words.split(' ').any(|one| one == word)
+}
+
+/// What a spreadsheet writes for a number that is not there, in any of its languages: no comment, though it starts like
+/// one.
 pub(super) fn is_spreadsheet_error(field: &[u8]) -> bool {
-    let errors: [&[u8]; 7] = [b"#N/A", b"#NUM!", b"#DIV/0!", b"#VALUE!", b"#REF!", b"#NAME?", b"#NULL!"];
-    errors.contains(&field)
+    let text = String::from_utf8_lossy(field);
+    if let Some(number) = text.strip_prefix("Err:") {
+        return number.parse::<u32>().is_ok();
+    }
+    let Some(text) = text.strip_prefix('#') else { return false };
+    let is_shouted = |word: &str| {
+        word.contains(char::is_alphabetic) && !word.contains(|c: char| c.is_lowercase() || c.is_whitespace())
+    };
+    matches!(text, "N/A" | "N/D" | "N/B" | "N/V" | "NV" | "Н/Д")
+        || text.strip_suffix(['!', '?']).is_some_and(is_shouted)
 }
