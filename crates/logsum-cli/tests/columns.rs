@@ -276,6 +276,61 @@ fn a_misspelt_number_is_no_header() {
     assert_eq!(place.run("lse d.csv --axis 0").numbers(), [1.0, 2.0]);
 }
 
+/// As R writes the names of a matrix: in quotation marks, and numbers in none.
+#[test]
+fn quoted_numbers_over_unquoted_ones_are_a_header() {
+    let place = Place::new();
+    let of_columns = lse(&[&[5.0, 7.0], &[6.0, 8.0]]);
+    let row_names = "only the first field is in quotation marks, as row names are: leave it out with --columns 2-, or read \
+                     it with --columns 1-";
+    for (name, text) in [
+        ("t.csv", "\"1\",\"2\"\n5,6\n7,8\n"),
+        ("t.tsv", "\"2019\"\t\"2020\"\r\n5\t6\r\n7\t\"8\"\r\n"),
+        ("t.txt", "# c\n\"1\" \"-2.5\"\n5 6\n\"7\" \"8\"\n"),
+    ] {
+        place.write(name, text);
+        for options in ["", " --columns 1-2", " --columns 1-"] {
+            let found = place.run(&format!("lse {name} --axis 0{options}")).numbers();
+            assert_eq!(found, of_columns, "{name}{options}");
+        }
+        assert_eq!(
+            place.run(&format!("lse {name} --axis 0 --columns 2,1")).numbers(),
+            [of_columns[1], of_columns[0]]
+        );
+    }
+    // Names may be beside numbers.
+    place.write("t.csv", "\"1\",\"x\"\n5,6\n7,8\n");
+    assert_eq!(place.run("lse t.csv --axis 0 --columns 1").numbers(), of_columns[..1]);
+    // With row names, as R has them.
+    place.write("t.txt", "\"1\" \"2\"\n\"1\" 5 6\n\"2\" 7 8\n");
+    assert_eq!(place.run("lse t.txt").complaint(), format!("t.txt: line 2: {row_names}"));
+    assert_eq!(place.run("lse t.txt --axis 0 --columns 2-").numbers(), of_columns);
+    place.write("t.txt", "\"1\" \"2\"\n1 5 6\n");
+    let complaint = "t.txt: line 2 has 3 fields, but line 1 has 2 names; the first may be the row's name: leave it out with \
+                     --columns 2-";
+    assert_eq!(place.run("lse t.txt").complaint(), complaint);
+    // Where all are in quotation marks, they are numbers; so are special ones, which some write in them.
+    for (text, rows) in
+        [("\"1\",\"2\"\n", 1), ("\"1\",\"2\"\n\"5\",\"6\"\n7,8\n", 3), ("\"nan\",\"-inf\"\n5,6\n", 2)]
+    {
+        place.write("t.csv", text);
+        for options in ["", " --columns 1-", " --columns 2"] {
+            assert_eq!(
+                place.run(&format!("lse t.csv --axis 1{options}")).numbers().len(),
+                rows,
+                "{text}{options}"
+            );
+        }
+    }
+    place.write("t.csv", "\"\"\n5\n");
+    let complaint = "t.csv: line 1, column 1: the field is empty";
+    assert_eq!(place.run("lse t.csv --columns 1").complaint(), complaint);
+    // Also where the names are more than a piece of the file.
+    let names: String = (0..40_000).map(|i| format!("\"{i}\",")).collect();
+    place.write("t.csv", format!("{names}\"1\"\n{}5\n", "5,".repeat(40_000)));
+    assert_eq!(place.run("lse t.csv --axis 0").numbers(), [5.0; 40_001]);
+}
+
 /// What some program writes for a number that is special or not there is no name in a first row.
 #[test]
 fn a_special_value_is_no_header() {

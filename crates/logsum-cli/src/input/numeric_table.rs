@@ -19,6 +19,8 @@ pub(super) struct Table<'a> {
     /// How many fields the first row of numbers has, and the line it is on.
     columns: Option<(usize, u64)>,
     header: Option<Header>,
+    /// The first row, if it is one of numbers in quotation marks: names, if those of the next row are in none.
+    undecided: Option<Row>,
 }
 
 /// A row that is being read.
@@ -29,6 +31,8 @@ pub(super) struct Row {
     /// How many of them are in quotation marks, and whether the first is.
     quoted: usize,
     is_first_quoted: bool,
+    /// All are in quotation marks and may be names, though they are numbers; known of the first row only.
+    are_quoted_names: bool,
     /// The first field, if it is a word and the row is to be a header.
     word: Option<String>,
     /// All fields, while it is open which of them are chosen.
@@ -37,7 +41,8 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) fn new(line: u64) -> Self {
-        Self { line, count: 0, quoted: 0, is_first_quoted: false, word: None, fields: Vec::new() }
+        let (word, fields) = (None, Vec::new());
+        Self { line, count: 0, quoted: 0, is_first_quoted: false, are_quoted_names: true, word, fields }
     }
 }
 
@@ -52,13 +57,27 @@ impl<'a> Table<'a> {
     pub(super) fn new(part: &'a Part) -> Self {
         let (selection, option) = (part.columns.as_ref(), part.option("columns"));
         let (numbers, chosen) = (Spool::new(), Vec::new());
-        Self { numbers, selection, option, places: None, chosen, columns: None, header: None }
+        Self {
+            numbers,
+            selection,
+            option,
+            places: None,
+            chosen,
+            columns: None,
+            header: None,
+            undecided: None,
+        }
     }
 
     pub(super) fn field(&mut self, row: &mut Row, field: &[u8], is_quoted: bool) -> Result<()> {
         row.is_first_quoted |= is_quoted && row.count == 0;
         row.count += 1;
         row.quoted += usize::from(is_quoted);
+        if self.columns.is_none() {
+            row.are_quoted_names = row.are_quoted_names && is_quoted && may_be_quoted_name(field);
+        } else if row.count == 1 && !is_quoted {
+            self.take_back();
+        }
         let Some(_) = self.selection else { return self.number_or_name(row, field) };
         let Some(places) = &self.places else {
             row.fields.push(String::from_utf8_lossy(field).into_owned());
@@ -68,6 +87,19 @@ impl<'a> Table<'a> {
             self.chosen[place] = self.number(row, field)?;
         }
         Ok(())
+    }
+
+    /// If the first row is undecided, its numbers are names.
+    fn take_back(&mut self) {
+        if let Some(first) = self.undecided.take() {
+            self.set_header(&first);
+            (self.columns, self.numbers) = (None, Spool::new());
+        }
+    }
+
+    fn set_header(&mut self, row: &Row) {
+        let word = shown(row.fields.first().map_or(&b""[..], |first| first.as_bytes()));
+        self.header = Some(Header { line: row.line, word, names: row.count });
     }
 
     /// A field where all columns are read.
@@ -146,26 +178,39 @@ impl<'a> Table<'a> {
         }
         match self.columns {
             Some((columns, first)) => {
+                if self.undecided.take().is_some() {
+                    self.check_row_name(&row)?;
+                }
                 let what = if self.selection.is_some() { "fields" } else { "numbers" };
                 ensure!(
                     count == columns,
                     "line {line} has {count} {what}, it must have {columns} as line {first} has"
                 );
             }
-            None => self.first_row(&row)?,
+            None => {
+                self.first_row(&row)?;
+                if row.are_quoted_names && self.header.is_none() && self.selection.is_none() {
+                    self.undecided = Some(row);
+                }
+            }
         }
         self.chosen.iter().try_for_each(|&number| self.numbers.push(number))
     }
 
-    /// Row names show in the first row of numbers: in quotation marks, or as one field more than there are names.
-    fn first_row(&mut self, row: &Row) -> Result<()> {
-        let &Row { line, count, quoted, is_first_quoted, .. } = row;
-        let option = &self.option;
+    fn check_row_name(&self, row: &Row) -> Result<()> {
+        let (line, option) = (row.line, &self.option);
         ensure!(
-            !is_first_quoted || quoted == count || self.selection.is_some(),
+            !row.is_first_quoted || row.quoted == row.count || self.selection.is_some(),
             "line {line}: only the first field is in quotation marks, as row names are: leave it out with {option} 2-, \
              or read it with {option} 1-"
         );
+        Ok(())
+    }
+
+    /// Row names show in the first row of numbers: in quotation marks, or as one field more than there are names.
+    fn first_row(&mut self, row: &Row) -> Result<()> {
+        self.check_row_name(row)?;
+        let (&Row { line, count, .. }, option) = (row, &self.option);
         // Columns that were chosen by their numbers alone need no names.
         let needs_names = self.selection.is_none_or(Selection::has_names);
         if let Some(header) = self.header.as_ref().filter(|header| needs_names && header.names != count) {
@@ -186,26 +231,57 @@ impl<'a> Table<'a> {
     /// Finds the chosen columns by the first row, or, if that is a header and they were given by number, by the next.
     fn choose(&mut self, row: Row) -> Result<()> {
         let Some(selection) = self.selection else { return Ok(()) };
-        let Row { line, count, fields, .. } = row;
-        let is_header = self.header.is_none() && is_header(selection, &fields, line, &self.option)?;
-        if !is_header || selection.has_names() {
-            let of_option = || format!("{}: line {line}", self.option);
-            let chosen = selection.places(&fields).with_context(of_option)?;
-            let mut places = vec![None; count];
-            chosen.iter().enumerate().for_each(|(place, &column)| places[column] = Some(place));
-            (self.places, self.chosen) = (Some(places), vec![0.0; chosen.len()]);
+        match self.undecided.take() {
+            Some(first) if row.quoted == row.count => {
+                self.choose_of(first)?;
+                return self.read_again(row);
+            }
+            Some(first) => self.set_header(&first),
+            None => {}
         }
-        if is_header {
-            let word = shown(fields.first().map_or(&b""[..], |first| first.as_bytes()));
-            self.header = Some(Header { line, word, names: count });
-            return Ok(());
+        let is_first = self.header.is_none();
+        if is_first && is_header(selection, &row.fields, row.line, &self.option)? {
+            if selection.has_names() {
+                self.find_places(&row)?;
+            }
+            self.set_header(&row);
+        } else if is_first && row.are_quoted_names {
+            self.undecided = Some(row);
+        } else {
+            self.choose_of(row)?;
         }
-        let mut again = Row::new(line);
-        fields.iter().try_for_each(|field| self.field(&mut again, field.as_bytes(), false))?;
+        Ok(())
+    }
+
+    /// Reads a row of numbers, in which the chosen columns are not found yet.
+    fn choose_of(&mut self, row: Row) -> Result<()> {
+        self.find_places(&row)?;
+        self.read_again(row)
+    }
+
+    fn find_places(&mut self, row: &Row) -> Result<()> {
+        let Some(selection) = self.selection else { return Ok(()) };
+        let of_option = || format!("{}: line {}", self.option, row.line);
+        let chosen = selection.places(&row.fields).with_context(of_option)?;
+        let mut places = vec![None; row.count];
+        chosen.iter().enumerate().for_each(|(place, &column)| places[column] = Some(place));
+        (self.places, self.chosen) = (Some(places), vec![0.0; chosen.len()]);
+        Ok(())
+    }
+
+    /// Reads a row whose fields were kept.
+    fn read_again(&mut self, row: Row) -> Result<()> {
+        let mut again = Row::new(row.line);
+        row.fields.iter().try_for_each(|field| self.field(&mut again, field.as_bytes(), false))?;
         self.end_row(again)
     }
 
-    pub(super) fn finish(self) -> Result<Array<f64>> {
+    pub(super) fn finish(mut self) -> Result<Array<f64>> {
+        if self.selection.is_some()
+            && let Some(first) = self.undecided.take()
+        {
+            self.choose_of(first)?;
+        }
         let columns = match (self.columns, self.header) {
             (Some(_), _) if self.selection.is_some() => self.chosen.len(),
             (Some((columns, _)), _) => columns,
@@ -272,6 +348,11 @@ pub(super) fn is_unnamed(name: &[u8]) -> bool {
 /// What may be a name: no number, nor what stands for one.
 fn may_be_name(field: &[u8]) -> bool {
     !field.is_empty() && parsed(field).is_none() && !is_missing(field) && !is_special(field)
+}
+
+/// What may be a name in quotation marks over numbers without: a number, too, but none that is special.
+fn may_be_quoted_name(field: &[u8]) -> bool {
+    parsed(field).map_or_else(|| may_be_name(field), f64::is_finite)
 }
 
 /// What is taken for a name where nobody says that there are any. It starts with a letter, perhaps after marks as in
