@@ -107,6 +107,51 @@ fn text_that_is_no_table_of_numbers() {
     );
 }
 
+/// As of a .npy; but decimals are rounded, and so is what other programs write for a large f64.
+#[test]
+fn an_integer_in_text_is_exact_or_a_complaint() {
+    let place = Place::new();
+    for rounded in [
+        "9007199254740993",
+        "-9007199254740993",
+        "+09007199254740993",
+        "18446744073709551615",
+        "123456789012345678901",
+    ] {
+        for options in ["", " --columns 2"] {
+            place.write("t.csv", format!("{rounded},0\n0,{rounded}\n").replacen(rounded, "0", 1));
+            let complaint = format!(
+                "t.csv: line 2, column 2: {rounded:?} is an integer that f64 cannot hold; to have it rounded, write it with a \
+                 point"
+            );
+            assert_eq!(place.run(&format!("lse t.csv{options}")).complaint(), complaint);
+        }
+    }
+    let power = 2f64.powi(200);
+    for held in [
+        "9007199254740992",
+        "9007199254740994",
+        "-9223372036854775808",
+        // 2^64 as JavaScript has it, and as C; 1e23, which is no f64, and a large power of 2.
+        "18446744073709552000",
+        "18446744073709551616",
+        "100000000000000000000000",
+        &format!("{power:.0}"),
+        &format!("{power}"),
+        // Decimals.
+        "9007199254740993.0",
+        "9007199254740993e0",
+        "9007199254740993.",
+        "0.12345678901234567890123",
+    ] {
+        let found = place.run_with_stdin("lse -", held.as_bytes()).numbers();
+        assert_eq!(found, [held.parse::<f64>().unwrap()], "{held}");
+    }
+    // In a column that is not read, it is no matter.
+    place.write("ids.csv", "id,z\n9007199254740993,1\n");
+    assert_eq!(place.run("lse ids.csv --columns z").numbers(), [1.0]);
+}
+
 #[cfg(unix)]
 #[test]
 fn what_has_no_end_is_no_table() {

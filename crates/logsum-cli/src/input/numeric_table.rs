@@ -133,16 +133,21 @@ impl<'a> Table<'a> {
 
     fn number(&self, row: &Row, field: &[u8]) -> Result<f64> {
         match parsed(field) {
-            Some(value) if value.is_finite() || !field.iter().any(u8::is_ascii_digit) => Ok(value),
-            found => Err(self.complaint(row, field, found.is_some())),
+            Some(value) if is_held(field, value) => Ok(value),
+            found => Err(self.complaint(row, field, found)),
         }
     }
 
-    fn complaint(&self, row: &Row, field: &[u8], overflows: bool) -> Error {
+    fn complaint(&self, row: &Row, field: &[u8], found: Option<f64>) -> Error {
         let word = shown(field);
-        let what = match field {
-            [] => "the field is empty".into(),
-            _ if overflows => format!("{word} is beyond the largest f64"),
+        let what = match (field, found) {
+            ([], _) => "the field is empty".into(),
+            (_, Some(value)) if value.is_finite() => {
+                format!(
+                    "{word} is an integer that f64 cannot hold; to have it rounded, write it with a point"
+                )
+            }
+            (_, Some(_)) => format!("{word} is beyond the largest f64"),
             _ if is_missing(field) => {
                 format!(
                     "{word} is a missing number; write nan for a result that is nan, or -inf for a term of 0"
@@ -365,6 +370,24 @@ fn is_word(field: &[u8]) -> bool {
     // Missing numbers of SAS and Stata are .a to .z.
     let is_lettered_point = text.len() == 2 && text.starts_with('.');
     may_be_name(field) && name.starts_with(is_letter) && !is_lettered_point
+}
+
+/// All integers up to this are numbers of f64.
+const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// Whether f64 holds the number of a text: not an integer that is rounded, unless the text is what programs write for
+/// the value, the fewest digits and zeros for the rest, nor what is infinite by its digits.
+fn is_held(text: &[u8], value: f64) -> bool {
+    if value.abs() < LARGEST_EXACT {
+        return true;
+    }
+    let text = String::from_utf8_lossy(text);
+    if !value.is_finite() {
+        return !text.contains(|character: char| character.is_ascii_digit());
+    }
+    let (digits, value) = (text.trim_start_matches(['+', '-', '0']), value.abs());
+    let is_integer = digits.bytes().all(|byte| byte.is_ascii_digit());
+    !is_integer || digits == format!("{value:.0}") || digits == value.to_string()
 }
 
 fn parsed(field: &[u8]) -> Option<f64> {
