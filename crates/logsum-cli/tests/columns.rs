@@ -200,6 +200,14 @@ fn selections_that_fit_no_column() {
     complaint("lse t.csv --columns 2-9", "t.csv: --columns: line 3: there is no column 9, only 3");
     complaint("lse t.csv --columns 7-", "t.csv: --columns: line 3: there is no column 7, only 3");
     complaint("lse t.csv --columns a,*", "t.csv: --columns: line 2: column 1 is chosen twice");
+    place.write("two.csv", "a,b,a\n1,2,3\n");
+    complaint(
+        "lse two.csv --columns b,a",
+        "two.csv: --columns: line 1: columns 1 and 3 are both called \"a\"; choose by number",
+    );
+    for columns in ["a*", "1,3", "b,3", "b"] {
+        place.run(&format!("lse two.csv --columns {columns}")).numbers();
+    }
     complaint("lse t.csv --columns b", "t.csv: line 4 has 2 fields, it must have 3 as line 3 has");
     complaint(
         "lse bare.csv --columns a",

@@ -100,6 +100,13 @@ impl Selection {
                     listed(fields.iter().map(String::as_str))
                 );
             }
+            if let (Item::Name(name), [first, second, ..]) = (item, &found[..]) {
+                let (first, second) = (first + 1, second + 1);
+                ensure!(
+                    name.contains('*'),
+                    "columns {first} and {second} are both called {name:?}; choose by number"
+                );
+            }
             for place in found {
                 let is_twice = std::mem::replace(&mut is_chosen[place], true);
                 ensure!(!is_twice, "column {} is chosen twice", place + 1);
