@@ -220,6 +220,24 @@ fn selections_that_fit_no_column() {
          put a header of words above it",
     );
     assert_eq!(place.run("lse years.csv --columns 20* --axis 0").numbers(), [0.5, 1.5]);
+    // Nor is one of its names, where a word beside it is above a number.
+    place.write("year.csv", "who,2019\n1,0.5\n");
+    complaint(
+        "lse year.csv --columns 2",
+        "year.csv: --columns: line 1 may be a header whose names are numbers; if it is, choose columns by name, else \
+         put a header of words above it",
+    );
+    place.write("year.csv", "\"who\",\"2019\"\n1,0.5\n");
+    assert_eq!(place.run("lse year.csv --columns 2").numbers(), [0.5]);
+    place.write("year.csv", "who,NA\n1,0.5\n");
+    assert!(
+        place
+            .run("lse year.csv --columns 2")
+            .complaint()
+            .contains("line 1, column 2: \"NA\" is a missing number")
+    );
+    place.write("year.csv", "ann,5\nbob,6\n");
+    assert_eq!(place.run("lse year.csv --columns 2 --axis 1").numbers(), [5.0, 6.0]);
     let many: String = (1..=10).map(|i| format!("name{i},")).collect();
     place.write("many.csv", format!("{many}last\n"));
     let found = place.run("lse many.csv --columns x").complaint().to_owned();

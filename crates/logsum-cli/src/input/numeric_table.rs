@@ -19,7 +19,8 @@ pub(super) struct Table<'a> {
     /// How many fields the first row of numbers has, and the line it is on.
     columns: Option<(usize, u64)>,
     header: Option<Header>,
-    /// The first row, if it is one of numbers in quotation marks: names, if those of the next row are in none.
+    /// The first row, if the next one shows whether its numbers are names: they are in quotation marks and those of
+    /// the next are not, or, where columns are chosen, there is a word above a number beside them.
     undecided: Option<Row>,
 }
 
@@ -236,13 +237,16 @@ impl<'a> Table<'a> {
     /// Finds the chosen columns by the first row, or, if that is a header and they were given by number, by the next.
     fn choose(&mut self, row: Row) -> Result<()> {
         let Some(selection) = self.selection else { return Ok(()) };
-        match self.undecided.take() {
-            Some(first) if row.quoted == row.count => {
-                self.choose_of(first)?;
-                return self.read_again(row);
+        if let Some(first) = self.undecided.take() {
+            if !first.are_quoted_names || row.quoted == row.count {
+                self.choose_of(&first)?;
+                let mut pairs = first.fields.iter().zip(&row.fields);
+                let has_name =
+                    pairs.any(|(first, next)| is_word(first.as_bytes()) && parsed(next.as_bytes()).is_some());
+                ensure!(!has_name, may_be_header(&self.option, first.line));
+                return self.read_again(&row);
             }
-            Some(first) => self.set_header(&first),
-            None => {}
+            self.set_header(&first);
         }
         let is_first = self.header.is_none();
         if is_first && is_header(selection, &row.fields, row.line, &self.option)? {
@@ -250,17 +254,17 @@ impl<'a> Table<'a> {
                 self.find_places(&row)?;
             }
             self.set_header(&row);
-        } else if is_first && row.are_quoted_names {
+        } else if is_first && (row.are_quoted_names || has_word(row.fields.iter())) {
             self.undecided = Some(row);
         } else {
-            self.choose_of(row)?;
+            self.choose_of(&row)?;
         }
         Ok(())
     }
 
     /// Reads a row of numbers, in which the chosen columns are not found yet.
-    fn choose_of(&mut self, row: Row) -> Result<()> {
-        self.find_places(&row)?;
+    fn choose_of(&mut self, row: &Row) -> Result<()> {
+        self.find_places(row)?;
         self.read_again(row)
     }
 
@@ -275,7 +279,7 @@ impl<'a> Table<'a> {
     }
 
     /// Reads a row whose fields were kept.
-    fn read_again(&mut self, row: Row) -> Result<()> {
+    fn read_again(&mut self, row: &Row) -> Result<()> {
         let mut again = Row::new(row.line);
         row.fields.iter().try_for_each(|field| self.field(&mut again, field.as_bytes(), false))?;
         self.end_row(again)
@@ -285,7 +289,7 @@ impl<'a> Table<'a> {
         if self.selection.is_some()
             && let Some(first) = self.undecided.take()
         {
-            self.choose_of(first)?;
+            self.choose_of(&first)?;
         }
         let columns = match (self.columns, self.header) {
             (Some(_), _) if self.selection.is_some() => self.chosen.len(),
@@ -321,22 +325,29 @@ fn is_header(selection: &Selection, fields: &[String], line: u64, option: &str) 
     }
     let (chosen, others): (Vec<_>, Vec<_>) =
         fields.iter().enumerate().partition(|(place, _)| selection.has_number(*place));
-    let has_word = |fields: &[(usize, &String)]| fields.iter().any(|(_, field)| is_word(field.as_bytes()));
+    let has_word = has_word(others.iter().map(|&(_, field)| field));
     if chosen.is_empty() {
-        return Ok(has_word(&others));
+        return Ok(has_word);
     }
     let Some((place, word)) = chosen.iter().find(|(_, field)| is_word(field.as_bytes())) else {
-        ensure!(
-            is_counted || !has_word(&others) || !are_like_years(&chosen),
-            "{option}: line {line} may be a header whose names are numbers; if it is, choose columns by name, else put \
-             a header of words above it"
-        );
+        ensure!(is_counted || !has_word || !are_like_years(&chosen), may_be_header(option, line));
         return Ok(is_counted);
     };
     let has_numbers = fields.iter().any(|field| parsed(field.as_bytes()).is_some());
     let (column, word) = (place + 1, shown(word.as_bytes()));
     ensure!(has_row_names || !has_numbers, "line {line}, column {column}: {word} is not a number{HEADER}");
     Ok(true)
+}
+
+fn has_word<'a>(mut fields: impl Iterator<Item = &'a String>) -> bool {
+    fields.any(|field| is_word(field.as_bytes()))
+}
+
+fn may_be_header(option: &str, line: u64) -> String {
+    format!(
+        "{option}: line {line} may be a header whose names are numbers; if it is, choose columns by name, else put a \
+         header of words above it"
+    )
 }
 
 /// Several natural numbers that ascend, as names of columns do that are numbers.
