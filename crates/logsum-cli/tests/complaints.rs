@@ -392,7 +392,9 @@ fn what_may_not_be_read_or_written() {
             // The superuser may do anything: it runs a copy, which others can reach, as the user nobody.
             const NOBODY: u32 = 65534;
             let copy = place.path("copy");
-            fs::copy(command.get_program(), &copy).unwrap();
+            // By another process: one that a test beside this starts would keep the copy open for writing, and so busy.
+            let cp = std::process::Command::new("cp").arg(command.get_program()).arg(&copy).status();
+            assert!(cp.unwrap().success());
             fs::set_permissions(place.path("."), fs::Permissions::from_mode(0o777)).unwrap();
             let mut as_nobody = std::process::Command::new(copy);
             as_nobody.current_dir(place.path(".")).args(command.get_args()).uid(NOBODY).gid(NOBODY);
