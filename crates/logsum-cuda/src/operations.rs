@@ -6,7 +6,7 @@
 use crate::device::{Argument, Device};
 use crate::error::Error;
 use crate::kernels::{Format, Kernel};
-use crate::shape::{Shape, THREADS};
+use crate::shape::{Shape, THREADS, grid};
 use Argument::{Long, Short};
 
 /// Bytes of memory that a call needs beside its arguments, aligned to 16 bytes. They are 0 before the first call and belong to
@@ -158,12 +158,12 @@ unsafe fn shares(stream: Stream, rows: Rows, out: Memory, values: u64, kernel: K
             head.into_iter().chain(more).collect::<Vec<_>>()
         };
         let lanes = Shape::for_shares(count, rows.length, format.bytes(), device.processors);
-        let blocks = (count * u64::from(lanes)).div_ceil(THREADS.into()) as u32;
+        let (blocks, threads) = grid(count, lanes);
         let arguments = with([Short(lanes), Long(stream.workspace)]);
         let is_log = u32::from(kernel == Kernel::LogSoftmax);
         // SAFETY: the caller's, and these are the arguments that the kernels have.
         unsafe {
-            device.launch(&kernel.name(format), stream.handle, [blocks, 1], THREADS, &arguments)?;
+            device.launch(&kernel.name(format), stream.handle, blocks, threads, &arguments)?;
             let arguments = with([Short(is_log), Long(stream.workspace)]);
             let blocks = [2 * device.processors, 1];
             device.launch(&Kernel::SettleShares.name(format), stream.handle, blocks, THREADS, &arguments)?;

@@ -9,7 +9,7 @@ pub(crate) enum Shape {
     Parts(u32),
 }
 
-/// Threads of a block, unless a team has more.
+/// Threads of a block, unless it is one team.
 pub(crate) const THREADS: u32 = 256;
 
 /// Bytes that a block should have to read at least, for a part of a row to be worth it.
@@ -45,6 +45,12 @@ impl Shape {
     }
 }
 
+/// The blocks, and threads of each, for teams of so many threads: one of more than a warp is a whole block.
+pub(crate) fn grid(teams: u64, lanes: u32) -> ([u32; 2], u32) {
+    let threads = if lanes > 32 { lanes } else { THREADS };
+    ([(teams * u64::from(lanes)).div_ceil(threads.into()) as u32, 1], threads)
+}
+
 /// The greatest power of 2 that is at most this, or 1.
 fn power_of_2(x: u64) -> u64 {
     if x == 0 { 1 } else { 1 << x.ilog2() }
@@ -63,6 +69,8 @@ mod tests {
         assert_eq!(f32s(1, 1 << 28), Shape::Parts(4096));
         assert_eq!(f32s(16, 128_256), Shape::Parts(16));
         assert_eq!(f32s(1, 3), Shape::Teams(1));
+        assert_eq!(grid(1000, 8), ([32, 1], 256));
+        assert_eq!(grid(1000, 64), ([1000, 1], 64));
         for count in [0, 1, 2, 7, 100, 2111, 2112, 1 << 20] {
             for length in [0, 1, 5, 4096, 1 << 16, 1 << 31] {
                 for bytes in [2, 4, 8] {
