@@ -19,12 +19,13 @@ extern crate std;
 pub mod float64;
 
 pub mod double_double;
-pub mod rounding_test;
 pub mod triple_double;
 
 pub mod exp;
 pub mod exp_td;
 pub mod ln;
+
+pub mod rounding_test;
 
 pub mod precision;
 

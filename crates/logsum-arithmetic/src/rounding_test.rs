@@ -4,7 +4,8 @@
 //! Rounding is monotone: if the ends round to the same float, so does every number between them.
 
 use crate::double_double::{DoubleDouble, power_of_two, two_sum};
-use crate::float64::Float64;
+use crate::exp::SCALE;
+use crate::float64::{Float64, WHOLE};
 
 /// The two ends of an interval, rounded to f64, that contains every x with |x − v| ≤ `bound`: if they are equal,
 /// they are the f64 nearest to each x.
@@ -28,6 +29,45 @@ pub fn ends_for_narrower<F: Float64>(v: DoubleDouble<F>, bound: F) -> [F; 2] {
 pub fn ends_as_sums(v: DoubleDouble, bound: f64) -> [DoubleDouble; 2] {
     let bound = widened(bound, v.lo);
     [two_sum(v.hi, v.lo - bound), two_sum(v.hi, v.lo + bound)]
+}
+
+/// What is less in magnitude is among the least f64: see [`nearest_of_least`].
+pub const TINY: f64 = power_of_two(-900);
+
+/// The f64 nearest to max + log(1 + t') for every t' within `error` of t, if there is one, for max and t below [`TINY`] in
+/// magnitude. t and its error are in units of [`UNSCALE`]: nothing is subnormal here.
+///
+/// max is an integer in units of 2^-1074. log(1 + t) differs from t by t²/2, less than 2^-900 t; the sum of max
+/// and t has a relative error of 2u². What t has lost to underflow, or to terms that count as e^-1000, is below
+/// 2^-60 units.
+#[inline(always)]
+pub fn nearest_of_least(max: f64, t: DoubleDouble, error: f64) -> Option<f64> {
+    const UNITS_OF_UNSCALED: f64 = power_of_two(1074 - SCALE as i32);
+    /// The square root of a unit's inverse.
+    const ROOT: f64 = power_of_two(537);
+    let t = t.scaled(UNITS_OF_UNSCALED);
+    let value = t + max * ROOT * ROOT;
+    let bound =
+        error * UNITS_OF_UNSCALED + power_of_two(-100) * t.hi.abs() + power_of_two(-104) * value.hi.abs();
+    let bound = bound * (1.0 + power_of_two(-40)) + power_of_two(-60);
+    let nearest = if value.hi.abs() >= power_of_two(53) {
+        let [low, high] = ends_in_f64(value, bound);
+        (low == high).then_some(low)
+    } else {
+        let nearest_to_hi = if value.hi.abs() >= WHOLE {
+            value.hi
+        } else {
+            (value.hi + WHOLE.copysign(value.hi)) - WHOLE.copysign(value.hi)
+        };
+        let rest = (value.hi - nearest_to_hi) + value.lo;
+        let step = if rest.abs() > 0.5 { 1_f64.copysign(rest) } else { 0.0 };
+        let (whole, rest) = (nearest_to_hi + step, rest - step);
+        // A zero has the sign of the value, which must be certain. The rest is rounded by at most 2^-54.
+        const MARGIN: f64 = power_of_two(-52);
+        let is_certain = whole != 0.0 || value.hi.abs() > bound + MARGIN;
+        (is_certain && rest.abs() + bound < 0.5 - MARGIN).then(|| whole.copysign(value.hi))
+    };
+    nearest.map(|units| units / ROOT / ROOT)
 }
 
 /// An f32 that rounds to the same f16, and the same bf16, as x.

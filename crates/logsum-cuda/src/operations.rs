@@ -89,15 +89,10 @@ pub unsafe fn logsumexp(stream: Stream, rows: Rows, out: u64) -> Result<(), Erro
         unsafe {
             match Shape::for_values(count, rows.length, format.bytes(), device.processors) {
                 Shape::Teams(lanes) => {
-                    let blocks = (count * u64::from(lanes)).div_ceil(THREADS.into()) as u32;
+                    let (blocks, threads) = grid(count, lanes);
                     let arguments = with(vec![Short(lanes), Long(queue)]);
-                    device.launch(
-                        &Kernel::Logsumexp.name(format),
-                        stream.handle,
-                        [blocks, 1],
-                        THREADS,
-                        &arguments,
-                    )?;
+                    let name = Kernel::Logsumexp.name(format);
+                    device.launch(&name, stream.handle, blocks, threads, &arguments)?;
                 }
                 Shape::Parts(of_row) => {
                     let arguments = with(vec![Long(queue), Long(parts)]);

@@ -9,8 +9,9 @@ use crate::team::Team;
 use crate::thread::Thread;
 use logsum_arithmetic::double_double::DoubleDouble;
 use logsum_arithmetic::exp::{NOTHING, UNSCALE};
-use logsum_arithmetic::log_of_sum::{SLACK, estimate, scaled_log_of_tail};
+use logsum_arithmetic::log_of_sum::{SLACK, estimate};
 use logsum_arithmetic::precision::{Number, Precision};
+use logsum_arithmetic::rounding_test::{TINY, nearest_of_least};
 
 /// Pieces of 16 bytes that a thread loads at once.
 const LOADS: usize = 4;
@@ -144,14 +145,10 @@ impl Relative {
         }
         let error = tail.hi * relative_error;
         let (value, bound) = estimate::<P, f64>(max, tail, error);
-        let [low, high] = if T::BYTES == 8 && max == 0.0 {
-            // The value may be subnormal.
-            let (log, bound) = scaled_log_of_tail::<P, f64>(tail, error);
-            log.scaled_ends_among_least(DoubleDouble::ONE, bound / log.hi)
-        } else {
-            T::ends(value, bound)
+        if T::BYTES == 8 && max.abs() < TINY && tail.hi * UNSCALE < TINY {
+            return nearest_of_least(max, tail, error).map(|x| T::nearest(gpu, x)).ok_or(value.hi);
         }
-        .map(|end| T::nearest(gpu, end));
+        let [low, high] = T::ends(value, bound).map(|end| T::nearest(gpu, end));
         if low == high { Ok(low) } else { Err(value.hi) }
     }
 }

@@ -14,7 +14,7 @@ use logsum_arithmetic::exp_td::{at_least, error_of_sum, exp_td, share_of_error};
 use logsum_arithmetic::ln::log1p_dd_near_0;
 use logsum_arithmetic::log_of_sum::{error_of_share, scaled_log_of_tail};
 use logsum_arithmetic::precision::{Number, Precision};
-use logsum_arithmetic::rounding_test::ends_as_sums;
+use logsum_arithmetic::rounding_test::{TINY, ends_as_sums, nearest_of_least};
 use logsum_arithmetic::triple_double::TripleDouble;
 
 /// Pieces of 16 bytes that a thread loads at once.
@@ -268,18 +268,14 @@ impl CentredSum {
 /// The bits of the number nearest to a value in units of [`UNSCALE`], as its bound.
 #[inline(always)]
 fn nearest_scaled<T: Format, G: Thread>(gpu: G, value: DoubleDouble, bound: f64) -> Option<u64> {
-    let size = value.hi.abs();
-    if size <= bound {
+    if value.hi.abs() <= bound {
         return None;
     }
-    let positive = if value.hi < 0.0 { -value } else { value };
-    let [low, high] = if T::BYTES == 8 {
-        let ends = positive.scaled_ends_among_least(DoubleDouble::ONE, bound / size);
-        ends.map(|end| T::nearest(gpu, end.copysign(value.hi)))
-    } else {
-        ends_as_sums(positive.scaled(UNSCALE), bound * UNSCALE)
-            .map(|end| T::nearest_to_sum(gpu, if value.hi < 0.0 { -end } else { end }))
-    };
+    if T::BYTES == 8 && value.hi.abs() * UNSCALE < TINY {
+        return nearest_of_least(0.0, value, bound).map(|x| T::nearest(gpu, x));
+    }
+    let ends = ends_as_sums(value.scaled(UNSCALE), bound * UNSCALE);
+    let [low, high] = ends.map(|end| T::nearest_to_sum(gpu, end));
     (low == high).then_some(low)
 }
 

@@ -265,3 +265,35 @@ fn rows_of_all_lengths_and_kinds() {
     all_lengths::<f32>(&mut random);
     all_lengths::<f64>(&mut random);
 }
+
+/// Shares among the subnormal numbers, and differences half-way between two floats, are settled by the later phase alone.
+fn wide<T: Both>(random: &mut StdRng, spread: f64) {
+    for length in [3, 16, 33] {
+        let rows: Vec<Vec<T>> = (0..400)
+            .map(|i| {
+                let number = |k: usize| match (i + k) % 3 {
+                    0 => random.random_range(-spread..spread),
+                    1 => random.random_range(-spread..-spread * 0.9),
+                    _ => (random.random_range(-spread..spread) as f32 * 16.0).round() as f64 / 16.0,
+                };
+                (0..length).map(number).map(T::of).collect()
+            })
+            .collect();
+        let matrix = Matrix::new(&rows, 0, 0);
+        for lanes in [1, 8] {
+            assert_eq!(matrix.check_shares::<false>(lanes), 0);
+            assert_eq!(matrix.check_shares::<true>(lanes), 0);
+        }
+    }
+}
+
+#[test]
+fn wide_rows() {
+    let mut random = StdRng::seed_from_u64(2);
+    for spread in [50.0, 400.0, 900.0] {
+        wide::<f16>(&mut random, spread);
+        wide::<bf16>(&mut random, spread);
+        wide::<f32>(&mut random, spread);
+        wide::<f64>(&mut random, spread);
+    }
+}

@@ -1,24 +1,15 @@
-//! The rounding test for values among the least f64, in units of the least one: there nothing is subnormal.
+//! The rounding test for values among the least f64.
 
-use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
+use crate::arithmetic::double_double::DoubleDouble;
 use crate::arithmetic::exp::UNSCALE;
-use crate::arithmetic::rounding_test::ends_in_f64;
+use crate::arithmetic::rounding_test::{TINY, nearest_of_least};
 use crate::formats::Format;
 
-/// The number nearest to max + log(1 + t') for every t' within `error` of t, if there is one. t and its error are
-/// in units of UNSCALE. `None` unless T is f64, and max and t are below 2^-900 in magnitude.
-///
-/// max is an integer in units of 2^-1074. log(1 + t) differs from t by t²/2, less than 2^-900 t; the sum of max
-/// and t has a relative error of 2u². What t has lost to underflow, or to terms that count as e^-1000, is below
-/// 2^-60 units.
+/// [`nearest_of_least`], where T is f64 and max and t are below [`TINY`] in magnitude; else `None`.
 pub(super) fn nearest_among_least<T: Format>(
     max: f64,
     tail: impl FnOnce() -> (DoubleDouble, f64),
 ) -> Option<T> {
-    const TINY: f64 = power_of_two(-900);
-    const UNITS_OF_UNSCALED: f64 = power_of_two(1074 - 512);
-    /// The square root of a unit's inverse.
-    const ROOT: f64 = power_of_two(537);
     if T::LEAST_POWER != -1074 || max.abs() >= TINY {
         return None;
     }
@@ -26,30 +17,13 @@ pub(super) fn nearest_among_least<T: Format>(
     if t.hi.abs() * UNSCALE >= TINY {
         return None;
     }
-    let t = t.scaled(UNITS_OF_UNSCALED);
-    let value = t + max * ROOT * ROOT;
-    let bound =
-        error * UNITS_OF_UNSCALED + power_of_two(-100) * t.hi.abs() + power_of_two(-104) * value.hi.abs();
-    let bound = bound * (1.0 + power_of_two(-40)) + power_of_two(-60);
-    let nearest = if value.hi.abs() >= power_of_two(53) {
-        let [low, high] = ends_in_f64(value, bound);
-        (low == high).then_some(low)
-    } else {
-        let nearest_to_hi = value.hi.round_ties_even();
-        let rest = (value.hi - nearest_to_hi) + value.lo;
-        let step = if rest.abs() > 0.5 { rest.signum() } else { 0.0 };
-        let (whole, rest) = (nearest_to_hi + step, rest - step);
-        // A zero has the sign of the value, which must be certain. The rest is rounded by at most 2^-54.
-        const MARGIN: f64 = power_of_two(-52);
-        let is_certain = whole != 0.0 || value.hi.abs() > bound + MARGIN;
-        (is_certain && rest.abs() + bound < 0.5 - MARGIN).then(|| whole.copysign(value.hi))
-    };
-    nearest.map(|units| T::narrow(units / ROOT / ROOT))
+    nearest_of_least(max, t, error).map(T::narrow)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arithmetic::double_double::power_of_two;
     use crate::reference::{Big, big, big_dd, uniform};
 
     /// Sums of least numbers and tiny ones, near midpoints too: each result is the nearest, and nearly all have one.
