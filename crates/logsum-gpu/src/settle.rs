@@ -271,6 +271,9 @@ fn nearest_scaled<T: Format, G: Thread>(gpu: G, value: DoubleDouble, bound: f64)
     if value.hi.abs() <= bound {
         return None;
     }
+    if T::BYTES == 8 && value.hi.abs() < power_of_two(SCALE as i32 - 1100) {
+        return Some(T::nearest(gpu, 0_f64.copysign(value.hi)));
+    }
     if T::BYTES == 8 && value.hi.abs() * UNSCALE < TINY {
         return nearest_of_least(0.0, value, bound).map(|x| T::nearest(gpu, x));
     }
