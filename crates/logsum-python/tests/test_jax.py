@@ -252,3 +252,16 @@ def test_infinite_derivatives_have_their_sign():
 def test_a_negative_sum_has_the_derivative_of_its_magnitude():
     a, b = np.array([1.0, 2.0]), np.array([1.0, -1.0])
     np.testing.assert_allclose(jax.grad(lj.logsumexp)(a, b=b), logsum.logsumexp_value_and_grad(a, b=b)[1][0], rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "numbers, dtype", [([20.0, 19.0, -65504.0], jnp.float16), ([2e38, -2e38], jnp.float32), ([1e308, -1e308], jnp.float64)]
+)
+def test_the_gradient_of_an_entropy_of_what_is_far_apart(numbers, dtype):
+    """Distances overflow."""
+    x = jnp.array(numbers, dtype)
+    expected = np.append(jax.grad(lj.softmax_entropy)(jnp.array([t for t in numbers if t > 0])), 0).astype(dtype)
+    for entropy in (lj.softmax_entropy, lambda x: lj.token_log_probs(x, 0, entropy=True)[1]):
+        np.testing.assert_allclose(jax.grad(entropy)(x), expected, rtol=1e-3)
+        np.testing.assert_allclose(jax.jacfwd(entropy)(x), expected, rtol=1e-3)
+        assert jnp.isfinite(jax.hessian(entropy)(x)).all()

@@ -390,3 +390,18 @@ def test_sizes_may_be_dynamic():
         for rows in (3, 5, 7):
             z = torch.randn(rows, 3)
             torch.testing.assert_close(compiled(z), function(z), rtol=0, atol=0, equal_nan=True)
+
+
+FAR_APART = [([20.0, 19.0, -65504.0], torch.float16), ([2e38, -2e38], torch.float32), ([1e308, -1e308], torch.float64)]
+
+
+@pytest.mark.parametrize("numbers, dtype", FAR_APART)
+def test_the_gradient_of_an_entropy_of_what_is_far_apart(numbers, dtype):
+    """Distances overflow."""
+    x = torch.tensor(numbers, dtype=dtype)
+    near = torch.tensor([t for t in numbers if t > 0], dtype=torch.float64)
+    expected = torch.cat([torch.func.grad(lambda x: lt.softmax_entropy(x, 0))(near), torch.zeros(1)]).to(dtype)
+    for entropy in (lt.softmax_entropy, lambda x, dim: lt.token_log_probs(x, torch.tensor(0), entropy=True)[1]):
+        torch.testing.assert_close(torch.func.grad(lambda x: entropy(x, 0))(x), expected)
+        torch.testing.assert_close(torch.func.jacfwd(lambda x: entropy(x, 0))(x), expected)
+        assert torch.isfinite(torch.func.hessian(lambda x: entropy(x, 0))(x)).all()

@@ -269,9 +269,9 @@ def softmax_entropy(a, axes):
 def _(axes, primals, tangents):
     (a,), (t,) = primals, tangents
     # p (s − Σ p s) with s = −log p, or −a: what all numbers have in common has no part in it, and −a is not
-    # rounded.
-    greatest = jax.lax.stop_gradient(jnp.max(a, axes, keepdims=True, initial=-jnp.inf))
-    difference = jnp.where(jnp.isneginf(a), 0, finite_or_0(greatest) - a)
+    # rounded. What is far below has none either, and its distance may overflow.
+    p, greatest = softmax(a, axes), jax.lax.stop_gradient(jnp.max(a, axes, keepdims=True, initial=-jnp.inf))
+    difference = jnp.where(p == 0, 0, finite_or_0(greatest) - a)
     surprisals = jnp.where(greatest == jnp.inf, surprisal(a, axes), difference)
-    gradient = softmax_slope(softmax(a, axes), surprisals, axes)
+    gradient = softmax_slope(p, surprisals, axes)
     return softmax_entropy(a, axes), mean(gradient, t, axes)

@@ -330,9 +330,10 @@ def surprisal(x, dim):
 
 def entropy_gradient(x, dim):
     """p (s − Σ p s) with s = −log p, or −x, as what all numbers have in common has no part in it: so nothing is rounded before."""
-    greatest = x.detach().amax(dim, keepdim=True) if x.numel() else x
-    difference = torch.where(x == -torch.inf, 0, finite_or_0(greatest) - x)
-    return softmax_slope(softmax(x, dim), torch.where(greatest == torch.inf, surprisal(x, dim), difference), dim)
+    p, greatest = softmax(x, dim), x.detach().amax(dim, keepdim=True) if x.numel() else x
+    # What is far below has no part in it, and its distance may overflow.
+    difference = torch.where(p == 0, 0, finite_or_0(greatest) - x)
+    return softmax_slope(p, torch.where(greatest == torch.inf, surprisal(x, dim), difference), dim)
 
 
 def variance_gradient(x, dim):
