@@ -265,3 +265,28 @@ def test_the_gradient_of_an_entropy_of_what_is_far_apart(numbers, dtype):
         np.testing.assert_allclose(jax.grad(entropy)(x), expected, rtol=1e-3)
         np.testing.assert_allclose(jax.jacfwd(entropy)(x), expected, rtol=1e-3)
         assert jnp.isfinite(jax.hessian(entropy)(x)).all()
+
+
+UNCOUNTED = {
+    "masked": ([[0.0, 1.0, -np.inf]], [0], [1.3132616875182228, 0, 0]),
+    "ignored, NaN": ([[0.0, 1.0, 2.0], [np.nan, 1.0, 0.0]], [0, -1], [2.4076059644443806, 0, 0]),
+    "ignored, masked": ([[0.0, 1.0, 2.0], [-np.inf, 1.0, 0.0]], [0, -1], [2.4076059644443806, 0, 0]),
+}
+
+
+@pytest.mark.parametrize("name", UNCOUNTED)
+def test_derivatives_by_weights_beside_what_does_not_count(name):
+    z, labels, expected = map(jnp.array, UNCOUNTED[name])
+    for derivative in (jax.jacrev, jax.jacfwd):
+        for reduction, factor in (("sum", 1), ("mean", 0), ("none", 1)):
+            found = derivative(lambda w: lj.cross_entropy(z, labels, w, reduction=reduction))(jnp.ones(3)).reshape(-1, 3)
+            np.testing.assert_allclose(found.sum(0), factor * expected, rtol=1e-14)
+    for hessian in (jax.hessian, lambda f, by: jax.jacrev(jax.jacrev(f, by), by)):
+        rows = hessian(lambda z, w: lj.cross_entropy(z, labels, w, reduction="sum"), (0, 1))(z, jnp.ones(3))
+        assert all(jnp.isfinite(block).all() for row in rows for block in row)
+    if name == "masked":
+        soft, weight = jax.nn.one_hot(labels, 3), jnp.array([1.0, 1.0, 0.0])
+        for derivative in (jax.jacrev, jax.jacfwd):
+            by_q, by_weight = derivative(lambda q, w: lj.cross_entropy(z, q, w, reduction="sum"), (0, 1))(soft, weight)
+            np.testing.assert_allclose(by_q, [[expected[0], expected[0] - 1, 0]], rtol=1e-14)
+            np.testing.assert_allclose(by_weight, expected, rtol=1e-14)

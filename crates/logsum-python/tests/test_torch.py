@@ -405,3 +405,30 @@ def test_the_gradient_of_an_entropy_of_what_is_far_apart(numbers, dtype):
         torch.testing.assert_close(torch.func.grad(lambda x: entropy(x, 0))(x), expected)
         torch.testing.assert_close(torch.func.jacfwd(lambda x: entropy(x, 0))(x), expected)
         assert torch.isfinite(torch.func.hessian(lambda x: entropy(x, 0))(x)).all()
+
+
+UNCOUNTED = {
+    "masked": ([[0.0, 1.0, -torch.inf]], [0], [1.3132616875182228, 0, 0]),
+    "ignored, NaN": ([[0.0, 1.0, 2.0], [torch.nan, 1.0, 0.0]], [0, -100], [2.4076059644443806, 0, 0]),
+    "ignored, masked": ([[0.0, 1.0, 2.0], [-torch.inf, 1.0, 0.0]], [0, -100], [2.4076059644443806, 0, 0]),
+}
+
+
+@pytest.mark.parametrize("name", UNCOUNTED)
+def test_derivatives_by_weights_beside_what_does_not_count(name):
+    z, target, expected = (torch.tensor(x, dtype=torch.float64 if i != 1 else None) for i, x in enumerate(UNCOUNTED[name]))
+    ones = torch.ones(3, dtype=torch.float64)
+    for derivative in (torch.func.jacrev, torch.func.jacfwd):
+        for reduction, factor in (("sum", 1), ("mean", 0), ("none", 1)):
+            found = derivative(lambda w: lt.cross_entropy(z, target, w, reduction=reduction))(ones).reshape(-1, 3)
+            torch.testing.assert_close(found.sum(0), factor * expected)
+    for hessian in (torch.func.hessian, lambda f, by: torch.func.jacrev(torch.func.jacrev(f, by), by)):
+        rows = hessian(lambda z, w: lt.cross_entropy(z, target, w, reduction="sum"), (0, 1))(z, ones)
+        assert all(torch.isfinite(block).all() for row in rows for block in row)
+    if name == "masked":
+        soft, weight = torch.nn.functional.one_hot(target, 3).double(), ones.clone()
+        weight[2] = 0
+        for derivative in (torch.func.jacrev, torch.func.jacfwd):
+            by_q, by_weight = derivative(lambda q, w: lt.cross_entropy(z, q, w, reduction="sum"), (0, 1))(soft, weight)
+            torch.testing.assert_close(by_q, torch.tensor([[expected[0], expected[0] - 1, 0]], dtype=torch.float64))
+            torch.testing.assert_close(by_weight, expected)

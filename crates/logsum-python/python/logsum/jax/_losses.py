@@ -62,13 +62,21 @@ def given(arrays):
 
 
 def change_of_q(logits, target, weight, ignored, smoothing, dt, dw):
-    """What changes of probabilities and weights change, of which q is linear."""
+    """What changes of probabilities and weights change: q is linear in them, by factors that may be 0 where a score is −∞."""
     change = jnp.zeros_like(logits)
+    spread = lambda x: jnp.broadcast_to(x, logits.shape).astype(logits.dtype)
     if jnp.issubdtype(target.dtype, jnp.floating):
-        change = change + dt * (1 - smoothing) * (1 if weight is None else weight)
+        change = change + times(spread((1 - smoothing) * (1 if weight is None else weight)), dt)
     if weight is not None:
-        change = change + weights_of(logits, target, None, ignored, smoothing) * dw
+        change = change + times(weights_of(logits, target, None, ignored, smoothing), spread(dw))
     return change
+
+
+def counted(logits, target, ignored):
+    """The scores, 0 in rows that do not count: those may hold anything."""
+    if jnp.issubdtype(target.dtype, jnp.floating):
+        return logits
+    return jnp.where((target == ignored)[..., None], 0, logits)
 
 
 def is_constant(target, weight):
@@ -91,7 +99,7 @@ def _(ignored, smoothing, primals, tangents):
     (logits, target, weight), (t, dt, dw) = primals, tangents
     slope = jnp.sum(losses_gradient(*primals, ignored, smoothing) * t, -1)
     if not is_constant(target, weight):
-        surprisal = -log_softmax(logits, (-1,))
+        surprisal = -log_softmax(counted(logits, target, ignored), (-1,))
         slope = slope + jnp.sum(times(surprisal, change_of_q(*primals, ignored, smoothing, dt, dw)), -1)
     return losses(*primals, ignored, smoothing), slope
 
@@ -115,9 +123,9 @@ def losses_gradient(logits, target, weight, ignored, smoothing):
 @losses_gradient.defjvp
 def _(ignored, smoothing, primals, tangents):
     (logits, target, weight), (t, dt, dw) = primals, tangents
-    p = softmax(logits, (-1,))
-    whole = whole_of(*primals, ignored, smoothing)[..., None]
-    slope = whole * softmax_slope(p, t, (-1,))
+    p = softmax(counted(logits, target, ignored), (-1,))
+    whole = jnp.broadcast_to(whole_of(*primals, ignored, smoothing)[..., None], logits.shape)
+    slope = times(whole, softmax_slope(p, t, (-1,)))
     if not is_constant(target, weight):
         dq = change_of_q(*primals, ignored, smoothing, dt, dw)
         slope = slope + jnp.sum(dq, -1, keepdims=True) * p - dq

@@ -49,30 +49,40 @@ def weights_of(x, target, weight, ignored, smoothing):
     return torch.where(counts[..., None], q, 0)
 
 
-# q is linear in the probabilities and in the weights. The functions below give the change of q for changes of these,
-# and take cotangents of q back to them.
+# q is linear in the probabilities and in the weights, by factors that may be 0 where a score is −∞. The functions below give the
+# change of q for changes of these, and take cotangents of q back to them.
 
 
-def unweighted(x, target, ignored, smoothing):
+def by_weight(x, target, ignored, smoothing):
     """q without weights."""
     return weights_of(x, target, None, ignored, smoothing)
 
 
+def by_probability(x, weight, smoothing):
+    factor = x.new_tensor(1 - smoothing) if weight is None else weight * (1 - smoothing)
+    return factor.expand(x.shape)
+
+
 def change_of_q(x, target, weight, ignored, smoothing, dt, dw):
-    change = 0
+    change = torch.zeros_like(x)
     if dt is not None and target.is_floating_point():
-        change = change + dt * (1 - smoothing) * (1 if weight is None else weight)
+        change = change + times(by_probability(x, weight, smoothing), dt)
     if dw is not None:
-        change = change + unweighted(x, target, ignored, smoothing) * dw
-    return change + torch.zeros_like(x)
+        change = change + times(by_weight(x, target, ignored, smoothing), dw.expand(x.shape))
+    return change
 
 
 def back_from_q(x, target, weight, ignored, smoothing, of_q):
     """Cotangents of the target and the weights."""
-    of_target = of_q * (1 - smoothing) * (1 if weight is None else weight) if target.is_floating_point() else None
+    of_target = times(by_probability(x, weight, smoothing), of_q) if target.is_floating_point() else None
     if weight is None:
         return of_target, None
-    return of_target, (unweighted(x, target, ignored, smoothing) * of_q).reshape(-1, x.shape[-1]).sum(0)
+    return of_target, times(by_weight(x, target, ignored, smoothing), of_q).reshape(-1, x.shape[-1]).sum(0)
+
+
+def counted(x, target, ignored):
+    """The scores, 0 in rows that do not count: those may hold anything."""
+    return x if target.is_floating_point() else torch.where((target == ignored)[..., None], 0, x)
 
 
 def of_targets(weight, target, counts):
@@ -96,7 +106,8 @@ def losses_backward(inputs, _, g, needed):
     by_scores = losses_gradient(x, target, g, weight, *options) if needed[0] else None
     if not any(needed[1:]):
         return by_scores, None, None
-    return by_scores, *back_from_q(x, target, weight, *options, times(-log_softmax(x, [-1]), g[..., None].expand(x.shape)))
+    surprisal = -log_softmax(counted(x, target, options[0]), [-1])
+    return by_scores, *back_from_q(x, target, weight, *options, times(surprisal, g[..., None].expand(x.shape)))
 
 
 def losses_slope(inputs, tangents):
@@ -104,22 +115,24 @@ def losses_slope(inputs, tangents):
     slope = (losses_gradient(x, target, x.new_ones(x.shape[:-1]), weight, *options) * t).sum(-1)
     if not target.is_floating_point() and weight is None:
         return slope
-    return slope + times(-log_softmax(x, [-1]), change_of_q(x, target, weight, *options, dt, dw)).sum(-1)
+    surprisal = -log_softmax(counted(x, target, options[0]), [-1])
+    return slope + times(surprisal, change_of_q(x, target, weight, *options, dt, dw)).sum(-1)
 
 
-def second(x, target, scale, options, v):
+def second(x, p, target, scale, options, v):
     """The Hessian of each row's loss, scaled, times a vector."""
-    whole = whole_of(x, target, *options)
-    return (scale * whole)[..., None] * softmax_slope(softmax(x, [-1]), v, [-1])
+    factor = (scale * whole_of(x, target, *options))[..., None].expand(x.shape)
+    return times(factor, softmax_slope(p, v, [-1]))
 
 
 def gradient_backward(inputs, _, v, needed):
     x, target, scale, weight, *options = inputs
     of_scale = (losses_gradient(x, target, torch.ones_like(scale), weight, *options) * v).sum(-1)
-    by_scores = second(x, target, scale, (weight, *options), v)
+    p = softmax(counted(x, target, options[0]), [-1])
+    by_scores = second(x, p, target, scale, (weight, *options), v)
     if not (needed[1] or any(needed[3:])):
         return by_scores, None, of_scale, None
-    of_q = scale[..., None] * ((softmax(x, [-1]) * v).sum(-1, keepdim=True) - v)
+    of_q = scale[..., None] * ((p * v).sum(-1, keepdim=True) - v)
     of_target, of_weight = back_from_q(x, target, weight, *options, of_q)
     return by_scores, of_target, of_scale, of_weight
 
@@ -127,11 +140,12 @@ def gradient_backward(inputs, _, v, needed):
 def gradient_slope(inputs, tangents):
     (x, target, scale, weight, *options), (t, dt, u, dw, *_) = inputs, tangents
     slope = u[..., None] * losses_gradient(x, target, torch.ones_like(scale), weight, *options)
-    slope = slope + second(x, target, scale, (weight, *options), t)
+    p = softmax(counted(x, target, options[0]), [-1])
+    slope = slope + second(x, p, target, scale, (weight, *options), t)
     if not target.is_floating_point() and weight is None:
         return slope
     dq = change_of_q(x, target, weight, *options, dt, dw)
-    return slope + scale[..., None] * (dq.sum(-1, keepdim=True) * softmax(x, [-1]) - dq)
+    return slope + scale[..., None] * (dq.sum(-1, keepdim=True) * p - dq)
 
 
 losses = Differentiable(
