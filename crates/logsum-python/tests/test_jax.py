@@ -290,3 +290,26 @@ def test_derivatives_by_weights_beside_what_does_not_count(name):
             by_q, by_weight = derivative(lambda q, w: lj.cross_entropy(z, q, w, reduction="sum"), (0, 1))(soft, weight)
             np.testing.assert_allclose(by_q, [[expected[0], expected[0] - 1, 0]], rtol=1e-14)
             np.testing.assert_allclose(by_weight, expected, rtol=1e-14)
+
+
+def test_what_is_dropped_has_no_part():
+    a, ids = jnp.array([0.0, jnp.nan, 1.0, 2.0]), jnp.array([0, -1, 0, 7])
+    for function in (lj.segment_logsumexp, lj.segment_softmax):
+        kept = jax.grad(lambda a: function(a, ids[::2], 2)[0])(a[::2])
+        expected = [kept[0], 0, kept[1], 0]
+        for call in (lambda a, ids: function(a, ids, 2, mode="drop")[0], jax.jit(lambda a, ids: function(a, ids, 2)[0])):
+            assert jax.grad(call)(a, ids).tolist() == jax.jacfwd(call)(a, ids).tolist() == expected
+            assert jnp.isfinite(jax.hessian(call)(a, ids)).all()
+
+
+def test_traced_offsets_that_are_wrong_give_nan():
+    a = jnp.array([0.0, 1.0, 2.0])
+    for function in (lj.segment_logsumexp, lj.segment_softmax):
+        call = jax.jit(lambda a, offsets: function(a, offsets=offsets))
+        np.testing.assert_array_equal(call(a, jnp.array([0, 2, 2, 3])), function(a, offsets=[0, 2, 2, 3]))
+        for wrong in ([0, 2, 1, 3], [1, 2, 3], [0, 2], [0, 4]):
+            assert jnp.isnan(call(a, jnp.array(wrong))).all()
+            with pytest.raises(ValueError, match="offsets must start at 0, never go down, and end at 3"):
+                function(a, offsets=wrong)
+    both = jax.vmap(lambda offsets: lj.segment_logsumexp(a, offsets=offsets))(jnp.array([[0, 2, 3], [0, 4, 3]]))
+    np.testing.assert_array_equal(both, [lj.segment_logsumexp(a, offsets=[0, 2, 3]), [np.nan, np.nan]])

@@ -432,3 +432,23 @@ def test_derivatives_by_weights_beside_what_does_not_count(name):
             by_q, by_weight = derivative(lambda q, w: lt.cross_entropy(z, q, w, reduction="sum"), (0, 1))(soft, weight)
             torch.testing.assert_close(by_q, torch.tensor([[expected[0], expected[0] - 1, 0]], dtype=torch.float64))
             torch.testing.assert_close(by_weight, expected)
+
+
+def test_what_is_dropped_has_no_part():
+    x, ids = torch.tensor([0.0, torch.nan, 1.0, 2.0], dtype=torch.float64), torch.tensor([0, -1, 0, 7])
+    for function in (lt.segment_logsumexp, lt.segment_softmax):
+        call = lambda x: function(x, ids, 2, mode="drop")[:1].sum()
+        kept = torch.func.grad(lambda x: function(x, ids[::2], 2)[:1].sum())(x[::2])
+        expected = torch.stack([kept[0], torch.zeros(()), kept[1], torch.zeros(())])
+        assert torch.equal(torch.func.grad(call)(x), expected) and torch.equal(torch.func.jacfwd(call)(x), expected)
+        assert torch.isfinite(torch.func.hessian(call)(x)).all()
+        y = x.clone().requires_grad_()
+        getattr(logsum, function.__name__)(y, ids, 2, mode="drop")[0].backward()
+        assert torch.equal(y.grad, expected)
+
+
+def test_a_bool_is_a_weight_where_weights_are_in_numpy():
+    x = torch.zeros(2, 2)
+    for b in (False, True):
+        assert torch.equal(logsum.logsumexp(x, 1, b), logsum.logsumexp(x.clone().requires_grad_(), 1, b).detach())
+    assert lt.logsumexp(x, 1, True).shape == (2, 1)

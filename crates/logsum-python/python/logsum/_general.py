@@ -128,7 +128,8 @@ def odds(x):
 
 def logsumexp(a, axis, b, keepdims, return_sign, where, out):
     if (module := elsewhere(out, axis, a, b, where)) is not None:
-        return module.logsumexp(a, axis, b, keepdims, return_sign, where)
+        # A bool is a weight, here, and no keepdim of torch's.
+        return module.logsumexp(a, axis, int(b) if isinstance(b, bool) else b, keepdims, return_sign, where)
     library, dtype, (a, b) = brought("b", True, a=a, b=b)
     mask = None if where is None else mask_of(where, library)
     a, b, mask = together(a=a, b=b, where=mask)

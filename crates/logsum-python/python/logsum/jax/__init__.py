@@ -206,8 +206,8 @@ def log_matmul(a, b):
 
 
 def by_segments(function, a, segment_ids, num_segments, axis, offsets, mode):
-    """`function` of the numbers with the segments' axis last, and of one segment more, which has what is in none; the number of the
-    segments, whether each number is in one, and the axis."""
+    """`function` of the numbers with the segments' axis last, and of one segment more, which has what is in none, as −∞; the number of
+    the segments, and the axis."""
     one_of(("raise", "drop"), mode, "mode")
     either(segment_ids, offsets, num_segments)
     a = jnp.atleast_1d(*real(a=a))
@@ -215,25 +215,29 @@ def by_segments(function, a, segment_ids, num_segments, axis, offsets, mode):
     a = jnp.moveaxis(a, axis, -1)
     if offsets is None:
         ids, count = ids_of(segment_ids, num_segments, mode, a.shape[-1])
+        is_right = True
     else:
-        ids, count = offsets_of(offsets, a.shape[-1])
+        ids, count, is_right = offsets_of(offsets, a.shape[-1])
     is_inside = (ids >= 0) & (ids < count)
-    return function(a, jnp.where(is_inside, ids, count).astype(jnp.int32), count + 1), count, is_inside, axis
+    a, ids = jnp.where(is_inside, a, -jnp.inf), jnp.where(is_inside, ids, count).astype(jnp.int32)
+    return jnp.where(is_right, function(a, ids, count + 1), jnp.nan), count, axis
 
 
 def segment_logsumexp(a, segment_ids=None, num_segments=None, axis=0, offsets=None, mode="raise"):
     """Log-sum-exps of the segments of an array along an axis, which then enumerates them: as `logsum.segment_logsumexp`.
 
-    Where ids are traced, `num_segments` must be given, and ids out of range are dropped, as `jax.ops.segment_sum` drops them.
+    Where ids are traced, `num_segments` must be given, and ids out of range are dropped, as `jax.ops.segment_sum` drops them. Where
+    offsets are traced, and do not start at 0, go up, and end at the axis' length, all is NaN.
     """
-    values, count, _, axis = by_segments(_segments.logsumexp, a, segment_ids, num_segments, axis, offsets, mode)
+    values, count, axis = by_segments(_segments.logsumexp, a, segment_ids, num_segments, axis, offsets, mode)
     return jnp.moveaxis(values[..., :count], -1, axis)
 
 
 def segment_softmax(a, segment_ids=None, num_segments=None, axis=0, offsets=None, mode="raise"):
-    """The softmax within each segment of an array along an axis: as `logsum.segment_softmax`, with ids as in `segment_logsumexp`."""
-    shares, _, is_inside, axis = by_segments(_segments.softmax, a, segment_ids, num_segments, axis, offsets, mode)
-    return jnp.moveaxis(jnp.where(is_inside, shares, 0), -1, axis)
+    """The softmax within each segment of an array along an axis: as `logsum.segment_softmax`, with ids and offsets as in
+    `segment_logsumexp`."""
+    shares, _, axis = by_segments(_segments.softmax, a, segment_ids, num_segments, axis, offsets, mode)
+    return jnp.moveaxis(shares, -1, axis)
 
 
 def of_two(function, x, y):

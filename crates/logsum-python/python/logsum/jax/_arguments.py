@@ -107,14 +107,12 @@ def integers(x, name):
 
 
 def offsets_of(offsets, length):
-    """As ids, and the number of segments."""
+    """As ids, the number of segments, and whether the offsets are right, which is known later where they are traced."""
     offsets = integers(offsets, "offsets")
-    is_wrong = len(offsets) == 0 or isinstance(offsets, np.ndarray) and (
-        offsets[0] != 0 or offsets[-1] != length or (np.diff(offsets) < 0).any()
-    )
-    if is_wrong:
+    is_right = len(offsets) > 0 and (offsets[0] == 0) & (offsets[-1] == length) & (offsets[1:] >= offsets[:-1]).all()
+    if not isinstance(is_right, jax.core.Tracer) and not is_right:
         raise ValueError(f"offsets must start at 0, never go down, and end at {length}, the length of the axis")
-    return jnp.searchsorted(jnp.asarray(offsets), jnp.arange(length), side="right") - 1, len(offsets) - 1
+    return jnp.searchsorted(jnp.asarray(offsets), jnp.arange(length), side="right") - 1, len(offsets) - 1, is_right
 
 
 def ids_of(segment_ids, num_segments, mode, length):

@@ -192,8 +192,7 @@ def log_matmul(input, other):
 
 
 def by_segments(function, input, segment_ids, num_segments, dim, offsets, mode):
-    """`function` of the segments, of which one more has what is in no segment; their number, whether each number is in one, and the
-    dimension."""
+    """`function` of the segments, of which one more has what is in no segment, as −∞; their number, and the dimension."""
     one_of(("raise", "drop"), mode, "mode")
     either(segment_ids, offsets, num_segments)
     x = torch.atleast_1d(floating(input))
@@ -202,25 +201,21 @@ def by_segments(function, input, segment_ids, num_segments, dim, offsets, mode):
         (ids, count), is_inside = offsets_of(offsets, x, dim), None
     else:
         ids, count, is_inside = ids_of(segment_ids, num_segments, mode, x, dim)
-    return function(x, ids, count + (is_inside is not None), dim), count, is_inside, dim
+    if is_inside is None:
+        return function(x, ids, count, dim), count, dim
+    x = torch.where(is_inside.reshape([-1 if d == dim else 1 for d in range(-x.ndim, 0)]), x, -torch.inf)
+    return function(x, ids, count + 1, dim), count, dim
 
 
 def segment_logsumexp(input, segment_ids=None, num_segments=None, dim=0, offsets=None, mode="raise"):
     """Log-sum-exps of the segments of a tensor along a dimension, which then enumerates them: as `logsum.segment_logsumexp`."""
-    values, count, _, dim = by_segments(
-        _segments.segment_logsumexp, input, segment_ids, num_segments, dim, offsets, mode
-    )
+    values, count, dim = by_segments(_segments.segment_logsumexp, input, segment_ids, num_segments, dim, offsets, mode)
     return values.narrow(dim, 0, count)
 
 
 def segment_softmax(input, segment_ids=None, num_segments=None, dim=0, offsets=None, mode="raise"):
     """The softmax within each segment of a tensor along a dimension: as `logsum.segment_softmax`."""
-    shares, _, is_inside, dim = by_segments(
-        _segments.segment_softmax, input, segment_ids, num_segments, dim, offsets, mode
-    )
-    if is_inside is None:
-        return shares
-    return torch.where(is_inside.reshape([-1 if d == dim else 1 for d in range(-shares.ndim, 0)]), shares, 0)
+    return by_segments(_segments.segment_softmax, input, segment_ids, num_segments, dim, offsets, mode)[0]
 
 
 def by_element(function, **named):
