@@ -313,3 +313,17 @@ def test_traced_offsets_that_are_wrong_give_nan():
                 function(a, offsets=wrong)
     both = jax.vmap(lambda offsets: lj.segment_logsumexp(a, offsets=offsets))(jnp.array([[0, 2, 3], [0, 4, 3]]))
     np.testing.assert_array_equal(both, [lj.segment_logsumexp(a, offsets=[0, 2, 3]), [np.nan, np.nan]])
+
+
+@pytest.mark.parametrize(
+    "dtype, great", [(jnp.float16, 4e4), (jnp.bfloat16, 3e38), (jnp.float32, 3e38), (jnp.float64, 1.5e308)]
+)
+def test_cotangents_of_log_softmax_whose_sum_overflows(dtype, great):
+    taken_back = lambda x, g: jax.vjp(lj.log_softmax, x)[1](g)[0]
+    x, g = jnp.zeros((2, 2), dtype), jnp.array([[great, great], [1.0, 3.0]], dtype)
+    for call in (taken_back, jax.jit(taken_back)):
+        assert call(x, g).tolist() == [[0, 0], [-1, 1]]
+        assert call(jnp.array([0.0, -jnp.inf], dtype), g[0]).tolist() == [-g[0, 0], g[0, 0]]
+    x = jnp.zeros(70_000, dtype)
+    assert jnp.abs(taken_back(x, jnp.ones_like(x))).max() < 1e-3
+    assert jnp.isfinite(jax.jvp(jax.grad(lambda x: lj.log_softmax(x).sum()), (x,), (x,))[1]).all()

@@ -452,3 +452,19 @@ def test_a_bool_is_a_weight_where_weights_are_in_numpy():
     for b in (False, True):
         assert torch.equal(logsum.logsumexp(x, 1, b), logsum.logsumexp(x.clone().requires_grad_(), 1, b).detach())
     assert lt.logsumexp(x, 1, True).shape == (2, 1)
+
+
+@pytest.mark.parametrize("is_cpu", [True, False])
+@pytest.mark.parametrize(
+    "dtype, great", [(torch.float16, 4e4), (torch.bfloat16, 3e38), (torch.float32, 3e38), (torch.float64, 1.5e308)]
+)
+def test_cotangents_of_log_softmax_whose_sum_overflows(dtype, great, is_cpu, monkeypatch):
+    monkeypatch.setattr(_reductions, "on_cpu", lambda x: is_cpu)
+    taken_back = lambda x, g: torch.func.vjp(lambda x: lt.log_softmax(x, -1), x)[1](g)[0]
+    x, g = torch.tensor([[0.0, 0.0], [0.0, 0.0]], dtype=dtype), torch.tensor([[great, great], [1.0, 3.0]], dtype=dtype)
+    assert taken_back(x, g).tolist() == [[0, 0], [-1, 1]]
+    x = torch.tensor([0.0, -torch.inf], dtype=dtype)
+    assert taken_back(x, g[0]).tolist() == [-g[0, 0].item(), g[0, 0].item()]
+    x = torch.zeros(70_000, dtype=dtype)
+    assert taken_back(x, torch.ones_like(x)).abs().max() < 1e-3
+    assert torch.isfinite(torch.func.jvp(torch.func.grad(lambda x: lt.log_softmax(x, 0).sum()), (x,), (x,))[1]).all()

@@ -109,7 +109,33 @@ def log_softmax(a, axes):
 
 @log_softmax.defjvp
 def _(axes, primals, tangents):
-    return log_softmax(*primals, axes), tangents[0] - mean(softmax(*primals, axes), *tangents, axes)
+    p = softmax(wide(primals[0]), axes)
+    return log_softmax(*primals, axes), log_softmax_slope(p, *tangents, axes=axes)
+
+
+def cotangent_of_log_softmax(p, g, axes):
+    """g − p Σ g, also where the sum overflows: that of parts does not."""
+    total = functools.partial(jnp.sum, axis=axes, keepdims=True)
+    wide_g, part = wide(g), 0.5 ** max(count(g, axes), 1).bit_length()
+    by_parts = (wide_g * part - p * total(wide_g * part)) / part
+    return jnp.where(jnp.isfinite(total(wide_g)), wide_g - p * total(wide_g), by_parts).astype(g.dtype)
+
+
+# The derivative of log-softmax in a direction, and what takes cotangents back, given p = softmax(a): each other's transposes.
+log_softmax_slope = Linear(
+    "log_softmax_slope",
+    lambda p, t, axes: (t - mean(p, t, axes)).astype(t.dtype),
+    lambda arrays, tangents, way: log_softmax_slope(arrays[0], tangents[1], **way)
+    - mean(tangents[0], arrays[1], **way).astype(arrays[1].dtype),
+    {1: lambda g, arrays, way: log_softmax_gradient(arrays[0], g, **way)},
+)
+log_softmax_gradient = Linear(
+    "log_softmax_gradient",
+    cotangent_of_log_softmax,
+    lambda arrays, tangents, way: log_softmax_gradient(arrays[0], tangents[1], **way)
+    - (tangents[0] * jnp.sum(wide(arrays[1]), way["axes"], keepdims=True)).astype(arrays[1].dtype),
+    {1: lambda t, arrays, way: log_softmax_slope(arrays[0], t, **way)},
+)
 
 
 class SignedTerms:

@@ -93,7 +93,19 @@ def log_shares(x: Tensor, dim: list[int]) -> Tensor:
 
 def log_shares_gradient(x: Tensor, g: Tensor, dim: list[int]) -> Tensor:
     """g − softmax(x) Σ g: what takes the cotangents of log-softmax back."""
-    return softmax(x, dim).mul_(-g.sum(dim, keepdim=True)).add_(g)
+    p, wide_g = softmax(wide(x), dim), wide(g)
+    total = wide_g.sum(dim, keepdim=True)
+    if on_cpu(x) and torch.isfinite(total).all():
+        return p.mul_(-total).add_(wide_g).to(x.dtype)
+    # The sum overflows, or may: that of parts does not.
+    part = part_of(x, dim)
+    total = (wide_g * part).sum(dim, keepdim=True)
+    return p.mul_(-total).add_(wide_g, alpha=part).div_(part).to(x.dtype)
+
+
+def part_of(x, dim):
+    """A power of two, by which as many numbers add up to no more than the greatest of them."""
+    return 0.5 ** max(count(x, dim), 1).bit_length()
 
 
 def shares_slope(p: Tensor, t: Tensor, dim: list[int]) -> Tensor:
@@ -136,13 +148,17 @@ def softmax_slope_slope(inputs, tangents):
 def log_softmax_gradient_backward(inputs, _, v, needed):
     x, g, dim = inputs
     p = softmax(x, dim)
-    return -g.sum(dim, keepdim=True) * softmax_slope(p, v, dim), v - mean(p, v, dim)
+    return times_total(g, -softmax_slope(p, v, dim), dim), v - mean(p, v, dim)
 
 
 def log_softmax_gradient_slope(inputs, tangents):
     (x, g, dim), (t, dg, _) = inputs, tangents
-    p = softmax(x, dim)
-    return dg - p * dg.sum(dim, keepdim=True) - softmax_slope(p, t, dim) * g.sum(dim, keepdim=True)
+    return log_softmax_gradient(x, dg, dim) - times_total(g, softmax_slope(softmax(x, dim), t, dim), dim)
+
+
+def times_total(g, slope, dim):
+    """The slope Σ g times, where the sum may be out of the format's range."""
+    return (wide(g).sum(dim, keepdim=True) * slope).to(slope.dtype)
 
 
 def of_logsumexp(inputs, _, g, needed):
