@@ -153,6 +153,16 @@ CASES = {
         lambda x: [losses([t / x[2] for t in x[:2]], [0, 1])],
         REAL[:2],
     ),
+    "cross_entropy, by temperature beside what is masked": Case(
+        lambda l, xp, x: l.cross_entropy(x[:3], xp.asarray(0), z_loss=0.25, temperature=x[3], ignore_index=-100),
+        lambda x: [with_z_loss([t / x[3] for t in x[:3]], [1, 0, 0], 0.25)],
+        [[0.3, -INF, 0.7, 0.5]],
+    ),
+    "cross_entropy, by weights beside what is masked": Case(
+        lambda l, xp, x: l.cross_entropy(x, xp.asarray(2), xp.exp(x), -100, "none", z_loss=0.25),
+        lambda x: [with_z_loss(x, [0, 0, mpmath.exp(x[2])], 0.25)],
+        [[0.3, -INF, 0.7]],
+    ),
     "logsumexp, weights that mask": Case(
         lambda l, xp, x: l.logsumexp(x, 0, xp.asarray([1.0, 2.0, 0.0, 0.0], dtype=xp.float64)),
         lambda x: [LN(mpmath.exp(x[0]) + 2 * mpmath.exp(x[1]))],

@@ -327,3 +327,35 @@ def test_cotangents_of_log_softmax_whose_sum_overflows(dtype, great):
     x = jnp.zeros(70_000, dtype)
     assert jnp.abs(taken_back(x, jnp.ones_like(x))).max() < 1e-3
     assert jnp.isfinite(jax.jvp(jax.grad(lambda x: lj.log_softmax(x).sum()), (x,), (x,))[1]).all()
+
+
+TEMPERATURES = [
+    ([[0.0, 1.0, -np.inf]], [0], 2.0, -0.15561483),
+    ([[0.0, 1.0, -1e38]], [0], 0.5, -3.5231884),
+    ([[0.0, 1.0], [np.nan, -np.inf]], [0, -1], 2.0, -0.15561483),
+    ([[3e38, 1e38]], [0], 0.1, 0.0),
+    ([[3e38, -3e38]], [1], 10.0, -6e36),
+]
+
+
+@pytest.mark.parametrize("z, labels, temperature, expected", TEMPERATURES)
+def test_temperatures_of_what_is_masked_or_large(z, labels, temperature, expected):
+    z, labels, given = np.float32(z), np.array(labels), jnp.float32(temperature)
+    loss = lambda temperature: lj.cross_entropy(z, labels, temperature=temperature, reduction="sum")
+    theirs = logsum.cross_entropy(z, labels, temperature=temperature, reduction="sum", ignore_index=-1)
+    assert loss(given) == loss(temperature) == theirs
+    for derivative in (jax.jacrev, jax.jacfwd):
+        np.testing.assert_allclose(derivative(loss)(given), expected, rtol=1e-6)
+    assert jnp.isfinite(jax.hessian(loss)(given))
+
+
+def test_a_temperature_is_positive():
+    for wrong in (-1.0, 0.0, np.inf, np.nan):
+        with pytest.raises(ValueError, match="temperature is .*, it must be finite and positive"):
+            lj.cross_entropy(X, LABELS, temperature=jnp.array(wrong))
+
+
+def test_a_z_loss_has_a_derivative_by_weights_that_are_0():
+    slope = jax.grad(lambda w: lj.cross_entropy(jnp.array([1.0, 2.0]), 0, w, z_loss=1.0))(jnp.array([0.0, 1.0]))
+    whole = np.logaddexp(1, 2)
+    np.testing.assert_allclose(slope, [whole - 1 + whole**2, 0], rtol=1e-14)

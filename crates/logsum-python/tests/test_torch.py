@@ -468,3 +468,35 @@ def test_cotangents_of_log_softmax_whose_sum_overflows(dtype, great, is_cpu, mon
     x = torch.zeros(70_000, dtype=dtype)
     assert taken_back(x, torch.ones_like(x)).abs().max() < 1e-3
     assert torch.isfinite(torch.func.jvp(torch.func.grad(lambda x: lt.log_softmax(x, 0).sum()), (x,), (x,))[1]).all()
+
+
+TEMPERATURES = [
+    ([[0.0, 1.0, -torch.inf]], [0], 2.0, -0.15561483),
+    ([[0.0, 1.0, -1e38]], [0], 0.5, -3.5231884),
+    ([[0.0, 1.0], [torch.nan, -torch.inf]], [0, -100], 2.0, -0.15561483),
+    ([[3e38, 1e38]], [0], 0.1, 0.0),
+    ([[3e38, -3e38]], [1], 10.0, -6e36),
+]
+
+
+@pytest.mark.parametrize("z, target, temperature, expected", TEMPERATURES)
+def test_temperatures_of_what_is_masked_or_large(z, target, temperature, expected):
+    z, target, temperature = torch.tensor(z), torch.tensor(target), torch.tensor(temperature)
+    loss = lambda temperature: lt.cross_entropy(z, target, temperature=temperature, reduction="sum")
+    assert loss(temperature) == loss(temperature.item()) == logsum.cross_entropy(z, target, temperature=temperature.item(), reduction="sum")
+    for derivative in (torch.func.jacrev, torch.func.jacfwd):
+        torch.testing.assert_close(derivative(loss)(temperature), torch.tensor(expected))
+    assert torch.isfinite(torch.func.hessian(loss)(temperature))
+
+
+def test_a_temperature_is_positive():
+    for wrong in (-1.0, 0.0, torch.inf, torch.nan):
+        with pytest.raises(ValueError, match="temperature is .*, it must be finite and positive"):
+            lt.cross_entropy(X, LABELS, temperature=torch.tensor(wrong, requires_grad=True))
+
+
+def test_a_z_loss_has_a_derivative_by_weights_that_are_0():
+    z, weight = torch.tensor([1.0, 2.0], dtype=torch.float64), torch.tensor([0.0, 1.0], dtype=torch.float64)
+    slope = torch.func.grad(lambda w: lt.cross_entropy(z, torch.tensor(0), w, z_loss=1.0, reduction="sum"))(weight)
+    whole = lt.logsumexp(z, 0)
+    torch.testing.assert_close(slope, torch.stack([whole - z[0] + whole**2, torch.zeros(())]))

@@ -321,7 +321,10 @@ def cross_entropy(
     is_learned = isinstance(temperature, jax.Array)
     if is_learned and temperature.ndim:
         raise ValueError(f"temperature has the shape {temperature.shape}, it must be one number")
-    options = loss_options(ignore_index, reduction, label_smoothing, z_loss, 1.0 if is_learned else temperature)
+    number = temperature
+    if is_learned:
+        number = 1.0 if isinstance(temperature, jax.core.Tracer) else temperature.item()
+    options = loss_options(ignore_index, reduction, label_smoothing, z_loss, number)
     ignore_index, label_smoothing, z_loss = (options[name] for name in ("ignore_index", "label_smoothing", "z_loss"))
     temperature = temperature if is_learned else options["temperature"]
     (logits,) = real(logits=logits)
@@ -354,13 +357,11 @@ def cross_entropy(
     weight = None if weight is None else as_array(weight, "weight").astype(logits.dtype)
     if weight is not None and weight.shape != logits.shape[-1:]:
         raise ValueError(f"weight has the shape {weight.shape}, it must be {logits.shape[-1:]}: one for each class")
-    logits = logits / temperature if is_learned or temperature != 1 else logits
+    logits, shift = _losses.at_temperature(logits, temperature) if is_learned or temperature != 1 else (logits, 0)
     each = _losses.losses(logits, labels, weight, ignore_index, label_smoothing)
     if z_loss:
         whole = _losses.whole_of(logits, labels, weight, ignore_index, label_smoothing)
-        # Rows that do not count may hold anything.
-        square = _reductions.logsumexp(jnp.where(whole[..., None] == 0, 0, logits), (-1,))[..., 0] ** 2
-        each = each + whole * z_loss * square
+        each = each + _reductions.times(whole * z_loss, _losses.squares(logits, shift, whole))
     if reduction == "none":
         return each.astype(dtype)
     # Sums of narrow formats would overflow, or stand still.

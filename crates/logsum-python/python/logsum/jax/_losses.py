@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import _general
-from ._callbacks import called, dispatched, like
-from ._reductions import log_softmax, softmax, softmax_slope, times
+from ._callbacks import Linear, called, dispatched, like
+from ._reductions import finite_or_0, log_softmax, logsumexp, softmax, softmax_slope, times
 
 
 def by_core(logits, target, weight, ignored, smoothing, gradient):
@@ -94,10 +94,37 @@ def whole_of(logits, target, weight, ignored, smoothing):
     return jnp.where(counts, (1 - smoothing) * own + smoothing * jnp.mean(weight), 0)
 
 
+# By y only as far as it is by x: what masks, and may be as far away as it will, has no part in it.
+quotient = Linear(
+    "quotient",
+    lambda x, y: x / y,
+    lambda arrays, tangents, _: quotient(tangents[0], arrays[1]) - times(quotient(*arrays), quotient(tangents[1], arrays[1])),
+    {0: lambda g, arrays, _: quotient(g, arrays[1])},
+)
+
+
+def at_temperature(logits, temperature):
+    """(logits − s) / temperature, which has the same losses, and s / temperature: the greatest score is s, so that nothing overflows
+    but what has no part in a loss."""
+    temperature = jnp.asarray(temperature, logits.dtype)
+    greatest = finite_or_0(jax.lax.stop_gradient(jnp.max(logits, -1, keepdims=True, initial=-jnp.inf)))
+    # Differences of halves do not overflow.
+    below, half = logits / 2 - greatest / 2, jnp.broadcast_to(temperature / 2, logits.shape)
+    # What is infinite does not change with the temperature.
+    half = jnp.where(jnp.isinf(below / half), jax.lax.stop_gradient(half), half)
+    return quotient(below, half), quotient(greatest, jnp.broadcast_to(temperature, greatest.shape))[..., 0]
+
+
+def squares(logits, shift, whole):
+    """Squared log-sum-exps; of rows that do not count, which may hold anything, some number."""
+    is_void = (whole == 0) & ~jnp.isfinite(jax.lax.stop_gradient(jnp.sum(logits, -1)))
+    return (shift + logsumexp(jnp.where(is_void[..., None], 0, logits), (-1,))[..., 0]) ** 2
+
+
 @losses.defjvp
 def _(ignored, smoothing, primals, tangents):
     (logits, target, weight), (t, dt, dw) = primals, tangents
-    slope = jnp.sum(losses_gradient(*primals, ignored, smoothing) * t, -1)
+    slope = jnp.sum(times(losses_gradient(*primals, ignored, smoothing), t), -1)
     if not is_constant(target, weight):
         surprisal = -log_softmax(counted(logits, target, ignored), (-1,))
         slope = slope + jnp.sum(times(surprisal, change_of_q(*primals, ignored, smoothing, dt, dw)), -1)
@@ -125,7 +152,7 @@ def _(ignored, smoothing, primals, tangents):
     (logits, target, weight), (t, dt, dw) = primals, tangents
     p = softmax(counted(logits, target, ignored), (-1,))
     whole = jnp.broadcast_to(whole_of(*primals, ignored, smoothing)[..., None], logits.shape)
-    slope = times(whole, softmax_slope(p, t, (-1,)))
+    slope = times(whole, softmax_slope(p, jnp.where(p == 0, 0, t), (-1,)))
     if not is_constant(target, weight):
         dq = change_of_q(*primals, ignored, smoothing, dt, dw)
         slope = slope + jnp.sum(dq, -1, keepdims=True) * p - dq

@@ -16,6 +16,7 @@ import torch
 from .._arguments import either, loss_options, one_of, whole
 from . import _cuda, _elementwise, _losses, _reductions, _scans_and_products, _segments
 from ._arguments import (
+    are_known,
     as_tensor,
     converted,
     dims_of,
@@ -313,7 +314,10 @@ def cross_entropy(
     is_learned = isinstance(temperature, torch.Tensor)
     if is_learned and temperature.ndim:
         raise ValueError(f"temperature has the shape {tuple(temperature.shape)}, it must be one number")
-    options = loss_options(ignore_index, reduction, label_smoothing, z_loss, 1.0 if is_learned else temperature)
+    number = temperature
+    if is_learned:
+        number = temperature.item() if are_known(temperature) else 1.0
+    options = loss_options(ignore_index, reduction, label_smoothing, z_loss, number)
     ignore_index, label_smoothing, z_loss = (options[name] for name in ("ignore_index", "label_smoothing", "z_loss"))
     temperature = temperature if is_learned else options["temperature"]
     x = floating(input)
@@ -343,14 +347,12 @@ def cross_entropy(
         weight = as_tensor(weight, "weight", x).to(x.dtype)
         if weight.shape != x.shape[-1:]:
             raise ValueError(f"weight has the shape {tuple(weight.shape)}, it must be {tuple(x.shape[-1:])}: one for each class")
-    x = x / temperature if is_learned or temperature != 1 else x
+    x, shift = _losses.at_temperature(x, temperature) if is_learned or temperature != 1 else (x, 0)
     each = _losses.losses(x, target, weight, ignore_index, label_smoothing)
     is_counted = None if is_soft else target != ignore_index
     if z_loss:
         whole = _losses.whole_of(x, target, weight, ignore_index, label_smoothing)
-        # Rows that do not count may hold anything.
-        square = _reductions.logsumexp(torch.where(whole[..., None] == 0, 0, x), [-1])[..., 0].square()
-        each = each + whole * z_loss * square
+        each = each + _reductions.times(whole * z_loss, _losses.squares(x, shift, whole))
     if reduction == "none":
         return each.to(dtype)
     # Sums of narrow formats would overflow, or stand still.

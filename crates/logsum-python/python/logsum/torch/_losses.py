@@ -5,7 +5,7 @@ from torch import Tensor
 
 from .. import _general
 from ._differentiable import Differentiable, on_cpu
-from ._reductions import log_softmax, softmax, softmax_slope, times
+from ._reductions import finite_or_0, log_softmax, logsumexp, softmax, softmax_slope, times
 
 
 def each_loss(x: Tensor, target: Tensor, weight: Tensor | None, ignored: int, smoothing: float) -> Tensor:
@@ -101,6 +101,41 @@ def whole_of(x, target, weight, ignored, smoothing):
     return (1 - smoothing) * of_targets(weight, target, counts) + torch.where(counts, smoothing * weight.mean(), 0)
 
 
+def ratio(x: Tensor, y: Tensor) -> Tensor:
+    return x / y
+
+
+# By y only as far as it is by x: what masks, and may be as far away as it will, has no part in it.
+quotient = Differentiable(
+    "quotient",
+    ratio,
+    2,
+    lambda inputs, _, g, needed: (
+        quotient(g, inputs[1]),
+        -times(quotient(g, inputs[1]), quotient(*inputs)) if needed[1] else None,
+    ),
+    lambda inputs, tangents: quotient(tangents[0], inputs[1]) - times(quotient(*inputs), quotient(tangents[1], inputs[1])),
+)
+
+
+def at_temperature(x, temperature):
+    """(x − s) / temperature, which has the same losses, and s / temperature: the greatest score is s, so that nothing overflows but
+    what has no part in a loss."""
+    temperature = torch.as_tensor(temperature).to(x)
+    greatest = finite_or_0(x.detach().amax(-1, keepdim=True) if x.numel() else x.sum(-1, keepdim=True))
+    # Differences of halves do not overflow.
+    below, half = x / 2 - greatest / 2, (temperature / 2).expand(x.shape)
+    # What is infinite does not change with the temperature.
+    half = torch.where(torch.isinf(below / half), half.detach(), half)
+    return quotient(below, half), quotient(greatest, temperature.expand(greatest.shape))[..., 0]
+
+
+def squares(x, shift, whole):
+    """Squared log-sum-exps; of rows that do not count, which may hold anything, some number."""
+    is_void = (whole == 0) & ~torch.isfinite(x.detach().sum(-1))
+    return (shift + logsumexp(torch.where(is_void[..., None], 0, x), [-1])[..., 0]).square()
+
+
 def losses_backward(inputs, _, g, needed):
     x, target, weight, *options = inputs
     by_scores = losses_gradient(x, target, g, weight, *options) if needed[0] else None
@@ -112,7 +147,7 @@ def losses_backward(inputs, _, g, needed):
 
 def losses_slope(inputs, tangents):
     (x, target, weight, *options), (t, dt, dw, *_) = inputs, tangents
-    slope = (losses_gradient(x, target, x.new_ones(x.shape[:-1]), weight, *options) * t).sum(-1)
+    slope = times(losses_gradient(x, target, x.new_ones(x.shape[:-1]), weight, *options), t).sum(-1)
     if not target.is_floating_point() and weight is None:
         return slope
     surprisal = -log_softmax(counted(x, target, options[0]), [-1])
@@ -122,7 +157,7 @@ def losses_slope(inputs, tangents):
 def second(x, p, target, scale, options, v):
     """The Hessian of each row's loss, scaled, times a vector."""
     factor = (scale * whole_of(x, target, *options))[..., None].expand(x.shape)
-    return times(factor, softmax_slope(p, v, [-1]))
+    return times(factor, softmax_slope(p, torch.where(p == 0, 0, v), [-1]))
 
 
 def gradient_backward(inputs, _, v, needed):
