@@ -80,3 +80,28 @@ def test_derivatives_of_large_numbers(dtype, far):
     x = jnp.array([far, far], dtype)
     for function in (lambda x: lj.logcumsumexp(x)[1], lambda x: lj.log_matmul(x, jnp.zeros_like(x)), lj.logsumexp):
         assert jax.grad(function)(x).tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    "dtype, x, y", [(jnp.bfloat16, 100, -1e5), (jnp.float16, 20, 6e4), (jnp.float32, 100, 3e9), (jnp.float64, 1e5, 1e20)]
+)
+def test_derivatives_of_products_of_large_numbers(dtype, x, y):
+    """They are as those of small ones, whatever is lost in the sums."""
+    x, y = jnp.full((1, 2), x, dtype), jnp.full((2, 1), y, dtype)
+    for way in (jacrev, jacfwd):
+        of_x, of_y = way(lj.log_matmul, (0, 1))(x, y)
+        assert of_x.flatten().tolist() == of_y.flatten().tolist() == [0.5, 0.5]
+    hessian = jacfwd(jacrev(lj.log_matmul))(x, y).reshape(2, 2)
+    np.testing.assert_allclose(hessian, [[0.25, -0.25], [-0.25, 0.25]], rtol=1e-3)
+
+
+def test_derivatives_of_scans_of_many_narrow_numbers():
+    x = jnp.full(70_000, 6e4, jnp.float16)
+    gradient = jax.grad(lambda x: lj.logcumsumexp(x)[-1] * 1024)(x)
+    np.testing.assert_allclose(gradient.astype(float), 1024 / 70_000, rtol=1e-3)
+    slope = jax.jvp(lj.logcumsumexp, (x,), (jnp.ones_like(x),))[1]
+    np.testing.assert_allclose(slope.astype(float), 1, rtol=1e-3)
+
+
+def test_a_nan_that_is_not_asked_for_has_no_part():
+    assert jax.grad(lambda x: lj.logcumsumexp(x)[1])(jnp.array([0.0, 0.0, jnp.nan])).tolist() == [0.5, 0.5, 0]

@@ -119,3 +119,32 @@ def test_derivatives_of_large_numbers(dtype, far):
         assert torch.autograd.grad(call(), x)[0].tolist() == [0.5, 0.5]
     y = x.detach()
     assert torch.func.jvp(lambda x: lt.logcumsumexp(x, 0), (y,), (torch.ones_like(y),))[1].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("is_cpu", [True, False])
+@pytest.mark.parametrize(
+    "dtype, x, y", [(torch.bfloat16, 100, -1e5), (torch.float16, 20, 6e4), (torch.float32, 100, 3e9), (torch.float64, 1e5, 1e20)]
+)
+def test_derivatives_of_products_of_large_numbers(dtype, x, y, is_cpu, monkeypatch):
+    """They are as those of small ones, whatever is lost in the sums."""
+    monkeypatch.setattr(_scans_and_products, "on_cpu", lambda x: is_cpu)
+    x, y = torch.tensor([[x, x]], dtype=dtype), torch.tensor([[y], [y]], dtype=dtype)
+    for way in (jacrev, jacfwd):
+        of_x, of_y = way(lt.log_matmul, (0, 1))(x, y)
+        assert of_x.flatten().tolist() == of_y.flatten().tolist() == [0.5, 0.5]
+    hessian = jacfwd(jacrev(lt.log_matmul))(x, y).reshape(2, 2)
+    torch.testing.assert_close(hessian, torch.tensor([[0.25, -0.25], [-0.25, 0.25]], dtype=dtype))
+
+
+def test_derivatives_of_scans_of_many_narrow_numbers():
+    x = torch.full((70_000,), 6e4, dtype=torch.float16)
+    gradient = torch.func.grad(lambda x: lt.logcumsumexp(x, 0)[-1] * 1024)(x)
+    torch.testing.assert_close(gradient, torch.full_like(x, 1024 / 70_000))
+    slope = torch.func.jvp(lambda x: lt.logcumsumexp(x, 0), (x,), (torch.ones_like(x),))[1]
+    torch.testing.assert_close(slope, torch.ones_like(x))
+
+
+def test_a_nan_that_is_not_asked_for_has_no_part():
+    x = torch.tensor([0.0, 0.0, torch.nan], dtype=torch.float64)
+    gradient = torch.func.grad(lambda x: lt.logcumsumexp(x, 0)[1])(x)
+    torch.testing.assert_close(gradient, torch.tensor([0.5, 0.5, 0.0], dtype=torch.float64))

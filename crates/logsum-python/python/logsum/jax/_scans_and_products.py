@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from .. import _core, _log_space
 from ._callbacks import Linear, called, dispatched, like
-from ._reductions import logsumexp
+from ._reductions import finite_or_0, logsumexp, times, wide
 
 
 def negated(y):
@@ -41,8 +41,10 @@ def unrounded(whole):
 def _(axis, reverse, primals, tangents):
     (a,), (t,), way = primals, tangents, dict(axis=axis, reverse=reverse)
     value = logcumsumexp(a, axis, reverse)
-    z = negated(value)
-    return value, scan(a, t, z, **way) / unrounded(scan(a, jnp.ones_like(a), z, **way))
+    # In a narrow format a sum relative to its rounded logarithm may overflow.
+    wide_a, z = wide(a), negated(wide(value))
+    factor = 1 / unrounded(scan(wide_a, jnp.ones_like(wide_a), z, **way))
+    return value, times(factor, scan(wide_a, wide(t), z, **way)).astype(a.dtype)
 
 
 def scaled_cumulative(x, t, z, axis, reverse):
@@ -78,11 +80,17 @@ def log_matmul(a, b):
 
 @log_matmul.defjvp
 def _(primals, tangents):
-    (a, b), (t, u) = primals, tangents
-    c, ones = log_matmul(a, b), (jnp.ones_like(a), jnp.ones_like(b))
-    z = negated(c)
+    # Relative to the greatest of rows and columns, so that it does not depend on how large the logarithms are.
+    a, b = (wide(x) - shift_of(wide(x), axis) for x, axis in zip(primals, (-1, -2)))
+    t, u = map(wide, tangents)
+    z, ones = negated(log_matmul(a, b)), (jnp.ones_like(a), jnp.ones_like(b))
     change = product(a, t, b, ones[1], z) + product(a, ones[0], b, u, z)
-    return c, change / unrounded(product(a, ones[0], b, ones[1], z))
+    c = log_matmul(*primals)
+    return c, (change / unrounded(product(a, ones[0], b, ones[1], z))).astype(c.dtype)
+
+
+def shift_of(x, axis):
+    return finite_or_0(jax.lax.stop_gradient(jnp.max(x, axis, keepdims=True, initial=-jnp.inf)))
 
 
 def scaled_product(x, s, y, t, z):

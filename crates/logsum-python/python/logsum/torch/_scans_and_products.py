@@ -6,7 +6,7 @@ from torch import Tensor
 
 from .. import _core, _log_space
 from ._differentiable import Differentiable, by_numpy, on_cpu
-from ._reductions import logsumexp
+from ._reductions import finite_or_0, logsumexp, times, wide
 
 
 def negated(y):
@@ -45,15 +45,17 @@ def unrounded(whole):
 
 def logcumsumexp_backward(inputs, y, g, needed):
     x, dim, reverse = inputs
-    z = negated(y)
-    whole = unrounded(scan(x, torch.ones_like(x), z, dim, reverse))
-    return (scan(z, g / whole, x, dim, not reverse),)
+    # In a narrow format a sum relative to its rounded logarithm may overflow.
+    wide_x, z = wide(x), negated(wide(y))
+    whole = unrounded(scan(wide_x, torch.ones_like(wide_x), z, dim, reverse))
+    return (scan(z, times(wide(g), 1 / whole), wide_x, dim, not reverse).to(x.dtype),)
 
 
 def logcumsumexp_slope(inputs, tangents):
     (x, *way), (t, *_) = inputs, tangents
-    z = negated(logcumsumexp(x, *way))
-    return scan(x, t, z, *way) / unrounded(scan(x, torch.ones_like(x), z, *way))
+    wide_x, z = wide(x), negated(wide(logcumsumexp(x, *way)))
+    slope = scan(wide_x, wide(t), z, *way) / unrounded(scan(wide_x, torch.ones_like(wide_x), z, *way))
+    return slope.to(x.dtype)
 
 
 def scan_backward(inputs, output, h, needed):
@@ -91,19 +93,25 @@ def of_matrices(a, b):
     return a.new_empty(*a.shape[:-1], b.shape[-1])
 
 
-def log_matmul_backward(inputs, c, g, needed):
-    a, b = inputs
-    z, ones = negated(c), (torch.ones_like(a), torch.ones_like(b))
-    g = g / unrounded(product(a, ones[0], b, ones[1], z))
-    of_a = product(z, g, b.mT, ones[1].mT, a) if needed[0] else None
-    return of_a, product(a.mT, ones[0].mT, z, g, b) if needed[1] else None
+def relative(a, b):
+    """The factors relative to the greatest of their rows and columns, in double precision where that is at hand, and the logarithms of
+    their product, negated: derivatives are made of these, so that they do not depend on how large the logarithms are."""
+    a, b = (x.double() if on_cpu(x) else wide(x) for x in (a, b))
+    a, b = (x - finite_or_0(x.detach().amax(d, keepdim=True)) if x.numel() else x for x, d in ((a, -1), (b, -2)))
+    return a, b, negated(log_matmul(a, b))
+
+
+def log_matmul_backward(inputs, _, g, needed):
+    a, b, z = relative(*inputs)
+    g, ones = g.to(z.dtype), (torch.ones_like(a), torch.ones_like(b))
+    of_a = product(z, g, b.mT, ones[1].mT, a).to(inputs[0].dtype) if needed[0] else None
+    return of_a, product(a.mT, ones[0].mT, z, g, b).to(inputs[1].dtype) if needed[1] else None
 
 
 def log_matmul_slope(inputs, tangents):
-    (a, b), (t, u) = inputs, tangents
-    z, ones = negated(log_matmul(a, b)), (torch.ones_like(a), torch.ones_like(b))
-    change = product(a, t, b, ones[1], z) + product(a, ones[0], b, u, z)
-    return change / unrounded(product(a, ones[0], b, ones[1], z))
+    a, b, z = relative(*inputs)
+    t, u = (x.to(z.dtype) for x in tangents)
+    return (product(a, t, b, torch.ones_like(b), z) + product(a, torch.ones_like(a), b, u, z)).to(inputs[0].dtype)
 
 
 def product_backward(inputs, output, h, needed):
@@ -118,7 +126,5 @@ def product_slope(inputs, tangents):
     return of_left + of_right + dz * product(x, s, y, t, z)
 
 
-log_matmul = Differentiable(
-    "log_matmul", matrix_product, 2, log_matmul_backward, log_matmul_slope, of_matrices, saves=("inputs", "output")
-)
+log_matmul = Differentiable("log_matmul", matrix_product, 2, log_matmul_backward, log_matmul_slope, of_matrices)
 product = Differentiable("product", scaled_product, 5, product_backward, product_slope, lambda x, s, y, *_: of_matrices(x, y))
