@@ -641,3 +641,51 @@ def test_types_are_right():
 def test_complaints_are_clear():
     """Every argument of every function is tried with the wrong type, shape, length and dtype."""
     assert list(complaints(logsum, np.asarray)) == []
+
+
+def test_nothing_has_parts_of_what_counts():
+    """By weights as by numbers: what is masked, or has weight 0, has none."""
+    inf = np.inf
+    for mask, parts in ((None, [0.5, 0.5, 0]), ([True, False, True], [1, 0, 0])):
+        for no_mass, factor in (("uniform", 1), ("nan", np.nan), ("zero", 0)):
+            call = dict(b=[1.0, 2.0, 0.0], where=mask, no_mass=no_mass)
+            expected = np.where(np.array(parts) == 0, 0, np.array(parts) * factor)
+            for gradient in logsum.logsumexp_value_and_grad([-inf, -inf, 3.0], **call)[1]:
+                np.testing.assert_array_equal(gradient, expected)
+    for axis in (1, (1,), [1], -1):
+        found = logsum.logsumexp_value_and_grad([[0.0, 1.0], [2.0, 3.0]], axis, b=[[0.0, 0.0], [1.0, 0.0]], no_mass="uniform")[1][1]
+        np.testing.assert_array_equal(found, [[0, 0], [1, np.exp(1)]])
+
+
+def test_softmax_of_complex_numbers():
+    inf, log_half = np.inf, -0.6931471805599453
+    for x, logs in (
+        ([1e17, 1e17], [log_half, log_half]),
+        ([40.0, 0.0], [-4.248354255291589e-18, -40.0]),
+        ([-inf, -inf], [-inf, -inf]),
+        ([inf, 1.0], [0.0, -inf]),
+        ([inf, 1.0, inf], [log_half, -inf, log_half]),
+        ([1e308, -1e308], [0.0, -inf]),
+    ):
+        for x in (np.array(x, complex), np.array([x, x], complex).T):
+            found = logsum.log_softmax(x, axis=0)
+            np.testing.assert_allclose(found.T, np.broadcast_to(logs, x.T.shape), rtol=1e-15)
+            np.testing.assert_array_equal(logsum.softmax(x, axis=0), np.exp(found))
+    x = np.array([0.3 + 1j, -0.2 + 2j, 0.1 - 3j])
+    np.testing.assert_allclose(logsum.softmax(x), np.exp(x) / np.exp(x).sum(), rtol=1e-14)
+
+
+def test_a_number_is_as_good_as_an_array_of_one():
+    for axis in (None, 0, -1):
+        assert logsum.softmax(3.0, axis=axis) == logsum.softmax(3, axis=axis) == logsum.softmax(3j, axis=axis) == 1
+        assert logsum.log_softmax(3.0, axis=axis) == 0 and np.shape(logsum.log_softmax(3.0, axis=axis)) == ()
+    for x in (3.0, np.float64(3.0), np.array(3.0)):
+        assert np.shape(logsum.logcumsumexp(x)) == () and logsum.logcumsumexp(x) == 3
+
+
+def test_masked_arrays_are_refused_in_lists():
+    masked = np.ma.array([1.0, 2.0], mask=[False, True])
+    for wrong in ([masked, masked], [[masked]], (masked,), [1.0, np.ma.masked]):
+        for call in (logsum.logsumexp, logsum.softmax, logsum.logcumsumexp, lambda x: logsum.logsumexp([0.0, 1.0], b=x)):
+            with pytest.raises(TypeError, match="a masked array: give its data, and where=~mask"):
+                call(wrong)

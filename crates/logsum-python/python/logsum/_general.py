@@ -160,16 +160,21 @@ def softmax(x, axis, dtype, out):
     if (module := elsewhere(out, axis, x)) is not None:
         return module.softmax(x, axis, dtype=dtype)
     library, dtype, x = converted(x, dtype, "x")
-    value = complex_shares(x, axis, np.exp) if dtype.kind == "c" else _core.softmax(x, axis)
-    return finished(library, dtype, value, out)
+    return finished(library, dtype, by_shares(_core.softmax, np.exp, x, axis), out)
 
 
 def log_softmax(x, axis, dtype, out):
     if (module := elsewhere(out, axis, x)) is not None:
         return module.log_softmax(x, axis, dtype=dtype)
     library, dtype, x = converted(x, dtype, "x")
-    value = complex_shares(x, axis, lambda log: log) if dtype.kind == "c" else _core.log_softmax(x, axis)
-    return finished(library, dtype, value, out)
+    return finished(library, dtype, by_shares(_core.log_softmax, lambda log: log, x, axis), out)
+
+
+def by_shares(function, of_logarithm, x, axis):
+    """`function` of real numbers; what complex ones have, made of their log-softmax. A number is as good as an array of one."""
+    rows = np.atleast_1d(x)
+    value = of_logarithm(complex_log_softmax(rows, axis)) if x.dtype.kind == "c" else function(rows, axis)
+    return np.reshape(value, x.shape)[()]
 
 
 def converted(x, dtype, name):
@@ -187,11 +192,18 @@ def converted(x, dtype, name):
     return library, dtype, native(x, dtype)
 
 
-def complex_shares(x, axis, f):
+def complex_log_softmax(x, axis):
+    """Relative to the greatest real part, so that nothing large is rounded; where that is +∞, it alone counts."""
     if x.size == 0:
         return x.copy()
-    value = _core.of_complex(np.atleast_1d(x), None, axis, True)
-    return f(x - np.reshape(value, np.shape(value) if x.ndim else ()))
+    greatest = x.real.max(axis if axis is None else tuple(np.atleast_1d(axis)), keepdims=True)
+    logs = np.empty_like(x)
+    with np.errstate(over="ignore", invalid="ignore"):
+        below = x.real - np.where(np.isfinite(greatest), greatest, 0)
+    logs.real = np.where(greatest == np.inf, np.where(x.real == np.inf, 0, -np.inf), below)
+    logs.imag = np.where(np.isneginf(logs.real), 0, x.imag)
+    total = _core.of_complex(logs, None, axis, True)
+    return logs - np.where(np.isneginf(greatest), 0, total)
 
 
 def logsumexp_value_and_grad(a, axis=None, b=None, where=None, *, keepdims=False, no_mass="zero", out=None):
@@ -202,7 +214,8 @@ def logsumexp_value_and_grad(a, axis=None, b=None, where=None, *, keepdims=False
     a, axis, b, where, keepdims
         As for `logsumexp`.
     no_mass : {"zero", "uniform", "nan"}
-        What the gradient is where there is nothing but −∞: 0, equal parts, or NaN.
+        What the gradient is where there is nothing but −∞: 0, or, of what is not masked and has a weight that is not 0, equal parts
+        or NaN.
     out : array, optional
         Where to put the gradient by `a`.
 
@@ -235,6 +248,10 @@ def logsumexp_value_and_grad(a, axis=None, b=None, where=None, *, keepdims=False
     else:
         value, sign, of_a, of_b = _core.terms(a, b, mask, axis, keepdims, True, no_mass)
         value = np.where(sign < 0, a.dtype.type(np.nan), value)[()]
+    if of_b is not None and no_mass != "zero":
+        counted = (b != 0) & (True if mask is None else mask)
+        nothing = ~(counted & (a != -np.inf)).any(axis if axis is None else tuple(np.atleast_1d(axis)), keepdims=True)
+        of_b = np.where(nothing & ~counted, of_b.dtype.type(0), of_b)
     value = finished(library, dtype, value)
     of_a = finished(library, dtype, summed_to(of_a, shapes[0]), out)
     if b is None:
@@ -327,9 +344,10 @@ def logcumsumexp(a, axis=-1, reverse=False, exclusive=False, *, out=None):
     if (module := elsewhere(out, axis, a)) is not None:
         return module.logcumsumexp(a, axis, reverse, exclusive)
     library, dtype, (a,) = brought(a=a)
-    a = np.atleast_1d(a)
+    shape, a = a.shape, np.atleast_1d(a)
     axis = one_axis(axis, a.ndim)
-    return finished(library, dtype, _core.cumulative(a, axis, bool(reverse), bool(exclusive)), out)
+    value = _core.cumulative(a, axis, bool(reverse), bool(exclusive))
+    return finished(library, dtype, np.reshape(value, shape)[()], out)
 
 
 def segment_logsumexp(a, segment_ids=None, num_segments=None, *, axis=0, offsets=None, mode="raise", out=None):

@@ -9,14 +9,25 @@ class Elsewhere(TypeError):
     """An array is not in the memory of this machine's processor."""
 
 
+def refuse_masked(x):
+    """Also in lists: what makes an array of them loses the masks without a word."""
+    if any(issubclass(kind, np.ma.MaskedArray) for kind in types_in([x])):
+        raise TypeError("a masked array: give its data, and where=~mask")
+
+
+def types_in(numbers):
+    types = set(map(type, numbers))
+    lists = (x for x in numbers if isinstance(x, list | tuple)) if types & {list, tuple} else ()
+    return types.union(*map(types_in, lists))
+
+
 class Numpy:
     """NumPy's own arrays, and whatever it makes arrays of."""
 
     def array(self, x):
         if x is None:
             raise TypeError("numbers are needed, not None")
-        if isinstance(x, np.ma.MaskedArray):
-            raise TypeError("a masked array: give its data, and where=~mask")
+        refuse_masked(x)
         if isinstance(x, np.matrix):
             raise TypeError("a numpy.matrix is always of two dimensions: give numpy.asarray(x)")
         return np.asarray(x)
@@ -41,6 +52,7 @@ class Torch(Numpy):
 
     def array(self, x):
         if not isinstance(x, self.torch.Tensor):
+            refuse_masked(x)
             x = self.torch.asarray(x)
         if x.device.type != "cpu":
             raise Elsewhere(f"a tensor on {x.device}: call logsum.torch, or move it to the CPU with .cpu()")
@@ -91,11 +103,16 @@ class Jax(Numpy):
             raise Elsewhere("a traced array: call logsum.jax, which can be transformed")
         if isinstance(x, self.jax.Array) and any(device.platform != "cpu" for device in x.devices()):
             raise Elsewhere(f"an array on {x.device}: call logsum.jax")
+        refuse_masked(x)
         return np.asarray(x)
 
     def dtype(self, *arrays):
         dtype = self.jax.numpy.result_type(*(getattr(x, "dtype", x) for x in arrays))
         return floating(np.dtype(dtype), np.dtype(self.jax.numpy.zeros(()).dtype))
+
+    def named(self, dtype):
+        # JAX says what it lacks.
+        return np.dtype(self.jax.numpy.empty((), dtype).dtype)
 
     def result(self, value):
         value = self.jax.numpy.asarray(value)
@@ -113,6 +130,7 @@ class Standard(Numpy):
 
     def array(self, x):
         if not hasattr(x, "__array_namespace__"):
+            refuse_masked(x)
             return np.asarray(x)
         if x.device != self.cpu:
             x = x.to_device(self.cpu)
