@@ -359,3 +359,67 @@ def test_a_z_loss_has_a_derivative_by_weights_that_are_0():
     slope = jax.grad(lambda w: lj.cross_entropy(jnp.array([1.0, 2.0]), 0, w, z_loss=1.0))(jnp.array([0.0, 1.0]))
     whole = np.logaddexp(1, 2)
     np.testing.assert_allclose(slope, [whole - 1 + whole**2, 0], rtol=1e-14)
+
+
+def test_axes_stay_where_anything_has_them():
+    b, mask = jnp.ones((3, 2)), jnp.ones((3, 2), bool)
+    for values in (
+        lj.logsumexp(0.0, 0, b=b, keepdims=True),
+        lj.logsumexp(0.0, 0, where=mask, keepdims=True),
+        lj.logsumexp_value_and_grad(0.0, 0, b=b, keepdims=True)[0],
+        lj.logsumexp_value_and_grad(0.0, 0, where=mask, keepdims=True)[0],
+        *lj.logsumexp_jvp(0.0, b, 0, keepdims=True),
+    ):
+        assert values.shape == (1, 2)
+    assert lj.logsumexp(0.0, b=jnp.ones(1), keepdims=True).shape == (1,)
+    assert lj.logsumexp(0.0, b=1.0, keepdims=True).shape == ()
+
+
+def test_a_number_is_a_number():
+    for function in (lj.logcumsumexp, lj.softmax, lj.log_softmax):
+        assert function(3.0).shape == getattr(logsum, function.__name__)(jnp.array(3.0)).shape == ()
+
+
+def test_masked_arrays_are_refused():
+    masked = np.ma.array([1.0, 2.0], mask=[False, True])
+    for wrong in (masked, [masked, masked], [[masked]]):
+        for module in (lj, logsum):
+            with pytest.raises(TypeError, match="a masked array: give its data, and where=~mask"):
+                module.logsumexp(jnp.ones(2), b=wrong)
+
+
+def test_without_64_bits():
+    """Integers of NumPy are looked at before JAX cuts them to 32 bits; of a format that it lacks it warns."""
+    script = """
+import jax, jax.numpy as jnp, numpy as np, logsum, logsum.jax as lj
+z = jnp.zeros((2, 3))
+for wrong in (2**32, 2**32 - 1, -(2**32), 2**40):
+    for call in (
+        lambda ids: lj.cross_entropy(z, ids),
+        lambda ids: jax.jit(lambda z: lj.cross_entropy(z, ids))(z),
+        lambda ids: lj.token_log_probs(z, ids),
+        lambda ids: lj.segment_logsumexp(z, ids, 2),
+        lambda ids: lj.segment_softmax(z, ids, 2),
+    ):
+        for ids in (np.array([0, wrong]), [0, wrong]):
+            try:
+                print("passes", wrong, call(ids))
+            except ValueError as error:
+                assert f" has {wrong} at " in str(error), error
+            except TypeError:
+                assert False, wrong
+    assert lj.segment_logsumexp(jnp.zeros(2), np.array([0, wrong]), 1, mode="drop").tolist() == [0]
+    try:
+        print("passes", wrong, lj.segment_logsumexp(z, offsets=np.array([0, 2 + 2**32])))
+    except ValueError as error:
+        assert "offsets must" in str(error)
+print(lj.cross_entropy(z, np.array([0, -1])).shape)
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert run.stdout == "(2,)\n", run.stdout + run.stderr
+    script = """
+import jax.numpy as jnp, logsum
+print(logsum.softmax(jnp.zeros(2), dtype="float64").dtype)
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert run.stdout == "float32\n" and "requested dtype float64" in run.stderr, run.stderr

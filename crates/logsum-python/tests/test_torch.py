@@ -500,3 +500,24 @@ def test_a_z_loss_has_a_derivative_by_weights_that_are_0():
     slope = torch.func.grad(lambda w: lt.cross_entropy(z, torch.tensor(0), w, z_loss=1.0, reduction="sum"))(weight)
     whole = lt.logsumexp(z, 0)
     torch.testing.assert_close(slope, torch.stack([whole - z[0] + whole**2, torch.zeros(())]))
+
+
+def test_dimensions_stay_where_anything_has_them():
+    zero, b, mask = torch.tensor(0.0), torch.ones(3, 2), torch.ones(3, 2, dtype=torch.bool)
+    for values in (
+        lt.logsumexp(zero, 0, b=b, keepdim=True),
+        lt.logsumexp(zero, 0, where=mask, keepdim=True),
+        lt.logsumexp_value_and_grad(zero, 0, b=b, keepdim=True)[0],
+        lt.logsumexp_value_and_grad(zero, 0, where=mask, keepdim=True)[0],
+        *lt.logsumexp_jvp(zero, b, 0, keepdim=True),
+    ):
+        assert values.shape == (1, 2)
+    assert lt.logsumexp(zero, 0, b=torch.tensor(1.0), keepdim=True).shape == ()
+
+
+def test_masked_arrays_are_refused():
+    masked = np.ma.array([1.0, 2.0], mask=[False, True])
+    for wrong in (masked, [masked, masked], [[masked]], [1.0, np.ma.masked]):
+        for module in (lt, logsum):
+            with pytest.raises(TypeError, match="a masked array: give its data, and where=~mask"):
+                module.logsumexp(torch.ones(2), None, wrong)

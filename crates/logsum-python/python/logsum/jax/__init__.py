@@ -18,7 +18,9 @@ from ._arguments import (
     as_array,
     converted,
     ids_of,
+    indices_of,
     inexact,
+    integers_of,
     mask_of,
     normalized,
     offsets_of,
@@ -63,9 +65,9 @@ def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False, where=Non
 
     Its gradient by `a` is the softmax: of −∞ alone 0, of c times +∞ 1/c at each; that by `b` is e^a / Σ.
     """
-    is_number = jnp.ndim(a) == 0
     terms = dict(zip("a" if b is None else "ab", inexact(a=a) if b is None else inexact(a=a, b=b)))
     terms = terms if where is None else terms | {"where": mask_of(where)}
+    is_number = all(x.ndim == 0 for x in terms.values())
     terms = dict(zip(terms, together(**terms)))
     a, b, where = (terms.get(name) for name in ("a", "b", "where"))
     axes = normalized(axis, a.ndim)
@@ -89,7 +91,7 @@ def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False, where=Non
         if not return_sign:
             # Its derivative is that of the logarithm of the magnitude, as elsewhere.
             value = value + jnp.where(sign < 0, jnp.nan, 0)
-    if not keepdims or is_number and a.size == 1:
+    if not keepdims or is_number:
         value = jnp.squeeze(value, axes)
         sign = None if sign is None else jnp.squeeze(sign, axes)
     return (value, sign) if return_sign else value
@@ -123,7 +125,8 @@ def logsumexp_jvp(a, tangent, axis=None, keepdims=False):
     x, t = together(**dict(zip(("a", "tangent"), real(a=a, tangent=tangent))))
     axes = normalized(axis, x.ndim)
     values = _reductions.logsumexp(x, axes), _reductions.mean(_reductions.softmax(x, axes), t, axes)
-    return values if keepdims and jnp.ndim(a) else tuple(jnp.squeeze(value, axes) for value in values)
+    is_number = jnp.ndim(a) == jnp.ndim(tangent) == 0
+    return values if keepdims and not is_number else tuple(jnp.squeeze(value, axes) for value in values)
 
 
 def logsumexp_hvp(a, vector, axis=None):
@@ -179,7 +182,9 @@ def logcumsumexp(a, axis=0, reverse=False, exclusive=False):
 
     With `reverse` they are added up from the end; `exclusive` ones leave out their own number, so that the first is −∞.
     """
-    a = jnp.atleast_1d(*real(a=a))
+    (a,) = real(a=a)
+    if a.ndim == 0:
+        return logcumsumexp(a[None], axis, reverse, exclusive)[0]
     axis = one_axis(axis, a.ndim)
     if not exclusive or a.shape[axis] == 0:
         return _scans_and_products.logcumsumexp(a, axis, bool(reverse))
@@ -331,7 +336,7 @@ def cross_entropy(
     if logits.ndim == 0:
         raise ValueError("logits must have an axis of classes")
     axis = one_axis(axis, logits.ndim)
-    labels = as_array(labels, "labels")
+    labels = integers_of(labels, "labels")
     if labels.dtype == bool:
         if labels.shape != logits.shape:
             raise TypeError("labels are booleans: give classes as integers, or probabilities")
@@ -342,8 +347,8 @@ def cross_entropy(
     if is_soft:
         logits, labels = real(logits=logits, labels=labels)
     else:
-        # Wide enough for what is ignored.
-        labels = labels.astype(jnp.promote_types(labels.dtype, jnp.int32))
+        within(labels, logits.shape[axis], ignore_index, "labels")
+        labels = indices_of(labels)
     # Narrow formats would overflow in between.
     dtype = logits.dtype
     logits = _reductions.wide(logits) if z_loss or is_learned or temperature != 1 else logits
@@ -352,8 +357,6 @@ def cross_entropy(
     if not is_soft and labels.shape != logits.shape[:-1]:
         expected = f"it must be {logits.shape[:-1]}, that of the rows of logits, or that of logits with probabilities, as floats"
         raise ValueError(f"labels has the shape {labels.shape}, {expected}")
-    if not is_soft:
-        within(labels, logits.shape[-1], ignore_index, "labels")
     weight = None if weight is None else as_array(weight, "weight").astype(logits.dtype)
     if weight is not None and weight.shape != logits.shape[-1:]:
         raise ValueError(f"weight has the shape {weight.shape}, it must be {logits.shape[-1:]}: one for each class")
@@ -384,14 +387,13 @@ def token_log_probs(logits, tokens, axis=-1, dtype=None, entropy=False, *, paddi
     bfloat16 ones gives the nearest float32. With `entropy`, the entropy −Σ p log p of each row's softmax follows.
     """
     logits = jnp.atleast_1d(converted(logits, dtype, "logits"))
-    logits, tokens = jnp.moveaxis(logits, one_axis(axis, logits.ndim), -1), as_array(tokens, "tokens")
+    logits, tokens = jnp.moveaxis(logits, one_axis(axis, logits.ndim), -1), integers_of(tokens, "tokens")
     if not jnp.issubdtype(tokens.dtype, jnp.integer):
         raise TypeError(f"tokens must be integers, not {tokens.dtype}")
-    # Wide enough for what is padding.
-    tokens = tokens.astype(jnp.promote_types(tokens.dtype, jnp.int32))
     if tokens.shape != logits.shape[:-1]:
         raise ValueError(f"tokens has the shape {tokens.shape}, it must be {logits.shape[:-1]}, that of logits without axis {axis}")
     padding = jnp.iinfo(jnp.int32).min if padding is None else whole(padding, "padding")
     within(tokens, logits.shape[-1], padding, "tokens")
+    tokens = indices_of(tokens)
     log_p = -_losses.losses(logits, tokens, None, padding, 0.0)
     return (log_p, softmax_entropy(logits, -1)) if entropy else log_p

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._arguments import whole
+from .._general import clamped
+from .._libraries import refuse_masked
 
 
 def normalized(axis, ndim):
@@ -22,10 +24,24 @@ def one_axis(axis, ndim):
 
 
 def as_array(x, name):
+    if not isinstance(x, jax.Array):
+        refuse_masked(x)
     try:
         return jnp.asarray(x)
     except (TypeError, ValueError, OverflowError):
         raise TypeError(f"{name} must be an array of JAX, or numbers, not {type(x).__name__}") from None
+
+
+def integers_of(x, name):
+    """Integers, of NumPy where they are known: JAX may cut them to 32 bits, without a word."""
+    if not isinstance(x, jax.Array):
+        refuse_masked(x)
+        try:
+            if (known := np.asarray(x)).dtype.kind in "iu":
+                return clamped(known)
+        except (TypeError, ValueError, OverflowError):
+            pass
+    return as_array(x, name)
 
 
 def inexact(**named):
@@ -78,6 +94,12 @@ def converted(x, dtype, name):
     return x.astype(dtype)
 
 
+def indices_of(integers):
+    """As an array of JAX, wide enough for what is ignored."""
+    integers = jnp.asarray(integers)
+    return integers.astype(jnp.promote_types(integers.dtype, jnp.int32))
+
+
 def within(indices, length, padding, name):
     """Complains of indices of rows that are out of range, as far as they are known."""
     if not isinstance(indices, jax.core.Tracer):
@@ -98,7 +120,7 @@ def summed_to(x, shape):
 
 def integers(x, name):
     """A vector of integers, wide enough for one more than any id; of NumPy, if its values are known."""
-    x = as_array(x, name)
+    x = integers_of(x, name)
     if not jnp.issubdtype(x.dtype, jnp.integer) and x.size:
         raise TypeError(f"{name} must be integers, not {x.dtype}")
     if x.ndim != 1:
@@ -130,4 +152,5 @@ def ids_of(segment_ids, num_segments, mode, length):
     if mode == "raise" and are_known and is_outside.any():
         place = int(np.argmax(is_outside))
         raise ValueError(f"segment_ids has {ids[place]} at {place}, it must be from 0 to below {num_segments}, the number of segments")
-    return jnp.asarray(ids), num_segments
+    # What is outside may not fit into 32 bits.
+    return jnp.asarray(np.where(is_outside, -1, ids) if are_known else ids), num_segments

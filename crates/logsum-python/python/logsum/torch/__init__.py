@@ -73,7 +73,7 @@ def logsumexp(input, dim=None, b=None, keepdim=False, return_sign=False, where=N
     if isinstance(b, bool):
         # torch's third argument is keepdim.
         b, keepdim = None, b
-    x, b, _ = terms_of(input, b, where)
+    x, b, _, is_number = terms_of(input, b, where)
     dims = dims_of(x, dim)
     sign = None
     if b is not None:
@@ -84,8 +84,8 @@ def logsumexp(input, dim=None, b=None, keepdim=False, return_sign=False, where=N
         if return_sign:
             sign = torch.where(torch.isnan(value), torch.nan, torch.where(value == -torch.inf, 0.0, 1.0)).to(x.dtype)
     if not return_sign:
-        return without(input, dims, keepdim, value)[0]
-    return without(input, dims, keepdim, value, sign)
+        return without(is_number, dims, keepdim, value)[0]
+    return without(is_number, dims, keepdim, value, sign)
 
 
 def logsumexp_value_and_grad(input, dim=None, b=None, where=None, keepdim=False, no_mass="zero"):
@@ -95,7 +95,7 @@ def logsumexp_value_and_grad(input, dim=None, b=None, where=None, keepdim=False,
     """
     one_of(("zero", "uniform", "nan"), no_mass, "no_mass")
     shapes = [floating(input).shape, None if b is None else as_tensor(b, "b", input).shape]
-    x, b, where = terms_of(input, b, where)
+    x, b, where, is_number = terms_of(input, b, where)
     dims = dims_of(x, dim)
     if b is None:
         value, gradients = _reductions.logsumexp(x, dims), [_reductions.softmax(x, dims)]
@@ -109,20 +109,20 @@ def logsumexp_value_and_grad(input, dim=None, b=None, where=None, keepdim=False,
         stand_in = torch.nan if no_mass == "nan" else 1 / counted.sum(dims, keepdim=True)
         gradients = [torch.where(nothing & counted, stand_in, gradient).to(x.dtype) for gradient in gradients]
     gradients = [summed_to(gradient, shape) for gradient, shape in zip(gradients, shapes)]
-    (value,) = without(input, dims, keepdim, value)
+    (value,) = without(is_number, dims, keepdim, value)
     return value, gradients[0] if b is None else tuple(gradients)
 
 
 def logsumexp_jvp(input, tangent, dim=None, keepdim=False):
     """The values of `logsumexp`, and their derivatives in the direction `tangent`: Σ softmax(input) · tangent."""
-    x, t, dims = directed(input, tangent, "tangent", dim)
+    x, t, dims, is_number = directed(input, tangent, "tangent", dim)
     slope = (_reductions.softmax(x, dims) * t).sum(dims, keepdim=True)
-    return without(input, dims, keepdim, _reductions.logsumexp(x, dims), slope)
+    return without(is_number, dims, keepdim, _reductions.logsumexp(x, dims), slope)
 
 
 def logsumexp_hvp(input, vector, dim=None):
     """The Hessian of `logsumexp` times a vector: p (v − Σ p v) with p = softmax(input)."""
-    x, v, dims = directed(input, vector, "vector", dim)
+    x, v, dims, _ = directed(input, vector, "vector", dim)
     return summed_to(_reductions.softmax_slope(_reductions.softmax(x, dims), v, dims), input.shape)
 
 
@@ -141,7 +141,7 @@ def log_softmax(input, dim=None, dtype=None):
 def logmeanexp(input, dim=None, keepdim=False):
     """log of the mean of e^input over dimensions. NaN of nothing. Its gradient is the softmax."""
     x, dims = of_dims(floating(input), dim)
-    return without(input, dims, keepdim, _reductions.logmeanexp(x, dims))[0]
+    return without(input.ndim == 0, dims, keepdim, _reductions.logmeanexp(x, dims))[0]
 
 
 def logvarexp(input, dim=None, ddof=0, keepdim=False):
@@ -150,13 +150,13 @@ def logvarexp(input, dim=None, ddof=0, keepdim=False):
     Where all numbers are equal it is −∞ and has no derivative: NaN.
     """
     x, dims = of_dims(floating(input), dim)
-    return without(input, dims, keepdim, _reductions.logvarexp(x, whole(ddof, "ddof", 0), dims))[0]
+    return without(input.ndim == 0, dims, keepdim, _reductions.logvarexp(x, whole(ddof, "ddof", 0), dims))[0]
 
 
 def softmax_entropy(input, dim=None, keepdim=False):
     """−Σ p log p with p = softmax(input) over dimensions, in nats."""
     x, dims = of_dims(floating(input), dim)
-    return without(input, dims, keepdim, _reductions.softmax_entropy(x, dims))[0]
+    return without(input.ndim == 0, dims, keepdim, _reductions.softmax_entropy(x, dims))[0]
 
 
 def logcumsumexp(input, dim, reverse=False, exclusive=False):

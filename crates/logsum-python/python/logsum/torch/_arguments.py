@@ -3,6 +3,7 @@
 import torch
 
 from .._arguments import whole
+from .._libraries import refuse_masked
 
 
 def floating(x, name="input"):
@@ -19,6 +20,8 @@ def floating(x, name="input"):
 
 def as_tensor(x, name, input):
     """A tensor, or what torch makes one of, where `input` is."""
+    if not isinstance(x, torch.Tensor):
+        refuse_masked(x)
     try:
         return torch.as_tensor(x, device=input.device)
     except (TypeError, ValueError, RuntimeError, NotImplementedError):
@@ -86,7 +89,7 @@ def in_common(**named):
 
 
 def terms_of(input, b, where):
-    """Numbers, weights and mask of one shape; what is masked out is −∞, with weight 0."""
+    """Numbers, weights and mask of one shape, and whether none had a dimension; what is masked out is −∞, with weight 0."""
     x = floating(input)
     named = {"input": x}
     if b is not None:
@@ -102,19 +105,23 @@ def terms_of(input, b, where):
     if where is not None:
         x = torch.where(where, x, -torch.inf)
         b = None if b is None else torch.where(where, b, 0)
-    return x, b, where
+    return x, b, where, are_numbers(named)
 
 
 def directed(input, direction, name, dim):
-    """Numbers and a direction of one shape, and the dimensions."""
+    """Numbers and a direction of one shape, the dimensions, and whether none had a dimension."""
     named = {"input": input, name: as_tensor(direction, name, floating(input))}
     x, t = together(**dict(zip(named, in_common(**named))))
-    return x, t, dims_of(x, dim)
+    return x, t, dims_of(x, dim), are_numbers(named)
 
 
-def without(input, dims, keepdim, *values):
+def are_numbers(named):
+    return all(x.ndim == 0 for x in named.values())
+
+
+def without(is_number, dims, keepdim, *values):
     """Values in the shape that is asked for; that of a number is that of a number."""
-    return values if keepdim and input.ndim else tuple(value.squeeze(dims) for value in values)
+    return values if keepdim and not is_number else tuple(value.squeeze(dims) for value in values)
 
 
 def summed_to(x, shape):
