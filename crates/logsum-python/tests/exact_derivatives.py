@@ -214,6 +214,16 @@ EDGES = [[1e8, 1e8, -1e8], [40.0, 0.0, -40.0], [NAN, 1.0, 2.0], [INF, NAN, 0.0],
 OF_ROWS = ["logsumexp", "logsumexp, weights", "softmax", "log_softmax", "logmeanexp", "logvarexp", "softmax_entropy", "logcumsumexp"]
 OF_ROWS += ["cross_entropy", "cross_entropy, options", "cross_entropy, probabilities", "token_log_probs", "logaddexp", "logsubexp", "log1pexp"]
 ROWS = {name: case.points + (EDGES if name in OF_ROWS else []) for name, case in CASES.items()}
+# What is farther apart than numbers go.
+ROWS["segment_logsumexp"] += [[INF, 0.0, -40.0, NAN], [1.5e308, 0.0, -1.5e308, 1.5e308]]
+ROWS["cross_entropy, probabilities"] += [[-1.5e308, 0.0, 1.5e308], [1e308, 0.0, -1e308]]
+# What is nearly certain, where all that is left is small.
+CERTAIN = {
+    "segment_logsumexp": [0.0, 3.0, -40.0, -50.0],
+    "logsumexp": [0.0, -40.0, -50.0],
+    "cross_entropy": [-40.0, -50.0, 0.0],
+    "log_softmax": [-40.0, 0.0, -50.0],
+}
 
 def compositions(forward, backward):
     """Of two transforms, every order of them to the third derivative."""

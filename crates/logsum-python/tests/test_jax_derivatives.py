@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from exact_derivatives import CASES, PAIRS, ROWS, assert_close, composed, compositions, named
+from exact_derivatives import CASES, CERTAIN, INF, PAIRS, ROWS, assert_close, composed, compositions, named
 from jax import jacfwd, jacrev, jit, vmap
 
 jax.config.update("jax_enable_x64", True)
@@ -105,3 +105,28 @@ def test_derivatives_of_scans_of_many_narrow_numbers():
 
 def test_a_nan_that_is_not_asked_for_has_no_part():
     assert jax.grad(lambda x: lj.logcumsumexp(x)[1])(jnp.array([0.0, 0.0, jnp.nan])).tolist() == [0.5, 0.5, 0]
+
+
+@pytest.mark.parametrize(
+    "x, b",
+    [([0.0, 1.0], [INF, 1.0]), ([0.0, 1.0], [-INF, 1.0]), ([0.0, 1.0], [INF, INF]), ([0.0, 1.0], [INF, -INF]), ([INF, 1.0], [1.0, INF])]
+    + [([INF, INF, 0.0], [1.0, 3.0, 2.0]), ([INF, 0.0], [0.0, INF]), ([INF, 0.0], [-1.0, INF]), ([-INF, 1.0], [INF, 1.0])],
+)
+def test_other_devices_have_infinite_weights(x, b, monkeypatch):
+    call = lambda x, b: lj.logsumexp(x, b=b, return_sign=True)
+    both = lambda: (*call(jnp.array(x), jnp.array(b)), *jacrev(lambda *y: call(*y)[0], (0, 1))(jnp.array(x), jnp.array(b)))
+    cpu = both()
+    monkeypatch.setattr(_reductions, "dispatched", lambda on_cpu, elsewhere, *arrays: elsewhere(*arrays))
+    for expected, other in zip(cpu, both()):
+        np.testing.assert_array_equal(other, expected)
+
+
+@pytest.mark.parametrize("name", CERTAIN)
+def test_other_devices_have_what_is_small(name, monkeypatch):
+    x = jnp.array(CERTAIN[name])
+    both = lambda: (of(name)(x), jax.vjp(of(name), x)[1](jnp.ones_like(of(name)(x)))[0])
+    cpu = both()
+    for module in (_losses, _reductions, _segments):
+        monkeypatch.setattr(module, "dispatched", lambda on_cpu, elsewhere, *arrays: elsewhere(*arrays))
+    for expected, other in zip(cpu, both()):
+        np.testing.assert_allclose(other, expected, rtol=1e-10, atol=0 if name != "log_softmax" else 1e-13)

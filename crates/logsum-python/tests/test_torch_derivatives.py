@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from exact_derivatives import CASES, PAIRS, ROWS, assert_close, composed, compositions, named
+from exact_derivatives import CASES, CERTAIN, INF, PAIRS, ROWS, assert_close, composed, compositions, named
 from torch.func import jacfwd, jacrev, vmap
 
 import logsum.torch as lt
@@ -148,3 +148,30 @@ def test_a_nan_that_is_not_asked_for_has_no_part():
     x = torch.tensor([0.0, 0.0, torch.nan], dtype=torch.float64)
     gradient = torch.func.grad(lambda x: lt.logcumsumexp(x, 0)[1])(x)
     torch.testing.assert_close(gradient, torch.tensor([0.5, 0.5, 0.0], dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    "x, b",
+    [([0.0, 1.0], [INF, 1.0]), ([0.0, 1.0], [-INF, 1.0]), ([0.0, 1.0], [INF, INF]), ([0.0, 1.0], [INF, -INF]), ([INF, 1.0], [1.0, INF])]
+    + [([INF, INF, 0.0], [1.0, 3.0, 2.0]), ([INF, 0.0], [0.0, INF]), ([INF, 0.0], [-1.0, INF]), ([-INF, 1.0], [INF, 1.0])],
+)
+def test_other_devices_have_infinite_weights(x, b, monkeypatch):
+    results = []
+    for is_cpu in (True, False):
+        monkeypatch.setattr(_reductions, "on_cpu", lambda x: is_cpu)
+        call = lambda x, b: lt.logsumexp(x, 0, b, return_sign=True)
+        arguments = torch.tensor(x, dtype=torch.float64), torch.tensor(b, dtype=torch.float64)
+        results.append([*call(*arguments), *jacrev(lambda *y: call(*y)[0], (0, 1))(*arguments)])
+    for cpu, other in zip(*results):
+        torch.testing.assert_close(other, cpu, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", CERTAIN)
+def test_other_devices_have_what_is_small(name, monkeypatch):
+    x, results = torch.tensor(CERTAIN[name], dtype=torch.float64), []
+    for is_cpu in (True, False):
+        for module in (_losses, _reductions, _segments):
+            monkeypatch.setattr(module, "on_cpu", lambda x: is_cpu)
+        results.append((of(name)(x), torch.func.vjp(of(name), x)[1](torch.ones_like(of(name)(x)))[0]))
+    for cpu, other in zip(*results):
+        torch.testing.assert_close(other, cpu, rtol=1e-10, atol=0 if name != "log_softmax" else 1e-13)

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import _general
 from ._callbacks import Linear, called, dispatched, like
-from ._reductions import finite_or_0, log_softmax, logsumexp, softmax, softmax_slope, times
+from ._reductions import Powers, finite_or_0, log_softmax, logsumexp, softmax, softmax_slope, times
 
 
 def by_core(logits, target, weight, ignored, smoothing, gradient):
@@ -47,8 +47,12 @@ def losses(logits, target, weight, ignored, smoothing):
     on_cpu = lambda *arrays: called(lambda *arrays: by_core(*given(arrays), ignored, smoothing, False), shape, *arrays)
 
     def elsewhere(*arrays):
-        q = weights_of(*given(arrays), ignored, smoothing)
-        return jnp.sum(jnp.where(q == 0, 0, -q * log_softmax(arrays[0], (-1,))), -1)
+        logits, _, _ = given(arrays)
+        q, powers = weights_of(*given(arrays), ignored, smoothing), Powers(logits, (-1,))
+        # Halves do not overflow where their sum does not.
+        logs = jnp.where(jnp.isinf(powers.greatest), powers.logs, logits / 2 - powers.shift / 2) - powers.log_of_total / 2
+        logs = jnp.where(powers.greatest == -jnp.inf, -jnp.inf, logs)
+        return (2 * jnp.sum(jnp.where(q == 0, 0, -q * logs), -1)).astype(logits.dtype)
 
     return dispatched(on_cpu, elsewhere, *present(logits, target, weight))
 
@@ -142,7 +146,10 @@ def losses_gradient(logits, target, weight, ignored, smoothing):
         whole = jnp.sum(q, -1, keepdims=True)
         # What does not count may hold anything; where all is −∞ nothing changes.
         is_constant = (whole == 0) | (jnp.max(arrays[0], -1, keepdims=True) == -jnp.inf)
-        return jnp.where(is_constant, 0, whole * softmax(arrays[0], (-1,)) - q)
+        p = softmax(arrays[0], (-1,))
+        # Of what is nearly certain, what the others have: it may be small.
+        others = jnp.sum(jnp.where(p > 0.5, 0, p), -1, keepdims=True)
+        return jnp.where(is_constant, 0, jnp.where(p > 0.5, whole - q - whole * others, whole * p - q))
 
     return dispatched(on_cpu, elsewhere, *present(logits, target, weight))
 

@@ -48,10 +48,14 @@ class Powers:
         self.logs = jnp.where(self.greatest == jnp.inf, at_infinity, a - self.shift)
         self.powers = jnp.exp(self.logs)
         self.total = total(self.powers)
-        # The greatest apart: what is beside them may be small.
-        ones, rest = total(self.logs == 0, dtype=a.dtype), total(jnp.where(self.logs == 0, 0, self.powers))
-        log_of_total = jnp.where(ones == 0, jnp.log(rest), jnp.log(ones) + jnp.log1p(rest / ones))
-        self.log_of_total = jnp.where(jnp.isnan(self.total), jnp.nan, log_of_total)
+        self.log_of_total = logarithm_of_sum(self.logs, total)
+
+
+def logarithm_of_sum(logs, total):
+    """log Σ e^logs: the greatest, which are 1, apart, as what is beside them may be small."""
+    is_one = logs == 0
+    ones, rest = total(is_one.astype(logs.dtype)), total(jnp.where(is_one, 0, jnp.exp(logs)))
+    return jnp.where(ones == 0, jnp.log(rest), jnp.log(ones) + jnp.log1p(rest / ones))
 
 
 def mean(p, t, axes):
@@ -146,10 +150,15 @@ class SignedTerms:
         total = functools.partial(jnp.sum, axis=axes, keepdims=True)
         logs = jnp.where(b == 0, -jnp.inf, a + jnp.log(jnp.abs(b)))
         self.greatest = jnp.max(logs, axes, keepdims=True, initial=-jnp.inf)
-        is_infinite, is_greatest = self.greatest == jnp.inf, (a == jnp.inf) & (b != 0)
+        is_infinite, is_greatest = self.greatest == jnp.inf, logs == jnp.inf
         self.shift = finite_or_0(self.greatest)
-        self.units = jnp.where(is_infinite, jnp.where(is_greatest, 1.0, 0.0), jnp.exp(a - self.shift))
-        self.terms = jnp.where(is_infinite, jnp.where(is_greatest, b, 0), jnp.sign(b) * jnp.exp(logs - self.shift))
+        # Weights count where numbers are infinite, their signs where weights are.
+        is_weight = is_greatest & jnp.isinf(b)
+        has_weight = jnp.any(is_weight, axes, keepdims=True)
+        units = jnp.where(is_greatest & ~has_weight, 1.0, 0.0)
+        terms = jnp.where(has_weight, jnp.where(is_weight, jnp.sign(b), 0), jnp.where(is_greatest, b, 0))
+        self.units = jnp.where(is_infinite, units, jnp.exp(a - self.shift))
+        self.terms = jnp.where(is_infinite, terms, jnp.sign(b) * jnp.exp(logs - self.shift))
         signs = jnp.where(is_greatest, jnp.sign(b), 0)
         is_mixed = total(jnp.abs(signs)) != jnp.abs(total(signs))
         self.total = jnp.where(is_mixed, jnp.nan, total(self.terms))

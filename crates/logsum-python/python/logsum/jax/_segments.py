@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import _core
 from ._callbacks import called, dispatched, like
-from ._reductions import finite_or_0, wide
+from ._reductions import finite_or_0, logarithm_of_sum, wide
 
 
 def by_rows(function):
@@ -31,13 +31,13 @@ def sums(a, ids, count):
     return jnp.moveaxis(jax.ops.segment_sum(jnp.moveaxis(wide(a), -1, 0), ids, count), 0, -1).astype(a.dtype)
 
 
-def powers_of(a, ids, count):
-    """e^{a − s}, of which the greatest of each segment are 1; where there is +∞, that alone counts. And what is greatest."""
+def logs_of(a, ids, count):
+    """a − s, of which the greatest of each segment are 0; where there is +∞, that alone counts. And what is greatest."""
     a = wide(a)
     greatest = jnp.moveaxis(jax.ops.segment_max(jnp.moveaxis(a, -1, 0), ids, count), 0, -1)
     shift = greatest[..., ids]
     at_infinity = jnp.where(a == jnp.inf, 0.0, -jnp.inf)
-    return jnp.exp(jnp.where(shift == jnp.inf, at_infinity, a - finite_or_0(shift))), greatest
+    return jnp.where(shift == jnp.inf, at_infinity, a - finite_or_0(shift)), greatest
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
@@ -46,8 +46,8 @@ def logsumexp(a, ids, count):
     on_cpu = lambda a, ids: called(by_rows(lambda a, ids: _core.segments(a, ids, count, -1)), shape, a, ids)
 
     def elsewhere(a, ids):
-        powers, greatest = powers_of(a, ids, count)
-        value = jnp.log(sums(powers, ids, count)) + finite_or_0(greatest)
+        logs, greatest = logs_of(a, ids, count)
+        value = logarithm_of_sum(logs, lambda terms: sums(terms, ids, count)) + finite_or_0(greatest)
         return jnp.where(greatest == jnp.inf, jnp.inf, value).astype(a.dtype)
 
     return dispatched(on_cpu, elsewhere, a, ids)
@@ -64,7 +64,7 @@ def softmax(a, ids, count):
     on_cpu = lambda a, ids: called(by_rows(lambda a, ids: _core.segment_shares(a, ids, count, -1)), like(a), a, ids)
 
     def elsewhere(a, ids):
-        powers, _ = powers_of(a, ids, count)
+        powers = jnp.exp(logs_of(a, ids, count)[0])
         total = sums(powers, ids, count)[..., ids]
         return jnp.where(total == 0, 0, powers / total).astype(a.dtype)
 

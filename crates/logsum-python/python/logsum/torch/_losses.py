@@ -5,14 +5,17 @@ from torch import Tensor
 
 from .. import _general
 from ._differentiable import Differentiable, on_cpu
-from ._reductions import finite_or_0, log_softmax, logsumexp, softmax, softmax_slope, times
+from ._reductions import Powers, finite_or_0, log_softmax, logsumexp, softmax, softmax_slope, times
 
 
 def each_loss(x: Tensor, target: Tensor, weight: Tensor | None, ignored: int, smoothing: float) -> Tensor:
     if on_cpu(x):
         return by_core(x, target, weight, ignored, smoothing, False)[0]
-    q = weights_of(x, target, weight, ignored, smoothing)
-    return torch.where(q == 0, 0, -q * log_softmax(x, [-1])).sum(-1)
+    q, powers = weights_of(x, target, weight, ignored, smoothing), Powers(x, [-1])
+    # Halves do not overflow where their sum does not.
+    logs = torch.where(torch.isinf(powers.greatest), powers.logs, x / 2 - powers.shift / 2) - powers.log_of_total / 2
+    logs = torch.where(powers.greatest == -torch.inf, -torch.inf, logs)
+    return (2 * torch.where(q == 0, 0, -q * logs).sum(-1)).to(x.dtype)
 
 
 def each_gradient(
@@ -26,7 +29,11 @@ def each_gradient(
     whole = q.sum(-1, keepdim=True)
     # What does not count may hold anything; where all is −∞ nothing changes.
     is_constant = (whole == 0) | (x.amax(-1, keepdim=True) == -torch.inf)
-    return torch.where(is_constant, 0, (whole * softmax(x, [-1]) - q) * scale[..., None])
+    p = softmax(x, [-1])
+    # Of what is nearly certain, what the others have: it may be small.
+    others = torch.where(p > 0.5, 0, p).sum(-1, keepdim=True)
+    slope = torch.where(p > 0.5, whole - q - whole * others, whole * p - q)
+    return torch.where(is_constant, 0, slope * scale[..., None])
 
 
 def by_core(x, target, weight, ignored, smoothing, gradient):

@@ -51,11 +51,14 @@ class Powers:
         self.logs = torch.where(self.greatest == torch.inf, at_infinity, x - self.shift)
         self.powers = self.logs.exp()
         self.total = self.powers.sum(dim, keepdim=True)
-        # The greatest apart: what is beside them may be small.
-        ones = (self.logs == 0).to(x.dtype).sum(dim, keepdim=True)
-        rest = torch.where(self.logs == 0, 0, self.powers).sum(dim, keepdim=True)
-        log_of_total = torch.where(ones == 0, rest.log(), ones.log() + (rest / ones).log1p())
-        self.log_of_total = torch.where(torch.isnan(self.total), torch.nan, log_of_total)
+        self.log_of_total = logarithm_of_sum(self.logs, lambda terms: terms.sum(dim, keepdim=True))
+
+
+def logarithm_of_sum(logs, total):
+    """log Σ e^logs: the greatest, which are 1, apart, as what is beside them may be small."""
+    is_one = logs == 0
+    ones, rest = total(is_one.to(logs.dtype)), total(torch.where(is_one, 0, logs.exp()))
+    return torch.where(ones == 0, rest.log(), ones.log() + (rest / ones).log1p())
 
 
 def values(x: Tensor, dim: list[int]) -> Tensor:
@@ -215,10 +218,15 @@ class SignedTerms:
         x, b = wide(x), wide(b)
         logs = torch.where(b == 0, -torch.inf, x + b.abs().log())
         self.greatest = logs.amax(dim, keepdim=True) if count(x, dim) else x.sum(dim, keepdim=True) - torch.inf
-        is_infinite, is_greatest = self.greatest == torch.inf, (x == torch.inf) & (b != 0)
+        is_infinite, is_greatest = self.greatest == torch.inf, logs == torch.inf
         self.shift = finite_or_0(self.greatest)
-        self.units = torch.where(is_infinite, torch.where(is_greatest, 1.0, 0.0), (x - self.shift).exp())
-        self.terms = torch.where(is_infinite, torch.where(is_greatest, b, 0), b.sign() * (logs - self.shift).exp())
+        # Weights count where numbers are infinite, their signs where weights are.
+        is_weight = is_greatest & torch.isinf(b)
+        has_weight = is_weight.sum(dim, keepdim=True) > 0
+        units = torch.where(is_greatest & ~has_weight, 1.0, 0.0)
+        terms = torch.where(has_weight, torch.where(is_weight, b.sign(), 0), torch.where(is_greatest, b, 0))
+        self.units = torch.where(is_infinite, units, (x - self.shift).exp())
+        self.terms = torch.where(is_infinite, terms, b.sign() * (logs - self.shift).exp())
         self.total = self.terms.sum(dim, keepdim=True)
         signs = torch.where(is_greatest, b.sign(), 0)
         is_mixed = signs.abs().sum(dim, keepdim=True) != signs.sum(dim, keepdim=True).abs()

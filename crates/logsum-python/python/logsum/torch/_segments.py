@@ -5,7 +5,7 @@ from torch import Tensor
 
 from .. import _core
 from ._differentiable import Differentiable, by_numpy, on_cpu
-from ._reductions import finite_or_0, wide
+from ._reductions import finite_or_0, logarithm_of_sum, wide
 
 
 def with_length(x, length, dim):
@@ -17,26 +17,26 @@ def with_length(x, length, dim):
 def segment_values(x: Tensor, ids: Tensor, count: int, dim: int) -> Tensor:
     if on_cpu(x):
         return by_numpy(lambda x, ids: _core.segments(x, ids.astype("uintp"), count, dim), x, ids)
-    powers, greatest = powers_of(x, ids, count, dim)
-    value = sums(powers, ids, count, dim).log() + finite_or_0(greatest)
+    logs, greatest = logs_of(x, ids, count, dim)
+    value = logarithm_of_sum(logs, lambda terms: sums(terms, ids, count, dim)) + finite_or_0(greatest)
     return torch.where(greatest == torch.inf, torch.inf, value).to(x.dtype)
 
 
 def segment_shares(x: Tensor, ids: Tensor, count: int, dim: int) -> Tensor:
     if on_cpu(x):
         return by_numpy(lambda x, ids: _core.segment_shares(x, ids.astype("uintp"), count, dim), x, ids)
-    powers, _ = powers_of(x, ids, count, dim)
+    powers = logs_of(x, ids, count, dim)[0].exp()
     total = sums(powers, ids, count, dim).index_select(dim, ids)
     return torch.where(total == 0, 0, powers / total).to(x.dtype).contiguous()
 
 
-def powers_of(x, ids, count, dim):
-    """e^{x − s}, of which the greatest of each segment are 1; where there is +∞, that alone counts. And what is greatest."""
+def logs_of(x, ids, count, dim):
+    """x − s, of which the greatest of each segment are 0; where there is +∞, that alone counts. And what is greatest."""
     x = wide(x)
     greatest = torch.full_like(with_length(x, count, dim), -torch.inf).index_reduce(dim, ids, x, "amax")
     shift = greatest.index_select(dim, ids)
     at_infinity = torch.where(x == torch.inf, 0.0, -torch.inf)
-    return torch.where(shift == torch.inf, at_infinity, x - finite_or_0(shift)).exp(), greatest
+    return torch.where(shift == torch.inf, at_infinity, x - finite_or_0(shift)), greatest
 
 
 def sums(x, ids, count, dim):
