@@ -423,3 +423,11 @@ print(logsum.softmax(jnp.zeros(2), dtype="float64").dtype)
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert run.stdout == "float32\n" and "requested dtype float64" in run.stderr, run.stderr
+
+
+def test_cotangents_of_softmax_whose_difference_overflows():
+    x, g = jnp.array([0.0, 8.0], jnp.float16), jnp.array([6e4, -6e4], jnp.float16)
+    found, expected = (jax.vjp(lj.softmax, x)[1](g)[0] for x, g in ((x, g), (x.astype(float), g.astype(float))))
+    # The other one is small, and as good as p is.
+    np.testing.assert_allclose(found[0], expected[0], rtol=2e-3)
+    assert jnp.isfinite(found[1])

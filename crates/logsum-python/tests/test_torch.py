@@ -489,6 +489,13 @@ def test_temperatures_of_what_is_masked_or_large(z, target, temperature, expecte
     assert torch.isfinite(torch.func.hessian(loss)(temperature))
 
 
+def test_a_temperature_has_all_its_digits():
+    z = X.detach()
+    expected = logsum.cross_entropy(z, LABELS, temperature=0.1)
+    for temperature in (0.1, torch.tensor(0.1, dtype=torch.float64)):
+        torch.testing.assert_close(lt.cross_entropy(z, LABELS, temperature=temperature), expected, rtol=1e-15, atol=0)
+
+
 def test_a_temperature_is_positive():
     for wrong in (-1.0, 0.0, torch.inf, torch.nan):
         with pytest.raises(ValueError, match="temperature is .*, it must be finite and positive"):
@@ -521,3 +528,11 @@ def test_masked_arrays_are_refused():
         for module in (lt, logsum):
             with pytest.raises(TypeError, match="a masked array: give its data, and where=~mask"):
                 module.logsumexp(torch.ones(2), None, wrong)
+
+
+def test_cotangents_of_softmax_whose_difference_overflows():
+    x, g = torch.tensor([0.0, 8.0], dtype=torch.float16), torch.tensor([6e4, -6e4], dtype=torch.float16)
+    found, expected = (torch.func.vjp(lambda x: lt.softmax(x, 0), x)[1](g)[0] for x, g in ((x, g), (x.double(), g.double())))
+    # The other one is small, and as good as p is.
+    torch.testing.assert_close(found[0], expected[0].half())
+    assert torch.isfinite(found[1])

@@ -3,7 +3,8 @@
 On the CPU values are correctly rounded, as those of `logsum` are; on other devices they are computed by JAX's own operations, by the
 same formulas and conventions, and are right to some ulps. First derivatives of log-sum-exps, softmaxes and losses are correctly
 rounded up to the product with the cotangent; all others are right to some ulps of their largest terms, which cancel where a row is
-nearly certain or nearly constant, and those of cumulative sums and matrix products to that times the size of the logarithms.
+nearly certain or nearly constant, those of cumulative sums to that times the size of the logarithms, and those of matrix products to
+that times how far those of a row or a column are apart.
 
 Where all is −∞ the gradient of a log-sum-exp is 0; of c times +∞ it is 1/c at each. Cumulative sums and products that are ±∞ have
 gradient 0.

@@ -90,7 +90,8 @@ def softmax(a, axes):
 
 
 def softmax_slope(p, t, axes):
-    return p * (t - mean(p, t, axes))
+    # Differences of narrow formats overflow.
+    return (wide(p) * (wide(t) - mean(wide(p), wide(t), axes))).astype(p.dtype)
 
 
 @softmax.defjvp

@@ -128,7 +128,7 @@ quotient = Differentiable(
 def at_temperature(x, temperature):
     """(x − s) / temperature, which has the same losses, and s / temperature: the greatest score is s, so that nothing overflows but
     what has no part in a loss."""
-    temperature = torch.as_tensor(temperature).to(x)
+    temperature = torch.as_tensor(temperature, dtype=x.dtype, device=x.device)
     greatest = finite_or_0(x.detach().amax(-1, keepdim=True) if x.numel() else x.sum(-1, keepdim=True))
     # Differences of halves do not overflow.
     below, half = x / 2 - greatest / 2, (temperature / 2).expand(x.shape)

@@ -113,6 +113,9 @@ def part_of(x, dim):
 
 def shares_slope(p: Tensor, t: Tensor, dim: list[int]) -> Tensor:
     """p (t − Σ p t): the derivative of softmax in a direction, and what takes cotangents back."""
+    if p.itemsize == 2:
+        # Differences of narrow formats overflow.
+        return shares_slope(wide(p), wide(t), dim).to(p.dtype)
     out = torch.mul(p, t, out=room(p))
     return torch.sub(t, out.sum(dim, keepdim=True), out=out).mul_(p)
 
