@@ -356,9 +356,10 @@ def test_a_temperature_is_positive():
 
 
 def test_a_z_loss_has_a_derivative_by_weights_that_are_0():
-    slope = jax.grad(lambda w: lj.cross_entropy(jnp.array([1.0, 2.0]), 0, w, z_loss=1.0))(jnp.array([0.0, 1.0]))
+    z, weight = jnp.array([1.0, 2.0, -jnp.inf]), jnp.array([0.0, 1.0, 1.0])
+    slope = jax.grad(lambda w: lj.cross_entropy(z, 0, w, z_loss=1.0))(weight)
     whole = np.logaddexp(1, 2)
-    np.testing.assert_allclose(slope, [whole - 1 + whole**2, 0], rtol=1e-14)
+    np.testing.assert_allclose(slope, [whole - 1 + whole**2, 0, 0], rtol=1e-14)
 
 
 def test_axes_stay_where_anything_has_them():

@@ -503,10 +503,10 @@ def test_a_temperature_is_positive():
 
 
 def test_a_z_loss_has_a_derivative_by_weights_that_are_0():
-    z, weight = torch.tensor([1.0, 2.0], dtype=torch.float64), torch.tensor([0.0, 1.0], dtype=torch.float64)
+    z, weight = torch.tensor([1.0, 2.0, -torch.inf], dtype=torch.float64), torch.tensor([0.0, 1.0, 1.0], dtype=torch.float64)
     slope = torch.func.grad(lambda w: lt.cross_entropy(z, torch.tensor(0), w, z_loss=1.0, reduction="sum"))(weight)
     whole = lt.logsumexp(z, 0)
-    torch.testing.assert_close(slope, torch.stack([whole - z[0] + whole**2, torch.zeros(())]))
+    torch.testing.assert_close(slope, torch.stack([whole - z[0] + whole**2, torch.zeros(()), torch.zeros(())]))
 
 
 def test_dimensions_stay_where_anything_has_them():

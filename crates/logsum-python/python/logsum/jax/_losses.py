@@ -107,11 +107,15 @@ quotient = Linear(
 )
 
 
+def greatest_of(logits):
+    return jax.lax.stop_gradient(jnp.max(logits, -1, keepdims=True, initial=-jnp.inf))
+
+
 def at_temperature(logits, temperature):
     """(logits − s) / temperature, which has the same losses, and s / temperature: the greatest score is s, so that nothing overflows
     but what has no part in a loss."""
     temperature = jnp.asarray(temperature, logits.dtype)
-    greatest = finite_or_0(jax.lax.stop_gradient(jnp.max(logits, -1, keepdims=True, initial=-jnp.inf)))
+    greatest = finite_or_0(greatest_of(logits))
     # Differences of halves do not overflow.
     below, half = logits / 2 - greatest / 2, jnp.broadcast_to(temperature / 2, logits.shape)
     # What is infinite does not change with the temperature.
@@ -121,8 +125,8 @@ def at_temperature(logits, temperature):
 
 def squares(logits, shift, whole):
     """Squared log-sum-exps; of rows that do not count, which may hold anything, some number."""
-    is_void = (whole == 0) & ~jnp.isfinite(jax.lax.stop_gradient(jnp.sum(logits, -1)))
-    return (shift + logsumexp(jnp.where(is_void[..., None], 0, logits), (-1,))[..., 0]) ** 2
+    is_void = (whole[..., None] == 0) & ~jnp.isfinite(greatest_of(logits))
+    return (shift + logsumexp(jnp.where(is_void, 0, logits), (-1,))[..., 0]) ** 2
 
 
 @losses.defjvp

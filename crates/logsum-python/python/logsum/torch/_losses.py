@@ -125,11 +125,15 @@ quotient = Differentiable(
 )
 
 
+def greatest_of(x):
+    return x.detach().amax(-1, keepdim=True) if x.numel() else x.sum(-1, keepdim=True)
+
+
 def at_temperature(x, temperature):
     """(x − s) / temperature, which has the same losses, and s / temperature: the greatest score is s, so that nothing overflows but
     what has no part in a loss."""
     temperature = torch.as_tensor(temperature, dtype=x.dtype, device=x.device)
-    greatest = finite_or_0(x.detach().amax(-1, keepdim=True) if x.numel() else x.sum(-1, keepdim=True))
+    greatest = finite_or_0(greatest_of(x))
     # Differences of halves do not overflow.
     below, half = x / 2 - greatest / 2, (temperature / 2).expand(x.shape)
     # What is infinite does not change with the temperature.
@@ -139,8 +143,8 @@ def at_temperature(x, temperature):
 
 def squares(x, shift, whole):
     """Squared log-sum-exps; of rows that do not count, which may hold anything, some number."""
-    is_void = (whole == 0) & ~torch.isfinite(x.detach().sum(-1))
-    return (shift + logsumexp(torch.where(is_void[..., None], 0, x), [-1])[..., 0]).square()
+    is_void = (whole[..., None] == 0) & ~torch.isfinite(greatest_of(x))
+    return (shift + logsumexp(torch.where(is_void, 0, x), [-1])[..., 0]).square()
 
 
 def losses_backward(inputs, _, g, needed):
