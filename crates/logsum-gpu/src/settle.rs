@@ -137,7 +137,10 @@ impl<P: Precision> Elements<P> {
             return Ok(T::nearest(gpu, f64::NEG_INFINITY));
         }
         if difference.hi == 0.0 {
-            if self.log.hi <= NOTHING {
+            // As the first phase has it, whose bound is 2^-1070 there.
+            let is_zero =
+                self.log.hi <= NOTHING || T::BYTES < 8 && self.log.hi < power_of_two(SCALE as i32 - 1070);
+            if is_zero {
                 return Ok(0);
             }
             return nearest_scaled::<T, G>(gpu, -self.log, self.error_of_log)

@@ -56,8 +56,8 @@ pub fn shares<T: Format, const LOG: bool, const LOADS: usize, G: Thread>(
         row.write::<T, LOADS, G>(gpu, team, held, out, |z| {
             let ends = T::Elements::log_share_ends(z.to_f64(), sum.max, log, error);
             let [low, high] = ends.map(|end| T::nearest(gpu, end));
-            is_unsettled |= low != high;
-            low
+            is_unsettled |= differ::<T>(low, high);
+            high
         });
     } else {
         let whole = sum.whole().to_dd();
@@ -70,8 +70,8 @@ pub fn shares<T: Format, const LOG: bool, const LOADS: usize, G: Thread>(
                 T::Elements::exp(z.to_f64(), sum.center)
             };
             let [low, high] = term.scaled_ends(inverse, error).map(|end| T::nearest(gpu, end));
-            is_unsettled |= low != high;
-            low
+            is_unsettled |= differ::<T>(low, high);
+            high
         });
     }
     let mut estimate = 0.0;
@@ -94,6 +94,13 @@ pub fn shares<T: Format, const LOG: bool, const LOADS: usize, G: Thread>(
     if team.all(gpu, Any(is_unsettled)).0 && team.lane == 0 && index < rows.count {
         queue.push(gpu, Unsettled { row: index, estimate });
     }
+}
+
+/// Whether two numbers of these bits differ; zeros do not, and the upper one is taken.
+#[inline(always)]
+fn differ<T: Format>(low: u64, high: u64) -> bool {
+    let sign = 1 << (8 * T::BYTES - 1);
+    low != high && (low | high) & !sign != 0
 }
 
 /// What stands at +∞ and elsewhere in rows without an ordinary answer.

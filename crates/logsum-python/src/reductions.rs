@@ -120,7 +120,7 @@ fn softmax<'py>(
     out: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = x.py();
-    let (None, Some(numbers)) = (dtype, Numbers::of(x)?) else {
+    let (None, Some(numbers)) = (dtype, Numbers::of(x)?.filter(|numbers| !numbers.is_scalar())) else {
         return general(py, "softmax", (x, axis, dtype, out));
     };
     let axes = axes(axis, false)?;
@@ -142,7 +142,7 @@ fn log_softmax<'py>(
     out: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = x.py();
-    let (None, Some(numbers)) = (dtype, Numbers::of(x)?) else {
+    let (None, Some(numbers)) = (dtype, Numbers::of(x)?.filter(|numbers| !numbers.is_scalar())) else {
         return general(py, "log_softmax", (x, axis, dtype, out));
     };
     let axes = axes(axis, false)?;
