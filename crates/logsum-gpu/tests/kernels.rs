@@ -297,3 +297,40 @@ fn wide_rows() {
         wide::<f64>(&mut random, spread);
     }
 }
+
+/// Numbers of all sizes beside each other.
+fn of_all_sizes<T: Both>() {
+    let some = [
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        88.0,
+        -88.0,
+        1e4,
+        -1e4,
+        700.0,
+        -750.0,
+        6e4,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::NAN,
+    ];
+    let count = some.len();
+    let row = |i: usize| [some[i % count], some[i / count % count], some[i / count / count]];
+    let rows: Vec<Vec<T>> = (0..count.pow(3)).map(|i| row(i).map(T::of).to_vec()).collect();
+    let matrix = Matrix::new(&rows, 0, 0);
+    for lanes in [1, 2, 8] {
+        assert_eq!(matrix.check(lanes, 1), 0);
+        assert_eq!(matrix.check_shares::<false>(lanes), 0);
+        assert_eq!(matrix.check_shares::<true>(lanes), 0);
+    }
+}
+
+#[test]
+fn numbers_of_all_sizes() {
+    of_all_sizes::<f16>();
+    of_all_sizes::<bf16>();
+    of_all_sizes::<f32>();
+    of_all_sizes::<f64>();
+}

@@ -50,7 +50,7 @@ def place(x):
 
 
 def as_rows(x, dim):
-    """Rows of numbers that follow each other, along these dimensions: without a copy where they lie so."""
+    """Rows of numbers that follow each other, along these dimensions, which are in order: without a copy where they lie so."""
     last = x.movedim(dim, list(range(-len(dim), 0))) if dim else x.unsqueeze(-1)
     length = math.prod(x.shape[d] for d in dim)
     rows = last.reshape(math.prod(last.shape[: last.ndim - max(len(dim), 1)]), length)
@@ -62,6 +62,7 @@ def matrix(rows):
 
 
 def logsumexp(x, dim):
+    dim = sorted(dim)
     rows = as_rows(x, dim)
     out = rows.new_empty(rows.shape[0])
     _core.cuda_logsumexp(place(x), matrix(rows), out.data_ptr())
@@ -70,6 +71,7 @@ def logsumexp(x, dim):
 
 def shares(x, dim, is_log):
     """Softmax or log-softmax along these dimensions."""
+    dim = sorted(dim)
     rows = as_rows(x, dim)
     out = torch.empty_like(rows, memory_format=torch.contiguous_format)
     _core.cuda_shares(place(x), matrix(rows), is_log, (out.data_ptr(), out.stride(0) * out.itemsize), 0)
