@@ -9,7 +9,7 @@ use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A GPU.
 pub(crate) struct Device {
@@ -17,6 +17,7 @@ pub(crate) struct Device {
     /// How many blocks it runs at the same time is a multiple of this.
     pub(crate) processors: u32,
     functions: Mutex<HashMap<String, Function>>,
+    order: Mutex<()>,
 }
 
 // SAFETY: contexts and functions are handles that any thread may use.
@@ -71,7 +72,13 @@ impl Device {
         let processors = attribute(PROCESSORS)?.max(1) as u32;
         // SAFETY: likewise; it is the context that every library shares, and is not released.
         let context = unsafe { result::primary_ctx::retain(device) }.map_err(said("open the GPU"))?;
-        Ok(Self { context, processors, functions: Mutex::default() })
+        Ok(Self { context, processors, functions: Mutex::default(), order: Mutex::default() })
+    }
+
+    /// While it lives, no other thread puts kernels into streams: those of a call share a workspace, and must follow each
+    /// other.
+    pub(crate) fn one_call(&self) -> MutexGuard<'_, ()> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn function(&self, name: &str) -> Result<Function, Error> {

@@ -21,8 +21,8 @@ use logsum_arithmetic::triple_double::TripleDouble;
 const LOADS: usize = 1;
 
 /// Writes the log-sum-exp of each row of the queue and empties it: a block for each row, or where there are fewer rows than
-/// blocks, several. A row that even this does not settle, as only those built to be hard are, gets the number nearest to the
-/// estimate, and is counted.
+/// blocks, several. A row that even this does not settle gets the number nearest to the estimate, and is counted: one that was
+/// built to be hard, or of f64 one whose logarithm is so near to 0 that 2^-116 is not enough.
 #[inline(always)]
 pub fn settle<T: Format, G: Thread>(gpu: G, rows: Rows<T>, out: u64, queue: Queue, parts: Parts) {
     let (team, block) = Team::of(gpu, gpu.count());
