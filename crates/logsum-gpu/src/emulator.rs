@@ -69,9 +69,10 @@ pub fn launch(memory: &Memory, blocks: [u32; 2], threads: u32, kernel: impl Fn(E
     let (all, kernel) = (blocks[0] * blocks[1], Rc::new(kernel));
     // A number prime to that of the blocks.
     let stride = (1..).map(|k| 7 * k + 1).find(|&stride| gcd(stride, all) == 1).unwrap_or(1);
+    let mut stacks = Vec::new();
     for i in 0..all {
         let at = (i * stride) % all;
-        run(memory, [at % blocks[0], at / blocks[0]], blocks, threads, &kernel);
+        run(memory, [at % blocks[0], at / blocks[0]], blocks, threads, &kernel, &mut stacks);
     }
 }
 
@@ -85,6 +86,7 @@ fn run<K: Fn(Emulated<'_>) + 'static>(
     blocks: [u32; 2],
     threads: u32,
     kernel: &Rc<K>,
+    stacks: &mut Vec<DefaultStack>,
 ) {
     let block = Rc::new(Block {
         memory: memory.clone(),
@@ -95,7 +97,7 @@ fn run<K: Fn(Emulated<'_>) + 'static>(
     let mut coroutines: Vec<_> = (0..threads)
         .map(|index| {
             let (block, kernel) = (Rc::clone(&block), Rc::clone(kernel));
-            let stack = DefaultStack::new(64 << 10).expect("a small stack");
+            let stack = stacks.pop().unwrap_or_else(|| DefaultStack::new(64 << 10).expect("a small stack"));
             Coroutine::with_stack(stack, move |yielder: &Yielder<(), Wait>, ()| {
                 kernel(Emulated { block: &block, yielder, index, count: threads, at, blocks });
             })
@@ -131,6 +133,7 @@ fn run<K: Fn(Emulated<'_>) + 'static>(
             "some threads wait for others that have ended"
         );
         if first.is_none() {
+            stacks.extend(coroutines.into_iter().map(Coroutine::into_stack));
             return;
         }
     }

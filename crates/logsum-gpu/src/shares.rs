@@ -43,7 +43,8 @@ pub fn shares<T: Format, const LOG: bool, const LOADS: usize, G: Thread>(
     let out = results.out + results.stride * index;
     let mut is_unsettled = false;
     if sum.is_nan() || !sum.max.is_finite() {
-        let [infinite, other] = edges::<LOG>(sum.is_nan(), sum.max, sum.greatest).map(|x| T::nearest(gpu, x));
+        let [infinite, other] =
+            without_answer::<LOG>(sum.is_nan(), sum.max, sum.greatest).map(|x| T::nearest(gpu, x));
         let mut number = team.lane;
         while number < row.length() {
             let z = T::load(gpu, row.number(number)).to_f64();
@@ -74,25 +75,16 @@ pub fn shares<T: Format, const LOG: bool, const LOADS: usize, G: Thread>(
             high
         });
     }
-    let mut estimate = 0.0;
-    if index < rows.count {
-        let relative = Relative { max: sum.max, tail };
+    let relative = Relative { max: sum.max, tail };
+    if results.values != 0 && index < rows.count {
         match relative.nearest::<T, T::Elements, G>(gpu, relative_error) {
-            Ok(bits) => {
-                // For the queue, near enough.
-                estimate = relative.estimate::<T::Elements>();
-                if team.lane == 0 && results.values != 0 {
-                    T::store(gpu, results.values + index * u64::from(T::BYTES), bits);
-                }
-            }
-            Err(near) => {
-                estimate = near;
-                is_unsettled |= results.values != 0;
-            }
+            Ok(bits) if team.lane == 0 => T::store(gpu, results.values + index * u64::from(T::BYTES), bits),
+            Ok(_) => {}
+            Err(_) => is_unsettled = true,
         }
     }
     if team.all(gpu, Any(is_unsettled)).0 && team.lane == 0 && index < rows.count {
-        queue.push(gpu, Unsettled { row: index, estimate });
+        queue.push(gpu, Unsettled { row: index, estimate: relative.estimate::<T::Elements>() });
     }
 }
 
@@ -105,7 +97,7 @@ fn differ<T: Format>(low: u64, high: u64) -> bool {
 
 /// What stands at +∞ and elsewhere in rows without an ordinary answer.
 #[inline(always)]
-fn edges<const LOG: bool>(is_nan: bool, max: f64, infinite: u32) -> [f64; 2] {
+fn without_answer<const LOG: bool>(is_nan: bool, max: f64, infinite: u32) -> [f64; 2] {
     if is_nan {
         [f64::NAN; 2]
     } else if max == f64::INFINITY {
