@@ -26,6 +26,20 @@ fn lse(columns: &[&[f64]]) -> Vec<f64> {
 }
 
 #[test]
+fn draws_of_a_warm_up_are_refused() {
+    let place = Place::new();
+    let warm = CMDSTAN.replace(
+        "lp__,accept_stat__,log_lik.1,log_lik.2,tau\n",
+        "lp__,accept_stat__,log_lik.1,log_lik.2,tau\n-900,0.1,-500,-500,9\n",
+    );
+    place.write("warm.csv", &warm);
+    let run = place.run("lse warm.csv --columns log_lik.*");
+    let message = run.complaint();
+    assert!(message.contains("line 6 says that CmdStan's warm-up ends here"), "{message}");
+    assert!(message.contains("from line 5 on") && message.contains("save_warmup"), "{message}");
+}
+
+#[test]
 fn columns_by_name_pattern_number_and_range() {
     let place = Place::new();
     place.write("fit.csv", CMDSTAN);

@@ -432,3 +432,14 @@ def test_cotangents_of_softmax_whose_difference_overflows():
     # The other one is small, and as good as p is.
     np.testing.assert_allclose(found[0], expected[0], rtol=2e-3)
     assert jnp.isfinite(found[1])
+
+
+def test_class_weights_count_as_they_are():
+    """They are not rounded to the scores' format, and small ones of float16 do not make derivatives of the mean infinite."""
+    scores, labels, weight = jnp.float16(np.array([[0, 1], [0, 2]])), jnp.array([0, 1]), jnp.float32(np.array([1e-8, 1e-7]))
+    value = logsum.jax.cross_entropy(scores, labels, weight, reduction="mean")
+    assert value.dtype == jnp.float32 and np.isclose(value, 0.23477652708617708, rtol=1e-6)
+    for dtype in (jnp.float16, jnp.float32):
+        small = jnp.array([1e-5, 1e-5], dtype)
+        loss = lambda x: logsum.jax.cross_entropy(x, jnp.array([0]), small, reduction="mean")
+        assert jax.grad(loss)(jnp.zeros((1, 2), jnp.float16)).tolist() == [[-0.5, 0.5]]

@@ -689,3 +689,11 @@ def test_masked_arrays_are_refused_in_lists():
         for call in (logsum.logsumexp, logsum.softmax, logsum.logcumsumexp, lambda x: logsum.logsumexp([0.0, 1.0], b=x)):
             with pytest.raises(TypeError, match="a masked array: give its data, and where=~mask"):
                 call(wrong)
+
+
+def test_class_weights_count_as_they_are():
+    """They are not rounded to the scores' format: the result has the common one, as with weights of numbers."""
+    value = logsum.cross_entropy(np.float16([[0, 1], [0, 2]]), [0, 1], np.array([1e-8, 1e-7]))
+    assert value.dtype == np.float64 and np.isclose(value, 0.23477652708617708, rtol=1e-15)
+    value = logsum.cross_entropy(np.float32([[0, 1]]), [0], np.float32([0.25, 0.5]), reduction="sum")
+    assert value.dtype == np.float32

@@ -536,3 +536,14 @@ def test_cotangents_of_softmax_whose_difference_overflows():
     # The other one is small, and as good as p is.
     torch.testing.assert_close(found[0], expected[0].half())
     assert torch.isfinite(found[1])
+
+
+def test_class_weights_count_as_they_are():
+    """They are not rounded to the scores' format, and small ones of float16 do not make derivatives of the mean infinite."""
+    scores, target, weight = torch.tensor([[0.0, 1.0], [0.0, 2.0]]), torch.tensor([0, 1]), torch.tensor([1e-8, 1e-7])
+    value = lt.cross_entropy(scores.half(), target, weight)
+    assert value.dtype == torch.float32 and np.isclose(value, 0.23477652708617708, rtol=1e-6)
+    for dtype in (torch.float16, torch.float32):
+        x = torch.zeros(1, 2, dtype=torch.float16, requires_grad=True)
+        lt.cross_entropy(x, torch.tensor([0]), torch.tensor([1e-5, 1e-5], dtype=dtype)).backward()
+        assert x.grad.tolist() == [[-0.5, 0.5]]

@@ -285,6 +285,17 @@ impl<'a> Table<'a> {
         self.end_row(again)
     }
 
+    /// A comment of CmdStan says that its warm-up ends on this line.
+    pub(super) fn end_of_warm_up(&self, line: u64) -> Result<()> {
+        match self.columns {
+            Some((_, first)) => bail!(
+                "line {line} says that CmdStan's warm-up ends here, so that the rows from line {first} on are no draws \
+                 of the posterior: remove them, or sample without save_warmup"
+            ),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn finish(mut self) -> Result<Array<f64>> {
         if self.selection.is_some()
             && let Some(first) = self.undecided.take()

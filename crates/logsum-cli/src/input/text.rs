@@ -69,6 +69,9 @@ pub(super) fn read(mut source: impl BufRead, promised: Option<Separator>, part: 
         let blanks = line.iter().take_while(|&&byte| of_line.is_blank(byte)).count();
         let content = &line[blanks..];
         if row.count == 0 && (content.is_empty() || is_comment(content)) {
+            if content.starts_with(END_OF_WARM_UP) {
+                table.end_of_warm_up(row.line)?;
+            }
             let is_over = is_last || !content.is_empty();
             if is_over && !is_last {
                 source.skip_until(b'\n')?;
@@ -94,6 +97,9 @@ fn is_comment(line: &[u8]) -> bool {
     let field = line.split(|&byte| matches!(byte, b',' | b'\t' | b';' | b' ' | b'\n')).next();
     line.starts_with(b"#") && !field.is_some_and(is_spreadsheet_error)
 }
+
+/// What CmdStan writes after the draws of its warm-up, if it writes these.
+const END_OF_WARM_UP: &[u8] = b"# Adaptation terminated";
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 

@@ -513,7 +513,7 @@ def cross_entropy(
     label_smoothing : float
         How much of each target is spread over all classes, between 0 and 1.
     z_loss : float
-        How much of the squared log-sum-exp is added.
+        How much of the squared log-sum-exp is added, times what the row's target weighs.
     temperature : float
         What logits are divided by.
 
@@ -595,8 +595,10 @@ def losses(logits, target, weight, axis, options, gradient):
     are_classes = target.dtype.kind in "iu"
     if target.dtype.kind == "b" and target.shape != z.shape:
         raise TypeError("target is of booleans: give classes as integers, or probabilities")
-    others = [] if are_classes else [target]
-    dtype = library.dtype(z, *others)
+    weight = None if weight is None else as_numbers(library, weight, "weight")
+    if weight is not None and weight.dtype.kind == "c":
+        raise TypeError(f"weight must be of real numbers, not {weight.dtype}")
+    dtype = library.dtype(z, *[x for x in (None if are_classes else target, weight) if x is not None])
     if z.ndim == 0:
         raise ValueError("logits must have an axis of classes")
     axis = one_axis(axis, z.ndim)
@@ -611,9 +613,6 @@ def losses(logits, target, weight, axis, options, gradient):
             raise ValueError(f"target has the shape {target.shape}, that of probabilities must be {z.shape}")
         classes, probabilities = None, np.ascontiguousarray(np.moveaxis(native(target, dtype), axis, -1))
     if weight is not None:
-        weight = as_numbers(library, weight, "weight")
-        if weight.dtype.kind == "c":
-            raise TypeError(f"weight must be of real numbers, not {weight.dtype}")
         weight = np.ascontiguousarray(native(weight, dtype))
     value, slope = _core.cross_entropy(rows, classes, probabilities, weight, options, gradient)
     if options["reduction"] == "none":

@@ -345,20 +345,22 @@ def cross_entropy(
     is_soft = jnp.issubdtype(labels.dtype, jnp.floating)
     if is_soft and labels.shape != logits.shape:
         raise ValueError(f"labels has the shape {labels.shape}, that of probabilities must be {logits.shape}")
-    if is_soft:
-        logits, labels = real(logits=logits, labels=labels)
-    else:
+    weight = None if weight is None else as_array(weight, "weight")
+    of_arrays = dict(logits=logits) | (dict(labels=labels) if is_soft else {}) | (dict(weight=weight) if weight is not None else {})
+    logits = real(**of_arrays)[0]
+    if not is_soft:
         within(labels, logits.shape[axis], ignore_index, "labels")
         labels = indices_of(labels)
-    # Narrow formats would overflow in between.
+    # Narrow formats would overflow in between, the derivatives of a mean over small weights, too.
+    is_between = z_loss or is_learned or temperature != 1 or weight is not None and reduction == "mean"
     dtype = logits.dtype
-    logits = _reductions.wide(logits) if z_loss or is_learned or temperature != 1 else logits
+    logits = _reductions.wide(logits) if is_between else logits
     logits = jnp.moveaxis(logits, axis, -1)
     labels = jnp.moveaxis(labels, axis, -1).astype(logits.dtype) if is_soft else labels
     if not is_soft and labels.shape != logits.shape[:-1]:
         expected = f"it must be {logits.shape[:-1]}, that of the rows of logits, or that of logits with probabilities, as floats"
         raise ValueError(f"labels has the shape {labels.shape}, {expected}")
-    weight = None if weight is None else as_array(weight, "weight").astype(logits.dtype)
+    weight = None if weight is None else weight.astype(logits.dtype)
     if weight is not None and weight.shape != logits.shape[-1:]:
         raise ValueError(f"weight has the shape {weight.shape}, it must be {logits.shape[-1:]}: one for each class")
     logits, shift = _losses.at_temperature(logits, temperature) if is_learned or temperature != 1 else (logits, 0)

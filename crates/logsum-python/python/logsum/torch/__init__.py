@@ -306,7 +306,7 @@ def cross_entropy(
     """The loss of classification: `torch.nn.functional.cross_entropy`, with the classes in dimension 1, or 0 of a vector, unless `dim`
     says otherwise.
 
-    `z_loss` times the squared log-sum-exp is added to each loss; scores are divided by `temperature`, which may be a tensor that is
+    `z_loss` times the squared log-sum-exp is added to each loss, times what its target weighs; scores are divided by `temperature`, which may be a tensor that is
     learned. Scores −∞ of classes that the target does not weigh have no part in the loss, and gradient 0: they may mask classes out.
     Derivatives are by the scores, by probabilities, by weights, and by such a temperature. Without z-loss and temperature each loss is
     correctly rounded; their sum and mean are torch's.
@@ -335,10 +335,12 @@ def cross_entropy(
     is_soft = target.is_floating_point()
     if is_soft and target.shape != x.shape:
         raise ValueError(f"target has the shape {tuple(target.shape)}, that of probabilities must be {tuple(x.shape)}")
-    if is_soft:
-        x, target = in_common(input=x, target=target)
-    # Narrow formats would overflow in between.
-    dtype, is_narrow = x.dtype, x.itemsize == 2 and (z_loss or is_learned or temperature != 1)
+    weight = None if weight is None else as_tensor(weight, "weight", x)
+    of_arrays = dict(input=x) | (dict(target=target) if is_soft else {}) | (dict(weight=weight) if weight is not None else {})
+    x = in_common(**of_arrays)[0]
+    # Narrow formats would overflow in between, the derivatives of a mean over small weights, too.
+    is_between = z_loss or is_learned or temperature != 1 or weight is not None and reduction == "mean"
+    dtype, is_narrow = x.dtype, x.itemsize == 2 and is_between
     x = (x.float() if is_narrow else x).movedim(dim, -1)
     target = target.to(x.dtype).movedim(dim, -1) if is_soft else target.to(torch.int64)
     if not is_soft and target.shape != x.shape[:-1]:
@@ -347,7 +349,7 @@ def cross_entropy(
             "or that of input with probabilities, as floats"
         )
     if weight is not None:
-        weight = as_tensor(weight, "weight", x).to(x.dtype)
+        weight = weight.to(x.dtype)
         if weight.shape != x.shape[-1:]:
             raise ValueError(f"weight has the shape {tuple(weight.shape)}, it must be {tuple(x.shape[-1:])}: one for each class")
     x, shift = _losses.at_temperature(x, temperature) if is_learned or temperature != 1 else (x, 0)
