@@ -75,8 +75,8 @@ impl Device {
         Ok(Self { context, processors, functions: Mutex::default(), order: Mutex::default() })
     }
 
-    /// While it lives, no other thread puts kernels into streams: those of a call share a workspace, and must follow each
-    /// other.
+    /// While it lives, no other thread puts kernels into streams: those of a call share a workspace, and must follow
+    /// each other.
     pub(crate) fn one_call(&self) -> MutexGuard<'_, ()> {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }

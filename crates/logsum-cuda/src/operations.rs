@@ -6,20 +6,21 @@
 use crate::device::{Argument, Device};
 use crate::error::Error;
 use crate::kernels::{Format, Kernel};
-use crate::shape::{Shape, THREADS, grid};
+use crate::shape::{MOST_PARTS, Shape, THREADS, grid};
 use Argument::{Long, Short};
 
-/// Bytes of memory that a call needs beside its arguments, aligned to 16 bytes. They are 0 before the first call and belong to
-/// one stream; calls leave them as the next one needs them. The number of 32 bits at offset 8 counts the results that no phase
-/// settled, each of which is the number nearest to an estimate, off by about 2^-116: those of rows built to be hard, and of f64
-/// about one in 300 log-sum-exps of normalised log-probabilities, which are some 10^-17.
+/// Bytes of memory that a call needs beside its arguments, aligned to 16 bytes. They are 0 before the first call and
+/// belong to one stream; calls leave them as the next one needs them. The number of 32 bits at offset 8 counts the
+/// results that no phase settled, each of which is the number nearest to an estimate, off by about 2^-116: those of
+/// rows built to be hard, and of f64 about one in 300 log-sum-exps of normalised log-probabilities, which are some
+/// 10^-17.
 pub const WORKSPACE: usize = (QUEUE + PARTS) as usize;
 
 /// Rows that may be unsettled at a time: see `logsum-gpu`, queue.rs.
 const ROOM: u64 = 1 << 20;
 const QUEUE: u64 = 16 + 16 * ROOM;
 /// See `logsum-gpu`, parts.rs.
-const PARTS: u64 = (4 + 8 * 5) * 16384;
+const PARTS: u64 = (4 + 8 * 5) * MOST_PARTS;
 
 /// A stream of a GPU.
 #[derive(Debug, Clone, Copy)]
@@ -62,8 +63,8 @@ pub fn is_available(device: i32) -> Result<(), Error> {
     Device::get(device).map(|_| ())
 }
 
-/// Writes log Σ e^{z_k} of each row to `out`, the address of as many numbers of the same format as there are rows: each is the
-/// number nearest to the exact value, with the bits and the special cases of `logsum::logsumexp`.
+/// Writes log Σ e^{z_k} of each row to `out`, the address of as many numbers of the same format as there are rows: each
+/// is the number nearest to the exact value, with the bits and the special cases of `logsum::logsumexp`.
 ///
 /// # Safety
 /// The rows may be read and `out` written by kernels in the stream, and [`WORKSPACE`] is as it says.
@@ -111,8 +112,9 @@ pub unsafe fn logsumexp(stream: Stream, rows: Rows, out: u64) -> Result<(), Erro
     Ok(())
 }
 
-/// Writes softmax of each row to `out`, e^{z_i}/Σ e^{z_k}, which is the gradient of the log-sum-exp, and that to `values` where
-/// it is not 0: each result is the number nearest to the exact one, with the bits and the special cases of `logsum::softmax`.
+/// Writes softmax of each row to `out`, e^{z_i}/Σ e^{z_k}, which is the gradient of the log-sum-exp, and that to
+/// `values` where it is not 0: each result is the number nearest to the exact one, with the bits and the special cases
+/// of `logsum::softmax`.
 ///
 /// # Safety
 /// As for [`logsumexp`]. `out` and the rows do not overlap.
@@ -180,4 +182,16 @@ fn length(rows: Rows) -> Result<u32, Error> {
 /// Rows in calls of at most [`ROOM`]: the first row of each, and how many.
 fn in_calls(count: u64) -> impl Iterator<Item = (u64, u64)> {
     (0..count).step_by(ROOM as usize).map(move |first| (first, ROOM.min(count - first)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use logsum_gpu::{parts, queue};
+
+    #[test]
+    fn the_workspace_is_what_the_kernels_need() {
+        assert_eq!((ROOM, QUEUE), (queue::ROOM, queue::BYTES));
+        assert_eq!((MOST_PARTS, PARTS), (parts::MOST_PARTS, parts::BYTES));
+    }
 }

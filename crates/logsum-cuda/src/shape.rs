@@ -12,18 +12,23 @@ pub(crate) enum Shape {
 /// Threads of a block, unless it is one team.
 pub(crate) const THREADS: u32 = 256;
 
+/// Blocks that may work on parts of rows: see `logsum-gpu`, parts.rs.
+pub(crate) const MOST_PARTS: u64 = 16384;
+
 /// Bytes that a block should have to read at least, for a part of a row to be worth it.
 const PART: u64 = 1 << 14;
 
 impl Shape {
-    /// For log-sum-exps. Measured on an H100: threads that have some hundred numbers each, as long as there are enough rows
-    /// to keep the GPU busy; else more threads; and parts, where blocks of whole rows leave some processors idle at the end.
+    /// For log-sum-exps. Measured on an H100: threads that have some hundred numbers each, as long as there are enough
+    /// rows to keep the GPU busy; else more threads; and parts, where blocks of whole rows leave some processors idle
+    /// at the end.
     pub(crate) fn for_values(count: u64, length: u64, bytes: u64, processors: u32) -> Self {
         let (threads, blocks) = (1024 * u64::from(processors), 16 * u64::from(processors));
         let mut lanes = power_of_2(length / 96).clamp(1, 128);
         if count < blocks && length * bytes >= 4 * PART {
             let parts = blocks.div_ceil(count.max(1)).next_power_of_two();
-            let parts = parts.min(power_of_2(length * bytes / PART)).min(power_of_2(16384 / count.max(1)));
+            let parts =
+                parts.min(power_of_2(length * bytes / PART)).min(power_of_2(MOST_PARTS / count.max(1)));
             if parts > 1 {
                 return Self::Parts(parts as u32);
             }
@@ -77,7 +82,7 @@ mod tests {
                     match Shape::for_values(count, length, bytes, 132) {
                         Shape::Teams(lanes) => assert!(lanes.is_power_of_two() && lanes <= 256),
                         Shape::Parts(parts) => {
-                            assert!(parts.is_power_of_two() && u64::from(parts) * count <= 16384);
+                            assert!(parts.is_power_of_two() && u64::from(parts) * count <= MOST_PARTS);
                         }
                     }
                     let lanes = Shape::for_shares(count, length, bytes, 132);

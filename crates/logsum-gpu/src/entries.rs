@@ -19,128 +19,93 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
 
-macro_rules! shares_entry {
-    ($name:ident, $format:ident, $log:literal, $loads:literal) => {
-        /// See [`shares`].
-        ///
-        /// # Safety
-        ///
-        /// As for log-sum-exps, with results of `length` numbers for each row, `out_stride` bytes after one another, and
-        /// where `values` is not 0, `count` log-sum-exps.
+macro_rules! kernel {
+    ($(#[$line:meta])* $name:ident, $format:ident, ($($argument:ident: $type:ty),*), $run:expr) => {
+        $(#[$line])*
         #[unsafe(no_mangle)]
         pub unsafe extern "ptx-kernel" fn $name(
             address: u64,
             stride: u64,
             count: u64,
             length: u32,
-            out: u64,
-            out_stride: u64,
-            values: u64,
-            lanes: u32,
-            queue: u64,
+            $($argument: $type),*
         ) {
             // SAFETY: the caller's.
             let gpu = unsafe { Ptx::this() };
-            let rows = Rows::<$format> { address, stride, count, length, format: PhantomData };
-            let results = Results { out, stride: out_stride, values };
-            shares::<_, $log, $loads, _>(gpu, rows, results, lanes, Queue { address: queue });
+            $run(gpu, Rows::<$format> { address, stride, count, length, format: PhantomData })
         }
     };
 }
 
 macro_rules! entries {
-    ($($format:ident: $logsumexp:ident, $logsumexp_by_parts:ident, $settle:ident, $softmax:ident, $log_softmax:ident, $settle_shares:ident, $loads:literal;)*) => {$(
-        /// See [`logsumexp`].
-        ///
-        /// # Safety
-        ///
-        /// `count` rows of `length` numbers may be read, each `stride` bytes after the one before, and `count` results
-        /// written; `queue` is as [`Queue`] has it. The grid has a team of `lanes` threads for each row.
-        #[unsafe(no_mangle)]
-        pub unsafe extern "ptx-kernel" fn $logsumexp(
-            address: u64,
-            stride: u64,
-            count: u64,
-            length: u32,
-            out: u64,
-            lanes: u32,
-            queue: u64,
-        ) {
-            // SAFETY: the caller's.
-            let gpu = unsafe { Ptx::this() };
-            let rows = Rows::<$format> { address, stride, count, length, format: PhantomData };
-            logsumexp(gpu, rows, out, lanes, Queue { address: queue });
+    ($($format:ident: $logsumexp:ident, $logsumexp_by_parts:ident, $settle:ident, $softmax:ident, $log_softmax:ident,
+        $settle_shares:ident, $loads:literal;)*) => {$(
+        kernel! {
+            /// See [`logsumexp`].
+            ///
+            /// # Safety
+            ///
+            /// `count` rows of `length` numbers may be read, each `stride` bytes after the one before, and `count`
+            /// results written; `queue` is as [`Queue`] has it. The grid has a team of `lanes` threads for each row.
+            $logsumexp, $format, (out: u64, lanes: u32, queue: u64),
+            |gpu, rows| logsumexp(gpu, rows, out, lanes, Queue { address: queue })
         }
 
-        /// See [`logsumexp_by_parts`].
-        ///
-        /// # Safety
-        ///
-        /// Likewise, with `parts` as [`Parts`] has it, and as many blocks in the grid's first direction as rows.
-        #[unsafe(no_mangle)]
-        pub unsafe extern "ptx-kernel" fn $logsumexp_by_parts(
-            address: u64,
-            stride: u64,
-            count: u64,
-            length: u32,
-            out: u64,
-            queue: u64,
-            parts: u64,
-        ) {
-            // SAFETY: the caller's.
-            let gpu = unsafe { Ptx::this() };
-            let rows = Rows::<$format> { address, stride, count, length, format: PhantomData };
-            logsumexp_by_parts(gpu, rows, out, Queue { address: queue }, Parts { address: parts });
+        kernel! {
+            /// See [`logsumexp_by_parts`].
+            ///
+            /// # Safety
+            ///
+            /// Likewise, with `parts` as [`Parts`] has it, and as many blocks in the grid's first direction as rows.
+            $logsumexp_by_parts, $format, (out: u64, queue: u64, parts: u64),
+            |gpu, rows| logsumexp_by_parts(gpu, rows, out, Queue { address: queue }, Parts { address: parts })
         }
 
-        /// See [`settle`].
-        ///
-        /// # Safety
-        ///
-        /// As for the kernel that filled the queue, with `parts` as [`Parts`] has it, in a grid of at most `MOST_PARTS` blocks.
-        #[unsafe(no_mangle)]
-        pub unsafe extern "ptx-kernel" fn $settle(
-            address: u64,
-            stride: u64,
-            count: u64,
-            length: u32,
-            out: u64,
-            queue: u64,
-            parts: u64,
-        ) {
-            // SAFETY: the caller's.
-            let gpu = unsafe { Ptx::this() };
-            let rows = Rows::<$format> { address, stride, count, length, format: PhantomData };
-            settle(gpu, rows, out, Queue { address: queue }, Parts { address: parts });
+        kernel! {
+            /// See [`settle`].
+            ///
+            /// # Safety
+            ///
+            /// As for the kernel that filled the queue, with `parts` as [`Parts`] has it, in a grid of at most
+            /// `MOST_PARTS` blocks.
+            $settle, $format, (out: u64, queue: u64, parts: u64),
+            |gpu, rows| settle(gpu, rows, out, Queue { address: queue }, Parts { address: parts })
         }
 
-        shares_entry!($softmax, $format, false, $loads);
-        shares_entry!($log_softmax, $format, true, $loads);
+        shares_kernel!($softmax, $format, false, $loads);
+        shares_kernel!($log_softmax, $format, true, $loads);
 
-        /// See [`settle_shares`].
-        ///
-        /// # Safety
-        ///
-        /// As for the kernel that filled the queue.
-        #[unsafe(no_mangle)]
-        pub unsafe extern "ptx-kernel" fn $settle_shares(
-            address: u64,
-            stride: u64,
-            count: u64,
-            length: u32,
-            out: u64,
-            out_stride: u64,
-            values: u64,
-            log: u32,
-            queue: u64,
-        ) {
-            // SAFETY: the caller's.
-            let gpu = unsafe { Ptx::this() };
-            let rows = Rows::<$format> { address, stride, count, length, format: PhantomData };
-            let results = Results { out, stride: out_stride, values };
-            settle_shares(gpu, rows, results, log != 0, Queue { address: queue });
+        kernel! {
+            /// See [`settle_shares`].
+            ///
+            /// # Safety
+            ///
+            /// As for the kernel that filled the queue.
+            $settle_shares, $format, (out: u64, out_stride: u64, values: u64, log: u32, queue: u64),
+            |gpu, rows| {
+                let results = Results { out, stride: out_stride, values };
+                settle_shares(gpu, rows, results, log != 0, Queue { address: queue });
+            }
         }
     )*};
+}
+
+macro_rules! shares_kernel {
+    ($name:ident, $format:ident, $log:literal, $loads:literal) => {
+        kernel! {
+            /// See [`shares`].
+            ///
+            /// # Safety
+            ///
+            /// As for log-sum-exps, with results of `length` numbers for each row, `out_stride` bytes after one
+            /// another, and where `values` is not 0, `count` log-sum-exps.
+            $name, $format, (out: u64, out_stride: u64, values: u64, lanes: u32, queue: u64),
+            |gpu, rows| {
+                let results = Results { out, stride: out_stride, values };
+                shares::<_, $log, $loads, _>(gpu, rows, results, lanes, Queue { address: queue });
+            }
+        }
+    };
 }
 
 entries! {

@@ -111,7 +111,15 @@ pub trait Format: Copy {
     fn unpacked<G: Thread>(gpu: G, words: [u32; 4]) -> [Self::Number; 8];
 
     /// Numbers of these bits one after the other; of f64, two.
-    fn packed(bits: [u64; 8]) -> [u32; 8];
+    #[inline(always)]
+    fn packed(bits: [u64; 8]) -> [u32; 8] {
+        let pair = |i: usize| (bits[i] as u32) | (bits[i + 1] as u32) << 16;
+        match Self::BYTES {
+            2 => [pair(0), pair(2), pair(4), pair(6), 0, 0, 0, 0],
+            4 => bits.map(|bits| bits as u32),
+            _ => [bits[0] as u32, (bits[0] >> 32) as u32, bits[1] as u32, (bits[1] >> 32) as u32, 0, 0, 0, 0],
+        }
+    }
 
     /// Reads a number.
     fn load<G: Thread>(gpu: G, address: u64) -> Self::Number;
@@ -126,11 +134,21 @@ pub trait Format: Copy {
     }
 
     /// Writes a number of these bits.
-    fn store<G: Thread>(gpu: G, address: u64, bits: u64);
+    #[inline(always)]
+    fn store<G: Thread>(gpu: G, address: u64, bits: u64) {
+        match Self::BYTES {
+            2 => gpu.store_u16(address, bits as u16),
+            4 => gpu.store_u32(address, bits as u32),
+            _ => gpu.store_u64(address, bits),
+        }
+    }
 
-    /// Two ends with every x for which |x − v| ≤ bound between them: if they are equal once rounded to this format, that
-    /// is the nearest number to each x.
-    fn ends(v: DoubleDouble, bound: f64) -> [f64; 2];
+    /// Two ends with every x for which |x − v| ≤ bound between them: if they are equal once rounded to this format,
+    /// that is the nearest number to each x.
+    #[inline(always)]
+    fn ends(v: DoubleDouble, bound: f64) -> [f64; 2] {
+        ends_for_narrower(v, bound)
+    }
 }
 
 /// f32.
@@ -162,11 +180,6 @@ impl Format for F32 {
     }
 
     #[inline(always)]
-    fn packed(bits: [u64; 8]) -> [u32; 8] {
-        bits.map(|bits| bits as u32)
-    }
-
-    #[inline(always)]
     fn load<G: Thread>(gpu: G, address: u64) -> f32 {
         f32::from_bits(gpu.load_u32(address))
     }
@@ -174,16 +187,6 @@ impl Format for F32 {
     #[inline(always)]
     fn nearest<G: Thread>(_: G, x: f64) -> u64 {
         (x as f32).to_bits().into()
-    }
-
-    #[inline(always)]
-    fn store<G: Thread>(gpu: G, address: u64, bits: u64) {
-        gpu.store_u32(address, bits as u32);
-    }
-
-    #[inline(always)]
-    fn ends(v: DoubleDouble, bound: f64) -> [f64; 2] {
-        ends_for_narrower(v, bound)
     }
 }
 
@@ -202,12 +205,6 @@ impl Format for F64 {
     }
 
     #[inline(always)]
-    fn packed(bits: [u64; 8]) -> [u32; 8] {
-        let [first, second, ..] = bits;
-        [first as u32, (first >> 32) as u32, second as u32, (second >> 32) as u32, 0, 0, 0, 0]
-    }
-
-    #[inline(always)]
     fn load<G: Thread>(gpu: G, address: u64) -> f64 {
         f64::from_bits(gpu.load_u64(address))
     }
@@ -220,11 +217,6 @@ impl Format for F64 {
     #[inline(always)]
     fn nearest_to_sum<G: Thread>(_: G, sum: DoubleDouble) -> u64 {
         sum.hi.to_bits()
-    }
-
-    #[inline(always)]
-    fn store<G: Thread>(gpu: G, address: u64, bits: u64) {
-        gpu.store_u64(address, bits);
     }
 
     #[inline(always)]
@@ -246,11 +238,6 @@ impl Format for F16 {
     }
 
     #[inline(always)]
-    fn packed(bits: [u64; 8]) -> [u32; 8] {
-        halves(bits)
-    }
-
-    #[inline(always)]
     fn load<G: Thread>(gpu: G, address: u64) -> f32 {
         gpu.f32_of_f16(gpu.load_u16(address))
     }
@@ -258,16 +245,6 @@ impl Format for F16 {
     #[inline(always)]
     fn nearest<G: Thread>(gpu: G, x: f64) -> u64 {
         gpu.f16_of_f32(odd_f32(x)).into()
-    }
-
-    #[inline(always)]
-    fn store<G: Thread>(gpu: G, address: u64, bits: u64) {
-        gpu.store_u16(address, bits as u16);
-    }
-
-    #[inline(always)]
-    fn ends(v: DoubleDouble, bound: f64) -> [f64; 2] {
-        ends_for_narrower(v, bound)
     }
 }
 
@@ -284,11 +261,6 @@ impl Format for BF16 {
     }
 
     #[inline(always)]
-    fn packed(bits: [u64; 8]) -> [u32; 8] {
-        halves(bits)
-    }
-
-    #[inline(always)]
     fn load<G: Thread>(gpu: G, address: u64) -> f32 {
         f32::from_bits(u32::from(gpu.load_u16(address)) << 16)
     }
@@ -301,21 +273,4 @@ impl Format for BF16 {
         let up = u32::from(is_number) * (0x7fff + (bits >> 16 & 1));
         ((bits + up) >> 16).into()
     }
-
-    #[inline(always)]
-    fn store<G: Thread>(gpu: G, address: u64, bits: u64) {
-        gpu.store_u16(address, bits as u16);
-    }
-
-    #[inline(always)]
-    fn ends(v: DoubleDouble, bound: f64) -> [f64; 2] {
-        ends_for_narrower(v, bound)
-    }
-}
-
-/// Numbers of 16 bits in pairs.
-#[inline(always)]
-fn halves(bits: [u64; 8]) -> [u32; 8] {
-    let pair = |i: usize| (bits[i] as u32) | (bits[i + 1] as u32) << 16;
-    [pair(0), pair(2), pair(4), pair(6), 0, 0, 0, 0]
 }

@@ -4,7 +4,7 @@ use crate::format::Format;
 use crate::parts::Parts;
 use crate::queue::{Queue, Unsettled};
 use crate::row::Rows;
-use crate::sum::{Sum, Terms, additions};
+use crate::sum::{Sum, Terms, additions, all_but_one};
 use crate::team::Team;
 use crate::thread::Thread;
 use logsum_arithmetic::double_double::DoubleDouble;
@@ -16,8 +16,8 @@ use logsum_arithmetic::rounding_test::{TINY, nearest_of_least};
 /// Pieces of 16 bytes that a thread loads at once.
 const LOADS: usize = 4;
 
-/// Writes the log-sum-exp of each row: a team of `lanes` threads for each. A row that this phase does not settle goes into
-/// the queue.
+/// Writes the log-sum-exp of each row: a team of `lanes` threads for each. A row that this phase does not settle goes
+/// into the queue.
 #[inline(always)]
 pub fn logsumexp<T: Format, G: Thread>(gpu: G, rows: Rows<T>, out: u64, lanes: u32, queue: Queue) {
     let (team, index) = Team::of(gpu, lanes);
@@ -75,8 +75,8 @@ impl Relative {
         }
     }
 
-    /// The sum of all parts of this row, for the threads of the block that is the last to come here; nothing for others.
-    /// All threads of the block must call it.
+    /// The sum of all parts of this row, for the threads of the block that is the last to come here; nothing for
+    /// others. All threads of the block must call it.
     #[inline(always)]
     fn with_other_parts<P: Precision, G: Thread>(
         self,
@@ -118,8 +118,7 @@ impl Relative {
             part += team.lanes;
         }
         let Terms { sum, greatest, .. } = team.all(gpu, Terms::<P>::of([sum, DoubleDouble::ZERO], greatest));
-        let others = if greatest == 0 { 0.0 } else { f64::from(greatest - 1) / UNSCALE };
-        Some(Self { max, tail: sum + others })
+        Some(Self { max, tail: sum + all_but_one(greatest) })
     }
 
     /// An estimate of the logarithm of a sum with a finite maximum.

@@ -3,8 +3,8 @@
 use crate::team::Team;
 use crate::thread::Thread;
 
-/// In the GPU's memory: a counter of 32 bits for each row, and five words of 64 bits for each part. The counters are 0 before
-/// the first call, and each call leaves them so.
+/// In the GPU's memory: a counter of 32 bits for each row, and five words of 64 bits for each part. The counters are 0
+/// before the first call, and each call leaves them so.
 #[derive(Clone, Copy)]
 pub struct Parts {
     /// Where it is: a multiple of 8.
@@ -20,8 +20,8 @@ pub const BYTES: u64 = (4 + 8 * WORDS) * MOST_PARTS;
 const WORDS: u64 = 5;
 
 impl Parts {
-    /// Leaves what a block knows of its part of a row, and returns whether it is the last of these to come here. All threads of
-    /// the block must call it.
+    /// Leaves what a block knows of its part of a row, and returns whether it is the last of these to come here. All
+    /// threads of the block must call it.
     #[inline(always)]
     pub fn is_last<const N: usize, G: Thread>(
         self,

@@ -24,7 +24,8 @@ impl Ptx {
 const _: () = assert!(SHARED == 256);
 global_asm!(".shared .align 8 .b64 logsum_shared[256];");
 
-// By LLVM's names, as for the barrier: LLVM takes care then that threads come here together, as it does not for an asm!.
+// By LLVM's names, as for the barrier: LLVM takes care then that threads come here together, as it does not for an
+// asm!.
 unsafe extern "unadjusted" {
     #[link_name = "llvm.nvvm.shfl.sync.bfly.i32"]
     fn exchange(threads: i32, word: u32, mask: u32, clamp: i32) -> u32;

@@ -2,9 +2,9 @@
 
 use crate::thread::Thread;
 
-/// In the GPU's memory: two words of 32 bits, how many rows there are and how many blocks have done with them; one of 64
-/// bits, how many rows of all calls no phase settled; and two of 64 bits for each row: its index, and an estimate of its
-/// log-sum-exp. All are 0 before the first call.
+/// In the GPU's memory: two words of 32 bits, how many rows there are and how many blocks have done with them; one of
+/// 64 bits, how many rows of all calls no phase settled; and two of 64 bits for each row: its index, and an estimate of
+/// its log-sum-exp. All are 0 before the first call.
 #[derive(Clone, Copy)]
 pub struct Queue {
     /// Where it is: a multiple of 16.

@@ -29,8 +29,8 @@ impl<T: Format> Rows<T> {
     }
 }
 
-/// A row, or a part of one: in the middle pieces of 16 bytes that are loaded at once, and at either end, up to an address
-/// that is a multiple of 16 and after the last such piece, fewer numbers: the edges.
+/// A row, or a part of one: in the middle pieces of 16 bytes that are loaded at once, and at either end, up to an
+/// address that is a multiple of 16 and after the last such piece, fewer numbers: the edges.
 #[derive(Clone, Copy)]
 pub struct Row<T> {
     /// The address of the first number.
@@ -68,8 +68,9 @@ impl<T: Format> Row<T> {
         Self { middle: self.middle + 16 * u64::from(from), pieces, edges, ..self }
     }
 
-    /// Calls `visit` for each number that falls to this thread of the team. `LOADS` pieces are loaded at once; the first
-    /// argument is the place of the number in these, for who keeps several sums. Returns the pieces that were loaded last.
+    /// Calls `visit` for each number that falls to this thread of the team. `LOADS` pieces are loaded at once; the
+    /// first argument is the place of the number in these, for who keeps several sums. Returns the pieces that were
+    /// loaded last.
     #[inline(always)]
     pub fn each<const LOADS: usize, const WHOLE: bool, G: Thread>(
         self,
@@ -124,8 +125,8 @@ impl<T: Format> Row<T> {
         }
     }
 
-    /// Writes to `out`, the address of the first of as many results, the bits that `result` gives for each number that falls
-    /// to this thread of the team: the pieces that are held first, which saves loading them again.
+    /// Writes to `out`, the address of the first of as many results, the bits that `result` gives for each number that
+    /// falls to this thread of the team: the pieces that are held first, which saves loading them again.
     #[inline(always)]
     pub fn write<O: Format, const LOADS: usize, G: Thread>(
         self,

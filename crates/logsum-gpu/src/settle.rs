@@ -20,9 +20,9 @@ use logsum_arithmetic::triple_double::TripleDouble;
 /// Pieces of 16 bytes that a thread loads at once.
 const LOADS: usize = 1;
 
-/// Writes the log-sum-exp of each row of the queue and empties it: a block for each row, or where there are fewer rows than
-/// blocks, several. A row that even this does not settle gets the number nearest to the estimate, and is counted: one that was
-/// built to be hard, or of f64 one whose logarithm is so near to 0 that 2^-116 is not enough.
+/// Writes the log-sum-exp of each row of the queue and empties it: a block for each row, or where there are fewer rows
+/// than blocks, several. A row that even this does not settle gets the number nearest to the estimate, and is counted:
+/// one that was built to be hard, or of f64 one whose logarithm is so near to 0 that 2^-116 is not enough.
 #[inline(always)]
 pub fn settle<T: Format, G: Thread>(gpu: G, rows: Rows<T>, out: u64, queue: Queue, parts: Parts) {
     let (team, block) = Team::of(gpu, gpu.count());
@@ -77,7 +77,8 @@ pub fn settle_shares<T: Format, G: Thread>(gpu: G, rows: Rows<T>, results: Resul
     queue.finish(gpu);
 }
 
-/// What the results of a row with a finite maximum are computed from: its sum in double-doubles, and about its logarithm.
+/// What the results of a row with a finite maximum are computed from: its sum in double-doubles, and about its
+/// logarithm.
 struct Elements<P> {
     sum: Sum<P>,
     /// 1/Σ e^{z − center}, and a bound on the relative error of a share that is computed from it.
@@ -164,8 +165,8 @@ impl<P: Precision> Elements<P> {
     }
 }
 
-/// Σ e^{z − c}, in units of [`UNSCALE`], about an estimate of its logarithm, or about 0 if that is near 0. What bounds its error
-/// is said at [`error_of_sum`].
+/// Σ e^{z − c}, in units of [`UNSCALE`], about an estimate of its logarithm, or about 0 if that is near 0. What bounds
+/// its error is said at [`error_of_sum`].
 struct CentredSum {
     center: f64,
     terms: Terms,

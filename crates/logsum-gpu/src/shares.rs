@@ -13,8 +13,8 @@ use logsum_arithmetic::ln::log1p_dd;
 use logsum_arithmetic::log_of_sum::{error_of_share, log_of_tail};
 use logsum_arithmetic::precision::{Number, Precision};
 
-/// Where results go: `out` is the address of the first number of the first row, and rows follow each other at `stride` bytes;
-/// `values` is that of the log-sum-exps, or 0 where they are not asked for.
+/// Where results go: `out` is the address of the first number of the first row, and rows follow each other at `stride`
+/// bytes; `values` is that of the log-sum-exps, or 0 where they are not asked for.
 #[derive(Clone, Copy)]
 pub struct Results {
     /// The first row of results.
@@ -25,8 +25,8 @@ pub struct Results {
     pub values: u64,
 }
 
-/// Writes e^{z − LSE} of each number of each row, or with `LOG` the logarithm, and the log-sum-exps where asked for: a team
-/// of `lanes` threads for each row. A row with a result that this phase does not settle goes into the queue.
+/// Writes e^{z − LSE} of each number of each row, or with `LOG` the logarithm, and the log-sum-exps where asked for: a
+/// team of `lanes` threads for each row. A row with a result that this phase does not settle goes into the queue.
 #[inline(always)]
 pub fn shares<T: Format, const LOG: bool, const LOADS: usize, G: Thread>(
     gpu: G,

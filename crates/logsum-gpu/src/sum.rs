@@ -10,8 +10,8 @@ use logsum_arithmetic::exp::{EXP_F64_FINE_ERROR, UNSCALE};
 use logsum_arithmetic::log_of_sum::SLACK;
 use logsum_arithmetic::precision::{FineF64, Number, Precision};
 
-/// How far from 0 a maximum may be for e^z to be summed as it is, without a shift: nothing then leaves the range in which
-/// the bounds of `logsum_arithmetic::exp` hold.
+/// How far from 0 a maximum may be for e^z to be summed as it is, without a shift: nothing then leaves the range in
+/// which the bounds of `logsum_arithmetic::exp` hold.
 const REACH: f64 = 64.0;
 
 /// Σ e^{z_k}, with the numbers that equal the greatest one kept apart.
@@ -68,8 +68,8 @@ impl<P: Precision> Sum<P> {
         (Self { max: greatest, center, greatest: count, others: sum, precision: PhantomData }, held)
     }
 
-    /// Bounds the relative error of [`whole`](Self::whole), and with that of a factor that of the tail, where threads add so
-    /// many terms one after the other.
+    /// Bounds the relative error of [`whole`](Self::whole), and with that of a factor that of the tail, where threads
+    /// add so many terms one after the other.
     ///
     /// In double-double, additions are those of [`Number::added_to`]: u²(k + 4) for the k-th.
     #[inline(always)]
@@ -96,15 +96,22 @@ impl<P: Precision> Sum<P> {
         P::Number::of(self.others) + of_max.by(f64::from(self.greatest))
     }
 
-    /// The sum of all but one of the greatest numbers, relative to that one, in units of [`UNSCALE`]; NaN if any number is.
+    /// The sum of all but one of the greatest numbers, relative to that one, in units of [`UNSCALE`]; NaN if any number
+    /// is.
     #[inline(always)]
     pub fn tail(&self) -> DoubleDouble {
         let others =
             if self.center == self.max { self.others } else { relative_to_max::<P>(self.others, self.max) };
-        // None is greatest only where all are NaN.
-        let equal = if self.greatest == 0 { 0.0 } else { f64::from(self.greatest - 1) / UNSCALE };
+        let equal = all_but_one(self.greatest);
         if P::IS_DOUBLE_DOUBLE { others + equal } else { DoubleDouble::from(others.hi + equal) }
     }
+}
+
+/// The terms of so many greatest numbers but one, each 1, in units of [`UNSCALE`]. None is greatest only where all are
+/// NaN.
+#[inline(always)]
+pub(crate) fn all_but_one(greatest: u32) -> f64 {
+    if greatest == 0 { 0.0 } else { f64::from(greatest - 1) / UNSCALE }
 }
 
 /// Additions that follow each other in the sum of a row by so many threads: of its numbers, and of threads and parts.

@@ -32,8 +32,8 @@ pub trait Thread: Copy {
     /// Reads 16 bytes that nothing writes meanwhile, from an address that is a multiple of 16.
     fn load_16_bytes(self, address: u64) -> [u32; 4];
 
-    /// Asks for what was to be loaded before anything that follows is done: else a compiler moves loads to where they are
-    /// used, and each is waited for alone.
+    /// Asks for what was to be loaded before anything that follows is done: else a compiler moves loads to where they
+    /// are used, and each is waited for alone.
     fn ask(self);
 
     /// Reads a 16-bit word that nothing writes meanwhile.

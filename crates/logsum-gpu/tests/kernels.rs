@@ -266,7 +266,8 @@ fn rows_of_all_lengths_and_kinds() {
     all_lengths::<f64>(&mut random);
 }
 
-/// Shares among the subnormal numbers, and differences half-way between two floats, are settled by the later phase alone.
+/// Shares among the subnormal numbers, and differences half-way between two floats, are settled by the later phase
+/// alone.
 fn wide<T: Both>(random: &mut StdRng, spread: f64) {
     for length in [3, 16, 33] {
         let rows: Vec<Vec<T>> = (0..400)
