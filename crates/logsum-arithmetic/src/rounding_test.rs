@@ -34,8 +34,8 @@ pub fn ends_as_sums(v: DoubleDouble, bound: f64) -> [DoubleDouble; 2] {
 /// What is less in magnitude is among the least f64: see [`nearest_of_least`].
 pub const TINY: f64 = power_of_two(-900);
 
-/// The f64 nearest to max + log(1 + t') for every t' within `error` of t, if there is one, for max and t below [`TINY`] in
-/// magnitude. t and its error are in units of [`UNSCALE`](crate::exp::UNSCALE): nothing is subnormal here.
+/// The f64 nearest to max + log(1 + t') for every t' within `error` of t, if there is one, for max and t below [`TINY`]
+/// in magnitude. t and its error are in units of [`UNSCALE`](crate::exp::UNSCALE): nothing is subnormal here.
 ///
 /// max is an integer in units of 2^-1074. log(1 + t) differs from t by t²/2, less than 2^-900 t; the sum of max
 /// and t has a relative error of 2u². What t has lost to underflow, or to terms that count as e^-1000, is below

@@ -59,7 +59,8 @@ impl<F: Float64> TripleDouble<F> {
     }
 
     /// The sum of both, for any order of magnitudes, not normalised. The first two words are added exactly, so that
-    /// only the third is rounded, by at most u (3 |lo| + 2 |self.lo| + |other.lo|) (1 + 2u), where `lo` is the result's.
+    /// only the third is rounded, by at most u (3 |lo| + 2 |self.lo| + |other.lo|) (1 + 2u), where `lo` is the
+    /// result's.
     #[inline(always)]
     pub fn plus(self, other: Self) -> Self {
         let high = two_sum(self.hi, other.hi);

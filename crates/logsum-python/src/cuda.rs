@@ -1,5 +1,5 @@
-//! What `logsum.torch` does with tensors in the memory of NVIDIA's GPUs. They are given by their addresses, for whose meaning the
-//! Python code vouches.
+//! What `logsum.torch` does with tensors in the memory of NVIDIA's GPUs. They are given by their addresses, for whose
+//! meaning the Python code vouches.
 
 // The addresses are those of tensors that live until the stream has done with them.
 #![allow(unsafe_code)]

@@ -22,8 +22,8 @@ use std::time::{Duration, Instant};
 /// Numbers that are taken at a time.
 const CHUNK: usize = 512;
 
-/// The fewest numbers that are reduced at once. After an interrupt NumPy still calls the loop for every row that is left.
-/// Such a call takes a tenth of the time of this many numbers; beside fewer it would delay the exception.
+/// The fewest numbers that are reduced at once. After an interrupt NumPy still calls the loop for every row that is
+/// left. Such a call takes a tenth of the time of this many numbers; beside fewer it would delay the exception.
 const MANY: usize = 4096;
 
 /// A function of one slice.

@@ -1,8 +1,8 @@
 //! Reverse-mode differentiation in a hundred lines, with log-sum-exp as an operator: a tape records each value with the
 //! derivative of what it was made by, and is read backwards.
 //!
-//! It trains a classifier of handwritten digits: loss = mean of log Σ_k e^{Z_ik} − Z_it, with Z = X·W + b. At the end it holds the
-//! gradient of its own log-sum-exp beside the library's. Run it with `cargo run --release --example tape`.
+//! It trains a classifier of handwritten digits: loss = mean of log Σ_k e^{Z_ik} − Z_it, with Z = X·W + b. At the end
+//! it holds the gradient of its own log-sum-exp beside the library's. Run it with `cargo run --release --example tape`.
 
 use ndarray::{Array2, Axis};
 use std::error::Error;
@@ -68,9 +68,9 @@ impl Tape {
 
     /// log Σ_k e^{z_k} of each row, as log Σ_k e^{z_k − max} + max, where max = z_j.
     ///
-    /// Its derivative by z_i has two cases. For i ≠ j max does not depend on z_i, and what is left is e^{z_i − max}/Σ. For i = j
-    /// every other exponent falls as z_i rises, and max rises with it: −Σ_{k≠j} e^{z_k − max}/Σ + 1. As 1 is Σ/Σ, that is
-    /// e^{z_j − max}/Σ, too: both are the softmax.
+    /// Its derivative by z_i has two cases. For i ≠ j max does not depend on z_i, and what is left is e^{z_i − max}/Σ.
+    /// For i = j every other exponent falls as z_i rises, and max rises with it: −Σ_{k≠j} e^{z_k − max}/Σ + 1. As 1 is
+    /// Σ/Σ, that is e^{z_j − max}/Σ, too: both are the softmax.
     fn logsumexp(&mut self, z: Value) -> Value {
         let rows = self.value(z).clone();
         let values = rows.map_axis(Axis(1), |row| {

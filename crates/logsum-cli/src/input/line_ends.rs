@@ -45,7 +45,7 @@ mod tests {
     use super::LineEnds;
     use std::io::{Read, Result};
 
-    /// What is left, a piece of so many bytes at a time.
+    /// A source that gives at most so many bytes at a read.
     struct Pieces<'a>(&'a [u8], usize);
 
     impl Read for Pieces<'_> {

@@ -126,7 +126,8 @@ def cotangent_of_log_softmax(p, g, axes):
     return jnp.where(jnp.isfinite(total(wide_g)), wide_g - p * total(wide_g), by_parts).astype(g.dtype)
 
 
-# The derivative of log-softmax in a direction, and what takes cotangents back, given p = softmax(a): each other's transposes.
+# The derivative of log-softmax in a direction, and what takes cotangents back, given p = softmax(a): each other's
+# transposes.
 log_softmax_slope = Linear(
     "log_softmax_slope",
     lambda p, t, axes: (t - mean(p, t, axes)).astype(t.dtype),

@@ -56,8 +56,8 @@ def weights_of(x, target, weight, ignored, smoothing):
     return torch.where(counts[..., None], q, 0)
 
 
-# q is linear in the probabilities and in the weights, by factors that may be 0 where a score is −∞. The functions below give the
-# change of q for changes of these, and take cotangents of q back to them.
+# q is linear in the probabilities and in the weights, by factors that may be 0 where a score is −∞. The functions below
+# give the change of q for changes of these, and take cotangents of q back to them.
 
 
 def by_weight(x, target, ignored, smoothing):
