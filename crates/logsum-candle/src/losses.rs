@@ -273,7 +273,7 @@ impl CustomOp1 for Loss {
             Ok(into_storage(self.on_rows(&logits, |loss, targets, logits| match self.of {
                 Of::All(reduction) => Ok(arr0(loss.loss(logits, targets, reduction)?).into_dyn()),
                 Of::Each => {
-                    let mut losses = ArrayD::default(rows);
+                    let mut losses = ArrayD::zeros(rows);
                     loss.losses(logits, targets, losses.as_slice_mut().expect("it is new"))?;
                     Ok(losses)
                 }
@@ -303,7 +303,7 @@ impl CustomOp2 for Gradient {
     ) -> Result<(CpuStorage, Shape)> {
         for_format!(self.name(), logits.dtype(), T => {
             let (logits, g) = (view::<T>(logits, layout)?, view::<T>(g, g_layout)?);
-            let mut out = ArrayD::<T>::default(logits.shape());
+            let mut out = ArrayD::<T>::zeros(logits.shape());
             self.0.on_rows(&logits, |loss, targets, logits| {
                 let out = out.as_slice_mut().expect("it is new");
                 match self.0.of {
@@ -354,7 +354,7 @@ impl CustomOp2 for Curvature {
         for_format!(self.name(), logits.dtype(), T => {
             let (logits, v) = (view::<T>(logits, layout)?, view::<T>(v, v_layout)?);
             let v = v.as_standard_layout();
-            let mut out = ArrayD::<T>::default(logits.shape());
+            let mut out = ArrayD::<T>::zeros(logits.shape());
             self.0.on_rows(&logits, |loss, targets, logits| {
                 let reduction = match self.0.of {
                     Of::All(reduction) => reduction,

@@ -15,22 +15,14 @@
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressStyle};
 use logsum::LogSumExp;
+use logsum_digits::{CLASSES, HELD_OUT, IMAGES, Images, Outcome, PIXELS, REPOSITORY, SEED};
 use ndarray::{Array1, Array2, Axis};
-use rand::{SeedableRng, seq::SliceRandom};
-use std::error::Error;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-const DATA: &str = "data/digits.csv";
 const SCORES: &str = "target/digits/scores.npy";
 
-const IMAGES: usize = 1797;
-const PIXELS: usize = 64;
-const CLASSES: usize = 10;
-const SEED: u64 = 7;
-const HELD_OUT: usize = 450;
 const STEPS: u64 = 400;
 const LEARNING_RATE: f64 = 0.5;
 const MOMENTUM: f64 = 0.9;
@@ -38,8 +30,6 @@ const L2: f64 = 1e-4;
 
 /// The accuracy on the held-out images below which something is wrong.
 const ENOUGH: f64 = 0.95;
-
-type Outcome<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
     match run() {
@@ -53,9 +43,7 @@ fn main() -> ExitCode {
 
 fn run() -> Outcome<()> {
     let mut out = anstream::stdout();
-    let all = Images::read(&Path::new(REPOSITORY).join(DATA))
-        .map_err(|error| format!("{DATA}: {error}; `git checkout {DATA}` restores it"))?;
-    let (training, held_out) = all.split();
+    let (training, held_out) = Images::read()?.split();
     writeln!(
         out,
         "{IMAGES} handwritten digits of {PIXELS} pixels: {} to train on, {HELD_OUT} held out (seed {SEED})\n",
@@ -65,7 +53,7 @@ fn run() -> Outcome<()> {
     writeln!(out, "held out          accuracy          loss  largest |score|  rows where Σ e^z overflows")?;
     let plain = Run::new(&training, &held_out)?;
     writeln!(out, "pixels 0 to 1     {plain}")?;
-    let scaled = Run::new(&training.scaled(1e4), &held_out.scaled(1e4))?;
+    let scaled = Run::new(&scaled(&training, 1e4), &scaled(&held_out, 1e4))?;
     writeln!(out, "pixels × 10 000   {scaled}")?;
 
     writeln!(out, "\npixels 0 to 1:\n{}", plain.confusion())?;
@@ -79,46 +67,9 @@ fn run() -> Outcome<()> {
     Ok(())
 }
 
-/// Pixels, one image a row, and the digit that each shows.
-struct Images {
-    pixels: Array2<f64>,
-    classes: Vec<usize>,
-}
-
-impl Images {
-    fn read(path: &Path) -> Outcome<Self> {
-        let (mut pixels, mut classes) = (Vec::new(), Vec::new());
-        for (line, row) in (2..).zip(csv::Reader::from_path(path)?.deserialize()) {
-            let mut image: Vec<u8> = row?;
-            let class = image.pop().map(usize::from).filter(|&class| class < CLASSES);
-            let (Some(class), PIXELS, true) = (class, image.len(), image.iter().all(|&pixel| pixel <= 16))
-            else {
-                return Err(format!("line {line} is not {PIXELS} pixels from 0 to 16 and a digit").into());
-            };
-            classes.push(class);
-            pixels.extend(image.into_iter().map(|pixel| f64::from(pixel) / 16.0));
-        }
-        if classes.len() != IMAGES {
-            return Err(format!("{} images instead of {IMAGES}", classes.len()).into());
-        }
-        Ok(Self { pixels: Array2::from_shape_vec((IMAGES, PIXELS), pixels)?, classes })
-    }
-
-    /// Those to train on, and those held out.
-    fn split(&self) -> (Self, Self) {
-        let mut order: Vec<usize> = (0..IMAGES).collect();
-        // ChaCha8's stream is the same in every version and on every machine.
-        order.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(SEED));
-        let select = |which: &[usize]| Self {
-            pixels: self.pixels.select(Axis(0), which),
-            classes: which.iter().map(|&index| self.classes[index]).collect(),
-        };
-        (select(&order[HELD_OUT..]), select(&order[..HELD_OUT]))
-    }
-
-    fn scaled(&self, factor: f64) -> Self {
-        Self { pixels: &self.pixels * factor, classes: self.classes.clone() }
-    }
+/// The same images, brighter.
+fn scaled(images: &Images, factor: f64) -> Images {
+    Images { pixels: &images.pixels * factor, classes: images.classes.clone() }
 }
 
 struct Model {

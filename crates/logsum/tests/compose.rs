@@ -286,3 +286,28 @@ fn signs_and_edges_at_a_temperature() {
     assert!(matches!(terms.jvp(&one), Err(Error::LengthMismatch { argument: "tangent", .. })));
     assert!(matches!(terms.log_softmax(&mut [0.0]), Err(Error::LengthMismatch { argument: "out", .. })));
 }
+
+/// The Hessian is linear: a power of two, however great, changes little but exponents.
+#[test]
+fn hessians_times_the_greatest_vectors() {
+    let z = [0.5, 1.0, 2.25];
+    let b = [1.0, -0.25, 3.0];
+    let vector = [1.75, -1.0, -1.5];
+    let of = |scale: f64, terms: Terms<'_, f64>| {
+        let mut out = [0.0; 3];
+        terms.hvp(&vector.map(|v| v * scale), &mut out).unwrap();
+        out
+    };
+    for temperature in [1.0, 0.5] {
+        let plain = Terms::new(&z).temperature(temperature).unwrap();
+        for terms in [plain, plain.weights(&b).unwrap()] {
+            let expected = of(1.0, terms);
+            for exponent in [700, 768, 900, 1023] {
+                let scale = 2_f64.powi(exponent);
+                for (found, expected) in of(scale, terms).iter().zip(expected) {
+                    assert!((found / scale - expected).abs() < 1e-15, "2^{exponent}, {temperature}: {found}");
+                }
+            }
+        }
+    }
+}

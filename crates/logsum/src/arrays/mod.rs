@@ -53,7 +53,7 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
     /// The log-sum-exp over the axes, correctly rounded.
     fn logsumexp(&self, axes: impl Into<Axes>) -> Result<ArrayD<T>, Error> {
         let plan = Plan::new(self.array(), axes)?;
-        let mut out = ArrayD::default(&plan.reduced_shape[..]);
+        let mut out = zeros(IxDyn(&plan.reduced_shape));
         reduce(self.array(), &plan, Some(out.view_mut()), None)?;
         Ok(out)
     }
@@ -70,8 +70,8 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
     /// The log-sum-exp over the axes, and its gradient, which has the input's shape.
     fn logsumexp_with_gradient(&self, axes: impl Into<Axes>) -> Result<(ArrayD<T>, Array<T, D>), Error> {
         let plan = Plan::new(self.array(), axes)?;
-        let mut value = ArrayD::default(&plan.reduced_shape[..]);
-        let mut gradient = Array::default(self.array().raw_dim());
+        let mut value = zeros(IxDyn(&plan.reduced_shape));
+        let mut gradient = zeros(self.array().raw_dim());
         let each = (Each::Share, gradient.view_mut().into_dyn());
         reduce(self.array(), &plan, Some(value.view_mut()), Some(each))?;
         Ok((value, gradient))
@@ -90,7 +90,7 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
 
     /// e^{z − LSE(z)}, with the log-sum-exp over the axes.
     fn softmax(&self, axes: impl Into<Axes>) -> Result<Array<T, D>, Error> {
-        let mut out = Array::default(self.array().raw_dim());
+        let mut out = zeros(self.array().raw_dim());
         self.softmax_into(axes, out.view_mut())?;
         Ok(out)
     }
@@ -103,7 +103,7 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
 
     /// z − LSE(z), with the log-sum-exp over the axes.
     fn log_softmax(&self, axes: impl Into<Axes>) -> Result<Array<T, D>, Error> {
-        let mut out = Array::default(self.array().raw_dim());
+        let mut out = zeros(self.array().raw_dim());
         self.log_softmax_into(axes, out.view_mut())?;
         Ok(out)
     }
@@ -315,6 +315,11 @@ const EQUAL: &str = "rows and their results have one length";
 /// Why an array in standard layout has a slice.
 const STANDARD: &str = "the standard layout is contiguous";
 
+/// Memory for a result, which the system gives as zeros, so that nothing is written before the result is.
+fn zeros<T: Float, D: Dimension>(shape: D) -> Array<T, D> {
+    Array::from_elem(shape, T::default())
+}
+
 /// Applies `f` to each row.
 fn per_row<T: Float, D: Dimension>(
     z: &ArrayRef<T, D>,
@@ -347,7 +352,7 @@ fn of_each<T: Float, D: Dimension>(
     f: impl Fn(&[T], &mut [T]) -> Result<(), Error>,
 ) -> Array<T, D> {
     let x = x.as_standard_layout();
-    let mut out = Array::default(x.raw_dim());
+    let mut out = zeros(x.raw_dim());
     let (from, to) = (x.as_slice().expect(STANDARD), out.as_slice_mut().expect(STANDARD));
     f(from, to).expect(EQUAL);
     out

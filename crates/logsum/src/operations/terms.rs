@@ -429,7 +429,14 @@ compiled! {
     fn hvp(terms: &Terms<'_, T>, vector: &[T], out: &mut [T]) -> Result<(), Error> {
         same_length("vector", vector, "z", terms.z)?;
         same_length("out", out, "z", terms.z)?;
-        terms.hvp_into(vector, out);
+        // Linear in the vector, whose greatest numbers would overflow beside the exponentials' scale.
+        let times = |numbers: &[T], factor: f64| numbers.iter().map(|x| T::narrow(x.widen() * factor)).collect::<Vec<T>>();
+        if vector.iter().any(|v| v.widen().abs() > power_of_two(768)) {
+            terms.hvp_into(&times(vector, power_of_two(-256)), out);
+            out.copy_from_slice(&times(out, power_of_two(256)));
+        } else {
+            terms.hvp_into(vector, out);
+        }
         Ok(())
     }
 }
