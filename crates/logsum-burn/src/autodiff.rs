@@ -45,6 +45,10 @@ impl<B: Host, C: CheckpointStrategy> Host for Autodiff<B, C> {
         Ok((Self::value(z.clone(), operation)?, Self::value(z, &gradient)?))
     }
 
+    fn scaled(gradient: FloatTensor<Self>, cotangent: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_mul(gradient, cotangent)
+    }
+
     fn vjp(
         z: FloatTensor<Self>,
         vector: FloatTensor<Self>,
@@ -70,14 +74,14 @@ impl<B: Host, C: CheckpointStrategy> Host for Autodiff<B, C> {
 #[derive(Debug)]
 struct OfRows;
 
-impl<B: Backend> Backward<B, 1> for OfRows {
+impl<B: Host> Backward<B, 1> for OfRows {
     type State = (FloatTensor<B>, Shape);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let cotangent = grads.consume::<B>(&ops.node);
         let ([node], (gradient, kept)) = (ops.parents, ops.state);
         if let Some(node) = node {
-            grads.register::<B>(node.id, B::float_mul(gradient, B::float_reshape(cotangent, kept)));
+            grads.register::<B>(node.id, B::scaled(gradient, B::float_reshape(cotangent, kept)));
         }
     }
 }

@@ -38,6 +38,15 @@ pub trait Host: Backend {
         Ok((Self::float_from_data(value, &device), Self::float_from_data(gradient, &device)))
     }
 
+    /// The gradient of each row times the cotangent of its value, which broadcasts.
+    fn scaled(gradient: FloatTensor<Self>, cotangent: FloatTensor<Self>) -> FloatTensor<Self> {
+        // A backward pass begins with the cotangent 1, which a loss mostly sees: no need to read and write all again.
+        match Self::numbers(cotangent.clone()) {
+            Ok(numbers) if numbers.are_ones() => gradient,
+            _ => Self::float_mul(gradient, cotangent),
+        }
+    }
+
     /// The transposed Jacobian times a vector, of an operation whose result has the shape of the input.
     fn vjp(
         z: FloatTensor<Self>,

@@ -1,7 +1,7 @@
 //! The memory of a tensor, read in place as an ndarray view.
 
 use crate::error::Error;
-use burn::tensor::{DType, Element, TensorData};
+use burn::tensor::{DType, Element, ElementConversion, TensorData};
 use ndarray::{ArrayD, ArrayViewD, Axis, IxDyn, ShapeBuilder};
 
 #[cfg(feature = "flex")]
@@ -76,6 +76,13 @@ impl Numbers {
             Self::NdArray(tensor) => burn::backend::TensorMetadata::dtype(tensor),
             Self::Data(data) => data.dtype(),
         }
+    }
+
+    pub(crate) fn are_ones(&self) -> bool {
+        let are_ones = by_format!(self, T => {
+            self.view::<T>("cotangent").map(|numbers| numbers.iter().all(|number| number.elem::<f64>() == 1.0))
+        });
+        are_ones.unwrap_or(false)
     }
 
     /// A view of the numbers, if they are of this format.
