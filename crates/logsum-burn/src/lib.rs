@@ -54,7 +54,7 @@ pub fn logsumexp_dims<const D: usize>(z: Tensor<D>, dims: &[impl AsIndex]) -> Re
     apply(z, Operation::LogSumExp(dims.iter().map(AsIndex::as_index).collect()))
 }
 
-/// [`logsumexp`] over all dimensions: one number, of shape [1].
+/// [`logsumexp`] over all dimensions: one number, of shape `[1]`.
 ///
 /// # Errors
 /// As [`logsumexp`].

@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// The mean over all rows of log Σ_k e^{z_k − z_t}, the negative logarithm of the softmax at the target t.
 ///
 /// The last dimension of `logits` enumerates the classes; `targets` has the shape of the other dimensions. The result
-/// has the shape [1]. [`CrossEntropy`] has the options, the bounds and the special cases.
+/// has the shape `[1]`. [`CrossEntropy`] has the options, the bounds and the special cases.
 ///
 /// ```
 /// use burn::tensor::{Device, Int, Tensor};
@@ -101,7 +101,7 @@ impl CrossEntropy {
         Self { temperature, ..self }
     }
 
-    /// The sum of the rows' losses divided by the total weight, of shape [1]: the class weights of the targets, or the
+    /// The sum of the rows' losses divided by the total weight, of shape `[1]`: the class weights of the targets, or the
     /// number of rows if targets are probabilities. NaN if that is 0.
     ///
     /// # Errors
@@ -117,7 +117,7 @@ impl CrossEntropy {
         self.loss(logits, targets, Some(Reduction::Mean)).map(Tensor::from_dispatch)
     }
 
-    /// The sum of the rows' losses, of shape [1].
+    /// The sum of the rows' losses, of shape `[1]`.
     ///
     /// # Errors
     /// As [`mean`](Self::mean).
