@@ -1,10 +1,10 @@
 //! The family: what is no log-sum-exp itself, row by row of a matrix, or over axes.
 
-use crate::numbers::{Format, Numbers, axes, detached, filled, given, in_format, one};
+use crate::memory::{View, collected, filled};
+use crate::numbers::{Format, Numbers, axes, detached, given, in_format, most, one, view};
 use crate::reductions::like;
 use logsum::{CrossEntropy, Cumulative, Error, LogMatmul, LogSumExp, Reduction, Segments, Targets};
 use ndarray::ArrayD;
-use numpy::{PyReadonlyArray1, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -28,7 +28,7 @@ fn moment_value<'py>(
             "logvarexp" => a.logvarexp(axes, parameter as usize),
             _ => a.softmax_entropy(axes),
         };
-        given(py, detached(py, a.len(), work)?)
+        given(py, detached(py, most(a.shape()), work)?)
     })
 }
 
@@ -55,10 +55,10 @@ fn cumulative<'py>(
 }
 
 /// Rows of an array along its last axis, as one slice, and their length.
-fn rows<'a, T: Format>(array: &'a PyReadonlyArrayDyn<'_, T>) -> PyResult<(&'a [T], usize)> {
-    let error = || PyValueError::new_err("an array in C order with an axis is needed");
+fn rows<'a, T: Format>(array: &'a View<'_, T>) -> PyResult<(&'a [T], usize)> {
+    let error = || PyValueError::new_err("an array with an axis is needed");
     let length = *array.shape().last().ok_or_else(error)?;
-    Ok((array.as_slice().map_err(|_| error())?, length))
+    Ok((array.as_slice()?, length))
 }
 
 /// Log-sum-exps of segments along an axis, by ids.
@@ -66,15 +66,17 @@ fn rows<'a, T: Format>(array: &'a PyReadonlyArrayDyn<'_, T>) -> PyResult<(&'a [T
 #[pyo3(signature = (a, ids, count, axis))]
 fn segments<'py>(
     a: &Bound<'py, PyAny>,
-    ids: PyReadonlyArray1<'py, usize>,
+    ids: &Bound<'py, PyAny>,
     count: usize,
     axis: isize,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = a.py();
+    let ids = view(ids)?;
     let ids = ids.as_slice()?;
     in_format!(Numbers::needed(a)?, a => {
         let a = a.as_array();
-        let sums = detached(py, a.len(), || a.segment_logsumexp(axis, &Segments::by_ids(ids, count)?))?;
+        let length = most(a.shape()).saturating_add(count);
+        let sums = detached(py, length, || a.segment_logsumexp(axis, &Segments::by_ids(ids, count)?))?;
         given(py, sums)
     })
 }
@@ -84,15 +86,17 @@ fn segments<'py>(
 #[pyo3(signature = (a, ids, count, axis))]
 fn segment_shares<'py>(
     a: &Bound<'py, PyAny>,
-    ids: PyReadonlyArray1<'py, usize>,
+    ids: &Bound<'py, PyAny>,
     count: usize,
     axis: isize,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = a.py();
+    let ids = view(ids)?;
     let ids = ids.as_slice()?;
     in_format!(Numbers::needed(a)?, a => {
         let a = a.as_array();
-        let shares = detached(py, a.len(), || a.segment_softmax(axis, &Segments::by_ids(ids, count)?))?;
+        let length = most(a.shape()).saturating_add(count);
+        let shares = detached(py, length, || a.segment_softmax(axis, &Segments::by_ids(ids, count)?))?;
         given(py, shares)
     })
 }
@@ -104,7 +108,10 @@ fn log_matmul<'py>(a: &Bound<'py, PyAny>, b: &Bound<'py, PyAny>) -> PyResult<Bou
     in_format!(Numbers::needed(a)?, a => {
         let b = like(&a, b)?;
         let (a, b) = (a.as_array(), b.as_array());
-        let product = detached(py, a.len() + b.len(), || a.log_matmul(&b))?;
+        let inner = a.shape().last().map_or(1, |&inner| inner.max(1));
+        let results = (most(a.shape()) / inner).saturating_mul(most(b.shape()) / inner);
+        let length = results.max(a.len() + b.len());
+        let product = detached(py, length, || a.log_matmul(&b))?;
         given(py, product)
     })
 }
@@ -114,12 +121,12 @@ fn log_matmul<'py>(a: &Bound<'py, PyAny>, b: &Bound<'py, PyAny>) -> PyResult<Bou
 #[pyo3(signature = (logits, tokens, axis))]
 fn token_log_probs<'py>(
     logits: &Bound<'py, PyAny>,
-    tokens: PyReadonlyArray1<'py, isize>,
+    tokens: &Bound<'py, PyAny>,
     axis: isize,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = logits.py();
     // What is negative is no token: as large as can be.
-    let tokens: Vec<usize> = tokens.as_slice()?.iter().map(|&token| token as usize).collect();
+    let tokens = collected(view::<isize>(tokens)?.as_slice()?.iter().map(|&token| token as usize))?;
     in_format!(Numbers::needed(logits)?, logits => {
         let logits = logits.as_array();
         let log_p = detached(py, logits.len(), || logits.token_log_probs(axis, &tokens))?;
@@ -147,7 +154,7 @@ struct Options {
 #[pyo3(signature = (logits, classes, probabilities, weight, options, gradient))]
 fn cross_entropy<'py>(
     logits: &Bound<'py, PyAny>,
-    classes: Option<PyReadonlyArray1<'py, isize>>,
+    classes: Option<&Bound<'py, PyAny>>,
     probabilities: Option<&Bound<'py, PyAny>>,
     weight: Option<&Bound<'py, PyAny>>,
     options: Options,
@@ -158,9 +165,9 @@ fn cross_entropy<'py>(
         let weight = weight.map(|weight| like(&logits, weight)).transpose()?;
         let probabilities = probabilities.map(|targets| like(&logits, targets)).transpose()?;
         let (z, count) = rows(&logits)?;
-        let ids: Vec<usize> = match &classes {
+        let ids = match classes {
             // What is negative is no class: as large as can be, unless it is ignored.
-            Some(classes) => classes.as_slice()?.iter().map(|&class| class as usize).collect(),
+            Some(classes) => collected(view::<isize>(classes)?.as_slice()?.iter().map(|&class| class as usize))?,
             None => Vec::new(),
         };
         let targets = match &probabilities {

@@ -4,6 +4,7 @@
 mod cuda;
 mod family;
 mod float_environment;
+mod memory;
 mod numbers;
 mod reductions;
 mod ufunc;

@@ -1,15 +1,13 @@
 //! NumPy arrays as views of numbers, results as NumPy arrays, and errors as exceptions.
 
 use crate::float_environment::within_default;
+use crate::memory::{View, is_plain};
 use half::{bf16, f16};
 use logsum::{Axes, Error};
-use ndarray::{Array, ArrayD, ArrayViewMutD, Dimension};
+use ndarray::{Array, ArrayD, Dimension};
 use num_complex::Complex;
-use numpy::{
-    Element, IntoPyArray, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn,
-    PyUntypedArray, PyUntypedArrayMethods,
-};
-use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError, PyValueError};
+use numpy::{Element, IntoPyArray, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use std::cell::Cell;
@@ -17,10 +15,10 @@ use std::rc::Rc;
 
 /// The formats that are computed in as they are.
 pub(crate) enum Numbers<'py> {
-    F16(PyReadonlyArrayDyn<'py, f16>),
-    BF16(PyReadonlyArrayDyn<'py, bf16>),
-    F32(PyReadonlyArrayDyn<'py, f32>),
-    F64(PyReadonlyArrayDyn<'py, f64>),
+    F16(View<'py, f16>),
+    BF16(View<'py, bf16>),
+    F32(View<'py, f32>),
+    F64(View<'py, f64>),
 }
 
 /// The same expression for the array of any format.
@@ -46,17 +44,13 @@ impl<'py> Numbers<'py> {
     pub(crate) fn of(a: &Bound<'py, PyAny>) -> PyResult<Option<Self>> {
         let Ok(array) = a.cast_exact::<PyUntypedArray>() else { return Ok(None) };
         let dtype = array.dtype();
-        let size = dtype.itemsize().max(1) as isize;
-        let is_plain = dtype.is_native_byteorder().unwrap_or(false)
-            && array.is_aligned()
-            && array.strides().iter().all(|stride| stride % size == 0);
         Ok(match dtype.char() {
-            _ if !is_plain => None,
+            _ if !dtype.is_native_byteorder().unwrap_or(false) || !is_plain(array) => None,
             b'd' => Some(Self::F64(view(a)?)),
             b'f' => Some(Self::F32(view(a)?)),
             b'e' => Some(Self::F16(view(a)?)),
             // What ml_dtypes registers; its character is not its own.
-            _ if size == 2 && dtype.typeobj().name()? == "bfloat16" => Some(Self::BF16(view(a)?)),
+            _ if dtype.itemsize() == 2 && dtype.typeobj().name()? == "bfloat16" => Some(Self::BF16(view(a)?)),
             _ => None,
         })
     }
@@ -72,13 +66,12 @@ impl<'py> Numbers<'py> {
     }
 }
 
-/// A view that nobody else writes to through this package.
-pub(crate) fn view<'py, T: Element>(a: &Bound<'py, PyAny>) -> PyResult<PyReadonlyArrayDyn<'py, T>> {
-    let array = a.cast::<PyArrayDyn<T>>().map_err(|_| {
+/// A view of an argument that goes with the first one.
+pub(crate) fn view<'py, T: Element>(a: &Bound<'py, PyAny>) -> PyResult<View<'py, T>> {
+    View::of(a).ok_or_else(|| {
         let dtype = T::get_dtype(a.py());
         PyTypeError::new_err(format!("an array of {dtype} is needed, as the first one is"))
-    })?;
-    Ok(array.try_readonly()?)
+    })
 }
 
 /// Axes as NumPy writes them: none, a number, or several, as a tuple or a list.
@@ -105,7 +98,13 @@ pub(crate) fn index(axis: &Bound<'_, PyAny>) -> PyResult<isize> {
     number.extract().or(Ok(isize::MAX))
 }
 
-/// Runs what takes long without the interpreter, until an exception is raised by a signal's handler.
+/// The most numbers that there are of an array's shape, or in what is reduced of it: axes of length 0 may go.
+pub(crate) fn most(shape: &[usize]) -> usize {
+    shape.iter().map(|&length| length.max(1)).fold(1, usize::saturating_mul)
+}
+
+/// Runs what takes long without the interpreter, until an exception is raised by a signal's handler. `length` is how
+/// many numbers go in or come out, if more do.
 pub(crate) fn detached<R: Send>(
     py: Python<'_>,
     length: usize,
@@ -144,30 +143,28 @@ pub(crate) fn given<A: Element, D: Dimension>(
     py: Python<'_>,
     array: Array<A, D>,
 ) -> PyResult<Bound<'_, PyAny>> {
-    scalar_of(array.into_dyn().into_pyarray(py).into_any())
+    /// More axes than NumPy once had are more than its bindings know.
+    const MOST_AXES: usize = 32;
+    let array = array.into_dyn();
+    if array.ndim() <= MOST_AXES {
+        return scalar_of(array.into_pyarray(py).into_any());
+    }
+    let shape = PyTuple::new(py, array.shape())?;
+    // Results are in C order.
+    let (numbers, _) = array.into_raw_vec_and_offset();
+    numbers.into_pyarray(py).call_method1("reshape", (shape,))
 }
 
 /// The same for an array of NumPy's.
-fn scalar_of(array: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
+pub(crate) fn scalar_of(array: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
     let is_scalar = array.cast::<PyUntypedArray>().is_ok_and(|array| array.ndim() == 0);
     if is_scalar { array.get_item(PyTuple::empty(array.py())) } else { Ok(array) }
 }
 
-/// An array of this shape in memory that NumPy gives, which asks for large pages, and is there much sooner; and what `fill` gives.
-pub(crate) fn filled<'py, T: Format, R>(
-    py: Python<'py>,
-    shape: &[usize],
-    fill: impl FnOnce(ArrayViewMutD<'_, T>) -> PyResult<R>,
-) -> PyResult<(Bound<'py, PyAny>, R)> {
-    let out = PyArrayDyn::<T>::zeros(py, shape, false);
-    let beside = fill(out.try_readwrite()?.as_array_mut())?;
-    Ok((scalar_of(out.into_any())?, beside))
-}
-
 /// Complex numbers of one of the two formats.
 pub(crate) enum ComplexNumbers<'py> {
-    F32(PyReadonlyArrayDyn<'py, Complex<f32>>),
-    F64(PyReadonlyArrayDyn<'py, Complex<f64>>),
+    F32(View<'py, Complex<f32>>),
+    F64(View<'py, Complex<f64>>),
 }
 
 impl<'py> ComplexNumbers<'py> {
@@ -186,6 +183,9 @@ pub(crate) fn one<T>(value: T) -> ArrayD<T> {
 
 pub(crate) fn exception(py: Python<'_>, mut error: Error) -> PyErr {
     match &mut error {
+        Error::OutOfMemory { .. } | Error::TooManySegments { .. } | Error::ShapeTooLarge { .. } => {
+            return PyMemoryError::new_err(error.to_string());
+        }
         &mut Error::AxisOutOfRange { axis, rank, .. } => {
             let of_numpy = || py.import("numpy.exceptions")?.getattr("AxisError")?.call1((axis, rank));
             return of_numpy().map_or_else(|error| error, PyErr::from_value);

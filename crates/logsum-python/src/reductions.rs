@@ -1,11 +1,11 @@
 //! Log-sum-exp, softmax, log-softmax, their derivatives, and weighted sums.
 
+use crate::memory::{View, filled};
 use crate::numbers::{
-    ComplexNumbers, Format, Numbers, axes, detached, filled, given, in_format, indices, view,
+    ComplexNumbers, Format, Numbers, axes, detached, given, in_format, indices, most, scalar_of, view,
 };
 use logsum::{Axes, ComplexLogSumExp, Error, LogSumExp, NoMass};
-use ndarray::{ArrayD, ArrayViewD, ArrayViewMutD, Axis};
-use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn};
+use ndarray::{ArrayViewD, ArrayViewMutD};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -87,13 +87,13 @@ fn logsumexp<'py>(
 
 fn values<'py, T: Format>(
     py: Python<'py>,
-    a: &PyReadonlyArrayDyn<'py, T>,
+    a: &View<'py, T>,
     axis: Option<&Bound<'py, PyAny>>,
     keep: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let a = a.as_array();
     let axes = axes(axis, keep)?;
-    let values = detached(py, a.len(), || a.logsumexp(axes))?;
+    let values = detached(py, most(a.shape()), || a.logsumexp(axes))?;
     given(py, values)
 }
 
@@ -108,9 +108,10 @@ fn values<'py, T: Format>(
 /// axis : None, int or tuple of ints
 ///     What to sum over: everything if None.
 /// dtype : dtype, optional
-///     What to compute in and to give: by default that of x. float32 for float16 numbers is the nearest float32.
+///     What to compute in and to give: by default that of x. float32 for float16 numbers is the nearest float32. It
+///     must hold the numbers: another float format that is wider, or an integer that it would round, is an error.
 /// out : array, optional
-///     Where to put the result.
+///     Where to put the result; it may overlap x.
 #[pyfunction]
 #[pyo3(signature = (x, axis=None, dtype=None, *, out=None))]
 fn softmax<'py>(
@@ -156,23 +157,18 @@ fn log_softmax<'py>(
 /// from the input: then the result has to be copied to it, or it is refused.
 fn each<'py, T: Format>(
     py: Python<'py>,
-    x: &PyReadonlyArrayDyn<'py, T>,
+    x: &View<'py, T>,
     out: Option<&Bound<'py, PyAny>>,
     fill: impl Fn(ArrayViewD<'_, T>, ArrayViewMutD<'_, T>) -> Result<(), Error> + Send + Sync,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let x = x.as_array();
+    let numbers = x.as_array();
     let Some(out) = out else {
-        let (filled, ()) = filled(py, x.shape(), |out| detached(py, x.len(), || fill(x.view(), out)))?;
+        let fill = |out: ArrayViewMutD<'_, T>| detached(py, numbers.len(), || fill(numbers.view(), out));
+        let (filled, ()) = filled(py, x.shape(), fill)?;
         return Ok(Some(filled));
     };
-    // Overlapping memory is not given to write to.
-    let Ok(array) = out.cast::<PyArrayDyn<T>>() else { return Ok(None) };
-    let Ok(mut array) = array.try_readwrite() else { return Ok(None) };
-    let array = array.as_array_mut();
-    if array.shape() != x.shape() {
-        return Ok(None);
-    }
-    detached(py, x.len(), || fill(x.view(), array))?;
+    let Some(array) = x.apart(out).filter(|array| array.shape() == x.shape()) else { return Ok(None) };
+    detached(py, numbers.len(), || fill(numbers.view(), array))?;
     Ok(Some(out.clone()))
 }
 
@@ -184,20 +180,21 @@ fn value_and_grad<'py>(
     keepdims: bool,
 ) -> PyResult<Bound<'py, PyTuple>> {
     let py = a.py();
-    let axes = axes(axis, true)?;
+    let axes = axes(axis, keepdims)?;
     in_format!(Numbers::needed(a)?, a => {
         let a = a.as_array();
         let reduced = reduced(a.ndim(), axis)?;
-        let shape: Vec<usize> =
-            a.shape().iter().zip(&reduced).map(|(&length, &reduced)| if reduced { 1 } else { length }).collect();
-        let mut value = ArrayD::default(shape);
-        let (gradient, ()) = filled(py, a.shape(), |out| {
-            let value = value.view_mut();
-            detached(py, a.len(), || a.logsumexp_with_gradient_into(axes, value, out))
+        let left = |(&length, reduced)| match reduced {
+            true => keepdims.then_some(1),
+            false => Some(length),
+        };
+        let shape: Vec<usize> = a.shape().iter().zip(reduced).filter_map(left).collect();
+        let (value, (gradient, ())) = filled(py, &shape, |value| {
+            filled(py, a.shape(), |out| {
+                detached(py, most(a.shape()), || a.logsumexp_with_gradient_into(axes, value, out))
+            })
         })?;
-        let gone = (0..a.ndim()).rev().filter(|&axis| reduced[axis] && !keepdims);
-        let value = gone.fold(value, |value, axis| value.index_axis_move(Axis(axis), 0));
-        (given(py, value)?, gradient).into_pyobject(py)
+        (scalar_of(value)?, gradient).into_pyobject(py)
     })
 }
 
@@ -211,8 +208,8 @@ fn reduced(rank: usize, axis: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<bool>> 
 
 /// Weights and mask as far as there are any, of the first array's shape.
 struct Beside<'py, T: Format> {
-    b: Option<PyReadonlyArrayDyn<'py, T>>,
-    mask: Option<PyReadonlyArrayDyn<'py, bool>>,
+    b: Option<View<'py, T>>,
+    mask: Option<View<'py, bool>>,
     no_mass: NoMass,
 }
 
@@ -258,7 +255,7 @@ fn terms<'py>(
 
 fn of_terms<'py, T: Format>(
     py: Python<'py>,
-    a: &PyReadonlyArrayDyn<'py, T>,
+    a: &View<'py, T>,
     Beside { b, mask, no_mass }: &Beside<'py, T>,
     axes: Axes,
     want: Want,
@@ -283,7 +280,7 @@ fn of_terms<'py, T: Format>(
             }
         })
     };
-    let (value, sign, of_a, of_b) = detached(py, a.len(), work)?;
+    let (value, sign, of_a, of_b) = detached(py, most(a.shape()), work)?;
     let of_a = of_a.map(|of_a| given(py, of_a)).transpose()?;
     let of_b = of_b.map(|of_b| given(py, of_b)).transpose()?;
     (given(py, value)?, given(py, sign)?, of_a, of_b).into_pyobject(py)
@@ -303,7 +300,7 @@ fn jvp<'py>(
     in_format!(Numbers::needed(a)?, a => {
         let tangent = like(&a, tangent)?;
         let (a, tangent) = (a.as_array(), tangent.as_array());
-        let (value, slope) = detached(py, a.len(), || a.logsumexp_jvp(axes, &tangent))?;
+        let (value, slope) = detached(py, most(a.shape()), || a.logsumexp_jvp(axes, &tangent))?;
         (given(py, value)?, given(py, slope)?).into_pyobject(py)
     })
 }
@@ -327,10 +324,7 @@ fn hvp<'py>(
 }
 
 /// An array of the format of the first.
-pub(crate) fn like<'py, T: Format>(
-    _: &PyReadonlyArrayDyn<'py, T>,
-    other: &Bound<'py, PyAny>,
-) -> PyResult<PyReadonlyArrayDyn<'py, T>> {
+pub(crate) fn like<'py, T: Format>(_: &View<'py, T>, other: &Bound<'py, PyAny>) -> PyResult<View<'py, T>> {
     view(other)
 }
 
@@ -348,8 +342,8 @@ fn of_complex<'py>(
     macro_rules! values {
         ($a:ident) => {{
             let b = b.map(view).transpose()?;
-            let (a, b) = ($a.as_array(), b.as_ref().map(|b: &PyReadonlyArrayDyn<'py, _>| b.as_array()));
-            let values = detached(py, a.len(), || match &b {
+            let (a, b) = ($a.as_array(), b.as_ref().map(|b: &View<'py, _>| b.as_array()));
+            let values = detached(py, most(a.shape()), || match &b {
                 None => a.complex_logsumexp(axes),
                 Some(b) => a.complex_logsumexp_weighted(axes, b),
             })?;

@@ -5,11 +5,11 @@
 )]
 
 use crate::float_environment::within_default;
+use crate::memory::collected;
 use crate::numbers::{detached, given, view};
 use half::{bf16, f16};
 use logsum::{Error, Float, each};
 use ndarray::ArrayD;
-use numpy::PyUntypedArrayMethods;
 use numpy::npyffi::{NPY_TYPES, PyUFuncGenericFunction, npy_intp};
 use pyo3::exceptions::PyValueError;
 use pyo3::ffi::PyObject;
@@ -102,9 +102,9 @@ fn of_bfloat16<'py>(
     let fill = named(name).ok_or_else(|| PyValueError::new_err(format!("there is no function {name}")))?;
     let a = view::<bf16>(a)?;
     let b = b.map(view::<bf16>).transpose()?;
-    let numbers: Vec<bf16> = a.as_array().iter().copied().collect();
-    let others: Vec<bf16> = b.map_or(Vec::new(), |b| b.as_array().iter().copied().collect());
-    let mut out = vec![bf16::ZERO; numbers.len()];
+    let numbers = collected(a.as_array().iter().copied())?;
+    let others = b.map_or(Ok(Vec::new()), |b| collected(b.as_array().iter().copied()))?;
+    let mut out = collected(std::iter::repeat_n(bf16::ZERO, numbers.len()))?;
     detached(py, numbers.len(), || fill(&numbers, &others, &mut out))?;
     let out =
         ArrayD::from_shape_vec(a.shape(), out).map_err(|error| PyValueError::new_err(error.to_string()))?;

@@ -196,7 +196,7 @@ def test_tokens_out_of_range_are_told():
         lj.token_log_probs(X, jnp.array([4, 0, 0]))
     with pytest.raises(ValueError, match=r"labels has -4 at \(1,\), it must be from 0 to below 4"):
         lj.cross_entropy(X, jnp.array([1, -4, 0]))
-    with pytest.raises(Exception, match="the target of row 1 is -1"):
+    with pytest.raises(Exception, match=r"tokens has -1 at \(1,\), it must be from 0 to below 4"):
         jax.block_until_ready(jax.jit(lambda x: logsum.token_log_probs(x, jnp.array([0, -1, 0])))(X))
 
 
@@ -443,3 +443,145 @@ def test_class_weights_count_as_they_are():
         small = jnp.array([1e-5, 1e-5], dtype)
         loss = lambda x: logsum.jax.cross_entropy(x, jnp.array([0]), small, reduction="mean")
         assert jax.grad(loss)(jnp.zeros((1, 2), jnp.float16)).tolist() == [[-0.5, 0.5]]
+
+
+def test_calls_compile_once():
+    """Eager ones of the same shapes and options, also of derivatives; they keep no memory either."""
+    script = """
+import resource, jax, jax.numpy as jnp, logsum.jax as lj
+compiled = []
+def listen(name, *_, **__):
+    if "backend_compile" in name:
+        compiled.append(name)
+jax.monitoring.register_event_duration_secs_listener(listen)
+x, ids, weight = jnp.arange(12.0).reshape(3, 4), jnp.array([0, 1, 0]), jnp.arange(4.0)
+loss = lambda x: lj.cross_entropy(x, ids, weight, reduction="mean", z_loss=0.1, temperature=2.0, label_smoothing=0.1)
+calls = [
+    lambda: lj.logsumexp(x, 1),
+    lambda: lj.logsumexp(x, 1, b=x, return_sign=True),
+    lambda: lj.logsumexp(x + 1j),
+    lambda: lj.softmax(x),
+    lambda: lj.log_softmax(x, 0),
+    lambda: lj.logsumexp_value_and_grad(x, b=x),
+    lambda: lj.logsumexp_hvp(x, x, 1),
+    lambda: (lj.logmeanexp(x), lj.logvarexp(x, 0), lj.softmax_entropy(x, 1)),
+    lambda: lj.logcumsumexp(x, 1, reverse=True),
+    lambda: lj.log_matmul(x, x.T),
+    lambda: (lj.segment_logsumexp(x, ids), lj.segment_softmax(x, ids)),
+    lambda: (lj.logistic(x), lj.logaddexp(x, x)),
+    lambda: lj.token_log_probs(x, ids, entropy=True),
+    lambda: jax.value_and_grad(loss)(x),
+    lambda: jax.grad(lambda x: lj.log_softmax(x)[0, 0] + lj.logcumsumexp(x)[0, 0] + lj.log_matmul(x, x.T)[0, 0])(x),
+    lambda: jax.jvp(lj.softmax, (x,), (x,)),
+    lambda: jax.vmap(jax.hessian(lj.logsumexp))(x),
+]
+def run(times):
+    for call in calls:
+        for _ in range(times):
+            jax.block_until_ready(call())
+run(2)
+most = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = len(compiled), most()
+run(1)
+for _ in range(1000):
+    calls[0]()
+print(before[0] > 0, len(compiled) - before[0], most() - before[1] < 64 * 1024)
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert run.stdout == "True 0 True\n", run.stdout + run.stderr
+
+
+def test_parts_of_a_mesh():
+    """In a shard_map JAX knows which values differ among devices."""
+    script = """
+import jax, jax.numpy as jnp, numpy as np, logsum.jax as lj
+from jax.sharding import NamedSharding, PartitionSpec as P
+mesh = jax.make_mesh((2,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
+a, ids, one = jnp.arange(12.0).reshape(4, 3) / 3, jnp.array([0, 1, 2, 0]), jnp.arange(1.0, 4.0)
+squares = lambda a: (lj.log_softmax(a) ** 2).sum()
+both = lambda a, b: lj.logsumexp(a, 1, b=b)
+loss = lambda a, ids, weight: lj.cross_entropy(a, ids, weight, z_loss=0.1, temperature=2.0, label_smoothing=0.1)
+# Functions of rows, and of what all devices have.
+for function, *others in (
+    (lambda a: lj.logsumexp(a, 1),),
+    (jax.grad(squares),),
+    (jax.vmap(jax.hessian(lj.logsumexp)),),
+    (lambda a: lj.logcumsumexp(a, 1),),
+    (both, one),
+    (lj.log_matmul, a.T),
+    (lambda a, ids: lj.segment_softmax(a, ids, 2, axis=1), jnp.array([0, 1, 0])),
+):
+    sharded = jax.shard_map(function, mesh=mesh, in_specs=(P("d"), *(P() for _ in others)), out_specs=P("d"))
+    np.testing.assert_allclose(sharded(a, *others), function(a, *others), rtol=1e-5, atol=1e-6)
+    # Derivatives by all, from outside.
+    if others and jnp.issubdtype(others[0].dtype, jnp.floating):
+        found, expected = (jax.grad(lambda b: f(a, b).sum())(others[0]) for f in (sharded, function))
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+sharded = jax.shard_map(loss, mesh=mesh, in_specs=(P("d"), P("d"), P()), out_specs=P("d"))
+for i in (0, 2):
+    found, expected = (jax.grad(lambda *x: f(*x).sum(), i)(a, ids, one) for f in (sharded, loss))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+explicit = jax.make_mesh((2,), ("d",))
+rows = jax.device_put(a, NamedSharding(explicit, P("d")))
+sharded = jax.shard_map(lj.softmax, mesh=explicit, in_specs=P("d"), out_specs=P("d"))
+np.testing.assert_allclose(sharded(rows), lj.softmax(a))
+print("all")
+"""
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    assert run.stdout == "all\n", run.stdout + run.stderr
+
+
+def test_strict_promotion():
+    """Of formats that JAX does not bring together by itself."""
+    ids, known = jnp.array([0, 1, 3]), np.array([0, 1, 3])
+    with jax.numpy_dtype_promotion("strict"):
+        for dtype in (jnp.float16, jnp.float64):
+            x, weight = (X + 2).astype(dtype), jnp.ones(4, dtype)
+            for function in (
+                lambda x: lj.logsumexp(x, 1, b=x),
+                lambda x: lj.logsumexp_value_and_grad(x, 1, b=x, where=x > 0, no_mass="uniform")[1][0],
+                lambda x: lj.softmax(x, dtype=jnp.float64),
+                lj.log_softmax,
+                lambda x: lj.logvarexp(x, 1),
+                lj.softmax_entropy,
+                lambda x: lj.logcumsumexp(x, 1),
+                lambda x: lj.log_matmul(x, x.T),
+                lambda x: lj.segment_logsumexp(x, ids, 4),
+                lambda x: lj.segment_softmax(x, known.astype(np.int8), 4),
+                lambda x: lj.cross_entropy(x, ids),
+                lambda x: lj.cross_entropy(x, ids.astype(jnp.uint32), weight, reduction="mean", z_loss=0.1),
+                lambda x: lj.cross_entropy(x, lj.softmax(x), reduction="mean", label_smoothing=0.1),
+                lambda x: lj.token_log_probs(x, known, entropy=True)[1],
+            ):
+                function(x)
+                jax.jit(jax.grad(lambda x: function(x).sum()))(x)
+                jax.jit(lambda ids: lj.cross_entropy(x, ids))(ids.astype(jnp.int8))
+
+
+def test_a_format_holds_the_integers_it_is_given():
+    for function in (lj.softmax, lj.log_softmax, lambda x, dtype: lj.token_log_probs(x, 0, dtype=dtype)):
+        for x in (jnp.array([1, 2048]), [1, 2048], np.array([1, 2048])):
+            np.testing.assert_array_equal(function(x, dtype=jnp.float16), function(np.float16(x), dtype=jnp.float16))
+        for x in (jnp.array([1, 2049]), [1, 2049], np.array([1, 2049])):
+            with pytest.raises(ValueError, match=" has 2049, which float16 would round: convert it first"):
+                function(x, dtype=jnp.float16)
+    # Traced ones are rounded once.
+    found = jax.jit(lambda x: lj.softmax(x, dtype=jnp.float16))(jnp.array([2049, 2051]))
+    np.testing.assert_array_equal(found, lj.softmax(jnp.array([2048, 2052], jnp.float16)))
+
+
+def test_float8_is_refused():
+    for dtype in (jnp.float8_e5m2, jnp.float8_e4m3fn):
+        for function in (lj.logsumexp, lj.logcumsumexp):
+            with pytest.raises(TypeError, match="a must be numbers, not float8"):
+                function(jnp.zeros(2, dtype))
+        with pytest.raises(TypeError, match="dtype is .* it must be a floating-point format"):
+            lj.softmax(jnp.zeros(2), dtype=dtype)
+
+
+def test_what_is_empty_may_be_a_list():
+    none = jnp.zeros((0, 2))
+    assert lj.cross_entropy(none, []).shape == lj.token_log_probs(none, []).shape == (0,)
+    assert lj.cross_entropy(none, jnp.zeros((0, 2))).shape == (0,)
+    assert lj.segment_logsumexp(none, [], 3).shape == (3, 2)

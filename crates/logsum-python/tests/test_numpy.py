@@ -159,6 +159,144 @@ OF_ARRAYS = {
 }
 
 
+def test_out_may_overlap_the_input():
+    """Also where they are parts of different objects, or are each spread over the other's memory."""
+    memory = bytearray(8 * 1001)
+    start = np.arange(1001.0) % 7
+
+    def views():
+        yield np.frombuffer(memory, count=1000), np.frombuffer(memory, offset=8)
+        yield np.frombuffer(memory, offset=8)[::-1], np.frombuffer(memory, count=1000)
+        square = [np.asarray(memoryview(memory)[: 8 * 900]).view(float).reshape(30, 30) for _ in range(2)]
+        yield square[0], square[1].T
+        yield square[0], square[1]
+        yield square[0][:, ::2], square[1][:, 1::2]
+
+    for function in (logsum.softmax, logsum.log_softmax):
+        for x, out in views():
+            np.frombuffer(memory)[:] = start
+            expected = function(x.copy(), -1)
+            assert function(x, -1, out=out) is out and np.array_equal(out, expected)
+
+
+def test_out_may_have_any_layout():
+    a = np.arange(12.0)
+    expected = logsum.softmax(a)
+    record = np.zeros(12, [("x", "f8"), ("skip", "i1")])["x"]
+    swapped = np.zeros(12, np.dtype("f8").newbyteorder())
+    for out in (record, swapped, np.zeros(24)[::-2]):
+        assert logsum.softmax(a, out=out) is out and np.array_equal(out, expected)
+
+
+@pytest.mark.parametrize("columns", [5, 8])
+def test_threads_work_on_parts_of_one_array(columns):
+    """Of which each reads and writes its own."""
+    whole = np.random.default_rng(15).normal(size=(20_000, 4 * columns))
+    expected = logsum.log_softmax(whole.reshape(-1, 4, columns), -1).reshape(whole.shape)
+    out = np.zeros_like(whole)
+
+    def work(part):
+        here = np.s_[:, part * columns : (part + 1) * columns]
+        for _ in range(5):
+            logsum.log_softmax(whole[here], -1, out=out[here])
+            logsum.softmax(out[here], -1)
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert np.array_equal(out, expected)
+
+
+# More than there are addresses for.
+MANY = np.broadcast_to(0.0, 2**46)
+TOO_LARGE = {
+    "log_matmul": lambda: logsum.log_matmul(np.zeros((2**23, 1)), np.zeros((1, 2**23))),
+    "logsumexp": lambda: logsum.logsumexp(MANY[:, None], 1),
+    "logsumexp, weights": lambda: logsum.logsumexp(MANY[:, None], 1, b=2.0),
+    "logsumexp, complex": lambda: logsum.logsumexp(np.broadcast_to(0j, (2**46, 1)), 1),
+    "logsumexp, complex weights": lambda: logsum.logsumexp(np.broadcast_to(0j, 2**46), b=1j),
+    "logsumexp_value_and_grad": lambda: logsum.logsumexp_value_and_grad(MANY),
+    "logsumexp_value_and_grad, weights": lambda: logsum.logsumexp_value_and_grad(MANY[:, None], 1, b=2.0),
+    "logsumexp_jvp": lambda: logsum.logsumexp_jvp(MANY, MANY),
+    "logsumexp_hvp": lambda: logsum.logsumexp_hvp(MANY, MANY),
+    "softmax": lambda: logsum.softmax(MANY),
+    "log_softmax": lambda: logsum.log_softmax(MANY),
+    "logcumsumexp": lambda: logsum.logcumsumexp(MANY),
+    "logmeanexp": lambda: logsum.logmeanexp(MANY),
+    "logvarexp": lambda: logsum.logvarexp(MANY[:, None], 1),
+    "softmax_entropy": lambda: logsum.softmax_entropy(MANY),
+    "segment_logsumexp": lambda: logsum.segment_logsumexp([0.0], [0], 2**46),
+    "segment_softmax": lambda: logsum.segment_softmax([0.0], [0], 2**62),
+    "cross_entropy": lambda: logsum.cross_entropy(MANY[:, None], np.broadcast_to(0, 2**46)),
+    "token_log_probs": lambda: logsum.token_log_probs(MANY[:, None], np.broadcast_to(0, 2**46)),
+}
+
+
+@pytest.mark.parametrize("name", TOO_LARGE)
+def test_what_does_not_fit_into_memory_is_an_error(name):
+    with pytest.raises(MemoryError):
+        TOO_LARGE[name]()
+
+
+OF_LAST_AXES = {
+    "logsumexp": lambda a: logsum.logsumexp(a[..., ::-1], -1, keepdims=True),
+    "logsumexp, weights": lambda a: logsum.logsumexp(a, -2, b=np.abs(a), where=a < 1),
+    "logsumexp, complex": lambda a: logsum.logsumexp(a + 1j, -1),
+    "softmax": lambda a: logsum.softmax(a, -2),
+    "softmax, out": lambda a: logsum.softmax(a, -1, out=np.empty_like(a)),
+    "softmax, complex": lambda a: logsum.softmax(a + 1j, -1),
+    "log_softmax": lambda a: logsum.log_softmax(a, -1, out=a.copy()[..., ::-1]),
+    "logsumexp_value_and_grad": lambda a: logsum.logsumexp_value_and_grad(a, -2)[0],
+    "logsumexp_value_and_grad, weights": lambda a: logsum.logsumexp_value_and_grad(a, -1, b=np.abs(a))[1][1],
+    "logsumexp_jvp": lambda a: logsum.logsumexp_jvp(a, a, -1)[1],
+    "logsumexp_hvp": lambda a: logsum.logsumexp_hvp(a, a, -1),
+    "logmeanexp": lambda a: logsum.logmeanexp(a, -1),
+    "logvarexp": lambda a: logsum.logvarexp(a, -2),
+    "softmax_entropy": lambda a: logsum.softmax_entropy(a, -1),
+    "logcumsumexp": lambda a: logsum.logcumsumexp(a, -2),
+    "segment_logsumexp": lambda a: logsum.segment_logsumexp(a, [1, -1, 1], 2, axis=-2, mode="drop"),
+    "segment_softmax": lambda a: logsum.segment_softmax(a, [1, 0, 1], axis=-2),
+    "log_matmul": lambda a: logsum.log_matmul(a, np.swapaxes(a, -1, -2)),
+    "token_log_probs": lambda a: logsum.token_log_probs(a, np.zeros(a.shape[:-1], int)),
+    "cross_entropy": lambda a: logsum.cross_entropy(a, np.abs(a), reduction="none"),
+    "logaddexp": lambda a: logsum.logaddexp(a, a),
+}
+
+
+@pytest.mark.parametrize("name", OF_LAST_AXES)
+@pytest.mark.parametrize("rank", [33, 64])
+def test_many_axes(name, rank):
+    """NumPy has up to 64."""
+    a = np.random.default_rng(16).normal(size=(3, 4))
+    expected, found = (OF_LAST_AXES[name](x) for x in (a, a.reshape(*(1,) * (rank - 2), 3, 4)))
+    assert found.shape == (1,) * (rank - 2) + expected.shape
+    assert np.array_equal(found.reshape(expected.shape), expected)
+
+
+def test_float8_is_refused():
+    for dtype in (ml_dtypes.float8_e5m2, ml_dtypes.float8_e4m3fn):
+        for name, call in OF_ARRAYS.items():
+            with pytest.raises(TypeError, match=f"must be numbers, not {np.dtype(dtype)}"):
+                call(np.ones((3, 4), dtype))
+        with pytest.raises(TypeError, match="must be a floating-point format"):
+            logsum.softmax(np.zeros(2), dtype=dtype)
+
+
+def test_what_is_empty_may_be_a_list():
+    assert np.isnan(logsum.cross_entropy(np.zeros((0, 2)), []))
+    assert logsum.cross_entropy(np.zeros((0, 2)), [], reduction="none").shape == (0,)
+    assert logsum.token_log_probs(np.zeros((0, 2)), []).shape == (0,)
+    assert logsum.segment_logsumexp(np.zeros((0, 2)), [], 3).tolist() == [[-np.inf] * 2] * 3
+    assert logsum.cross_entropy(np.zeros((0, 2)), np.zeros((0, 2)), reduction="none").shape == (0,)
+
+
+def test_warnings_of_numpy_are_the_callers_alone():
+    with np.errstate(all="raise"):
+        for function in (logsum.softmax, logsum.log_softmax, lambda x: logsum.logsumexp(x, return_sign=True)[1]):
+            for x in ([-800, 0], [1e308, -1e308], [np.inf, 0], [-np.inf, -np.inf], [1e-320j, 0]):
+                function(np.array(x, complex))
+        logsum.logsumexp_value_and_grad(np.float16([[0, -16], [0, -16]]), b=np.ones((1, 2), np.float16))
+
+
 def test_entropies_are_of_what_the_logits_were():
     """`out` may be a part of the logits."""
     logits = np.eye(4)
@@ -225,6 +363,27 @@ def test_dtype():
             assert found.dtype == dtype and np.array_equal(found, function(a.astype(dtype), 1))
         assert function(np.arange(4), dtype=np.float32).dtype == np.float32
         assert np.array_equal(function(np.arange(4), dtype=np.float32, out=np.empty(4)), function(np.arange(4.0, dtype="f4")))
+
+
+@pytest.mark.parametrize(
+    "dtype, held, rounded",
+    [
+        (np.float16, [2048, -2050, 4100, 65504], [2049, -4098, 65520, 65536, 100_000]),
+        (ml_dtypes.bfloat16, [256, -258, 2**40], [257, 2**40 + 1]),
+        (np.float32, [2**24, -(2**63), 2**62], [2**24 + 1, -(2**62) - 1]),
+        (np.float64, [2**53, 2**53 + 2, -(2**63)], [2**53 + 1, 2**63 - 1]),
+        (np.longdouble, [2**53], [2**53 + 1]),
+    ],
+)
+def test_a_format_holds_the_integers_it_is_given(dtype, held, rounded):
+    for function in (logsum.softmax, logsum.log_softmax, lambda x, dtype: logsum.token_log_probs(x, 0, dtype=dtype)):
+        assert np.array_equal(function(held, dtype=dtype), function(np.array(held).astype(dtype), dtype=dtype))
+        for x in rounded:
+            with pytest.raises(ValueError, match=f" has {x}, which {np.dtype(dtype)} would round: convert it first"):
+                function([0, x], dtype=dtype)
+    with pytest.raises(ValueError, match="x has 18446744073709551615"):
+        logsum.softmax(np.array([2**64 - 1], np.uint64), dtype=dtype)
+    assert logsum.softmax([True, False], dtype=dtype).dtype == dtype
 
 
 def test_lists_of_axes():
@@ -462,6 +621,8 @@ def test_cross_entropy():
         (lambda: logsum.log_matmul(1.0, 2.0), ValueError, "scalar"),
         (lambda: logsum.logsumexp_value_and_grad([1.0], no_mass="half"), ValueError, "no_mass"),
         (lambda: logsum.logsumexp_value_and_grad([1j]), TypeError, "real"),
+        (lambda: logsum.token_log_probs([1j], 0), TypeError, "logits must be real numbers, not complex128"),
+        (lambda: logsum.token_log_probs([1.0], 0, dtype=complex), TypeError, "logits must be real numbers"),
     ],
 )
 def test_bad_arguments(call, error, says):
@@ -477,16 +638,31 @@ def test_many_threads_at_once():
             assert np.array_equal(value, expected)
 
 
-def test_other_threads_run_during_a_call():
+ROWS = logsum.log_softmax(np.random.default_rng(7).normal(size=(4096, 256)), axis=1)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda: logsum.logsumexp(ROWS, axis=1),
+        # Few or no numbers, and many results.
+        lambda: logsum.segment_logsumexp([0.0], [0], 10**6),
+        lambda: logsum.segment_softmax([0.0], [0], 10**6),
+        lambda: logsum.logsumexp(np.empty((10**6, 0)), axis=1),
+        lambda: logsum.logsumexp_value_and_grad(np.empty((10**6, 0)), axis=1),
+        lambda: logsum.logmeanexp(np.empty((10**6, 0)), axis=1),
+        lambda: logsum.log_matmul(np.empty((3000, 0)), np.empty((0, 3000))),
+    ],
+)
+def test_other_threads_run_during_a_call(work):
     """Where a thread keeps the interpreter until it lets go of it, another one runs during a call only if the call lets go."""
-    rows = logsum.log_softmax(np.random.default_rng(7).normal(size=(4096, 256)), axis=1)
     is_called, is_seen = False, threading.Event()
 
     def call():
         nonlocal is_called
         for _ in range(100):
             is_called = True
-            logsum.logsumexp(rows, axis=1)
+            work()
             is_called = False
             if is_seen.is_set():
                 break

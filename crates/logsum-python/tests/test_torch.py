@@ -547,3 +547,96 @@ def test_class_weights_count_as_they_are():
         x = torch.zeros(1, 2, dtype=torch.float16, requires_grad=True)
         lt.cross_entropy(x, torch.tensor([0]), torch.tensor([1e-5, 1e-5], dtype=dtype)).backward()
         assert x.grad.tolist() == [[-0.5, 0.5]]
+
+
+def test_integers_are_rounded_once():
+    """To the format of the result, not to torch's default one before."""
+    x, p, ones = torch.tensor([16777217, 16777218]), torch.tensor([1.0, 0.0]).double(), torch.ones(2).double()
+    shares = lt.softmax(x.double(), 0)
+    assert torch.equal(lt.softmax(x, 0, torch.float64), shares) and abs(shares[0] - 0.2689) < 1e-4
+    assert torch.equal(lt.log_softmax(x, 0, torch.float64), lt.log_softmax(x.double(), 0))
+    assert lt.token_log_probs(x, torch.tensor(0), dtype=torch.float64) == lt.log_softmax(x.double(), 0)[0]
+    loss = lt.cross_entropy(x.double(), torch.tensor(0))
+    assert lt.cross_entropy(x, p) == lt.cross_entropy(x, torch.tensor(0), ones) == loss
+    # What the format holds is taken.
+    assert lt.softmax(torch.tensor([1, 2048]), 0, torch.float16).dtype == torch.float16
+    for function in (lt.softmax, lambda x, dim, dtype: lt.token_log_probs(x, torch.tensor(0), dim, dtype)):
+        with pytest.raises(ValueError, match="input has 2049, which float16 would round: convert it first"):
+            function(torch.tensor([1, 2049]), 0, torch.float16)
+
+
+def test_lists_of_tensors_are_refused():
+    """torch makes numbers of them, which have no derivative."""
+    x, one = torch.zeros(2), torch.tensor(1.0, requires_grad=True)
+    for call in (
+        lambda wrong: lt.logsumexp(x, 0, b=wrong),
+        lambda wrong: lt.cross_entropy(x, torch.tensor(0), weight=wrong),
+        lambda wrong: lt.cross_entropy(x, wrong),
+        lambda wrong: lt.logsumexp_jvp(x, wrong),
+        lambda wrong: lt.logsumexp_hvp(x, wrong),
+        lambda wrong: logsum.logsumexp(np.zeros(2), b=wrong),
+    ):
+        for wrong in ([one, one], (one, 1.0), [[one, one]]):
+            with pytest.raises(TypeError, match="stack them first"):
+                call(wrong)
+
+
+def test_indices_out_of_range_are_told_by_name():
+    x, wrong = torch.zeros(2, 3, 4), torch.tensor([[0, 1, 2], [3, 4, 0]])
+    for function, name in ((lt.token_log_probs, "tokens"), (lt.cross_entropy, "target")):
+        for call in (torch.vmap(function), torch.compile(torch.vmap(function), backend="eager")):
+            with pytest.raises(ValueError, match=rf"{name} has 4 at \(1, 1\), it must be from 0 to below 4"):
+                call(x, wrong)
+        with pytest.raises(ValueError, match=rf"{name} has 4 at \(1,\), it must be from 0 to below 4"):
+            function(x[0], wrong[1])
+
+
+def test_what_is_empty_may_be_a_list():
+    none = torch.zeros(0, 2)
+    assert lt.segment_logsumexp(none, [], 3).shape == (3, 2) and lt.segment_softmax(none, []).shape == (0, 2)
+    assert lt.cross_entropy(none, []).isnan() and lt.cross_entropy(none, [], reduction="none").shape == (0,)
+    assert lt.token_log_probs(none, []).shape == (0,)
+    assert lt.cross_entropy(none, torch.zeros(0, 2), reduction="none").shape == (0,)
+
+
+def test_float8_is_refused():
+    for x in (torch.zeros(2).to(torch.float8_e5m2), torch.zeros(2).to(torch.float8_e4m3fn)):
+        for function in (lt.logsumexp, lt.softmax, lt.logcumsumexp, lt.log1pexp):
+            with pytest.raises(TypeError, match="input must be numbers, not torch.float8"):
+                function(x, *[0] * (function is lt.logcumsumexp))
+    with pytest.raises(TypeError, match="dtype is torch.float8_e5m2, it must be a floating-point format"):
+        lt.softmax(torch.zeros(2), 0, torch.float8_e5m2)
+
+
+def test_what_does_not_fit_into_memory_is_an_error():
+    many = torch.zeros(1).expand(2**45)
+    for call in (
+        lambda: lt.log_matmul(torch.zeros(2**23, 1), torch.zeros(1, 2**23)),
+        lambda: lt.softmax(many, 0),
+        lambda: lt.logcumsumexp(many, 0),
+        lambda: lt.logsumexp(many[:, None], 1),
+    ):
+        with pytest.raises(MemoryError):
+            call()
+
+
+def test_out_may_share_a_tensors_memory():
+    """Views of it as arrays have no owner in common."""
+    for function in (logsum.softmax, logsum.log_softmax):
+        t = torch.arange(900, dtype=torch.float64).remainder(7).reshape(30, 30)
+        for x, out in ((t, t.T), (t[:-1], t[1:])):
+            expected = function(x.clone().numpy(), 1)
+            assert np.array_equal(function(x.numpy(), 1, out=out.numpy()), expected)
+
+
+def test_many_dimensions():
+    x = torch.randn(3, 4, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    deep = x.reshape(*(1,) * 38, 3, 4)
+    for call in (
+        lambda x: lt.softmax(x, -1),
+        lambda x: lt.logsumexp(x, -2, b=x),
+        lambda x: lt.cross_entropy(x, x.abs(), dim=-1, reduction="none"),
+        lambda x: lt.log_matmul(x, x.mT),
+        lambda x: lt.logaddexp(x.bfloat16(), x.bfloat16()),
+    ):
+        assert torch.equal(call(deep).reshape(call(x).shape), call(x))

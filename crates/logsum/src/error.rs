@@ -185,6 +185,12 @@ pub enum Error {
         /// The number of segments.
         segments: usize,
     },
+    /// There is too little memory for a result, or for a copy that it takes.
+    #[non_exhaustive]
+    OutOfMemory {
+        /// The bytes that were asked for.
+        bytes: usize,
+    },
     /// This number of segments does not fit into memory.
     #[non_exhaustive]
     TooManySegments {
@@ -269,6 +275,7 @@ impl fmt::Display for Error {
                     "the id at index {index} is {id}, but must be below {segments}, the number of segments"
                 )
             }
+            Self::OutOfMemory { bytes } => write!(f, "there is no memory for {bytes} bytes"),
             Self::TooManySegments { count } => write!(f, "{count} segments are more than memory can hold"),
         }
     }

@@ -37,6 +37,7 @@ use logsum_arithmetic as arithmetic;
 // In order of dependency: each module uses only those before it.
 mod error;
 mod interrupt;
+mod memory;
 mod simd;
 
 mod formats;

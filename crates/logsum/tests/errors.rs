@@ -1,10 +1,10 @@
 //! Every variant of [`Error`], from a call that returns it: its fields and its message.
 
 use logsum::{
-    CrossEntropy, Error, LogMatmul, LogSumExp, Reduction, Segments, Targets, Terms, cross_entropy,
-    log_matmul, softmax,
+    CrossEntropy, Cumulative, Error, LogMatmul, LogSumExp, Reduction, Segments, Targets, Terms,
+    cross_entropy, log_matmul, softmax,
 };
-use ndarray::{Array1, Array2, Array3};
+use ndarray::{Array1, Array2, Array3, arr0};
 
 /// Checks that a result is an error of this variant with these fields and this message, and returns the variant's
 /// name.
@@ -31,6 +31,7 @@ fn every_variant_says_what_is_wrong_and_where() {
     let array = Array3::<f64>::zeros((2, 3, 4));
     let (matrix, row) = (Array2::<f64>::zeros((3, 4)), Array1::<f64>::zeros(4));
     let (two, six) = ([0.0; 2], [0.0; 6]);
+    let (number, many) = (arr0(0.0), 1_usize << 58);
     let loss = CrossEntropy::<f64>::new(3);
     let mean = |targets| loss.loss(&six, targets, Reduction::Mean);
     let seen = [
@@ -151,6 +152,11 @@ fn every_variant_says_what_is_wrong_and_where() {
             Segments::by_ids(&[0, 5], 3),
             IdOutOfRange { index: 1, id: 5, segments: 3 },
             "the id at index 1 is 5, but must be below 3, the number of segments"
+        ),
+        check!(
+            number.broadcast(many).unwrap().logcumsumexp(0, Cumulative::forward()),
+            OutOfMemory { bytes } if *bytes == 8 * many,
+            "there is no memory for 2305843009213693952 bytes"
         ),
         check!(
             Segments::by_ids(&[], usize::MAX),

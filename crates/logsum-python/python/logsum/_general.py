@@ -1,10 +1,20 @@
 """What the compiled part does not take as it is: lists, integers, weights, masks, complex numbers, other libraries' arrays."""
 
+import itertools
+
 import numpy as np
 
 from . import _core
 from ._arguments import either, loss_options, one_of, whole
-from ._libraries import library_of, module_of, native
+from ._libraries import (
+    is_inexact,
+    is_numeric,
+    library_of,
+    module_of,
+    module_within,
+    native,
+    refuse_rounding,
+)
 
 
 def brought(optional=(), are_complex=False, **named):
@@ -22,10 +32,10 @@ def brought(optional=(), are_complex=False, **named):
 def as_numbers(library, x, name):
     if x is None:
         raise TypeError(f"{name} must be numbers, not None")
-    if isinstance(x, list | tuple) and x and any(module_of(y) in ("torch", "jax", "jaxlib") for y in x):
-        raise TypeError(f"{name} is a {type(x).__name__} of arrays of {module_of(x[0])}: stack them first")
+    if (module := module_within(x, "torch", "jax", "jaxlib")) is not None:
+        raise TypeError(f"{name} is a {type(x).__name__} of arrays of {module}: stack them first")
     array = np.asarray(library.array(x))
-    if array.dtype.kind not in "biufc" and array.dtype.name != "bfloat16":
+    if not is_numeric(array.dtype):
         raise TypeError(f"{name} must be numbers, not {array.dtype}")
     return array
 
@@ -42,11 +52,24 @@ def mask_of(where, library):
     return where
 
 
+def common_shape(*shapes):
+    """As `numpy.broadcast_shapes`, which takes 32 axes, where arrays may have 64."""
+    lengths = [set(of_axis) - {1} for of_axis in itertools.zip_longest(*map(reversed, shapes), fillvalue=1)]
+    if any(len(of_axis) > 1 for of_axis in lengths):
+        raise ValueError(f"the shapes {', '.join(map(str, shapes))} do not broadcast against each other")
+    return tuple(next(iter(of_axis), 1) for of_axis in reversed(lengths))
+
+
+def broadcast(*arrays):
+    shape = common_shape(*(x.shape for x in arrays))
+    return [np.broadcast_to(x, shape) for x in arrays]
+
+
 def together(**named):
     """Broadcast against each other, with an axis at least."""
     arrays = list(named.values())
     try:
-        shape = np.broadcast_shapes((1,), *(x.shape for x in arrays if x is not None))
+        shape = common_shape((1,), *(x.shape for x in arrays if x is not None))
     except ValueError:
         shapes = ", ".join(f"{name} has the shape {x.shape}" for name, x in named.items() if x is not None)
         raise ValueError(f"{shapes}: they must broadcast against each other") from None
@@ -114,16 +137,16 @@ def elementwise(name):
 
     def values(*arrays):
         is_bfloat16 = arrays[0].dtype.name == "bfloat16" and name != "odds"
-        return _core.of_bfloat16(name, *np.broadcast_arrays(*arrays)) if is_bfloat16 else function(*arrays)
+        return _core.of_bfloat16(name, *broadcast(*arrays)) if is_bfloat16 else function(*arrays)
 
     return values
 
 
+@np.errstate(all="ignore")
 def odds(x):
     """e^x / (1 − e^x) for x ≤ 0, what derivatives are made of; +∞ at either zero."""
     x = x.astype(np.promote_types(x.dtype, np.float32))
-    with np.errstate(divide="ignore", under="ignore", over="ignore", invalid="ignore"):
-        return np.exp(x) / np.abs(np.expm1(x))
+    return np.exp(x) / np.abs(np.expm1(x))
 
 
 def logsumexp(a, axis, b, keepdims, return_sign, where, out):
@@ -145,14 +168,14 @@ def logsumexp(a, axis, b, keepdims, return_sign, where, out):
     return (value, finished(library, dtype, sign)) if return_sign else value
 
 
+@np.errstate(all="ignore")
 def of_complex(a, b, mask, axis, keepdims, return_sign):
     if mask is not None:
         b = np.where(mask, 1 if b is None else b, 0).astype(a.dtype)
     value = _core.of_complex(a, b, axis, keepdims)
     if not return_sign:
         return value, None
-    with np.errstate(invalid="ignore"):
-        sign = np.where(np.isneginf(value.real), 0, np.exp(1j * value.imag)).astype(a.dtype)[()]
+    sign = np.where(np.isneginf(value.real), 0, np.exp(1j * value.imag)).astype(a.dtype)[()]
     return value.real, sign
 
 
@@ -170,6 +193,7 @@ def log_softmax(x, axis, dtype, out):
     return finished(library, dtype, by_shares(_core.log_softmax, lambda log: log, x, axis), out)
 
 
+@np.errstate(all="ignore")
 def by_shares(function, of_logarithm, x, axis):
     """`function` of real numbers; what complex ones have, made of their log-softmax. A number is as good as an array of one."""
     rows = np.atleast_1d(x)
@@ -179,14 +203,16 @@ def by_shares(function, of_logarithm, x, axis):
 
 def converted(x, dtype, name):
     """The library, the format to compute in and to give, which must hold all of the array's numbers, and the array in that format."""
-    library = library_of(x)
+    library, is_given = library_of(x), dtype is not None
     x = as_numbers(library, x, name)
     try:
         dtype = library.dtype(x) if dtype is None else library.named(dtype)
     except (TypeError, ValueError):
         raise TypeError(f"dtype is {dtype!r}, it must be a floating-point format") from None
-    if dtype.kind not in "fc" and dtype.name != "bfloat16":
+    if not is_inexact(dtype):
         raise TypeError(f"dtype is {dtype}, it must be a floating-point format")
+    if is_given:
+        refuse_rounding(x, dtype, name)
     if x.dtype.kind not in "biu" and not np.can_cast(x.dtype, dtype):
         raise TypeError(f"{name} is of {x.dtype}, which {dtype} would round: convert it first if that is meant")
     return library, dtype, native(x, dtype)
@@ -198,8 +224,7 @@ def complex_log_softmax(x, axis):
         return x.copy()
     greatest = x.real.max(axis if axis is None else tuple(np.atleast_1d(axis)), keepdims=True)
     logs = np.empty_like(x)
-    with np.errstate(over="ignore", invalid="ignore"):
-        below = x.real - np.where(np.isfinite(greatest), greatest, 0)
+    below = x.real - np.where(np.isfinite(greatest), greatest, 0)
     logs.real = np.where(greatest == np.inf, np.where(x.real == np.inf, 0, -np.inf), below)
     logs.imag = np.where(np.isneginf(logs.real), 0, x.imag)
     total = _core.of_complex(logs, None, axis, True)
@@ -259,6 +284,7 @@ def logsumexp_value_and_grad(a, axis=None, b=None, where=None, *, keepdims=False
     return value, (of_a, finished(library, dtype, summed_to(of_b, shapes[1])))
 
 
+@np.errstate(all="ignore")
 def summed_to(gradient, shape):
     """What broadcasting spread out is added up again."""
     extra = gradient.ndim - len(shape)
@@ -548,7 +574,8 @@ def token_log_probs(logits, tokens, *, axis=-1, dtype=None, entropy=False, out=N
     axis : int
         Which axis has the scores of a row.
     dtype : dtype, optional
-        What to compute in and to give: by default that of the logits. float32 for float16 logits is the nearest float32.
+        What to compute in and to give: by default that of the logits. float32 for float16 logits is the nearest
+        float32. It must hold the logits: a wider float format, or an integer that it would round, is an error.
     entropy : bool
         Whether to give the entropy −Σ p log p of each row's softmax, too.
     out : array, optional
@@ -569,8 +596,10 @@ def token_log_probs(logits, tokens, *, axis=-1, dtype=None, entropy=False, out=N
     if (module := elsewhere(out, axis, logits, tokens)) is not None:
         return module.token_log_probs(logits, tokens, axis, dtype, entropy, padding=None)
     library, dtype, z = converted(logits, dtype, "logits")
+    if dtype.kind == "c":
+        raise TypeError(f"logits must be real numbers, not {dtype}")
     tokens = as_numbers(library, tokens, "tokens")
-    if tokens.dtype.kind not in "iu":
+    if tokens.dtype.kind not in "iu" and tokens.size:
         raise TypeError(f"tokens are {tokens.dtype}, they must be integers")
     if z.ndim == 0:
         raise ValueError("logits must have an axis of scores")
@@ -592,8 +621,9 @@ def losses(logits, target, weight, axis, options, gradient):
     z, target = as_numbers(library, logits, "logits"), as_numbers(library, target, "target")
     if z.dtype.kind == "c":
         raise TypeError(f"logits must be real numbers, not {z.dtype}")
-    are_classes = target.dtype.kind in "iu"
-    if target.dtype.kind == "b" and target.shape != z.shape:
+    # What is empty may have any format, as a list that is.
+    are_classes = target.dtype.kind in "iu" or target.size == 0 and target.shape != z.shape
+    if target.dtype.kind == "b" and not are_classes and target.shape != z.shape:
         raise TypeError("target is of booleans: give classes as integers, or probabilities")
     weight = None if weight is None else as_numbers(library, weight, "weight")
     if weight is not None and weight.dtype.kind == "c":

@@ -156,9 +156,47 @@ NUMPY = Numpy()
 
 
 def module_of(x):
-    """Where its type is from: torch, jax, …; also of a subclass that somebody made."""
-    names = [base.__module__.partition(".")[0] for base in type(x).__mro__]
+    return module_of_type(type(x))
+
+
+def module_of_type(kind):
+    """Where it is from: torch, jax, …; also of a subclass that somebody made."""
+    names = [base.__module__.partition(".")[0] for base in kind.__mro__]
     return next((name for name in names if name in ("torch", "jax", "jaxlib")), names[0])
+
+
+# What NumPy computes in itself: float8 formats of others are none of these, though one says that it is.
+FLOATS = np.typecodes["AllFloat"]
+NUMBERS = "?" + np.typecodes["AllInteger"] + FLOATS
+
+
+def is_numeric(dtype):
+    return dtype.char in NUMBERS or dtype.name == "bfloat16"
+
+
+def is_inexact(dtype):
+    return dtype.char in FLOATS or dtype.name == "bfloat16"
+
+
+def refuse_rounding(x, dtype, name):
+    """Complains of integers that a format does not hold: a result would be that of others."""
+    digits = 8 if dtype.name == "bfloat16" else min(np.finfo(dtype).nmant, 52) + 1
+    if x.dtype.kind not in "iu" or np.iinfo(x.dtype).max < 2**digits:
+        return
+    magnitudes = np.where(x < 0, 0 - x.astype(np.uint64), x.astype(np.uint64))
+    lowest = magnitudes & (0 - magnitudes)
+    is_rounded = (magnitudes >> np.uint64(digits)) >= np.maximum(lowest, 1)
+    if digits == 11:
+        is_rounded |= magnitudes > 65504
+    if is_rounded.any():
+        number = x[is_rounded].flat[0]
+        raise ValueError(f"{name} has {number}, which {dtype} would round: convert it first if that is meant")
+
+
+def module_within(x, *modules):
+    """That of these modules of which a list, or a list of lists, has arrays; none if of none."""
+    kinds = types_in(x) if isinstance(x, list | tuple) else ()
+    return next((name for name in map(module_of_type, kinds) if name in modules), None)
 
 
 def library_of(*arrays):
@@ -180,7 +218,7 @@ def floating(dtype, default):
     """The format to compute in: `default` for integers."""
     if dtype.kind in "biu":
         return default
-    if dtype.kind in "fc" or dtype.name == "bfloat16":
+    if is_inexact(dtype):
         return dtype
     raise TypeError(f"numbers are needed, not {dtype}")
 

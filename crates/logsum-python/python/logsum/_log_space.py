@@ -8,12 +8,14 @@ import numpy as np
 from . import _core
 
 
+@np.errstate(all="ignore")
 def scan(x, t, z, axis, reverse):
     """e^{z_i} Σ_{k ≤ i} t_k e^{x_k} along an axis; if `reverse`, Σ_{k ≥ i}."""
     x, t, z = wide(x, t, z)
     return sum(sign * scaled(_core.cumulative(part, axis, reverse, False), z) for sign, part in parts(x, t))
 
 
+@np.errstate(all="ignore")
 def product(x, s, y, t, z):
     """e^{z_ij} Σ_k s_ik e^{x_ik} t_kj e^{y_kj}, of matrices and batches of them."""
     x, s, y, t, z = wide(x, s, y, t, z)
@@ -28,8 +30,7 @@ def wide(*arrays):
 
 def parts(x, t):
     """The logarithms of t e^x where that is positive, or NaN, and those of −t e^x where it is negative, if it is anywhere."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.where(np.isneginf(x) | (t == 0), -np.inf, np.log(np.abs(t)) + x)
+    logs = np.where(np.isneginf(x) | (t == 0), -np.inf, np.log(np.abs(t)) + x)
     is_negative = t < 0
     yield 1.0, np.where(is_negative, -np.inf, logs)
     if is_negative.any():
@@ -37,5 +38,4 @@ def parts(x, t):
 
 
 def scaled(sums, z):
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        return np.where(np.isneginf(sums) | np.isneginf(z), 0.0, np.exp(sums + z))
+    return np.where(np.isneginf(sums) | np.isneginf(z), 0.0, np.exp(sums + z))

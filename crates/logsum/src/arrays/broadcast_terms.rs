@@ -40,7 +40,7 @@ pub struct ArrayTerms<'a, T: Float, D> {
 impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     pub(super) fn new(z: &'a ArrayRef<T, D>, axes: impl Into<Axes>) -> Result<Self, Error> {
         let plan = Plan::new(z, axes)?;
-        let z = plan.rows(z);
+        let z = plan.rows(z)?;
         Ok(Self {
             plan,
             z,
@@ -107,7 +107,7 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     pub fn logsumexp_with_sign(&self) -> Result<(ArrayD<T>, ArrayD<T>), Error> {
         let [value, sign] = self.plan.each([PerRow::One; 2], |i, [value, sign]| {
             (value[0], sign[0]) = self.row(i, |terms| terms.logsumexp_with_sign());
-        });
+        })?;
         Ok((self.plan.per_row(value), self.plan.per_row(sign)))
     }
 
@@ -115,8 +115,8 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     pub fn logsumexp_with_gradient(&self) -> Result<(ArrayD<T>, Array<T, D>), Error> {
         let [value, gradient] = self.plan.each([PerRow::One, PerRow::Each], |i, [value, gradient]| {
             value[0] = self.row(i, |terms| terms.logsumexp_with_gradient(gradient).expect(EQUAL));
-        });
-        Ok((self.plan.per_row(value), self.plan.per_element(gradient)))
+        })?;
+        Ok((self.plan.per_row(value), self.plan.per_element(gradient)?))
     }
 
     /// [`Terms::logsumexp_with_gradients`] of each row: the gradients with respect to z and to the weights, both
@@ -124,32 +124,32 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     pub fn gradients(&self) -> Result<[Array<T, D>; 2], Error> {
         let [by_z, by_weight] = self.plan.each([PerRow::Each; 2], |i, [by_z, by_weight]| {
             self.row(i, |terms| terms.logsumexp_with_gradients(by_z, by_weight).expect(EQUAL));
-        });
-        Ok([by_z, by_weight].map(|numbers| self.plan.per_element(numbers)))
+        })?;
+        Ok([self.plan.per_element(by_z)?, self.plan.per_element(by_weight)?])
     }
 
     /// [`Terms::softmax`] of each row.
     pub fn softmax(&self) -> Result<Array<T, D>, Error> {
         let [p] =
-            self.plan.each([PerRow::Each], |i, [p]| self.row(i, |terms| terms.softmax(p).expect(EQUAL)));
-        Ok(self.plan.per_element(p))
+            self.plan.each([PerRow::Each], |i, [p]| self.row(i, |terms| terms.softmax(p).expect(EQUAL)))?;
+        self.plan.per_element(p)
     }
 
     /// [`Terms::log_softmax`] of each row.
     ///
     /// # Errors
-    /// None: the arguments were checked when they were set.
+    /// [`Error::OutOfMemory`] alone: the arguments were checked when they were set.
     pub fn log_softmax(&self) -> Result<Array<T, D>, Error> {
         let [log_p] = self
             .plan
-            .each([PerRow::Each], |i, [log_p]| self.row(i, |terms| terms.log_softmax(log_p).expect(EQUAL)));
-        Ok(self.plan.per_element(log_p))
+            .each([PerRow::Each], |i, [log_p]| self.row(i, |terms| terms.log_softmax(log_p).expect(EQUAL)))?;
+        self.plan.per_element(log_p)
     }
 
     /// [`Terms::logmeanexp`] of each row.
     ///
     /// # Errors
-    /// None: the arguments were checked when they were set.
+    /// [`Error::OutOfMemory`] alone: the arguments were checked when they were set.
     pub fn logmeanexp(&self) -> Result<ArrayD<T>, Error> {
         self.one_each(|terms| terms.logmeanexp())
     }
@@ -157,7 +157,7 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     /// [`Terms::logvarexp`] of each row.
     ///
     /// # Errors
-    /// None: the arguments were checked when they were set.
+    /// [`Error::OutOfMemory`] alone: the arguments were checked when they were set.
     pub fn logvarexp(&self, ddof: usize) -> Result<ArrayD<T>, Error> {
         self.one_each(|terms| terms.logvarexp(ddof))
     }
@@ -165,13 +165,13 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     /// [`Terms::softmax_entropy`] of each row.
     ///
     /// # Errors
-    /// None: the arguments were checked when they were set.
+    /// [`Error::OutOfMemory`] alone: the arguments were checked when they were set.
     pub fn softmax_entropy(&self) -> Result<ArrayD<T>, Error> {
         self.one_each(|terms| terms.softmax_entropy())
     }
 
     fn one_each(&self, f: impl Fn(Terms<'_, T>) -> T + Sync) -> Result<ArrayD<T>, Error> {
-        let [value] = self.plan.each([PerRow::One], |i, [value]| value[0] = self.row(i, &f));
+        let [value] = self.plan.each([PerRow::One], |i, [value]| value[0] = self.row(i, &f))?;
         Ok(self.plan.per_row(value))
     }
 
@@ -183,7 +183,7 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
         let tangent = self.plan.rows_of_shape("tangent", tangent)?;
         let [value, derivative] = self.plan.each([PerRow::One; 2], |i, [value, derivative]| {
             (value[0], derivative[0]) = self.row(i, |terms| terms.jvp(&tangent.row(i))).expect(EQUAL);
-        });
+        })?;
         Ok((self.plan.per_row(value), self.plan.per_row(derivative)))
     }
 
@@ -195,7 +195,7 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
         let vector = self.plan.rows_of_shape("vector", vector)?;
         let [out] = self.plan.each([PerRow::Each], |i, [out]| {
             self.row(i, |terms| terms.hvp(&vector.row(i), out).expect(EQUAL))
-        });
-        Ok(self.plan.per_element(out))
+        })?;
+        self.plan.per_element(out)
     }
 }

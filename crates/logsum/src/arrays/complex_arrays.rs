@@ -27,15 +27,15 @@ use num_complex::Complex;
 ///
 /// # Errors
 /// [`Error::AxisOutOfRange`] and [`Error::AxisTwice`] for invalid axes, [`Error::ShapeMismatch`] for the weights'
-/// shape.
+/// shape, [`Error::OutOfMemory`] where a result does not fit into memory.
 pub trait ComplexLogSumExp<T: Float, D: Dimension>: Sealed<Complex<T>, D> {
     /// [`complex_logsumexp`](crate::complex_logsumexp) of each row.
     fn complex_logsumexp(&self, axes: impl Into<Axes>) -> Result<ArrayD<Complex<T>>, Error> {
         let plan = Plan::new(self.array(), axes)?;
-        let z = plan.rows(self.array());
+        let z = plan.rows(self.array())?;
         let [values] = plan.each([PerRow::One], |i, [value]| {
             value[0] = operations::complex_logsumexp(&z.row(i));
-        });
+        })?;
         Ok(plan.per_row(values))
     }
 
@@ -47,21 +47,21 @@ pub trait ComplexLogSumExp<T: Float, D: Dimension>: Sealed<Complex<T>, D> {
         weights: &ArrayRef<Complex<T>, E>,
     ) -> Result<ArrayD<Complex<T>>, Error> {
         let plan = Plan::new(self.array(), axes)?;
-        let (z, b) = (plan.rows(self.array()), plan.broadcast("weights", weights)?);
+        let (z, b) = (plan.rows(self.array())?, plan.broadcast("weights", weights)?);
         let [values] = plan.each([PerRow::One], |i, [value]| {
             value[0] = operations::complex_logsumexp_weighted(&z.row(i), &b.row(i)).expect(EQUAL);
-        });
+        })?;
         Ok(plan.per_row(values))
     }
 
     /// [`complex_logsumexp_with_gradient`](crate::complex_logsumexp_with_gradient) of each row.
     fn complex_logsumexp_with_gradient(&self, axes: impl Into<Axes>) -> Result<WithGradient<T, D>, Error> {
         let plan = Plan::new(self.array(), axes)?;
-        let z = plan.rows(self.array());
+        let z = plan.rows(self.array())?;
         let [values, gradients] = plan.each([PerRow::One, PerRow::Each], |i, [value, gradient]| {
             value[0] = operations::complex_logsumexp_with_gradient(&z.row(i), gradient).expect(EQUAL);
-        });
-        Ok((plan.per_row(values), plan.per_element(gradients)))
+        })?;
+        Ok((plan.per_row(values), plan.per_element(gradients)?))
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::arrays::axes::Axes;
 use crate::error::Error;
 use crate::interrupt::checkpoint;
+use crate::memory::{has_room, zeros};
 use crate::threads::{in_parts, worth};
 use ndarray::{
     Array, ArrayBase, ArrayD, ArrayRef, ArrayView2, ArrayViewD, ArrayViewMutD, Axis, Dimension, IxDyn,
@@ -35,17 +36,18 @@ pub(super) enum Rows<'a, A: Clone> {
 
 impl<A: Clone> Rows<'_, A> {
     /// All rows, one after another.
-    pub(super) fn all(&self) -> Cow<'_, [A]> {
-        match self {
+    pub(super) fn all(&self) -> Result<Cow<'_, [A]>, Error> {
+        Ok(match self {
             Self::Contiguous(numbers, _) => Cow::Borrowed(numbers),
-            Self::Strided(rows) => rows
-                .outer_iter()
-                .flat_map(|row| {
+            Self::Strided(rows) => {
+                has_room::<A>(rows.len())?;
+                let numbers = rows.outer_iter().flat_map(|row| {
                     checkpoint();
                     row.into_iter().cloned()
-                })
-                .collect(),
-        }
+                });
+                numbers.collect()
+            }
+        })
     }
 
     pub(super) fn row(&self, index: usize) -> Cow<'_, [A]> {
@@ -105,8 +107,11 @@ impl Plan {
     }
 
     /// The rows of the array that this plan was made for.
-    pub(super) fn rows<'a, A: Clone, D: Dimension>(&self, array: &'a ArrayRef<A, D>) -> Rows<'a, A> {
-        self.broadcast("self", array).expect("the plan is for this shape")
+    pub(super) fn rows<'a, A: Clone, D: Dimension>(
+        &self,
+        array: &'a ArrayRef<A, D>,
+    ) -> Result<Rows<'a, A>, Error> {
+        self.broadcast("self", array)
     }
 
     /// The rows of an argument that has this plan's shape, or broadcasts to it.
@@ -125,7 +130,10 @@ impl Plan {
         if let Some(numbers) = permuted.to_slice() {
             return Ok(Rows::Contiguous(Cow::Borrowed(numbers), self.length));
         }
-        Ok(match as_matrix(permuted.clone(), self.outer) {
+        let matrix = as_matrix(permuted.clone(), self.outer);
+        // One row at a time is copied, or all are.
+        has_room::<A>(if matrix.is_some() { self.length } else { permuted.len() })?;
+        Ok(match matrix {
             Some(rows) => Rows::Strided(rows),
             None => Rows::Contiguous(permuted.iter().cloned().collect(), self.length),
         })
@@ -138,7 +146,7 @@ impl Plan {
         array: &'a ArrayRef<A, D>,
     ) -> Result<Rows<'a, A>, Error> {
         same_shape(argument, &self.shape, array.shape())?;
-        Ok(self.rows(array))
+        self.rows(array)
     }
 
     /// A view of an output with one element per row, without any kept axes of length 1.
@@ -178,7 +186,7 @@ impl Plan {
     }
 
     /// An array with one element per element of the input.
-    pub(super) fn per_element<A: Clone, D: Dimension>(&self, numbers: Vec<A>) -> Array<A, D> {
+    pub(super) fn per_element<A: Clone, D: Dimension>(&self, numbers: Vec<A>) -> Result<Array<A, D>, Error> {
         let permuted: Vec<usize> = self.order.iter().map(|&axis| self.shape[axis]).collect();
         let mut inverse = vec![0; self.order.len()];
         for (place, &axis) in self.order.iter().enumerate() {
@@ -187,8 +195,13 @@ impl Plan {
         let array = ArrayD::from_shape_vec(IxDyn(&permuted), numbers)
             .expect("as many numbers as the shape has places");
         let array = array.permuted_axes(IxDyn(&inverse));
-        let array = if array.is_standard_layout() { array } else { array.as_standard_layout().into_owned() };
-        array.into_dimensionality().expect("the shape came from an array of this dimension")
+        let array = if array.is_standard_layout() {
+            array
+        } else {
+            has_room::<A>(array.len())?;
+            array.as_standard_layout().into_owned()
+        };
+        Ok(array.into_dimensionality().expect("the shape came from an array of this dimension"))
     }
 
     /// Calls `f` for each row, with the row's part of each result.
@@ -196,11 +209,11 @@ impl Plan {
         &self,
         sizes: [PerRow; N],
         f: impl Fn(usize, [&mut [A]; N]) + Sync,
-    ) -> [Vec<A>; N] {
-        let mut results = sizes.map(|size| {
-            let length = if size == PerRow::One { 1 } else { self.length };
-            (vec![A::default(); length * self.count], length)
-        });
+    ) -> Result<[Vec<A>; N], Error> {
+        let mut results = sizes.map(|size| (Vec::new(), if size == PerRow::One { 1 } else { self.length }));
+        for (result, length) in &mut results {
+            *result = zeros(*length * self.count)?;
+        }
         let out = results.each_mut().map(|(result, length)| (&mut result[..], *length));
         let least = worth(self.count, self.length);
         in_parts(0..self.count, out, least, 1, &mut (), &|rows, mut out, ()| {
@@ -208,7 +221,7 @@ impl Plan {
                 f(row, out.each_mut().map(|(out, length)| &mut out[i * *length..][..*length]));
             }
         });
-        results.map(|(result, _)| result)
+        Ok(results.map(|(result, _)| result))
     }
 }
 

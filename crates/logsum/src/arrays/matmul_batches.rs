@@ -3,6 +3,8 @@
 use crate::arrays::Sealed;
 use crate::arrays::contiguous_rows::same_shape;
 use crate::error::Error;
+use crate::interrupt::checkpoint;
+use crate::memory::{has_room, zeros};
 use crate::operations::Float;
 use crate::operations::{self, MatmulShape};
 use ndarray::{Array, ArrayD, ArrayRef, CowArray, Dimension, IxDyn};
@@ -28,7 +30,7 @@ type Gradients<T, D, E> = (Array<T, D>, Array<T, E>);
 ///
 /// # Errors
 /// [`Error::RankTooSmall`] if an array has fewer than two axes, [`Error::ShapeMismatch`] if the shapes do not fit,
-/// [`Error::ShapeTooLarge`] if the product would be too large.
+/// [`Error::ShapeTooLarge`] if the product would be too large, [`Error::OutOfMemory`] if it does not fit into memory.
 pub trait LogMatmul<T: Float, D: Dimension>: Sealed<T, D> {
     /// The matrix product in log space with `right`.
     fn log_matmul<E: Dimension>(&self, right: &ArrayRef<T, E>) -> Result<ArrayD<T>, Error> {
@@ -37,13 +39,14 @@ pub trait LogMatmul<T: Float, D: Dimension>: Sealed<T, D> {
         let size = shapes.out().into_iter().try_fold(1_usize, usize::checked_mul);
         let size = size.filter(|&size| isize::try_from(size).is_ok());
         let size = size.ok_or_else(|| Error::ShapeTooLarge { shape: shapes.out() })?;
-        let (a, b) = (self.array().as_standard_layout(), right.as_standard_layout());
+        let (a, b) = (standard(self.array())?, standard(right)?);
         let (a, b) = (slice(&a), slice(&b));
-        let mut out = vec![T::default(); size];
+        let mut out = zeros(size)?;
         if shapes.left() == self.array().shape() && shapes.right() == right.shape() {
             operations::log_matmul(a, b, shapes.matmul(), &mut out)?;
         } else {
             for (index, out) in out.chunks_exact_mut((rows * columns).max(1)).enumerate() {
+                checkpoint();
                 let a = &a[shapes.place(index, self.array().shape()) * rows * inner..][..rows * inner];
                 let b = &b[shapes.place(index, right.shape()) * inner * columns..][..inner * columns];
                 operations::log_matmul(a, b, [rows, inner, columns], out)?;
@@ -63,10 +66,9 @@ pub trait LogMatmul<T: Float, D: Dimension>: Sealed<T, D> {
         same_shape("self", &shapes.left(), self.array().shape())?;
         same_shape("right", &shapes.right(), right.shape())?;
         same_shape("cotangent", &shapes.out(), cotangent.shape())?;
-        let (a, b, g) =
-            (self.array().as_standard_layout(), right.as_standard_layout(), cotangent.as_standard_layout());
+        let (a, b, g) = (standard(self.array())?, standard(right)?, standard(cotangent)?);
         let (a, b, g) = (slice(&a), slice(&b), slice(&g));
-        let (mut grad_a, mut grad_b) = (vec![T::default(); a.len()], vec![T::default(); b.len()]);
+        let (mut grad_a, mut grad_b) = (zeros(a.len())?, zeros(b.len())?);
         operations::log_matmul_vjp(a, b, shapes.matmul(), g, &mut grad_a, &mut grad_b)?;
         Ok((array(self.array().raw_dim(), grad_a), array(right.raw_dim(), grad_b)))
     }
@@ -142,6 +144,13 @@ fn matrices<'a>(argument: &'static str, shape: &'a [usize]) -> Result<(&'a [usiz
 /// The length of a factor's batch along one axis of the product's batch; 1 for an axis that it lacks.
 fn length(batch: &[usize], axis: usize, rank: usize) -> usize {
     (axis + batch.len()).checked_sub(rank).map_or(1, |axis| batch[axis])
+}
+
+fn standard<T: Float, D: Dimension>(array: &ArrayRef<T, D>) -> Result<CowArray<'_, T, D>, Error> {
+    if !array.is_standard_layout() {
+        has_room::<T>(array.len())?;
+    }
+    Ok(array.as_standard_layout())
 }
 
 fn slice<'a, T: Float, D: Dimension>(array: &'a CowArray<'_, T, D>) -> &'a [T] {

@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::interrupt::checkpoint;
 use crate::kernels::Each;
 use crate::kernels::row_access::{PIECE, Series, SeriesMut};
+use crate::memory::zeros;
 use crate::operations::Float;
 use crate::operations::batch::{Columns, Wanted};
 use crate::operations::{self, CrossEntropy, Cumulative, Reduction, Segments, Targets, each};
@@ -48,12 +49,12 @@ use ndarray::{
 ///
 /// # Errors
 /// [`Error::AxisOutOfRange`] and [`Error::AxisTwice`] for invalid axes, [`Error::ShapeMismatch`] for an output's
-/// shape. Nothing is written then.
+/// shape, [`Error::OutOfMemory`] where a result does not fit into memory. Nothing is written then.
 pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
     /// The log-sum-exp over the axes, correctly rounded.
     fn logsumexp(&self, axes: impl Into<Axes>) -> Result<ArrayD<T>, Error> {
         let plan = Plan::new(self.array(), axes)?;
-        let mut out = zeros(IxDyn(&plan.reduced_shape));
+        let mut out = array_of_zeros(IxDyn(&plan.reduced_shape))?;
         reduce(self.array(), &plan, Some(out.view_mut()), None)?;
         Ok(out)
     }
@@ -70,8 +71,8 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
     /// The log-sum-exp over the axes, and its gradient, which has the input's shape.
     fn logsumexp_with_gradient(&self, axes: impl Into<Axes>) -> Result<(ArrayD<T>, Array<T, D>), Error> {
         let plan = Plan::new(self.array(), axes)?;
-        let mut value = zeros(IxDyn(&plan.reduced_shape));
-        let mut gradient = zeros(self.array().raw_dim());
+        let mut value = array_of_zeros(IxDyn(&plan.reduced_shape))?;
+        let mut gradient = array_of_zeros(self.array().raw_dim())?;
         let each = (Each::Share, gradient.view_mut().into_dyn());
         reduce(self.array(), &plan, Some(value.view_mut()), Some(each))?;
         Ok((value, gradient))
@@ -90,7 +91,7 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
 
     /// e^{z − LSE(z)}, with the log-sum-exp over the axes.
     fn softmax(&self, axes: impl Into<Axes>) -> Result<Array<T, D>, Error> {
-        let mut out = zeros(self.array().raw_dim());
+        let mut out = array_of_zeros(self.array().raw_dim())?;
         self.softmax_into(axes, out.view_mut())?;
         Ok(out)
     }
@@ -103,7 +104,7 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
 
     /// z − LSE(z), with the log-sum-exp over the axes.
     fn log_softmax(&self, axes: impl Into<Axes>) -> Result<Array<T, D>, Error> {
-        let mut out = zeros(self.array().raw_dim());
+        let mut out = array_of_zeros(self.array().raw_dim())?;
         self.log_softmax_into(axes, out.view_mut())?;
         Ok(out)
     }
@@ -173,23 +174,23 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
     /// [`Cumulative::logsumexp`] along one axis.
     fn logcumsumexp(&self, axis: isize, which: Cumulative) -> Result<Array<T, D>, Error> {
         let plan = Plan::new(self.array(), axis)?;
-        let z = plan.rows(self.array());
-        let z = z.all();
-        let mut out = vec![T::default(); z.len()];
+        let z = plan.rows(self.array())?;
+        let z = z.all()?;
+        let mut out = zeros(z.len())?;
         T::cumulative_rows(which, &z, plan.length, &mut out);
-        Ok(plan.per_element(out))
+        plan.per_element(out)
     }
 
     /// [`Segments::logsumexp`] along one axis, which in the result enumerates the segments.
     fn segment_logsumexp(&self, axis: isize, segments: &Segments) -> Result<ArrayD<T>, Error> {
         let plan = Plan::new(self.array(), axis)?;
         segments.fit_axis(axis, plan.length)?;
-        let z = plan.rows(self.array());
-        let mut values = vec![T::default(); plan.count * segments.count()];
+        let z = plan.rows(self.array())?;
+        let mut values = zeros(plan.count.saturating_mul(segments.count()))?;
         for (i, out) in values.chunks_mut(segments.count().max(1)).enumerate() {
             segments.logsumexp(&z.row(i), out)?;
         }
-        Ok(plan.with_length(segments.count()).per_element(values))
+        plan.with_length(segments.count()).per_element(values)
     }
 
     /// The softmax of each segment along one axis, correctly rounded: the gradient of
@@ -204,13 +205,13 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
     fn segment_softmax(&self, axis: isize, segments: &Segments) -> Result<Array<T, D>, Error> {
         let plan = Plan::new(self.array(), axis)?;
         segments.fit_axis(axis, plan.length)?;
-        let z = plan.rows(self.array());
-        let mut values = vec![T::default(); segments.count()];
-        let mut shares = vec![T::default(); plan.count * plan.length];
+        let z = plan.rows(self.array())?;
+        let mut values = zeros(segments.count())?;
+        let mut shares = zeros(plan.count * plan.length)?;
         for (i, shares) in shares.chunks_mut(plan.length.max(1)).enumerate() {
             segments.logsumexp_with_gradient(&z.row(i), &mut values, shares)?;
         }
-        Ok(plan.per_element(shares))
+        plan.per_element(shares)
     }
 
     /// [`CrossEntropy::loss_with_gradient`] with the classes along `axis`. Targets are in the order of the rows;
@@ -223,12 +224,12 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         reduction: Reduction,
     ) -> Result<(T, Array<T, D>), Error> {
         let plan = Plan::new(self.array(), axis)?;
-        let z = plan.rows(self.array());
+        let z = plan.rows(self.array())?;
         loss.has_classes(axis, plan.length)?;
-        let z = z.all();
-        let mut gradient = vec![T::default(); z.len()];
+        let z = z.all()?;
+        let mut gradient = zeros(z.len())?;
         let value = loss.loss_with_gradient(&z, targets, reduction, &mut gradient)?;
-        Ok((value, plan.per_element(gradient)))
+        Ok((value, plan.per_element(gradient)?))
     }
 
     /// [`token_log_probs`](crate::token_log_probs) with the logits of a row along `axis`. Tokens are in the order of
@@ -239,9 +240,9 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         if expected != found {
             return Err(Error::LengthMismatch { argument: "tokens", fits: "logits", expected, found });
         }
-        let z = plan.rows(self.array());
-        let mut log_p = vec![T::default(); found];
-        operations::token_log_probs(&z.all(), tokens, &mut log_p)?;
+        let z = plan.rows(self.array())?;
+        let mut log_p = zeros(found)?;
+        operations::token_log_probs(&z.all()?, tokens, &mut log_p)?;
         Ok(plan.per_row(log_p))
     }
 
@@ -315,9 +316,9 @@ const EQUAL: &str = "rows and their results have one length";
 /// Why an array in standard layout has a slice.
 const STANDARD: &str = "the standard layout is contiguous";
 
-/// Memory for a result, which the system gives as zeros, so that nothing is written before the result is.
-fn zeros<T: Float, D: Dimension>(shape: D) -> Array<T, D> {
-    Array::from_elem(shape, T::default())
+fn array_of_zeros<T: Float, D: Dimension>(shape: D) -> Result<Array<T, D>, Error> {
+    let numbers = zeros(shape.size())?;
+    Ok(Array::from_shape_vec(shape, numbers).expect("as many numbers as the shape has places"))
 }
 
 /// Applies `f` to each row.
@@ -327,8 +328,8 @@ fn per_row<T: Float, D: Dimension>(
     f: impl Fn(&[T]) -> T + Sync,
 ) -> Result<ArrayD<T>, Error> {
     let plan = Plan::new(z, axes)?;
-    let z = plan.rows(z);
-    let [value] = plan.each([PerRow::One], |i, [value]| value[0] = f(&z.row(i)));
+    let z = plan.rows(z)?;
+    let [value] = plan.each([PerRow::One], |i, [value]| value[0] = f(&z.row(i)))?;
     Ok(plan.per_row(value))
 }
 
@@ -339,11 +340,11 @@ fn with_gradient<T: Float, D: Dimension>(
     f: impl Fn(&[T], &mut [T]) -> Result<T, Error> + Sync,
 ) -> Result<(ArrayD<T>, Array<T, D>), Error> {
     let plan = Plan::new(z, axes)?;
-    let z = plan.rows(z);
+    let z = plan.rows(z)?;
     let [value, gradient] = plan.each([PerRow::One, PerRow::Each], |i, [value, gradient]| {
         value[0] = f(&z.row(i), gradient).expect(EQUAL);
-    });
-    Ok((plan.per_row(value), plan.per_element(gradient)))
+    })?;
+    Ok((plan.per_row(value), plan.per_element(gradient)?))
 }
 
 /// Applies `f` to all elements as one row.
@@ -352,7 +353,7 @@ fn of_each<T: Float, D: Dimension>(
     f: impl Fn(&[T], &mut [T]) -> Result<(), Error>,
 ) -> Array<T, D> {
     let x = x.as_standard_layout();
-    let mut out = zeros(x.raw_dim());
+    let mut out = Array::default(x.raw_dim());
     let (from, to) = (x.as_slice().expect(STANDARD), out.as_slice_mut().expect(STANDARD));
     f(from, to).expect(EQUAL);
     out
@@ -364,9 +365,9 @@ fn of_pairs<T: Float, D: Dimension, E: Dimension>(
     f: impl Fn(&[T], &[T], &mut [T]) -> Result<(), Error> + Sync,
 ) -> Result<Array<T, D>, Error> {
     let plan = Plan::new(a, Axes::all())?;
-    let (a, b) = (plan.rows(a), plan.broadcast(argument, b)?);
-    let [out] = plan.each([PerRow::Each], |i, [out]| f(&a.row(i), &b.row(i), out).expect(EQUAL));
-    Ok(plan.per_element(out))
+    let (a, b) = (plan.rows(a)?, plan.broadcast(argument, b)?);
+    let [out] = plan.each([PerRow::Each], |i, [out]| f(&a.row(i), &b.row(i), out).expect(EQUAL))?;
+    plan.per_element(out)
 }
 
 /// Reduces each row to its value, and computes a function of each element.

@@ -228,6 +228,9 @@ impl<T: Format> Batch<'_, T> {
 }
 
 fn values<T: Format>(batch: Batch<'_, T>, out: &mut [T]) {
+    if batch.shape.inner == 0 {
+        return out.fill(T::NEG_INFINITY);
+    }
     let size = batch.shape.rows * batch.shape.columns;
     batch.in_parts((out, size), &|products, (out, _), (room, maxima)| {
         for (index, out) in products.zip(out.chunks_exact_mut(size.max(1))) {

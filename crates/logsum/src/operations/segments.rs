@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::formats::Format;
 use crate::kernels::Each;
 use crate::kernels::block::Store;
+use crate::memory::{has_room, zeros};
 use crate::operations::batch::{Bounds, Rows, Wanted};
 use crate::operations::per_format::{Float, compiled};
 use crate::operations::row_reduction::{has_length, same_length};
@@ -54,7 +55,7 @@ impl Segments {
     ///
     /// # Errors
     /// [`Error::IdOutOfRange`] if an id is not below `count`, [`Error::TooManySegments`] if memory cannot hold
-    /// `count` segments.
+    /// `count` segments, [`Error::OutOfMemory`] if it cannot hold the order of the numbers.
     pub fn by_ids(ids: &[usize], count: usize) -> Result<Self, Error> {
         let mut offsets = Vec::new();
         if offsets.try_reserve_exact(count.saturating_add(1)).is_err() {
@@ -78,16 +79,16 @@ impl Segments {
         for id in 0..count {
             offsets[id + 1] += offsets[id];
         }
-        let order = (!is_sorted).then(|| {
-            let mut next = offsets.clone();
-            let mut order = vec![0; ids.len()];
-            for (i, &id) in ids.iter().enumerate() {
-                order[next[id]] = i;
-                next[id] += 1;
-            }
-            order
-        });
-        Ok(Self { offsets, order })
+        if is_sorted {
+            return Ok(Self { offsets, order: None });
+        }
+        has_room::<usize>(offsets.len())?;
+        let (mut next, mut order) = (offsets.clone(), zeros(ids.len())?);
+        for (i, &id) in ids.iter().enumerate() {
+            order[next[id]] = i;
+            next[id] += 1;
+        }
+        Ok(Self { offsets, order: Some(order) })
     }
 
     /// The number of segments.
@@ -138,7 +139,7 @@ impl Segments {
 compiled! {
     fn logsumexp(segments: &Segments, z: &[T], out: &mut [T]) -> Result<(), Error> {
         segments.fits(z, out)?;
-        let gathered = segments.gathered(z);
+        let gathered = segments.gathered(z)?;
         segments.reduce(gathered.as_deref().unwrap_or(z), out, None);
         Ok(())
     }
@@ -149,9 +150,9 @@ compiled! {
     ) -> Result<(), Error> {
         segments.fits(z, out)?;
         same_length("gradient", gradient, "z", z)?;
-        match (segments.gathered(z), &segments.order) {
+        match (segments.gathered(z)?, &segments.order) {
             (Some(z), Some(order)) => {
-                let mut shares = vec![T::default(); z.len()];
+                let mut shares = zeros(z.len())?;
                 segments.reduce(&z, out, Some(&mut shares));
                 shares.into_iter().zip(order).for_each(|(share, &place)| gradient[place] = share);
             }
@@ -168,7 +169,7 @@ compiled! {
         segments.fits(z, out)?;
         same_length("tangent", tangent, "z", z)?;
         same_length("slopes", slopes, "out", out)?;
-        let (gathered, tangents) = (segments.gathered(z), segments.gathered(tangent));
+        let (gathered, tangents) = (segments.gathered(z)?, segments.gathered(tangent)?);
         let (z, tangent) = (gathered.as_deref().unwrap_or(z), tangents.as_deref().unwrap_or(tangent));
         for (s, (out, slope)) in out.iter_mut().zip(slopes).enumerate() {
             let range = segments.offsets[s]..segments.offsets[s + 1];
@@ -201,8 +202,10 @@ impl Segments {
     }
 
     /// The numbers in the order of the segments; `None` if they already are in that order.
-    fn gathered<T: Format>(&self, z: &[T]) -> Option<Vec<T>> {
-        self.order.as_ref().map(|order| order.iter().map(|&place| z[place]).collect())
+    fn gathered<T: Format>(&self, z: &[T]) -> Result<Option<Vec<T>>, Error> {
+        let Some(order) = &self.order else { return Ok(None) };
+        has_room::<T>(order.len())?;
+        Ok(Some(order.iter().map(|&place| z[place]).collect()))
     }
 
     /// Writes the value of each segment, and optionally its softmax; `z` is in the order of the segments.

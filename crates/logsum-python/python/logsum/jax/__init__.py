@@ -12,6 +12,7 @@ gradient 0.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._arguments import either, loss_options, one_of, whole
 from . import _elementwise, _losses, _reductions, _scans_and_products, _segments
@@ -115,8 +116,8 @@ def logsumexp_value_and_grad(a, axis=None, b=None, where=None, keepdims=False, n
         counted = counted & (weights != 0)
     if no_mass != "zero":
         nothing = jnp.logical_not(jnp.any(counted & (a != -jnp.inf), axes, keepdims=True))
-        stand_in = jnp.nan if no_mass == "nan" else 1 / jnp.sum(counted, axes, keepdims=True)
-        gradients = [jnp.where(nothing & counted, stand_in, gradient).astype(a.dtype) for gradient in gradients]
+        stand_in = jnp.nan if no_mass == "nan" else (1 / jnp.sum(counted, axes, keepdims=True)).astype(a.dtype)
+        gradients = [jnp.where(nothing & counted, stand_in, gradient) for gradient in gradients]
     gradients = tuple(summed_to(gradient, shape) for gradient, shape in zip(gradients, shapes))
     return value, gradients[0] if b is None else gradients
 
@@ -145,12 +146,16 @@ def by_shares(function, x, axis, dtype, where):
 
 
 def softmax(x, axis=-1, where=None, dtype=None):
-    """e^x / Σ e^x over axes: the arguments of `jax.nn.softmax`; of −∞ alone 0. With `dtype` numbers are converted first."""
+    """e^x / Σ e^x over axes: the arguments of `jax.nn.softmax`; of −∞ alone 0.
+
+    With `dtype` numbers are converted first. It must hold them: a wider format, or an integer that it would round, is an
+    error; of integers that are traced it takes what is nearest.
+    """
     return by_shares(_reductions.softmax, x, axis, dtype, where)
 
 
 def log_softmax(x, axis=-1, where=None, dtype=None):
-    """x − log Σ e^x over axes: the arguments of `jax.nn.log_softmax`. With `dtype` numbers are converted first."""
+    """x − log Σ e^x over axes: the arguments of `jax.nn.log_softmax`. `dtype` is as in `softmax`."""
     return by_shares(_reductions.log_softmax, x, axis, dtype, where)
 
 
@@ -333,11 +338,13 @@ def cross_entropy(
     options = loss_options(ignore_index, reduction, label_smoothing, z_loss, number)
     ignore_index, label_smoothing, z_loss = (options[name] for name in ("ignore_index", "label_smoothing", "z_loss"))
     temperature = temperature if is_learned else options["temperature"]
-    (logits,) = real(logits=logits)
+    scores, (logits,) = logits, real(logits=logits)
     if logits.ndim == 0:
         raise ValueError("logits must have an axis of classes")
     axis = one_axis(axis, logits.ndim)
     labels = integers_of(labels, "labels")
+    # What is empty may have any format, as a list that is.
+    labels = labels if labels.size or labels.shape == logits.shape else labels.astype(np.int32)
     if labels.dtype == bool:
         if labels.shape != logits.shape:
             raise TypeError("labels are booleans: give classes as integers, or probabilities")
@@ -346,7 +353,8 @@ def cross_entropy(
     if is_soft and labels.shape != logits.shape:
         raise ValueError(f"labels has the shape {labels.shape}, that of probabilities must be {logits.shape}")
     weight = None if weight is None else as_array(weight, "weight")
-    of_arrays = dict(logits=logits) | (dict(labels=labels) if is_soft else {}) | (dict(weight=weight) if weight is not None else {})
+    of_arrays = dict(logits=scores) | (dict(labels=labels) if is_soft else {})
+    of_arrays |= dict(weight=weight) if weight is not None else {}
     logits = real(**of_arrays)[0]
     if not is_soft:
         within(labels, logits.shape[axis], ignore_index, "labels")
@@ -386,17 +394,18 @@ def cross_entropy(
 def token_log_probs(logits, tokens, axis=-1, dtype=None, entropy=False, *, padding=-1):
     """log softmax(logits) at one token a row along `axis`, without the rest of the row.
 
-    Where a token is `padding`, its log-probability is 0. With `dtype`, scores are converted first: float32 for float16 and
-    bfloat16 ones gives the nearest float32. With `entropy`, the entropy −Σ p log p of each row's softmax follows.
+    Where a token is `padding`, its log-probability is 0. With `dtype`, scores are converted first, as in `softmax`: float32
+    for float16 and bfloat16 ones gives the nearest float32. With `entropy`, the entropy −Σ p log p of each row's softmax
+    follows.
     """
     logits = jnp.atleast_1d(converted(logits, dtype, "logits"))
     logits, tokens = jnp.moveaxis(logits, one_axis(axis, logits.ndim), -1), integers_of(tokens, "tokens")
-    if not jnp.issubdtype(tokens.dtype, jnp.integer):
+    if not jnp.issubdtype(tokens.dtype, jnp.integer) and tokens.size:
         raise TypeError(f"tokens must be integers, not {tokens.dtype}")
     if tokens.shape != logits.shape[:-1]:
         raise ValueError(f"tokens has the shape {tokens.shape}, it must be {logits.shape[:-1]}, that of logits without axis {axis}")
     padding = jnp.iinfo(jnp.int32).min if padding is None else whole(padding, "padding")
     within(tokens, logits.shape[-1], padding, "tokens")
     tokens = indices_of(tokens)
-    log_p = -_losses.losses(logits, tokens, None, padding, 0.0)
+    log_p = -_losses.surprisals(logits, tokens, None, padding, 0.0)
     return (log_p, softmax_entropy(logits, -1)) if entropy else log_p

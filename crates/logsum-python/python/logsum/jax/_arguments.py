@@ -6,7 +6,7 @@ import numpy as np
 
 from .._arguments import whole
 from .._general import clamped
-from .._libraries import refuse_masked
+from .._libraries import is_inexact, is_numeric, refuse_masked, refuse_rounding
 
 
 def normalized(axis, ndim):
@@ -47,6 +47,9 @@ def integers_of(x, name):
 def inexact(**named):
     """Of one format, real or complex."""
     arrays = [as_array(x, name) for name, x in named.items()]
+    for name, x in zip(named, arrays):
+        if not is_numeric(x.dtype):
+            raise TypeError(f"{name} must be numbers, not {x.dtype}")
     # Python's numbers have no format of their own.
     dtype = jnp.result_type(*(x if isinstance(x, int | float | complex) else y for x, y in zip(named.values(), arrays)))
     if not jnp.issubdtype(dtype, jnp.inexact):
@@ -79,25 +82,33 @@ def mask_of(where):
 
 
 def converted(x, dtype, name):
-    """In the format that is asked for, if any."""
-    (x,) = real(**{name: x})
+    """In the format that is asked for, if any, which must hold the numbers; of traced integers what is nearest."""
+    numbers = real(**{name: x})[0]
     if dtype is None:
-        return x
+        return numbers
     try:
-        is_right = jnp.issubdtype(np.dtype(dtype), jnp.floating)
+        dtype = np.dtype(dtype)
+        is_right = is_inexact(dtype) and dtype.kind != "c"
     except (TypeError, ValueError):
         is_right = False
     if not is_right:
         raise TypeError(f"dtype is {dtype!r}, it must be a floating-point format")
-    if jnp.promote_types(x.dtype, dtype) != np.dtype(dtype):
-        raise TypeError(f"{name} is of {x.dtype}, which {np.dtype(dtype)} would round: convert it first if that is meant")
-    return x.astype(dtype)
+    x = integers_of(x, name)
+    if x.dtype.kind in "biu":
+        if not isinstance(x, jax.core.Tracer):
+            refuse_rounding(np.asarray(x), np.dtype(jax.dtypes.canonicalize_dtype(dtype)), name)
+        return jnp.asarray(x, dtype)
+    if not np.can_cast(x.dtype, dtype):
+        raise TypeError(f"{name} is of {x.dtype}, which {dtype} would round: convert it first if that is meant")
+    return numbers.astype(dtype)
 
 
 def indices_of(integers):
-    """As an array of JAX, wide enough for what is ignored."""
-    integers = jnp.asarray(integers)
-    return integers.astype(jnp.promote_types(integers.dtype, jnp.int32))
+    """As an array of JAX, with a sign, and wide enough for what is ignored."""
+    if integers.dtype in (np.int32, np.int64):
+        return jnp.asarray(integers)
+    wide = np.int64 if integers.dtype.kind == "u" and integers.dtype.itemsize >= 4 else np.int32
+    return jnp.asarray(integers, jax.dtypes.canonicalize_dtype(wide))
 
 
 def within(indices, length, padding, name):
@@ -125,7 +136,7 @@ def integers(x, name):
         raise TypeError(f"{name} must be integers, not {x.dtype}")
     if x.ndim != 1:
         raise ValueError(f"{name} has the shape {x.shape}, it must have one dimension")
-    return x.astype(jnp.promote_types(x.dtype, jnp.int32)) if isinstance(x, jax.core.Tracer) else np.asarray(x).astype(np.int64)
+    return indices_of(x) if isinstance(x, jax.core.Tracer) else np.asarray(x).astype(np.int64)
 
 
 def offsets_of(offsets, length):

@@ -14,7 +14,24 @@ def called(function, shapes, *arrays):
         results = function(*(np.asarray(x) for x in arrays))
         return jax.tree.map(lambda value, like: np.asarray(value, like.dtype), results, shapes)
 
-    return jax.pure_callback(of_numpy, shapes, *arrays, vmap_method="expand_dims")
+    return alike(jax.pure_callback(of_numpy, shapes, *arrays, vmap_method="expand_dims"), arrays)
+
+
+def varying(x):
+    """The axes of a mesh along which an array of a shard_map differs, as its type has them in versions of JAX."""
+    kind = jax.typeof(x)
+    return getattr(getattr(kind, "manual_axis_type", kind), "varying", getattr(kind, "vma", frozenset()))
+
+
+def alike(results, arrays):
+    """What is made of arrays differs along the axes that any of them does: JAX has to be told so of callbacks."""
+    axes = frozenset().union(*map(varying, arrays))
+
+    def told(x):
+        more = tuple(axes - varying(x))
+        return jax.lax.pcast(x, more, to="varying") if more else x
+
+    return jax.tree.map(told, results)
 
 
 def dispatched(on_cpu, elsewhere, *arrays):
@@ -23,6 +40,15 @@ def dispatched(on_cpu, elsewhere, *arrays):
 
 def like(x):
     return jax.ShapeDtypeStruct(x.shape, x.dtype)
+
+
+def operator(*static):
+    """An operator to which a rule for derivatives is given, by all arguments but these, which are no arrays.
+
+    It is a function that JAX compiles once for each shape and format, and each choice of those. The callbacks in it are
+    made anew whenever it is traced: of a function that JAX does not know it would compile, and keep, every one.
+    """
+    return lambda function: jax.custom_jvp(jax.jit(function, static_argnums=static), nondiff_argnums=static)
 
 
 class Linear:
@@ -35,8 +61,10 @@ class Linear:
 
     def __init__(self, name, function, slope, transposes):
         self.primitive = primitive = Primitive(f"logsum_{name}")
-        primitive.def_impl(function)
-        primitive.def_abstract_eval(lambda *avals, **options: shaped(function, avals, options))
+        # As an operator is.
+        compiled = jax.jit(lambda options, *arrays: function(*arrays, **dict(options)), static_argnums=0)
+        primitive.def_impl(lambda *arrays, **options: compiled(tuple(options.items()), *arrays))
+        primitive.def_abstract_eval(lambda *avals, **options: shaped(compiled, avals, options))
         mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=False))
 
         def jvp(arrays, tangents, **options):
@@ -63,9 +91,10 @@ class Linear:
         batching.primitive_batchers[primitive] = batched
 
     def __call__(self, *arrays, **options):
-        return self.primitive.bind(*arrays, **options)
+        return self.primitive.bind(*alike(arrays, arrays), **options)
 
 
-def shaped(function, avals, options):
-    result = jax.eval_shape(lambda *arrays: function(*arrays, **options), *avals)
-    return jax.core.ShapedArray(result.shape, result.dtype)
+def shaped(compiled, avals, options):
+    """What the result is like: it has the shape of an argument."""
+    result = compiled.eval_shape(tuple(options.items()), *avals)
+    return next(x for x in avals if x.shape == result.shape).update(dtype=result.dtype, weak_type=False)

@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 
 from .._general import elementwise
-from ._callbacks import called, dispatched, like
+from ._callbacks import called, dispatched, like, operator
 from ._reductions import softmax
 
 
 def of_one(name, elsewhere, derivative):
-    @jax.custom_jvp
+    @operator()
     def values(x):
         return dispatched(lambda x: called(elementwise(name), like(x), x), elsewhere, x)
 
@@ -18,7 +18,7 @@ def of_one(name, elsewhere, derivative):
 
 
 def of_two(name, elsewhere, derivatives):
-    @jax.custom_jvp
+    @operator()
     def values(x, y):
         return dispatched(lambda x, y: called(elementwise(name), like(x), x, y), elsewhere, x, y)
 

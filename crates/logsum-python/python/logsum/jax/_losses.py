@@ -1,24 +1,23 @@
 """The losses of classification of rows of scores: a loss for each row, and the gradient of each."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .. import _general
-from ._callbacks import Linear, called, dispatched, like
-from ._reductions import Powers, finite_or_0, log_softmax, logsumexp, softmax, softmax_slope, times
+from ._arguments import within
+from ._callbacks import Linear, called, dispatched, like, operator
+from ._reductions import Powers, finite_or_0, log_softmax, logsumexp, softmax, softmax_slope, times, wide
 
 
 def by_core(logits, target, weight, ignored, smoothing, gradient):
     is_soft = target.dtype.kind not in "iu"
-    rows = np.broadcast_shapes(logits.shape[:-1], target.shape[:-1] if is_soft else target.shape)
+    rows = _general.common_shape(logits.shape[:-1], target.shape[:-1] if is_soft else target.shape)
     logits = np.broadcast_to(logits, (*rows, logits.shape[-1]))
     target = np.broadcast_to(target, logits.shape if is_soft else rows)
     if weight is not None and weight.size > logits.shape[-1]:
         # Weights that differ within a vmap's leading axes: one after the other.
-        batch = np.broadcast_shapes(weight.shape[:-1], logits.shape[: weight.ndim - 1])
+        batch = _general.common_shape(weight.shape[:-1], logits.shape[: weight.ndim - 1])
         parts = [np.broadcast_to(x, batch + x.shape[len(batch) :]) for x in (logits, target, weight)]
         each = [by_core(*(x[i] for x in parts), ignored, smoothing, gradient) for i in np.ndindex(batch)]
         return np.reshape(each, batch + np.shape(each[0]))
@@ -41,20 +40,41 @@ def weights_of(logits, target, weight, ignored, smoothing):
     return jnp.where((target != ignored)[..., None], q, 0)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4))
-def losses(logits, target, weight, ignored, smoothing):
-    shape = jax.ShapeDtypeStruct(logits.shape[:-1], logits.dtype)
-    on_cpu = lambda *arrays: called(lambda *arrays: by_core(*given(arrays), ignored, smoothing, False), shape, *arrays)
+def of_rows(argument):
+    """The losses, of targets that users know as this argument."""
 
-    def elsewhere(*arrays):
-        logits, _, _ = given(arrays)
-        q, powers = weights_of(*given(arrays), ignored, smoothing), Powers(logits, (-1,))
-        # Halves do not overflow where their sum does not.
-        logs = jnp.where(jnp.isinf(powers.greatest), powers.logs, logits / 2 - powers.shift / 2) - powers.log_of_total / 2
-        logs = jnp.where(powers.greatest == -jnp.inf, -jnp.inf, logs)
-        return (2 * jnp.sum(jnp.where(q == 0, 0, -q * logs), -1)).astype(logits.dtype)
+    @operator(3, 4)
+    def losses(logits, target, weight, ignored, smoothing):
+        shape = jax.ShapeDtypeStruct(logits.shape[:-1], logits.dtype)
 
-    return dispatched(on_cpu, elsewhere, *present(logits, target, weight))
+        def values(*arrays):
+            if arrays[1].dtype.kind in "iu":
+                within(arrays[1], logits.shape[-1], ignored, argument)
+            return by_core(*given(arrays), ignored, smoothing, False)
+
+        def elsewhere(*arrays):
+            q, powers = wide(weights_of(*given(arrays), ignored, smoothing)), Powers(arrays[0], (-1,))
+            # Halves do not overflow where their sum does not.
+            below = wide(arrays[0]) / 2 - powers.shift / 2
+            logs = jnp.where(jnp.isinf(powers.greatest), powers.logs, below) - powers.log_of_total / 2
+            logs = jnp.where(powers.greatest == -jnp.inf, -jnp.inf, logs)
+            return (2 * jnp.sum(jnp.where(q == 0, 0, -q * logs), -1)).astype(logits.dtype)
+
+        return dispatched(lambda *arrays: called(values, shape, *arrays), elsewhere, *present(logits, target, weight))
+
+    @losses.defjvp
+    def _(ignored, smoothing, primals, tangents):
+        (logits, target, weight), (t, dt, dw) = primals, tangents
+        slope = jnp.sum(times(losses_gradient(*primals, ignored, smoothing), t), -1)
+        if not is_constant(target, weight):
+            surprisal = -log_softmax(counted(logits, target, ignored), (-1,))
+            slope = slope + jnp.sum(times(surprisal, change_of_q(*primals, ignored, smoothing, dt, dw)), -1)
+        return losses(*primals, ignored, smoothing), slope
+
+    return losses
+
+
+losses, surprisals = of_rows("labels"), of_rows("tokens")
 
 
 def present(logits, target, weight):
@@ -129,17 +149,7 @@ def squares(logits, shift, whole):
     return (shift + logsumexp(jnp.where(is_void, 0, logits), (-1,))[..., 0]) ** 2
 
 
-@losses.defjvp
-def _(ignored, smoothing, primals, tangents):
-    (logits, target, weight), (t, dt, dw) = primals, tangents
-    slope = jnp.sum(times(losses_gradient(*primals, ignored, smoothing), t), -1)
-    if not is_constant(target, weight):
-        surprisal = -log_softmax(counted(logits, target, ignored), (-1,))
-        slope = slope + jnp.sum(times(surprisal, change_of_q(*primals, ignored, smoothing, dt, dw)), -1)
-    return losses(*primals, ignored, smoothing), slope
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4))
+@operator(3, 4)
 def losses_gradient(logits, target, weight, ignored, smoothing):
     on_cpu = lambda *arrays: called(
         lambda *arrays: by_core(*given(arrays), ignored, smoothing, True), like(logits), *arrays

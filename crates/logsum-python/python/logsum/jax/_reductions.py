@@ -7,14 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import _core
-from ._callbacks import Linear, called, dispatched, like
+from .. import _core, _general
+from ._callbacks import Linear, called, dispatched, like, operator
 
 
 def over_axes(function):
     """With a rule for derivatives by all arguments but the last, the axes."""
-    count = function.__code__.co_argcount - 1
-    return functools.partial(jax.custom_jvp, nondiff_argnums=(count,))(function)
+    return operator(function.__code__.co_argcount - 1)(function)
 
 
 def kept(a, axes):
@@ -24,7 +23,7 @@ def kept(a, axes):
 
 def wide(a):
     """In single precision at least: sums of narrower formats would overflow, or stand still."""
-    return a.astype(jnp.promote_types(a.dtype, jnp.float32))
+    return a.astype(jnp.float32) if a.dtype.itemsize == 2 else a
 
 
 def finite_or_0(a):
@@ -130,9 +129,9 @@ def cotangent_of_log_softmax(p, g, axes):
 # transposes.
 log_softmax_slope = Linear(
     "log_softmax_slope",
-    lambda p, t, axes: (t - mean(p, t, axes)).astype(t.dtype),
+    lambda p, t, axes: (wide(t) - mean(p, wide(t), axes)).astype(t.dtype),
     lambda arrays, tangents, way: log_softmax_slope(arrays[0], tangents[1], **way)
-    - mean(tangents[0], arrays[1], **way).astype(arrays[1].dtype),
+    - mean(tangents[0], wide(arrays[1]), **way).astype(arrays[1].dtype),
     {1: lambda g, arrays, way: log_softmax_gradient(arrays[0], g, **way)},
 )
 log_softmax_gradient = Linear(
@@ -174,7 +173,7 @@ class SignedTerms:
 @over_axes
 def weighted(a, b, axes):
     on_cpu = lambda a, b: called(
-        lambda a, b: _core.terms(*np.broadcast_arrays(a, b), None, axes, True, False, "zero")[:2],
+        lambda a, b: _core.terms(*_general.broadcast(a, b), None, axes, True, False, "zero")[:2],
         (kept(a, axes), kept(a, axes)),
         a,
         b,
@@ -209,7 +208,10 @@ def _(axes, primals, tangents):
 @over_axes
 def weighted_gradients(a, b, axes):
     on_cpu = lambda a, b: called(
-        lambda a, b: _core.terms(*np.broadcast_arrays(a, b), None, axes, True, True, "zero")[2:], (like(a), like(a)), a, b
+        lambda a, b: _core.terms(*_general.broadcast(a, b), None, axes, True, True, "zero")[2:],
+        (like(a), like(a)),
+        a,
+        b,
     )
 
     def elsewhere(a, b):
@@ -230,7 +232,7 @@ def _(axes, primals, tangents):
 # log Σ b e^a of complex numbers: holomorphic.
 @over_axes
 def of_complex(a, b, axes):
-    on_cpu = lambda a, b: _core.of_complex(*map(np.array, np.broadcast_arrays(a, b)), axes, True)
+    on_cpu = lambda a, b: _core.of_complex(*map(np.array, _general.broadcast(a, b)), axes, True)
     value = called(on_cpu, kept(a, axes), a, b)
     # What is not finite is as JAX's own functions have it; a product with 1 would make NaN of ∞.
     power = jnp.exp(a)
@@ -267,7 +269,7 @@ def _(axes, primals, tangents):
     return logmeanexp(*primals, axes), mean(softmax(*primals, axes), *tangents, axes)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+@operator(1, 2)
 def logvarexp(a, ddof, axes):
     def elsewhere(a):
         number = count(a, axes)

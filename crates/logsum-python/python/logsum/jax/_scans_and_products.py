@@ -1,13 +1,11 @@
 """Cumulative sums and matrix products in log space. All their derivatives are made of sums with factors e^x, which are linear in
 the rest: one operator for each, whose transposes are of its own kind. Axes are counted from the end."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
 from .. import _core, _log_space
-from ._callbacks import Linear, called, dispatched, like
+from ._callbacks import Linear, called, dispatched, like, operator
 from ._reductions import finite_or_0, logsumexp, times, wide
 
 
@@ -26,7 +24,7 @@ def logarithms(x, t):
     return jnp.where(t < 0, -jnp.inf, logs), jnp.where(t < 0, logs, -jnp.inf)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+@operator(1, 2)
 def logcumsumexp(a, axis, reverse):
     on_cpu = lambda a: called(lambda a: _core.cumulative(a, axis, reverse, False), like(a), a)
     return dispatched(on_cpu, lambda a: jax.lax.cumlogsumexp(a, axis + a.ndim, reverse), a)
@@ -71,7 +69,7 @@ def scan_transpose(h, arrays, way):
 scan = Linear("scan", scaled_cumulative, scan_slope, {1: scan_transpose})
 
 
-@jax.custom_jvp
+@operator()
 def log_matmul(a, b):
     shape = jax.ShapeDtypeStruct((*a.shape[:-1], b.shape[-1]), a.dtype)
     elsewhere = lambda a, b: logsumexp(a[..., :, :, None] + b[..., None, :, :], (-2,))[..., 0, :]

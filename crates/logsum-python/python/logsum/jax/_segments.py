@@ -1,13 +1,11 @@
 """Log-sum-exps and softmaxes of segments along the last axis; ids are below `count`."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import _core
-from ._callbacks import called, dispatched, like
+from .. import _core, _general
+from ._callbacks import called, dispatched, like, operator
 from ._reductions import finite_or_0, logarithm_of_sum, wide
 
 
@@ -17,7 +15,7 @@ def by_rows(function):
     def values(a, ids):
         # Ids of a vmap have its axes, and none of the rows'.
         ids = ids.reshape(*ids.shape[:-1], *(1,) * (a.ndim - ids.ndim), ids.shape[-1])
-        shape = np.broadcast_shapes(a.shape, ids.shape)
+        shape = _general.common_shape(a.shape, ids.shape)
         if ids.size == ids.shape[-1]:
             return function(np.broadcast_to(a, shape), ids.reshape(-1).astype(np.uintp))
         a, ids = (np.broadcast_to(x, shape).reshape(-1, shape[-1]) for x in (a, ids))
@@ -40,7 +38,7 @@ def logs_of(a, ids, count):
     return jnp.where(shift == jnp.inf, at_infinity, a - finite_or_0(shift)), greatest
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+@operator(2)
 def logsumexp(a, ids, count):
     shape = jax.ShapeDtypeStruct((*a.shape[:-1], count), a.dtype)
     on_cpu = lambda a, ids: called(by_rows(lambda a, ids: _core.segments(a, ids, count, -1)), shape, a, ids)
@@ -59,7 +57,7 @@ def _(count, primals, tangents):
     return logsumexp(a, ids, count), sums(softmax(a, ids, count) * tangents[0], ids, count)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+@operator(2)
 def softmax(a, ids, count):
     on_cpu = lambda a, ids: called(by_rows(lambda a, ids: _core.segment_shares(a, ids, count, -1)), like(a), a, ids)
 

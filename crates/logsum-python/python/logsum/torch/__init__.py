@@ -25,13 +25,13 @@ from ._arguments import (
     floating,
     ids_of,
     in_common,
+    integers_of,
     of_dims,
     offsets_of,
     one_dim,
     summed_to,
     terms_of,
     together,
-    within,
     without,
 )
 
@@ -128,13 +128,17 @@ def logsumexp_hvp(input, vector, dim=None):
 
 
 def softmax(input, dim=None, dtype=None):
-    """e^input / Σ e^input over dimensions: `torch.softmax`; 0 where all is −∞."""
+    """e^input / Σ e^input over dimensions: `torch.softmax`; 0 where all is −∞.
+
+    With `dtype` numbers are converted first, straight to it. It must hold them: a wider format, or an integer that it
+    would round, is an error; of integers that are traced or on another device it takes what is nearest.
+    """
     x, dims = of_dims(converted(input, dtype), dim)
     return _reductions.softmax(x, dims).reshape(input.shape)
 
 
 def log_softmax(input, dim=None, dtype=None):
-    """input − log Σ e^input over dimensions: `torch.log_softmax`; −∞ where all is −∞."""
+    """input − log Σ e^input over dimensions: `torch.log_softmax`; −∞ where all is −∞. `dtype` is as in `softmax`."""
     x, dims = of_dims(converted(input, dtype), dim)
     return _reductions.log_softmax(x, dims).reshape(input.shape)
 
@@ -328,6 +332,8 @@ def cross_entropy(
         raise ValueError("input must have a dimension of classes")
     dim = one_dim(x, (1 if x.ndim > 1 else 0) if dim is None else dim)
     target = as_tensor(target, "target", x)
+    # What is empty may have any format, as a list that is.
+    target = target if target.numel() or target.shape == x.shape else target.to(torch.int64)
     if target.dtype == torch.bool:
         if target.shape != x.shape:
             raise TypeError("target is of booleans: give classes as integers, or probabilities")
@@ -336,7 +342,8 @@ def cross_entropy(
     if is_soft and target.shape != x.shape:
         raise ValueError(f"target has the shape {tuple(target.shape)}, that of probabilities must be {tuple(x.shape)}")
     weight = None if weight is None else as_tensor(weight, "weight", x)
-    of_arrays = dict(input=x) | (dict(target=target) if is_soft else {}) | (dict(weight=weight) if weight is not None else {})
+    of_arrays = dict(input=input) | (dict(target=target) if is_soft else {})
+    of_arrays |= dict(weight=weight) if weight is not None else {}
     x = in_common(**of_arrays)[0]
     # Narrow formats would overflow in between, the derivatives of a mean over small weights, too.
     is_between = z_loss or is_learned or temperature != 1 or weight is not None and reduction == "mean"
@@ -376,21 +383,18 @@ def token_log_probs(input, tokens, dim=-1, dtype=None, entropy=False, *, padding
     """log softmax(input) at one index for each row along `dim`, without the rest of the row: `tokens` has the shape of
     `input` without `dim`.
 
-    With `dtype`, scores are converted first: float32 for float16 and bfloat16 ones gives the nearest float32. With
+    With `dtype`, scores are converted first, as in `softmax`: float32 for float16 and bfloat16 ones gives the nearest
+    float32. With
     `entropy`, the entropy −Σ p log p of each row's softmax follows. Both have derivatives of any order by the scores. Where a token is
     `padding`, if that is given, its log-probability is 0.
     """
     x = torch.atleast_1d(converted(input, dtype))
     x = x.movedim(one_dim(x, dim), -1)
-    tokens = as_tensor(tokens, "tokens", x)
-    if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:
-        raise TypeError(f"tokens must be integers, not {tokens.dtype}")
+    tokens = integers_of(tokens, "tokens", x)
     if tokens.shape != x.shape[:-1]:
         raise ValueError(
             f"tokens has the shape {tuple(tokens.shape)}, it must be {tuple(x.shape[:-1])}, that of input without dim {dim}"
         )
-    tokens = tokens.to(torch.int64)
     nothing = torch.iinfo(torch.int64).min if padding is None else whole(padding, "padding")
-    within(tokens, x.shape[-1], nothing, "tokens")
-    log_p = -_losses.losses(x, tokens, None, nothing, 0.0)
+    log_p = -_losses.surprisals(x, tokens, None, nothing, 0.0)
     return (log_p, softmax_entropy(x, -1)) if entropy else log_p

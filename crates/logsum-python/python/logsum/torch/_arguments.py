@@ -1,9 +1,13 @@
 """Arguments as operators take them: tensors of one format and shape, dimensions that are counted from the end."""
 
 import torch
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from .._arguments import whole
-from .._libraries import refuse_masked
+from .._libraries import Torch, module_within, refuse_masked, refuse_rounding
+
+# What the operators compute in; torch has narrower ones.
+FORMATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def floating(x, name="input"):
@@ -14,6 +18,8 @@ def floating(x, name="input"):
         raise TypeError(f"{name} is of {x.dtype}, it must be of real numbers")
     if not x.is_floating_point():
         return x.to(torch.get_default_dtype())
+    if x.dtype not in FORMATS:
+        raise TypeError(f"{name} must be numbers, not {x.dtype}")
     # Autocast leaves exponentials and losses in float32, as it does torch's own.
     return x.float() if x.itemsize == 2 and torch.is_autocast_enabled(x.device.type) else x
 
@@ -22,19 +28,36 @@ def as_tensor(x, name, input):
     """A tensor, or what torch makes one of, where `input` is."""
     if not isinstance(x, torch.Tensor):
         refuse_masked(x)
+        # torch would make numbers of them, which have no derivative.
+        if module_within(x, "torch"):
+            raise TypeError(f"{name} is a {type(x).__name__} of tensors: stack them first")
     try:
         return torch.as_tensor(x, device=input.device)
     except (TypeError, ValueError, RuntimeError, NotImplementedError):
         raise TypeError(f"{name} must be a torch.Tensor on {input.device}, or numbers, not {type(x).__name__}") from None
 
 
+def integers_of(x, name, input):
+    """Integers of 64 bits. What is empty may have any format, as a list that is."""
+    x = as_tensor(x, name, input)
+    if x.numel() and (x.is_floating_point() or x.is_complex() or x.dtype == torch.bool):
+        raise TypeError(f"{name} must be integers, not {x.dtype}")
+    return x.to(torch.int64)
+
+
 def converted(x, dtype, name="input"):
-    """In the format that is asked for, if any."""
-    x = floating(x, name)
+    """In the format that is asked for, if any, which must hold the numbers; of integers that are not known what is nearest."""
+    numbers = floating(x, name)
     if dtype is None:
-        return x
-    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        return numbers
+    if not isinstance(dtype, torch.dtype) or dtype not in FORMATS:
         raise TypeError(f"dtype is {dtype!r}, it must be a floating-point format of torch")
+    if not x.is_floating_point():
+        if are_known(x):
+            library = Torch(x)
+            refuse_rounding(library.array(x), library.named(dtype), name)
+        return x.to(dtype)
+    x = numbers
     if torch.promote_types(x.dtype, dtype) != dtype:
         raise TypeError(f"{name} is of {x.dtype}, which {dtype} would round: convert it first if that is meant")
     return x.to(dtype)
@@ -131,10 +154,7 @@ def summed_to(x, shape):
 
 def offsets_of(offsets, x, dim):
     """As ids, and the number of segments."""
-    offsets, length = as_tensor(offsets, "offsets", x), x.shape[dim]
-    if offsets.is_floating_point() or offsets.is_complex() or offsets.dtype == torch.bool:
-        raise TypeError(f"offsets must be integers, not {offsets.dtype}")
-    offsets = offsets.to(torch.int64)
+    offsets, length = integers_of(offsets, "offsets", x), x.shape[dim]
     if offsets.ndim != 1:
         raise ValueError(f"offsets has the shape {tuple(offsets.shape)}, it must have one dimension")
     lengths = offsets.diff()
@@ -149,12 +169,9 @@ def offsets_of(offsets, x, dim):
 
 def ids_of(segment_ids, num_segments, mode, x, dim):
     """Ids below a number of segments, that number, and whether each is of a segment, or None if all are."""
-    ids, length = as_tensor(segment_ids, "segment_ids", x), x.shape[dim]
-    if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
-        raise TypeError(f"segment_ids must be integers, not {ids.dtype}")
+    ids, length = integers_of(segment_ids, "segment_ids", x), x.shape[dim]
     if ids.shape != (length,):
         raise ValueError(f"segment_ids has the shape {tuple(ids.shape)}, it must be ({length},): one id for each place along dim")
-    ids = ids.to(torch.int64)
     if num_segments is None:
         num_segments = max(int(ids.max()) + 1, 0) if length else 0
     num_segments = whole(num_segments, "num_segments", 0)
@@ -170,7 +187,7 @@ def ids_of(segment_ids, num_segments, mode, x, dim):
 def are_known(indices):
     """Whether they can be looked at here and now; elsewhere the operator looks, on the CPU."""
     is_hidden = torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(indices)
-    return indices.device.type == "cpu" and not is_hidden
+    return indices.device.type == "cpu" and not is_hidden and not is_in_torch_dispatch_mode()
 
 
 def within(indices, length, padding, name):

@@ -4,18 +4,27 @@ import torch
 from torch import Tensor
 
 from .. import _general
+from ._arguments import within
 from ._differentiable import Differentiable, on_cpu
 from ._reductions import Powers, finite_or_0, log_softmax, logsumexp, softmax, softmax_slope, times
 
 
-def each_loss(x: Tensor, target: Tensor, weight: Tensor | None, ignored: int, smoothing: float) -> Tensor:
-    if on_cpu(x):
-        return by_core(x, target, weight, ignored, smoothing, False)[0]
-    q, powers = weights_of(x, target, weight, ignored, smoothing), Powers(x, [-1])
-    # Halves do not overflow where their sum does not.
-    logs = torch.where(torch.isinf(powers.greatest), powers.logs, x / 2 - powers.shift / 2) - powers.log_of_total / 2
-    logs = torch.where(powers.greatest == -torch.inf, -torch.inf, logs)
-    return (2 * torch.where(q == 0, 0, -q * logs).sum(-1)).to(x.dtype)
+def of_rows(argument):
+    """The losses, of targets that users know as this argument."""
+
+    def each_loss(x: Tensor, target: Tensor, weight: Tensor | None, ignored: int, smoothing: float) -> Tensor:
+        if on_cpu(x):
+            if not target.is_floating_point():
+                within(target, x.shape[-1], ignored, argument)
+            return by_core(x, target, weight, ignored, smoothing, False)[0]
+        q, powers = weights_of(x, target, weight, ignored, smoothing), Powers(x, [-1])
+        # Halves do not overflow where their sum does not.
+        below = x / 2 - powers.shift / 2
+        logs = torch.where(torch.isinf(powers.greatest), powers.logs, below) - powers.log_of_total / 2
+        logs = torch.where(powers.greatest == -torch.inf, -torch.inf, logs)
+        return (2 * torch.where(q == 0, 0, -q * logs).sum(-1)).to(x.dtype)
+
+    return each_loss
 
 
 def each_gradient(
@@ -194,12 +203,8 @@ def gradient_slope(inputs, tangents):
     return slope + scale[..., None] * (dq.sum(-1, keepdim=True) * p - dq)
 
 
-losses = Differentiable(
-    "cross_entropy",
-    each_loss,
-    2,
-    losses_backward,
-    losses_slope,
-    lambda x, *_: x.new_empty(x.shape[:-1]),
+losses, surprisals = (
+    Differentiable(name, of_rows(argument), 2, losses_backward, losses_slope, lambda x, *_: x.new_empty(x.shape[:-1]))
+    for name, argument in (("cross_entropy", "target"), ("token_log_probs", "tokens"))
 )
 losses_gradient = Differentiable("cross_entropy_gradient", each_gradient, 3, gradient_backward, gradient_slope)

@@ -1,0 +1,27 @@
+//! Memory for results and copies, whose size a call decides: an error where there is too little, not the end of the
+//! process.
+
+use crate::error::Error;
+use std::hint::black_box;
+
+/// As many zeros.
+pub(crate) fn zeros<T: Clone + Default>(count: usize) -> Result<Vec<T>, Error> {
+    // What the system gives is 0 already: to ask for it twice is sooner done than to write to it.
+    has_room::<T>(count)?;
+    Ok(vec![T::default(); count])
+}
+
+/// Checks that memory has room for so many numbers.
+pub(crate) fn has_room<T>(count: usize) -> Result<(), Error> {
+    /// There is room for less if there is for anything.
+    const SMALL: usize = 1 << 20;
+    let bytes = count.saturating_mul(size_of::<T>());
+    if bytes < SMALL {
+        return Ok(());
+    }
+    let mut room = Vec::<T>::new();
+    let is_given = room.try_reserve_exact(count).is_ok();
+    // A compiler may take it that memory which nothing is written to is there.
+    black_box(&room);
+    if is_given { Ok(()) } else { Err(Error::OutOfMemory { bytes }) }
+}
