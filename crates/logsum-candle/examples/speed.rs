@@ -1,5 +1,6 @@
-//! Our operators beside candle's own, forward and forward with backward: `cargo bench -p logsum-candle` prints the
-//! table. Both take turns; each time is the median of `TURNS`.
+//! The times of our operators beside those of candle's own, forward, and forward with backward. Both take turns; each time
+//! is the median of `TURNS`. It prints the README's table:
+//! `cargo run --release --manifest-path crates/frameworks/Cargo.toml -p logsum-candle --example speed`.
 
 use candle_core::{D, Device, Result, Tensor, Var};
 use std::hint::black_box;
