@@ -25,6 +25,19 @@ def at(name, place):
 ORDERS = compositions(jacfwd, jacrev)
 
 
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """From its call on all is made of JAX's own operations, as on other devices: what is compiled already is not."""
+
+    def begin():
+        jax.clear_caches()
+        for module in (_elementwise, _losses, _reductions, _scans_and_products, _segments):
+            monkeypatch.setattr(module, "dispatched", lambda on_cpu, elsewhere, *arrays: elsewhere(*arrays))
+
+    yield begin
+    jax.clear_caches()
+
+
 @pytest.mark.parametrize("name, place", PAIRS)
 def test_forward_and_backward_in_any_order(name, place):
     """All to the second order, and two third derivatives, at the first point; at others one of each order: each takes some tenths of a
@@ -62,13 +75,12 @@ def test_nothing(name):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_other_devices_have_the_conventions_of_the_cpu(name, monkeypatch):
+def test_other_devices_have_the_conventions_of_the_cpu(name, elsewhere):
     """What is made of JAX's own operations, here on the CPU: values and gradients of what is ordinary and what is not."""
     points = [jnp.array(row) for row in ROWS[name]]
     both = lambda x: (of(name)(x), jax.vjp(of(name), x)[1](jnp.ones_like(of(name)(x)))[0])
     cpu = [both(x) for x in points]
-    for module in (_elementwise, _losses, _reductions, _scans_and_products, _segments):
-        monkeypatch.setattr(module, "dispatched", lambda on_cpu, elsewhere, *arrays: elsewhere(*arrays))
+    elsewhere()
     for row, x, expected in zip(ROWS[name], points, cpu):
         for a, b in zip(expected, both(x)):
             np.testing.assert_allclose(b, a, rtol=1e-10, atol=1e-13, err_msg=f"{name} at {row}")
@@ -112,21 +124,20 @@ def test_a_nan_that_is_not_asked_for_has_no_part():
     [([0.0, 1.0], [INF, 1.0]), ([0.0, 1.0], [-INF, 1.0]), ([0.0, 1.0], [INF, INF]), ([0.0, 1.0], [INF, -INF]), ([INF, 1.0], [1.0, INF])]
     + [([INF, INF, 0.0], [1.0, 3.0, 2.0]), ([INF, 0.0], [0.0, INF]), ([INF, 0.0], [-1.0, INF]), ([-INF, 1.0], [INF, 1.0])],
 )
-def test_other_devices_have_infinite_weights(x, b, monkeypatch):
+def test_other_devices_have_infinite_weights(x, b, elsewhere):
     call = lambda x, b: lj.logsumexp(x, b=b, return_sign=True)
     both = lambda: (*call(jnp.array(x), jnp.array(b)), *jacrev(lambda *y: call(*y)[0], (0, 1))(jnp.array(x), jnp.array(b)))
     cpu = both()
-    monkeypatch.setattr(_reductions, "dispatched", lambda on_cpu, elsewhere, *arrays: elsewhere(*arrays))
+    elsewhere()
     for expected, other in zip(cpu, both()):
         np.testing.assert_array_equal(other, expected)
 
 
 @pytest.mark.parametrize("name", CERTAIN)
-def test_other_devices_have_what_is_small(name, monkeypatch):
+def test_other_devices_have_what_is_small(name, elsewhere):
     x = jnp.array(CERTAIN[name])
     both = lambda: (of(name)(x), jax.vjp(of(name), x)[1](jnp.ones_like(of(name)(x)))[0])
     cpu = both()
-    for module in (_losses, _reductions, _segments):
-        monkeypatch.setattr(module, "dispatched", lambda on_cpu, elsewhere, *arrays: elsewhere(*arrays))
+    elsewhere()
     for expected, other in zip(cpu, both()):
         np.testing.assert_allclose(other, expected, rtol=1e-10, atol=0 if name != "log_softmax" else 1e-13)
