@@ -126,7 +126,7 @@ impl CrossEntropy {
     }
 
     /// The loss of each row.
-    pub fn each(&self, logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
+    pub fn losses(&self, logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
         self.of(logits, Targets::read(logits, targets, self.ignored)?, Of::Each)
     }
 

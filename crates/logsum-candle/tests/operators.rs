@@ -235,7 +235,7 @@ fn gradients_of_losses_are_those_of_differences() {
         for targets in [&labels, &probabilities] {
             assert_gradient(&z, |z| loss.mean(z, targets));
             assert_gradient(&z, |z| loss.sum(z, targets));
-            assert_gradient(&z, |z| loss.each(z, targets));
+            assert_gradient(&z, |z| loss.losses(z, targets));
         }
     }
     assert_gradient(&z, |z| token_log_probs(z, &labels));
@@ -257,7 +257,7 @@ fn losses_have_the_bits_of_the_library() {
     for targets in
         [targets.clone(), targets.to_dtype(DType::U32).unwrap(), targets.to_dtype(DType::U8).unwrap()]
     {
-        let each = ours.each(&z, &targets).unwrap();
+        let each = ours.losses(&z, &targets).unwrap();
         assert_same(&each, &ndarray::arr1(&losses).into_dyn());
         let found = each.sum_all().unwrap().backward().unwrap().remove(&z).unwrap();
         assert_same(&found, &ndarray::arr1(&gradient).into_shape_with_order([6, 5]).unwrap().into_dyn());

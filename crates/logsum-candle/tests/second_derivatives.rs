@@ -81,7 +81,7 @@ fn of_losses() {
         let loss = CrossEntropy::new().label_smoothing(0.1).z_loss(0.3).temperature(1.5);
         assert_derivatives(2, |z| loss.mean(z, &targets));
         assert_derivatives(2, |z| loss.sum(z, &targets));
-        assert_derivatives(2, |z| loss.each(z, &targets));
+        assert_derivatives(2, |z| loss.losses(z, &targets));
         assert_derivatives(2, |z| token_log_probs(z, &targets)?.sqr());
     }
 }
