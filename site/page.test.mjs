@@ -48,7 +48,7 @@ async function open(t, address = "", options = {}) {
     assert.deepEqual(complaints, []);
   });
   await page.goto(home + address);
-  if (!address.startsWith("reference")) await page.waitForSelector("body[data-ready]");
+  if (!/^(reference|lesson)/.test(address)) await page.waitForSelector("body[data-ready]");
   return page;
 }
 
@@ -283,7 +283,7 @@ test("each example, both languages, the temperature", async (t) => {
 });
 
 test("screen readers and keyboards find their way", async (t) => {
-  for (const [address, options] of [["", {}], ["", { colorScheme: "dark" }], ["#z=3,-inf&t=0.5&lang=zh", {}], ["reference.html", {}], ["reference.html", { colorScheme: "dark" }]]) {
+  for (const [address, options] of [["", {}], ["", { colorScheme: "dark" }], ["#z=3,-inf&t=0.5&lang=zh", {}], ["reference.html", {}], ["reference.html", { colorScheme: "dark" }], ["lesson.html", {}], ["lesson.html", { colorScheme: "dark" }]]) {
     const page = await open(t, address, options);
     // KaTeX's own markup is hidden from screen readers, which read its MathML.
     const { violations } = await new AxeBuilder({ page }).exclude(".katex").analyze();
@@ -304,9 +304,11 @@ test("it fits a phone and a desk, light and dark", async (t) => {
       await settled(page);
       assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width}: it is wider than the screen`);
       await page.screenshot({ path: `${pictures}scaled-${width}-${colorScheme}.png`, fullPage: true });
-      await page.goto(`${home}reference.html`);
-      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width}: the reference is wider than the screen`);
-      await page.screenshot({ path: `${pictures}reference-${width}-${colorScheme}.png` });
+      for (const name of ["reference", "lesson"]) {
+        await page.goto(`${home}${name}.html`);
+        assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width}: the ${name} is wider than the screen`);
+        await page.screenshot({ path: `${pictures}${name}-${width}-${colorScheme}.png` });
+      }
     }
   }
 });

@@ -4,6 +4,7 @@
 //! It trains a classifier of handwritten digits: loss = mean of log Σ_k e^{Z_ik} − Z_it, with Z = X·W + b. At the end
 //! it holds the gradient of its own log-sum-exp beside the library's. Run it with `cargo run --release --example tape`.
 
+use logsum_digits::Images;
 use ndarray::{Array2, Axis};
 use std::error::Error;
 
@@ -122,7 +123,7 @@ fn greatest(row: ndarray::ArrayView1<'_, f64>) -> usize {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (pixels, targets) = digits()?;
+    let Images { pixels, classes: targets } = Images::read()?;
     let (mut w, mut b) = (Array2::zeros((pixels.ncols(), 10)), Array2::zeros((1, 10)));
     for step in 0..=200 {
         let mut tape = Tape::default();
@@ -157,18 +158,6 @@ fn difference(row: &[f64]) -> Result<f64, Box<dyn Error>> {
     logsum::logsumexp_with_gradient(row, &mut exact)?;
     let gradient = &tape.gradients(value)[z.0];
     Ok(gradient.iter().zip(&exact).map(|(g, exact)| (g - exact).abs()).fold(0.0, f64::max))
-}
-
-/// Pixels from 0 to 1, an image a row, and the digit of each.
-fn digits() -> Result<(Array2<f64>, Vec<usize>), Box<dyn Error>> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/digits.csv");
-    let (mut pixels, mut targets) = (Vec::new(), Vec::new());
-    for row in csv::Reader::from_path(path)?.deserialize() {
-        let mut image: Vec<u8> = row?;
-        targets.push(image.pop().ok_or("an empty line")?.into());
-        pixels.extend(image.into_iter().map(|pixel| f64::from(pixel) / 16.0));
-    }
-    Ok((Array2::from_shape_vec((targets.len(), pixels.len() / targets.len()), pixels)?, targets))
 }
 
 #[cfg(test)]
