@@ -1,11 +1,12 @@
 //! log Σ e^z, softmax and log-softmax over any dimensions, and their derivatives.
 
 use crate::formulas;
-use crate::storage::{for_format, into_storage, multiply, view};
+use crate::storage::{Number, for_format, into_storage, multiply, view};
 use candle_core::backend::BackendStorage;
 use candle_core::shape::Dims;
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Error, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Error, Layout, Result, Shape, Tensor, WithDType};
 use logsum::{Axes, LogSumExp};
+use ndarray::{ArrayD, ArrayViewD, Axis, Zip};
 
 /// log Σ e^z over `dims`, which the result lacks.
 ///
@@ -148,10 +149,7 @@ impl CustomOp1 for Reduction {
         Ok(Some(match self.function {
             Function::LogSumExp => z.apply_op2(g, ScaledSoftmax { dims })?,
             Function::Softmax => z.apply_op2(g, SoftmaxSlope { dims })?,
-            Function::LogSoftmax => {
-                let total = g.sum_keepdim(&dims[..])?;
-                g.sub(&z.apply_op2(&total, ScaledSoftmax { dims })?)?
-            }
+            Function::LogSoftmax => z.apply_op2(g, LogSoftmaxSlope { dims })?,
         }))
     }
 }
@@ -237,6 +235,56 @@ impl CustomOp2 for SoftmaxSlope {
         let by_v = z.apply_op2(u, Self { dims: self.dims.clone() })?;
         Ok((Some(by_z), Some(by_v)))
     }
+}
+
+/// v − p Σ v with p = softmax(z): what comes back through log-softmax.
+struct LogSoftmaxSlope {
+    dims: Vec<usize>,
+}
+
+impl CustomOp2 for LogSoftmaxSlope {
+    fn name(&self) -> &'static str {
+        "the gradient of log_softmax"
+    }
+
+    fn cpu_fwd(
+        &self,
+        z: &CpuStorage,
+        z_layout: &Layout,
+        v: &CpuStorage,
+        v_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        for_format!(self.name(), z.dtype(), T => {
+            let (z, v) = (view::<T>(z, z_layout)?, view::<T>(v, v_layout)?);
+            let mut p = z.softmax(axes(&self.dims)).map_err(Error::wrap)?;
+            let total = sums(&v, &self.dims);
+            let total = total.broadcast(p.raw_dim()).expect("its dimensions are kept");
+            Zip::from(&mut p).and(&v).and(total).for_each(|p, v, total| *p = T::from_f64(v.to_f64() - p.to_f64() * total));
+            Ok(into_storage(p))
+        })
+    }
+
+    /// By v it is linear; by z it is a softmax, multiplied by −Σ v.
+    fn bwd(
+        &self,
+        z: &Tensor,
+        v: &Tensor,
+        _: &Tensor,
+        u: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let dims = &self.dims[..];
+        let by_v = u.broadcast_sub(&softmax(z, dims)?.mul(u)?.sum_keepdim(dims)?)?;
+        let total = v.sum_keepdim(dims)?.neg()?;
+        let by_z = z.apply_op2(&u.broadcast_mul(&total)?, SoftmaxSlope { dims: self.dims.clone() })?;
+        Ok((Some(by_z), Some(by_v)))
+    }
+}
+
+/// Σ v over `dims`, which are kept.
+fn sums<T: Number>(v: &ArrayViewD<'_, T>, dims: &[usize]) -> ArrayD<f64> {
+    let Some((&first, others)) = dims.split_first() else { return v.mapv(WithDType::to_f64) };
+    let of_first = v.fold_axis(Axis(first), 0.0, |sum, x| sum + x.to_f64()).insert_axis(Axis(first));
+    others.iter().fold(of_first, |sums, &dim| sums.sum_axis(Axis(dim)).insert_axis(Axis(dim)))
 }
 
 fn axes(dims: &[usize]) -> Axes {

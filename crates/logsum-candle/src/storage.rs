@@ -61,6 +61,10 @@ pub(crate) fn into_storage<T: Number>(array: ArrayD<T>) -> (CpuStorage, Shape) {
 
 /// Multiplies by `factors`, one for each or for each row or sum.
 pub(crate) fn multiply<T: Number>(numbers: &mut ArrayD<T>, factors: ArrayViewD<'_, T>) {
+    // What a backward pass begins with: no need to read and write all again.
+    if factors.iter().all(|&factor| factor == T::one()) {
+        return;
+    }
     let mut shape = factors.shape().to_vec();
     shape.resize(numbers.ndim().max(shape.len()), 1);
     let factors = factors.to_shape(shape).expect("ones were added");
