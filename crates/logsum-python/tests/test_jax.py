@@ -71,7 +71,7 @@ def test_values_and_gradients_are_those_of_jax(name):
         np.testing.assert_allclose(a, jnp.where(jnp.isnan(b), a, b), rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", set(FUNCTIONS) - {"logsumexp, where"})
+@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name != "logsumexp, where"])
 def test_derivatives(name):
     function, inputs = FUNCTIONS[name]
     check_grads(function, inputs, order=2, modes=("fwd", "rev"), atol=1e-5, rtol=1e-5)
