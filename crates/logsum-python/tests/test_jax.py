@@ -585,3 +585,31 @@ def test_what_is_empty_may_be_a_list():
     assert lj.cross_entropy(none, []).shape == lj.token_log_probs(none, []).shape == (0,)
     assert lj.cross_entropy(none, jnp.zeros((0, 2))).shape == (0,)
     assert lj.segment_logsumexp(none, [], 3).shape == (3, 2)
+
+
+def test_products_that_are_infinite_have_no_part_in_others():
+    a, b = jnp.array([[jnp.inf, 0.0], [0.0, 0.0]]), jnp.zeros((2, 1))
+    for of_product in (lambda b: lj.log_matmul(a, b)[1, 0], lambda b: jnp.sum(lj.log_matmul(a, b))):
+        for derivative in (jax.jacrev, jax.jacfwd):
+            np.testing.assert_array_equal(derivative(of_product)(b).ravel(), [0.5, 0.5])
+    np.testing.assert_array_equal(jax.grad(lambda a: lj.log_matmul(a, b)[1, 0])(a), [[0.0, 0.0], [0.5, 0.5]])
+
+
+def test_traced_labels_without_a_sign_do_not_wrap():
+    for label, dtype, ignored in ((2**64 - 1, np.uint64, -1), (2**64 - 100, np.uint64, -100)):
+        labels = jnp.array([label, 0], dtype)
+        with pytest.raises((ValueError, jax.errors.JaxRuntimeError), match="labels has"):
+            jax.jit(lambda y: lj.cross_entropy(jnp.zeros((2, 3)), y, ignore_index=ignored))(labels).block_until_ready()
+
+
+def test_weights_that_are_known_are_complained_of_in_words():
+    for wrong in (-1.0, jnp.nan, jnp.inf):
+        with pytest.raises(ValueError, match="the weight of class 1 is"):
+            lj.cross_entropy(X, LABELS, jnp.array([1.0, wrong, 1.0, 1.0]))
+
+
+def test_no_rank_is_promoted():
+    weight = jnp.array([1.0, 2.0, 0.5, 1.0])
+    expected = lj.cross_entropy(X, LABELS, weight)
+    with jax.numpy_rank_promotion("raise"):
+        assert (lj.cross_entropy(X, LABELS, weight) == expected).all()

@@ -640,3 +640,40 @@ def test_many_dimensions():
         lambda x: lt.logaddexp(x.bfloat16(), x.bfloat16()),
     ):
         assert torch.equal(call(deep).reshape(call(x).shape), call(x))
+
+
+def test_products_that_are_infinite_have_no_part_in_others():
+    a = torch.tensor([[torch.inf, 0.0], [0.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    b = torch.zeros(2, 1, dtype=torch.float64, requires_grad=True)
+    # The same as log-sum-exps, whose infinite results are not differentiated.
+    finite = lambda a, b: lt.logsumexp(a[1, :, None] + b, 0)
+    for of_product in (lambda a, b: lt.log_matmul(a, b)[1, 0], lambda a, b: lt.log_matmul(a, b).sum()):
+        of_a, of_b = torch.autograd.grad(of_product(a, b), (a, b))
+        expected = torch.autograd.grad(finite(a, b).sum(), (a, b))
+        assert torch.equal(of_a, expected[0]) and torch.equal(of_b, expected[1])
+    hessian = torch.func.hessian(lambda b: lt.log_matmul(a.detach(), b)[1, 0])(b.detach()).reshape(2, 2)
+    assert torch.equal(hessian, torch.tensor([[0.25, -0.25], [-0.25, 0.25]], dtype=torch.float64))
+
+
+def test_operators_have_the_layout_that_compilers_are_told():
+    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(5)).T
+    for operator in (torch.ops.logsum.quotient, torch.ops.logsum.times):
+        torch.library.opcheck(operator.default, (x, x))
+    x, labels = torch.randn(2, 3, 4), torch.zeros(2, 4, dtype=torch.long)
+    loss = lambda x: lt.cross_entropy(x, labels, temperature=2.0)
+    assert torch.equal(torch.compile(loss, backend="aot_eager", fullgraph=True)(x), loss(x))
+
+
+def test_labels_beyond_64_bits_with_a_sign_are_out_of_range():
+    labels = lambda label: torch.from_numpy(np.array([label, 0], np.uint64))
+    with pytest.raises(ValueError, match="target has"):
+        lt.cross_entropy(torch.zeros(2, 3, requires_grad=True), labels(2**64 - 100))
+    with pytest.raises(ValueError, match="tokens has"):
+        lt.token_log_probs(torch.zeros(2, 3), labels(2**64 - 1), padding=-1)
+
+
+def test_tensors_are_where_they_are_whatever_torchs_default_is():
+    t, integers = torch.ones(3), torch.tensor([1, 2])
+    with torch.device("meta"):
+        assert logsum.logsumexp(t).device == logsum.softmax(t).device == torch.device("cpu")
+        assert lt.softmax(integers, 0, dtype=torch.float32).device == torch.device("cpu")

@@ -9,7 +9,7 @@ def whole(number, name, lowest=-(2**63)):
     except TypeError:
         raise TypeError(f"{name} must be an integer, not {type(number).__name__}") from None
     if not lowest <= number < 2**63:
-        raise ValueError(f"{name} is {number}, it must {'not be negative' if lowest == 0 else 'fit into 64 bits'}")
+        raise ValueError(f"{name} is {number}, it must {'not be negative' if number < lowest == 0 else 'fit into 64 bits'}")
     return number
 
 

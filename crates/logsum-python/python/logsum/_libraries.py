@@ -53,7 +53,7 @@ class Torch(Numpy):
     def array(self, x):
         if not isinstance(x, self.torch.Tensor):
             refuse_masked(x)
-            x = self.torch.asarray(x)
+            x = self.torch.asarray(x, device="cpu")
         if x.device.type != "cpu":
             raise Elsewhere(f"a tensor on {x.device}: call logsum.torch, or move it to the CPU with .cpu()")
         x = x.detach().resolve_conj().resolve_neg()
@@ -67,10 +67,10 @@ class Torch(Numpy):
         # Numbers without axes count less than others, as torch has it.
         empty = lambda x: self.result(np.empty((1,) * x.ndim, x.dtype)) if isinstance(x, np.ndarray) else x
         first, *others = map(empty, arrays)
-        whole = self.torch.asarray(first)
+        whole = self.torch.asarray(first, device="cpu") if not isinstance(first, self.torch.Tensor) else first
         for other in others:
             dtype = self.torch.result_type(whole, other)
-            whole = self.torch.empty((1,) * max(whole.ndim, np.ndim(other)), dtype=dtype)
+            whole = self.torch.empty((1,) * max(whole.ndim, np.ndim(other)), dtype=dtype, device="cpu")
         dtype = whole.dtype
         if not (dtype.is_floating_point or dtype.is_complex):
             dtype = self.torch.get_default_dtype()
@@ -79,7 +79,7 @@ class Torch(Numpy):
     def named(self, dtype):
         if not isinstance(dtype, self.torch.dtype):
             return np.dtype(dtype)
-        return self.array(self.torch.empty(1, dtype=dtype)).dtype
+        return self.array(self.torch.empty(1, dtype=dtype, device="cpu")).dtype
 
     def result(self, value):
         value = np.ascontiguousarray(value) if np.ndim(value) else np.array(value)

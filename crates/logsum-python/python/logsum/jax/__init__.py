@@ -1,10 +1,13 @@
 """logsum's functions for JAX: under jit, vmap, grad, jvp, hessian, with derivatives of any order.
 
 On the CPU values are correctly rounded, as those of `logsum` are; on other devices they are computed by JAX's own operations, by the
-same formulas and conventions, and are right to some ulps. First derivatives of log-sum-exps, softmaxes and losses are correctly
+same formulas and conventions, and are right to some ulps. First derivatives of log-sum-exps and losses are correctly
 rounded up to the product with the cotangent; all others are right to some ulps of their largest terms, which cancel where a row is
 nearly certain or nearly constant, those of cumulative sums to that times the size of the logarithms, and those of matrix products to
 that times how far those of a row or a column are apart.
+
+What is wrong with labels, tokens, ids and weights that are traced is complained of when what is computed of them runs: under jit not
+where all that is asked for are derivatives which do without it.
 
 Where all is −∞ the gradient of a log-sum-exp is 0; of c times +∞ it is 1/c at each. Cumulative sums and products that are ±∞ have
 gradient 0.
@@ -322,7 +325,7 @@ def cross_entropy(
     of the shape of `logits`.
 
     A label −1, or what `ignore_index` says, is ignored: its loss is 0. The other options are those of `logsum.cross_entropy`. Right
-    where the loss is 1e-17, and so is its gradient. Derivatives are by the scores,
+    where the loss is 1e-17, and so is its gradient. Weights and probabilities must not be negative. Derivatives are by the scores,
     by probabilities, by weights, and by a temperature that is an array of JAX. Without z-loss and temperature each loss is correctly
     rounded; their sum and mean are JAX's.
     """
@@ -371,6 +374,11 @@ def cross_entropy(
     weight = None if weight is None else weight.astype(logits.dtype)
     if weight is not None and weight.shape != logits.shape[-1:]:
         raise ValueError(f"weight has the shape {weight.shape}, it must be {logits.shape[-1:]}: one for each class")
+    if weight is not None and not isinstance(weight, jax.core.Tracer):
+        is_wrong = ~((np.asarray(weight) >= 0) & np.isfinite(weight))
+        if is_wrong.any():
+            place = int(np.argmax(is_wrong))
+            raise ValueError(f"the weight of class {place} is {weight[place]}, it must be finite and not negative")
     logits, shift = _losses.at_temperature(logits, temperature) if is_learned or temperature != 1 else (logits, 0)
     each = _losses.losses(logits, labels, weight, ignore_index, label_smoothing)
     if z_loss:

@@ -104,11 +104,15 @@ def converted(x, dtype, name):
 
 
 def indices_of(integers):
-    """As an array of JAX, with a sign, and wide enough for what is ignored."""
+    """As an array of JAX, with a sign, and wide enough for what is ignored. What is greater than that holds is out of range as its
+    greatest number is."""
     if integers.dtype in (np.int32, np.int64):
         return jnp.asarray(integers)
-    wide = np.int64 if integers.dtype.kind == "u" and integers.dtype.itemsize >= 4 else np.int32
-    return jnp.asarray(integers, jax.dtypes.canonicalize_dtype(wide))
+    is_wide = integers.dtype.kind == "u" and integers.dtype.itemsize >= 4
+    format = np.dtype(jax.dtypes.canonicalize_dtype(np.int64 if is_wide else np.int32))
+    if is_wide and integers.dtype.itemsize >= format.itemsize:
+        integers = jnp.minimum(integers, integers.dtype.type(np.iinfo(format).max))
+    return jnp.asarray(integers, format)
 
 
 def within(indices, length, padding, name):

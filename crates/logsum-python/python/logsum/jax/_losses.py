@@ -29,6 +29,7 @@ def by_core(logits, target, weight, ignored, smoothing, gradient):
 def weights_of(logits, target, weight, ignored, smoothing):
     """q: what each class weighs in each row."""
     classes = logits.shape[-1]
+    weight = None if weight is None else jnp.broadcast_to(weight, logits.shape)
     if jnp.issubdtype(target.dtype, jnp.floating):
         q = target * (1 - smoothing) + smoothing / classes
         return q if weight is None else q * weight

@@ -3,7 +3,7 @@
 They have derivatives of any order, backward and forward, and run under torch.func, vmap and torch.compile, also of one another. On
 the CPU values are correctly rounded, as those of `logsum` are. On NVIDIA's GPUs (Ampere and later) log-sum-exp, softmax and
 log-softmax have the same bits, without weights: kernels of their own run on torch's current stream. All else there, and on
-other devices, is computed by torch's own operations, by the same formulas and conventions, and is right to some ulps. First derivatives of log-sum-exps, softmaxes and losses are correctly
+other devices, is computed by torch's own operations, by the same formulas and conventions, and is right to some ulps. First derivatives of log-sum-exps and losses are correctly
 rounded up to the product with the cotangent; all others are right to some ulps of their largest terms, which cancel where a row is
 nearly certain or nearly constant, those of cumulative sums to that times the size of the logarithms, and those of matrix products to
 that times how far those of a row or a column are apart.
@@ -25,6 +25,7 @@ from ._arguments import (
     floating,
     ids_of,
     in_common,
+    indices_of,
     integers_of,
     of_dims,
     offsets_of,
@@ -333,7 +334,7 @@ def cross_entropy(
     dim = one_dim(x, (1 if x.ndim > 1 else 0) if dim is None else dim)
     target = as_tensor(target, "target", x)
     # What is empty may have any format, as a list that is.
-    target = target if target.numel() or target.shape == x.shape else target.to(torch.int64)
+    target = target if target.numel() or target.shape == x.shape else indices_of(target)
     if target.dtype == torch.bool:
         if target.shape != x.shape:
             raise TypeError("target is of booleans: give classes as integers, or probabilities")
@@ -349,7 +350,7 @@ def cross_entropy(
     is_between = z_loss or is_learned or temperature != 1 or weight is not None and reduction == "mean"
     dtype, is_narrow = x.dtype, x.itemsize == 2 and is_between
     x = (x.float() if is_narrow else x).movedim(dim, -1)
-    target = target.to(x.dtype).movedim(dim, -1) if is_soft else target.to(torch.int64)
+    target = target.to(x.dtype).movedim(dim, -1) if is_soft else indices_of(target)
     if not is_soft and target.shape != x.shape[:-1]:
         raise ValueError(
             f"target has the shape {tuple(target.shape)}, it must be {tuple(x.shape[:-1])}, that of input without the classes, "

@@ -42,7 +42,13 @@ def integers_of(x, name, input):
     x = as_tensor(x, name, input)
     if x.numel() and (x.is_floating_point() or x.is_complex() or x.dtype == torch.bool):
         raise TypeError(f"{name} must be integers, not {x.dtype}")
-    return x.to(torch.int64)
+    return indices_of(x)
+
+
+def indices_of(x):
+    """In 64 bits with a sign. What is greater than that holds is out of range as its greatest number is."""
+    indices = x.to(torch.int64)
+    return torch.where(indices < 0, torch.iinfo(torch.int64).max, indices) if x.dtype == torch.uint64 else indices
 
 
 def converted(x, dtype, name="input"):

@@ -118,7 +118,7 @@ def whole_of(x, target, weight, ignored, smoothing):
 
 
 def ratio(x: Tensor, y: Tensor) -> Tensor:
-    return x / y
+    return (x / y).contiguous()
 
 
 # By y only as far as it is by x: what masks, and may be as far away as it will, has no part in it.

@@ -260,7 +260,7 @@ def gradient_by_weight(x: Tensor, b: Tensor, dim: list[int]) -> Tensor:
 
 def product_or_0(a: Tensor, b: Tensor) -> Tensor:
     """a b, where 0 · ∞ is 0: where nothing changes, nothing does, though its slope is infinite."""
-    return torch.where((a == 0) | (b == 0), 0, a * b)
+    return torch.where((a == 0) | (b == 0), 0, a * b).contiguous()
 
 
 times = Differentiable(
