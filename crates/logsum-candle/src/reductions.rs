@@ -6,7 +6,7 @@ use candle_core::backend::BackendStorage;
 use candle_core::shape::Dims;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Error, Layout, Result, Shape, Tensor, WithDType};
 use logsum::{Axes, LogSumExp};
-use ndarray::{ArrayD, ArrayViewD, Axis, Zip};
+use ndarray::{ArrayD, ArrayView1, ArrayViewD, Axis, Zip};
 
 /// log Σ e^z over `dims`, which the result lacks.
 ///
@@ -283,7 +283,8 @@ impl CustomOp2 for LogSoftmaxSlope {
 /// Σ v over `dims`, which are kept.
 fn sums<T: Number>(v: &ArrayViewD<'_, T>, dims: &[usize]) -> ArrayD<f64> {
     let Some((&first, others)) = dims.split_first() else { return v.mapv(WithDType::to_f64) };
-    let of_first = v.fold_axis(Axis(first), 0.0, |sum, x| sum + x.to_f64()).insert_axis(Axis(first));
+    let sum = |lane: ArrayView1<'_, T>| lane.iter().map(|x| x.to_f64()).sum();
+    let of_first: ArrayD<f64> = v.map_axis(Axis(first), sum).insert_axis(Axis(first));
     others.iter().fold(of_first, |sums, &dim| sums.sum_axis(Axis(dim)).insert_axis(Axis(dim)))
 }
 
