@@ -1,7 +1,7 @@
 //! Handwritten digits, told apart by the same classifier twice: trained through our cross-entropy, and through burn's.
 //!
 //! Scores Z = X·W + b, the mean cross-entropy, gradient descent with momentum and weight decay. Run it with
-//! `cargo run --release --manifest-path crates/frameworks/Cargo.toml -p logsum-burn --example digits`.
+//! `cargo run --release --manifest-path crates/frameworks/Cargo.toml --example burn-digits`.
 
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{Device, Int, Tensor, TensorData};

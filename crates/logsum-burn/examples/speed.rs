@@ -1,7 +1,7 @@
 //! The time of this crate's operations beside burn's own, on the backend Flex: forward, and forward with backward.
 //!
 //! ```text
-//! cargo run --release --manifest-path crates/frameworks/Cargo.toml -p logsum-burn --example speed
+//! cargo run --release --manifest-path crates/frameworks/Cargo.toml --example burn-speed
 //! ```
 //!
 //! The two take turns, and each figure is the median of their times. burn has no log-sum-exp: the one here is what its

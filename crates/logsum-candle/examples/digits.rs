@@ -1,7 +1,7 @@
 //! Handwritten digits, told apart by the same classifier twice: trained through our cross-entropy, and through candle's.
 //!
 //! Scores Z = X·W + b, the mean cross-entropy, gradient descent with momentum and weight decay. Run it with
-//! `cargo run --release --manifest-path crates/frameworks/Cargo.toml -p logsum-candle --example digits`.
+//! `cargo run --release --manifest-path crates/frameworks/Cargo.toml --example candle-digits`.
 
 use candle_core::{D, DType, Device, Result, Tensor, Var};
 use logsum_digits::{CLASSES, Images, Outcome, PIXELS, Training, compare};

@@ -59,6 +59,7 @@ fn draw(trainings: &[Training], path: &Path) -> Outcome<()> {
         .light_line_style(TRANSPARENT)
         .x_desc("seconds")
         .y_desc("mean loss, training")
+        .y_label_formatter(&|loss| format!("{}", (loss * 1e3).round() / 1e3))
         .draw()?;
     for (training, colour) in trainings.iter().zip(COLOURS) {
         chart
