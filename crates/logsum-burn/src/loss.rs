@@ -101,8 +101,8 @@ impl CrossEntropy {
         Self { temperature, ..self }
     }
 
-    /// The sum of the rows' losses divided by the total weight, of shape `[1]`: the class weights of the targets, or the
-    /// number of rows if targets are probabilities. NaN if that is 0.
+    /// The sum of the rows' losses divided by the total weight, of shape `[1]`: the class weights of the targets, or
+    /// the number of rows if targets are probabilities. NaN if that is 0.
     ///
     /// # Errors
     /// [`Error::Logsum`] for an option or a label out of range, or without classes; [`Error::NegativeTarget`];

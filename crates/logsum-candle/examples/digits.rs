@@ -1,4 +1,5 @@
-//! Handwritten digits, told apart by the same classifier twice: trained through our cross-entropy, and through candle's.
+//! Handwritten digits, told apart by the same classifier twice: trained through our cross-entropy, and through that of
+//! candle.
 //!
 //! Scores Z = X·W + b, the mean cross-entropy, gradient descent with momentum and weight decay. Run it with
 //! `cargo run --release --manifest-path crates/frameworks/Cargo.toml --example candle-digits`.

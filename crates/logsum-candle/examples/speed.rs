@@ -1,5 +1,5 @@
-//! The times of our operators beside those of candle's own, forward, and forward with backward. Both take turns; each time
-//! is the median of `TURNS`. It prints the README's table:
+//! The times of our operators beside those of candle's own, forward, and forward with backward. Both take turns;
+//! each time is the median of `TURNS`. It prints the README's table:
 //! `cargo run --release --manifest-path crates/frameworks/Cargo.toml --example candle-speed`.
 
 use candle_core::{D, Device, Result, Tensor, Var};

@@ -10,8 +10,8 @@ use ndarray::{ArrayD, ArrayView1, ArrayViewD, Axis, Zip};
 
 /// log Σ e^z over `dims`, which the result lacks.
 ///
-/// `dims` is one dimension or several, as candle takes them: `0`, `D::Minus1`, `(0, 2)`, `[1]`, a slice. Over none, `()`,
-/// the result is z. The gradient is [`softmax`].
+/// `dims` is one dimension or several, as candle takes them: `0`, `D::Minus1`, `(0, 2)`, `[1]`, a slice. Over none,
+/// `()`, the result is z. The gradient is [`softmax`].
 ///
 /// ```
 /// # use candle_core::{D, Device, Tensor};

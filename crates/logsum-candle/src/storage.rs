@@ -9,7 +9,8 @@ pub(crate) trait Number: WithDType + Float {}
 
 impl<T: WithDType + Float> Number for T {}
 
-/// Does `$work` with `$T` for the format `$dtype`; an error that names the operator `$op` where it is not one of floats.
+/// Does `$work` with `$T` for the format `$dtype`; an error that names the operator `$op` where it is not one of
+/// floats.
 macro_rules! for_format {
     ($op:expr, $dtype:expr, $T:ident => $work:expr) => {
         match $dtype {

@@ -4,14 +4,14 @@
 use crate::error::Error;
 use std::hint::black_box;
 
-/// As many zeros.
+/// `count` zeros, or an error if they do not fit into memory.
 pub(crate) fn zeros<T: Clone + Default>(count: usize) -> Result<Vec<T>, Error> {
     // What the system gives is 0 already: to ask for it twice is sooner done than to write to it.
     has_room::<T>(count)?;
     Ok(vec![T::default(); count])
 }
 
-/// Checks that memory has room for so many numbers.
+/// An error if `count` numbers do not fit into memory.
 pub(crate) fn has_room<T>(count: usize) -> Result<(), Error> {
     /// There is room for less if there is for anything.
     const SMALL: usize = 1 << 20;

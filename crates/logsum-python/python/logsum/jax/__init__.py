@@ -6,8 +6,8 @@ rounded up to the product with the cotangent; all others are right to some ulps 
 nearly certain or nearly constant, those of cumulative sums to that times the size of the logarithms, and those of matrix products to
 that times how far those of a row or a column are apart.
 
-What is wrong with labels, tokens, ids and weights that are traced is complained of when what is computed of them runs: under jit not
-where all that is asked for are derivatives which do without it.
+Labels, tokens, ids and weights that are traced are checked when what is computed of them runs. Under jit JAX drops what no result
+needs, and the check with it: so there is none where only derivatives that do without it are asked for.
 
 Where all is −∞ the gradient of a log-sum-exp is 0; of c times +∞ it is 1/c at each. Cumulative sums and products that are ±∞ have
 gradient 0.

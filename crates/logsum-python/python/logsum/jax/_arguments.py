@@ -104,8 +104,8 @@ def converted(x, dtype, name):
 
 
 def indices_of(integers):
-    """As an array of JAX, with a sign, and wide enough for what is ignored. What is greater than that holds is out of range as its
-    greatest number is."""
+    """As an array of JAX, with a sign, and wide enough for what is ignored. Greater numbers become its greatest,
+    which is out of range as they are."""
     if integers.dtype in (np.int32, np.int64):
         return jnp.asarray(integers)
     is_wide = integers.dtype.kind == "u" and integers.dtype.itemsize >= 4

@@ -82,7 +82,7 @@ def _(primals, tangents):
     a, b = (wide(x) - shift_of(wide(x), axis) for x, axis in zip(primals, (-1, -2)))
     t, u = map(wide, tangents)
     z, ones = negated(log_matmul(a, b)), (jnp.ones_like(a), jnp.ones_like(b))
-    # A factor +∞ is one of products that are infinite alone, which have no part in derivatives.
+    # A factor +∞ is in no product but infinite ones, which have no part in derivatives.
     a, b = (jnp.where(x == jnp.inf, -jnp.inf, x) for x in (a, b))
     change = product(a, t, b, ones[1], z) + product(a, ones[0], b, u, z)
     c = log_matmul(*primals)

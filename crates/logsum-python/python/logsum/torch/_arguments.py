@@ -46,7 +46,7 @@ def integers_of(x, name, input):
 
 
 def indices_of(x):
-    """In 64 bits with a sign. What is greater than that holds is out of range as its greatest number is."""
+    """In 64 bits with a sign. Greater numbers become its greatest, which is out of range as they are."""
     indices = x.to(torch.int64)
     return torch.where(indices < 0, torch.iinfo(torch.int64).max, indices) if x.dtype == torch.uint64 else indices
 

@@ -95,8 +95,8 @@ def of_matrices(a, b):
 
 def relative(a, b):
     """The factors relative to the greatest of their rows and columns, in double precision where that is at hand, and the logarithms of
-    their product, negated: derivatives are made of these, so that they do not depend on how large the logarithms are. A factor +∞ is
-    one of products that are infinite alone, and has no part either."""
+    their product, negated: derivatives are made of these, so that they do not depend on how large the logarithms are. A factor
+    +∞ is in no product but infinite ones, and has no part either."""
     a, b = (x.double() if on_cpu(x) else wide(x) for x in (a, b))
     a, b = (x - finite_or_0(x.detach().amax(d, keepdim=True)) if x.numel() else x for x, d in ((a, -1), (b, -2)))
     z = negated(log_matmul(a, b))
