@@ -1,6 +1,7 @@
 // The reference: what the library's own documentation says of every operation, and how correct rounding works, as one page.
 import { readFileSync, writeFileSync } from "node:fs";
 import { marked } from "marked";
+import { document, escape } from "./document.mjs";
 
 const root = new URL("..", import.meta.url).pathname;
 const read = (path) => readFileSync(`${root}${path}`, "utf8");
@@ -73,7 +74,6 @@ function* items(source) {
   }
 }
 
-const escape = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 const anchor = (name) => name.replace("::", ".");
 
 const known = new Map();
@@ -134,26 +134,18 @@ const lists = sections.map(
 
 writeFileSync(
   process.argv[2],
-  `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'self'; img-src 'self' data:">
-<title>logsum: reference</title>
-<link rel="icon" href="data:,">
-<link rel="stylesheet" href="style.css">
-<body class="reference">
-<header><h1>logsum: reference</h1><nav><a href="index.html">The derivation</a></nav>
-<p>Every operation of the Rust library: formula, edges, derivatives and bounds, from its own documentation.</p></header>
-<main>
+  document({
+    kind: "reference",
+    title: "logsum: reference",
+    header: `<h1>logsum: reference</h1><nav><a href="index.html">The derivation</a></nav>
+<p>Every operation of the Rust library: formula, edges, derivatives and bounds, from its own documentation.</p>`,
+    main: `
 <nav class="contents" aria-label="Contents"><ul>${contents}${lists.join("")}</ul></nav>
 <div>
 ${chapters.map(([title, id, text]) => `<section><h2 id="${id}">${title}</h2>${text}</section>`).join("\n")}
 <section><h2 id="conventions">Conventions</h2>${conventions}</section>
 ${body.join("\n")}
 </div>
-</main>
-</body>
-</html>
 `,
+  }),
 );
