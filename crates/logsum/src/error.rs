@@ -185,6 +185,12 @@ pub enum Error {
         /// The number of segments.
         segments: usize,
     },
+    /// Bytes that are not the state of a sum.
+    #[non_exhaustive]
+    NotAState {
+        /// What the bytes of a state have and these have not.
+        reason: &'static str,
+    },
     /// There is too little memory for a result, or for a copy that it takes.
     #[non_exhaustive]
     OutOfMemory {
@@ -275,6 +281,7 @@ impl fmt::Display for Error {
                     "the id at index {index} is {id}, but must be below {segments}, the number of segments"
                 )
             }
+            Self::NotAState { reason } => write!(f, "these bytes are not a state: {reason}"),
             Self::OutOfMemory { bytes } => write!(f, "there is no memory for {bytes} bytes"),
             Self::TooManySegments { count } => write!(f, "{count} segments are more than memory can hold"),
         }

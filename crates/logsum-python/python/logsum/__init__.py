@@ -5,6 +5,7 @@ words for PyTorch and JAX, with derivatives of any order. The functions here, uf
 record or transform, and what is on another device.
 """
 
+from ._accumulator import Accumulator, EffectiveSampleSize, WeightedMean
 from ._core import (
     __version__,
     log1mexp,
@@ -37,6 +38,9 @@ from ._general import (
 )
 
 __all__ = [
+    "Accumulator",
+    "EffectiveSampleSize",
+    "WeightedMean",
     "__version__",
     "cross_entropy",
     "log1mexp",

@@ -6,6 +6,7 @@ pub(crate) mod block;
 pub(crate) mod columns;
 #[cfg(feature = "complex")]
 pub(crate) mod complex_exp;
+pub(crate) mod grid;
 pub(crate) mod matrix_product;
 pub(crate) mod near_product;
 pub(crate) mod row_access;

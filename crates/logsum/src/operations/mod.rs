@@ -1,5 +1,6 @@
 //! The public operations, one file per family, each with its error bounds, special cases, value and derivatives.
 
+mod accumulator;
 pub(crate) mod batch;
 #[cfg(feature = "complex")]
 mod complex_logsumexp;
@@ -16,6 +17,7 @@ mod term_logarithms;
 mod terms;
 mod token_log_probs;
 
+pub use accumulator::{Accumulator, EffectiveSampleSize, WeightedMean};
 #[cfg(feature = "complex")]
 pub use complex_logsumexp::{complex_logsumexp, complex_logsumexp_weighted, complex_logsumexp_with_gradient};
 pub use cross_entropy::{CrossEntropy, Reduction, Targets, cross_entropy, cross_entropy_with_gradient};

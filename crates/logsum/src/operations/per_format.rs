@@ -2,8 +2,8 @@
 //! trait's methods, so that a dependent crate instantiates calls, not kernels.
 
 use super::{
-    batch, cross_entropy, cumulative, elementwise, log_matmul, logvarexp, row_reduction, segments, terms,
-    token_log_probs,
+    accumulator, batch, cross_entropy, cumulative, elementwise, log_matmul, logvarexp, row_reduction,
+    segments, terms, token_log_probs,
 };
 use crate::formats::Format;
 
@@ -18,6 +18,7 @@ pub trait Float:
     Format
     + row_reduction::Compiled<Self>
     + batch::Compiled<Self>
+    + accumulator::Compiled<Self>
     + terms::Compiled<Self>
     + logvarexp::Compiled<Self>
     + elementwise::Compiled<Self>

@@ -1,0 +1,59 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # Functions
+//!
+//! | function | kind | value |
+//! |---|---|---|
+//! | `logsumexp(z)`, `logsumexp(z, weight)` | aggregate | log Σ e^z, log Σ weight · e^z |
+//! | `logmeanexp(z)` | aggregate | log((1/n) Σ e^z) |
+//! | `effective_sample_size(log_w)` | aggregate | (Σ w)² / Σ w², w = e^{log_w} |
+//! | `logcumsumexp(z) OVER (… ORDER BY …)` | window | log-sum-exp up to this row |
+//! | `softmax(z) OVER (…)` | window | e^z / Σ e^z of the partition |
+//! | `logaddexp(a, b)`, `logsubexp(a, b)` | scalar | log(e^a + e^b), log(e^a − e^b) |
+//! | `log1pexp(x)`, `log1mexp(x)`, `logistic(x)`, `logit(p)` | scalar | log(1 + e^x), log(1 − e^x), 1/(1 + e^-x), log(p/(1 − p)) |
+//!
+//! REAL gives REAL; all other numbers are taken as DOUBLE. NULL is absent, also as a weight; an aggregate of nothing is
+//! NULL. Rows that are all −∞ give −∞, not NaN.
+
+mod aggregates;
+mod numbers;
+mod scalars;
+mod states;
+mod windows;
+
+use datafusion::common::Result;
+use datafusion::execution::FunctionRegistry;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
+use std::sync::Arc;
+
+/// The aggregates.
+pub fn aggregates() -> Vec<Arc<AggregateUDF>> {
+    aggregates::all()
+}
+
+/// The window functions.
+pub fn windows() -> Vec<Arc<WindowUDF>> {
+    windows::all()
+}
+
+/// The functions of one row.
+pub fn scalars() -> Vec<Arc<ScalarUDF>> {
+    scalars::all()
+}
+
+/// Registers all functions: with a `SessionContext`, or with what an executor of a cluster looks them up in.
+///
+/// # Errors
+/// Those of the registry.
+pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
+    for function in aggregates() {
+        registry.register_udaf(function)?;
+    }
+    for function in windows() {
+        registry.register_udwf(function)?;
+    }
+    for function in scalars() {
+        registry.register_udf(function)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! The states of aggregates: an accumulator of the library's for each group.
+
+use crate::numbers::Number;
+use datafusion::common::{DataFusionError, Result};
+use logsum::{Accumulator, EffectiveSampleSize, Error};
+use std::fmt::Debug;
+
+/// An error of the library's, in the words of the engine.
+pub(crate) fn failed(error: Error) -> DataFusionError {
+    DataFusionError::Execution(error.to_string())
+}
+
+/// A state whose bits depend on nothing but its numbers.
+pub(crate) trait State: Copy + Debug + Send + Sync + 'static {
+    type Number: Number;
+
+    fn empty() -> Self;
+
+    /// Adds each number, with its weight if there are weights, to the state of its group.
+    fn update_groups(
+        states: &mut [Self],
+        groups: &[usize],
+        z: &[Self::Number],
+        weights: Option<&[Self::Number]>,
+    ) -> Result<(), Error>;
+
+    fn merge(&mut self, other: &Self);
+    fn bytes(&self) -> Vec<u8>;
+    fn read(bytes: &[u8]) -> Result<Self, Error>;
+}
+
+impl<T: Number> State for Accumulator<T> {
+    type Number = T;
+
+    fn empty() -> Self {
+        Self::new()
+    }
+
+    fn update_groups(
+        states: &mut [Self],
+        groups: &[usize],
+        z: &[T],
+        weights: Option<&[T]>,
+    ) -> Result<(), Error> {
+        Accumulator::update_groups(states, groups, z, weights)
+    }
+
+    fn merge(&mut self, other: &Self) {
+        Self::merge(self, other);
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.to_bytes().to_vec()
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, Error> {
+        Self::from_bytes(bytes)
+    }
+}
+
+impl<T: Number> State for EffectiveSampleSize<T> {
+    type Number = T;
+
+    fn empty() -> Self {
+        Self::new()
+    }
+
+    fn update_groups(
+        states: &mut [Self],
+        groups: &[usize],
+        z: &[T],
+        _weights: Option<&[T]>,
+    ) -> Result<(), Error> {
+        for (group, z) in groups.iter().zip(z) {
+            states[*group].update(std::slice::from_ref(z));
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, other: &Self) {
+        Self::merge(self, other);
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.to_bytes().to_vec()
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, Error> {
+        Self::from_bytes(bytes)
+    }
+}

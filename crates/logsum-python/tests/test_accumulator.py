@@ -1,0 +1,157 @@
+"""Sums in pieces: the same bytes in whatever order and parts, and the values of the functions that have all numbers at once."""
+
+import copy
+import pickle
+import threading
+
+import numpy as np
+import pytest
+
+import logsum
+from logsum import Accumulator, EffectiveSampleSize, WeightedMean
+
+DTYPES = [np.float64, np.float32, np.float16]
+
+
+def rows(count=40):
+    random = np.random.default_rng(7)
+    for _ in range(count):
+        length = random.integers(1, 300)
+        yield random.choice([0.0, -3000.0, 1e6]) + random.choice([1.0, 30.0, 1000.0]) * random.standard_normal(length)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_bytes_do_not_depend_on_order_or_parts(dtype):
+    random = np.random.default_rng(1)
+    for z in rows():
+        with np.errstate(over="ignore"):
+            z = z.astype(dtype)
+        whole = Accumulator(dtype).update(z)
+        random.shuffle(z)
+        parts = np.array_split(z, random.integers(1, 7))
+        merged = Accumulator(dtype)
+        for part in parts:
+            merged.merge(Accumulator(dtype).update(part))
+        ones = Accumulator(dtype)
+        for x in z:
+            ones.update(x)
+        assert bytes(merged) == bytes(whole) == bytes(ones)
+        assert merged == whole
+        assert whole.count == len(z)
+        assert whole.max == z.max()
+        assert whole.value.dtype == dtype
+        if whole.proved:
+            assert whole.value == logsum.logsumexp(z)
+
+
+def test_values():
+    unproved = 0
+    for z in rows(300):
+        sum = Accumulator().update(z)
+        unproved += not sum.proved
+        assert sum.value == logsum.logsumexp(z)
+        assert sum.logmeanexp == logsum.logmeanexp(z)
+        b = np.exp(np.sin(z))
+        assert Accumulator().update(z, b).value == logsum.logsumexp(z, b=b)
+        w = np.exp((z - z.max()).astype(np.longdouble))
+        assert np.isclose(EffectiveSampleSize().update(z).value, float(w.sum() ** 2 / (w**2).sum()), rtol=1e-14)
+        mean = WeightedMean().update(z, b)
+        assert np.isclose(mean.value, float((w * b).sum() / w.sum()), rtol=1e-14)
+    assert unproved == 0
+
+
+def test_edges():
+    assert Accumulator().value == -np.inf
+    assert np.isnan(Accumulator().logmeanexp)
+    assert Accumulator().update([-np.inf, -np.inf]).value == -np.inf
+    assert Accumulator().update([np.inf, 1.0]).value == np.inf
+    assert np.isnan(Accumulator().update([np.nan, 1.0]).value)
+    assert np.isnan(Accumulator().update([np.nan, 1.0]).max)
+    sum = Accumulator().update([np.nan, 2.0], [0.0, 1.0])
+    assert (sum.value, sum.count, sum.proved) == (2.0, 1, True)
+    assert np.isnan(EffectiveSampleSize().value)
+    assert np.isnan(WeightedMean().value)
+    assert Accumulator().update([]).count == 0
+
+
+def test_what_is_taken():
+    z = np.arange(12.0).reshape(3, 4)
+    expected = Accumulator().update(z.ravel())
+    for same in [z.T, z[:, ::-1], np.asfortranarray(z), z.astype(">f8"), z.astype(np.float32), z.astype(int), z.tolist(), z.astype(bool) * 0 + z]:
+        assert Accumulator().update(same) == expected
+    assert Accumulator().update(3).update(np.float64(4)) == Accumulator().update([3.0, 4.0])
+    assert Accumulator().update(z, 2.0) == Accumulator().update(z, np.full(4, 2.0))
+    torch = pytest.importorskip("torch")
+    assert Accumulator().update(torch.as_tensor(z)) == expected
+
+
+def test_what_is_refused():
+    sum = Accumulator(np.float32)
+    with pytest.raises(TypeError, match="a has dtype float64, which float32 does not hold: convert it"):
+        sum.update(np.ones(3))
+    with pytest.raises(TypeError, match="a has dtype complex128, but must be of real numbers"):
+        Accumulator().update(np.ones(3, dtype=complex))
+    with pytest.raises(TypeError, match="must be of real numbers"):
+        Accumulator().update(np.array(["a"]))
+    with pytest.raises(TypeError, match="dtype must be float64, float32, float16 or bfloat16, not int64"):
+        Accumulator(int)
+    with pytest.raises(ValueError, match="broadcast"):
+        Accumulator().update(np.ones(3), np.ones(2))
+    with pytest.raises(TypeError, match="dtypes differ: float32 and float64"):
+        sum.merge(Accumulator())
+    with pytest.raises(TypeError, match="only another Accumulator can be merged, not EffectiveSampleSize"):
+        Accumulator().merge(EffectiveSampleSize())
+    assert sum == Accumulator(np.float32)
+
+
+@pytest.mark.parametrize("kind", [Accumulator, EffectiveSampleSize, WeightedMean])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_copies_and_bytes(kind, dtype):
+    state = kind(dtype)
+    numbers = np.array([1.0, 2.5, -3.0], dtype=dtype)
+    state.update(*([numbers, numbers] if kind is WeightedMean else [numbers]))
+    for same in [
+        copy.copy(state),
+        copy.deepcopy(state),
+        pickle.loads(pickle.dumps(state)),
+        kind.from_bytes(bytes(state), dtype),
+        kind.from_bytes(memoryview(bytes(state)), dtype),
+    ]:
+        assert same == state and same is not state
+        same.merge(state)
+        assert same != state
+    assert len(bytes(state)) == (128 if kind is Accumulator else 256)
+    with pytest.raises(ValueError, match="these bytes are not a state"):
+        kind.from_bytes(bytes(state)[:-1], dtype)
+    with pytest.raises(ValueError, match="these bytes are not a state: it begins with LSE1"):
+        kind.from_bytes(bytes(len(bytes(state))), dtype)
+    other = np.float32 if dtype is np.float64 else np.float64
+    with pytest.raises(ValueError, match="its numbers are of another format"):
+        kind.from_bytes(bytes(state), other)
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(state)
+
+
+def test_a_state_merged_with_itself():
+    state = Accumulator().update([1.0, 2.0])
+    assert state.merge(state) == Accumulator().update([1.0, 2.0, 1.0, 2.0])
+
+
+def test_threads_share_a_state():
+    z = np.random.default_rng(3).standard_normal((8, 50_000))
+    state = Accumulator()
+    threads = [threading.Thread(target=lambda row=row: [state.update(part) for part in np.split(row, 10)]) for row in z]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert state == Accumulator().update(z)
+
+
+def test_subclasses_stay_what_they_are():
+    class Mine(Accumulator):
+        pass
+
+    state = Mine().update([1.0])
+    assert type(state.copy()) is Mine
+    assert state != Accumulator().update([1.0])

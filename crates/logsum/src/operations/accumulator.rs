@@ -1,0 +1,628 @@
+//! Sums that arrive in pieces: a small state with the same bits in whatever order and parts its numbers came.
+
+use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
+use crate::error::Error;
+use crate::formats::Format;
+use crate::formats::nearest::{Zero, nearest};
+use crate::kernels::grid::{BITS, CELLS, HUGE};
+use crate::operations::per_format::{Float, compiled};
+use crate::operations::row_reduction::same_length;
+use crate::simd::scalar_tasks::{product, quotient};
+use crate::simd::task;
+use crate::state::binned::{Binned, Logarithm, Sum, kind, terms_of};
+use std::fmt;
+use std::marker::PhantomData;
+
+/// log Σ e^{z_k}, or log Σ b_k e^{z_k}, of numbers that arrive in pieces: draws of a sampler, shards of a vocabulary,
+/// partitions of a table.
+///
+/// The state is 128 bytes, `Copy`, and allocates nothing. It has the same bits for the same numbers, *always*: in
+/// whatever order they come, in whatever parts, on whatever machine, and however states are merged. So has
+/// [`value`](Self::value), which is the float nearest to the exact value whenever that can be
+/// [proved](Self::is_proved_nearest). That is where the sum's error tells: it is at most 2^-75.9 of Σ |b_k| e^{z_k} (2^-51.9
+/// for f32 and narrower), with 2^-116 of the greatest term for each number and, for a number of magnitude 2^48 or more,
+/// 2^-65 of that. By chance one f64 in some 10^7 is not proved, and one f32 in some 10^8; values near 0 are not, nor are
+/// sums with weights that nearly cancel. [`logsumexp`](crate::logsumexp), which has all numbers at once, is the nearest
+/// float for them, too.
+///
+/// ```
+/// use logsum::Accumulator;
+/// let mut first = Accumulator::new();
+/// first.update(&[1000.0, 1001.0]);
+/// let mut second = Accumulator::new();
+/// second.update(&[1002.0]);
+/// first.merge(&second);
+/// assert_eq!(first.value(), 1002.4076059644444);
+/// assert!(first.is_proved_nearest());
+/// assert_eq!((first.count(), first.max()), (3, 1002.0));
+///
+/// let mut all = Accumulator::new();
+/// all.update(&[1002.0, 1000.0, 1001.0]);
+/// assert_eq!(all.to_bytes(), first.to_bytes());
+/// # Ok::<(), logsum::Error>(())
+/// ```
+///
+/// How: [each term is cut into whole numbers](https://doi.org/10.1145/3389360) at places that its own exponent decides,
+/// and they are added as integers, in the four cells of 40 bits below the greatest term.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Accumulator<T> {
+    state: Binned,
+    format: PhantomData<fn() -> T>,
+}
+
+impl<T> Accumulator<T> {
+    /// The length of [`to_bytes`](Self::to_bytes).
+    pub const BYTES: usize = 128;
+
+    /// No numbers: the value is −∞.
+    pub const fn new() -> Self {
+        Self { state: Binned::EMPTY, format: PhantomData }
+    }
+
+    /// The number of numbers so far, −∞ included, but not those with a weight of 0.
+    pub fn count(&self) -> u64 {
+        self.state.count
+    }
+
+    /// Adds all numbers of another accumulator. Associative and commutative, to the bit; [`new`](Self::new) is the
+    /// identity.
+    pub fn merge(&mut self, other: &Self) {
+        self.state.merge(&other.state);
+    }
+}
+
+impl<T: Float> Accumulator<T> {
+    /// Adds numbers.
+    pub fn update(&mut self, z: &[T]) {
+        <T as Compiled<T>>::update(&mut self.state, z);
+    }
+
+    /// Adds numbers with weights: the value becomes log Σ b_k e^{z_k}. A number whose weight is 0 is absent, whatever
+    /// it is.
+    ///
+    /// ```
+    /// let mut sum = logsum::Accumulator::new();
+    /// sum.update_weighted(&[0.0, 3.0, f64::NAN], &[3.0, -0.05, 0.0])?;
+    /// assert_eq!(sum.value(), 0.691006467788818); // log(3 − 0.05 e³)
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] if `weights` is not as long as `z`; nothing is added then.
+    pub fn update_weighted(&mut self, z: &[T], weights: &[T]) -> Result<(), Error> {
+        same_length("weights", weights, "z", z)?;
+        <T as Compiled<T>>::update_weighted(&mut self.state, z, weights);
+        Ok(())
+    }
+
+    /// Adds z_i to the accumulator `states[groups[i]]`, with the weight b_i if there are weights: as
+    /// [`update`](Self::update) and [`update_weighted`](Self::update_weighted) for each, but many at a time.
+    ///
+    /// ```
+    /// use logsum::Accumulator;
+    /// let mut states = [Accumulator::new(); 2];
+    /// Accumulator::update_groups(&mut states, &[0, 1, 0], &[0.0, 5.0, 0.0], None)?;
+    /// assert_eq!(states.map(|sum| sum.value()), [std::f64::consts::LN_2, 5.0]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] if `groups` or `weights` is not as long as `z`, [`Error::IdOutOfRange`] if a group is not
+    /// an index of `states`; nothing is added then.
+    pub fn update_groups(
+        states: &mut [Self],
+        groups: &[usize],
+        z: &[T],
+        weights: Option<&[T]>,
+    ) -> Result<(), Error> {
+        <T as Compiled<T>>::update_groups(states, groups, z, weights)
+    }
+
+    /// log Σ b_k e^{z_k}: the nearest float if that is [proved](Self::is_proved_nearest), else one that is almost
+    /// certain to be.
+    ///
+    /// | numbers | value |
+    /// |---|---|
+    /// | none, or all −∞ | −∞ |
+    /// | a term +∞, and no NaN | +∞ |
+    /// | a NaN | NaN |
+    /// | one, with weight 1 | itself |
+    /// | weights whose sum is negative, or terms +∞ and −∞ | NaN |
+    pub fn value(&self) -> T {
+        <T as Compiled<T>>::value(&self.state).value
+    }
+
+    /// Whether [`value`](Self::value) is proved to be the float nearest to the exact value.
+    pub fn is_proved_nearest(&self) -> bool {
+        <T as Compiled<T>>::value(&self.state).is_proved
+    }
+
+    /// log((1/n) Σ b_k e^{z_k}) of n numbers, with the same properties; NaN if there are none.
+    ///
+    /// ```
+    /// let mut sum = logsum::Accumulator::new();
+    /// sum.update(&[-1000.0, 0.0]);
+    /// assert_eq!(sum.logmeanexp(), -std::f64::consts::LN_2);
+    /// ```
+    pub fn logmeanexp(&self) -> T {
+        <T as Compiled<T>>::mean(&self.state).value
+    }
+
+    /// The greatest number so far, whatever its weight, unless it is 0; NaN if there is one, −∞ if there are no
+    /// numbers.
+    pub fn max(&self) -> T {
+        T::narrow(match () {
+            () if self.state.has(kind::NAN) => f64::NAN,
+            () if self.state.has(kind::INFINITE) => f64::INFINITY,
+            () => self.state.max(),
+        })
+    }
+
+    /// The state as bytes, the same on every machine, to be read by [`from_bytes`](Self::from_bytes).
+    ///
+    /// | bytes | content, little-endian |
+    /// |---|---|
+    /// | 0 to 3 | `LSE1` |
+    /// | 4 | bits of a significand of T |
+    /// | 5 | 0 |
+    /// | 6, 7 | kinds of terms |
+    /// | 8 to 15 | the greatest cell |
+    /// | 16 to 23 | the greatest number, as f64 |
+    /// | 24 to 31 | the number of terms |
+    /// | 32 to 95 | the sums of four cells |
+    /// | 96 to 127 | the magnitudes of negative terms in two cells |
+    pub fn to_bytes(&self) -> [u8; 128] {
+        let state = &self.state;
+        let mut bytes = [0; 128];
+        bytes[..4].copy_from_slice(&MAGIC);
+        bytes[4] = T::SIGNIFICAND_BITS as u8;
+        bytes[6..8].copy_from_slice(&(state.kinds as u16).to_le_bytes());
+        bytes[8..16].copy_from_slice(&state.top.to_le_bytes());
+        bytes[16..24].copy_from_slice(&state.max.to_le_bytes());
+        bytes[24..32].copy_from_slice(&state.count.to_le_bytes());
+        let sums = state.sums.iter().chain(&state.negative);
+        for (place, sum) in bytes[32..].as_chunks_mut::<16>().0.iter_mut().zip(sums) {
+            *place = sum.to_le_bytes();
+        }
+        bytes
+    }
+
+    /// The state that these bytes are of.
+    ///
+    /// ```
+    /// use logsum::Accumulator;
+    /// let mut sum = Accumulator::new();
+    /// sum.update(&[0.5f32, 1.5]);
+    /// assert!(Accumulator::from_bytes(&sum.to_bytes())? == sum);
+    /// let error = Accumulator::<f64>::from_bytes(&sum.to_bytes()).unwrap_err();
+    /// assert_eq!(error.to_string(), "these bytes are not a state: its numbers are of another format");
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NotAState`] if no numbers of this format have this state, as far as that can be seen.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        let state = read(bytes, T::SIGNIFICAND_BITS as u8).map_err(|reason| Error::NotAState { reason })?;
+        Ok(Self { state, format: PhantomData })
+    }
+}
+
+/// How bytes of this version begin.
+const MAGIC: [u8; 4] = *b"LSE1";
+
+fn read(bytes: &[u8], significand_bits: u8) -> Result<Binned, &'static str> {
+    let bytes: &[u8; 128] = bytes.try_into().map_err(|_| "it has 128 bytes")?;
+    let word = |at: usize| -> [u8; 8] { std::array::from_fn(|i| bytes[at + i]) };
+    let wide = |at: usize| i128::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
+    if bytes[..4] != MAGIC {
+        return Err("it begins with LSE1");
+    }
+    if bytes[4] != significand_bits {
+        return Err("its numbers are of another format");
+    }
+    let state = Binned {
+        sums: std::array::from_fn(|i| wide(32 + 16 * i)),
+        negative: std::array::from_fn(|i| wide(96 + 16 * i)),
+        top: i64::from_le_bytes(word(8)),
+        max: u64::from_le_bytes(word(16)),
+        count: u64::from_le_bytes(word(24)),
+        kinds: u64::from(u16::from_le_bytes([bytes[6], bytes[7]])),
+    };
+    let has = |kinds: u64| state.has(kinds);
+    let is_consistent = bytes[5] == 0
+        && state.kinds & !kind::ALL == 0
+        && (!has(kind::SEVERAL) || has(kind::FINITE))
+        && (!has(kind::DISTINCT) || has(kind::SEVERAL))
+        && !(has(kind::DISTINCT) && has(kind::VANISHING))
+        && (!has(kind::WEIGHTED) || has(kind::FINITE))
+        && (state.kinds == 0) == (state.count == 0);
+    if !is_consistent {
+        return Err("its kinds of terms contradict each other");
+    }
+    let max = state.max();
+    let is_max = max.is_finite() && state.max != (-0.0_f64).to_bits();
+    let needs_max = has(kind::FINITE);
+    if !(is_max || (max == f64::NEG_INFINITY && !needs_max)) {
+        return Err("its maximum is not one");
+    }
+    let most = i128::from(state.count) << (BITS + 1);
+    let are_sums = state.sums.iter().all(|sum| sum.unsigned_abs() <= most.unsigned_abs())
+        && state.negative.iter().all(|sum| sum.unsigned_abs() <= most.unsigned_abs());
+    let is_top = if has(kind::FINITE) {
+        state.top.unsigned_abs() < 1 << 59 || state.top == i64::MIN
+    } else {
+        state.top == i64::MIN
+    };
+    let is_empty = state.sums == [0; CELLS] && state.negative == [0; 2];
+    if !are_sums || !is_top || (state.top == i64::MIN && !is_empty) {
+        return Err("its sums are not those of so many terms");
+    }
+    Ok(state)
+}
+
+/// A result, and whether it is the float nearest to the exact one.
+#[derive(Debug, Clone, Copy)]
+pub struct Found<T> {
+    pub(crate) value: T,
+    pub(crate) is_proved: bool,
+}
+
+impl<T: Format> Found<T> {
+    fn proved(value: f64) -> Self {
+        Self { value: T::narrow(value), is_proved: true }
+    }
+
+    fn within(value: DoubleDouble, bound: f64) -> Self {
+        match nearest(value, bound, Zero::Positive) {
+            Some(value) if bound.is_finite() => Self { value, is_proved: true },
+            _ => Self { value: T::narrow_sum(value), is_proved: false },
+        }
+    }
+
+    /// Of a sum without an ordinary answer.
+    fn edge(state: &Binned) -> Option<Self> {
+        let value = match () {
+            () if state.has(kind::NAN | kind::NEGATIVE) => f64::NAN,
+            () if state.has(kind::POSITIVE) => f64::INFINITY,
+            () if !state.has(kind::FINITE) => f64::NEG_INFINITY,
+            () => return None,
+        };
+        Some(Self::proved(value))
+    }
+
+    fn of_log(state: &Binned, divisor: u64) -> Self {
+        let sum = state.sum::<T>();
+        if sum.sign > 0.0 {
+            let Logarithm { log, bound } = sum.log(divisor);
+            return Self::within(log, bound);
+        }
+        let value = if sum.sign < 0.0 { f64::NAN } else { f64::NEG_INFINITY };
+        Self { is_proved: sum.sign < 0.0 && sum.has_sign(), ..Self::proved(value) }
+    }
+}
+
+compiled! {
+    fn update(state: &mut Binned, z: &[T]) {
+        state.add(z);
+    }
+
+    fn update_weighted(state: &mut Binned, z: &[T], weights: &[T]) {
+        state.add_terms(z, Some(weights));
+    }
+
+    fn update_groups(
+        states: &mut [Accumulator<T>],
+        groups: &[usize],
+        z: &[T],
+        weights: Option<&[T]>,
+    ) -> Result<(), Error> {
+        same_length("groups", groups, "z", z)?;
+        if let Some(weights) = weights {
+            same_length("weights", weights, "z", z)?;
+        }
+        let segments = states.len();
+        if let Some(index) = groups.iter().position(|&group| group >= segments) {
+            return Err(Error::IdOutOfRange { index, id: groups[index], segments });
+        }
+        let all = groups.chunks(AT_ONCE).zip(z.chunks(AT_ONCE)).enumerate();
+        for (i, (groups, z)) in all {
+            fetch(states, groups);
+            let weights = weights.map(|weights| &weights[i * AT_ONCE..][..z.len()]);
+            terms_of(z, weights, |j, term| states[groups[j]].state.add_term(term));
+        }
+        Ok(())
+    }
+
+    fn value(state: &Binned) -> Found<T> {
+        let is_one = !state.has(kind::SEVERAL | kind::WEIGHTED);
+        Found::edge(state).unwrap_or_else(|| {
+            if is_one { Found::proved(state.max()) } else { Found::of_log(state, 1) }
+        })
+    }
+
+    fn mean(state: &Binned) -> Found<T> {
+        if state.count == 0 {
+            return Found::proved(f64::NAN);
+        }
+        let are_equal = !state.has(kind::DISTINCT | kind::WEIGHTED | kind::VANISHING);
+        Found::edge(state).unwrap_or_else(|| {
+            if are_equal { Found::proved(state.max()) } else { Found::of_log(state, state.count) }
+        })
+    }
+
+    fn ratio(numerator: &Binned, denominator: &Binned, is_square: bool) -> Found<T> {
+        let [above, below] = [numerator, denominator].map(|state| state.sum::<T>());
+        quotient_of(above, below, is_square)
+    }
+}
+
+/// So many states are fetched from memory while the terms for them are computed.
+const AT_ONCE: usize = 64;
+
+task! {
+    /// Fetches the states of these groups into the caches.
+    fn fetch<T: Format>(states: &[Accumulator<T>], groups: &[usize]; simd: V) {
+        for &group in groups {
+            let state = &states[group];
+            for line in (0..size_of_val(state)).step_by(64) {
+                simd.prefetch(state, line);
+            }
+        }
+    }
+}
+
+/// above/below, or above²/below.
+fn quotient_of<T: Format>(above: Sum, below: Sum, is_square: bool) -> Found<T> {
+    if above.anchor != below.anchor {
+        return Found::proved(0.0);
+    }
+    let [mut high, low] = [above, below].map(|sum| sum.magnitude.to_dd());
+    let (mut cells, mut error) = (above.top, above.error);
+    if is_square {
+        (high, cells, error) = (product(high, high), 2 * cells, 2.0 * error);
+    }
+    let ratio = quotient(high, low).scaled(above.sign * below.sign);
+    let power = BITS * (cells - below.top);
+    let [first, second] =
+        [power / 2, power - power / 2].map(|power| power_of_two(power.clamp(-1022, 1022) as i32));
+    let value = ratio.scaled(first).scaled(second);
+    let relative = (error + below.error) * (1.0 + power_of_two(-8)) + power_of_two(-99);
+    let is_known = relative < power_of_two(-9) && value.hi.abs() > power_of_two(-900);
+    Found::within(value, if is_known { relative * value.hi.abs() } else { f64::INFINITY })
+}
+
+impl<T> Default for Accumulator<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Float> fmt::Debug for Accumulator<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accumulator").field("value", &self.value()).field("count", &self.count()).finish()
+    }
+}
+
+/// Adds all numbers.
+impl<T: Float> Extend<T> for Accumulator<T> {
+    fn extend<I: IntoIterator<Item = T>>(&mut self, numbers: I) {
+        let (mut block, mut filled) = ([T::default(); 64], 0);
+        for z in numbers {
+            block[filled] = z;
+            filled += 1;
+            if filled == block.len() {
+                self.update(&block);
+                filled = 0;
+            }
+        }
+        self.update(&block[..filled]);
+    }
+}
+
+/// The effective sample size of importance weights w_k = e^{z_k}, (Σ w_k)² / Σ w_k², of log-weights that arrive in pieces
+/// (Kong, 1992): between 1 and their number, which it is where all are equal.
+///
+/// As [`Accumulator`], it has the same bits whatever the order and the parts, from two states of its kind. Beyond
+/// ±2^1022 log-weights count as that.
+///
+/// ```
+/// let mut weights = logsum::EffectiveSampleSize::new();
+/// weights.update(&[-1000.0, -1000.0, -1001.0, f64::NEG_INFINITY]);
+/// assert_eq!(weights.value(), 2.6257483271778526);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EffectiveSampleSize<T: Float> {
+    weights: Accumulator<T>,
+    squares: Accumulator<f64>,
+}
+
+impl<T: Float> EffectiveSampleSize<T> {
+    /// The length of [`to_bytes`](Self::to_bytes).
+    pub const BYTES: usize = 256;
+
+    /// No log-weights.
+    pub const fn new() -> Self {
+        Self { weights: Accumulator::new(), squares: Accumulator::new() }
+    }
+
+    /// Adds log-weights.
+    pub fn update(&mut self, log_weights: &[T]) {
+        const MOST: f64 = power_of_two(1022);
+        for block in log_weights.chunks(256) {
+            let mut doubled = [0.0; 256];
+            for (place, z) in doubled.iter_mut().zip(block) {
+                let z = z.widen();
+                *place = 2.0 * if z.is_finite() { z.clamp(-MOST, MOST) } else { z };
+            }
+            self.weights.update(block);
+            self.squares.update(&doubled[..block.len()]);
+        }
+    }
+
+    /// Adds all log-weights of another state.
+    pub fn merge(&mut self, other: &Self) {
+        self.weights.merge(&other.weights);
+        self.squares.merge(&other.squares);
+    }
+
+    /// (Σ w_k)² / Σ w_k². NaN if there is no mass, a +∞, or a NaN.
+    pub fn value(&self) -> T {
+        self.found().value
+    }
+
+    /// Whether [`value`](Self::value) is proved to be the float nearest to the exact value.
+    pub fn is_proved_nearest(&self) -> bool {
+        self.found().is_proved
+    }
+
+    fn found(&self) -> Found<T> {
+        let [weights, squares] = [&self.weights.state, &self.squares.state];
+        if !weights.has(kind::FINITE) || weights.has(kind::NAN | kind::POSITIVE) {
+            return Found::proved(f64::NAN);
+        }
+        if squares.max().abs() >= HUGE {
+            // All but the greatest vanish, and S²/S is their number.
+            let sum = squares.sum::<f64>();
+            return Found::within(sum.magnitude.to_dd(), 0.0);
+        }
+        <T as Compiled<T>>::ratio(weights, squares, true)
+    }
+
+    /// The log-sum-exp of the log-weights so far.
+    pub fn log_weights(&self) -> &Accumulator<T> {
+        &self.weights
+    }
+
+    /// The state as bytes: those of two accumulators.
+    pub fn to_bytes(&self) -> [u8; 256] {
+        joined(self.weights.to_bytes(), self.squares.to_bytes())
+    }
+
+    /// The state that these bytes are of.
+    ///
+    /// # Errors
+    /// [`Error::NotAState`], as [`Accumulator::from_bytes`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        let [weights, squares] = halves(bytes)?;
+        Ok(Self { weights: Accumulator::from_bytes(weights)?, squares: Accumulator::from_bytes(squares)? })
+    }
+}
+
+/// Σ x_k e^{z_k} / Σ e^{z_k}, the mean of x with weights given by their logarithms, of pairs that arrive in pieces.
+///
+/// As [`Accumulator`], it has the same bits whatever the order and the parts, from two states of its kind. Where x_k of
+/// both signs cancel, the error is that of Σ |x_k| e^{z_k}.
+///
+/// ```
+/// let mut mean = logsum::WeightedMean::new();
+/// mean.update(&[-1000.0, -1001.0], &[1.0, 2.0])?;
+/// assert_eq!(mean.value(), 1.2689414213699952); // 1 + 1/(1 + e)
+/// # Ok::<(), logsum::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WeightedMean<T: Float> {
+    products: Accumulator<T>,
+    weights: Accumulator<T>,
+}
+
+impl<T: Float> WeightedMean<T> {
+    /// The length of [`to_bytes`](Self::to_bytes).
+    pub const BYTES: usize = 256;
+
+    /// No pairs.
+    pub const fn new() -> Self {
+        Self { products: Accumulator::new(), weights: Accumulator::new() }
+    }
+
+    /// Adds log-weights z and their x.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] if `x` is not as long as `log_weights`; nothing is added then.
+    pub fn update(&mut self, log_weights: &[T], x: &[T]) -> Result<(), Error> {
+        same_length("x", x, "log_weights", log_weights)?;
+        self.products.update_weighted(log_weights, x)?;
+        self.weights.update(log_weights);
+        Ok(())
+    }
+
+    /// Adds all pairs of another state.
+    pub fn merge(&mut self, other: &Self) {
+        self.products.merge(&other.products);
+        self.weights.merge(&other.weights);
+    }
+
+    /// Σ x_k e^{z_k} / Σ e^{z_k}. NaN if there is no mass, a log-weight +∞, or a NaN; an infinite x makes it infinite, or NaN
+    /// beside one of the other sign.
+    pub fn value(&self) -> T {
+        self.found().value
+    }
+
+    /// Whether [`value`](Self::value) is proved to be the float nearest to the exact value.
+    pub fn is_proved_nearest(&self) -> bool {
+        self.found().is_proved
+    }
+
+    fn found(&self) -> Found<T> {
+        let [products, weights] = [&self.products.state, &self.weights.state];
+        let signs = kind::POSITIVE | kind::NEGATIVE;
+        let is_unknown = products.has(kind::NAN)
+            || weights.has(kind::NAN | kind::POSITIVE)
+            || products.kinds & signs == signs
+            || !weights.has(kind::FINITE);
+        if is_unknown {
+            return Found::proved(f64::NAN);
+        }
+        if products.has(signs) {
+            return Found::proved(if products.has(kind::POSITIVE) {
+                f64::INFINITY
+            } else {
+                f64::NEG_INFINITY
+            });
+        }
+        let is_below = products.max() < weights.max() && weights.max().abs() >= HUGE;
+        if !products.has(kind::FINITE) || is_below {
+            return Found::proved(0.0);
+        }
+        <T as Compiled<T>>::ratio(products, weights, false)
+    }
+
+    /// The state as bytes: those of two accumulators.
+    pub fn to_bytes(&self) -> [u8; 256] {
+        joined(self.products.to_bytes(), self.weights.to_bytes())
+    }
+
+    /// The state that these bytes are of.
+    ///
+    /// # Errors
+    /// [`Error::NotAState`], as [`Accumulator::from_bytes`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        let [products, weights] = halves(bytes)?;
+        Ok(Self { products: Accumulator::from_bytes(products)?, weights: Accumulator::from_bytes(weights)? })
+    }
+}
+
+fn joined(first: [u8; 128], second: [u8; 128]) -> [u8; 256] {
+    let mut bytes = [0; 256];
+    bytes[..128].copy_from_slice(&first);
+    bytes[128..].copy_from_slice(&second);
+    bytes
+}
+
+fn halves(bytes: &[u8]) -> Result<[&[u8]; 2], Error> {
+    match bytes.split_at_checked(128) {
+        Some((first, second)) if second.len() == 128 => Ok([first, second]),
+        _ => Err(Error::NotAState { reason: "it has 256 bytes" }),
+    }
+}
+
+impl<T: Float> Default for EffectiveSampleSize<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Float> Default for WeightedMean<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,407 @@
+//! The state of a sum whose bits depend on nothing but its terms: digits, added as integers.
+
+use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
+use crate::arithmetic::exp::UNSCALE;
+use crate::arithmetic::exp_td::exp_td;
+use crate::arithmetic::ln::ln_dd;
+use crate::arithmetic::triple_double::TripleDouble;
+use crate::formats::Format;
+use crate::interrupt::checkpoint;
+use crate::kernels::block::maximum;
+use crate::kernels::grid::{self, BITS, CELL, CELLS, Digits, HUGE, TERMS, error_of_terms};
+use crate::kernels::row_access::{BLOCK, PIECE};
+use crate::simd::{Vector, task};
+
+/// Σ b_k e^{z_k}: the sums of the digits of all terms, in the [`CELLS`] cells from that of the greatest term downwards.
+///
+/// Which cells these are, and which digits a term has there, depends on the terms alone, and integers are added exactly.
+/// So the state is the same, bit for bit, in whatever order and parts the terms come. Where the greatest number is
+/// [`HUGE`], only those equal to it have digits, relative to e^max.
+///
+/// `repr(C)`, and without padding: 128 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Binned {
+    /// In units of 2^{40 (top − i)}; each term adds less than 2^40.
+    pub(crate) sums: [i128; CELLS],
+    /// The magnitudes of the negative terms in the first two cells.
+    pub(crate) negative: [i128; 2],
+    /// The cell of the greatest term; the least number if there is none.
+    pub(crate) top: i64,
+    /// The bits of the greatest number that is finite; −∞ if there is none.
+    pub(crate) max: u64,
+    /// How many terms there are, with those that are 0 or infinite.
+    pub(crate) count: u64,
+    /// Which kinds of terms there are.
+    pub(crate) kinds: u64,
+}
+
+/// Bits of [`Binned::kinds`].
+pub(crate) mod kind {
+    /// A NaN, as number, weight or product.
+    pub(crate) const NAN: u64 = 1;
+    /// A term +∞.
+    pub(crate) const POSITIVE: u64 = 1 << 1;
+    /// A term −∞.
+    pub(crate) const NEGATIVE: u64 = 1 << 2;
+    /// A number +∞.
+    pub(crate) const INFINITE: u64 = 1 << 3;
+    /// A term that is neither 0 nor infinite.
+    pub(crate) const FINITE: u64 = 1 << 4;
+    /// Two such terms.
+    pub(crate) const SEVERAL: u64 = 1 << 5;
+    /// Two such terms with different numbers.
+    pub(crate) const DISTINCT: u64 = 1 << 6;
+    /// A weight that is not 1, of such a term.
+    pub(crate) const WEIGHTED: u64 = 1 << 7;
+    /// A number −∞, unless there are [`DISTINCT`] ones.
+    pub(crate) const VANISHING: u64 = 1 << 8;
+    /// All of them.
+    pub(crate) const ALL: u64 = (1 << 9) - 1;
+}
+
+/// The logarithm of the magnitude of a sum, and a bound on its error, which is infinite if nothing is known.
+pub(crate) struct Logarithm {
+    pub(crate) log: DoubleDouble,
+    pub(crate) bound: f64,
+}
+
+/// S = `sum` · 2^{40 top} · e^{anchor}, and what its error is at most, relative to it.
+#[derive(Clone, Copy)]
+pub(crate) struct Sum {
+    pub(crate) magnitude: TripleDouble,
+    pub(crate) sign: f64,
+    pub(crate) top: i64,
+    pub(crate) anchor: f64,
+    pub(crate) error: f64,
+}
+
+impl Binned {
+    pub(crate) const EMPTY: Self = Self {
+        sums: [0; CELLS],
+        negative: [0; 2],
+        top: i64::MIN,
+        max: f64::NEG_INFINITY.to_bits(),
+        count: 0,
+        kinds: 0,
+    };
+
+    pub(crate) fn max(&self) -> f64 {
+        f64::from_bits(self.max)
+    }
+
+    pub(crate) fn has(&self, kind: u64) -> bool {
+        self.kinds & kind != 0
+    }
+
+    /// Adds the terms e^z.
+    pub(crate) fn add<T: Format>(&mut self, numbers: &[T]) {
+        /// So few are added one by one.
+        const FEW: usize = 4;
+        if numbers.len() <= FEW {
+            return self.add_terms(numbers, None);
+        }
+        for piece in numbers.chunks(PIECE) {
+            checkpoint();
+            add_piece(self, piece);
+        }
+    }
+
+    /// Adds the terms weight · e^z, or e^z.
+    pub(crate) fn add_terms<T: Format>(&mut self, numbers: &[T], weights: Option<&[T]>) {
+        terms_of(numbers, weights, |_, term| self.add_term(term));
+    }
+
+    /// Adds the term weight · e^z, whose digits are known where it is finite; a weight of 0 adds nothing, whatever z is.
+    pub(crate) fn add_term(&mut self, Term { z, weight, digits }: Term) {
+        if weight == 0.0 {
+            return;
+        }
+        self.count = self.count.saturating_add(1);
+        if z.is_finite() && weight.is_finite() {
+            self.note(if weight == 1.0 { 0 } else { kind::WEIGHTED });
+            self.note_number(z);
+            if self.rise_to_max(z) {
+                self.add_digits(digits, weight < 0.0);
+            }
+            return;
+        }
+        if z == f64::INFINITY {
+            self.note(kind::INFINITE);
+        } else if z.is_finite() {
+            self.rise_to_max(z);
+        }
+        let is_vanishing = z == f64::NEG_INFINITY;
+        self.note(match () {
+            () if z.is_nan() || weight.is_nan() || (is_vanishing && weight.is_infinite()) => kind::NAN,
+            () if is_vanishing => kind::VANISHING,
+            () if weight > 0.0 => kind::POSITIVE,
+            () => kind::NEGATIVE,
+        });
+    }
+
+    fn note(&mut self, kinds: u64) {
+        self.kinds |= kinds;
+        if self.has(kind::DISTINCT) {
+            self.kinds &= !kind::VANISHING;
+        }
+    }
+
+    /// Notes a number that is not +∞, before the maximum rises to it.
+    fn note_number(&mut self, z: f64) {
+        self.note(match () {
+            () if z == f64::NEG_INFINITY => kind::VANISHING,
+            () if !self.has(kind::FINITE) => kind::FINITE,
+            () if z == self.max() => kind::SEVERAL,
+            () => kind::SEVERAL | kind::DISTINCT,
+        });
+    }
+
+    /// Notes numbers up to the first two that differ.
+    #[inline(never)]
+    fn note_numbers<T: Format>(&mut self, block: &[T]) {
+        for z in block.iter().map(|z| z.widen()).filter(|z| !z.is_nan()) {
+            if self.has(kind::DISTINCT) {
+                return;
+            }
+            self.note_number(z);
+            if z.is_finite() {
+                self.rise_to_max(z);
+            }
+        }
+    }
+
+    /// Takes a finite number into account for the maximum. Returns whether its term has digits.
+    fn rise_to_max(&mut self, z: f64) -> bool {
+        let max = self.max();
+        let is_alone = z.abs() >= HUGE || max.abs() >= HUGE;
+        if z <= max {
+            return !is_alone || z == max;
+        }
+        if is_alone {
+            self.drop_digits();
+        }
+        // +0 and −0 are one number.
+        self.max = (z + 0.0).to_bits();
+        true
+    }
+
+    fn drop_digits(&mut self) {
+        (self.sums, self.negative, self.top) = ([0; CELLS], [0; 2], i64::MIN);
+    }
+
+    #[inline(always)]
+    fn add_digits(&mut self, term: &Digits, is_negative: bool) {
+        self.rise_to(term.top);
+        let lower = self.top.wrapping_sub(term.top);
+        if !(0..CELLS as i64).contains(&lower) {
+            return;
+        }
+        let lower = lower as usize;
+        if lower == 0 {
+            for i in 0..CELLS {
+                self.sums[i] += i128::from(term.digits[i]);
+            }
+        } else {
+            for i in lower..CELLS {
+                self.sums[i] += i128::from(term.digits[i - lower]);
+            }
+        }
+        if is_negative {
+            for i in lower..2 {
+                self.negative[i] -= i128::from(term.digits[i - lower]);
+            }
+        }
+    }
+
+    /// Makes `top` the first cell, if it is above the one that is.
+    #[inline(always)]
+    fn rise_to(&mut self, top: i64) {
+        if top <= self.top {
+            return;
+        }
+        let cells = usize::try_from(top.saturating_sub(self.top)).unwrap_or(CELLS).min(CELLS);
+        self.top = top;
+        self.sums.copy_within(..CELLS - cells, cells);
+        self.sums[..cells].fill(0);
+        let cells = cells.min(2);
+        self.negative.copy_within(..2 - cells, cells);
+        self.negative[..cells].fill(0);
+    }
+
+    /// Adds the terms of another state.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        if self.has(kind::FINITE) && other.has(kind::FINITE) {
+            self.note(if self.max == other.max { kind::SEVERAL } else { kind::SEVERAL | kind::DISTINCT });
+        }
+        self.note(other.kinds);
+        self.count = self.count.saturating_add(other.count);
+        if other.max() == f64::NEG_INFINITY || !self.rise_to_max(other.max()) {
+            return;
+        }
+        self.rise_to(other.top);
+        let lower = self.top.saturating_sub(other.top).min(CELLS as i64) as usize;
+        // Wrapping: bytes from elsewhere may claim any sums.
+        for i in lower..CELLS {
+            self.sums[i] = self.sums[i].wrapping_add(other.sums[i - lower]);
+        }
+        for i in lower..2 {
+            self.negative[i] = self.negative[i].wrapping_add(other.negative[i - lower]);
+        }
+    }
+
+    /// The sum of the finite terms, and its error: that of the terms is in proportion to the sum of their magnitudes,
+    /// and of each at most one unit of the last cell is cut, half a unit of either word, or all of it if it is lower.
+    pub(crate) fn sum<T: Format>(&self) -> Sum {
+        let (sign, words) = words(self.sums);
+        let magnitude = TripleDouble::sum_of(words[0], words[1], words[2], words[3]);
+        let magnitude = magnitude.plus(TripleDouble { hi: words[4], mid: 0.0, lo: 0.0 }).normalised();
+        let (count, unit) = (self.count as f64, power_of_two(-BITS as i32));
+        let negative = self.negative[0] as f64 + (self.negative[1] as f64 + count) * unit;
+        let negative = if self.negative == [0; 2] { 0.0 } else { negative };
+        let size = magnitude.hi + 2.0 * negative;
+        // A number may be less than the greatest by what weights and cells make up for.
+        let farthest = self.max().abs() + 4096.0;
+        let error = error_of_terms::<T>(if self.max().abs() >= HUGE { HUGE } else { farthest }) * size
+            + count * power_of_two(-BITS as i32 * (CELLS as i32 - 1));
+        Sum {
+            magnitude,
+            sign,
+            top: self.top,
+            anchor: if self.max().abs() >= HUGE { self.max() } else { 0.0 },
+            error: error * (1.0 + power_of_two(-40)) / magnitude.hi,
+        }
+    }
+}
+
+/// The term weight · e^z.
+#[derive(Clone, Copy)]
+pub(crate) struct Term<'a> {
+    z: f64,
+    weight: f64,
+    digits: &'a Digits,
+}
+
+/// Passes the term weight · e^z of each number, or e^z, to `add`, with its index.
+pub(crate) fn terms_of<T: Format>(numbers: &[T], weights: Option<&[T]>, mut add: impl FnMut(usize, Term)) {
+    let mut terms = [Digits { top: 0, digits: [0; CELLS] }; TERMS];
+    for (i, numbers) in numbers.chunks(TERMS).enumerate() {
+        let first = i * TERMS;
+        if first % PIECE == 0 && numbers.len() == TERMS {
+            checkpoint();
+        }
+        let weights = weights.map(|weights| &weights[first..first + numbers.len()]);
+        grid::terms(numbers, weights, &mut terms);
+        for (j, (z, digits)) in numbers.iter().zip(&terms).enumerate() {
+            let weight = weights.map_or(1.0, |weights| weights[j].widen());
+            add(first + j, Term { z: z.widen(), weight, digits });
+        }
+    }
+}
+
+/// The sign and the magnitude of Σ sums_i 2^{-40 i} as a sum of numbers of falling size, in which nothing cancels.
+fn words(mut sums: [i128; CELLS]) -> (f64, [f64; CELLS + 1]) {
+    carry(&mut sums);
+    let sign = f64::from(sums[0].signum() as i8);
+    if sums[0] < 0 {
+        sums = sums.map(i128::wrapping_neg);
+        carry(&mut sums);
+    }
+    let sign = if sign == 0.0 && sums.iter().any(|&sum| sum > 0) { 1.0 } else { sign };
+    const LOW: i128 = (1 << 52) - 1;
+    let mut words = [0.0; CELLS + 1];
+    // Below 2^106: two words are exact.
+    words[0] = (sums[0] & !LOW) as f64;
+    words[1] = (sums[0] & LOW) as f64;
+    for i in 1..CELLS {
+        words[i + 1] = sums[i] as f64 * power_of_two(-(BITS as i32) * i as i32);
+    }
+    (sign, words)
+}
+
+/// Makes all digits but the first nonnegative and less than 2^40.
+fn carry(sums: &mut [i128; CELLS]) {
+    for i in (1..CELLS).rev() {
+        let carried = sums[i] >> BITS;
+        sums[i] -= carried << BITS;
+        sums[i - 1] = sums[i - 1].wrapping_add(carried);
+    }
+}
+
+impl Sum {
+    /// Whether the sign is known.
+    pub(crate) fn has_sign(&self) -> bool {
+        self.error < 1.0
+    }
+
+    /// log(|S|/divisor), for a sum that is not 0.
+    pub(crate) fn log(&self, divisor: u64) -> Logarithm {
+        let (log, bound) = log_of(*self, divisor);
+        // |log(1 + x)| ≤ |x|/(1 − |x|).
+        let of_sum = self.error / (1.0 - self.error) * (1.0 + power_of_two(-40));
+        let bound = if self.error <= 0.5 { of_sum + bound } else { f64::INFINITY };
+        Logarithm { log, bound }
+    }
+}
+
+task! {
+    /// log(|S|/n), and a bound on its error.
+    ///
+    /// With the estimate y, a double-double that is off by less than 2^-60, it is y + log(1 + δ), δ = (|S| e^-y − n)/n.
+    /// The triple-doubles have errors below 2^-116 of n, and the last sum one of 3u² of it.
+    fn log_of(sum: Sum, divisor: u64; _: V) -> (DoubleDouble, f64) {
+        let n = divisor as f64;
+        let n = DoubleDouble { hi: n, lo: (i128::from(divisor) - n as i128) as f64 };
+        let [high, low] = [sum.top >> 32 << 32, sum.top & 0xffff_ffff].map(|cells| CELL.by(cells as f64));
+        let anchor = TripleDouble { hi: sum.anchor, ..TripleDouble::ZERO };
+        let offset = high.plus(low).plus(anchor).normalised();
+        let estimate = offset.to_dd() + (ln_dd(sum.magnitude.to_dd()).0 - ln_dd(n).0);
+        let power = exp_td(offset.plus(-TripleDouble::from(estimate)).normalised()).scaled(UNSCALE);
+        let rest = (sum.magnitude * power).plus(-TripleDouble::from(n)).normalised();
+        let delta = rest.to_dd() / n;
+        let log = estimate + (delta + -0.5 * delta.hi * delta.hi);
+        (log, power_of_two(-115) + power_of_two(-102) * log.hi.abs())
+    }
+}
+
+task! {
+    fn add_piece<T: Format>(state: &mut Binned, piece: &[T]; simd: V) {
+        for block in piece.chunks(BLOCK) {
+            add_block(state, block, simd);
+        }
+    }
+}
+
+#[inline(always)]
+fn add_block<T: Format, V: Vector>(state: &mut Binned, block: &[T], simd: V) {
+    let max = maximum(block, simd);
+    if !(is_ordinary(max) && is_ordinary(state.max()) && add_ordinary(state, block, max, simd)) {
+        state.add_terms(block, None);
+    }
+}
+
+/// Whether a maximum allows blocks to be added at once.
+fn is_ordinary(max: f64) -> bool {
+    max.abs() < power_of_two(47) || max == f64::NEG_INFINITY
+}
+
+/// Adds a block; false, with nothing added, if it has a NaN.
+#[inline(always)]
+fn add_ordinary<T: Format, V: Vector>(state: &mut Binned, block: &[T], max: f64, simd: V) -> bool {
+    let mut next = *state;
+    next.count = next.count.saturating_add(block.len() as u64);
+    if !next.has(kind::DISTINCT) {
+        next.note_numbers(block);
+    }
+    if max == f64::NEG_INFINITY {
+        if block.iter().any(|z| z.widen().is_nan()) {
+            return false;
+        }
+    } else {
+        next.rise_to_max(max);
+        next.rise_to(grid::cell(max));
+        let Some(digits) = grid::summed(block, next.top, simd) else { return false };
+        next.add_digits(&Digits { top: next.top, digits }, false);
+    }
+    *state = next;
+    true
+}

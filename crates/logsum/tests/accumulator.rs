@@ -1,0 +1,385 @@
+//! Sums in pieces: the same bytes in whatever order and parts, and the nearest float where that is proved.
+
+mod common;
+#[path = "common/each_level.rs"]
+mod each_level;
+
+use common::{Big, Format, big, ulps};
+use each_level::each_level;
+use half::{bf16, f16};
+use logsum::{Accumulator, EffectiveSampleSize, Error, Terms, WeightedMean, logmeanexp, logsumexp};
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+fn of<T: Format>(z: &[T]) -> Accumulator<T> {
+    let mut sum = Accumulator::new();
+    sum.update(z);
+    sum
+}
+
+fn of_weighted<T: Format>(z: &[T], weights: &[T]) -> Accumulator<T> {
+    let mut sum = Accumulator::new();
+    sum.update_weighted(z, weights).expect("as many weights as numbers");
+    sum
+}
+
+/// Rows of every size and place, with ties, −∞ and numbers at the ends of cells.
+fn rows<T: Format>(random: &mut ChaCha8Rng, most: usize) -> Vec<T> {
+    let length = [1, 2, 3, 7, 8, 9, 100, 1023, 1025, 5000][random.random_range(0..10)].min(most);
+    let center = match random.random_range(0..8) {
+        0 | 1 => 0.0,
+        2 => random.random_range(-1100.0..400.0),
+        3 => random.random_range(-1e6..1e6),
+        4 => random.random_range(-1.0..1.0) * 2_f64.powi(random.random_range(30..66)),
+        5 => (f64::from(random.random_range(-50..50)) - 0.42) * 40.0 * std::f64::consts::LN_2,
+        6 => [-1000.0, 300.0, 2_f64.powi(47), 2_f64.powi(48), -(2_f64.powi(48)), 2_f64.powi(63)]
+            [random.random_range(0..6)],
+        _ => random.random_range(-1.0..1.0) * 1e300,
+    };
+    let spread = [0.0, 1e-6, 1.0, 10.0, 50.0, 200.0, 5000.0, 1e18][random.random_range(0..8)];
+    let row = (0..length).map(|_| match random.random_range(0..60) {
+        0 => f64::NEG_INFINITY,
+        1 => center,
+        _ => center + spread * random.random_range(-1.0..1.0),
+    });
+    row.map(T::of).filter(|z| Into::<f64>::into(*z) != f64::INFINITY).collect()
+}
+
+/// The state of the numbers by a random tree of merges.
+fn merged<T: Format>(random: &mut ChaCha8Rng, z: &[T], weights: &[T]) -> Accumulator<T> {
+    if z.len() < 2 || random.random_range(0..8) == 0 {
+        let mut sum = Accumulator::new();
+        match random.random_range(0..3) {
+            0 => z.iter().zip(weights).for_each(|(z, b)| {
+                sum.update_weighted(std::slice::from_ref(z), std::slice::from_ref(b)).expect("one of each");
+            }),
+            1 if weights.iter().all(|&b| b.into() == 1.0) => sum.update(z),
+            _ => sum.update_weighted(z, weights).expect("as many"),
+        }
+        return sum;
+    }
+    let at = random.random_range(0..=z.len());
+    let mut left = merged(random, &z[..at], &weights[..at]);
+    let right = merged(random, &z[at..], &weights[at..]);
+    left.merge(&right);
+    left
+}
+
+/// Asserts it, and returns the states.
+fn order_is_free<T: Format>() -> Vec<[u8; 128]> {
+    let mut states = Vec::new();
+    let mut random = ChaCha8Rng::seed_from_u64(71);
+    for case in 0..1500 {
+        let mut z: Vec<T> = rows(&mut random, if case % 10 == 0 { 5000 } else { 12 });
+        let is_weighted = case % 3 == 0;
+        let mut weight = || {
+            let size = 2_f64.powi(random.random_range(-8..8)) * random.random_range(-1.0..1.0);
+            T::of(if is_weighted { size } else { 1.0 })
+        };
+        let weights: Vec<T> = z.iter().map(|_| weight()).collect();
+        let first = if is_weighted { of_weighted(&z, &weights) } else { of(&z) };
+        let mut pairs: Vec<_> = z.iter().copied().zip(weights).collect();
+        for _ in 0..3 {
+            pairs.shuffle(&mut random);
+            let weights: Vec<T>;
+            (z, weights) = pairs.iter().copied().unzip();
+            let again = merged(&mut random, &z, &weights);
+            assert!(again.to_bytes() == first.to_bytes(), "{z:?} {weights:?}\n{first:?}\n{again:?}");
+        }
+        let read = Accumulator::<T>::from_bytes(&first.to_bytes()).expect("a state");
+        assert!(read == first);
+        states.push(first.to_bytes());
+    }
+    states
+}
+
+#[test]
+fn order_is_free_at_every_level_and_in_every_format() {
+    let mut states = Vec::new();
+    for _ in each_level() {
+        let of_level =
+            [order_is_free::<f64>(), order_is_free::<f32>(), order_is_free::<f16>(), order_is_free::<bf16>()];
+        states.push(of_level.concat());
+    }
+    assert!(states.iter().all(|of_level| *of_level == states[0]), "levels differ");
+}
+
+/// Ten million states: small sets of numbers, each added at once, one by one in two orders, and by a merge.
+#[test]
+fn ten_million_states() {
+    let mut random = ChaCha8Rng::seed_from_u64(72);
+    for _ in 0..2_500_000 {
+        let scale = [1.0, 30.0, 300.0, 3000.0][random.random_range(0..4)];
+        let z: [f64; 4] = std::array::from_fn(|_| scale * random.random_range(-1.0..1.0));
+        let whole = of(&z);
+        for order in [[2, 0, 3, 1], [3, 1, 0, 2]] {
+            let mut singles = Accumulator::new();
+            for i in order {
+                singles.update(&z[i..=i]);
+            }
+            assert!(singles == whole, "{z:?}");
+        }
+        let mut parts = of(&z[1..]);
+        parts.merge(&of(&z[..1]));
+        assert!(parts == whole, "{z:?}");
+    }
+}
+
+/// Where the value is proved, it is that of `logsumexp`, which has all numbers at once. Returns how often it is not.
+fn values_are_nearest<T: Format>() -> usize {
+    let mut random = ChaCha8Rng::seed_from_u64(73);
+    let mut unproved = 0;
+    for _ in 0..4000 {
+        let z: Vec<T> = rows(&mut random, 1025);
+        let sum = of(&z);
+        let exact = [logsumexp(&z), logmeanexp(&z)];
+        assert_eq!(sum.count(), z.len() as u64);
+        let found = [sum.value(), sum.logmeanexp()];
+        if sum.is_proved_nearest() {
+            assert_eq!(found[0].bits(), exact[0].bits(), "{z:?}: {found:?}, not {exact:?}");
+        } else {
+            unproved += 1;
+        }
+        for (found, exact) in found.into_iter().zip(exact) {
+            let [found, exact]: [f64; 2] = [found.into(), exact.into()];
+            let is_near = (found - exact).abs() <= 1e-15_f64.max(exact.abs() * 2.3e-16) || found == exact;
+            assert!(is_near || T::PRECISION < 53, "{z:?}: {found}, not {exact}");
+        }
+    }
+    unproved
+}
+
+#[test]
+fn values_are_nearest_where_they_are_proved() {
+    for _ in each_level() {
+        let unproved = [
+            values_are_nearest::<f64>(),
+            values_are_nearest::<f32>(),
+            values_are_nearest::<f16>(),
+            values_are_nearest::<bf16>(),
+        ];
+        println!("unproved of 4000: {unproved:?}");
+        assert!(unproved.iter().all(|&unproved| unproved < 40), "{unproved:?}");
+    }
+}
+
+#[test]
+fn ordinary_values_are_proved() {
+    let mut random = ChaCha8Rng::seed_from_u64(74);
+    let unproved = (0..100_000).filter(|_| {
+        let z: [f64; 9] = std::array::from_fn(|_| random.random_range(-10.0..10.0));
+        !of(&z).is_proved_nearest()
+    });
+    assert!(unproved.count() <= 1);
+}
+
+/// Those of the weighted sum that has all terms at once.
+#[test]
+fn weighted_values_are_nearest_where_they_are_proved() {
+    let mut random = ChaCha8Rng::seed_from_u64(75);
+    let [mut negative, mut unproved] = [0; 2];
+    for case in 0..3000 {
+        let z: Vec<f64> = rows(&mut random, 100);
+        let weights: Vec<f64> = z
+            .iter()
+            .map(|_| {
+                let power = random.random_range(-3..3) * if case % 7 == 0 { 300 } else { 2 };
+                let size = 2_f64.powi(power) * random.random_range(0.5..1.0);
+                if random.random_range(0..6) == 0 { -size } else { size }
+            })
+            .collect();
+        let sum = of_weighted(&z, &weights);
+        let exact = Terms::new(&z).weights(&weights).expect("as many").logsumexp();
+        negative += usize::from(exact.is_nan());
+        unproved += usize::from(!sum.is_proved_nearest());
+        if sum.is_proved_nearest() {
+            let found = sum.value();
+            assert!(
+                found == exact || (found.is_nan() && exact.is_nan()),
+                "{z:?} {weights:?}: {found}, not {exact}"
+            );
+        }
+    }
+    println!("{negative} negative, {unproved} unproved");
+    assert!(negative > 100 && unproved < 30);
+}
+
+#[test]
+fn edges() {
+    let [nan, inf] = [f64::NAN, f64::INFINITY];
+    // Numbers, weights, value, greatest number, mean.
+    let cases: [(&[f64], &[f64], f64, f64, f64); 21] = [
+        (&[], &[], -inf, -inf, nan),
+        (&[-inf], &[1.0], -inf, -inf, -inf),
+        (&[-inf, -inf], &[1.0, 1.0], -inf, -inf, -inf),
+        (&[inf, 1.0], &[1.0, 1.0], inf, inf, inf),
+        (&[inf, inf, -inf], &[1.0; 3], inf, inf, inf),
+        (&[nan, inf], &[1.0; 2], nan, nan, nan),
+        (&[5e-324], &[1.0], 5e-324, 5e-324, 5e-324),
+        (&[-0.0], &[1.0], 0.0, 0.0, 0.0),
+        (&[f64::MAX], &[1.0], f64::MAX, f64::MAX, f64::MAX),
+        (&[f64::MAX, f64::MAX], &[1.0; 2], f64::MAX, f64::MAX, f64::MAX),
+        (&[f64::MIN, -inf], &[1.0; 2], f64::MIN, f64::MIN, f64::MIN),
+        (&[0.0, 0.0], &[1.0; 2], std::f64::consts::LN_2, 0.0, 0.0),
+        (&[-1e-300; 3], &[1.0; 3], 3_f64.ln(), -1e-300, -1e-300),
+        (&[1e8, 1e8, 1e8], &[1.0; 3], 100_000_001.098_612_29, 1e8, 1e8),
+        // Absent, whatever it is.
+        (&[nan, inf, 2.0], &[0.0, -0.0, 1.0], 2.0, 2.0, 2.0),
+        (&[nan], &[0.0], -inf, -inf, nan),
+        (&[0.0, 0.0], &[-1.0, -1.0], nan, 0.0, nan),
+        (&[inf, inf], &[1.0, -1.0], nan, inf, nan),
+        (&[1.0, 2.0], &[inf, 1.0], inf, 2.0, inf),
+        (&[1.0, -inf], &[1.0, inf], nan, nan, nan),
+        (&[1.0, 2.0], &[nan, 1.0], nan, nan, nan),
+    ];
+    for _ in each_level() {
+        for (z, weights, value, max, mean) in cases {
+            let mut states = vec![of_weighted(z, weights)];
+            if weights.iter().all(|&b| b == 1.0) {
+                states.push(of(z));
+            }
+            for sum in states {
+                let found = [sum.value(), sum.max(), sum.logmeanexp()];
+                let same = |a: f64, b: f64| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
+                assert!(
+                    same(found[0], value) && same(found[1], max) && same(found[2], mean),
+                    "{z:?} {weights:?}: {found:?}"
+                );
+                assert!(sum.is_proved_nearest(), "{z:?}");
+                assert!(Accumulator::from_bytes(&sum.to_bytes()).expect("a state") == sum);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_sum_that_cancels_is_not_proved() {
+    let sum = of_weighted(&[1.0, 1.0], &[1.0, -1.0]);
+    assert_eq!((sum.value(), sum.is_proved_nearest()), (f64::NEG_INFINITY, false));
+    // What cancels may hide what was dropped.
+    let sum = of_weighted(&[1e300, 1e300, 0.0], &[1.0, -1.0, 1.0]);
+    assert!(!sum.is_proved_nearest());
+}
+
+#[test]
+fn wrong_lengths_add_nothing() {
+    let mut sum = of(&[1.0]);
+    let error = sum.update_weighted(&[1.0, 2.0], &[1.0]).unwrap_err();
+    assert_eq!(error.to_string(), "`weights` has 1 element, but needs 2 to fit `z`");
+    assert!(sum == of(&[1.0]));
+}
+
+/// Bytes from elsewhere give a state or an error, and states of any such bytes can be merged.
+#[test]
+fn hostile_bytes() {
+    let mut random = ChaCha8Rng::seed_from_u64(76);
+    let mut states: Vec<Accumulator<f64>> = Vec::new();
+    let mut errors = 0;
+    for case in 0..100_000 {
+        let z: Vec<f64> = rows(&mut random, 4);
+        let mut bytes = of(&z).to_bytes();
+        for _ in 0..random.random_range(1..4) {
+            bytes[random.random_range(0..128)] = random.random();
+        }
+        match Accumulator::<f64>::from_bytes(&bytes) {
+            Ok(state) => {
+                assert_eq!(state.to_bytes(), bytes);
+                states.push(state);
+            }
+            Err(Error::NotAState { .. }) => errors += 1,
+            Err(error) => panic!("{error}"),
+        }
+        if case % 8 == 0 && states.len() > 2 {
+            let mut sum = states[random.random_range(0..states.len())];
+            for _ in 0..40 {
+                sum.merge(&states[random.random_range(0..states.len())]);
+            }
+            sum.update(&[0.5, 1e20]);
+            let _ = (sum.value(), sum.logmeanexp(), sum.is_proved_nearest(), sum.max());
+        }
+    }
+    assert!(errors > 20_000 && states.len() > 10_000, "{errors} errors, {} states", states.len());
+    for length in [0, 1, 127, 129, 256] {
+        let error = Accumulator::<f64>::from_bytes(&vec![0; length]).unwrap_err();
+        assert_eq!(error.to_string(), "these bytes are not a state: it has 128 bytes");
+    }
+}
+
+#[test]
+fn size() {
+    assert_eq!((size_of::<Accumulator<f64>>(), size_of::<Accumulator<f32>>()), (128, 128));
+}
+
+#[test]
+fn extends_like_update() {
+    let z: Vec<f64> = (0..1000).map(|i| f64::from(i).sin() * 30.0).collect();
+    let mut sum = Accumulator::default();
+    sum.extend(z.iter().copied());
+    assert!(sum == of(&z));
+}
+
+/// (Σ w)² / Σ w² and Σ x w / Σ w by dashu.
+#[test]
+fn ratios_are_nearest_where_they_are_proved() {
+    let mut random = ChaCha8Rng::seed_from_u64(77);
+    let [mut proved, mut all] = [0; 2];
+    for _ in 0..600 {
+        let z: Vec<f64> = rows(&mut random, 100);
+        let z: Vec<f64> = z.into_iter().filter(|z| z.abs() < 1e9).collect();
+        let Some(max) = z.iter().copied().reduce(f64::max) else { continue };
+        let x: Vec<f64> = z.iter().map(|_| random.random_range(-1.0..3.0)).collect();
+        let weight =
+            |z: f64| if z - max < -1200.0 { big(0.0, 400) } else { (big(z, 400) - big(max, 400)).exp() };
+        let sum = |f: &dyn Fn(usize) -> Big| (0..z.len()).fold(big(0.0, 400), |sum, i| sum + f(i));
+        let total = sum(&|i| weight(z[i]));
+        let squares = sum(&|i| weight(z[i]) * weight(z[i]));
+        let products = sum(&|i| weight(z[i]) * big(x[i], 400));
+        let (mut size, mut mean) = (EffectiveSampleSize::new(), WeightedMean::new());
+        size.update(&z);
+        mean.update(&z, &x).expect("as many");
+        let found = [
+            (size.value(), size.is_proved_nearest(), total.clone() * total.clone() / squares),
+            (mean.value(), mean.is_proved_nearest(), products / total),
+        ];
+        for (found, is_proved, exact) in found {
+            let off = ulps(found, &exact);
+            assert!(off <= if is_proved { 0.5 } else { 1.0 }, "{z:?} {x:?}: {found}, {off} ulp");
+            proved += usize::from(is_proved);
+            all += 1;
+        }
+        let again = EffectiveSampleSize::<f64>::from_bytes(&size.to_bytes()).expect("a state");
+        assert_eq!(again, size);
+        let mut merged = WeightedMean::<f64>::from_bytes(&mean.to_bytes()).expect("a state");
+        assert_eq!(merged, mean);
+        merged.merge(&WeightedMean::new());
+        assert_eq!(merged, mean);
+    }
+    println!("{proved} of {all} proved");
+    assert!(all > 700 && proved > all - all / 20);
+}
+
+#[test]
+fn ratios_at_the_edges() {
+    let size = |z: &[f64]| {
+        let mut size = EffectiveSampleSize::new();
+        size.update(z);
+        size.value()
+    };
+    assert_eq!(size(&[f64::MAX, f64::MAX, 0.0]), 2.0);
+    assert_eq!(size(&[2_f64.powi(62), 2_f64.powi(62), 2_f64.powi(62).next_down()]), 2.0);
+    assert_eq!(size(&[-1e5; 1000]), 1000.0);
+    assert!(
+        size(&[]).is_nan() && size(&[f64::NEG_INFINITY]).is_nan() && size(&[f64::INFINITY, 1.0]).is_nan()
+    );
+    let mean = |z: &[f64], x: &[f64]| {
+        let mut mean = WeightedMean::new();
+        mean.update(z, x).expect("as many");
+        mean.value()
+    };
+    assert_eq!(mean(&[1e300, 0.0], &[0.0, 5.0]), 0.0);
+    assert_eq!(mean(&[0.0, 0.0], &[1e300, f64::INFINITY]), f64::INFINITY);
+    assert_eq!(mean(&[0.0, 0.0], &[1.0, 0.0]), 0.5);
+    assert!(mean(&[0.0, 1.0], &[f64::INFINITY, f64::NEG_INFINITY]).is_nan());
+    assert!(mean(&[], &[]).is_nan() && mean(&[f64::INFINITY], &[1.0]).is_nan());
+}
