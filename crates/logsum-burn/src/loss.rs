@@ -259,7 +259,7 @@ impl Loss {
         self.call(z, |of, logits, targets| match self.reduction {
             Some(reduction) => Ok(number(of.loss(logits, targets, reduction)?)),
             None => {
-                let mut losses = fresh(rows(z));
+                let mut losses = fresh(rows(z))?;
                 of.losses(logits, targets, slice_mut(&mut losses))?;
                 Ok(losses)
             }
@@ -270,13 +270,13 @@ impl Loss {
         &self,
         z: &ArrayViewD<'_, T>,
     ) -> Result<(ArrayD<T>, ArrayD<T>), Error> {
-        let mut gradient = fresh(z.shape());
+        let mut gradient = fresh(z.shape())?;
         let value = self.call(z, |of, logits, targets| match self.reduction {
             Some(reduction) => {
                 Ok(number(of.loss_with_gradient(logits, targets, reduction, slice_mut(&mut gradient))?))
             }
             None => {
-                let mut losses = fresh(rows(z));
+                let mut losses = fresh(rows(z))?;
                 of.losses_with_gradient(logits, targets, slice_mut(&mut losses), slice_mut(&mut gradient))?;
                 Ok(losses)
             }
@@ -290,7 +290,7 @@ impl Loss {
         z: &ArrayViewD<'_, T>,
         vector: &ArrayViewD<'_, T>,
     ) -> Result<ArrayD<T>, Error> {
-        let (vector, mut out) = (vector.as_standard_layout(), fresh(z.shape()));
+        let (vector, mut out) = (vector.as_standard_layout(), fresh(z.shape())?);
         let vector = vector.as_slice().expect(STANDARD);
         self.call(z, |of, logits, targets| {
             let reduction = self.reduction.unwrap_or(Reduction::Sum);
@@ -341,7 +341,5 @@ fn rows<'a, T>(z: &'a ArrayViewD<'_, T>) -> &'a [usize] {
 
 /// A tensor of one number.
 fn number<T: Number>(value: T) -> ArrayD<T> {
-    let mut one = fresh(&[1]);
-    one.fill(value);
-    one
+    ArrayD::from_elem(vec![1], value)
 }

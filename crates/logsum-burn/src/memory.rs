@@ -141,9 +141,8 @@ fn strided<'a, T>(
 }
 
 /// An array to write a result into.
-pub(crate) fn fresh<T: Number>(shape: &[usize]) -> ArrayD<T> {
-    let count = shape.iter().product();
-    ArrayD::from_shape_vec(shape, vec![T::default(); count]).expect("one number for each place")
+pub(crate) fn fresh<T: Number>(shape: &[usize]) -> Result<ArrayD<T>, logsum::Error> {
+    logsum::array_of_zeros(IxDyn(shape))
 }
 
 /// The data of a tensor, from an array's own memory if that is in row-major order.

@@ -63,17 +63,17 @@ impl Operation {
     fn value_of<T: Number>(&self, z: ArrayViewD<'_, T>) -> Result<TensorData, Error> {
         Ok(data(match self {
             Self::LogSumExp(dims) => {
-                let mut out = fresh(&kept(z.shape(), dims));
+                let mut out = fresh(&kept(z.shape(), dims))?;
                 z.logsumexp_into(Axes::from(&dims[..]).keep(), out.view_mut())?;
                 out
             }
             Self::Softmax(dims) => {
-                let mut out = fresh(z.shape());
+                let mut out = fresh(z.shape())?;
                 z.softmax_into(&dims[..], out.view_mut())?;
                 out
             }
             Self::LogSoftmax(dim) => {
-                let mut out = fresh(z.shape());
+                let mut out = fresh(z.shape())?;
                 z.log_softmax_into(*dim, out.view_mut())?;
                 out
             }
@@ -88,7 +88,7 @@ impl Operation {
     ) -> Result<(TensorData, TensorData), Error> {
         let (value, gradient) = match self {
             Self::LogSumExp(dims) => {
-                let (mut value, mut gradient) = (fresh(&kept(z.shape(), dims)), fresh(z.shape()));
+                let (mut value, mut gradient) = (fresh(&kept(z.shape(), dims))?, fresh(z.shape())?);
                 let axes = Axes::from(&dims[..]).keep();
                 z.logsumexp_with_gradient_into(axes, value.view_mut(), gradient.view_mut())?;
                 (value, gradient)
@@ -108,7 +108,7 @@ impl Operation {
             Self::Softmax(dims) => z.logsumexp_hvp(&dims[..], &vector)?,
             Self::LossGradient(loss) => loss.hvp(&z, &vector)?,
             Self::LogSoftmax(dim) => {
-                let mut out = fresh(z.shape());
+                let mut out = fresh(z.shape())?;
                 z.softmax_into(*dim, out.view_mut())?;
                 let axis = Axis(dim.rem_euclid(z.ndim() as isize) as usize);
                 Zip::from(out.lanes_mut(axis)).and(vector.lanes(axis)).par_for_each(|mut out, v| {

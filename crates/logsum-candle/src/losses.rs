@@ -5,8 +5,8 @@ use crate::storage::{Number, for_format, into_storage, multiply, view};
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Storage};
 use candle_core::{D, DType, Device, Error, Tensor, bail};
-use logsum::Reduction;
-use ndarray::{ArrayD, ArrayViewD, arr0};
+use logsum::{Reduction, array_of_zeros};
+use ndarray::{ArrayD, ArrayViewD, IxDyn, arr0};
 use std::sync::Arc;
 
 /// The mean of the rows' losses log Σ e^z − z_t: [`CrossEntropy::mean`] without options.
@@ -303,7 +303,7 @@ impl CustomOp2 for Gradient {
     ) -> Result<(CpuStorage, Shape)> {
         for_format!(self.name(), logits.dtype(), T => {
             let (logits, g) = (view::<T>(logits, layout)?, view::<T>(g, g_layout)?);
-            let mut out = ArrayD::<T>::zeros(logits.shape());
+            let mut out = array_of_zeros::<T, _>(IxDyn(logits.shape())).map_err(Error::wrap)?;
             self.0.on_rows(&logits, |loss, targets, logits| {
                 let out = out.as_slice_mut().expect("it is new");
                 match self.0.of {
@@ -354,7 +354,7 @@ impl CustomOp2 for Curvature {
         for_format!(self.name(), logits.dtype(), T => {
             let (logits, v) = (view::<T>(logits, layout)?, view::<T>(v, v_layout)?);
             let v = v.as_standard_layout();
-            let mut out = ArrayD::<T>::zeros(logits.shape());
+            let mut out = array_of_zeros::<T, _>(IxDyn(logits.shape())).map_err(Error::wrap)?;
             self.0.on_rows(&logits, |loss, targets, logits| {
                 let reduction = match self.0.of {
                     Of::All(reduction) => reduction,

@@ -18,6 +18,9 @@ pub(crate) enum Command {
     /// Log-sum-exp: log Σ e^z, the float nearest to the exact value
     #[command(after_help = LSE_EXAMPLES)]
     Lse(Reduction),
+    /// Log-sum-exp of all numbers whose states `lse --state` wrote, here or on other machines
+    #[command(after_help = MERGE_EXAMPLES)]
+    Merge(Merge),
     /// Gradient of the log-sum-exp into OUT; prints the values
     #[command(after_help = GRAD_EXAMPLES)]
     Grad(Gradient),
@@ -97,8 +100,40 @@ pub(crate) struct Reduction {
     #[command(flatten)]
     pub(crate) weights: Weights,
 
+    /// Also write the state of the sum, 128 bytes, for `logsum merge`
+    #[arg(long, value_name = "STATE", conflicts_with_all = ["axis", "op", "keepdims"])]
+    pub(crate) state: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) destination: Destination,
+}
+
+/// `merge`
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Merge {
+    /// Files that `lse --state` wrote; - for standard input
+    #[arg(value_name = "STATE", required = true)]
+    pub(crate) states: Vec<PathBuf>,
+
+    /// What to take of all numbers
+    #[arg(long, value_name = "OP", default_value = "sum")]
+    pub(crate) op: MergeOp,
+
+    /// Also write the state of all, to be merged on
+    #[arg(long, value_name = "STATE")]
+    pub(crate) state: Option<PathBuf>,
+
+    /// How to print the value [default: a table on a terminal, plain numbers in a pipe]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<Format>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MergeOp {
+    /// log Σ e^z
+    Sum,
+    /// log of the mean of e^z
+    Mean,
 }
 
 /// log Σ w e^z
@@ -383,7 +418,17 @@ Examples:
   logsum lse run.npz --array scores              an array of several
   logsum lse scores.csv --axis 1 --format json   as JSON
   logsum lse log_w.npy --op mean                 the logarithm of the mean of e^z
-  logsum lse z.npy --axis 1 --weights w.csv      log Σ w e^z for each row; w may be one row for all";
+  logsum lse z.npy --axis 1 --weights w.csv      log Σ w e^z for each row; w may be one row for all
+  logsum lse shard-7.npy --state shard-7.lse     a part of a sum that others have other parts of";
+
+const MERGE_EXAMPLES: &str = "\
+The result and its state have the same bits in whatever order, from whatever parts. The value is the nearest float, but for one in some \
+10^7 by chance and for values near 0.
+
+Examples:
+  logsum merge shard-*.lse                       one number: the log-sum-exp of the numbers of all
+  logsum merge shard-*.lse --op mean             the logarithm of the mean of e^z
+  logsum merge all.lse new.lse --state all.lse   one state for both";
 
 const GRAD_EXAMPLES: &str = "\
 The gradient has the input's shape and type: ∂LSE/∂z = softmax(z), each element correctly rounded.

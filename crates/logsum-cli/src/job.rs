@@ -3,8 +3,9 @@
 use crate::args::{Args, Command, CrossEntropy, Destination, Format, Numbers, Op, TokenLogProbs, Weights};
 use crate::explain;
 use crate::input::{self, Input, Number, Part};
-use crate::output::Target;
+use crate::output::{StateFile, Target, write};
 use crate::progress::Progress;
+use crate::state;
 use anyhow::{Context, Result, bail};
 use clap::CommandFactory;
 use logsum::{Axes, LogSumExp, Reduction, Targets};
@@ -28,7 +29,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
     match args.command {
         Command::Lse(args) => Job::new(&args.numbers, args.keepdims)
             .weights(&args.weights)
+            .with_state(args.state)
             .run(Operation::Value(args.op), &args.destination),
+        Command::Merge(args) => state::merge(&args),
         Command::Grad(args) => {
             let gradient = Destination { output: Some(args.output), format: None };
             Job::new(&args.numbers, args.keepdims)
@@ -70,6 +73,8 @@ struct Job {
     axis: Vec<isize>,
     axes: Axes,
     weights: Option<(PathBuf, Part)>,
+    /// Where the state of the sum goes.
+    state: Option<PathBuf>,
 }
 
 /// Numbers taken at a time where the first axis stays: some megabytes.
@@ -85,7 +90,12 @@ impl Job {
             axis: axis.clone(),
             axes: if keep { axes.keep() } else { axes },
             weights: None,
+            state: None,
         }
+    }
+
+    fn with_state(self, state: Option<PathBuf>) -> Self {
+        Self { state, ..self }
     }
 
     fn weights(self, weights: &Weights) -> Self {
@@ -137,6 +147,7 @@ impl Job {
             _ => z.shape().to_vec(),
         };
         let mut result = target.writer(result_shape.clone())?;
+        let state = self.state.as_ref().map(|path| StateFile::new(path, &self.input)).transpose()?;
         let mut values = match operation {
             Operation::ValueAndGradient(format) => {
                 let stdout = Destination { output: None, format };
@@ -191,6 +202,9 @@ impl Job {
             }
             result.write(&computed)?;
             progress.piece_done();
+        }
+        if let Some(file) = state {
+            file.write(&state::of(&z, wide.as_ref()).to_bytes())?;
         }
         progress.done();
         result.finish()?;
@@ -368,12 +382,6 @@ fn log_probs<T: Number>(
 ) -> Result<()> {
     table(&scores, &args.scores, tokens, &args.tokens, "token")?;
     write(&scores.token_log_probs(1, tokens).with_context(|| args.tokens.display().to_string())?, target)
-}
-
-fn write<T: Number>(result: &ArrayD<T>, target: Target) -> Result<()> {
-    let mut writer = target.writer(result.shape().to_vec())?;
-    writer.write(result)?;
-    writer.finish()
 }
 
 /// Zeros for a result; one that memory cannot hold is a complaint, where an allocation would end the program.

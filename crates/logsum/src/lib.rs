@@ -37,6 +37,7 @@ use logsum_arithmetic as arithmetic;
 // In order of dependency: each module uses only those before it.
 mod error;
 mod interrupt;
+mod large_pages;
 mod memory;
 mod simd;
 
@@ -62,6 +63,9 @@ mod reference;
 
 #[cfg(all(feature = "complex", feature = "ndarray"))]
 pub use arrays::ComplexLogSumExp;
+#[doc(hidden)]
+#[cfg(feature = "ndarray")]
+pub use arrays::array_of_zeros;
 #[cfg(feature = "ndarray")]
 pub use arrays::{ArrayTerms, Axes, LogMatmul, LogSumExp};
 pub use error::Error;

@@ -2,13 +2,16 @@
 //! process.
 
 use crate::error::Error;
+use crate::large_pages;
 use std::hint::black_box;
 
 /// `count` zeros, or an error if they do not fit into memory.
 pub(crate) fn zeros<T: Clone + Default>(count: usize) -> Result<Vec<T>, Error> {
     // What the system gives is 0 already: to ask for it twice is sooner done than to write to it.
     has_room::<T>(count)?;
-    Ok(vec![T::default(); count])
+    let mut zeros = vec![T::default(); count];
+    large_pages::ask_for(&mut zeros);
+    Ok(zeros)
 }
 
 /// An error if `count` numbers do not fit into memory.

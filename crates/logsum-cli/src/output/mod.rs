@@ -123,6 +123,19 @@ impl Place {
     }
 }
 
+impl Place {
+    /// What was written takes its place.
+    fn finish(self) -> Result<()> {
+        match self {
+            Self::File(file, path) => {
+                file.persist(path).map_err(|error| error.error)?;
+            }
+            mut other => other.flush()?,
+        }
+        Ok(())
+    }
+}
+
 /// Whether the path leads to this file.
 fn is_same(file: io::Result<Handle>, path: &Path) -> bool {
     file.is_ok_and(|file| Handle::from_path(path).is_ok_and(|other| file == other))
@@ -220,14 +233,34 @@ impl<T: Number> Writer<T> {
             .out
             .into_inner()
             .map_err(|error| anyhow::Error::new(error.into_error()).context(self.name.clone()))?;
-        match place {
-            Place::File(file, path) => {
-                file.persist(path).map_err(|error| anyhow::Error::new(error.error).context(self.name))?;
-            }
-            mut other => other.flush().with_context(|| self.name)?,
-        }
-        Ok(())
+        place.finish().with_context(|| self.name)
     }
+}
+
+/// Where the state of a sum goes.
+pub(crate) struct StateFile {
+    place: Place,
+    name: String,
+}
+
+impl StateFile {
+    pub(crate) fn new(path: &Path, input: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        Ok(Self { place: Place::new(path, input).with_context(|| name.clone())?, name })
+    }
+
+    pub(crate) fn write(self, bytes: &[u8]) -> Result<()> {
+        let Self { mut place, name } = self;
+        place.write_all(bytes).with_context(|| name.clone())?;
+        place.finish().with_context(|| name)
+    }
+}
+
+/// Writes a result at once.
+pub(crate) fn write<T: Number>(result: &ArrayD<T>, target: Target) -> Result<()> {
+    let mut writer = target.writer(result.shape().to_vec())?;
+    writer.write(result)?;
+    writer.finish()
 }
 
 /// NumPy's header, version 1.0: padded so that the numbers start at a multiple of 64 bytes.

@@ -316,7 +316,9 @@ const EQUAL: &str = "rows and their results have one length";
 /// Why an array in standard layout has a slice.
 const STANDARD: &str = "the standard layout is contiguous";
 
-fn array_of_zeros<T: Float, D: Dimension>(shape: D) -> Result<Array<T, D>, Error> {
+/// An array for a result, or an error if there is too little memory for it. For the library's own faces.
+#[doc(hidden)]
+pub fn array_of_zeros<T: Float, D: Dimension>(shape: D) -> Result<Array<T, D>, Error> {
     let numbers = zeros(shape.size())?;
     Ok(Array::from_shape_vec(shape, numbers).expect("as many numbers as the shape has places"))
 }

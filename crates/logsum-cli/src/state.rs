@@ -1,0 +1,84 @@
+//! States of sums, as files: what `lse --state` writes and `merge` adds up.
+
+use crate::args::{Destination, Merge, MergeOp};
+use crate::input::Number;
+use crate::output::{StateFile, Target, write};
+use anyhow::{Context, Result, bail};
+use half::{bf16, f16};
+use logsum::Accumulator;
+use ndarray::{ArrayViewD, arr0};
+use std::fs::File;
+use std::io::{Read, stdin};
+use std::path::Path;
+
+/// The state of log Σ w e^z over all numbers.
+pub(crate) fn of<T: Number>(z: &ArrayViewD<'_, T>, weights: Option<&ArrayViewD<'_, T>>) -> Accumulator<T> {
+    let mut sum = Accumulator::new();
+    match (weights, z.as_slice_memory_order()) {
+        (None, Some(numbers)) => sum.update(numbers),
+        (None, None) => sum.extend(z.iter().copied()),
+        (Some(weights), _) => {
+            let mut pairs = z.iter().zip(weights).peekable();
+            let (mut some_z, mut some_weights) = (Vec::new(), Vec::new());
+            while pairs.peek().is_some() {
+                some_z.clear();
+                some_weights.clear();
+                for (&z, &weight) in pairs.by_ref().take(1 << 12) {
+                    some_z.push(z);
+                    some_weights.push(weight);
+                }
+                sum.update_weighted(&some_z, &some_weights).expect("one weight for each number");
+            }
+        }
+    }
+    sum
+}
+
+/// Adds up states, prints the value of all, and writes its state where that is asked for.
+pub(crate) fn merge(args: &Merge) -> Result<()> {
+    let file = args.state.as_ref().map(|path| StateFile::new(path, Path::new(""))).transpose()?;
+    let [first, ..] = &args.states[..] else { bail!("there are no states to merge") };
+    match read(first)?[4] {
+        53 => merged::<f64>(args, file),
+        24 => merged::<f32>(args, file),
+        11 => merged::<f16>(args, file),
+        8 => merged::<bf16>(args, file),
+        _ => bail!("{}: is not the state of a sum", name(first)),
+    }
+}
+
+fn merged<T: Number>(args: &Merge, file: Option<StateFile>) -> Result<()> {
+    let target = Target::new(&Destination { output: None, format: args.format }, Path::new(""))?;
+    let mut sum = Accumulator::<T>::new();
+    for path in &args.states {
+        let state = Accumulator::from_bytes(&read(path)?).with_context(|| name(path))?;
+        sum.merge(&state);
+    }
+    let value = match args.op {
+        MergeOp::Sum => sum.value(),
+        MergeOp::Mean => sum.logmeanexp(),
+    };
+    // Nothing is printed if the state cannot be kept.
+    file.map(|file| file.write(&sum.to_bytes())).transpose()?;
+    write(&arr0(value).into_dyn(), target)
+}
+
+/// The bytes of a state.
+fn read(path: &Path) -> Result<[u8; 128]> {
+    // One byte more than there are.
+    let begun = |from: &mut dyn Read| {
+        let mut bytes = Vec::new();
+        from.take(129).read_to_end(&mut bytes).map(|_| bytes)
+    };
+    let is_pipe = path == Path::new("-");
+    let found =
+        if is_pipe { begun(&mut stdin()) } else { File::open(path).and_then(|mut file| begun(&mut file)) };
+    let bytes = found.with_context(|| name(path))?;
+    let length = if bytes.len() > 128 { "more".to_owned() } else { bytes.len().to_string() };
+    let words = || format!("{}: is not the state of a sum: it has 128 bytes, not {length}", name(path));
+    bytes.try_into().ok().with_context(words)
+}
+
+fn name(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".into() } else { path.display().to_string() }
+}
