@@ -14,3 +14,8 @@ total: float = float(logsum.logaddexp.reduce(a, axis=None))
 loss = logsum.cross_entropy(a, [0, 1], reduction="none", label_smoothing=0.1)
 shares = logsum.softmax(a, 1) + logsum.log_softmax(a, 1) + logsum.logcumsumexp(a, reverse=True)
 version: str = logsum.__version__
+draws = logsum.Accumulator(np.float32).update(a.astype(np.float32)).merge(logsum.Accumulator("float32"))
+state: bytes = bytes(draws)
+known: bool = logsum.Accumulator.from_bytes(state, np.float32).proved
+size: float = float(logsum.EffectiveSampleSize().update([-1.0, 2]).value)
+mean: float = float(logsum.WeightedMean().update(a, 2.0).value)

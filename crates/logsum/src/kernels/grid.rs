@@ -12,7 +12,9 @@
 //! These are the bins of Ahrens, Demmel & Nguyen, "Algorithms for efficient reproducible floating point summation"
 //! (ACM TOMS 46, 2020), for terms that are exponentials.
 
-use crate::arithmetic::double_double::{DoubleDouble, fast_two_sum, parts, power_of_two, two_product};
+use crate::arithmetic::double_double::{
+    DoubleDouble, fast_two_sum, parts, power_of_two, two_product, two_sum,
+};
 use crate::arithmetic::exp::{EXP_F64_FULL_ERROR, SCALE, exp_f64_full, exp_f64_full_at_0};
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::precision::{Number, Precision};
@@ -58,24 +60,21 @@ const fn rounders(power: i64) -> [f64; CELLS] {
     rounders
 }
 
-/// Bounds the relative error of a term beside that of its exponential: its exponent is off by less than 2^-100, and the
-/// product with a weight by 2^-104.
-const TERM_ERROR: f64 = power_of_two(-99);
-
 /// Bounds the relative error of the terms of T whose numbers are at most this in magnitude.
 ///
-/// From [`FAR`] on the exponent is off by half a unit of 2^-60 for each cell, |z|/27.7 of them; below [`HUGE`] that is
-/// less than 2^-2.7.
+/// Beside that of the exponential, the product with a weight has one of 2^-104, and the exponent is off by less than
+/// 2^-104 |z|: far less than the unit of a logarithm of this size. From [`FAR`] on that is half a unit of 2^-60 for each
+/// cell, |z|/27.7 of them; below [`HUGE`] less than 2^-2.7.
 pub(crate) fn error_of_terms<T: Format>(magnitude: f64) -> f64 {
     let of_exponent = match magnitude {
         HUGE.. => 0.0,
         FAR.. => magnitude * power_of_two(-65),
-        _ => 0.0,
+        _ => magnitude * power_of_two(-104),
     };
     // In one word, the product with a weight is rounded, too.
     let in_one_word = EXP_F64_FULL_ERROR + power_of_two(-53);
     let of_exponential = if T::First::IS_DOUBLE_DOUBLE { T::Finer::EXP_ERROR } else { in_one_word };
-    of_exponential + TERM_ERROR + of_exponent
+    of_exponential + power_of_two(-104) + of_exponent
 }
 
 /// A finite number as `cells` · 40 log 2 + `rest`. What it is depends on the number alone.
@@ -132,7 +131,7 @@ fn whole<F: Float64>(x: F) -> F {
 /// [`Place`], for numbers below [`FAR`] in magnitude.
 ///
 /// Outside of [`NEAR`], z and the first product are within a factor of 2 of each other, so that their difference is
-/// exact; each further part is below 2^-53 |z|, and the last below 2^-106 |z|, with one rounding.
+/// exact. What follows is below 2^-53 |z|, and rounded twice.
 #[inline(always)]
 fn reduced<F: Float64>(z: F) -> (F, DoubleDouble<F>) {
     let far = whole(z * z.splat(PER_CELL));
@@ -141,9 +140,9 @@ fn reduced<F: Float64>(z: F) -> (F, DoubleDouble<F>) {
     let cells = (-z).where_at_most(-least, near, far);
     let first = two_product(cells, z.splat(CELL.hi));
     let second = two_product(cells, z.splat(CELL.mid));
-    let low = cells.mul_add(z.splat(CELL.lo), second.lo);
-    let rest = TripleDouble::sum_of(z - first.hi, -first.lo, -second.hi, -low);
-    (cells, rest.to_dd())
+    let rest = two_sum(z - first.hi, -first.lo);
+    let low = (rest.lo - second.hi) - cells.mul_add(z.splat(CELL.lo), second.lo);
+    (cells, fast_two_sum(rest.hi, low))
 }
 
 /// The digits of a term, or the sums of those of several, from cell `top` downwards.
@@ -232,7 +231,7 @@ fn eight<const IS_WEIGHTED: bool, T: Format, V: Vector>(
         term = term.scaled(steps.scaled_entry(&[1.0; 16]));
     }
     let mut digits = [simd.splat(0.0); CELLS];
-    add::<1, T, V>(&mut digits, [term], &rounders(0));
+    add::<T, V>(&mut digits, term, &rounders(0));
     let mut lanes = [[0.0; 8]; CELLS];
     for i in 0..CELLS {
         digits[i].store(&mut lanes[i]);
@@ -290,8 +289,12 @@ pub(crate) fn summed<T: Format, V: Vector>(block: &[T], top: i64, simd: V) -> Op
     let power = BITS * top;
     let is_near = floor >= least && power >= -1000 && (top + 1) as f64 * CELL.hi <= greatest;
     let power = if is_near { power } else { 0 };
-    let grid = Grid { top: simd.splat(top as f64), floor: simd.splat(floor), rounders: rounders(power) };
-    let sums = if is_near { sums::<true, T, V>(block, &grid) } else { sums::<false, T, V>(block, &grid) };
+    let rounders = rounders(power);
+    let sums = if is_near {
+        sums::<true, T, V>(block, top as f64, floor, &rounders, simd)
+    } else {
+        sums::<false, T, V>(block, top as f64, floor, &rounders, simd)
+    };
     let mut totals = [0; CELLS];
     let mut lanes = [[0.0; 8]; CELLS];
     for i in 0..CELLS {
@@ -314,90 +317,62 @@ pub(crate) fn summed<T: Format, V: Vector>(block: &[T], top: i64, simd: V) -> Op
     Some(totals)
 }
 
-/// Where the digits of a block are cut.
-#[derive(Clone, Copy)]
-struct Grid<V> {
-    /// The topmost cell.
-    top: V,
-    /// What is less has no digit in the cells that are kept.
-    floor: V,
-    /// Those of numbers that are near are for 2^{40 top}, so that no term is scaled.
-    rounders: [f64; CELLS],
-}
-
-/// Vectors that are cut at the same time: each waits for its own steps.
-const AT_ONCE: usize = 2;
-
+/// Terms as for [`term_at`], with the rounders for near numbers made for 2^{40 top}, so that none is scaled.
 #[inline(always)]
-fn sums<const IS_NEAR: bool, T: Format, V: Vector>(block: &[T], grid: &Grid<V>) -> [V; CELLS] {
-    let mut sums = [grid.top.splat(0.0); CELLS];
-    let (whole, rest) = block.as_chunks::<8>();
-    let (groups, few) = whole.as_chunks::<AT_ONCE>();
-    for group in groups {
-        let mut terms = [DoubleDouble::from(grid.top); AT_ONCE];
-        for j in 0..AT_ONCE {
-            terms[j] = term_at::<IS_NEAR, T, V>(T::load(&group[j], grid.top), grid);
-        }
-        add::<AT_ONCE, T, V>(&mut sums, terms, &grid.rounders);
-    }
-    for numbers in few {
-        let term = term_at::<IS_NEAR, T, V>(T::load(numbers, grid.top), grid);
-        add::<1, T, V>(&mut sums, [term], &grid.rounders);
+fn sums<const IS_NEAR: bool, T: Format, V: Vector>(
+    block: &[T],
+    top: f64,
+    floor: f64,
+    rounders: &[f64; CELLS],
+    simd: V,
+) -> [V; CELLS] {
+    let mut sums = [simd.splat(0.0); CELLS];
+    let (eights, rest) = block.as_chunks::<8>();
+    for numbers in eights {
+        add::<T, V>(&mut sums, term_at::<IS_NEAR, T, V>(T::load(numbers, simd), top, floor), rounders);
     }
     if !rest.is_empty() {
-        let term = term_at::<IS_NEAR, T, V>(T::load_up_to(rest, grid.top), grid);
-        add::<1, T, V>(&mut sums, [term], &grid.rounders);
+        add::<T, V>(&mut sums, term_at::<IS_NEAR, T, V>(T::load_up_to(rest, simd), top, floor), rounders);
     }
     sums
 }
 
-/// e^z, in units of the topmost cell unless it is near.
+/// e^z, in units of cell `top` unless it is near; what is less than `floor` has no digit in the cells that are kept.
 #[inline(always)]
-fn term_at<const IS_NEAR: bool, T: Format, V: Vector>(z: V, grid: &Grid<V>) -> DoubleDouble<V> {
-    let z = grid.floor.max(z);
+fn term_at<const IS_NEAR: bool, T: Format, F: Float64>(z: F, top: f64, floor: f64) -> DoubleDouble<F> {
+    let z = z.splat(floor).max(z);
     if IS_NEAR {
-        return exp_at_0::<T, V>(z);
+        return exp_at_0::<T, F>(z);
     }
     let (cells, rest) = reduced(z);
     // The root of 2^{40 (cells − top)}, which may be beyond the range.
-    let steps = (cells - grid.top).mul_add(z.splat((8 * BITS) as f64), z.splat(ROUNDER));
+    let steps = (cells - z.splat(top)).mul_add(z.splat((8 * BITS) as f64), z.splat(ROUNDER));
     let root = steps.scaled_entry(&[1.0; 16]);
-    exp_of_rest::<T, V>(rest).scaled(root).scaled(root)
+    exp_of_rest::<T, F>(rest).scaled(root).scaled(root)
 }
 
-/// Adds the [digits](self) of terms. Each is below 2^39 units of the topmost cell, and its digits below 2^40 of theirs.
+/// Adds the [digits](self) of a term. It is below 2^39 units of the topmost cell, and its digits below 2^40 of theirs.
 ///
 /// Formats narrower than f64 do not see the second word.
 #[inline(always)]
-fn add<const N: usize, T: Format, F: Float64>(
-    sums: &mut [F; CELLS],
-    terms: [DoubleDouble<F>; N],
-    rounders: &[f64; CELLS],
-) {
-    let (mut high, mut low) = ([terms[0].hi; N], [terms[0].lo; N]);
-    for j in 0..N {
-        (high[j], low[j]) = (terms[j].hi, terms[j].lo);
-    }
+fn add<T: Format, F: Float64>(sums: &mut [F; CELLS], term: DoubleDouble<F>, rounders: &[f64; CELLS]) {
+    let (mut high, mut low) = (term.hi, term.lo);
     for i in 0..CELLS {
-        sums[i] = sums[i] + cut(&mut high, rounders[i]);
+        let rounder = high.splat(rounders[i]);
+        sums[i] = sums[i] + cut(&mut high, rounder);
         // 2^-53 of the first word, the second has no digit in the topmost cell.
         if T::First::IS_DOUBLE_DOUBLE && i > 0 {
-            sums[i] = sums[i] + cut(&mut low, rounders[i]);
+            sums[i] = sums[i] + cut(&mut low, rounder);
         }
     }
 }
 
-/// The sum of the digits of a cell, which are taken off the words.
+/// The digit of a cell, which is taken off the word.
 #[inline(always)]
-fn cut<const N: usize, F: Float64>(words: &mut [F; N], rounder: f64) -> F {
-    let rounder = words[0].splat(rounder);
-    let mut sum = rounder;
-    for j in 0..N {
-        let digit = (words[j] + rounder) - rounder;
-        words[j] = words[j] - digit;
-        sum = if j == 0 { digit } else { sum + digit };
-    }
-    sum
+fn cut<F: Float64>(word: &mut F, rounder: F) -> F {
+    let digit = (*word + rounder) - rounder;
+    *word = *word - digit;
+    digit
 }
 
 #[cfg(test)]
