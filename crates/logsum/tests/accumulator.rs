@@ -208,8 +208,9 @@ fn weighted_values_are_nearest_where_they_are_proved() {
 #[test]
 fn edges() {
     let [nan, inf] = [f64::NAN, f64::INFINITY];
-    // Numbers, weights, value, greatest number, mean.
-    let cases: [(&[f64], &[f64], f64, f64, f64); 21] = [
+    /// Numbers, weights, value, greatest number, mean.
+    type Case<'a> = (&'a [f64], &'a [f64], f64, f64, f64);
+    let cases: [Case<'_>; 21] = [
         (&[], &[], -inf, -inf, nan),
         (&[-inf], &[1.0], -inf, -inf, -inf),
         (&[-inf, -inf], &[1.0, 1.0], -inf, -inf, -inf),
@@ -223,7 +224,7 @@ fn edges() {
         (&[f64::MIN, -inf], &[1.0; 2], f64::MIN, f64::MIN, f64::MIN),
         (&[0.0, 0.0], &[1.0; 2], std::f64::consts::LN_2, 0.0, 0.0),
         (&[-1e-300; 3], &[1.0; 3], 3_f64.ln(), -1e-300, -1e-300),
-        (&[1e8, 1e8, 1e8], &[1.0; 3], 100_000_001.098_612_29, 1e8, 1e8),
+        (&[1e8, 1e8, 1e8], &[1.0; 3], 100_000_001.098_612_3, 1e8, 1e8),
         // Absent, whatever it is.
         (&[nan, inf, 2.0], &[0.0, -0.0, 1.0], 2.0, 2.0, 2.0),
         (&[nan], &[0.0], -inf, -inf, nan),

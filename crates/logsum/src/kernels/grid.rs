@@ -197,8 +197,7 @@ fn eight<const IS_WEIGHTED: bool, T: Format, V: Vector>(
     let mut far = [None; 8];
     let mut has_far = false;
     for j in 0..8 {
-        // NaN, too.
-        if !(z[j].abs() < FAR) {
+        if z[j].abs() >= FAR || z[j].is_nan() {
             far[j] = z[j].is_finite().then(|| Place::of(z[j]));
             (z[j], has_far) = (0.0, true);
         }
@@ -280,8 +279,8 @@ fn as_integers(digits: [f64; CELLS], power: i64) -> [i64; CELLS] {
     integers
 }
 
-/// The digits of Σ e^z from cell `top` downwards, in a block of at most 2^15 numbers, none of which has a greater cell, is
-/// +∞ or above −[`FAR`] and [`FAR`]; `None` if one is NaN.
+/// The digits of Σ e^z from cell `top` downwards, in a block of at most 2^12 numbers, none of which has a greater cell or
+/// is above [`FAR`]; `None` if one is NaN.
 #[inline(always)]
 pub(crate) fn summed<T: Format, V: Vector>(block: &[T], top: i64, simd: V) -> Option<[i64; CELLS]> {
     let [least, greatest] = NEAR;
@@ -295,26 +294,17 @@ pub(crate) fn summed<T: Format, V: Vector>(block: &[T], top: i64, simd: V) -> Op
     } else {
         sums::<false, T, V>(block, top as f64, floor, &rounders, simd)
     };
-    let mut totals = [0; CELLS];
-    let mut lanes = [[0.0; 8]; CELLS];
+    // Exact: below 2^52 units.
+    let mut totals = [0.0; CELLS];
     for i in 0..CELLS {
-        sums[i].store(&mut lanes[i]);
-    }
-    for j in 0..8 {
-        let mut lane = [0.0; CELLS];
-        for i in 0..CELLS {
-            lane[i] = lanes[i][j];
-        }
-        // The first digit of NaN is NaN.
-        if lane[0].is_nan() {
-            return None;
-        }
-        let integers = as_integers(lane, power);
-        for i in 0..CELLS {
-            totals[i] += integers[i];
+        let mut lanes = [0.0; 8];
+        sums[i].store(&mut lanes);
+        for lane in lanes {
+            totals[i] += lane;
         }
     }
-    Some(totals)
+    // The first digit of NaN is NaN.
+    if totals[0].is_nan() { None } else { Some(as_integers(totals, power)) }
 }
 
 /// Terms as for [`term_at`], with the rounders for near numbers made for 2^{40 top}, so that none is scaled.
@@ -466,8 +456,8 @@ mod tests {
             for above in 0..6 {
                 let found = summed_block(&[z, f64::NEG_INFINITY], cell(z) + above).expect("no NaN");
                 let mut expected = [0; CELLS];
-                for i in above as usize..CELLS {
-                    expected[i] = terms[0].digits[i - above as usize];
+                for (place, digit) in expected.iter_mut().skip(above as usize).zip(terms[0].digits) {
+                    *place = digit;
                 }
                 assert_eq!(found, expected, "e^{z}, {above} cells above");
             }

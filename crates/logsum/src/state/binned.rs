@@ -286,7 +286,7 @@ pub(crate) fn terms_of<T: Format>(numbers: &[T], weights: Option<&[T]>, mut add:
     let mut terms = [Digits { top: 0, digits: [0; CELLS] }; TERMS];
     for (i, numbers) in numbers.chunks(TERMS).enumerate() {
         let first = i * TERMS;
-        if first % PIECE == 0 && numbers.len() == TERMS {
+        if first.is_multiple_of(PIECE) && numbers.len() == TERMS {
             checkpoint();
         }
         let weights = weights.map(|weights| &weights[first..first + numbers.len()]);
