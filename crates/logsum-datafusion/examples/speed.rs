@@ -21,9 +21,11 @@ fn table(rows: usize, groups: u64) -> Result<MemTable> {
     let mut partitions = [Vec::new(), Vec::new()];
     for (i, first) in (0..rows).step_by(BATCH).enumerate() {
         let length = BATCH.min(rows - first);
-        let group: ArrayRef = Arc::new((0..length).map(|_| (random() % groups) as i64).collect::<Int64Array>());
+        let group: ArrayRef =
+            Arc::new((0..length).map(|_| (random() % groups) as i64).collect::<Int64Array>());
         let scale = 20.0 / (1_u64 << 53) as f64;
-        let z: ArrayRef = Arc::new((0..length).map(|_| random() as f64 * scale - 10.0).collect::<Float64Array>());
+        let z: ArrayRef =
+            Arc::new((0..length).map(|_| random() as f64 * scale - 10.0).collect::<Float64Array>());
         partitions[i % 2].push(RecordBatch::try_from_iter([("g", group), ("z", z)])?);
     }
     MemTable::try_new(partitions[0][0].schema(), partitions.to_vec())

@@ -71,10 +71,7 @@ impl<T: Number> State for EffectiveSampleSize<T> {
         z: &[T],
         _weights: Option<&[T]>,
     ) -> Result<(), Error> {
-        for (group, z) in groups.iter().zip(z) {
-            states[*group].update(std::slice::from_ref(z));
-        }
-        Ok(())
+        EffectiveSampleSize::update_groups(states, groups, z)
     }
 
     fn merge(&mut self, other: &Self) {

@@ -44,6 +44,15 @@ def test_the_bytes_do_not_depend_on_order_or_parts(dtype):
             assert whole.value == logsum.logsumexp(z)
 
 
+def test_narrow_numbers_that_lie_far_apart():
+    z = np.float32([0, -60, -60, -60, -60])
+    parts = Accumulator(np.float32)
+    for x in z:
+        parts.update(x)
+    assert parts == Accumulator(np.float32).update(z)
+    assert parts.value == logsum.logsumexp(z)
+
+
 def test_values():
     unproved = 0
     for z in rows(300):
@@ -81,8 +90,18 @@ def test_what_is_taken():
         assert Accumulator().update(same) == expected
     assert Accumulator().update(3).update(np.float64(4)) == Accumulator().update([3.0, 4.0])
     assert Accumulator().update(z, 2.0) == Accumulator().update(z, np.full(4, 2.0))
+    padded = np.zeros(1 + z.nbytes, dtype=np.uint8)[1:].view(np.float64)
+    padded[:] = z.ravel()
+    assert not padded.flags.aligned and Accumulator().update(padded) == expected
+    assert Accumulator(">f8").update(z) == expected
+    narrow = z.astype(np.float32)
+    assert Accumulator(np.float32).update(narrow, 0.1) == Accumulator(np.float32).update(narrow, np.full(4, np.float32(0.1)))
     torch = pytest.importorskip("torch")
     assert Accumulator().update(torch.as_tensor(z)) == expected
+    with pytest.raises(TypeError, match="a is differentiated by torch, which a state is not: give a.detach()"):
+        Accumulator().update(torch.ones(2, requires_grad=True))
+    with torch.autograd.forward_ad.dual_level(), pytest.raises(TypeError, match="a is differentiated by torch"):
+        Accumulator(np.float32).update(torch.autograd.forward_ad.make_dual(torch.ones(2), torch.ones(2)))
 
 
 def test_what_is_refused():
@@ -91,8 +110,27 @@ def test_what_is_refused():
         sum.update(np.ones(3))
     with pytest.raises(TypeError, match="a has dtype complex128, but must be of real numbers"):
         Accumulator().update(np.ones(3, dtype=complex))
-    with pytest.raises(TypeError, match="must be of real numbers"):
-        Accumulator().update(np.array(["a"]))
+    for words in [np.array(["a"]), ["1.5"], [np.datetime64("2020-01-01")], [None, 1.0]]:
+        with pytest.raises(TypeError, match="a must be numbers, not"):
+            Accumulator().update(words)
+    masked = np.ma.array([1.0, 1000.0], mask=[0, 1])
+    for call in [
+        lambda: Accumulator().update(masked),
+        lambda: Accumulator().update([masked]),
+        lambda: Accumulator().update([1.0, 2.0], masked),
+        lambda: EffectiveSampleSize().update(masked),
+        lambda: WeightedMean().update([1.0, 2.0], masked),
+    ]:
+        with pytest.raises(TypeError, match="a masked array: give its data"):
+            call()
+    with pytest.raises(ValueError, match="a has 9007199254740993, which float64 would round"):
+        Accumulator().update(np.array([2**53 + 1]))
+    with pytest.raises(TypeError, match="a has dtype float64, which float32 does not hold"):
+        sum.update([np.array([0.1])])
+    with pytest.raises(ValueError, match="b has 1e-60, which is out of the range of float32"):
+        sum.update([0.0], [1e-60])
+    with pytest.raises(ValueError, match="a has 1e.60, which is out of the range of float32"):
+        sum.update(1e60)
     with pytest.raises(TypeError, match="dtype must be float64, float32, float16 or bfloat16, not int64"):
         Accumulator(int)
     with pytest.raises(ValueError, match="broadcast"):
@@ -130,6 +168,9 @@ def test_copies_and_bytes(kind, dtype):
         kind.from_bytes(bytes(state), other)
     with pytest.raises(TypeError, match="unhashable"):
         hash(state)
+    for other in {EffectiveSampleSize, WeightedMean} - {kind}:
+        with pytest.raises(ValueError, match="these bytes are not a state"):
+            other.from_bytes(bytes(state), dtype)
 
 
 def test_a_state_merged_with_itself():
@@ -153,5 +194,7 @@ def test_subclasses_stay_what_they_are():
         pass
 
     state = Mine().update([1.0])
-    assert type(state.copy()) is Mine
+    state.name = "chain 1"
+    for same in [state.copy(), copy.deepcopy(state)]:
+        assert type(same) is Mine and same == state and same.name == "chain 1"
     assert state != Accumulator().update([1.0])

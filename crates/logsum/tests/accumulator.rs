@@ -353,11 +353,43 @@ fn ratios_are_nearest_where_they_are_proved() {
         assert_eq!(again, size);
         let mut merged = WeightedMean::<f64>::from_bytes(&mean.to_bytes()).expect("a state");
         assert_eq!(merged, mean);
+        let error = WeightedMean::<f64>::from_bytes(&size.to_bytes()).unwrap_err().to_string();
+        assert_eq!(error, "these bytes are not a state: it is one of another kind");
         merged.merge(&WeightedMean::new());
         assert_eq!(merged, mean);
     }
     println!("{proved} of {all} proved");
     assert!(all > 700 && proved > all - all / 20);
+}
+
+#[test]
+fn groups_are_as_alone() {
+    let mut random = ChaCha8Rng::seed_from_u64(78);
+    let z: Vec<f64> = (0..1000)
+        .map(|i| if i % 90 == 0 { f64::NEG_INFINITY } else { random.random_range(-900.0..900.0) })
+        .collect();
+    let weights: Vec<f64> = z.iter().map(|_| random.random_range(-1.0..2.0)).collect();
+    let groups: Vec<usize> = z.iter().map(|_| random.random_range(0..37)).collect();
+    let (mut sums, mut weighted) = ([Accumulator::new(); 37], [Accumulator::new(); 37]);
+    let mut sizes = [EffectiveSampleSize::new(); 37];
+    Accumulator::update_groups(&mut sums, &groups, &z, None).expect("groups");
+    Accumulator::update_groups(&mut weighted, &groups, &z, Some(&weights)).expect("groups");
+    EffectiveSampleSize::update_groups(&mut sizes, &groups, &z).expect("groups");
+    for group in 0..37 {
+        let of_group = |numbers: &[f64]| -> Vec<f64> {
+            numbers.iter().zip(&groups).filter(|(_, found)| **found == group).map(|(&x, _)| x).collect()
+        };
+        let (z, weights) = (of_group(&z), of_group(&weights));
+        assert!(sums[group] == of(&z) && weighted[group] == of_weighted(&z, &weights));
+        let mut size = EffectiveSampleSize::new();
+        size.update(&z);
+        assert_eq!(sizes[group], size);
+    }
+    let error = Accumulator::update_groups(&mut sums, &[0, 37], &[1.0, 2.0], None).unwrap_err();
+    assert_eq!(error.to_string(), "the id at index 1 is 37, but must be below 37, the number of segments");
+    assert!(Accumulator::update_groups(&mut sums, &[0], &[1.0, 2.0], None).is_err());
+    assert!(Accumulator::update_groups(&mut sums, &[0], &[1.0], Some(&[])).is_err());
+    assert!(EffectiveSampleSize::update_groups(&mut sizes, &[37], &[1.0]).is_err());
 }
 
 #[test]

@@ -3,6 +3,8 @@
 import numpy as np
 
 from . import _core
+from ._general import as_numbers
+from ._libraries import library_of, module_of, native, refuse_rounding, types_in
 
 
 class _Pieces:
@@ -12,7 +14,7 @@ class _Pieces:
     _kind = None
 
     def __init__(self, dtype=np.float64):
-        self._dtype = np.dtype(dtype)
+        self._dtype = np.dtype(dtype).newbyteorder("=")
         self._state = _core.State(self._kind, self._dtype.name)
 
     @property
@@ -42,6 +44,9 @@ class _Pieces:
     def copy(self):
         """Another state of the same numbers."""
         new = object.__new__(type(self))
+        # What subclasses add.
+        for name, value in getattr(self, "__dict__", {}).items():
+            setattr(new, name, value)
         new._dtype, new._state = self._dtype, self._state.copy()
         return new
 
@@ -57,12 +62,12 @@ class _Pieces:
     def from_bytes(cls, state, dtype=np.float64):
         """The state that `bytes(state)` was made of, here or on another machine."""
         new = object.__new__(cls)
-        new._dtype = np.dtype(dtype)
+        new._dtype = np.dtype(dtype).newbyteorder("=")
         new._state = _core.State.from_bytes(cls._kind, new._dtype.name, bytes(state))
         return new
 
     def __reduce__(self):
-        return type(self).from_bytes, (bytes(self), self._dtype)
+        return type(self).from_bytes, (bytes(self), self._dtype), getattr(self, "__dict__", None)
 
     def __eq__(self, other):
         if type(other) is not type(self):
@@ -76,22 +81,39 @@ class _Pieces:
         return f"<{type(self).__name__} of {self._dtype}: {self.value!s}>"
 
     def _numbers(self, x, name):
-        """In C order and the state's format, which must hold them exactly unless they come as a list or a scalar."""
-        if isinstance(x, (list, tuple, float, int)):
-            return np.asarray(x, dtype=self._dtype, order="C").reshape(-1)
-        x = np.asarray(x)
-        if x.dtype.kind not in "fiub" and x.dtype.name != "bfloat16":
-            raise TypeError(f"{name} has dtype {x.dtype}, but must be of real numbers")
-        if x.dtype != self._dtype and not np.can_cast(x.dtype, self._dtype, "safe"):
+        """As an array of the state's format, which must hold them exactly, unless they are Python's own: these have none."""
+        if module_of(x) == "torch" and is_differentiated(x):
+            raise TypeError(f"{name} is differentiated by torch, which a state is not: give {name}.detach()")
+        array = as_numbers(library_of(x), x, name)
+        if array.dtype.kind == "c":
+            raise TypeError(f"{name} has dtype {array.dtype}, but must be of real numbers")
+        is_python_s = types_in([x]) <= {list, tuple, float, int, bool}
+        if array.dtype.kind in "iu":
+            refuse_rounding(array, self._dtype, name)
+        elif not (is_python_s or np.can_cast(array.dtype, self._dtype, "safe")):
             raise TypeError(
-                f"{name} has dtype {x.dtype}, which {self._dtype} does not hold: convert it, or choose another dtype"
+                f"{name} has dtype {array.dtype}, which {self._dtype} does not hold: convert it, or choose another dtype"
             )
-        return np.ascontiguousarray(x, dtype=self._dtype).reshape(-1)
+        with np.errstate(over="ignore"):
+            numbers = native(array, self._dtype)
+        if is_python_s:
+            is_lost = (np.isinf(numbers) & np.isfinite(array)) | ((numbers == 0) & (array != 0))
+            if is_lost.any():
+                raise ValueError(f"{name} has {array[is_lost].flat[0]}, which is out of the range of {self._dtype}")
+        return numbers
 
-    def _pair(self, a, b, name):
-        shape = np.shape(a)
-        a, b = self._numbers(a, "a"), np.broadcast_to(np.asarray(b), shape) if np.shape(b) != shape else b
-        return a, self._numbers(b, name)
+    def _flat(self, x, name):
+        return np.ascontiguousarray(self._numbers(x, name)).reshape(-1)
+
+    def _pair(self, a, b, name_of_a, name):
+        a, b = self._numbers(a, name_of_a), self._numbers(b, name)
+        return [np.ascontiguousarray(x).reshape(-1) for x in (a, np.broadcast_to(b, a.shape))]
+
+
+def is_differentiated(x):
+    from torch.autograd import forward_ad
+
+    return x.requires_grad or (forward_ad._current_level >= 0 and forward_ad.unpack_dual(x).tangent is not None)
 
 
 class Accumulator(_Pieces):
@@ -134,9 +156,9 @@ class Accumulator(_Pieces):
             Weights of any sign, which broadcast to `a`. A number with the weight 0 is absent, whatever it is.
         """
         if b is None:
-            self._state.update(self._numbers(a, "a"), None)
+            self._state.update(self._flat(a, "a"), None)
         else:
-            self._state.update(*self._pair(a, b, "b"))
+            self._state.update(*self._pair(a, b, "a", "b"))
         return self
 
     @property
@@ -173,7 +195,7 @@ class EffectiveSampleSize(_Pieces):
 
     def update(self, log_weights):
         """Adds log-weights, of any shape, and returns this state."""
-        self._state.update(self._numbers(log_weights, "log_weights"), None)
+        self._state.update(self._flat(log_weights, "log_weights"), None)
         return self
 
     @property
@@ -200,5 +222,5 @@ class WeightedMean(_Pieces):
 
     def update(self, log_weights, x):
         """Adds log-weights, of any shape, and their x, which broadcast to it; returns this state."""
-        self._state.update(*self._pair(log_weights, x, "x"))
+        self._state.update(*self._pair(log_weights, x, "log_weights", "x"))
         return self

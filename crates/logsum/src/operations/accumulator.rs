@@ -164,7 +164,7 @@ impl<T: Float> Accumulator<T> {
     /// |---|---|
     /// | 0 to 3 | `LSE1` |
     /// | 4 | bits of a significand of T |
-    /// | 5 | 0 |
+    /// | 5 | 0; in other states that are made of such ones their kind |
     /// | 6, 7 | kinds of terms |
     /// | 8 to 15 | the greatest cell |
     /// | 16 to 23 | the greatest number, as f64 |
@@ -316,19 +316,30 @@ compiled! {
         z: &[T],
         weights: Option<&[T]>,
     ) -> Result<(), Error> {
-        same_length("groups", groups, "z", z)?;
         if let Some(weights) = weights {
             same_length("weights", weights, "z", z)?;
         }
-        let segments = states.len();
-        if let Some(index) = groups.iter().position(|&group| group >= segments) {
-            return Err(Error::IdOutOfRange { index, id: groups[index], segments });
-        }
+        check_groups(states, groups, "z", z)?;
         let all = groups.chunks(AT_ONCE).zip(z.chunks(AT_ONCE)).enumerate();
         for (i, (groups, z)) in all {
             fetch(states, groups);
             let weights = weights.map(|weights| &weights[i * AT_ONCE..][..z.len()]);
             terms_of(z, weights, |j, term| states[groups[j]].state.add_term(term));
+        }
+        Ok(())
+    }
+
+    fn update_sizes(
+        states: &mut [EffectiveSampleSize<T>],
+        groups: &[usize],
+        z: &[T],
+    ) -> Result<(), Error> {
+        check_groups(states, groups, "log_weights", z)?;
+        for (groups, z) in groups.chunks(AT_ONCE).zip(z.chunks(AT_ONCE)) {
+            fetch(states, groups);
+            terms_of(z, None, |j, term| states[groups[j]].weights.state.add_term(term));
+            let doubled = doubled(z);
+            terms_of(&doubled[..z.len()], None, |j, term| states[groups[j]].squares.state.add_term(term));
         }
         Ok(())
     }
@@ -359,9 +370,29 @@ compiled! {
 /// So many states are fetched from memory while the terms for them are computed.
 const AT_ONCE: usize = 64;
 
+fn check_groups<S, T>(states: &[S], groups: &[usize], fits: &'static str, z: &[T]) -> Result<(), Error> {
+    same_length("groups", groups, fits, z)?;
+    let segments = states.len();
+    match groups.iter().position(|&group| group >= segments) {
+        Some(index) => Err(Error::IdOutOfRange { index, id: groups[index], segments }),
+        None => Ok(()),
+    }
+}
+
+/// The logarithms of squares.
+fn doubled<T: Format>(log_weights: &[T]) -> [f64; AT_ONCE] {
+    const MOST: f64 = power_of_two(1022);
+    let mut doubled = [0.0; AT_ONCE];
+    for (place, z) in doubled.iter_mut().zip(log_weights) {
+        let z = z.widen();
+        *place = 2.0 * if z.is_finite() { z.clamp(-MOST, MOST) } else { z };
+    }
+    doubled
+}
+
 task! {
     /// Fetches the states of these groups into the caches.
-    fn fetch<T: Format>(states: &[Accumulator<T>], groups: &[usize]; simd: V) {
+    fn fetch<S: Sync>(states: &[S], groups: &[usize]; simd: V) {
         for &group in groups {
             let state = &states[group];
             for line in (0..size_of_val(state)).step_by(64) {
@@ -403,6 +434,20 @@ impl<T: Float> fmt::Debug for Accumulator<T> {
     }
 }
 
+impl<T: Float> fmt::Debug for EffectiveSampleSize<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.weights.count();
+        f.debug_struct("EffectiveSampleSize").field("value", &self.value()).field("count", &count).finish()
+    }
+}
+
+impl<T: Float> fmt::Debug for WeightedMean<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.weights.count();
+        f.debug_struct("WeightedMean").field("value", &self.value()).field("count", &count).finish()
+    }
+}
+
 /// Adds all numbers.
 impl<T: Float> Extend<T> for Accumulator<T> {
     fn extend<I: IntoIterator<Item = T>>(&mut self, numbers: I) {
@@ -430,8 +475,8 @@ impl<T: Float> Extend<T> for Accumulator<T> {
 /// weights.update(&[-1000.0, -1000.0, -1001.0, f64::NEG_INFINITY]);
 /// assert_eq!(weights.value(), 2.6257483271778526);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct EffectiveSampleSize<T: Float> {
+#[derive(Clone, Copy, PartialEq)]
+pub struct EffectiveSampleSize<T> {
     weights: Accumulator<T>,
     squares: Accumulator<f64>,
 }
@@ -447,16 +492,19 @@ impl<T: Float> EffectiveSampleSize<T> {
 
     /// Adds log-weights.
     pub fn update(&mut self, log_weights: &[T]) {
-        const MOST: f64 = power_of_two(1022);
-        for block in log_weights.chunks(256) {
-            let mut doubled = [0.0; 256];
-            for (place, z) in doubled.iter_mut().zip(block) {
-                let z = z.widen();
-                *place = 2.0 * if z.is_finite() { z.clamp(-MOST, MOST) } else { z };
-            }
-            self.weights.update(block);
-            self.squares.update(&doubled[..block.len()]);
+        self.weights.update(log_weights);
+        for block in log_weights.chunks(AT_ONCE) {
+            self.squares.update(&doubled(block)[..block.len()]);
         }
+    }
+
+    /// Adds each log-weight to the state `states[groups[i]]`, as [`update`](Self::update), but many at a time.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] if `groups` is not as long as `log_weights`, [`Error::IdOutOfRange`] if a group is not
+    /// an index of `states`; nothing is added then.
+    pub fn update_groups(states: &mut [Self], groups: &[usize], log_weights: &[T]) -> Result<(), Error> {
+        <T as Compiled<T>>::update_sizes(states, groups, log_weights)
     }
 
     /// Adds all log-weights of another state.
@@ -495,7 +543,7 @@ impl<T: Float> EffectiveSampleSize<T> {
 
     /// The state as bytes: those of two accumulators.
     pub fn to_bytes(&self) -> [u8; 256] {
-        joined(self.weights.to_bytes(), self.squares.to_bytes())
+        joined(PairKind::EffectiveSampleSize, self.weights.to_bytes(), self.squares.to_bytes())
     }
 
     /// The state that these bytes are of.
@@ -503,8 +551,8 @@ impl<T: Float> EffectiveSampleSize<T> {
     /// # Errors
     /// [`Error::NotAState`], as [`Accumulator::from_bytes`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
-        let [weights, squares] = halves(bytes)?;
-        Ok(Self { weights: Accumulator::from_bytes(weights)?, squares: Accumulator::from_bytes(squares)? })
+        let [weights, squares] = halves(PairKind::EffectiveSampleSize, bytes)?;
+        Ok(Self { weights: Accumulator::from_bytes(&weights)?, squares: Accumulator::from_bytes(&squares)? })
     }
 }
 
@@ -519,8 +567,8 @@ impl<T: Float> EffectiveSampleSize<T> {
 /// assert_eq!(mean.value(), 1.2689414213699952); // 1 + 1/(1 + e)
 /// # Ok::<(), logsum::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct WeightedMean<T: Float> {
+#[derive(Clone, Copy, PartialEq)]
+pub struct WeightedMean<T> {
     products: Accumulator<T>,
     weights: Accumulator<T>,
 }
@@ -588,7 +636,7 @@ impl<T: Float> WeightedMean<T> {
 
     /// The state as bytes: those of two accumulators.
     pub fn to_bytes(&self) -> [u8; 256] {
-        joined(self.products.to_bytes(), self.weights.to_bytes())
+        joined(PairKind::WeightedMean, self.products.to_bytes(), self.weights.to_bytes())
     }
 
     /// The state that these bytes are of.
@@ -596,23 +644,42 @@ impl<T: Float> WeightedMean<T> {
     /// # Errors
     /// [`Error::NotAState`], as [`Accumulator::from_bytes`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
-        let [products, weights] = halves(bytes)?;
-        Ok(Self { products: Accumulator::from_bytes(products)?, weights: Accumulator::from_bytes(weights)? })
+        let [products, weights] = halves(PairKind::WeightedMean, bytes)?;
+        Ok(Self {
+            products: Accumulator::from_bytes(&products)?,
+            weights: Accumulator::from_bytes(&weights)?,
+        })
     }
 }
 
-fn joined(first: [u8; 128], second: [u8; 128]) -> [u8; 256] {
+/// What the bytes of two states say that they are, in byte 5 of each.
+#[derive(Clone, Copy)]
+enum PairKind {
+    EffectiveSampleSize = 1,
+    WeightedMean = 2,
+}
+
+const KIND: usize = 5;
+
+fn joined(kind: PairKind, first: [u8; 128], second: [u8; 128]) -> [u8; 256] {
     let mut bytes = [0; 256];
-    bytes[..128].copy_from_slice(&first);
-    bytes[128..].copy_from_slice(&second);
+    for (place, mut half) in bytes.as_chunks_mut::<128>().0.iter_mut().zip([first, second]) {
+        half[KIND] = kind as u8;
+        *place = half;
+    }
     bytes
 }
 
-fn halves(bytes: &[u8]) -> Result<[&[u8]; 2], Error> {
-    match bytes.split_at_checked(128) {
-        Some((first, second)) if second.len() == 128 => Ok([first, second]),
-        _ => Err(Error::NotAState { reason: "it has 256 bytes" }),
+fn halves(kind: PairKind, bytes: &[u8]) -> Result<[[u8; 128]; 2], Error> {
+    let (&[mut first, mut second], []) = bytes.as_chunks::<128>() else {
+        return Err(Error::NotAState { reason: "it has 256 bytes" });
+    };
+    for half in [&mut first, &mut second] {
+        if std::mem::take(&mut half[KIND]) != kind as u8 {
+            return Err(Error::NotAState { reason: "it is one of another kind" });
+        }
     }
+    Ok([first, second])
 }
 
 impl<T: Float> Default for EffectiveSampleSize<T> {

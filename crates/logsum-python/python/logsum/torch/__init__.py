@@ -12,6 +12,7 @@ Where all is −∞ the gradient of a log-sum-exp is 0; of c times +∞ it is 1/
 gradient 0.
 """
 
+import numpy as np
 import torch
 
 from .._arguments import either, loss_options, one_of, whole
@@ -72,9 +73,9 @@ def logsumexp(input, dim=None, b=None, keepdim=False, return_sign=False, where=N
 
     Its gradient by `input` is the softmax: 0 where all is −∞, 1/c at each of c times +∞; that by `b` is e^input / Σ.
     """
-    if isinstance(b, bool):
+    if isinstance(b, bool | np.bool_):
         # torch's third argument is keepdim.
-        b, keepdim = None, b
+        b, keepdim = None, bool(b)
     x, b, _, is_number = terms_of(input, b, where)
     dims = dims_of(x, dim)
     sign = None

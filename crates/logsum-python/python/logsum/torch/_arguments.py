@@ -21,7 +21,8 @@ def floating(x, name="input"):
     if x.dtype not in FORMATS:
         raise TypeError(f"{name} must be numbers, not {x.dtype}")
     # Autocast leaves exponentials and losses in float32, as it does torch's own.
-    return x.float() if x.itemsize == 2 and torch.is_autocast_enabled(x.device.type) else x
+    is_autocast = x.itemsize == 2 and x.device.type != "meta" and torch.is_autocast_enabled(x.device.type)
+    return x.float() if is_autocast else x
 
 
 def as_tensor(x, name, input):
