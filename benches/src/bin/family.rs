@@ -3,8 +3,9 @@
 
 use half::f16;
 use logsum::{
-    CrossEntropy, Cumulative, LogMatmul, LogSumExp, Reduction, Segments, Targets, Terms,
-    complex_logsumexp, cross_entropy_with_gradient, each, logsumexp_hvp, token_log_probs,
+    Accumulator, CrossEntropy, Cumulative, EffectiveSampleSize, LogMatmul, LogSumExp, Reduction, Segments,
+    Targets, Terms, WeightedMean, complex_logsumexp, cross_entropy_with_gradient, each, logsumexp_hvp,
+    token_log_probs,
 };
 use ndarray::{Array1, Array2, ArrayD, arr0};
 use ndarray_npy::{read_npy, write_npy};
@@ -132,6 +133,40 @@ fn main() -> Result<(), Box<dyn Error>> {
             let mut values = vec![0.0; count];
             let time =
                 median(|| Segments::by_ids(&ids, count).unwrap().logsumexp(numbers, &mut values).unwrap());
+            result = Array1::from(values).into_dyn();
+            time
+        }
+        // A state for each row.
+        "Accumulator" | "EffectiveSampleSize" => {
+            let mut values = vec![0.0; z.nrows()];
+            let is_sum = op == "Accumulator";
+            let time = median(|| {
+                for (z, value) in numbers.chunks_exact(z.ncols()).zip(&mut values) {
+                    let (mut sum, mut size) = (Accumulator::new(), EffectiveSampleSize::new());
+                    *value = if is_sum {
+                        sum.update(z);
+                        sum.value()
+                    } else {
+                        size.update(z);
+                        size.value()
+                    };
+                }
+            });
+            result = Array1::from(values).into_dyn();
+            time
+        }
+        "WeightedMean" => {
+            let x = other()?;
+            let x = x.as_slice().ok_or("C order")?;
+            let mut values = vec![0.0; z.nrows()];
+            let rows = || numbers.chunks_exact(z.ncols()).zip(x.chunks_exact(z.ncols()));
+            let time = median(|| {
+                for ((z, x), value) in rows().zip(&mut values) {
+                    let mut mean = WeightedMean::new();
+                    mean.update(z, x).unwrap();
+                    *value = mean.value();
+                }
+            });
             result = Array1::from(values).into_dyn();
             time
         }

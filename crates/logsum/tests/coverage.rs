@@ -106,6 +106,28 @@ fn rows() -> Vec<Row> {
             oracle: ("tests/segments.rs", "logsumexp_with_gradient"),
             bench: "segment_logsumexp",
         },
+        // Sums in pieces have no derivatives.
+        Row {
+            name: "Accumulator",
+            edges: ("tests/accumulator.rs", "fn edges"),
+            derivatives: None,
+            oracle: ("tests/accumulator.rs", "logsumexp(&z)"),
+            bench: "Accumulator",
+        },
+        Row {
+            name: "EffectiveSampleSize",
+            edges: ("tests/accumulator.rs", "ratios_at_the_edges"),
+            derivatives: None,
+            oracle: ("tests/accumulator.rs", "big("),
+            bench: "EffectiveSampleSize",
+        },
+        Row {
+            name: "WeightedMean",
+            edges: ("tests/accumulator.rs", "ratios_at_the_edges"),
+            derivatives: None,
+            oracle: ("tests/accumulator.rs", "big("),
+            bench: "WeightedMean",
+        },
         Row {
             name: "log_matmul",
             edges: ("tests/matmul.rs", "edges"),
