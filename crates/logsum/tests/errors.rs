@@ -1,7 +1,7 @@
 //! Every variant of [`Error`], from a call that returns it: its fields and its message.
 
 use logsum::{
-    CrossEntropy, Cumulative, Error, LogMatmul, LogSumExp, Reduction, Segments, Targets, Terms,
+    Accumulator, CrossEntropy, Cumulative, Error, LogMatmul, LogSumExp, Reduction, Segments, Targets, Terms,
     cross_entropy, log_matmul, softmax,
 };
 use ndarray::{Array1, Array2, Array3, arr0};
@@ -152,6 +152,11 @@ fn every_variant_says_what_is_wrong_and_where() {
             Segments::by_ids(&[0, 5], 3),
             IdOutOfRange { index: 1, id: 5, segments: 3 },
             "the id at index 1 is 5, but must be below 3, the number of segments"
+        ),
+        check!(
+            Accumulator::<f64>::from_bytes(b"LSE1"),
+            NotAState { reason: "it has 128 bytes" },
+            "these bytes are not a state: it has 128 bytes"
         ),
         check!(
             number.broadcast(many).unwrap().logcumsumexp(0, Cumulative::forward()),

@@ -14,7 +14,7 @@ class _Pieces:
     _kind = None
 
     def __init__(self, dtype=np.float64):
-        self._dtype = np.dtype(dtype).newbyteorder("=")
+        self._dtype = format_named(dtype)
         self._state = _core.State(self._kind, self._dtype.name)
 
     @property
@@ -62,7 +62,7 @@ class _Pieces:
     def from_bytes(cls, state, dtype=np.float64):
         """The state that `bytes(state)` was made of, here or on another machine."""
         new = object.__new__(cls)
-        new._dtype = np.dtype(dtype).newbyteorder("=")
+        new._dtype = format_named(dtype)
         new._state = _core.State.from_bytes(cls._kind, new._dtype.name, bytes(state))
         return new
 
@@ -108,6 +108,16 @@ class _Pieces:
     def _pair(self, a, b, name_of_a, name):
         a, b = self._numbers(a, name_of_a), self._numbers(b, name)
         return [np.ascontiguousarray(x).reshape(-1) for x in (a, np.broadcast_to(b, a.shape))]
+
+
+def format_named(dtype):
+    try:
+        named = np.dtype(dtype).newbyteorder("=")
+    except (TypeError, ValueError):
+        named = None
+    if dtype is None or named is None or named.name not in ("float64", "float32", "float16", "bfloat16"):
+        raise TypeError(f"dtype must be float64, float32, float16 or bfloat16, not {dtype!r}")
+    return named
 
 
 def is_differentiated(x):

@@ -16,9 +16,9 @@ use crate::simd::{Vector, task};
 ///
 /// Which cells these are, and which digits a term has there, depends on the terms alone, and integers are added exactly.
 /// So the state is the same, bit for bit, in whatever order and parts the terms come. Where the greatest number is
-/// [`HUGE`], only those equal to it have digits, relative to e^max.
+/// [`HUGE`], only those equal to it have digits, relative to e^max. It takes 128 bytes.
 ///
-/// `repr(C)`, and without padding: 128 bytes.
+/// Sums wrap around: those of terms never do, but bytes from elsewhere may claim any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Binned {
     /// In units of 2^{40 (top − i)}; each term adds less than 2^40.
@@ -199,16 +199,16 @@ impl Binned {
         let lower = lower as usize;
         if lower == 0 {
             for i in 0..CELLS {
-                self.sums[i] += i128::from(term.digits[i]);
+                self.sums[i] = self.sums[i].wrapping_add(i128::from(term.digits[i]));
             }
         } else {
             for i in lower..CELLS {
-                self.sums[i] += i128::from(term.digits[i - lower]);
+                self.sums[i] = self.sums[i].wrapping_add(i128::from(term.digits[i - lower]));
             }
         }
         if is_negative {
             for i in lower..2 {
-                self.negative[i] -= i128::from(term.digits[i - lower]);
+                self.negative[i] = self.negative[i].wrapping_sub(i128::from(term.digits[i - lower]));
             }
         }
     }
@@ -240,7 +240,6 @@ impl Binned {
         }
         self.rise_to(other.top);
         let lower = self.top.saturating_sub(other.top).min(CELLS as i64) as usize;
-        // Wrapping: bytes from elsewhere may claim any sums.
         for i in lower..CELLS {
             self.sums[i] = self.sums[i].wrapping_add(other.sums[i - lower]);
         }
