@@ -1,5 +1,5 @@
 //! Large pages for large results.
-#![expect(unsafe_code, reason = "the system is asked by a function of C")]
+#![cfg_attr(target_os = "linux", expect(unsafe_code, reason = "the system is asked by a function of C"))]
 
 /// Asks the system to map this memory in large pages, of 2 MiB, where it is first written to: to map it in pages of 4 KiB
 /// takes longer than to compute what is written. Memory that has been written to stays as it is, and so does a small one.
