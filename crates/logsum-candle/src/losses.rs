@@ -30,9 +30,9 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
 
 /// The log-probability of one token for each row of `logits`, z_t − log Σ e^z, without writing the row.
 ///
-/// `logits` has the shape of `tokens` and one more dimension, the last, that the tokens are indexes of. Each result has
-/// the bits of [`log_softmax`](crate::log_softmax) there; its derivatives [k = t] − p_k are correctly rounded before they
-/// are multiplied by what comes back.
+/// `logits` has the shape of `tokens` and one more dimension, the last, that the tokens are indexes of. Each result
+/// has the bits of [`log_softmax`](crate::log_softmax) there; its derivatives [k = t] − p_k are correctly rounded
+/// before they are multiplied by what comes back.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -54,8 +54,8 @@ pub fn token_log_probs(logits: &Tensor, tokens: &Tensor) -> Result<Tensor> {
 ///
 /// The loss of a row is Σ q_k (log Σ e^{z/τ} − z_k/τ) + Q ζ (log Σ e^{z/τ})² with Q = Σ q_k: the targets with label
 /// smoothing and class weights are q, the temperature is τ and the coefficient of the z-loss ζ. `logits` has the
-/// classes along its last dimension. `targets` has its other dimensions and integers, one class for each row, or all its
-/// dimensions and floats, the probabilities of all classes.
+/// classes along its last dimension. `targets` has its other dimensions and integers, one class for each row, or all
+/// its dimensions and floats, the probabilities of all classes.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};

@@ -10,7 +10,8 @@
 //! | `logcumsumexp(z) OVER (… ORDER BY …)` | window | log-sum-exp up to this row |
 //! | `softmax(z) OVER (…)` | window | e^z / Σ e^z of the partition |
 //! | `logaddexp(a, b)`, `logsubexp(a, b)` | scalar | log(e^a + e^b), log(e^a − e^b) |
-//! | `log1pexp(x)`, `log1mexp(x)`, `logistic(x)`, `logit(p)` | scalar | log(1 + e^x), log(1 − e^x), 1/(1 + e^-x), log(p/(1 − p)) |
+//! | `log1pexp(x)`, `log1mexp(x)` | scalar | log(1 + e^x), log(1 − e^x) |
+//! | `logistic(x)`, `logit(p)` | scalar | 1/(1 + e^-x), log(p/(1 − p)) |
 //!
 //! REAL gives REAL; all other numbers are taken as DOUBLE. NULL is absent, also as a weight; an aggregate of nothing is
 //! NULL. Rows that are all −∞ give −∞, not NaN.

@@ -24,7 +24,7 @@ class _Pieces:
 
     @property
     def value(self):
-        """The result of all numbers so far: the nearest float if that is `proved`, else one that is almost certain to be."""
+        """The result of all numbers so far: the nearest float if that is `proved`, else one that almost certainly is."""
         return self._dtype.type(self._state.value())
 
     @property
@@ -33,7 +33,10 @@ class _Pieces:
         return self._state.is_proved()
 
     def merge(self, other):
-        """Adds all numbers of another state of the same type, and returns this one. In whatever order, the bits are the same."""
+        """Adds all numbers of another state of the same type, and returns this one.
+
+        In whatever order, the bits are the same.
+        """
         if type(other) is not type(self):
             raise TypeError(f"only another {type(self).__name__} can be merged, not {type(other).__name__}")
         if other._dtype != self._dtype:
@@ -81,7 +84,7 @@ class _Pieces:
         return f"<{type(self).__name__} of {self._dtype}: {self.value!s}>"
 
     def _numbers(self, x, name):
-        """As an array of the state's format, which must hold them exactly, unless they are Python's own: these have none."""
+        """As an array of the state's format, which must hold them exactly; Python's own numbers have none."""
         if module_of(x) == "torch" and is_differentiated(x):
             raise TypeError(f"{name} is differentiated by torch, which a state is not: give {name}.detach()")
         array = as_numbers(library_of(x), x, name)
@@ -129,10 +132,11 @@ def is_differentiated(x):
 class Accumulator(_Pieces):
     """log Σ e^z, or log Σ b e^z, of numbers that arrive in pieces.
 
-    The state takes 128 bytes, and has the same bits for the same numbers in whatever order and parts they come, on whatever
-    machine; so has `value`. It is the float nearest to the exact value whenever that can be proved, which `proved` says: for all but one
-    float64 in some 10⁷ by chance, but not for values near 0, nor where terms of both signs nearly cancel. Sums of terms are off by less
-    than 2⁻⁷⁵ (2⁻⁵¹ for narrower formats) and 2⁻¹¹⁶ of the greatest for each number. Threads may share a state.
+    The state takes 128 bytes, and has the same bits for the same numbers in whatever order and parts they come, on
+    whatever machine; so has `value`. It is the float nearest to the exact value whenever that can be proved, which
+    `proved` says: for all but one float64 in some 10⁷ by chance, but not for values near 0, nor where terms of both
+    signs nearly cancel. Sums of terms are off by less than 2⁻⁷⁵ (2⁻⁵¹ for narrower formats) and 2⁻¹¹⁶ of the greatest
+    for each number. Threads may share a state.
 
     Parameters
     ----------
@@ -188,7 +192,7 @@ class Accumulator(_Pieces):
 
 
 class EffectiveSampleSize(_Pieces):
-    """(Σ w)² / Σ w² of importance weights w = e^z that arrive in pieces: between 1 and their number, which it is for equal ones.
+    """(Σ w)² / Σ w² of importance weights w = e^z that arrive in pieces: 1 to their number, which it is for equal ones.
 
     It has the properties of `Accumulator`. The value is NaN without mass, with a +∞, or with a NaN.
 

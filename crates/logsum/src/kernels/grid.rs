@@ -49,7 +49,8 @@ pub(crate) const HUGE: f64 = power_of_two(63);
 /// Adding and subtracting this rounds a number to the nearest whole one.
 const ROUNDER: f64 = 6755399441055744.0; // 1.5 · 2^52
 
-/// Adding and subtracting these rounds a number to a multiple of a cell's unit, in units of 2^-SCALE times a power of 2.
+/// Adding and subtracting these rounds a number to a multiple of a cell's unit, in units of 2^-SCALE times a power of
+/// 2.
 const fn rounders(power: i64) -> [f64; CELLS] {
     let mut rounders = [0.0; CELLS];
     let mut i = 0;
@@ -63,8 +64,8 @@ const fn rounders(power: i64) -> [f64; CELLS] {
 /// Bounds the relative error of the terms of T whose numbers are at most this in magnitude.
 ///
 /// Beside that of the exponential, the product with a weight has one of 2^-104, and the exponent is off by less than
-/// 2^-104 |z|: far less than the unit of a logarithm of this size. From [`FAR`] on that is half a unit of 2^-60 for each
-/// cell, |z|/27.7 of them; below [`HUGE`] less than 2^-2.7.
+/// 2^-104 |z|: far less than the unit of a logarithm of this size. From [`FAR`] on that is half a unit of 2^-60 for
+/// each cell, |z|/27.7 of them; below [`HUGE`] less than 2^-2.7.
 pub(crate) fn error_of_terms<T: Format>(magnitude: f64) -> f64 {
     let of_exponent = match magnitude {
         HUGE.. => 0.0,
@@ -111,8 +112,8 @@ impl Place {
     }
 }
 
-/// The cell of the least number of 2^exponent · e^rest times 1 to 2: their logarithms to base 2 are above 40 cell − 4 and
-/// below 40 cell + 38.
+/// The cell of x · 2^exponent · e^rest for all x from 1 to 2. Its logarithm to base 2 is above 40 cell − 4 and below
+/// 40 cell + 38.
 ///
 /// The logarithm is at most 40 (cell + ½ + 0.42) + 1 and at least 40 (cell − ½ + 0.42), each within 0.1.
 #[inline(always)]
@@ -163,8 +164,9 @@ pub(crate) fn cell(z: f64) -> i64 {
 pub(crate) const TERMS: usize = 64;
 
 task! {
-    /// The terms weight · e^z of at most [`TERMS`] numbers, with weights of 1 if there are none; for a z that is [`HUGE`]
-    /// the weight. What is given for a weight of 0, or where a number or weight is not finite, has no meaning.
+    /// The terms weight · e^z of at most [`TERMS`] numbers, with weights of 1 if there are none; for a z that is
+    /// [`HUGE`] the weight. What is given for a weight of 0, or where a number or weight is not finite, has no
+    /// meaning.
     pub(crate) fn terms<T: Format>(numbers: &[T], weights: Option<&[T]>, terms: &mut [Digits; TERMS]; simd: V) {
         let (eights, _) = terms.as_chunks_mut();
         for (i, (numbers, terms)) in numbers.chunks(8).zip(eights).enumerate() {
@@ -279,8 +281,8 @@ fn as_integers(digits: [f64; CELLS], power: i64) -> [i64; CELLS] {
     integers
 }
 
-/// The digits of Σ e^z from cell `top` downwards, in a block of at most 2^12 numbers, none of which has a greater cell or
-/// is above [`FAR`]; `None` if one is NaN.
+/// The digits of Σ e^z from cell `top` downwards, in a block of at most 2^12 numbers, none of which has a greater
+/// cell or is above [`FAR`]; `None` if one is NaN.
 #[inline(always)]
 pub(crate) fn summed<T: Format, V: Vector>(block: &[T], top: i64, simd: V) -> Option<[i64; CELLS]> {
     let [least, greatest] = NEAR;

@@ -4,7 +4,7 @@ use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::error::Error;
 use crate::formats::Format;
 use crate::formats::nearest::{Zero, nearest};
-use crate::kernels::grid::{BITS, CELLS, HUGE};
+use crate::kernels::grid::{BITS, CELLS, HUGE, TERMS};
 use crate::operations::per_format::{Float, compiled};
 use crate::operations::row_reduction::same_length;
 use crate::simd::scalar_tasks::{product, quotient};
@@ -19,11 +19,11 @@ use std::marker::PhantomData;
 /// The state is 128 bytes, `Copy`, and allocates nothing. It has the same bits for the same numbers, *always*: in
 /// whatever order they come, in whatever parts, on whatever machine, and however states are merged. So has
 /// [`value`](Self::value), which is the float nearest to the exact value whenever that can be
-/// [proved](Self::is_proved_nearest). That is where the sum's error tells: it is at most 2^-75.9 of Σ |b_k| e^{z_k} (2^-51.9
-/// for f32 and narrower), with 2^-116 of the greatest term for each number and, for a number of magnitude 2^48 or more,
-/// 2^-65 of that. By chance one f64 in some 10^7 is not proved, and one f32 in some 10^8; values near 0 are not, nor are
-/// sums with weights that nearly cancel. [`logsumexp`](crate::logsumexp), which has all numbers at once, is the nearest
-/// float for them, too.
+/// [proved](Self::is_proved_nearest). That is where the sum's error tells: it is at most 2^-75.9 of Σ |b_k| e^{z_k}
+/// (2^-51.9 for f32 and narrower), with 2^-116 of the greatest term for each number and, for a number of magnitude
+/// 2^48 or more, 2^-65 of that. By chance one f64 in some 10^7 is not proved, and one f32 in some 10^8; values near 0
+/// are not, nor are sums with weights that nearly cancel. [`logsumexp`](crate::logsumexp), which has all numbers at
+/// once, is the nearest float for them, too.
 ///
 /// ```
 /// use logsum::Accumulator;
@@ -107,8 +107,8 @@ impl<T: Float> Accumulator<T> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::LengthMismatch`] if `groups` or `weights` is not as long as `z`, [`Error::IdOutOfRange`] if a group is not
-    /// an index of `states`; nothing is added then.
+    /// [`Error::LengthMismatch`] if `groups` or `weights` is not as long as `z`, [`Error::IdOutOfRange`] if a group
+    /// is not an index of `states`; nothing is added then.
     pub fn update_groups(
         states: &mut [Self],
         groups: &[usize],
@@ -368,7 +368,7 @@ compiled! {
 }
 
 /// So many states are fetched from memory while the terms for them are computed.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = TERMS;
 
 fn check_groups<S, T>(states: &[S], groups: &[usize], fits: &'static str, z: &[T]) -> Result<(), Error> {
     same_length("groups", groups, fits, z)?;
@@ -451,7 +451,7 @@ impl<T: Float> fmt::Debug for WeightedMean<T> {
 /// Adds all numbers.
 impl<T: Float> Extend<T> for Accumulator<T> {
     fn extend<I: IntoIterator<Item = T>>(&mut self, numbers: I) {
-        let (mut block, mut filled) = ([T::default(); 64], 0);
+        let (mut block, mut filled) = ([T::default(); AT_ONCE], 0);
         for z in numbers {
             block[filled] = z;
             filled += 1;
@@ -464,8 +464,8 @@ impl<T: Float> Extend<T> for Accumulator<T> {
     }
 }
 
-/// The effective sample size of importance weights w_k = e^{z_k}, (Σ w_k)² / Σ w_k², of log-weights that arrive in pieces
-/// (Kong, 1992): between 1 and their number, which it is where all are equal.
+/// The effective sample size of importance weights w_k = e^{z_k}, (Σ w_k)² / Σ w_k², of log-weights that arrive in
+/// pieces (Kong, 1992): between 1 and their number, which it is where all are equal.
 ///
 /// As [`Accumulator`], it has the same bits whatever the order and the parts, from two states of its kind. Beyond
 /// ±2^1022 log-weights count as that.
@@ -599,8 +599,8 @@ impl<T: Float> WeightedMean<T> {
         self.weights.merge(&other.weights);
     }
 
-    /// Σ x_k e^{z_k} / Σ e^{z_k}. NaN if there is no mass, a log-weight +∞, or a NaN; an infinite x makes it infinite, or NaN
-    /// beside one of the other sign.
+    /// Σ x_k e^{z_k} / Σ e^{z_k}. NaN if there is no mass, a log-weight +∞, or a NaN; an infinite x makes it
+    /// infinite, or NaN beside one of the other sign.
     pub fn value(&self) -> T {
         self.found().value
     }

@@ -14,9 +14,9 @@ use crate::simd::{Vector, task};
 
 /// Σ b_k e^{z_k}: the sums of the digits of all terms, in the [`CELLS`] cells from that of the greatest term downwards.
 ///
-/// Which cells these are, and which digits a term has there, depends on the terms alone, and integers are added exactly.
-/// So the state is the same, bit for bit, in whatever order and parts the terms come. Where the greatest number is
-/// [`HUGE`], only those equal to it have digits, relative to e^max. It takes 128 bytes.
+/// Which cells these are, and which digits a term has there, depends on the terms alone, and integers are added
+/// exactly. So the state is the same, bit for bit, in whatever order and parts the terms come. Where the greatest
+/// number is [`HUGE`], only those equal to it have digits, relative to e^max. It takes 128 bytes.
 ///
 /// Sums wrap around: those of terms never do, but bytes from elsewhere may claim any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +111,8 @@ impl Binned {
         terms_of(numbers, weights, |_, term| self.add_term(term));
     }
 
-    /// Adds the term weight · e^z, whose digits are known where it is finite; a weight of 0 adds nothing, whatever z is.
+    /// Adds the term weight · e^z, whose digits are known where it is finite; a weight of 0 adds nothing, whatever z
+    /// is.
     pub(crate) fn add_term(&mut self, Term { z, weight, digits }: Term) {
         if weight == 0.0 {
             return;
