@@ -42,6 +42,7 @@ def work(quick):
         ("cross_entropy", rows, "normal", "labels"),
         ("cross_entropy, smoothed", rows, "normal", "labels"),
         ("token_log_probs", rows, "normal", "labels"),
+        ("ShardedLogProb", rows, "normal", "labels"),
         ("logcumsumexp", table, "normal", None),
         ("segment_logsumexp", (1, rows[0] * 256), "normal", "ids"),
         ("Accumulator", rows, "normal", None),
@@ -149,6 +150,7 @@ def rivals(op, z, other):
         "cross_entropy": {"torch": torch_gradient(0.0)},
         "cross_entropy, smoothed": {"torch": torch_gradient(0.1)},
         "token_log_probs": {"torch": lambda: torch.log_softmax(a, 1).gather(1, b[:, None])[:, 0]},
+        "ShardedLogProb": {"torch": lambda: torch.log_softmax(a, 1).gather(1, b[:, None])[:, 0]},
         "logcumsumexp": {
             "torch": lambda: torch.logcumsumexp(a, 1),
             "jax": by_jax(lambda x: jax.lax.cumlogsumexp(x, axis=1), x),

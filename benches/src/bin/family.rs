@@ -4,7 +4,7 @@
 use half::f16;
 use logsum::{
     Accumulator, CrossEntropy, Cumulative, EffectiveSampleSize, LogMatmul, LogSumExp, Reduction, Segments,
-    Targets, Terms, WeightedMean, complex_logsumexp, cross_entropy_with_gradient, each, logsumexp_hvp,
+    ShardedLogProb, Targets, Terms, WeightedMean, complex_logsumexp, cross_entropy_with_gradient, each, logsumexp_hvp,
     token_log_probs,
 };
 use ndarray::{Array1, Array2, ArrayD, arr0};
@@ -197,6 +197,16 @@ fn main() -> Result<(), Box<dyn Error>> {
             let labels = ids()?;
             let mut values = vec![0.0; labels.len()];
             let time = median(|| token_log_probs(numbers, &labels, &mut values).unwrap());
+            result = Array1::from(values).into_dyn();
+            time
+        }
+        "ShardedLogProb" => {
+            let labels: Vec<_> = ids()?.into_iter().map(Some).collect();
+            let mut values = vec![0.0; labels.len()];
+            let time = median(|| {
+                let states = ShardedLogProb::of_rows(numbers, &labels).unwrap();
+                values.iter_mut().zip(states).for_each(|(value, state)| *value = state.log_prob().unwrap());
+            });
             result = Array1::from(values).into_dyn();
             time
         }

@@ -8,6 +8,7 @@ mod float_environment;
 mod memory;
 mod numbers;
 mod reductions;
+mod shards;
 mod ufunc;
 
 use pyo3::prelude::*;
@@ -19,5 +20,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     cuda::add_to(module)?;
     reductions::add_to(module)?;
     family::add_to(module)?;
+    shards::add_to(module)?;
     ufunc::add_to(module)
 }

@@ -3,6 +3,8 @@
 mod common;
 #[path = "common/each_level.rs"]
 mod each_level;
+#[path = "common/rows.rs"]
+mod rows;
 
 use common::{Big, Format, big, ulps};
 use each_level::each_level;
@@ -11,6 +13,7 @@ use logsum::{Accumulator, EffectiveSampleSize, Error, Terms, WeightedMean, logme
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rows::row;
 
 fn of<T: Format>(z: &[T]) -> Accumulator<T> {
     let mut sum = Accumulator::new();
@@ -22,28 +25,6 @@ fn of_weighted<T: Format>(z: &[T], weights: &[T]) -> Accumulator<T> {
     let mut sum = Accumulator::new();
     sum.update_weighted(z, weights).expect("as many weights as numbers");
     sum
-}
-
-/// Rows of every size and place, with ties, −∞ and numbers at the ends of cells.
-fn rows<T: Format>(random: &mut ChaCha8Rng, most: usize) -> Vec<T> {
-    let length = [1, 2, 3, 7, 8, 9, 100, 1023, 1025, 5000][random.random_range(0..10)].min(most);
-    let center = match random.random_range(0..8) {
-        0 | 1 => 0.0,
-        2 => random.random_range(-1100.0..400.0),
-        3 => random.random_range(-1e6..1e6),
-        4 => random.random_range(-1.0..1.0) * 2_f64.powi(random.random_range(30..66)),
-        5 => (f64::from(random.random_range(-50..50)) - 0.42) * 40.0 * std::f64::consts::LN_2,
-        6 => [-1000.0, 300.0, 2_f64.powi(47), 2_f64.powi(48), -(2_f64.powi(48)), 2_f64.powi(63)]
-            [random.random_range(0..6)],
-        _ => random.random_range(-1.0..1.0) * 1e300,
-    };
-    let spread = [0.0, 1e-6, 1.0, 10.0, 50.0, 200.0, 5000.0, 1e18][random.random_range(0..8)];
-    let row = (0..length).map(|_| match random.random_range(0..60) {
-        0 => f64::NEG_INFINITY,
-        1 => center,
-        _ => center + spread * random.random_range(-1.0..1.0),
-    });
-    row.map(T::of).filter(|z| Into::<f64>::into(*z) != f64::INFINITY).collect()
 }
 
 /// The state of the numbers by a random tree of merges.
@@ -71,7 +52,7 @@ fn order_is_free<T: Format>() -> Vec<[u8; 128]> {
     let mut states = Vec::new();
     let mut random = ChaCha8Rng::seed_from_u64(71);
     for case in 0..1500 {
-        let mut z: Vec<T> = rows(&mut random, if case % 10 == 0 { 5000 } else { 12 });
+        let mut z: Vec<T> = row(&mut random, if case % 10 == 0 { 5000 } else { 12 });
         let is_weighted = case % 3 == 0;
         let mut weight = || {
             let size = 2_f64.powi(random.random_range(-8..8)) * random.random_range(-1.0..1.0);
@@ -131,7 +112,7 @@ fn values_are_nearest<T: Format>() -> usize {
     let mut random = ChaCha8Rng::seed_from_u64(73);
     let mut unproved = 0;
     for _ in 0..4000 {
-        let z: Vec<T> = rows(&mut random, 1025);
+        let z: Vec<T> = row(&mut random, 1025);
         let sum = of(&z);
         let exact = [logsumexp(&z), logmeanexp(&z)];
         assert_eq!(sum.count(), z.len() as u64);
@@ -180,7 +161,7 @@ fn weighted_values_are_nearest_where_they_are_proved() {
     let mut random = ChaCha8Rng::seed_from_u64(75);
     let [mut negative, mut unproved] = [0; 2];
     for case in 0..3000 {
-        let z: Vec<f64> = rows(&mut random, 100);
+        let z: Vec<f64> = row(&mut random, 100);
         let weights: Vec<f64> = z
             .iter()
             .map(|_| {
@@ -278,7 +259,7 @@ fn hostile_bytes() {
     let mut states: Vec<Accumulator<f64>> = Vec::new();
     let mut errors = 0;
     for case in 0..100_000 {
-        let z: Vec<f64> = rows(&mut random, 4);
+        let z: Vec<f64> = row(&mut random, 4);
         let mut bytes = of(&z).to_bytes();
         for _ in 0..random.random_range(1..4) {
             bytes[random.random_range(0..128)] = random.random();
@@ -326,7 +307,7 @@ fn ratios_are_nearest_where_they_are_proved() {
     let mut random = ChaCha8Rng::seed_from_u64(77);
     let [mut proved, mut all] = [0; 2];
     for _ in 0..600 {
-        let z: Vec<f64> = rows(&mut random, 100);
+        let z: Vec<f64> = row(&mut random, 100);
         let z: Vec<f64> = z.into_iter().filter(|z| z.abs() < 1e9).collect();
         let Some(max) = z.iter().copied().reduce(f64::max) else { continue };
         let x: Vec<f64> = z.iter().map(|_| random.random_range(-1.0..3.0)).collect();

@@ -89,6 +89,14 @@ fn rows() -> Vec<Row> {
             oracle: ("tests/token_log_probs.rs", "nearest::<T>("),
             bench: "token_log_probs",
         },
+        Row {
+            name: "ShardedLogProb",
+            edges: ("tests/sharded_log_prob.rs", "fn edges"),
+            derivatives: Some(("tests/sharded_log_prob.rs", "token_log_probs_with_gradient")),
+            // Of the whole row, which is compared with the oracle elsewhere.
+            oracle: ("tests/sharded_log_prob.rs", "token_log_probs_with_gradient"),
+            bench: "ShardedLogProb",
+        },
         of("logcumsumexp", "tests/cumulative.rs", "logcumsumexp"),
         of("Cumulative", "tests/cumulative.rs", "logcumsumexp"),
         Row {

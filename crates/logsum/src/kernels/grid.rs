@@ -253,7 +253,7 @@ fn eight<const IS_WEIGHTED: bool, T: Format, V: Vector>(
 
 /// The exponential of a double-double: in f64 for formats narrower than that.
 #[inline(always)]
-fn exp_of_rest<T: Format, F: Float64>(rest: DoubleDouble<F>) -> DoubleDouble<F> {
+pub(crate) fn exp_of_rest<T: Format, F: Float64>(rest: DoubleDouble<F>) -> DoubleDouble<F> {
     if T::First::IS_DOUBLE_DOUBLE {
         T::Finer::exp_of_dd(rest).to_dd()
     } else {

@@ -220,17 +220,23 @@ fn read(bytes: &[u8], significand_bits: u8) -> Result<Binned, &'static str> {
     if bytes[4] != significand_bits {
         return Err("its numbers are of another format");
     }
-    let state = Binned {
+    if bytes[5] != 0 {
+        return Err("its kinds of terms contradict each other");
+    }
+    checked(Binned {
         sums: std::array::from_fn(|i| wide(32 + 16 * i)),
         negative: std::array::from_fn(|i| wide(96 + 16 * i)),
         top: i64::from_le_bytes(word(8)),
         max: u64::from_le_bytes(word(16)),
         count: u64::from_le_bytes(word(24)),
         kinds: u64::from(u16::from_le_bytes([bytes[6], bytes[7]])),
-    };
+    })
+}
+
+/// The same, if some numbers have this state, as far as that can be seen.
+pub(crate) fn checked(state: Binned) -> Result<Binned, &'static str> {
     let has = |kinds: u64| state.has(kinds);
-    let is_consistent = bytes[5] == 0
-        && state.kinds & !kind::ALL == 0
+    let is_consistent = state.kinds & !kind::ALL == 0
         && (!has(kind::SEVERAL) || has(kind::FINITE))
         && (!has(kind::DISTINCT) || has(kind::SEVERAL))
         && !(has(kind::DISTINCT) && has(kind::VANISHING))
@@ -268,11 +274,11 @@ pub struct Found<T> {
 }
 
 impl<T: Format> Found<T> {
-    fn proved(value: f64) -> Self {
+    pub(crate) fn proved(value: f64) -> Self {
         Self { value: T::narrow(value), is_proved: true }
     }
 
-    fn within(value: DoubleDouble, bound: f64) -> Self {
+    pub(crate) fn within(value: DoubleDouble, bound: f64) -> Self {
         match nearest(value, bound, Zero::Positive) {
             Some(value) if bound.is_finite() => Self { value, is_proved: true },
             _ => Self { value: T::narrow_sum(value), is_proved: false },

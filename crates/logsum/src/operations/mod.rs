@@ -12,6 +12,7 @@ mod logvarexp;
 mod per_format;
 mod row_reduction;
 mod segments;
+mod sharded_log_prob;
 mod softmax_moments;
 mod term_logarithms;
 mod terms;
@@ -36,6 +37,7 @@ pub use row_reduction::{
     logsumexp_with_gradient, softmax, softmax_rows,
 };
 pub use segments::{Segments, segment_logsumexp};
+pub use sharded_log_prob::ShardedLogProb;
 pub use softmax_moments::{
     logmeanexp, logsumexp_hvp, logsumexp_jvp, softmax_entropy, softmax_entropy_hvp, softmax_entropy_jvp,
     softmax_entropy_with_gradient,

@@ -3,7 +3,7 @@
 
 use super::{
     accumulator, batch, cross_entropy, cumulative, elementwise, log_matmul, logvarexp, row_reduction,
-    segments, terms, token_log_probs,
+    segments, sharded_log_prob, terms, token_log_probs,
 };
 use crate::formats::Format;
 
@@ -27,6 +27,7 @@ pub trait Float:
     + log_matmul::Compiled<Self>
     + cross_entropy::Compiled<Self>
     + token_log_probs::Compiled<Self>
+    + sharded_log_prob::Compiled<Self>
     + OfComplex
 {
 }

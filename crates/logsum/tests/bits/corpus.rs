@@ -7,7 +7,7 @@
 use half::{bf16, f16};
 use logsum::{
     Accumulator, ArrayTerms, ComplexLogSumExp, CrossEntropy, Cumulative, EffectiveSampleSize, Float,
-    LogMatmul, LogSumExp, NoMass, Reduction, Segments, Targets, Terms,
+    LogMatmul, LogSumExp, NoMass, Reduction, Segments, ShardedLogProb, Targets, Terms,
 };
 use ndarray::{Array, Array2, Array3, ArrayD, ArrayRef, Axis, Dimension};
 use num_complex::Complex;
@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// May change only with the inputs or with a better result, never to match a machine that differs.
-pub const HASH: u64 = 0xd5dd_f5d8_050e_714d;
+pub const HASH: u64 = 0x69bb_6b17_eb5f_6a3c;
 
 /// The hash of all families' hashes in all formats; prints one line per family, to locate a difference.
 pub fn together(hashes: &[u64], mut print: impl FnMut(&str)) -> u64 {
@@ -854,6 +854,15 @@ impl Calls for Pieces {
             plain.merge(&weighted);
             state(hash, plain);
             hash.one(size.value());
+            let token = [Some(z.len() / 2)];
+            let shards = ShardedLogProb::of_rows(z, &token).expect("a token of the row");
+            for word in shards[0].to_bytes().as_chunks().0 {
+                hash.word(u64::from_le_bytes(*word));
+            }
+            hash.written(z.len(), |out| {
+                ShardedLogProb::gradients(&shards, z, &token, out).expect("one row");
+                [shards[0].log_prob().expect("one shard")]
+            });
         };
         each_row::<T>(&ALL, [1, 2, 5, 8, 33, 1030], call);
     }

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from .._arguments import either, loss_options, one_of, whole
-from . import _cuda, _elementwise, _losses, _reductions, _scans_and_products, _segments
+from . import _cuda, _elementwise, _losses, _reductions, _scans_and_products, _segments, _vocab_parallel
 from ._arguments import (
     are_known,
     as_tensor,
@@ -62,6 +62,8 @@ __all__ = [
     "softmax_entropy",
     "token_log_probs",
     "unproved",
+    "vocab_parallel_cross_entropy",
+    "vocab_parallel_token_log_probs",
     "xlogx",
     "xlogy",
 ]
@@ -400,3 +402,50 @@ def token_log_probs(input, tokens, dim=-1, dtype=None, entropy=False, *, padding
     nothing = torch.iinfo(torch.int64).min if padding is None else whole(padding, "padding")
     log_p = -_losses.surprisals(x, tokens, None, nothing, 0.0)
     return (log_p, softmax_entropy(x, -1)) if entropy else log_p
+
+
+def vocab_parallel_token_log_probs(input, tokens, start=None, group=None, dtype=None, *, padding=None):
+    """`token_log_probs` over a vocabulary whose scores are in shards, one for each process of a `torch.distributed` group.
+
+    Each process gives its columns of the scores, in the last dimension of `input`, and the same `tokens`, of the shape
+    of `input` without that dimension, which count from the start of the vocabulary; `start` is where this process's
+    columns begin, by default its rank times their number. `group` is by default all processes. `dtype` and `padding` are
+    as in `token_log_probs`.
+
+    Every process gets the same values, the nearest numbers to the exact ones: those of `token_log_probs` of whole rows,
+    bit for bit, however many processes there are and wherever the vocabulary is cut. The gradient by the shard has the
+    same bits for any cut, too, and is the nearest number times the cotangent, but for one in some 10^7. It needs no
+    communication; a second derivative is an error.
+
+    Processes exchange 64 bytes for each row, once. Rows that this does not prove, one in some 10^8 float32 ones by
+    chance, and such where one score is more than some 36 above all others and another one is asked for, are brought together whole, in a second exchange.
+    Scores on other devices than the CPU are copied to it, and computed there.
+    """
+    x = converted(input, dtype)
+    tokens = integers_of(tokens, "tokens", x)
+    if x.ndim == 0 or tokens.shape != x.shape[:-1]:
+        expected = "without its last dimension, which is the vocabulary"
+        raise ValueError(
+            f"tokens has the shape {tuple(tokens.shape)}, but input {tuple(x.shape)}: it must have that of input {expected}"
+        )
+    padding = None if padding is None else whole(padding, "padding")
+    start = None if start is None else whole(start, "start", 0)
+    return _vocab_parallel.token_log_probs(x, tokens, padding, start, group)
+
+
+def vocab_parallel_cross_entropy(
+    input, target, start=None, group=None, dtype=None, *, ignore_index=-100, reduction="mean"
+):
+    """`cross_entropy` over a vocabulary whose scores are in shards, one for each process of a `torch.distributed` group:
+    the classes are in the last dimension.
+
+    As `vocab_parallel_token_log_probs`, whose values it negates. Rows whose target is `ignore_index` are 0, and not
+    counted in the mean; sum and mean are torch's.
+    """
+    options = loss_options(ignore_index, reduction, 0.0, 0.0, 1.0)
+    target = integers_of(target, "target", floating(input))
+    losses = -vocab_parallel_token_log_probs(input, target, start, group, dtype, padding=options["ignore_index"])
+    if reduction == "none":
+        return losses
+    total = _reductions.wide(losses).sum()
+    return (total / (target != options["ignore_index"]).sum() if reduction == "mean" else total).to(losses.dtype)

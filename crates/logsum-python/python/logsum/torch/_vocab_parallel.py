@@ -1,0 +1,96 @@
+"""Log-probabilities of tokens over a vocabulary that is in shards, one for each process of a group."""
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from .. import _core
+from .._libraries import Torch
+
+
+def gathered(states, device, group):
+    """The states of all processes, in the order of their ranks."""
+    own = torch.from_numpy(states).to(device)
+    everyone_s = own.new_empty((dist.get_world_size(group), *own.shape))
+    dist.all_gather_into_tensor(everyone_s.flatten(0, 1), own, group=group)
+    return everyone_s.cpu().numpy()
+
+
+def of_whole_rows(scores, tokens, start, group):
+    """Log-probabilities of rows whose scores are brought together."""
+    shards = [None] * dist.get_world_size(group)
+    dist.all_gather_object(shards, (start, scores.shape[1], scores.tobytes()), group=group)
+    shards.sort(key=lambda shard: shard[0])
+    rows = [np.frombuffer(numbers, scores.dtype).reshape(len(tokens), width) for _, width, numbers in shards]
+    first_places = np.cumsum([0] + [width for _, width, _ in shards])
+    places = np.zeros_like(tokens)
+    for first_place, (start, width, _) in zip(first_places, shards):
+        is_here = (tokens >= start) & (tokens < start + width)
+        places[is_here] = first_place + tokens[is_here] - start
+    return _core.token_log_probs(np.concatenate(rows, axis=1), places, -1)
+
+
+class OnlyOnce(torch.autograd.Function):
+    """The derivatives, which depend on the scores, and have no derivative by them here."""
+
+    @staticmethod
+    def forward(ctx, slope, x):
+        return slope.view_as(slope)
+
+    @staticmethod
+    def backward(ctx, _):
+        raise RuntimeError("log-probabilities over a vocabulary in shards have no second derivative")
+
+
+class TokenLogProbs(torch.autograd.Function):
+    """Of a matrix of scores, a row for each token, of which this process has the columns from `start` on."""
+
+    @staticmethod
+    def forward(ctx, x, tokens, padding, start, group):
+        scores, tokens = Torch(x).array(x.cpu()), tokens.cpu().numpy().astype(np.intp)
+        is_here = (tokens >= start) & (tokens < start + scores.shape[1])
+        places = np.where(is_here, tokens - start, -1)
+        states = gathered(_core.shard_states(scores, places), x.device, group)
+        # All processes have the same states, and go the same way from here.
+        states, log_probs, is_known, is_proved = _core.merged_shards(states, scores.dtype.name)
+        counts = np.ones(len(tokens), bool) if padding is None else tokens != padding
+        if (counts & ~is_known).any():
+            row = np.flatnonzero(counts & ~is_known)[0]
+            raise ValueError(
+                f"tokens has {tokens[row]} in row {row}, which is in none of the shards, or in several: `start` says where each begins"
+            )
+        unproved = np.flatnonzero(counts & ~is_proved)
+        if unproved.size:
+            log_probs[unproved] = of_whole_rows(scores[unproved], tokens[unproved], start, group)
+        log_probs[~counts] = 0
+        ctx.save_for_backward(x)
+        ctx.states, ctx.places, ctx.counts = states, places, counts
+        return Torch(x).result(log_probs).to(x.device)
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        with torch.no_grad():
+            slope = slope_of(ctx, x, g)
+        return OnlyOnce.apply(slope, x) if torch.is_grad_enabled() else slope, None, None, None, None
+
+
+def slope_of(ctx, x, g):
+    scores = Torch(x).array(x.cpu())
+    slope = Torch(x).result(_core.shard_gradients(ctx.states, scores, ctx.places)).to(x.device)
+    slope *= g[:, None]
+    slope[torch.from_numpy(~ctx.counts).to(x.device)] = 0
+    return slope
+
+
+def token_log_probs(x, tokens, padding, start, group):
+    """Of rows along the last dimension of scores."""
+    if not (dist.is_available() and dist.is_initialized()):
+        raise RuntimeError("there is no group of processes: call torch.distributed.init_process_group first")
+    rank = dist.get_rank(group)
+    if rank < 0:
+        raise RuntimeError("this process is not in the group")
+    start = rank * x.shape[-1] if start is None else start
+    rows = x.reshape(tokens.numel(), x.shape[-1])
+    log_p = TokenLogProbs.apply(rows.contiguous(), tokens.reshape(-1), padding, start, group)
+    return log_p.reshape(tokens.shape)
