@@ -100,7 +100,7 @@ impl AggregateUDFImpl for Aggregate {
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         self.takes_it(&args)?;
-        in_kind!(self.kind, args, states => Ok(Box::new(One(states))))
+        in_kind!(self.kind, args, states => Ok(Box::new(One { state: None, value: states.value })))
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
@@ -149,6 +149,13 @@ impl<S: State> Groups<S> {
         self.has_rows.resize(groups, false);
     }
 
+    fn update(&mut self, groups: &[usize], z: &[S::Number], weights: Option<&[S::Number]>) -> Result<()> {
+        for &group in groups {
+            self.has_rows[group] = true;
+        }
+        S::update_groups(&mut self.states, groups, z, weights).map_err(failed)
+    }
+
     fn take(&mut self, emit_to: EmitTo) -> impl Iterator<Item = Option<S>> {
         let states = emit_to.take_needed(&mut self.states);
         let has_rows = emit_to.take_needed(&mut self.has_rows);
@@ -166,23 +173,31 @@ impl<S: State> GroupsAccumulator for Groups<S> {
     ) -> Result<()> {
         self.resize(groups);
         let Rows { rows, columns } = Rows::of(values, filter)?;
-        let group_indices: Vec<usize> = rows.into_iter().map(|row| group_indices[row]).collect();
-        for &group in &group_indices {
-            self.has_rows[group] = true;
+        let weights = columns.get(1).map(AsRef::as_ref);
+        match rows {
+            None => self.update(group_indices, &columns[0], weights),
+            Some(rows) => {
+                let group_indices: Vec<usize> = rows.into_iter().map(|row| group_indices[row]).collect();
+                self.update(&group_indices, &columns[0], weights)
+            }
         }
-        let weights = columns.get(1).map(Vec::as_slice);
-        S::update_groups(&mut self.states, &group_indices, &columns[0], weights).map_err(failed)
     }
 
     fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], groups: usize) -> Result<()> {
         self.resize(groups);
+        let mut rows = SingleRows::default();
         for (bytes, &group) in as_binary_array(&values[0])?.iter().zip(group_indices) {
-            if let Some(bytes) = bytes {
-                self.states[group].merge(&S::read(bytes).map_err(failed)?);
-                self.has_rows[group] = true;
+            match bytes {
+                None => {}
+                Some(bytes) if rows.read(bytes) => rows.groups.push(group),
+                Some(bytes) => {
+                    self.states[group].merge(&S::read(bytes).map_err(failed)?);
+                    self.has_rows[group] = true;
+                }
             }
         }
-        Ok(())
+        let SingleRows { groups, z, weights } = &rows;
+        self.update(groups, z, (!weights.is_empty()).then_some(weights))
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
@@ -200,11 +215,7 @@ impl<S: State> GroupsAccumulator for Groups<S> {
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let length = values[0].len();
-        let mut single = Self::with_value(self.value);
-        let each: Vec<usize> = (0..length).collect();
-        single.update_batch(values, &each, filter, length)?;
-        single.state(EmitTo::All)
+        Ok(vec![single_rows::<S::Number>(values, filter)?])
     }
 
     fn size(&self) -> usize {
@@ -212,41 +223,89 @@ impl<S: State> GroupsAccumulator for Groups<S> {
     }
 }
 
-/// The one group of an aggregate without GROUP BY.
-#[derive(Debug)]
-struct One<S: State>(Groups<S>);
+/// What the engine sends on without grouping it first, where nearly every row has a group of its own: in place of a
+/// state the number, and the weight if there is one, which are far shorter.
+struct SingleRows<T> {
+    groups: Vec<usize>,
+    z: Vec<T>,
+    weights: Vec<T>,
+}
 
-impl<S: State> Accumulator for One<S> {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let groups = vec![0; values[0].len()];
-        self.0.update_batch(values, &groups, None, 1)
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        let groups = vec![0; states[0].len()];
-        self.0.merge_batch(states, &groups, 1)
-    }
-
-    /// Leaves the state as it is: a window asks after each row.
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        self.0.resize(1);
-        ScalarValue::try_from_array(&self.copy().evaluate(EmitTo::All)?, 0)
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        self.0.resize(1);
-        Ok(vec![ScalarValue::try_from_array(&self.copy().state(EmitTo::All)?[0], 0)?])
-    }
-
-    fn size(&self) -> usize {
-        size_of_val(self) + GroupsAccumulator::size(&self.0)
+impl<T> Default for SingleRows<T> {
+    fn default() -> Self {
+        Self { groups: Vec::new(), z: Vec::new(), weights: Vec::new() }
     }
 }
 
-impl<S: State> One<S> {
-    fn copy(&self) -> Groups<S> {
-        let Groups { states, has_rows, value } = &self.0;
-        Groups { states: states.clone(), has_rows: has_rows.clone(), value: *value }
+impl<T: Number> SingleRows<T> {
+    /// Whether the bytes are those of a row; its group is to be added.
+    fn read(&mut self, bytes: &[u8]) -> bool {
+        if bytes.len() != size_of::<T>() && bytes.len() != 2 * size_of::<T>() {
+            return false;
+        }
+        let mut numbers = T::read(bytes);
+        self.z.extend(numbers.next());
+        self.weights.extend(numbers.next());
+        true
+    }
+}
+
+/// The bytes of such rows.
+fn single_rows<T: Number>(values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<ArrayRef> {
+    let length = values[0].len();
+    let Rows { rows, columns } = Rows::<T>::of(values, filter)?;
+    let mut array = BinaryBuilder::with_capacity(length, length * columns.len() * size_of::<T>());
+    let (mut bytes, mut rows) = (Vec::new(), rows.map(|rows| rows.into_iter().peekable()));
+    let mut found = 0;
+    for row in 0..length {
+        if rows.as_mut().is_some_and(|rows| rows.next_if_eq(&row).is_none()) {
+            array.append_null();
+            continue;
+        }
+        bytes.clear();
+        columns.iter().for_each(|column| column[found].write(&mut bytes));
+        array.append_value(&bytes);
+        found += 1;
+    }
+    Ok(Arc::new(array.finish()))
+}
+
+/// The one group of an aggregate without GROUP BY.
+#[derive(Debug)]
+struct One<S: State> {
+    state: Option<S>,
+    value: fn(&S) -> S::Number,
+}
+
+impl<S: State> Accumulator for One<S> {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let Rows { columns, .. } = Rows::of(values, None)?;
+        if columns[0].is_empty() {
+            return Ok(());
+        }
+        let state = self.state.get_or_insert(S::empty());
+        state.update(&columns[0], columns.get(1).map(AsRef::as_ref)).map_err(failed)
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        for bytes in as_binary_array(&states[0])?.iter().flatten() {
+            self.state.get_or_insert(S::empty()).merge(&S::read(bytes).map_err(failed)?);
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let values: PrimitiveArray<<S::Number as Number>::Arrow> =
+            std::iter::once(self.state.as_ref().map(self.value)).collect();
+        ScalarValue::try_from_array(&values, 0)
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        Ok(vec![ScalarValue::Binary(self.state.map(|state| state.bytes()))])
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self)
     }
 }
 
@@ -286,12 +345,12 @@ impl<S: State> Accumulator for Sliding<S> {
     fn evaluate(&mut self) -> Result<ScalarValue> {
         let z: Vec<S::Number> = self.rows.iter().filter_map(|row| row[0]).collect();
         let weights: Vec<S::Number> = self.rows.iter().filter_map(|row| row[1]).collect();
-        let mut sum = Groups::with_value(self.value);
-        sum.resize(1);
-        sum.has_rows[0] = !z.is_empty();
         let weights = (!weights.is_empty()).then_some(&weights[..]);
-        S::update_groups(&mut sum.states, &vec![0; z.len()], &z, weights).map_err(failed)?;
-        ScalarValue::try_from_array(&sum.evaluate(EmitTo::All)?, 0)
+        let mut one = One { state: None, value: self.value };
+        if !z.is_empty() {
+            one.state.insert(S::empty()).update(&z, weights).map_err(failed)?;
+        }
+        one.evaluate()
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {

@@ -1,16 +1,23 @@
 //! Which types functions take, and their columns as slices.
 
 use datafusion::arrow::array::{Array, ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray};
-use datafusion::arrow::datatypes::{DataType, Float32Type, Float64Type};
+use datafusion::arrow::datatypes::{ArrowNativeType, DataType, Float32Type, Float64Type};
 use datafusion::common::cast::{as_float32_array, as_float64_array};
 use datafusion::common::{Result, plan_err};
+use std::borrow::Cow;
 use std::fmt::Debug;
 
 /// f32 or f64, as Arrow and the library have it.
-pub(crate) trait Number: logsum::Float + Debug {
+pub(crate) trait Number: logsum::Float + ArrowNativeType + Debug {
     type Arrow: ArrowPrimitiveType<Native = Self> + Debug;
 
     fn column(array: &ArrayRef) -> Result<&PrimitiveArray<Self::Arrow>>;
+
+    /// Little-endian.
+    fn write(self, bytes: &mut Vec<u8>);
+
+    /// What [`write`](Self::write) wrote, one number after the other.
+    fn read(bytes: &[u8]) -> impl Iterator<Item = Self>;
 }
 
 impl Number for f32 {
@@ -19,6 +26,14 @@ impl Number for f32 {
     fn column(array: &ArrayRef) -> Result<&PrimitiveArray<Float32Type>> {
         as_float32_array(array)
     }
+
+    fn write(self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.to_le_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> impl Iterator<Item = Self> {
+        bytes.as_chunks().0.iter().map(|bytes| Self::from_le_bytes(*bytes))
+    }
 }
 
 impl Number for f64 {
@@ -26,6 +41,14 @@ impl Number for f64 {
 
     fn column(array: &ArrayRef) -> Result<&PrimitiveArray<Float64Type>> {
         as_float64_array(array)
+    }
+
+    fn write(self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.to_le_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> impl Iterator<Item = Self> {
+        bytes.as_chunks().0.iter().map(|bytes| Self::from_le_bytes(*bytes))
     }
 }
 
@@ -45,20 +68,24 @@ pub(crate) fn coerced(function: &str, counts: &[usize], types: &[DataType]) -> R
     Ok(vec![common; types.len()])
 }
 
-/// The numbers of rows that have all columns and pass the filter, and which rows these are.
-pub(crate) struct Rows<T> {
-    pub(crate) rows: Vec<usize>,
-    pub(crate) columns: Vec<Vec<T>>,
+/// The numbers of rows that have all columns and pass the filter, and which rows these are, if not all.
+pub(crate) struct Rows<'a, T: Clone> {
+    pub(crate) rows: Option<Vec<usize>>,
+    pub(crate) columns: Vec<Cow<'a, [T]>>,
 }
 
-impl<T: Number> Rows<T> {
-    pub(crate) fn of(values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Self> {
+impl<'a, T: Number> Rows<'a, T> {
+    pub(crate) fn of(values: &'a [ArrayRef], filter: Option<&BooleanArray>) -> Result<Self> {
         let columns = values.iter().map(T::column).collect::<Result<Vec<_>>>()?;
+        if filter.is_none() && columns.iter().all(|column| column.null_count() == 0) {
+            let columns = columns.iter().map(|column| Cow::Borrowed(&column.values()[..])).collect();
+            return Ok(Self { rows: None, columns });
+        }
         let length = columns.first().map_or(0, |column| column.len());
         let passes = |i: usize| filter.is_none_or(|filter| filter.is_valid(i) && filter.value(i));
         let is_whole = |i: usize| columns.iter().all(|column| column.is_valid(i));
         let rows: Vec<usize> = (0..length).filter(|&i| passes(i) && is_whole(i)).collect();
         let columns = columns.iter().map(|column| rows.iter().map(|&i| column.value(i)).collect());
-        Ok(Self { columns: columns.collect(), rows })
+        Ok(Self { columns: columns.collect(), rows: Some(rows) })
     }
 }

@@ -16,6 +16,9 @@ pub(crate) trait State: Copy + Debug + Send + Sync + 'static {
 
     fn empty() -> Self;
 
+    /// Adds numbers, with their weights if there are weights.
+    fn update(&mut self, z: &[Self::Number], weights: Option<&[Self::Number]>) -> Result<(), Error>;
+
     /// Adds each number, with its weight if there are weights, to the state of its group.
     fn update_groups(
         states: &mut [Self],
@@ -34,6 +37,16 @@ impl<T: Number> State for Accumulator<T> {
 
     fn empty() -> Self {
         Self::new()
+    }
+
+    fn update(&mut self, z: &[T], weights: Option<&[T]>) -> Result<(), Error> {
+        match weights {
+            Some(weights) => self.update_weighted(z, weights),
+            None => {
+                Self::update(self, z);
+                Ok(())
+            }
+        }
     }
 
     fn update_groups(
@@ -63,6 +76,11 @@ impl<T: Number> State for EffectiveSampleSize<T> {
 
     fn empty() -> Self {
         Self::new()
+    }
+
+    fn update(&mut self, z: &[T], _weights: Option<&[T]>) -> Result<(), Error> {
+        Self::update(self, z);
+        Ok(())
     }
 
     fn update_groups(

@@ -34,6 +34,9 @@ impl Kind {
             Self::Softmax => logsum::softmax(z, &mut results),
         }
         .map_err(failed)?;
+        let Some(rows) = rows else {
+            return Ok(Arc::new(PrimitiveArray::<T::Arrow>::from_iter_values(results)));
+        };
         let mut found = vec![None; length];
         for (row, result) in rows.into_iter().zip(results) {
             found[row] = Some(result);

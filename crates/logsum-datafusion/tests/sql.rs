@@ -8,8 +8,19 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use std::sync::Arc;
 
 fn context(partitions: usize) -> SessionContext {
-    let mut context =
-        SessionContext::new_with_config(SessionConfig::new().with_target_partitions(partitions));
+    with_config(SessionConfig::new().with_target_partitions(partitions))
+}
+
+/// One that sends rows on without grouping them first, as if nearly each had a group of its own.
+fn context_without_partial_groups(partitions: usize) -> SessionContext {
+    let mut config = SessionConfig::new().with_target_partitions(partitions).with_batch_size(512);
+    config.options_mut().execution.skip_partial_aggregation_probe_rows_threshold = 1;
+    config.options_mut().execution.skip_partial_aggregation_probe_ratio_threshold = 0.0;
+    with_config(config)
+}
+
+fn with_config(config: SessionConfig) -> SessionContext {
+    let mut context = SessionContext::new_with_config(config);
     logsum_datafusion::register_all(&mut context).expect("functions are registered");
     context
 }
@@ -195,15 +206,18 @@ fn table(partitions: usize, rows: usize) -> Arc<MemTable> {
 async fn bits_are_the_same_over_any_partitions() {
     const ROWS: usize = 30_030;
     let queries = [
-        "SELECT k, logsumexp(z), logmeanexp(z), effective_sample_size(z), logsumexp(z / 100, w) FROM t GROUP BY k ORDER BY k",
+        "SELECT k, logsumexp(z), logmeanexp(z), effective_sample_size(z), logsumexp(z / 100, w),
+             logsumexp(CAST(z AS REAL)) FILTER (WHERE i % 3 = 0) AS third, effective_sample_size(w) FROM t GROUP BY k ORDER BY k",
         "SELECT logsumexp(z), logmeanexp(z), effective_sample_size(z), logsumexp(z, w), sum(z) FROM t",
-        // As many groups as rows: the states of rows are made without groups.
+        // As many groups as rows.
         "SELECT i, logsumexp(z), effective_sample_size(z) FROM t GROUP BY i ORDER BY i LIMIT 50",
     ];
     for (which, sql) in queries.into_iter().enumerate() {
         let mut first = None;
-        for partitions in [1, 2, 7, 64] {
-            let context = context(partitions);
+        let contexts = [1, 2, 7, 64].map(|partitions| (partitions, context(partitions)));
+        let without_groups =
+            [2, 7].map(|partitions| (partitions, context_without_partial_groups(partitions)));
+        for (partitions, context) in contexts.into_iter().chain(without_groups) {
             context.register_table("t", table(partitions, ROWS)).expect("a table");
             let mut rows = rows(&context, sql).await;
             if which == 1 {
