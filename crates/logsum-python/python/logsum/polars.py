@@ -1,0 +1,202 @@
+"""logsum's functions as expressions of Polars: `pl.col("z").logsum.logsumexp()`, once `logsum.polars` is imported.
+
+They are there wherever Polars takes expressions: in `select`, `with_columns`, `group_by(…).agg(…)`, `over`, lazy frames and the
+streaming engine. Results have the format of the numbers, or Float64 where these are integers, decimals or booleans. Nulls are
+absent from sums, and stay null where each row has a result.
+
+>>> import polars as pl
+>>> import logsum.polars
+>>> draws = pl.DataFrame({"chain": ["a", "b", "a"], "log_w": [-1000.0, -2e4, -1001.0]})
+>>> draws.group_by("chain", maintain_order=True).agg(evidence=pl.col("log_w").logsum.logmeanexp()).rows()
+[('a', -1000.3798854930417), ('b', -20000.0)]
+>>> draws.select(pl.col("log_w").logsum.softmax().over("chain")).to_series().to_list()
+[0.7310585786300049, 1.0, 0.2689414213699951]
+"""
+
+import numpy as np
+import polars as pl
+
+from . import _accumulator, _core, _general
+
+__all__ = ["Expressions"]
+
+
+FLOATS = (pl.Float16, pl.Float32, pl.Float64)
+
+
+def by_format(expression, build):
+    """The expression that `build` makes of floats and their format, which is known when a query is planned."""
+
+    def planned(numbers, dtype):
+        if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)):
+            raise TypeError(f"logsum's functions take numbers, not {dtype}: cast them first")
+        format = dtype if dtype in FLOATS else pl.Float64
+        return build(numbers.cast(format), format)
+
+    return expression.pipe_with_dtype(planned)
+
+
+def for_groups(expression, function):
+    """`function` of the numbers of all groups, and of where each begins and ends: one result for each."""
+
+    def of_lists(lists):
+        lists = lists.list.drop_nulls()
+        offsets = np.concatenate([[0], np.cumsum(lists.list.len().fill_null(0).to_numpy(), dtype=np.intp)])
+        numbers = numbers_of(lists.explode(empty_as_null=False, keep_nulls=False))
+        return pl.Series(lists.name, function(numbers, offsets), dtype=lists.dtype.inner)
+
+    # The lists of all groups are one series.
+    build = lambda numbers, format: numbers.implode().map_batches(of_lists, format, is_elementwise=True)
+    return by_format(expression, build)
+
+
+def parts_of(numbers, offsets):
+    return [numbers[start:end] for start, end in zip(offsets, offsets[1:])]
+
+
+def each_part(function):
+    """`function` of each group, one after the other."""
+    return lambda numbers, offsets: np.concatenate([numbers[:0], *map(function, parts_of(numbers, offsets))])
+
+
+def for_each_group(expression, function):
+    """`function` of the numbers of each group; null of none."""
+
+    def of_groups(numbers, offsets):
+        return [function(part).item() if part.size else None for part in parts_of(numbers, offsets)]
+
+    return for_groups(expression, of_groups)
+
+
+def for_rows_of_groups(expression, function):
+    """`function` of the numbers of all groups, and of where each begins and ends: one result for each number."""
+
+    def of_lists(lists):
+        flat = lists.explode(empty_as_null=False, keep_nulls=False)
+        lengths = lists.list.len().fill_null(0).to_numpy()
+        places = np.repeat(np.arange(len(lists)), lengths)
+        is_there = flat.is_not_null()
+        counts = np.bincount(places[is_there.to_numpy()], minlength=len(lists))
+        offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.intp)])
+        results = with_nulls(is_there, function(numbers_of(flat), offsets))
+        rows = pl.DataFrame({"place": places, "result": results})
+        groups = rows.group_by("place").agg("result")
+        every = pl.DataFrame({"place": np.arange(len(lists))}).join(groups, "place", how="left", maintain_order="left")
+        return every["result"].fill_null([]).alias(lists.name)
+
+    build = lambda numbers, format: numbers.implode().map_batches(of_lists, pl.List(format), is_elementwise=True)
+    return by_format(expression, lambda numbers, format: build(numbers, format).explode())
+
+
+def for_rows(expression, function):
+    """`function` of each number."""
+
+    def of_series(series):
+        return with_nulls(series.is_not_null(), function(numbers_of(series))).alias(series.name)
+
+    build = lambda numbers, format: numbers.map_batches(of_series, format, is_elementwise=True)
+    return by_format(expression, build)
+
+
+def numbers_of(series):
+    return np.ascontiguousarray(series.drop_nulls().to_numpy())
+
+
+def with_nulls(is_there, results):
+    """Results where something is there, and null elsewhere."""
+    if is_there.all():
+        return pl.Series(results)
+    whole = np.zeros(len(is_there), results.dtype)
+    whole[is_there.to_numpy()] = results
+    return pl.Series(whole).zip_with(is_there, pl.Series([None], dtype=pl.Series(results).dtype))
+
+
+def for_pairs(expression, other, function):
+    """`function` of two numbers in each row, in the wider format of both."""
+
+    def of_pairs(pairs):
+        x, y = (pairs.struct.field(name) for name in "xy")
+        is_there = x.is_not_null() & y.is_not_null()
+        results = function(*(numbers_of(z.filter(is_there)) for z in (x, y)))
+        return with_nulls(is_there, results).alias(pairs.name)
+
+    def build(x, y):
+        format = max((dtype for _, dtype in (x, y)), key=FLOATS.index)
+        pair = pl.struct(x=x[0].cast(format), y=y[0].cast(format))
+        return pair.map_batches(of_pairs, format, is_elementwise=True)
+
+    if not isinstance(other, pl.Expr | str):
+        # A number has the format of what it goes with.
+        return by_format(expression, lambda *x: build(x, (pl.lit(other), x[1])))
+    other = pl.col(other) if isinstance(other, str) else other
+    return by_format(expression, lambda *x: by_format(other, lambda *y: build(x, y)))
+
+
+def effective_sample_size(log_weights):
+    weights = _accumulator.EffectiveSampleSize(log_weights.dtype)
+    weights.update(log_weights)
+    return weights.value
+
+
+@pl.api.register_expr_namespace("logsum")
+class Expressions:
+    """`pl.col(…).logsum`."""
+
+    def __init__(self, expression):
+        self._expression = expression
+
+    def logsumexp(self):
+        """log Σ e^z of a group: the nearest float. Of nothing −∞, as the sum of nothing is 0."""
+        return for_groups(self._expression, lambda numbers, offsets: _general.segment_logsumexp(numbers, offsets=offsets))
+
+    def logmeanexp(self):
+        """log of the mean of e^z of a group: the nearest float. Null of nothing, as the mean."""
+        return for_each_group(self._expression, _general.logmeanexp)
+
+    def logvarexp(self, ddof=1):
+        """log of the variance of e^z of a group, over n − ddof."""
+        return for_each_group(self._expression, lambda z: np.asarray(_general.logvarexp(z, ddof=ddof)))
+
+    def effective_sample_size(self):
+        """(Σ e^z)² / Σ e^2z of the log-weights z of a group. Null of nothing."""
+        return for_each_group(self._expression, effective_sample_size)
+
+    def softmax_entropy(self):
+        """−Σ p log p with p = softmax(z) of a group, in nats. Null of nothing."""
+        return for_each_group(self._expression, _general.softmax_entropy)
+
+    def softmax(self):
+        """e^z / Σ e^z, each the nearest float: with `over` within each group."""
+        return for_rows_of_groups(self._expression, lambda z, offsets: _general.segment_softmax(z, offsets=offsets))
+
+    def log_softmax(self):
+        """z − log Σ e^z, each the nearest float: with `over` within each group."""
+        return for_rows_of_groups(self._expression, each_part(_core.log_softmax))
+
+    def logcumsumexp(self, reverse=False):
+        """log of the cumulative sums of e^z, each the nearest float: with `over` within each group."""
+        return for_rows_of_groups(self._expression, each_part(lambda z: _general.logcumsumexp(z, reverse=reverse)))
+
+    def logaddexp(self, other):
+        """log(e^x + e^y), with another expression, a column's name or a number."""
+        return for_pairs(self._expression, other, _core.logaddexp)
+
+    def logsubexp(self, other):
+        """log(e^x − e^y); NaN where x < y."""
+        return for_pairs(self._expression, other, _core.logsubexp)
+
+    def log1pexp(self):
+        """log(1 + e^x), softplus."""
+        return for_rows(self._expression, _core.log1pexp)
+
+    def log1mexp(self):
+        """log(1 − e^x) for x ≤ 0."""
+        return for_rows(self._expression, _core.log1mexp)
+
+    def logistic(self):
+        """1/(1 + e^−x)."""
+        return for_rows(self._expression, _core.logistic)
+
+    def logit(self):
+        """log(p/(1 − p))."""
+        return for_rows(self._expression, _core.logit)
