@@ -18,7 +18,7 @@ def real(number, name):
         if isinstance(number, str | bytes):
             raise TypeError
         return float(number)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         raise TypeError(f"{name} must be a number, not {type(number).__name__}") from None
 
 

@@ -12,13 +12,16 @@ Where all is −∞ the gradient of a log-sum-exp is 0; of c times +∞ it is 1/
 gradient 0.
 """
 
+import math
+
 import numpy as np
 import torch
 
-from .._arguments import either, loss_options, one_of, whole
-from . import _cuda, _elementwise, _losses, _reductions, _scans_and_products, _segments, _vocab_parallel
+from .._arguments import either, loss_options, one_of, real, whole
+from . import _cuda, _divergence, _elementwise, _linear, _losses, _reductions, _scans_and_products, _segments, _vocab_parallel
 from ._arguments import (
     are_known,
+    are_numbers,
     as_tensor,
     converted,
     dims_of,
@@ -31,14 +34,18 @@ from ._arguments import (
     of_dims,
     offsets_of,
     one_dim,
+    refuse_tensors,
+    stacked,
     summed_to,
     terms_of,
     together,
+    within,
     without,
 )
 
 __all__ = [
     "cross_entropy",
+    "linear_cross_entropy",
     "log1mexp",
     "log1pexp",
     "log_logistic",
@@ -56,10 +63,12 @@ __all__ = [
     "logsumexp_jvp",
     "logsumexp_value_and_grad",
     "logvarexp",
+    "merge_attention",
     "segment_logsumexp",
     "segment_softmax",
     "softmax",
     "softmax_entropy",
+    "softmax_kl",
     "token_log_probs",
     "unproved",
     "vocab_parallel_cross_entropy",
@@ -166,6 +175,44 @@ def softmax_entropy(input, dim=None, keepdim=False):
     """−Σ p log p with p = softmax(input) over dimensions, in nats."""
     x, dims = of_dims(floating(input), dim)
     return without(input.ndim == 0, dims, keepdim, _reductions.softmax_entropy(x, dims))[0]
+
+
+def softmax_kl(input, other, dim=None, keepdim=False):
+    """Kullback-Leibler divergence Σ p log(p/q) with p = softmax(input) and q = softmax(other) over dimensions, in nats.
+
+    It is never negative, and right to some ulps also where p and q are close to each other: Σ p (e^−d − 1 + d) with d = log p − log q, in
+    float64. What both mask out by −∞ has no part in it; where p has mass and q has none it is +∞, and does not change. A row without mass in
+    `input` gives 0. Derivatives of any order are by both.
+    """
+    named = dict(input=floating(input), other=as_tensor(other, "other", input))
+    x, y = together(**dict(zip(named, in_common(**named))))
+    dims = dims_of(x, dim)
+    return without(are_numbers(named), dims, keepdim, _divergence.softmax_kl(x, y, dims))[0]
+
+
+def merge_attention(outputs, logsumexps, *, base):
+    """Attention over keys that are in parts, of the parts' outputs and log-sum-exps of scores: `(output, logsumexp)` of all keys.
+
+    Both are sequences, or tensors whose first dimension enumerates the parts: outputs of shape (…, d), log-sum-exps of shape (…). `base`
+    says what their logarithms are to, and has no default, as kernels differ: "e" for log Σ e^s, "2" for log2 Σ 2^s. A part
+    without keys has −∞, and whatever its output is has no part in the result, which is 0 and −∞ if no part has keys. The order
+    of parts has no influence on the log-sum-exp. Derivatives of any order are by both.
+    """
+    one_of(("e", "2"), base, "base")
+    values = floating(stacked(outputs, "outputs"), "outputs")
+    logs = floating(stacked(logsumexps, "logsumexps"), "logsumexps")
+    if values.ndim == 0 or logs.ndim == 0 or not len(logs):
+        raise ValueError("outputs and logsumexps must have a first dimension, of at least one part")
+    if values.shape[:-1] != logs.shape:
+        raise ValueError(
+            f"outputs has the shape {tuple(values.shape)} and logsumexps {tuple(logs.shape)}: it must be that of outputs without its last dimension"
+        )
+    unit = 1.0 if base == "e" else math.log(2)
+    scores = logs.double() * unit
+    weights = _reductions.softmax(scores, [0]).to(_reductions.wide(values).dtype)
+    output = _reductions.times(weights[..., None].expand(values.shape), _reductions.wide(values)).sum(0)
+    logsumexp = _reductions.logsumexp(scores, [0])[0] / unit
+    return output.to(values.dtype), logsumexp.to(logs.dtype)
 
 
 def logcumsumexp(input, dim, reverse=False, exclusive=False):
@@ -319,9 +366,7 @@ def cross_entropy(
     Derivatives are by the scores, by probabilities, by weights, and by such a temperature. Without z-loss and temperature each loss is
     correctly rounded; their sum and mean are torch's.
     """
-    for name, number in (("label_smoothing", label_smoothing), ("z_loss", z_loss)):
-        if isinstance(number, torch.Tensor):
-            raise TypeError(f"{name} must be a number, not a Tensor: there is no derivative by it")
+    refuse_tensors(label_smoothing=label_smoothing, z_loss=z_loss)
     is_learned = isinstance(temperature, torch.Tensor)
     if is_learned and temperature.ndim:
         raise ValueError(f"temperature has the shape {tuple(temperature.shape)}, it must be one number")
@@ -365,7 +410,6 @@ def cross_entropy(
             raise ValueError(f"weight has the shape {tuple(weight.shape)}, it must be {tuple(x.shape[-1:])}: one for each class")
     x, shift = _losses.at_temperature(x, temperature) if is_learned or temperature != 1 else (x, 0)
     each = _losses.losses(x, target, weight, ignore_index, label_smoothing)
-    is_counted = None if is_soft else target != ignore_index
     if z_loss:
         whole = _losses.whole_of(x, target, weight, ignore_index, label_smoothing)
         each = each + _reductions.times(whole * z_loss, _losses.squares(x, shift, whole))
@@ -373,14 +417,81 @@ def cross_entropy(
         return each.to(dtype)
     # Sums of narrow formats would overflow, or stand still.
     total = _reductions.wide(each).sum()
-    if reduction == "mean" and is_counted is None:
-        total = total / each.numel()
-    elif reduction == "mean":
-        counted = is_counted if weight is None else _losses.of_targets(weight, target, is_counted).to(total.dtype)
-        number = counted.sum()
-        # The mean over nothing is NaN, and does not change.
-        total = torch.where(number == 0, torch.nan, total / torch.where(number == 0, 1, number))
+    if reduction == "mean":
+        total = _losses.mean_of(total, each.numel(), target, weight, ignore_index)
     return total.to(dtype)
+
+
+def linear_cross_entropy(
+    input,
+    linear_weight,
+    target,
+    *,
+    linear_bias=None,
+    weight=None,
+    ignore_index=-100,
+    reduction="mean",
+    label_smoothing=0.0,
+    z_loss=0.0,
+    temperature=1.0,
+    softcap=None,
+):
+    """`cross_entropy` of the scores input · linear_weightᵀ + linear_bias, which are never stored whole:
+    `torch.nn.functional.linear_cross_entropy`, with rows in any number of dimensions.
+
+    `linear_weight` has a row for each class; `target` is a class for each row of `input`, or probabilities. With `softcap` c each score s
+    becomes c · tanh(s/c) first. The other options are those of `cross_entropy`. Scores are torch's matrix products, in the format of
+    `input` and `linear_weight`; the loss of each row is that of these scores, correctly rounded in float32 at least, which is the
+    format of the result, without z-loss, temperature and softcap.
+
+    Derivatives are by `input`, `linear_weight` and `linear_bias`, found with the loss, and with `reduction="none"` by computing
+    the scores again. Those by the weight and the bias are summed in float32 at least. Second derivatives are an error.
+
+    Beside the derivatives, and one in float32 by the weight, memory for some four times as many scores as 256 rows have, or 2^24 scores if that is more,
+    is needed at once, whatever the number of rows.
+    """
+    named = dict(input=floating(input), linear_weight=as_tensor(linear_weight, "linear_weight", input))
+    if linear_bias is not None:
+        named["linear_bias"] = as_tensor(linear_bias, "linear_bias", input)
+    x, w, *b = in_common(**named)
+    b = b[0] if b else None
+    if w.ndim != 2 or x.ndim == 0 or x.shape[-1] != w.shape[1]:
+        raise ValueError(
+            f"linear_weight has the shape {tuple(w.shape)} and input {tuple(x.shape)}: it must have two dimensions, of which the second is "
+            "as long as the last one of input"
+        )
+    if b is not None and b.shape != w.shape[:1]:
+        raise ValueError(f"linear_bias has the shape {tuple(b.shape)}, it must be {tuple(w.shape[:1])}: one for each class")
+    refuse_tensors(label_smoothing=label_smoothing, z_loss=z_loss, temperature=temperature, softcap=softcap)
+    options = loss_options(ignore_index, reduction, label_smoothing, z_loss, temperature)
+    softcap = None if softcap is None else real(softcap, "softcap")
+    if softcap is not None and not 0 < softcap < math.inf:
+        raise ValueError(f"softcap is {softcap!r}, it must be finite and positive")
+    target = as_tensor(target, "target", x)
+    if not target.is_floating_point():
+        target = integers_of(target, "target", x)
+    shape = (*x.shape[:-1], len(w)) if target.is_floating_point() else x.shape[:-1]
+    if target.shape != shape:
+        raise ValueError(f"target has the shape {tuple(target.shape)}, it must be {tuple(shape)}")
+    if not target.is_floating_point():
+        within(target, len(w), options["ignore_index"], "target")
+    weight = None if weight is None else as_tensor(weight, "weight", x)
+    for name, tensor in (("target", target), ("weight", weight)):
+        if tensor is not None and tensor.requires_grad:
+            raise TypeError(f"{name} requires a derivative, which linear_cross_entropy does not have: call cross_entropy of linear")
+    numbers = {name: options[name] for name in ("ignore_index", "label_smoothing", "z_loss", "temperature")}
+
+    def losses(scores, target):
+        if softcap is not None:
+            scores = softcap * torch.tanh(scores / softcap)
+        wide_weight = None if weight is None else weight.to(scores.dtype)
+        return cross_entropy(scores, target, wide_weight, reduction="none", dim=-1, **numbers)
+
+    rows, targets = x.reshape(-1, x.shape[-1]), target.reshape(-1, *target.shape[x.ndim - 1 :])
+    if reduction == "none":
+        return _linear.each_loss(rows, w, b, targets, losses).reshape(x.shape[:-1])
+    total = _linear.sum_of_losses(rows, w, b, targets, losses)
+    return _losses.mean_of(total, len(rows), targets, weight, options["ignore_index"]) if reduction == "mean" else total
 
 
 def token_log_probs(input, tokens, dim=-1, dtype=None, entropy=False, *, padding=None):
@@ -448,4 +559,6 @@ def vocab_parallel_cross_entropy(
     if reduction == "none":
         return losses
     total = _reductions.wide(losses).sum()
-    return (total / (target != options["ignore_index"]).sum() if reduction == "mean" else total).to(losses.dtype)
+    if reduction == "mean":
+        total = _losses.mean_of(total, losses.numel(), target, None, options["ignore_index"])
+    return total.to(losses.dtype)

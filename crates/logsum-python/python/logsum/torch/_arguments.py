@@ -104,6 +104,25 @@ def one_dim(x, dim):
     return dims_of(x, whole(dim, "dim"))[0]
 
 
+def stacked(parts, name):
+    """Tensors of one shape as one, whose first dimension enumerates them."""
+    if isinstance(parts, torch.Tensor):
+        return parts
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, torch.Tensor) for part in parts):
+        raise TypeError(f"{name} must be a torch.Tensor, or a list of some, not {type(parts).__name__}")
+    shapes = {tuple(part.shape) for part in parts}
+    if len(shapes) != 1:
+        raise ValueError(f"{name} has tensors of the shapes {sorted(shapes)}: it must have some, of one shape")
+    return torch.stack(parts)
+
+
+def refuse_tensors(**named):
+    """Of numbers by which there is no derivative."""
+    for name, number in named.items():
+        if isinstance(number, torch.Tensor):
+            raise TypeError(f"{name} must be a number, not a Tensor: there is no derivative by it")
+
+
 def in_common(**named):
     """In one format, as torch promotes: integers, and numbers without dimensions, count less than others."""
     for name, x in named.items():

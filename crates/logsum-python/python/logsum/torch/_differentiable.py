@@ -164,3 +164,24 @@ def is_any_dual(arguments):
     can_be = forward_ad._current_level >= 0 or torch.compiler.is_compiling()
     can_be = can_be and torch._C._is_fwd_grad_enabled()
     return can_be and any(is_number(x) and tangent_of(x) is not None for x in arguments)
+
+
+class OnlyOnce(torch.autograd.Function):
+    """A derivative that depends on some tensors, and has no derivative by them here."""
+
+    @staticmethod
+    def forward(ctx, slope, name, *tensors):
+        ctx.name = name
+        return slope.view_as(slope)
+
+    @staticmethod
+    def backward(ctx, _):
+        raise RuntimeError(f"{ctx.name} has no second derivative")
+
+
+def only_once(name, slopes, tensors):
+    """The derivatives of what is called this, which depend on the tensors: an error where they are differentiated again."""
+    if not torch.is_grad_enabled():
+        return slopes
+    tensors = [x for x in tensors if x is not None]
+    return [None if slope is None else OnlyOnce.apply(slope, name, *tensors) for slope in slopes]

@@ -208,3 +208,12 @@ losses, surprisals = (
     for name, argument in (("cross_entropy", "target"), ("token_log_probs", "tokens"))
 )
 losses_gradient = Differentiable("cross_entropy_gradient", each_gradient, 3, gradient_backward, gradient_slope)
+
+
+def mean_of(total, count, target, weight, ignored):
+    """The sum of so many losses, divided by what all targets weigh: NaN, which does not change, if that is nothing."""
+    if target.is_floating_point():
+        return total / count
+    counts = target != ignored
+    number = (counts if weight is None else of_targets(weight, target, counts).to(total.dtype)).sum()
+    return torch.where(number == 0, torch.nan, total / torch.where(number == 0, 1, number))

@@ -6,6 +6,7 @@ import torch.distributed as dist
 
 from .. import _core
 from .._libraries import Torch
+from ._differentiable import only_once
 
 
 def gathered(states, device, group):
@@ -28,18 +29,6 @@ def of_whole_rows(scores, tokens, start, group):
         is_here = (tokens >= start) & (tokens < start + width)
         places[is_here] = first_place + tokens[is_here] - start
     return _core.token_log_probs(np.concatenate(rows, axis=1), places, -1)
-
-
-class OnlyOnce(torch.autograd.Function):
-    """The derivatives, which depend on the scores, and have no derivative by them here."""
-
-    @staticmethod
-    def forward(ctx, slope, x):
-        return slope.view_as(slope)
-
-    @staticmethod
-    def backward(ctx, _):
-        raise RuntimeError("log-probabilities over a vocabulary in shards have no second derivative")
 
 
 class TokenLogProbs(torch.autograd.Function):
@@ -72,7 +61,7 @@ class TokenLogProbs(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         with torch.no_grad():
             slope = slope_of(ctx, x, g)
-        return OnlyOnce.apply(slope, x) if torch.is_grad_enabled() else slope, None, None, None, None
+        return *only_once("vocab_parallel_token_log_probs", [slope], [x]), None, None, None, None
 
 
 def slope_of(ctx, x, g):
@@ -87,6 +76,8 @@ def token_log_probs(x, tokens, padding, start, group):
     """Of rows along the last dimension of scores."""
     if not (dist.is_available() and dist.is_initialized()):
         raise RuntimeError("there is no group of processes: call torch.distributed.init_process_group first")
+    if not isinstance(group, dist.ProcessGroup | None):
+        raise TypeError(f"group must be a group of torch.distributed, or None for all processes, not {type(group).__name__}")
     rank = dist.get_rank(group)
     if rank < 0:
         raise RuntimeError("this process is not in the group")

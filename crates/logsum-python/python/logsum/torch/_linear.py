@@ -1,0 +1,100 @@
+"""The losses of classification by linear functions of rows, whose scores are never stored whole."""
+
+import torch
+from torch.nn.functional import linear
+
+from . import _reductions
+from ._differentiable import only_once
+
+# So many scores are there at once, unless that is fewer rows than a matrix product needs to be fast.
+SCORES, FEWEST = 2**24, 256
+
+
+def chunks(x, w):
+    rows = max(SCORES // max(len(w), 1), FEWEST)
+    return [slice(start, start + rows) for start in range(0, len(x), rows)]
+
+
+def losses_of(x, w, b, target, loss):
+    """The losses of some rows, recorded, and the scores, in float32 at least: narrow scores would give narrow losses."""
+    with torch.enable_grad():
+        scores = _reductions.wide(linear(x, w, b).detach()).requires_grad_()
+        return loss(scores, target), scores
+
+
+class Slopes:
+    """The derivatives by x, w and b, as far as they are needed. Those by w and b are summed in float32 at least."""
+
+    def __init__(self, x, w, b, needed):
+        self.inputs = x, w, b
+        like = lambda y: torch.zeros_like(y, dtype=torch.promote_types(y.dtype, torch.float32))
+        self.of_x = torch.zeros_like(x) if needed[0] else None
+        self.of_w, self.of_b = (like(y) if is_needed else None for y, is_needed in zip((w, b), needed[1:]))
+
+    def add(self, rows, of_scores):
+        """Those of these rows, by the derivatives by their scores."""
+        x, w, _ = self.inputs
+        if self.of_b is not None:
+            self.of_b += of_scores.sum(0)
+        of_scores = of_scores.to(x.dtype)
+        if self.of_x is not None:
+            torch.mm(of_scores, w, out=self.of_x[rows])
+        if self.of_w is not None and self.of_w.dtype == x.dtype:
+            self.of_w.addmm_(of_scores.T, x[rows])
+        elif self.of_w is not None:
+            self.of_w += of_scores.T @ x[rows]
+
+    def times(self, factor):
+        slopes = zip((self.of_x, self.of_w, self.of_b), self.inputs)
+        return [None if slope is None else (slope * factor).to(y.dtype) for slope, y in slopes]
+
+
+class SumOfLosses(torch.autograd.Function):
+    """The sum, and on the way its derivatives."""
+
+    @staticmethod
+    def forward(ctx, x, w, b, target, loss, is_recorded):
+        needed = [is_recorded and is_needed for is_needed in ctx.needs_input_grad[:3]]
+        ctx.slopes, total = Slopes(x, w, b, needed), 0
+        for rows in chunks(x, w):
+            losses, scores = losses_of(x[rows], w, b, target[rows], loss)
+            total = total + losses.detach().sum()
+            if any(needed):
+                ctx.slopes.add(rows, *torch.autograd.grad(losses, scores, torch.ones_like(losses)))
+        ctx.save_for_backward(x, w, b)
+        return total + _reductions.wide(x.new_zeros(()))
+
+    @staticmethod
+    def backward(ctx, g):
+        with torch.no_grad():
+            slopes = ctx.slopes.times(g)
+        return *only_once("linear_cross_entropy", slopes, ctx.saved_tensors), None, None, None
+
+
+class EachLoss(torch.autograd.Function):
+    """Each; the scores are computed again for their derivatives."""
+
+    @staticmethod
+    def forward(ctx, x, w, b, target, loss):
+        ctx.save_for_backward(x, w, b)
+        ctx.target, ctx.loss = target, loss
+        each = [losses_of(x[rows], w, b, target[rows], loss)[0].detach() for rows in chunks(x, w)]
+        return torch.cat([_reductions.wide(x.new_zeros(0)), *each])
+
+    @staticmethod
+    def backward(ctx, g):
+        x, w, b = ctx.saved_tensors
+        with torch.no_grad():
+            slopes = Slopes(x, w, b, ctx.needs_input_grad)
+            for rows in chunks(x, w):
+                losses, scores = losses_of(x[rows], w, b, ctx.target[rows], ctx.loss)
+                slopes.add(rows, *torch.autograd.grad(losses, scores, g[rows]))
+            slopes = slopes.times(1)
+        return *only_once("linear_cross_entropy", slopes, (x, w, b)), None, None
+
+
+def sum_of_losses(x, w, b, target, loss):
+    return SumOfLosses.apply(x, w, b, target, loss, torch.is_grad_enabled())
+
+
+each_loss = EachLoss.apply

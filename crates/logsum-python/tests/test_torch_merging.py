@@ -1,0 +1,135 @@
+"""Divergences, and attention in parts: values against mpmath and whole attention, derivatives, masks and bases."""
+
+import math
+
+import mpmath
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import logsum.torch as T
+
+INF = torch.inf
+
+
+def exact_kl(x, y):
+    with mpmath.workdps(60):
+        e = [[mpmath.e ** mpmath.mpf(z) if z > -INF else mpmath.mpf(0) for z in row] for row in (x.tolist(), y.tolist())]
+        (p, q) = ([z / sum(row) for z in row] for row in e)
+        return float(sum(a * mpmath.log(a / b) for a, b in zip(p, q) if a))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("distance", [3.0, 1e-1, 1e-4, 1e-7])
+def test_divergence_is_right_where_both_are_close(dtype, distance):
+    torch.manual_seed(1)
+    x = torch.randn(5, 40).mul(3).to(dtype)
+    y = (x + distance * torch.randn(5, 40)).to(dtype)
+    x[:, 3] = y[:, 3] = -INF
+    found = T.softmax_kl(x, y, -1)
+    exact = torch.tensor([exact_kl(*rows) for rows in zip(x.double(), y.double())], dtype=torch.float64)
+    assert found.dtype == dtype
+    # Relative to the divergence: of float64 the square of what is rounded in the logarithms.
+    bound = 2 * torch.finfo(torch.float32).eps if dtype == torch.float32 else 1e-13 + 4e-16 / distance
+    assert ((found.double() - exact).abs() <= bound * exact).all(), (found.double() - exact) / exact
+
+
+def test_divergence_at_the_edges():
+    x = torch.tensor([[0.0, 1, -INF], [0, 1, 2], [-INF] * 3, [0, 0, 0], [INF, 1, INF], [torch.nan, 1, 2], [5, 5, 5]])
+    y = torch.tensor([[0.0, 1, -INF], [0, 1, -INF], [-INF] * 3, [-INF] * 3, [INF, 1, INF], [0, 1, 2], [7, 7, 7]])
+    x.requires_grad_(), y.requires_grad_()
+    found = T.softmax_kl(x, y, -1)
+    assert found[:5].tolist() == [0, INF, 0, INF, 0] and found[5].isnan() and found[6] < 1e-29
+    found[[0, 1, 2, 3, 6]].sum().backward()
+    for slope in (x.grad, y.grad):
+        assert not slope[[1, 2, 3]].any() and slope[0].abs().max() < 1e-6
+    assert T.softmax_kl(torch.tensor(3.0), torch.tensor(2.0)) == 0
+    assert T.softmax_kl(torch.zeros(2, 3), torch.zeros(3), -1, keepdim=True).shape == (2, 1)
+    assert T.softmax_kl(torch.zeros(2, 0), torch.zeros(2, 0), -1).tolist() == [0, 0]
+    masked = T.softmax_kl(torch.tensor([0.0, 1.0, -INF]), torch.tensor([1.0, 1.0, 0.0]))
+    assert masked == pytest.approx(exact_kl(torch.tensor([0.0, 1.0, -INF]), torch.tensor([1.0, 1.0, 0.0])), rel=1e-6)
+
+
+def test_derivatives_of_divergence():
+    torch.manual_seed(2)
+    x, y = (torch.randn(3, 5, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    call = lambda x, y: T.softmax_kl(x, y, -1)
+    assert torch.autograd.gradcheck(call, (x, y), check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(call, (x, y))
+    slopes = torch.autograd.grad(T.softmax_kl(x, y, -1).sum(), (x, y))
+    reference = (x.softmax(-1) * (x.log_softmax(-1) - y.log_softmax(-1))).sum()
+    torch.testing.assert_close(slopes, torch.autograd.grad(reference, (x, y)))
+    mask = torch.tensor([0, 0, -INF, 0, 0])
+    masked = torch.autograd.grad(T.softmax_kl(x + mask, y + mask, -1).sum(), (x, y))
+    kept = [0, 1, 3, 4]
+    alone = torch.autograd.grad(T.softmax_kl(x[:, kept], y[:, kept], -1).sum(), (x, y))
+    torch.testing.assert_close(masked, alone)
+    torch.testing.assert_close(torch.vmap(lambda x: T.softmax_kl(x, y[0]))(x), T.softmax_kl(x, y[0], -1))
+
+
+def attention(query, keys, values, base):
+    """Of one query, and the log-sum-exp of its scores in the base."""
+    scores = query @ keys.mT
+    unit = 1 if base == "e" else math.log(2)
+    return torch.softmax(scores, -1) @ values, T.logsumexp(scores, -1) / unit
+
+
+@pytest.mark.parametrize("base", ["e", "2"])
+def test_parts_are_the_whole(base):
+    torch.manual_seed(3)
+    query, keys, values = (torch.randn(n, 8, dtype=torch.float64) * 2 for n in (4, 30, 30))
+    ends = [0, 7, 8, 8, 20, 30]
+    parts = [attention(query, keys[a:b], values[a:b], base) for a, b in zip(ends, ends[1:]) if a < b]
+    # A part without keys, whose output nobody wrote.
+    parts.append((torch.full((4, 8), torch.nan, dtype=torch.float64), torch.full((4,), -INF, dtype=torch.float64)))
+    output, logs = T.merge_attention(*zip(*parts), base=base)
+    whole, total = attention(query, keys, values, base)
+    torch.testing.assert_close(output, whole, rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(logs, total, rtol=1e-15, atol=1e-15)
+    again = T.merge_attention(*(torch.stack(one)[[3, 0, 4, 2, 1]] for one in zip(*parts)), base=base)[1]
+    assert torch.equal(again, logs)
+    for dtype in (torch.bfloat16, torch.float32):
+        narrow = T.merge_attention([o.to(dtype) for o, _ in parts], [s.float() for _, s in parts], base=base)
+        assert narrow[0].dtype == dtype and narrow[1].dtype == torch.float32
+        torch.testing.assert_close(narrow[1].double(), total, rtol=1e-6, atol=1e-6)
+
+
+def test_no_part_has_keys():
+    output, logs = T.merge_attention(torch.full((2, 3, 4), torch.nan), torch.full((2, 3), -INF), base="e")
+    assert not output.any() and (logs == -INF).all()
+    alone = torch.randn(1, 3, 4), torch.randn(1, 3)
+    for base in ("e", "2"):
+        output, logs = T.merge_attention(*alone, base=base)
+        assert torch.equal(output, alone[0][0]) and torch.equal(logs, alone[1][0])
+
+
+def test_derivatives_of_merged_attention():
+    torch.manual_seed(4)
+    outputs = torch.randn(3, 2, 4, dtype=torch.float64, requires_grad=True)
+    logs = torch.randn(3, 2, dtype=torch.float64, requires_grad=True)
+    for base in ("e", "2"):
+        call = lambda outputs, logs: T.merge_attention(outputs, logs, base=base)
+        assert torch.autograd.gradcheck(call, (outputs, logs))
+        assert torch.autograd.gradgradcheck(call, (outputs, logs))
+    masked = logs.detach().clone()
+    masked[1, 0] = -INF
+    masked.requires_grad_()
+    output, total = T.merge_attention(outputs, masked, base="2")
+    slopes = torch.autograd.grad(output.sum() + total.sum(), (outputs, masked))
+    assert all(slope.isfinite().all() for slope in slopes) and not slopes[0][1, 0].any() and slopes[1][1, 0] == 0
+
+
+def test_bases_cannot_be_mixed_up():
+    outputs, logs = torch.zeros(2, 3, 4), torch.zeros(2, 3)
+    with pytest.raises(TypeError, match="base"):
+        T.merge_attention(outputs, logs)
+    for base in (2, "10", None, math.e):
+        with pytest.raises(ValueError, match=r"base is .*, it must be 'e' or '2'"):
+            T.merge_attention(outputs, logs, base=base)
+    # Of two parts with one key each, whose scores are 0: log 2, and 1 bit.
+    assert T.merge_attention(outputs, logs, base="e")[1][0] == torch.tensor(math.log(2))
+    assert T.merge_attention(outputs, logs, base="2")[1][0] == 1
+    with pytest.raises(ValueError, match=r"outputs has the shape \(2, 3, 4\) and logsumexps \(2, 4\)"):
+        T.merge_attention(outputs, torch.zeros(2, 4), base="e")
+    with pytest.raises(ValueError, match="it must have some, of one shape"):
+        T.merge_attention([], [], base="e")
