@@ -1,5 +1,6 @@
 """The examples give what they say, and draw their pictures."""
 
+import importlib
 import pathlib
 import runpy
 
@@ -32,3 +33,12 @@ def test_masked(tmp_path):
 def test_same_bits(tmp_path):
     different, losses = run("same_bits.py", tmp_path / "same_bits.png")
     assert different == 0 and losses[-1] < 0.5 * losses[0]
+
+
+def test_agree(tmp_path, monkeypatch):
+    # Its processes import it.
+    monkeypatch.syspath_prepend(EXAMPLES)
+    counts = importlib.import_module("agree").main(str(tmp_path / "agree.png"))
+    ours = [count for (_, _, library), count in counts.items() if library == "logsum"]
+    assert len(ours) == 2 * 10 and not any(ours)
+    assert counts["4 shards", "float32", "torch"] > 0

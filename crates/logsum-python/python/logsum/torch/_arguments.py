@@ -212,13 +212,18 @@ def ids_of(segment_ids, num_segments, mode, x, dim):
 
 def are_known(indices):
     """Whether they can be looked at here and now; elsewhere the operator looks, on the CPU."""
-    is_hidden = torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(indices)
-    return indices.device.type == "cpu" and not is_hidden and not is_in_torch_dispatch_mode()
+    return indices.device.type == "cpu" and not are_hidden(indices)
+
+
+def are_hidden(indices):
+    is_wrapped = torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(indices)
+    return is_wrapped or is_in_torch_dispatch_mode()
 
 
 def within(indices, length, padding, name):
-    """Complains of indices that are out of range."""
-    if not are_known(indices):
+    """Complains of indices that are out of range: on GPUs, too, unless a graph is being captured, which cannot wait for an answer."""
+    device = indices.device.type
+    if are_hidden(indices) or device not in ("cpu", "cuda") or device == "cuda" and torch.cuda.is_current_stream_capturing():
         return
     is_wrong = ((indices < 0) | (indices >= length)) & (indices != padding)
     if is_wrong.any():

@@ -13,9 +13,9 @@ def of_rows(argument):
     """The losses, of targets that users know as this argument."""
 
     def each_loss(x: Tensor, target: Tensor, weight: Tensor | None, ignored: int, smoothing: float) -> Tensor:
+        if not target.is_floating_point():
+            within(target, x.shape[-1], ignored, argument)
         if on_cpu(x):
-            if not target.is_floating_point():
-                within(target, x.shape[-1], ignored, argument)
             return by_core(x, target, weight, ignored, smoothing, False)[0]
         q, powers = weights_of(x, target, weight, ignored, smoothing), Powers(x, [-1])
         # Halves do not overflow where their sum does not.
@@ -62,7 +62,9 @@ def weights_of(x, target, weight, ignored, smoothing):
         q = own * (1 - smoothing) + smoothing / classes
     else:
         q = own * weight * (1 - smoothing) + weight * (smoothing / classes)
-    return torch.where(counts[..., None], q, 0)
+    # Where nobody could complain of it, what is out of range is not lost without a word.
+    is_within = (target >= 0) & (target < classes)
+    return torch.where(counts[..., None], torch.where(is_within[..., None], q, torch.nan), 0)
 
 
 # q is linear in the probabilities and in the weights, by factors that may be 0 where a score is −∞. The functions below

@@ -1,0 +1,84 @@
+"""What users of other libraries reported, replayed."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import logsum.torch as T
+from logsum.torch import _differentiable, _losses
+
+INF = torch.inf
+
+
+def test_many_masked_scores():
+    """flash-attention#1930: NaN where many scores are −∞."""
+    for length in (1, 127, 128, 4096, 65_537):
+        z = torch.full((3, length), -INF)
+        z[1, length // 2] = 5.0
+        z[2, ::2] = torch.linspace(-3, 3, len(z[2, ::2]))
+        z.requires_grad_()
+        values = T.logsumexp(z, -1)
+        assert values[0] == -INF and values[1] == 5 and values[2].isfinite()
+        p = T.softmax(z, -1)
+        assert not p[0].any() and p[1].sum() == 1 and p[2].sum().sub(1).abs() < 1e-5
+        (slope,) = torch.autograd.grad(values[1:].sum() + p.sum(), z)
+        assert slope.isfinite().all() and not slope[:, 1::2][2].any()
+
+
+@pytest.mark.parametrize("classes", [65_535, 65_536, 65_537])
+def test_padded_classes_have_no_part(classes):
+    """A vocabulary beyond 2^16, padded to whole blocks."""
+    torch.manual_seed(0)
+    z = torch.randn(4, classes)
+    target = torch.tensor([0, classes - 1, classes // 2, 7])
+    padded = torch.full((4, -(-classes // 1024) * 1024), -INF)
+    padded[:, :classes] = z
+    padded.requires_grad_(), z.requires_grad_()
+    for call in (T.cross_entropy, T.token_log_probs):
+        loss, of_padded = call(z, target), call(padded, target)
+        assert torch.equal(loss, of_padded)
+        slopes = torch.autograd.grad(loss.sum(), z)[0], torch.autograd.grad(of_padded.sum(), padded)[0]
+        assert torch.equal(slopes[1][:, :classes], slopes[0]) and not slopes[1][:, classes:].any()
+
+
+def test_a_mask_does_not_stop_other_gradients():
+    z = torch.tensor([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]], requires_grad=True)
+    mask = torch.tensor([[True, False, False], [True, True, True]])
+    loss = T.logsumexp(z.masked_fill(mask, -INF), -1)
+    loss[0].backward()
+    assert z.grad[0, 1:].gt(0).all() and not z.grad[1].any() and z.grad[0, 0] == 0
+    z.grad = None
+    T.log_softmax(z.masked_fill(mask, -INF), -1)[0, 2].backward()
+    assert z.grad[0].isfinite().all() and z.grad[0, 2] > 0
+
+
+def test_all_targets_are_ignored():
+    z = torch.randn(3, 5, requires_grad=True)
+    target = torch.full((3,), -100)
+    for reduction, expected in (("sum", 0.0), ("none", [0.0] * 3)):
+        assert T.cross_entropy(z, target, reduction=reduction).tolist() == expected
+    mean = T.cross_entropy(z, target)
+    mean.backward()
+    assert mean.isnan() and not z.grad.any()
+
+
+def test_targets_out_of_range():
+    """An error that names them, or NaN where nobody can look: never a loss of 0, and no assertion that ends the process."""
+    z = torch.randn(3, 5)
+    for target in (torch.tensor([1, 5, 2]), torch.tensor([1, -1, 2])):
+        with pytest.raises(ValueError, match=r"target has (5|-1) at \(1,\), it must be from 0 to below 5"):
+            T.cross_entropy(z, target)
+        with pytest.raises(ValueError, match=r"tokens has (5|-1) at \(1,\), it must be from 0 to below 5"):
+            T.token_log_probs(z, target)
+
+
+def test_targets_out_of_range_on_other_devices(monkeypatch):
+    for module in (_losses, _differentiable):
+        monkeypatch.setattr(module, "on_cpu", lambda x: False)
+    z = torch.randn(3, 5)
+    with pytest.raises(ValueError, match=r"target has 5 at \(1,\)"):
+        T.cross_entropy(z, torch.tensor([1, 5, 2]))
+    # As in a graph that is being captured.
+    monkeypatch.setattr(_losses, "within", lambda *_: None)
+    losses = T.cross_entropy(z, torch.tensor([1, 5, -100]), reduction="none")
+    assert losses[0].isfinite() and losses[1].isnan() and losses[2] == 0
