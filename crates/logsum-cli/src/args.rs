@@ -51,7 +51,8 @@ pub(crate) enum Command {
 /// The numbers, and what to reduce over.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Numbers {
-    /// File of numbers: .npy, .npz, .csv, .tsv or a table separated by white space; - for standard input
+    /// File of numbers: .npy, .npz, .safetensors, .parquet, .csv, .tsv or a table separated by white space; - for standard
+    /// input
     #[arg(value_name = "INPUT")]
     pub(crate) input: PathBuf,
 
@@ -66,13 +67,13 @@ pub(crate) struct Numbers {
 /// Which numbers of the input.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct InputPart {
-    /// Array of a .npz, by its name
+    /// Array of a .npz or .safetensors, by its name
     #[arg(long, value_name = "NAME")]
     pub(crate) array: Option<String>,
 
-    /// Columns of a text table: names, in which * stands for anything, numbers from 1, and ranges, such as
+    /// Columns of a text table or .parquet: names, in which * stands for anything, numbers from 1, and ranges, such as
     /// 'log_lik.*,lp__' or 3,5-8,10- [default: all]
-    #[arg(long, value_name = "COLUMNS", allow_negative_numbers = true)]
+    #[arg(long, visible_alias = "column", value_name = "COLUMNS", allow_negative_numbers = true)]
     pub(crate) columns: Option<Selection>,
 }
 
@@ -99,6 +100,16 @@ pub(crate) struct Reduction {
 
     #[command(flatten)]
     pub(crate) weights: Weights,
+
+    /// A table of sums, one for each group of rows that have the same in these columns: of integers, strings or bools, in
+    /// a text table of any words
+    #[arg(
+        long,
+        value_name = "COLUMNS",
+        requires = "columns",
+        conflicts_with_all = ["array", "axis", "keepdims", "state", "weights"]
+    )]
+    pub(crate) by: Option<Selection>,
 
     /// Also write the state of the sum, 128 bytes, for `logsum merge`
     #[arg(long, value_name = "STATE", conflicts_with_all = ["axis", "op", "keepdims"])]
@@ -150,11 +161,11 @@ pub(crate) struct Weights {
 /// Which numbers of the file of weights.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct WeightPart {
-    /// Array of WEIGHTS, a .npz, by its name
+    /// Array of WEIGHTS, a .npz or .safetensors, by its name
     #[arg(long, value_name = "NAME", requires = "weights")]
     pub(crate) weight_array: Option<String>,
 
-    /// Columns of WEIGHTS, a text table
+    /// Columns of WEIGHTS, a text table or .parquet
     #[arg(long, value_name = "COLUMNS", allow_negative_numbers = true, requires = "weights")]
     pub(crate) weight_columns: Option<Selection>,
 }
@@ -198,11 +209,11 @@ pub(crate) struct CrossEntropy {
 /// Which numbers of the file of labels.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct LabelPart {
-    /// Array of LABELS, a .npz, by its name
+    /// Array of LABELS, a .npz or .safetensors, by its name
     #[arg(long, value_name = "NAME")]
     pub(crate) label_array: Option<String>,
 
-    /// Column of LABELS, a text table
+    /// Column of LABELS, a text table or .parquet
     #[arg(long, value_name = "COLUMNS", allow_negative_numbers = true)]
     pub(crate) label_columns: Option<Selection>,
 }
@@ -241,11 +252,11 @@ pub(crate) struct TokenLogProbs {
 /// Which numbers of the file of tokens.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct TokenPart {
-    /// Array of TOKENS, a .npz, by its name
+    /// Array of TOKENS, a .npz or .safetensors, by its name
     #[arg(long, value_name = "NAME")]
     pub(crate) token_array: Option<String>,
 
-    /// Column of TOKENS, a text table
+    /// Column of TOKENS, a text table or .parquet
     #[arg(long, value_name = "COLUMNS", allow_negative_numbers = true)]
     pub(crate) token_columns: Option<Selection>,
 }
@@ -405,8 +416,14 @@ Each command has examples of its own: logsum lse --help";
 const LSE_EXAMPLES: &str = "\
 A text table is rows by columns of f64, with or without a header line of words; lines that start with # are skipped. \
 Row names, missing numbers (NA) and other words are refused; --columns says which columns to read, in which order. \
-A .npy or .npz keeps its shape and its type, f16, bf16 (as ml_dtypes saves it), f32 or f64; integers and bools become \
-f64.
+A .parquet is such a table, too, of f16 or f32 if all columns that are read are so; NULL, decimals, dates and nested \
+columns are refused. A .npy, .npz or .safetensors keeps its shape and its type, f16, bf16 (in a .npy as ml_dtypes saves \
+it), f32 or f64; integers and bools become f64.
+
+With --by the result is a table with a header: the keys, in their order, and logsumexp or, with --op mean, logmeanexp; \
+of several columns logsumexp(name) for each. It is written as a table on a terminal, else as csv, or as json: a list of \
+objects. The input is read row by row, in memory that grows with the groups and not with the rows, and once more if a \
+value is near 0 or, one in some 10^7, not settled by the first time.
 
 Examples:
   logsum lse scores.npy                          one number: the log-sum-exp of them all
@@ -415,7 +432,10 @@ Examples:
   seq 1 10 | logsum lse -                        from a pipe
   logsum lse fit.csv --columns 'log_lik.*'       some columns of CmdStan's draws
   logsum lse frame.csv --columns 2-              all but the row names of pandas or R
-  logsum lse run.npz --array scores              an array of several
+  logsum lse run.npz --array scores              an array of several, also of a .safetensors
+  logsum lse draws.parquet --column log_w        one column of a table
+  logsum lse draws.parquet --column log_w --by chain             one for each chain
+  logsum lse draws.csv --columns 'log_lik*' --by chain,warm -o sums.csv
   logsum lse scores.csv --axis 1 --format json   as JSON
   logsum lse log_w.npy --op mean                 the logarithm of the mean of e^z
   logsum lse z.npy --axis 1 --weights w.csv      log Σ w e^z for each row; w may be one row for all

@@ -2,6 +2,7 @@
 
 use crate::args::{Args, Command, CrossEntropy, Destination, Format, Numbers, Op, TokenLogProbs, Weights};
 use crate::explain;
+use crate::grouping;
 use crate::input::{self, Input, Number, Part};
 use crate::output::{StateFile, Target, write};
 use crate::progress::Progress;
@@ -27,10 +28,13 @@ macro_rules! of_any {
 
 pub(crate) fn run(args: Args) -> Result<()> {
     match args.command {
-        Command::Lse(args) => Job::new(&args.numbers, args.keepdims)
-            .weights(&args.weights)
-            .with_state(args.state)
-            .run(Operation::Value(args.op), &args.destination),
+        Command::Lse(args) => match &args.by {
+            Some(by) => grouping::run(&args, by),
+            None => Job::new(&args.numbers, args.keepdims)
+                .weights(&args.weights)
+                .with_state(args.state)
+                .run(Operation::Value(args.op), &args.destination),
+        },
         Command::Merge(args) => state::merge(&args),
         Command::Grad(args) => {
             let gradient = Destination { output: Some(args.output), format: None };
@@ -273,7 +277,7 @@ fn must_differ(one: (&Path, &Part), other: (&Path, &Part), what: &str) -> Result
     let part = match path.extension().and_then(|ending| ending.to_str()) {
         _ if is_pipe => None,
         Some("npy") => None,
-        Some("npz") => Some("array"),
+        Some("npz" | "safetensors") => Some("array"),
         _ => Some("columns"),
     };
     let options =

@@ -1,11 +1,12 @@
 //! The `logsum` command: log-sum-exp, its gradient, softmax and log-softmax of a file of numbers.
 //!
 //! `args` says what can be asked for, `input` finds the numbers (always as an ndarray view, in memory or mapped),
-//! `job` computes, `state` has sums in parts, `output` writes; `explain` is a face of the crate logsum-explain. Exit
+//! `job` computes, `grouping` does so for groups of rows, `state` has sums in parts, `output` writes; `explain` is a face of the crate logsum-explain. Exit
 //! codes: 0 done, 2 for bad usage, bad input, or an output that cannot be written.
 
 mod args;
 mod explain;
+mod grouping;
 mod input;
 mod job;
 mod output;

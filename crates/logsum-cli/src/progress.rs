@@ -31,6 +31,7 @@ impl Progress {
 
     /// Bytes of a file are being read.
     pub(crate) fn reading(&self, bytes: u64) {
+        self.bar.set_position(0);
         self.bar.set_length(bytes);
         self.bar.set_style(style("{spinner} reading {bar:30} {bytes} of {total_bytes}, {eta} left"));
     }
@@ -38,6 +39,17 @@ impl Progress {
     /// Counts the bytes that pass.
     pub(crate) fn count_bytes<R: Read>(&self, source: R) -> impl Read + use<R> {
         self.bar.wrap_read(source)
+    }
+
+    /// So many numbers, or rows, are being read.
+    pub(crate) fn reading_numbers(&self, count: u64) {
+        self.bar.set_position(0);
+        self.bar.set_length(count);
+        self.bar.set_style(style("{spinner} reading {bar:30} {percent} %, {eta} left"));
+    }
+
+    pub(crate) fn numbers_read(&self, count: u64) {
+        self.bar.inc(count);
     }
 
     /// Elements are being computed with, in this many pieces.

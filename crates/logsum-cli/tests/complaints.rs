@@ -156,7 +156,8 @@ fn an_integer_in_text_is_exact_or_a_complaint() {
 #[test]
 fn what_has_no_end_is_no_table() {
     let place = Place::new();
-    let complaint = "/dev/zero: is no text: byte 0 is 0; .npy, .npz and text tables are read";
+    let complaint =
+        "/dev/zero: is no text: byte 0 is 0; .npy, .npz, .safetensors, .parquet and text tables are read";
     assert_eq!(place.run("lse /dev/zero").complaint(), complaint);
     place.write("long.txt", "1 ".repeat(10) + &"x".repeat(1_000_000));
     let start = "x".repeat(24);
@@ -169,10 +170,17 @@ fn what_has_no_end_is_no_table() {
 #[test]
 fn binary_files_are_called_what_they_are() {
     let place = Place::new();
-    let from_a_frame = "which is not read; read it in Python and save its numbers with numpy.save";
     for (start, complaint) in [
-        (&b"PAR1\x15\x04"[..], format!("is a Parquet file, {from_a_frame}")),
-        (b"ARROW1\0\0", format!("is a Feather (Arrow) file, {from_a_frame}")),
+        (
+            &b"PARE\x15\x04"[..],
+            "is an encrypted Parquet file, which is not read; save it again without encryption".to_owned(),
+        ),
+        (
+            b"ARROW1\0\0",
+            "is a Feather (Arrow) file, which is not read; read it in Python and save it with \
+             pyarrow.parquet.write_table"
+                .into(),
+        ),
         (
             b"\x89HDF\r\n\x1a\n\0",
             "is an HDF5 file, which is not read; save one of its data sets with numpy.save".into(),
@@ -183,7 +191,10 @@ fn binary_files_are_called_what_they_are() {
         (b"BZh91AY", "is compressed by bzip2, which is not read; unpack it with bunzip2".into()),
         (b"\xff\xfe1\0,\0", "is text in UTF-16, which is not read; save it as UTF-8".into()),
         (b"\xfe\xff\x001\0,", "is text in UTF-16, which is not read; save it as UTF-8".into()),
-        (b"\"abc\0", "is no text: byte 4 is 0; .npy, .npz and text tables are read".into()),
+        (
+            b"\"abc\0",
+            "is no text: byte 4 is 0; .npy, .npz, .safetensors, .parquet and text tables are read".into(),
+        ),
     ] {
         // A quotation mark somewhere in it is not what is wrong.
         let content = [start, b"\"\n1,2\n"].concat();
@@ -232,7 +243,7 @@ fn npy_files_that_are_broken_or_foreign() {
         (b"\x93NUMPY\x09\x00abc".to_vec(), "is a .npy of the unknown version 9.0 (byte 6); versions 1.0, 2.0 and 3.0 are read".into()),
         (npy("<i4", false, "(7,)", &numbers), "is cut off: shape [7] of type <i4 needs 28 bytes after the header, 24 are there".into()),
         (npy(">f2", false, "(11,)", &numbers), "has 2 bytes after the numbers of its shape [11]".into()),
-        (npy("<i1", false, "(9223372036854775807,)", &numbers), "has the shape [9223372036854775807] in its .npy header, which no memory can hold".into()),
+        (npy("<i1", false, "(9223372036854775807,)", &numbers), "has the shape [9223372036854775807] in its header, which no memory can hold".into()),
         (header("{'descr': '<f8', 'shape': (3,)}"), "has a broken .npy header (byte 10); save the array again with numpy.save: it lacks 'fortran_order'".into()),
         (header("{'descr': '<f8', 'fortran_order': 0, 'shape': (3,)}"), "has a broken .npy header (byte 10); save the array again with numpy.save: its 'fortran_order' is no bool".into()),
         (header("{'descr': '<f8', 'fortran_order': False, 'shape': (-3,)}"), "has a broken .npy header (byte 10); save the array again with numpy.save: its 'shape' has the length -3".into()),
@@ -243,8 +254,8 @@ fn npy_files_that_are_broken_or_foreign() {
         (header(&"{".repeat(8)), "has a broken .npy header (byte 10); save the array again with numpy.save: it is no Python dictionary".into()),
         (npy("<f8", false, "(1000000000000000000,)", &numbers), "is cut off".into()),
         (npy("<f8", false, "(99999999999999999999,)", &numbers), "its 'shape' has the length 99999999999999999999".into()),
-        (npy("<f8", false, "(4294967296, 4294967296)", &numbers), "has the shape [4294967296, 4294967296] in its .npy header, which no memory can hold".into()),
-        (npy("<f8", false, "(0, 4294967296, 4294967296)", b""), "has the shape [0, 4294967296, 4294967296] in its .npy header, which no memory can hold".into()),
+        (npy("<f8", false, "(4294967296, 4294967296)", &numbers), "has the shape [4294967296, 4294967296] in its header, which no memory can hold".into()),
+        (npy("<f8", false, "(0, 4294967296, 4294967296)", b""), "has the shape [0, 4294967296, 4294967296] in its header, which no memory can hold".into()),
         ([b"\x93NUMPY\x02\x00\xff\xff\xff\xff", &numbers[..]].concat(), "has a .npy header of 4294967295 bytes (byte 8), more than the 10000 that any array of numbers needs".into()),
     ] {
         let place = Place::new();

@@ -76,16 +76,16 @@ fn an_integer_is_exact_or_a_complaint() {
     for rounded in [(1 << 53) + 1, -(1 << 53) - 1, i64::MAX] {
         place.write("n.npy", bytes(rounded));
         let complaint = format!(
-            "n.npy: number 2 in the file: {rounded} is an integer that f64 cannot hold; to have it rounded, save \
-             array.astype('f8')"
+            "n.npy: number 2 in the file: {rounded} is an integer that f64 cannot hold; to have it rounded, save it \
+             as f64"
         );
         assert_eq!(place.run("lse n.npy").complaint(), complaint);
     }
     place.write("n.npy", npy(">u8", false, "(1,)", &[255; 8]));
     assert!(place.run("lse n.npy").complaint().contains(": 18446744073709551615 is an integer"));
     place.write("n.npy", npy("|b1", false, "(2,)", &[1, 7]));
-    let complaint = "n.npy: number 2 in the file: the byte 7 is no bool, which is 0 or 1; save the array again \
-         with numpy.save";
+    let complaint =
+        "n.npy: number 2 in the file: the byte 7 is no bool, which is 0 or 1; save the array again";
     assert_eq!(place.run("lse n.npy").complaint(), complaint);
 }
 
@@ -183,15 +183,15 @@ fn arrays_of_an_npz() {
     );
     complaint(
         "lse bfloat16.npy --array x",
-        "bfloat16.npy: is a .npy, which is one array: leave out --array, which chooses an array of a .npz",
+        "bfloat16.npy: is a .npy, which is one array: leave out --array, which chooses an array of a .npz or .safetensors",
     );
     complaint(
         "lse tokens.txt --array x",
-        "tokens.txt: is a text table: leave out --array, which chooses an array of a .npz",
+        "tokens.txt: is a text table: leave out --array, which chooses an array of a .npz or .safetensors",
     );
     complaint(
         "lse arrays.npz --columns 1",
-        "arrays.npz: is a .npz: leave out --columns, which chooses columns of a text table",
+        "arrays.npz: is a .npz: leave out --columns, which chooses columns of a table",
     );
 }
 

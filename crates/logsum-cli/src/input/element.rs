@@ -9,6 +9,9 @@ pub(crate) trait Number: Float + Pod + Into<f64> {
     /// NumPy's word for the type.
     const DESCR: &'static str;
 
+    /// The nearest number of the type.
+    fn from_f64(number: f64) -> Self;
+
     /// The fewest digits that read back the same.
     fn shortest(self) -> String {
         // Debug, unlike Display, writes 1e300 and not three hundred zeros.
@@ -26,17 +29,29 @@ pub(crate) trait Number: Float + Pod + Into<f64> {
 
 impl Number for f32 {
     const DESCR: &'static str = if cfg!(target_endian = "little") { "<f4" } else { ">f4" };
+
+    fn from_f64(number: f64) -> Self {
+        number as Self
+    }
 }
 
 impl Number for f64 {
     const DESCR: &'static str = if cfg!(target_endian = "little") { "<f8" } else { ">f8" };
+
+    fn from_f64(number: f64) -> Self {
+        number
+    }
 }
 
 impl Number for f16 {
     const DESCR: &'static str = if cfg!(target_endian = "little") { "<f2" } else { ">f2" };
 
+    fn from_f64(number: f64) -> Self {
+        Self::from_f64(number)
+    }
+
     fn shortest(self) -> String {
-        shortest_narrow(self.into(), |number| Self::from_f64(number).into())
+        shortest_narrow::<Self>(self.into())
     }
 }
 
@@ -44,13 +59,18 @@ impl Number for f16 {
 impl Number for bf16 {
     const DESCR: &'static str = if cfg!(target_endian = "little") { "<V2" } else { ">V2" };
 
+    fn from_f64(number: f64) -> Self {
+        Self::from_f64(number)
+    }
+
     fn shortest(self) -> String {
-        shortest_narrow(self.into(), |number| Self::from_f64(number).into())
+        shortest_narrow::<Self>(self.into())
     }
 }
 
 /// The number with the fewest digits that is rounded to this one; six are enough.
-fn shortest_narrow(number: f64, round: impl Fn(f64) -> f64) -> String {
+fn shortest_narrow<T: Number>(number: f64) -> String {
     let decimals = (0..6).filter_map(|digits| format!("{number:.digits$e}").parse().ok());
-    decimals.into_iter().find(|&decimal| round(decimal) == number).unwrap_or(number).shortest()
+    let is_it = |&decimal: &f64| T::from_f64(decimal).into() == number;
+    decimals.into_iter().find(is_it).unwrap_or(number).shortest()
 }

@@ -1,23 +1,31 @@
 //! Numbers from a file or a pipe, as an ndarray view.
 //!
-//! A `.npy` of floats in this machine's own byte order is memory-mapped. Everything else (text, `.npz`, integers, the
-//! other byte order, a pipe) is decoded once into a spool, which moves to an unnamed temporary file when it grows. The
-//! rest of the program only sees views, and never holds an input larger than a few dozen megabytes in memory.
+//! A `.npy` or `.safetensors` of floats in this machine's own byte order is memory-mapped. Everything else (text, `.npz`,
+//! `.parquet`, integers, the other byte order, a pipe) is decoded once into a spool, which moves to an unnamed temporary
+//! file when it grows. The rest of the program only sees views, and never holds an input larger than a few dozen
+//! megabytes in memory. What is grouped (`table`) is not kept at all: it is read row by row.
 
+mod archive;
 mod element;
 mod line_ends;
 mod map;
 mod npy;
 mod npz;
 mod numeric_table;
+mod parquet;
 mod quoting;
+mod raw;
+mod safetensors;
 mod selection;
 mod signatures;
 mod spool;
+mod table;
 mod text;
 
 pub(crate) use element::Number;
 pub(crate) use selection::Selection;
+pub(crate) use spool::Spool;
+pub(crate) use table::{Key, Table};
 
 use crate::progress::Progress;
 use anyhow::{Context, Result, bail, ensure};
@@ -25,10 +33,19 @@ use half::{bf16, f16};
 use line_ends::LineEnds;
 use memmap2::Mmap;
 use ndarray::{ArrayViewD, CowArray, IxDyn, ShapeBuilder};
+use parquet::ParquetTable;
 use signatures::Content;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::path::Path;
+
+/// The types of floats that tables have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Precision {
+    F16,
+    F32,
+    F64,
+}
 
 /// An array of numbers, wherever they are.
 pub(crate) enum Input {
@@ -53,9 +70,9 @@ impl Input {
 /// Which of a file's numbers are read.
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
-    /// An array of a `.npz`.
+    /// An array of a `.npz` or `.safetensors`.
     pub(crate) array: Option<String>,
-    /// Columns of a text table.
+    /// Columns of a text table or of a `.parquet`.
     pub(crate) columns: Option<Selection>,
     /// Before the names of the options that say these two.
     pub(crate) prefix: &'static str,
@@ -76,16 +93,18 @@ impl Part {
 
     /// A complaint if such a file does not have such parts.
     fn check(&self, content: Content) -> Result<()> {
-        let what = match content {
-            Content::Npy => "a .npy, which is one array",
-            Content::Zip => "a .npz",
-            Content::Text => "a text table",
-        };
+        let what = content.name();
         let (array, columns) = (self.option("array"), self.option("columns"));
-        let has_array = self.array.is_none() || content == Content::Zip;
-        ensure!(has_array, "is {what}: leave out {array}, which chooses an array of a .npz");
-        let has_columns = self.columns.is_none() || content == Content::Text;
-        ensure!(has_columns, "is {what}: leave out {columns}, which chooses columns of a text table");
+        let has_array = matches!(content, Content::Zip | Content::Safetensors);
+        ensure!(
+            self.array.is_none() || has_array,
+            "is {what}: leave out {array}, which chooses an array of a .npz or .safetensors"
+        );
+        let has_columns = matches!(content, Content::Parquet | Content::Text);
+        ensure!(
+            self.columns.is_none() || has_columns,
+            "is {what}: leave out {columns}, which chooses columns of a table"
+        );
         Ok(())
     }
 }
@@ -123,7 +142,24 @@ pub(crate) fn read(path: &Path, part: &Part, progress: &Progress) -> Result<Inpu
 }
 
 fn open(path: &Path, part: &Part, progress: &Progress) -> Result<Input> {
-    let mut file = File::open(path).map_err(|error| match error.kind() {
+    let mut file = open_file(path)?;
+    if file.metadata()?.is_file() {
+        let content = content_of(&mut file)?;
+        part.check(content)?;
+        progress.reading(file.metadata()?.len());
+        match content {
+            Content::Npy => return npy::of_file(&mut file),
+            Content::Zip | Content::Safetensors | Content::Parquet => {
+                return seekable(content, file, part, progress);
+            }
+            Content::Text => {}
+        }
+    }
+    stream(file, text::Separator::of_ending(path), part, progress)
+}
+
+fn open_file(path: &Path) -> Result<File> {
+    let file = File::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => anyhow::anyhow!("there is no such file"),
         io::ErrorKind::PermissionDenied => anyhow::anyhow!("no permission to read it"),
         _ => anyhow::Error::new(error).context("cannot be opened"),
@@ -132,21 +168,17 @@ fn open(path: &Path, part: &Part, progress: &Progress) -> Result<Input> {
     if metadata.is_dir() {
         bail!("is a folder; name a file of numbers in it");
     }
-    if metadata.is_file() {
-        if metadata.len() == 0 {
-            bail!("is empty; it must hold at least one number");
-        }
-        progress.reading(metadata.len());
-        let content = signatures::content(&start_of(&mut file)?)?;
-        file.rewind()?;
-        part.check(content)?;
-        match content {
-            Content::Npy => return npy::mapped(&mut file),
-            Content::Zip => return npz(BufReader::new(file), part, progress),
-            Content::Text => {}
-        }
+    if metadata.is_file() && metadata.len() == 0 {
+        bail!("is empty; it must hold at least one number");
     }
-    stream(file, text::Separator::of_ending(path), part, progress)
+    Ok(file)
+}
+
+/// What the file is, which is at its start then.
+fn content_of(file: &mut File) -> Result<Content> {
+    let content = signatures::content(&start_of(file)?)?;
+    file.rewind()?;
+    Ok(content)
 }
 
 fn start_of(source: &mut impl Read) -> Result<Vec<u8>> {
@@ -155,8 +187,21 @@ fn start_of(source: &mut impl Read) -> Result<Vec<u8>> {
     Ok(start)
 }
 
-fn npz(source: impl Read + Seek, part: &Part, progress: &Progress) -> Result<Input> {
-    npz::read(source, part.array.as_deref(), &part.option("array"), progress)
+/// Reads a file of the kinds whose parts are not in order.
+fn seekable(content: Content, mut file: File, part: &Part, progress: &Progress) -> Result<Input> {
+    let (name, option) = (part.array.as_deref(), part.option("array"));
+    match content {
+        Content::Zip => npz::read(BufReader::new(file), name, &option, progress),
+        Content::Safetensors => safetensors::read(&mut file, name, &option),
+        _ => {
+            let table = ParquetTable::open(file, part, None)?;
+            Ok(match table.precision() {
+                Precision::F16 => Input::F16(table.array(progress)?),
+                Precision::F32 => Input::F32(table.array(progress)?),
+                Precision::F64 => Input::F64(table.array(progress)?),
+            })
+        }
+    }
 }
 
 /// Reads what is not mapped, from its start to its end.
@@ -172,8 +217,10 @@ fn stream(
     let mut source = progress.count_bytes(io::Cursor::new(start).chain(source));
     match content {
         Content::Npy => npy::decoded(buffered(source)),
-        // Its table of contents is at its end.
-        Content::Zip => npz(BufReader::new(spool::copy_to_file(&mut source)?), part, progress),
+        // Their tables of contents are at their ends, or what they name is to be mapped.
+        Content::Zip | Content::Safetensors | Content::Parquet => {
+            seekable(content, spool::copy_to_file(&mut source)?, part, progress)
+        }
         Content::Text => {
             let lines = buffered(LineEnds::new(source));
             text::read(lines, separator, part).map(Input::F64)

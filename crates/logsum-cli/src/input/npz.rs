@@ -1,9 +1,9 @@
 //! NumPy's archives of arrays: .npy files in a .zip, compressed or not.
 
-use super::quoting::listed;
-use super::{Input, npy};
+use super::signatures::READ;
+use super::{Input, archive, npy};
 use crate::progress::Progress;
-use anyhow::{Error, Result, bail, ensure};
+use anyhow::{Error, Result, ensure};
 use std::io::{self, BufReader, ErrorKind, Read, Seek};
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
@@ -15,29 +15,19 @@ pub(super) fn read(
     option: &str,
     progress: &Progress,
 ) -> Result<Input> {
-    let mut archive = ZipArchive::new(source).map_err(complaint)?;
-    let mut arrays = Vec::new();
-    for (index, file) in archive.file_names().enumerate() {
+    let mut zip = ZipArchive::new(source).map_err(complaint)?;
+    let (mut names, mut entries) = (Vec::new(), Vec::new());
+    for (index, file) in zip.file_names().enumerate() {
         // A name that is no text can't be given on the command line either.
         if let Some(array) = file.ok().as_deref().and_then(|file| file.strip_suffix(".npy")) {
-            arrays.push((index, array.to_owned()));
+            names.push(array.to_owned());
+            entries.push(index);
         }
     }
-    let names = || listed(arrays.iter().map(|(_, name)| name.as_str()));
-    let (index, name) = match (name, &arrays[..]) {
-        (_, []) => {
-            bail!("is a .zip without arrays (.npy files), so no .npz; .npy, .npz and text tables are read")
-        }
-        (None, [only]) => only.clone(),
-        (None, _) => {
-            bail!("holds {} arrays: {}; choose one with {option} NAME", arrays.len(), names())
-        }
-        (Some(name), _) => match arrays.iter().find(|(_, array)| array == name) {
-            Some(found) => found.clone(),
-            None => bail!("has no array {name:?}; {option} can be {}", names()),
-        },
-    };
-    let entry = archive.by_index(index).map_err(complaint)?;
+    ensure!(!names.is_empty(), "is a .zip without arrays (.npy files), so no .npz; {READ}");
+    let place = archive::place(&names, name, option)?;
+    let (index, name) = (entries[place], &names[place]);
+    let entry = zip.by_index(index).map_err(complaint)?;
     ensure!(
         matches!(entry.compression(), CompressionMethod::Stored | CompressionMethod::Deflated),
         "array {name:?} is compressed in a way that NumPy does not use; save it again with numpy.savez_compressed"

@@ -3,6 +3,7 @@
 use super::quoting::shown;
 use super::selection::Selection;
 use super::spool::Spool;
+use super::table::{Key, Names, TakeRow};
 use super::{Array, Part};
 use anyhow::{Context, Error, Result, bail, ensure};
 
@@ -16,12 +17,22 @@ pub(super) struct Table<'a> {
     places: Option<Vec<Option<usize>>>,
     /// The chosen numbers of a row.
     chosen: Vec<f64>,
+    /// Where rows go that are grouped; others are spooled.
+    grouped: Option<Grouped<'a>>,
+    /// The keys of a row, whose places come before those of the numbers.
+    keys: Vec<Key>,
     /// How many fields the first row of numbers has, and the line it is on.
     columns: Option<(usize, u64)>,
     header: Option<Header>,
     /// The first row, if the next one shows whether its numbers are names: they are in quotation marks and those of
     /// the next are not, or, where columns are chosen, there is a word above a number beside them.
     undecided: Option<Row>,
+}
+
+/// Columns of keys, and what takes each row of keys and chosen numbers.
+pub(super) struct Grouped<'a> {
+    pub(super) by: &'a Selection,
+    pub(super) take: &'a mut TakeRow<'a>,
 }
 
 /// A row that is being read.
@@ -52,10 +63,12 @@ struct Header {
     /// Its first word, as it is shown.
     word: String,
     names: usize,
+    /// All of them, where columns are chosen.
+    fields: Vec<String>,
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn new(part: &'a Part) -> Self {
+    pub(super) fn new(part: &'a Part, grouped: Option<Grouped<'a>>) -> Self {
         let (selection, option) = (part.columns.as_ref(), part.option("columns"));
         let (numbers, chosen) = (Spool::new(), Vec::new());
         Self {
@@ -64,6 +77,8 @@ impl<'a> Table<'a> {
             option,
             places: None,
             chosen,
+            grouped,
+            keys: Vec::new(),
             columns: None,
             header: None,
             undecided: None,
@@ -85,7 +100,10 @@ impl<'a> Table<'a> {
             return Ok(());
         };
         if let Some(&Some(place)) = places.get(row.count - 1) {
-            self.chosen[place] = self.number(row, field)?;
+            match place.checked_sub(self.keys.len()) {
+                Some(place) => self.chosen[place] = self.number(row, field)?,
+                None => self.keys[place] = key(row, field)?,
+            }
         }
         Ok(())
     }
@@ -100,7 +118,7 @@ impl<'a> Table<'a> {
 
     fn set_header(&mut self, row: &Row) {
         let word = shown(row.fields.first().map_or(&b""[..], |first| first.as_bytes()));
-        self.header = Some(Header { line: row.line, word, names: row.count });
+        self.header = Some(Header { line: row.line, word, names: row.count, fields: row.fields.clone() });
     }
 
     /// A field where all columns are read.
@@ -150,9 +168,7 @@ impl<'a> Table<'a> {
             }
             (_, Some(_)) => format!("{word} is beyond the largest f64"),
             _ if is_missing(field) => {
-                format!(
-                    "{word} is a missing number; write nan for a result that is nan, or -inf for a term of 0"
-                )
+                format!("{word} {MISSING}")
             }
             _ if is_special(field) => format!("{word} is not a number; write nan, inf or -inf"),
             _ => match self.hint(row, field) {
@@ -179,7 +195,7 @@ impl<'a> Table<'a> {
         }
         let Row { line, count, ref word, .. } = row;
         if let Some(word) = word {
-            self.header = Some(Header { line, word: word.clone(), names: count });
+            self.header = Some(Header { line, word: word.clone(), names: count, fields: Vec::new() });
             return Ok(());
         }
         match self.columns {
@@ -200,7 +216,10 @@ impl<'a> Table<'a> {
                 }
             }
         }
-        self.chosen.iter().try_for_each(|&number| self.numbers.push(number))
+        match &mut self.grouped {
+            Some(grouped) => (grouped.take)(&self.keys, &self.chosen),
+            None => self.chosen.iter().try_for_each(|&number| self.numbers.push(number)),
+        }
     }
 
     fn check_row_name(&self, row: &Row) -> Result<()> {
@@ -218,7 +237,7 @@ impl<'a> Table<'a> {
         self.check_row_name(row)?;
         let (&Row { line, count, .. }, option) = (row, &self.option);
         // Columns that were chosen by their numbers alone need no names.
-        let needs_names = self.selection.is_none_or(Selection::has_names);
+        let needs_names = self.selection.is_none() || self.has_names();
         if let Some(header) = self.header.as_ref().filter(|header| needs_names && header.names != count) {
             let remedy = match count == header.names + 1 {
                 true => format!("the first may be the row's name: leave it out with {option} 2-"),
@@ -232,6 +251,12 @@ impl<'a> Table<'a> {
         }
         self.columns = Some((count, line));
         Ok(())
+    }
+
+    /// Whether columns are chosen by names.
+    fn has_names(&self) -> bool {
+        let keys = self.grouped.as_ref().map(|grouped| grouped.by);
+        self.selection.into_iter().chain(keys).any(Selection::has_names)
     }
 
     /// Finds the chosen columns by the first row, or, if that is a header and they were given by number, by the next.
@@ -249,8 +274,9 @@ impl<'a> Table<'a> {
             self.set_header(&first);
         }
         let is_first = self.header.is_none();
-        if is_first && is_header(selection, &row.fields, row.line, &self.option)? {
-            if selection.has_names() {
+        let has_names = self.has_names();
+        if is_first && is_header(selection, has_names, &row.fields, row.line, &self.option)? {
+            if has_names {
                 self.find_places(&row)?;
             }
             self.set_header(&row);
@@ -270,11 +296,21 @@ impl<'a> Table<'a> {
 
     fn find_places(&mut self, row: &Row) -> Result<()> {
         let Some(selection) = self.selection else { return Ok(()) };
-        let of_option = || format!("{}: line {}", self.option, row.line);
-        let chosen = selection.places(&row.fields).with_context(of_option)?;
+        let line = row.line;
+        let numbers =
+            selection.places(&row.fields).with_context(|| format!("{}: line {line}", self.option))?;
+        let keys = match &self.grouped {
+            Some(grouped) => grouped.by.places(&row.fields).with_context(|| format!("--by: line {line}"))?,
+            None => Vec::new(),
+        };
+        if let Some(both) = keys.iter().find(|key| numbers.contains(key)) {
+            bail!("--by: line {line}: column {} cannot be both a key and a number", both + 1);
+        }
         let mut places = vec![None; row.count];
-        chosen.iter().enumerate().for_each(|(place, &column)| places[column] = Some(place));
-        (self.places, self.chosen) = (Some(places), vec![0.0; chosen.len()]);
+        let columns = keys.iter().chain(&numbers);
+        columns.enumerate().for_each(|(place, &column)| places[column] = Some(place));
+        (self.places, self.chosen) = (Some(places), vec![0.0; numbers.len()]);
+        self.keys = vec![Key::Bool(false); keys.len()];
         Ok(())
     }
 
@@ -296,38 +332,75 @@ impl<'a> Table<'a> {
         }
     }
 
-    pub(super) fn finish(mut self) -> Result<Array<f64>> {
+    /// The end of the file; gives the number of columns that were read.
+    fn end(&mut self) -> Result<usize> {
         if self.selection.is_some()
             && let Some(first) = self.undecided.take()
         {
             self.choose_of(&first)?;
         }
-        let columns = match (self.columns, self.header) {
-            (Some(_), _) if self.selection.is_some() => self.chosen.len(),
-            (Some((columns, _)), _) => columns,
+        match (self.columns, &self.header) {
+            (Some(_), _) if self.selection.is_some() => Ok(self.chosen.len()),
+            (Some((columns, _)), _) => Ok(columns),
             (None, Some(Header { line, word, .. })) => {
                 let hint = if word.contains(';') { SEPARATORS } else { "" };
                 bail!("has no numbers: line {line}, which starts with {word}, was taken for a header{hint}")
             }
             (None, None) => bail!("is empty; it must hold at least one number"),
-        };
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Result<Array<f64>> {
+        let columns = self.end()?;
         let shape = vec![self.numbers.count() / columns, columns];
         Ok(Array { numbers: self.numbers.finish()?, shape, fortran_order: false })
     }
+
+    /// The names of the columns that were read.
+    pub(super) fn finish_rows(mut self) -> Result<Names> {
+        self.end()?;
+        let mut keys = vec![String::new(); self.keys.len() + self.chosen.len()];
+        for (column, place) in self.places.iter().flatten().enumerate() {
+            if let Some(place) = *place {
+                let name = self.header.as_ref().and_then(|header| header.fields.get(column));
+                keys[place] = name.cloned().unwrap_or_else(|| (column + 1).to_string());
+            }
+        }
+        let numbers = keys.split_off(self.keys.len());
+        Ok(Names { keys, numbers })
+    }
 }
 
+/// What stands for the row in a column of keys: any word.
+fn key(row: &Row, field: &[u8]) -> Result<Key> {
+    let place = || format!("line {}, column {}", row.line, row.count);
+    ensure!(!field.is_empty(), "{}: the field is empty, which is no key", place());
+    let word = str::from_utf8(field)
+        .ok()
+        .with_context(|| format!("{}: {} is not in UTF-8; save the file as UTF-8", place(), shown(field)))?;
+    Ok(Key::of_word(word))
+}
+
+pub(super) const MISSING: &str =
+    "is a missing number; write nan for a result that is nan, or -inf for a term of 0";
 const SEPARATORS: &str = "; fields are separated by commas, tabs or white space";
 const HEADER: &str = " (a header line has words only)";
 const ROW_NAME: &str = "; if it is a row's name, leave it out with";
 
 /// Whether the first row holds names; only the chosen fields are asked, if their numbers are known.
-fn is_header(selection: &Selection, fields: &[String], line: u64, option: &str) -> Result<bool> {
+fn is_header(
+    selection: &Selection,
+    has_names: bool,
+    fields: &[String],
+    line: u64,
+    option: &str,
+) -> Result<bool> {
     let has_row_names = fields.first().is_some_and(|field| is_unnamed(field.as_bytes()));
     // What pandas writes for a frame without names.
     let is_counted = has_row_names
         && fields.len() > 1
         && fields[1..].iter().enumerate().all(|(place, field)| *field == place.to_string());
-    if selection.has_names() {
+    if has_names {
         ensure!(
             is_counted || fields.iter().any(|field| may_be_name(field.as_bytes())),
             "{option}: line {line} has no names; choose columns by their numbers, from 1"
@@ -367,9 +440,9 @@ fn are_like_years(fields: &[(usize, &String)]) -> bool {
     numbers.is_some_and(|numbers| numbers.len() > 1 && numbers.is_sorted_by(|one, next| one < next))
 }
 
-/// Over row names; the second is pandas' word for the first, once it was read and written again.
+/// Over row names; the others are pandas' words for the first, once it was read and written again, and in a .parquet.
 pub(super) fn is_unnamed(name: &[u8]) -> bool {
-    matches!(name, b"" | b"Unnamed: 0")
+    matches!(name, b"" | b"Unnamed: 0") || name.starts_with(b"__index_level_")
 }
 
 /// What may be a name: no number, nor what stands for one.

@@ -1,6 +1,6 @@
 //! What a file is, by its first bytes.
 
-use super::npy;
+use super::{npy, safetensors};
 use anyhow::{Result, bail};
 
 /// How many bytes of a file are looked at.
@@ -11,13 +11,31 @@ pub(super) const LENGTH: usize = 4096;
 pub(super) enum Content {
     Npy,
     Zip,
+    Safetensors,
+    Parquet,
     Text,
 }
 
+impl Content {
+    /// Such a file, for complaints.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Npy => "a .npy, which is one array",
+            Self::Zip => "a .npz",
+            Self::Safetensors => "a .safetensors",
+            Self::Parquet => "a .parquet",
+            Self::Text => "a text table",
+        }
+    }
+}
+
+/// What is read, for complaints.
+pub(super) const READ: &str = ".npy, .npz, .safetensors, .parquet and text tables are read";
+
 /// Files that people have, what they are, and how their numbers get here.
 const OTHERS: [(&[u8], &str, &str); 9] = [
-    (b"PAR1", "a Parquet file", FROM_A_FRAME),
-    (b"ARROW1", "a Feather (Arrow) file", FROM_A_FRAME),
+    (b"PARE", "an encrypted Parquet file", "save it again without encryption"),
+    (b"ARROW1", "a Feather (Arrow) file", "read it in Python and save it with pyarrow.parquet.write_table"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "save one of its data sets with numpy.save"),
     (b"\x1f\x8b", "compressed by gzip", "unpack it with gunzip"),
     (b"\x28\xb5\x2f\xfd", "compressed by zstd", "unpack it with unzstd"),
@@ -27,12 +45,17 @@ const OTHERS: [(&[u8], &str, &str); 9] = [
     (b"\xfe\xff", "text in UTF-16", "save it as UTF-8"),
 ];
 
-const FROM_A_FRAME: &str = "read it in Python and save its numbers with numpy.save";
-
 /// What a file that starts with these bytes is; a complaint if it is nothing that is read.
 pub(super) fn content(start: &[u8]) -> Result<Content> {
+    // First, as the length that it starts with may look like another format's signature.
+    if safetensors::is_start(start) {
+        return Ok(Content::Safetensors);
+    }
     if start.starts_with(npy::MAGIC) {
         return Ok(Content::Npy);
+    }
+    if start.starts_with(b"PAR1") {
+        return Ok(Content::Parquet);
     }
     // The first entry of an archive, or the end of one without entries.
     if start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06") {
@@ -42,7 +65,7 @@ pub(super) fn content(start: &[u8]) -> Result<Content> {
         bail!("is {what}, which is not read; {remedy}");
     }
     match start.iter().position(|&byte| byte == 0) {
-        Some(place) => bail!("is no text: byte {place} is 0; .npy, .npz and text tables are read"),
+        Some(place) => bail!("is no text: byte {place} is 0; {READ}"),
         None => Ok(Content::Text),
     }
 }

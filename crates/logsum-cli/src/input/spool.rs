@@ -1,6 +1,6 @@
 //! A growing sequence of numbers: in memory while it is short, then in an unnamed temporary file.
 
-use super::{Number, Storage, map};
+use super::{Array, Number, Storage, map};
 use anyhow::{Context, Result};
 use std::env;
 use std::fs::File;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// Bytes kept in memory.
 const MEMORY: usize = 64 << 20;
 
-pub(super) struct Spool<T> {
+pub(crate) struct Spool<T> {
     recent: Vec<T>,
     /// What came before, and how many numbers it holds.
     file: Option<File>,
@@ -18,17 +18,17 @@ pub(super) struct Spool<T> {
 }
 
 impl<T: Number> Spool<T> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { recent: Vec::new(), file: None, count: 0 }
     }
 
-    pub(super) fn push(&mut self, number: T) -> Result<()> {
+    pub(crate) fn push(&mut self, number: T) -> Result<()> {
         self.recent.push(number);
         self.count += 1;
         if self.recent.len() * size_of::<T>() >= MEMORY { self.spill() } else { Ok(()) }
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.count
     }
 
@@ -39,6 +39,12 @@ impl<T: Number> Spool<T> {
         self.spill()?;
         let file = self.file.expect("checked above");
         Ok(Storage::Mapped(map::map(&file)?, 0))
+    }
+
+    /// The numbers as a vector.
+    pub(crate) fn into_array(self) -> Result<Array<T>> {
+        let shape = vec![self.count];
+        Ok(Array { numbers: self.finish()?, shape, fortran_order: false })
     }
 
     fn spill(&mut self) -> Result<()> {

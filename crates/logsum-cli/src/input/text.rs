@@ -1,7 +1,8 @@
 //! Text in lines, and lines in fields, separated by commas, tabs or white space; `numeric_table` says what they mean.
 
-use super::numeric_table::{Row, Table, is_spreadsheet_error};
+use super::numeric_table::{Grouped, Row, Table, is_spreadsheet_error};
 use super::quoting::shown;
+use super::table::Names;
 use super::{Array, Part};
 use anyhow::{Context, Result, ensure};
 use std::borrow::Cow;
@@ -51,8 +52,25 @@ impl Separator {
 const PIECE: usize = 1 << 18;
 
 /// Reads a table, whose lines end in `\n`. Without a promised separator the first line that has content shows it.
-pub(super) fn read(mut source: impl BufRead, promised: Option<Separator>, part: &Part) -> Result<Array<f64>> {
-    let mut table = Table::new(part);
+pub(super) fn read(source: impl BufRead, promised: Option<Separator>, part: &Part) -> Result<Array<f64>> {
+    let mut table = Table::new(part, None);
+    read_into(&mut table, source, promised)?;
+    table.finish()
+}
+
+/// Reads a table row by row; gives the names of the columns.
+pub(super) fn rows<'a>(
+    source: impl BufRead,
+    promised: Option<Separator>,
+    part: &'a Part,
+    grouped: Grouped<'a>,
+) -> Result<Names> {
+    let mut table = Table::new(part, Some(grouped));
+    read_into(&mut table, source, promised)?;
+    table.finish_rows()
+}
+
+fn read_into(table: &mut Table<'_>, mut source: impl BufRead, promised: Option<Separator>) -> Result<()> {
     let mut separator = promised;
     let mut row = Row::new(1);
     let mut text = Vec::new();
@@ -82,14 +100,14 @@ pub(super) fn read(mut source: impl BufRead, promised: Option<Separator>, part: 
         }
         let separator = *separator.insert(of_line);
         let end = if is_last { text.len() } else { last_separator(&row, &text, separator)? };
-        fields(&mut table, &mut row, &text[start..end], separator)?;
+        fields(table, &mut row, &text[start..end], separator)?;
         text.drain(..text.len().min(end + 1));
         if is_last {
             let next = Row::new(row.line + 1);
             table.end_row(std::mem::replace(&mut row, next))?;
         }
     }
-    table.finish()
+    Ok(())
 }
 
 /// Whether a line is one; a spreadsheet's error in its first field is none.
@@ -122,7 +140,7 @@ fn last_separator(row: &Row, text: &[u8], separator: Separator) -> Result<usize>
 }
 
 /// The fields of a line, or of a piece of it.
-fn fields(table: &mut Table, row: &mut Row, text: &[u8], separator: Separator) -> Result<()> {
+fn fields(table: &mut Table<'_>, row: &mut Row, text: &[u8], separator: Separator) -> Result<()> {
     let field = |field: &[u8]| match field.trim_ascii() {
         [] if separator == Separator::WhiteSpace => Ok(()),
         field => match without_marks(field) {

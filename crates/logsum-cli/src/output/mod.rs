@@ -3,13 +3,16 @@
 //! A file is written under another name in its folder and takes its place when it is complete: a run that fails
 //! leaves what was there.
 
+mod groups;
 mod interrupt;
 mod table;
 mod text;
 
+pub(crate) use groups::GroupTable;
+
 use crate::args::{Destination, Format};
 use crate::input::Number;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use ndarray::ArrayD;
 use same_file::Handle;
 use std::fs::{self, File};
@@ -52,6 +55,31 @@ impl Target {
         };
         let place = Place::new(path, input).with_context(|| name.clone())?;
         Ok(Self { place, format, name })
+    }
+
+    /// The same for a table with a header.
+    pub(crate) fn for_groups(mut self) -> Result<Self> {
+        match self.format {
+            Format::Npy => {
+                bail!("{}: a .npy has no place for keys; write groups as .csv or .json", self.name)
+            }
+            Format::Plain => self.format = Format::Csv,
+            _ => {}
+        }
+        Ok(self)
+    }
+
+    /// Writes a value for each group.
+    pub(crate) fn write_groups<T: Number>(self, groups: &GroupTable<T>) -> Result<()> {
+        let Self { place, format, name } = self;
+        let mut out = BufWriter::with_capacity(1 << 16, place);
+        let written = match format {
+            Format::Json => groups.json(&mut out),
+            Format::Table => write_table(&mut out, &groups.table()).map_err(Error::new),
+            _ => groups.csv(&mut out),
+        };
+        written.with_context(|| name.clone())?;
+        finish(out, name)
     }
 
     /// A writer of a result of this shape, which comes in parts along its first axis.
@@ -154,7 +182,7 @@ fn follow(path: &Path) -> Result<PathBuf> {
 fn cannot_be_written(error: io::Error) -> anyhow::Error {
     match error.kind() {
         io::ErrorKind::PermissionDenied => anyhow::anyhow!("no permission to write there"),
-        _ => anyhow::Error::new(error).context("cannot be written"),
+        _ => Error::new(error).context("cannot be written"),
     }
 }
 
@@ -218,23 +246,27 @@ impl<T: Number> Writer<T> {
 
     pub(crate) fn finish(mut self) -> Result<()> {
         let end = match self.format {
-            Format::Table => {
-                let text = table::render(&self.shape, &self.table);
-                match self.out.get_ref() {
-                    Place::Stdout => anstream::stdout().write_all(text.as_bytes()),
-                    _ => self.out.write_all(anstream::adapter::strip_str(&text).to_string().as_bytes()),
-                }
-            }
+            Format::Table => write_table(&mut self.out, &table::render(&self.shape, &self.table)),
             Format::Json => text::json_end(&mut self.out, &self.shape),
             _ => Ok(()),
         };
         end.with_context(|| self.name.clone())?;
-        let place = self
-            .out
-            .into_inner()
-            .map_err(|error| anyhow::Error::new(error.into_error()).context(self.name.clone()))?;
-        place.finish().with_context(|| self.name)
+        finish(self.out, self.name)
     }
+}
+
+/// Text with colours, which a file gets without.
+fn write_table(out: &mut BufWriter<Place>, text: &str) -> io::Result<()> {
+    match out.get_ref() {
+        Place::Stdout => anstream::stdout().write_all(text.as_bytes()),
+        _ => out.write_all(anstream::adapter::strip_str(text).to_string().as_bytes()),
+    }
+}
+
+/// What was written takes its place.
+fn finish(out: BufWriter<Place>, name: String) -> Result<()> {
+    let place = out.into_inner().map_err(|error| Error::new(error.into_error()).context(name.clone()))?;
+    place.finish().with_context(|| name)
 }
 
 /// Where the state of a sum goes.

@@ -5,10 +5,10 @@ use anstyle::Style;
 use std::fmt::Write;
 
 /// Rows and matrices shown before the middle is left out, half of them at each end.
-const ROWS: usize = 40;
+pub(super) const ROWS: usize = 40;
 const MATRICES: usize = 6;
 
-const DIM: Style = Style::new().dimmed();
+pub(super) const DIM: Style = Style::new().dimmed();
 
 pub(super) fn render<T: Number>(shape: &[usize], numbers: &[T]) -> String {
     let mut text = String::new();
@@ -41,7 +41,7 @@ pub(super) fn render<T: Number>(shape: &[usize], numbers: &[T]) -> String {
 }
 
 /// Which of `count` things are shown: all, or the first and last with a gap (none) between.
-fn cut(count: usize, most: usize) -> Vec<Option<usize>> {
+pub(super) fn cut(count: usize, most: usize) -> Vec<Option<usize>> {
     if count <= most {
         return (0..count).map(Some).collect();
     }

@@ -148,6 +148,18 @@ impl<T: Float> Accumulator<T> {
         <T as Compiled<T>>::mean(&self.state).value
     }
 
+    /// Whether [`logmeanexp`](Self::logmeanexp) is proved to be the float nearest to the exact value.
+    ///
+    /// ```
+    /// let mut sum = logsum::Accumulator::new();
+    /// sum.update(&[0.0, 3.0]);
+    /// assert!(sum.is_logmeanexp_proved_nearest());
+    /// assert_eq!(sum.logmeanexp(), logsum::logmeanexp(&[0.0, 3.0]));
+    /// ```
+    pub fn is_logmeanexp_proved_nearest(&self) -> bool {
+        <T as Compiled<T>>::mean(&self.state).is_proved
+    }
+
     /// The greatest number so far, whatever its weight, unless it is 0; NaN if there is one, −∞ if there are no
     /// numbers.
     pub fn max(&self) -> T {
