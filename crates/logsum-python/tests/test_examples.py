@@ -1,6 +1,7 @@
 """The examples give what they say, and draw their pictures."""
 
 import importlib
+import os
 import pathlib
 import runpy
 
@@ -42,3 +43,14 @@ def test_agree(tmp_path, monkeypatch):
     ours = [count for (_, _, library), count in counts.items() if library == "logsum"]
     assert len(ours) == 2 * 10 and not any(ours)
     assert counts["4 shards", "float32", "torch"] > 0
+
+
+def test_evidence():
+    """In each of the ways that are there; ./test engines has all four."""
+    found = runpy.run_path(str(EXAMPLES / "evidence.py"))["main"]()
+    polars = found.pop("Polars")
+    assert round(sum(log_density for _, log_density, _ in polars), 1) == -30.8
+    for rows in found.values():
+        assert rows == [expected[: len(row)] for row, expected in zip(rows, polars, strict=True)]
+    wanted = os.environ.get("LOGSUM_WAYS")
+    assert wanted is None or {"Polars", *found} == set(wanted.split(","))
