@@ -37,21 +37,23 @@ pub(crate) fn of<T: Number>(z: &ArrayViewD<'_, T>, weights: Option<&ArrayViewD<'
 /// Adds up states, prints the value of all, and writes its state where that is asked for.
 pub(crate) fn merge(args: &Merge) -> Result<()> {
     let file = args.state.as_ref().map(|path| StateFile::new(path, Path::new(""))).transpose()?;
-    let [first, ..] = &args.states[..] else { bail!("there are no states to merge") };
-    match read(first)?[4] {
-        53 => merged::<f64>(args, file),
-        24 => merged::<f32>(args, file),
-        11 => merged::<f16>(args, file),
-        8 => merged::<bf16>(args, file),
-        _ => bail!("{}: is not the state of a sum", name(first)),
+    // A pipe is read once.
+    let states = args.states.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
+    let [first, ..] = &states[..] else { bail!("there are no states to merge") };
+    match first[4] {
+        53 => merged::<f64>(args, &states, file),
+        24 => merged::<f32>(args, &states, file),
+        11 => merged::<f16>(args, &states, file),
+        8 => merged::<bf16>(args, &states, file),
+        _ => bail!("{}: is not the state of a sum", name(&args.states[0])),
     }
 }
 
-fn merged<T: Number>(args: &Merge, file: Option<StateFile>) -> Result<()> {
+fn merged<T: Number>(args: &Merge, states: &[[u8; 128]], file: Option<StateFile>) -> Result<()> {
     let target = Target::new(&Destination { output: None, format: args.format }, Path::new(""))?;
     let mut sum = Accumulator::<T>::new();
-    for path in &args.states {
-        let state = Accumulator::from_bytes(&read(path)?).with_context(|| name(path))?;
+    for (path, state) in args.states.iter().zip(states) {
+        let state = Accumulator::from_bytes(state).with_context(|| name(path))?;
         sum.merge(&state);
     }
     let value = match args.op {

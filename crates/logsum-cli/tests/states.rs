@@ -22,6 +22,10 @@ fn parts_give_the_whole() {
     place.run("merge a.lse b.lse --state a.lse").text();
     assert_eq!(state("a.lse"), state("all.lse"));
     assert_eq!(place.run("merge a.lse --format json").text().trim(), whole.trim());
+    // From a pipe, first or not.
+    assert_eq!(place.run_with_stdin("merge -", &state("all.lse")).text(), whole);
+    place.run("lse a.csv --state a.lse").text();
+    assert_eq!(place.run_with_stdin("merge b.lse -", &state("a.lse")).text(), whole);
 }
 
 #[test]

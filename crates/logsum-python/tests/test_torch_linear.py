@@ -120,6 +120,32 @@ def test_narrow_formats_are_summed_in_float32():
     assert ((in_bfloat16.double() - exact).abs() / exact.abs().amax()).amax() > 4 * error
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_weights_of_any_size_in_narrow_formats(dtype, reduction):
+    """A mean is divided by its weights: whether they are large or small has no part in it."""
+    torch.manual_seed(0)
+    x, w = torch.randn(4, 5).to(dtype).requires_grad_(), torch.randn(7, 5).to(dtype).requires_grad_()
+    target = torch.tensor([0, 3, 2, 6])
+    slopes = []
+    for weight in (1.0, 2.0**-30, 2.0**20):
+        loss = T.linear_cross_entropy(x, w, target, weight=torch.full((7,), weight), reduction=reduction)
+        loss = loss if reduction == "mean" else loss.sum() / (4 * weight)
+        slopes.append(torch.autograd.grad(loss, (x, w)))
+    for other in slopes[1:]:
+        assert all(torch.equal(*pair) for pair in zip(slopes[0], other))
+
+
+def test_changes_before_the_gradient_are_seen():
+    x, w, _, target = arguments()
+    weight = torch.ones(33, dtype=torch.float64)
+    for changed in (target, weight):
+        loss = T.linear_cross_entropy(x, w, target, weight=weight, reduction="none")
+        changed[0] = 2
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            loss.sum().backward()
+
+
 def test_autocast():
     x, w, b, target = arguments(torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
@@ -127,6 +153,13 @@ def test_autocast():
         scores = linear(x, w, b)
     assert scores.dtype == torch.bfloat16 and loss.dtype == torch.float32
     assert loss == T.cross_entropy(scores.float(), target, dim=-1)
+    # Each loss by itself goes the same way.
+    with torch.autocast("cpu", torch.bfloat16):
+        each = T.linear_cross_entropy(x, w, target, linear_bias=b, reduction="none")
+    slopes = [torch.autograd.grad(value, x, retain_graph=True)[0] for value in (loss, each.sum() / (target != -100).sum())]
+    torch.testing.assert_close(*slopes, rtol=2**-7, atol=1e-6)
+    (wide,) = torch.autograd.grad(T.linear_cross_entropy(x, w, target, linear_bias=b), x)
+    assert (slopes[1] - wide).norm() > 1e-3 * wide.norm()
     assert {slope.dtype for slope in torch.autograd.grad(loss, (x, w, b))} == {torch.float32}
 
 

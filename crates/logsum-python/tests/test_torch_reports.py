@@ -1,9 +1,11 @@
 """What users of other libraries reported, replayed."""
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+import logsum
 import logsum.torch as T
 from logsum.torch import _differentiable, _losses
 
@@ -82,3 +84,39 @@ def test_targets_out_of_range_on_other_devices(monkeypatch):
     monkeypatch.setattr(_losses, "within", lambda *_: None)
     losses = T.cross_entropy(z, torch.tensor([1, 5, -100]), reduction="none")
     assert losses[0].isfinite() and losses[1].isnan() and losses[2] == 0
+
+
+def test_arrays_may_be_used_again():
+    """What is no tensor is copied: torch would not know of changes before there is a gradient."""
+    x = torch.zeros(2, 3, requires_grad=True)
+    target, weight, tokens = np.array([0, 1]), np.ones(3, np.float32), np.array([0, 1])
+    calls = (
+        (lambda: T.cross_entropy(x, target), target),
+        (lambda: T.cross_entropy(x, target, weight), weight),
+        (lambda: logsum.token_log_probs(x, tokens).sum(), tokens),
+        (lambda: T.logsumexp(x, b=weight), weight),
+        (lambda: T.segment_logsumexp(x, tokens, 3).square().sum(), tokens),
+    )
+    for call, array in calls:
+        (expected,) = torch.autograd.grad(call(), x)
+        value, kept = call(), array.copy()
+        array[:] = 2
+        (found,) = torch.autograd.grad(value, x)
+        array[:] = kept
+        assert torch.equal(found, expected)
+
+
+def test_nan_is_no_token():
+    tokens = torch.tensor([float("nan"), 1.0]).long()
+    for call in (T.token_log_probs, logsum.token_log_probs):
+        for z in (torch.randn(2, 3), torch.randn(2, 3, requires_grad=True)):
+            with pytest.raises(ValueError, match="token"):
+                call(z, tokens)
+
+
+def test_a_slope_that_is_infinite_where_nothing_changes():
+    """jax#17070: NaN in masked gradients of an entropy by x log x."""
+    for call, at in ((T.xlogx, 0.0), (T.logit, 0.0), (T.log1mexp, 0.0)):
+        x = torch.tensor([at, 0.5 if at == 0 and call is not T.log1mexp else -0.5], requires_grad=True)
+        (slope,) = torch.autograd.grad(torch.where(torch.tensor([True, False]), 0, call(x)).sum(), x)
+        assert slope[0] == 0 and slope[1].isfinite()

@@ -1,5 +1,7 @@
 """Sums that arrive in pieces."""
 
+import copy
+
 import numpy as np
 
 from . import _core
@@ -56,7 +58,10 @@ class _Pieces:
     __copy__ = copy
 
     def __deepcopy__(self, memo):
-        return self.copy()
+        new = self.copy()
+        for name, value in getattr(self, "__dict__", {}).items():
+            setattr(new, name, copy.deepcopy(value, memo))
+        return new
 
     def __bytes__(self):
         return self._state.to_bytes()

@@ -412,7 +412,12 @@ def token_log_probs(logits, tokens, axis=-1, dtype=None, entropy=False, *, paddi
         raise TypeError(f"tokens must be integers, not {tokens.dtype}")
     if tokens.shape != logits.shape[:-1]:
         raise ValueError(f"tokens has the shape {tokens.shape}, it must be {logits.shape[:-1]}, that of logits without axis {axis}")
-    padding = jnp.iinfo(jnp.int32).min if padding is None else whole(padding, "padding")
+    if padding is None:
+        # What stands for no padding is no token either.
+        padding = jnp.iinfo(jnp.int32).min
+        if tokens.size and jnp.iinfo(tokens.dtype).min <= padding:
+            tokens = jnp.where(tokens == padding, -1, tokens)
+    padding = whole(padding, "padding")
     within(tokens, logits.shape[-1], padding, "tokens")
     tokens = indices_of(tokens)
     log_p = -_losses.surprisals(logits, tokens, None, padding, 0.0)

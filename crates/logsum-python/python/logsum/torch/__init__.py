@@ -210,9 +210,11 @@ def merge_attention(outputs, logsumexps, *, base):
     unit = 1.0 if base == "e" else math.log(2)
     scores = logs.double() * unit
     weights = _reductions.softmax(scores, [0]).to(_reductions.wide(values).dtype)
-    output = _reductions.times(weights[..., None].expand(values.shape), _reductions.wide(values)).sum(0)
+    # What a part without keys holds may be anything.
+    values, dtype = torch.where(logs[..., None] == -torch.inf, 0, _reductions.wide(values)), values.dtype
+    output = _reductions.times(weights[..., None].expand(values.shape), values).sum(0)
     logsumexp = _reductions.logsumexp(scores, [0])[0] / unit
-    return output.to(values.dtype), logsumexp.to(logs.dtype)
+    return output.to(dtype), logsumexp.to(logs.dtype)
 
 
 def logcumsumexp(input, dim, reverse=False, exclusive=False):
@@ -481,16 +483,22 @@ def linear_cross_entropy(
             raise TypeError(f"{name} requires a derivative, which linear_cross_entropy does not have: call cross_entropy of linear")
     numbers = {name: options[name] for name in ("ignore_index", "label_smoothing", "z_loss", "temperature")}
 
-    def losses(scores, target):
+    def losses(scores, target, weight):
         if softcap is not None:
             scores = softcap * torch.tanh(scores / softcap)
-        wide_weight = None if weight is None else weight.to(scores.dtype)
-        return cross_entropy(scores, target, wide_weight, reduction="none", dim=-1, **numbers)
+        return cross_entropy(scores, target, weight, reduction="none", dim=-1, **numbers)
 
     rows, targets = x.reshape(-1, x.shape[-1]), target.reshape(-1, *target.shape[x.ndim - 1 :])
-    if reduction == "none":
-        return _linear.each_loss(rows, w, b, targets, losses).reshape(x.shape[:-1])
-    total = _linear.sum_of_losses(rows, w, b, targets, losses)
+    weight = None if weight is None else _reductions.wide(weight.to(torch.promote_types(weight.dtype, x.dtype)))
+    device = x.device.type
+    if torch.is_autocast_enabled(device):
+        # As the products would be; backward they are the same again.
+        narrow = torch.get_autocast_dtype(device)
+        rows, w, b = rows.to(narrow), w.to(narrow), None if b is None else b.to(narrow)
+    with torch.autocast(device, enabled=False):
+        if reduction == "none":
+            return _linear.each_loss(rows, w, b, targets, weight, losses).reshape(x.shape[:-1])
+        total = _linear.sum_of_losses(rows, w, b, targets, weight, losses)
     return _losses.mean_of(total, len(rows), targets, weight, options["ignore_index"]) if reduction == "mean" else total
 
 
@@ -511,6 +519,9 @@ def token_log_probs(input, tokens, dim=-1, dtype=None, entropy=False, *, padding
             f"tokens has the shape {tuple(tokens.shape)}, it must be {tuple(x.shape[:-1])}, that of input without dim {dim}"
         )
     nothing = torch.iinfo(torch.int64).min if padding is None else whole(padding, "padding")
+    if padding is None:
+        # What stands for no padding is no token either.
+        tokens = torch.where(tokens == nothing, -1, tokens)
     log_p = -_losses.surprisals(x, tokens, None, nothing, 0.0)
     return (log_p, softmax_entropy(x, -1)) if entropy else log_p
 

@@ -33,7 +33,9 @@ def as_tensor(x, name, input):
         if module_within(x, "torch"):
             raise TypeError(f"{name} is a {type(x).__name__} of tensors: stack them first")
     try:
-        return torch.as_tensor(x, device=input.device)
+        tensor = torch.as_tensor(x, device=input.device)
+        # The caller may write to other arrays before there is a gradient, of which torch would not know.
+        return tensor if isinstance(x, torch.Tensor) else tensor.clone()
     except (TypeError, ValueError, RuntimeError, NotImplementedError):
         raise TypeError(f"{name} must be a torch.Tensor on {input.device}, or numbers, not {type(x).__name__}") from None
 

@@ -20,36 +20,40 @@ def above_tangent(d):
     return torch.where(near == d, near * near * series, d + torch.expm1(-d))
 
 
-def log_ratio(x, y, dim):
-    """log p − log q, where neither is 0; elsewhere 0."""
-    are_there = (x != -torch.inf) & (y != -torch.inf)
-    ratio = log_softmax(x, dim) - log_softmax(y, dim)
-    return torch.where(are_there, ratio, torch.zeros_like(ratio))
+def ratios(x, y, dim):
+    """p, q, and log p − log q where neither is 0, elsewhere 0."""
+    p, q = softmax(x, dim), softmax(y, dim)
+    masked = x == -torch.inf, y == -torch.inf
+    are_there = torch.isfinite(x) & torch.isfinite(y)
+    difference = torch.where(are_there, x - y, 0)
+    # Numbers that are close to each other have an exact difference, and the logarithm of the ratio of their sums is that of
+    # Σ q e^{x − y}. Of others there are two logarithms.
+    is_far = ~(are_there | masked[0] & masked[1]) | (difference.detach().abs() >= 0.5)
+    is_near = is_far.sum(dim, keepdim=True) == 0
+    near = difference - torch.log1p(times(q, torch.expm1(torch.where(is_near, difference, 0))).sum(dim, keepdim=True))
+    far = torch.where(masked[0] | masked[1], 0, log_softmax(x, dim) - log_softmax(y, dim))
+    return p, q, torch.where(is_near, near, far)
 
 
 def divergence(x: torch.Tensor, y: torch.Tensor, dim: list[int]) -> torch.Tensor:
     """Σ p (e^−d − 1 + d) with d = log p − log q: Σ p log(p/q), as Σ p = Σ q, of terms that are not negative."""
     dtype, x, y = x.dtype, x.double(), y.double()
-    total_x, total_y = logsumexp(x, dim), logsumexp(y, dim)
-    p, q = softmax(x, dim), softmax(y, dim)
-    # Numbers that are close to each other have an exact difference, their logarithms have not.
-    are_finite = torch.isfinite(total_x) & torch.isfinite(total_y)
-    d = torch.where(are_finite, (x - y) - (total_x - total_y), log_softmax(x, dim) - log_softmax(y, dim))
+    p, q, d = ratios(x, y, dim)
     terms = torch.where(p == 0, q, times(p, above_tangent(d)))
-    value = terms.sum(dim, keepdim=True)
-    # There is nothing in one of them: what is not there differs from nothing by nothing.
-    nothing = (total_x == -torch.inf, total_y == -torch.inf)
-    value = torch.where(nothing[0], 0, torch.where(nothing[1], torch.inf, value))
-    unknown = torch.isnan(total_x) | torch.isnan(total_y)
-    return torch.where(unknown, torch.nan, value).to(dtype)
+    value = torch.where((x != -torch.inf) & (y == -torch.inf), torch.inf, terms).sum(dim, keepdim=True)
+    # A row without mass has none that could be elsewhere.
+    value = torch.where(logsumexp(x, dim) == -torch.inf, 0, value)
+    return torch.where(torch.isnan(x + y).sum(dim, keepdim=True) > 0, torch.nan, value).to(dtype)
 
 
 def slopes(x, y, dim):
-    """By x and y; 0 where the divergence is infinite."""
-    p, q, ratio = softmax(x, dim), softmax(y, dim), log_ratio(x, y, dim)
-    is_finite = torch.isfinite(softmax_kl(x, y, dim))
-    of_x = times(p, ratio - times(p, ratio).sum(dim, keepdim=True))
-    return [torch.where(is_finite, slope, 0 * p.detach()) for slope in (of_x, q - p)]
+    """By x and y; 0 where the divergence is infinite, or x has no mass."""
+    dtype, x, y = x.dtype, x.double(), y.double()
+    p, q, d = ratios(x, y, dim)
+    changes = torch.isfinite(softmax_kl(x, y, dim)) & (logsumexp(x, dim) != -torch.inf)
+    of_x = times(p, d - times(p, d).sum(dim, keepdim=True))
+    of_y = torch.where(p == 0, q, times(p, torch.expm1(-d)))
+    return [torch.where(changes, slope, 0 * p.detach()).to(dtype) for slope in (of_x, of_y)]
 
 
 softmax_kl = Differentiable(

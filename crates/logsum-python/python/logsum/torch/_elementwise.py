@@ -5,7 +5,7 @@ from torch import Tensor
 
 from .._general import elementwise
 from ._differentiable import Differentiable, by_numpy, on_cpu
-from ._reductions import logsumexp, softmax
+from ._reductions import logsumexp, softmax, times
 
 
 def of_one(name, elsewhere, derivative):
@@ -16,8 +16,8 @@ def of_one(name, elsewhere, derivative):
         name,
         values,
         1,
-        lambda inputs, _, g, needed: (g * derivative(*inputs),),
-        lambda inputs, tangents: derivative(*inputs) * tangents[0],
+        lambda inputs, _, g, needed: (times(g, derivative(*inputs)),),
+        lambda inputs, tangents: times(derivative(*inputs), tangents[0]),
     )
 
 
@@ -27,10 +27,10 @@ def of_two(name, elsewhere, derivatives):
 
     def slope(inputs, tangents):
         of_x, of_y = derivatives(*inputs)
-        return of_x * tangents[0] + of_y * tangents[1]
+        return times(of_x, tangents[0]) + times(of_y, tangents[1])
 
     return Differentiable(
-        name, values, 2, lambda inputs, _, g, needed: tuple(g * partial for partial in derivatives(*inputs)), slope
+        name, values, 2, lambda inputs, _, g, needed: tuple(times(g, partial) for partial in derivatives(*inputs)), slope
     )
 
 

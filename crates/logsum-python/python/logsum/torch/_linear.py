@@ -15,11 +15,11 @@ def chunks(x, w):
     return [slice(start, start + rows) for start in range(0, len(x), rows)]
 
 
-def losses_of(x, w, b, target, loss):
+def losses_of(x, w, b, target, weight, loss):
     """The losses of some rows, recorded, and the scores, in float32 at least: narrow scores would give narrow losses."""
     with torch.enable_grad():
         scores = _reductions.wide(linear(x, w, b).detach()).requires_grad_()
-        return loss(scores, target), scores
+        return loss(scores, target, weight), scores
 
 
 class Slopes:
@@ -46,55 +46,61 @@ class Slopes:
 
     def times(self, factor):
         slopes = zip((self.of_x, self.of_w, self.of_b), self.inputs)
-        return [None if slope is None else (slope * factor).to(y.dtype) for slope, y in slopes]
+        return [None if slope is None else (_reductions.wide(slope) * factor).to(y.dtype) for slope, y in slopes]
+
+
+def unit_of(numbers):
+    """What derivatives are divided by meanwhile, so that large and small factors leave them within narrow formats."""
+    greatest = 1.0 if numbers is None or not numbers.numel() else numbers.abs().max()
+    return torch.as_tensor(greatest).nan_to_num(1.0, 1.0).clamp(1e-18, 1e18)
 
 
 class SumOfLosses(torch.autograd.Function):
     """The sum, and on the way its derivatives."""
 
     @staticmethod
-    def forward(ctx, x, w, b, target, loss, is_recorded):
+    def forward(ctx, x, w, b, target, weight, loss, is_recorded):
         needed = [is_recorded and is_needed for is_needed in ctx.needs_input_grad[:3]]
-        ctx.slopes, total = Slopes(x, w, b, needed), 0
+        ctx.slopes, ctx.unit, total = Slopes(x, w, b, needed), unit_of(weight), 0
         for rows in chunks(x, w):
-            losses, scores = losses_of(x[rows], w, b, target[rows], loss)
+            losses, scores = losses_of(x[rows], w, b, target[rows], weight, loss)
             total = total + losses.detach().sum()
             if any(needed):
-                ctx.slopes.add(rows, *torch.autograd.grad(losses, scores, torch.ones_like(losses)))
+                ctx.slopes.add(rows, *torch.autograd.grad(losses, scores, torch.ones_like(losses) / ctx.unit))
         ctx.save_for_backward(x, w, b)
         return total + _reductions.wide(x.new_zeros(()))
 
     @staticmethod
     def backward(ctx, g):
         with torch.no_grad():
-            slopes = ctx.slopes.times(g)
-        return *only_once("linear_cross_entropy", slopes, ctx.saved_tensors), None, None, None
+            slopes = ctx.slopes.times(g * ctx.unit)
+        return *only_once("linear_cross_entropy", slopes, ctx.saved_tensors), None, None, None, None
 
 
 class EachLoss(torch.autograd.Function):
     """Each; the scores are computed again for their derivatives."""
 
     @staticmethod
-    def forward(ctx, x, w, b, target, loss):
-        ctx.save_for_backward(x, w, b)
-        ctx.target, ctx.loss = target, loss
-        each = [losses_of(x[rows], w, b, target[rows], loss)[0].detach() for rows in chunks(x, w)]
+    def forward(ctx, x, w, b, target, weight, loss):
+        ctx.save_for_backward(x, w, b, target, weight)
+        ctx.loss = loss
+        each = [losses_of(x[rows], w, b, target[rows], weight, loss)[0].detach() for rows in chunks(x, w)]
         return torch.cat([_reductions.wide(x.new_zeros(0)), *each])
 
     @staticmethod
     def backward(ctx, g):
-        x, w, b = ctx.saved_tensors
+        x, w, b, target, weight = ctx.saved_tensors
         with torch.no_grad():
-            slopes = Slopes(x, w, b, ctx.needs_input_grad)
+            slopes, unit = Slopes(x, w, b, ctx.needs_input_grad), unit_of(weight) * unit_of(g)
             for rows in chunks(x, w):
-                losses, scores = losses_of(x[rows], w, b, ctx.target[rows], ctx.loss)
-                slopes.add(rows, *torch.autograd.grad(losses, scores, g[rows]))
-            slopes = slopes.times(1)
-        return *only_once("linear_cross_entropy", slopes, (x, w, b)), None, None
+                losses, scores = losses_of(x[rows], w, b, target[rows], weight, ctx.loss)
+                slopes.add(rows, *torch.autograd.grad(losses, scores, g[rows] / unit))
+            slopes = slopes.times(unit)
+        return *only_once("linear_cross_entropy", slopes, (x, w, b)), None, None, None
 
 
-def sum_of_losses(x, w, b, target, loss):
-    return SumOfLosses.apply(x, w, b, target, loss, torch.is_grad_enabled())
+def sum_of_losses(x, w, b, target, weight, loss):
+    return SumOfLosses.apply(x, w, b, target, weight, loss, torch.is_grad_enabled())
 
 
 each_loss = EachLoss.apply
