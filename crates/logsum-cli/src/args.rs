@@ -51,8 +51,8 @@ pub(crate) enum Command {
 /// The numbers, and what to reduce over.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Numbers {
-    /// File of numbers: .npy, .npz, .safetensors, .parquet, .csv, .tsv or a table separated by white space; - for standard
-    /// input
+    /// File of numbers: .npy, .npz, .safetensors, .parquet, .csv, .tsv or a table separated by white space; - for
+    /// standard input
     #[arg(value_name = "INPUT")]
     pub(crate) input: PathBuf,
 
@@ -101,8 +101,8 @@ pub(crate) struct Reduction {
     #[command(flatten)]
     pub(crate) weights: Weights,
 
-    /// A table of sums, one for each group of rows that have the same in these columns: of integers, strings or bools, in
-    /// a text table of any words
+    /// A table of sums, one for each group of rows that have the same in these columns: of integers, strings or bools,
+    /// in a text table of any words
     #[arg(
         long,
         value_name = "COLUMNS",
@@ -416,14 +416,15 @@ Each command has examples of its own: logsum lse --help";
 const LSE_EXAMPLES: &str = "\
 A text table is rows by columns of f64, with or without a header line of words; lines that start with # are skipped. \
 Row names, missing numbers (NA) and other words are refused; --columns says which columns to read, in which order. \
-A .parquet is such a table, too, of f16 or f32 if all columns that are read are so; NULL, decimals, dates and nested \
-columns are refused. A .npy, .npz or .safetensors keeps its shape and its type, f16, bf16 (in a .npy as ml_dtypes saves \
-it), f32 or f64; integers and bools become f64.
+A .parquet is such a table, too, of f16 or f32 if all columns that are read are so; NULL, decimals, dates and \
+nested columns are refused. A .npy, .npz or .safetensors keeps its shape and its type, f16, bf16 (in a .npy as \
+ml_dtypes saves it), f32 or f64; integers and bools become f64.
 
-With --by the result is a table with a header: the keys, in their order, and logsumexp or, with --op mean, logmeanexp; \
-of several columns logsumexp(name) for each. It is written as a table on a terminal, else as csv, or as json: a list of \
-objects. The input is read row by row, in memory that grows with the groups and not with the rows, and once more if a \
-value is near 0 or, one in some 10^7, not settled by the first time.
+With --by the result is a table with a header: the keys, in their order, and logsumexp or, with --op mean, \
+logmeanexp; of several columns logsumexp(name) for each. It is written as a table on a terminal, else as csv, or as \
+json: a list of objects. The input is read row by row, in memory that grows with the groups and not with the rows. \
+Values near 0, and one in some 10^7 of the others, are not settled by that: their groups are read again, so that \
+every value is the nearest float.
 
 Examples:
   logsum lse scores.npy                          one number: the log-sum-exp of them all

@@ -1,7 +1,7 @@
 //! `lse --by`: one value for each group of rows of a table.
 //!
-//! The table is read once, into a state for each group. Where a state does not settle its value, the table is read again
-//! and the value is that of all numbers of the group at once.
+//! The table is read once, into a state for each group. Where a state does not settle its value, the table is read
+//! again, and the value is that of all numbers of the group at once.
 
 use crate::args::{Op, Reduction};
 use crate::input::{Key, Number, Precision, Selection, Spool, Table};

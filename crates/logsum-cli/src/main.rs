@@ -1,8 +1,9 @@
 //! The `logsum` command: log-sum-exp, its gradient, softmax and log-softmax of a file of numbers.
 //!
-//! `args` says what can be asked for, `input` finds the numbers (always as an ndarray view, in memory or mapped),
-//! `job` computes, `grouping` does so for groups of rows, `state` has sums in parts, `output` writes; `explain` is a face of the crate logsum-explain. Exit
-//! codes: 0 done, 2 for bad usage, bad input, or an output that cannot be written.
+//! `args` says what can be asked for, `input` finds the numbers (as an ndarray view, in memory or mapped, or row by
+//! row), `job` computes, `grouping` does so for groups of rows, `state` has sums in parts, `output` writes; `explain`
+//! is a face of the crate logsum-explain. Exit codes: 0 done, 2 for bad usage, bad input, or an output that cannot be
+//! written.
 
 mod args;
 mod explain;

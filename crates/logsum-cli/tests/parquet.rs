@@ -25,6 +25,7 @@ use std::path::Path;
 ///     pq.write_table(draws, f'{codec}.parquet', compression=codec, data_page_version=version)
 /// pq.write_table(draws, 'checksum.parquet', compression='none', write_page_checksum=True)
 /// pq.write_table(draws.slice(0, 0), 'no_rows.parquet')
+/// pq.write_table(pa.table({'a': [1.0, 2.0], '__index_level_0__': [7, 8]}), 'index.parquet')
 /// twice = pa.Table.from_arrays([table['log_w'], table['z4'], table['log_w']], ['a', 'b', 'a'])
 /// split = {'a': 'BYTE_STREAM_SPLIT', 'b': 'BYTE_STREAM_SPLIT'}
 /// pq.write_table(twice, 'twice.parquet', use_dictionary=False, column_encoding=split)
@@ -161,6 +162,23 @@ fn complaints_name_the_column() {
     // The same column twice is not two inputs.
     let complaint = place.run("cross-entropy twice.parquet twice.parquet");
     assert!(complaint.complaint().contains("give --columns and --label-columns to choose of it"));
+}
+
+/// What is not meant to be summed is not summed without a word.
+#[test]
+fn row_names_of_pandas_are_read_only_if_chosen() {
+    let place = place(&["index.parquet"]);
+    assert_eq!(
+        place.run("lse index.parquet").complaint(),
+        "index.parquet: column \"__index_level_0__\" has the row names that pandas writes: choose others with --columns"
+    );
+    let expected = [logsum::logsumexp(&[1.0, 2.0])];
+    for columns in ["*", "a", "1"] {
+        assert_eq!(place.run(&format!("lse index.parquet --columns {columns}")).numbers(), expected);
+    }
+    assert_eq!(place.run("lse index.parquet --columns 1- --axis 0").numbers().len(), 2);
+    let by = place.run("lse index.parquet --column a --by __index_level_0__").text();
+    assert_eq!(by, "__index_level_0__,logsumexp\n7,1.0\n8,2.0\n");
 }
 
 #[test]

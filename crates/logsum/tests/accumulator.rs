@@ -145,7 +145,7 @@ fn values_are_nearest_where_they_are_proved() {
             values_are_nearest::<bf16>(),
         ];
         println!("unproved of 4000: {unproved:?}");
-        assert!(unproved.as_flattened().iter().all(|&unproved| unproved < 40), "{unproved:?}");
+        assert!(unproved.iter().all(|&[value, mean]| value < 40 && mean < 80), "{unproved:?}");
     }
 }
 

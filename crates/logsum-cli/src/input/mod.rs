@@ -1,9 +1,9 @@
 //! Numbers from a file or a pipe, as an ndarray view.
 //!
-//! A `.npy` or `.safetensors` of floats in this machine's own byte order is memory-mapped. Everything else (text, `.npz`,
-//! `.parquet`, integers, the other byte order, a pipe) is decoded once into a spool, which moves to an unnamed temporary
-//! file when it grows. The rest of the program only sees views, and never holds an input larger than a few dozen
-//! megabytes in memory. What is grouped (`table`) is not kept at all: it is read row by row.
+//! A `.npy` or `.safetensors` of floats in this machine's own byte order is memory-mapped. Everything else (text,
+//! `.npz`, `.parquet`, integers, the other byte order, a pipe) is decoded once into a spool, which moves to an unnamed
+//! temporary file when it grows. The rest of the program only sees views, and never holds an input larger than a few
+//! dozen megabytes in memory. What is grouped (`table`) is not kept at all: it is read row by row.
 
 mod archive;
 mod element;

@@ -65,22 +65,7 @@ impl ParquetTable {
         let schema = metadata.file_metadata().schema_descr();
         let fields = schema.root_schema().get_fields();
         let names: Vec<String> = fields.iter().map(|field| field.name().to_owned()).collect();
-        ensure!(!names.is_empty(), "has no columns");
-        let option = part.option("columns");
-        let numbers = match &part.columns {
-            Some(selection) => selection.places(&names).with_context(|| option.clone())?,
-            None => (0..names.len()).collect(),
-        };
-        let keys = match by {
-            Some(by) => by.places(&names).context("--by")?,
-            None => Vec::new(),
-        };
-        if let Some(&both) = keys.iter().find(|key| numbers.contains(key)) {
-            bail!("--by: column {:?} cannot be both a key and a number", names[both]);
-        }
-        if let (None, Some(index)) = (&part.columns, names.iter().find(|name| is_unnamed(name.as_bytes()))) {
-            bail!("column {index:?} has the row names that pandas writes: choose others with {option}");
-        }
+        let (numbers, keys) = chosen(&names, part, by)?;
         let number = |&place: &usize| {
             let column = column(schema, place, &names[place])?;
             ensure!(column.kind != Kind::Text, "column {:?} holds text, not numbers", column.name);
@@ -96,7 +81,10 @@ impl ParquetTable {
         let numbers =
             numbers.iter().map(number).collect::<Result<_>>().map_err(|error| match part.columns {
                 Some(_) => error,
-                None => Error::msg(format!("{error}; choose columns of numbers with {option}")),
+                None => {
+                    let option = part.option("columns");
+                    Error::msg(format!("{error}; choose columns of numbers with {option}"))
+                }
             })?;
         Ok(Self { reader, keys, numbers })
     }
@@ -119,14 +107,13 @@ impl ParquetTable {
         for column in &self.numbers {
             let mut first = 0;
             for group in 0..self.reader.num_row_groups() {
-                let (rows, mut values) = self.values(group, column)?;
-                for start in (0..rows).step_by(ROWS) {
-                    let count = ROWS.min(rows - start);
-                    let numbers = values.numbers(first + start, count)?;
+                let mut values = self.values(group, column, first)?;
+                for count in batches(self.rows_of(group), ROWS) {
+                    let numbers = values.numbers(count)?;
                     numbers.into_iter().try_for_each(|number| spool.push(T::from_f64(number)))?;
                     progress.numbers_read(count as u64);
                 }
-                first += rows;
+                first += self.rows_of(group);
             }
         }
         let shape = vec![rows, self.numbers.len()];
@@ -140,29 +127,24 @@ impl ParquetTable {
         let (mut row_keys, mut row_numbers) = (Vec::new(), Vec::new());
         let mut first = 0;
         for group in 0..self.reader.num_row_groups() {
-            let open = |column| self.values(group, column);
+            let open = |column| self.values(group, column, first);
             let mut keys = self.keys.iter().map(open).collect::<Result<Vec<_>>>()?;
             let mut numbers = self.numbers.iter().map(open).collect::<Result<Vec<_>>>()?;
-            let rows = self.reader.metadata().row_group(group).num_rows() as usize;
-            for start in (0..rows).step_by(at_once) {
-                let count = at_once.min(rows - start);
-                let read_keys = |(_, values): &mut (usize, Values<'_>)| values.keys(first + start, count);
-                let mut keys = keys.iter_mut().map(read_keys).collect::<Result<Vec<_>>>()?;
-                let read_numbers =
-                    |(_, values): &mut (usize, Values<'_>)| values.numbers(first + start, count);
-                let numbers = numbers.iter_mut().map(read_numbers).collect::<Result<Vec<_>>>()?;
+            for count in batches(self.rows_of(group), at_once) {
+                let mut keys =
+                    keys.iter_mut().map(|column| column.keys(count)).collect::<Result<Vec<_>>>()?;
+                let numbers =
+                    numbers.iter_mut().map(|column| column.numbers(count)).collect::<Result<Vec<_>>>()?;
                 for row in 0..count {
                     row_keys.clear();
-                    row_keys.extend(
-                        keys.iter_mut().map(|keys| std::mem::replace(&mut keys[row], Key::Bool(false))),
-                    );
+                    row_keys.extend(keys.iter_mut().map(|column| take_key(&mut column[row])));
                     row_numbers.clear();
-                    row_numbers.extend(numbers.iter().map(|numbers| numbers[row]));
+                    row_numbers.extend(numbers.iter().map(|column| column[row]));
                     take(&row_keys, &row_numbers)?;
                 }
                 progress.numbers_read(count as u64);
             }
-            first += rows;
+            first += self.rows_of(group);
         }
         let names = |columns: &[Column]| columns.iter().map(|column| column.name.clone()).collect();
         Ok(Names { keys: names(&self.keys), numbers: names(&self.numbers) })
@@ -172,8 +154,12 @@ impl ParquetTable {
         self.reader.metadata().file_metadata().num_rows() as usize
     }
 
-    /// The number of rows of a group, and the values that a column has in them.
-    fn values<'a>(&'a self, group: usize, column: &'a Column) -> Result<(usize, Values<'a>)> {
+    fn rows_of(&self, group: usize) -> usize {
+        self.reader.metadata().row_group(group).num_rows() as usize
+    }
+
+    /// The values of a column in a group of rows, before which there are as many rows as `first`.
+    fn values<'a>(&'a self, group: usize, column: &'a Column, first: usize) -> Result<Values<'a>> {
         let metadata = self.reader.metadata().row_group(group);
         let rows = metadata.num_rows();
         let found = metadata.columns().get(column.leaf).map(|chunk| chunk.num_values());
@@ -192,7 +178,7 @@ impl ParquetTable {
         }
         let reader = guarded(|| self.reader.get_row_group(group)?.get_column_reader(column.leaf))
             .with_context(|| format!("column {:?}", column.name))?;
-        Ok((rows as usize, Values { column, reader }))
+        Ok(Values { column, reader, next: first })
     }
 }
 
@@ -200,13 +186,14 @@ impl ParquetTable {
 struct Values<'a> {
     column: &'a Column,
     reader: ColumnReader,
+    /// The row of the next value, from 0.
+    next: usize,
 }
 
-impl Values<'_> {
-    /// So many numbers, of the rows from `first` on, counted from 0.
-    fn numbers(&mut self, first: usize, count: usize) -> Result<Vec<f64>> {
-        let Self { column, reader } = self;
-        let rows = Rows { column, first, count, missing: MISSING };
+impl<'a> Values<'a> {
+    fn numbers(&mut self, count: usize) -> Result<Vec<f64>> {
+        let rows = self.rows(count, MISSING);
+        let Self { column, reader, .. } = self;
         let is_unsigned = column.kind == Kind::Unsigned;
         match reader {
             ColumnReader::BoolColumnReader(reader) => rows.read(reader, |&truth| Ok(truth.into())),
@@ -228,9 +215,9 @@ impl Values<'_> {
         }
     }
 
-    fn keys(&mut self, first: usize, count: usize) -> Result<Vec<Key>> {
-        let Self { column, reader } = self;
-        let rows = Rows { column, first, count, missing: "is no key; give the row a value, or leave it out" };
+    fn keys(&mut self, count: usize) -> Result<Vec<Key>> {
+        let rows = self.rows(count, "is no key; give the row a value, or leave it out");
+        let Self { column, reader, .. } = self;
         let is_unsigned = column.kind == Kind::Unsigned;
         match reader {
             ColumnReader::BoolColumnReader(reader) => rows.read(reader, |&truth| Ok(Key::Bool(truth))),
@@ -247,9 +234,16 @@ impl Values<'_> {
             _ => bail!("--by: column {:?} holds no keys", column.name),
         }
     }
+
+    /// The next rows; NULL is refused with these words.
+    fn rows(&mut self, count: usize, missing: &'static str) -> Rows<'a> {
+        let first = self.next;
+        self.next += count;
+        Rows { column: self.column, first, count, missing }
+    }
 }
 
-/// Rows that are read next of a column.
+/// Rows of a column that are read next.
 struct Rows<'a> {
     column: &'a Column,
     first: usize,
@@ -280,6 +274,37 @@ impl Rows<'_> {
         );
         values.iter().enumerate().map(|(row, raw)| value(raw).with_context(|| place(row))).collect()
     }
+}
+
+/// The places of the columns of numbers, all if none are chosen, and of keys.
+fn chosen(names: &[String], part: &Part, by: Option<&Selection>) -> Result<(Vec<usize>, Vec<usize>)> {
+    ensure!(!names.is_empty(), "has no columns");
+    let option = part.option("columns");
+    let numbers = match &part.columns {
+        Some(selection) => selection.places(names).with_context(|| option.clone())?,
+        None => (0..names.len()).collect(),
+    };
+    if let (None, Some(index)) = (&part.columns, names.iter().find(|name| is_unnamed(name.as_bytes()))) {
+        bail!("column {index:?} has the row names that pandas writes: choose others with {option}");
+    }
+    let keys = match by {
+        Some(by) => by.places(names).context("--by")?,
+        None => Vec::new(),
+    };
+    if let Some(&both) = keys.iter().find(|key| numbers.contains(key)) {
+        bail!("--by: column {:?} cannot be both a key and a number", names[both]);
+    }
+    Ok((numbers, keys))
+}
+
+/// So many rows in parts of at most a length.
+fn batches(rows: usize, length: usize) -> impl Iterator<Item = usize> {
+    (0..rows).step_by(length).map(move |start| length.min(rows - start))
+}
+
+/// The key, in whose place there is nothing of use then.
+fn take_key(key: &mut Key) -> Key {
+    std::mem::replace(key, Key::Bool(false))
 }
 
 /// The column at this place, if it is one of plain values.
