@@ -25,8 +25,8 @@ enum Arguments {
     /// Starts a scheduler and executors, runs a query, prints its rows, and ends them.
     Cluster {
         /// How many executors.
-        #[arg(long, default_value_t = 2)]
-        executors: usize,
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+        executors: u16,
         #[command(flatten)]
         query: Query,
     },
@@ -75,7 +75,7 @@ async fn main() -> ExitCode {
     let work = async {
         match Arguments::parse() {
             Arguments::Cluster { executors, query } => {
-                let cluster = LocalCluster::start(&std::env::current_exe()?, executors).await?;
+                let cluster = LocalCluster::start(&std::env::current_exe()?, executors.into()).await?;
                 query.run(cluster.port()).await
             }
             Arguments::Sql { scheduler_port, query } => query.run(scheduler_port).await,
@@ -92,7 +92,7 @@ async fn main() -> ExitCode {
     let result = tokio::select! {
         result = work => result,
         // What the work holds is dropped, its processes with it.
-        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+        _ = tokio::signal::ctrl_c() => return ExitCode::from(130),
     };
     if let Err(error) = result {
         // Those of the engine may have more.
