@@ -76,9 +76,11 @@ def token_log_probs(x, tokens, padding, start, group):
     """Of rows along the last dimension of scores."""
     if not (dist.is_available() and dist.is_initialized()):
         raise RuntimeError("there is no group of processes: call torch.distributed.init_process_group first")
-    if not isinstance(group, dist.ProcessGroup | None):
+    # What new_group gives those who are not in it.
+    is_outside = group is dist.GroupMember.NON_GROUP_MEMBER
+    if not (is_outside or isinstance(group, dist.ProcessGroup | None)):
         raise TypeError(f"group must be a group of torch.distributed, or None for all processes, not {type(group).__name__}")
-    rank = dist.get_rank(group)
+    rank = -1 if is_outside else dist.get_rank(group)
     if rank < 0:
         raise RuntimeError("this process is not in the group")
     start = rank * x.shape[-1] if start is None else start
