@@ -112,7 +112,7 @@ pub(crate) struct Reduction {
     pub(crate) by: Option<Selection>,
 
     /// Also write the state of the sum, 128 bytes, for `logsum merge`
-    #[arg(long, value_name = "STATE", conflicts_with_all = ["axis", "op", "keepdims"])]
+    #[arg(long, value_name = "STATE", value_parser = file_to_write, conflicts_with_all = ["axis", "op", "keepdims"])]
     pub(crate) state: Option<PathBuf>,
 
     #[command(flatten)]
@@ -131,7 +131,7 @@ pub(crate) struct Merge {
     pub(crate) op: MergeOp,
 
     /// Also write the state of all, to be merged on
-    #[arg(long, value_name = "STATE")]
+    #[arg(long, value_name = "STATE", value_parser = file_to_write)]
     pub(crate) state: Option<PathBuf>,
 
     /// How to print the value [default: a table on a terminal, plain numbers in a pipe]
@@ -305,6 +305,13 @@ fn axis(text: &str) -> Result<isize, &'static str> {
     text.trim().parse().map_err(|_| "an axis is a whole number, as 0, 1 or -1")
 }
 
+fn file_to_write(name: &str) -> Result<PathBuf, &'static str> {
+    if name == "-" {
+        return Err("results go to standard output without this option; ./- is a file of that name");
+    }
+    Ok(name.into())
+}
+
 fn index(text: &str) -> Result<NonZeroUsize, &'static str> {
     text.parse().map_err(|_| "an index is a whole number from 1 on")
 }
@@ -370,7 +377,7 @@ pub(crate) struct Gradient {
     pub(crate) weights: Weights,
 
     /// File for the gradient; its ending says how: .npy, .csv or .json
-    #[arg(short, long, value_name = "OUT")]
+    #[arg(short, long, value_name = "OUT", value_parser = file_to_write)]
     pub(crate) output: PathBuf,
 
     /// How to print the values [default: a table on a terminal, plain numbers in a pipe]
@@ -382,7 +389,7 @@ pub(crate) struct Gradient {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Destination {
     /// File for the result; its ending says how: .npy, .csv or .json [default: standard output]
-    #[arg(short, long, value_name = "OUT")]
+    #[arg(short, long, value_name = "OUT", value_parser = file_to_write)]
     pub(crate) output: Option<PathBuf>,
 
     /// How to write the result [default: OUT's ending; a table on a terminal, plain numbers in a pipe]

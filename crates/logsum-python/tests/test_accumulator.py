@@ -123,6 +123,8 @@ def test_what_is_refused():
     ]:
         with pytest.raises(TypeError, match="a masked array: give its data"):
             call()
+    with pytest.raises(ValueError, match=r"b has the shape \(2,\), which does not broadcast to \(3,\), that of a"):
+        Accumulator().update([1.0, 2.0, 3.0], [1.0, 2.0])
     with pytest.raises(ValueError, match="a has 9007199254740993, which float64 would round"):
         Accumulator().update(np.array([2**53 + 1]))
     with pytest.raises(TypeError, match="a has dtype float64, which float32 does not hold"):
@@ -189,6 +191,10 @@ def test_threads_share_a_state():
     assert state == Accumulator().update(z)
 
 
+class Slotted(Accumulator):
+    __slots__ = ("name",)
+
+
 def test_subclasses_stay_what_they_are():
     class Mine(Accumulator):
         pass
@@ -197,4 +203,9 @@ def test_subclasses_stay_what_they_are():
     state.name = "chain 1"
     for same in [state.copy(), copy.deepcopy(state)]:
         assert type(same) is Mine and same == state and same.name == "chain 1"
+    state = Slotted().update([1.0])
+    state.name = ["chain 1"]
+    for same in [state.copy(), copy.deepcopy(state), pickle.loads(pickle.dumps(state))]:
+        assert type(same) is Slotted and same == state and same.name == ["chain 1"]
+    assert copy.deepcopy(state).name is not state.name
     assert state != Accumulator().update([1.0])

@@ -613,3 +613,39 @@ def test_no_rank_is_promoted():
     expected = lj.cross_entropy(X, LABELS, weight)
     with jax.numpy_rank_promotion("raise"):
         assert (lj.cross_entropy(X, LABELS, weight) == expected).all()
+
+
+def test_a_slope_that_is_infinite_where_nothing_changes():
+    """jax#17070: NaN in masked gradients of an entropy by x log x. Nor does the slope change."""
+    for call, at, partner in (
+        (lj.xlogx, 0.0, 0.3),
+        (lj.logit, 0.0, 0.3),
+        (lj.log1mexp, 0.0, -0.3),
+        (lj.logexpm1, 0.0, 0.3),
+        (lambda x: lj.xlogy(1 + x, x), 0.0, 0.3),
+        (lambda x: lj.xlogy(x, x), 0.0, 0.3),
+        (lambda x: lj.logsubexp(1 + x, jnp.ones_like(x)), 0.0, 0.3),
+    ):
+        masked = lambda x, call=call: jnp.where(jnp.array([False, True]), call(x), 0).sum()
+        x = jnp.array([at, partner])
+        for transform in (jax.grad, jax.jacfwd, lambda f: jax.jit(jax.grad(f))):
+            slope = transform(masked)
+            assert slope(x).tolist() == [0, pytest.approx(float(jax.grad(call)(partner)), rel=1e-6)]
+            second = jax.grad(lambda x, slope=slope: slope(x).sum())(x)
+            assert second.tolist() == [0, pytest.approx(float(jax.grad(jax.grad(call))(partner)), rel=1e-6)]
+        assert jax.jvp(lambda x, call=call: call(x), (x,), (jnp.array([0.0, 1.0]),))[1][0] == 0
+        assert jax.vmap(jax.grad(masked))(jnp.stack([x, x])).tolist() == [jax.grad(masked)(x).tolist()] * 2
+
+
+def test_no_slope_where_there_is_no_value():
+    for call, numbers in [
+        (lj.logit, [-0.5]), (lj.logit, [1.5]), (lj.log1mexp, [0.5]), (lj.logexpm1, [-0.5]), (lj.logsubexp, [1.0, 2.0]),
+        (lj.xlogy, [1.0, -0.5]), (lj.xlogx, [-0.5]),
+    ]:
+        assert jnp.isnan(call(*numbers))
+        assert all(jnp.isnan(slope) for slope in jax.grad(call, argnums=tuple(range(len(numbers))))(*numbers))
+
+
+def test_states_are_not_traced():
+    with pytest.raises(TypeError, match="a is traced by JAX, which a state cannot be"):
+        jax.jit(lambda x: logsum.Accumulator().update(x).value)(jnp.zeros(2))

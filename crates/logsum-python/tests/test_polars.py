@@ -134,6 +134,10 @@ def test_pairs():
     assert found["number"].dtype == pl.Float32 and found["number"][0] == np.float32(logsum.logaddexp(np.float32(0.5), np.float32(0)))
     assert found["integers"].dtype == pl.Float64 and found["integers"][3] == logsum.logaddexp(4.0, 2.0)
     assert len(x) == len(y)
+    # The result has the name of the first.
+    assert table.select(pl.col("i").logsum.logaddexp("x"), (pl.col("y") + 1).logsum.logsubexp(0)).columns == ["i", "y"]
+    changed = table.with_columns(pl.col("i", "y").logsum.logaddexp("x"))
+    assert changed.columns == table.columns and changed["x"].equals(table["x"]) and changed["y"][0] == found["names"][0]
 
 
 def test_other_types():

@@ -221,3 +221,44 @@ def test_complaints():
         (slope,) = torch.autograd.grad(call(reduction=reduction).sum(), x, create_graph=True)
         with pytest.raises(RuntimeError, match="linear_cross_entropy has no second derivative"):
             slope.sum().backward()
+    factor = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    for reduction in ("mean", "none"):
+        # What the cotangent depends on, the slope depends on, too.
+        (slope,) = torch.autograd.grad((factor * call(reduction=reduction)).sum(), x, create_graph=True)
+        with pytest.raises(RuntimeError, match="linear_cross_entropy has no second derivative"):
+            torch.autograd.grad(slope.square().sum() + factor, factor)
+        loss = lambda x: call(input=x, reduction=reduction)
+        for transformed in (lambda x: torch.vmap(loss)(x[None]), torch.func.jacrev(loss), torch.func.jacfwd(loss)):
+            with pytest.raises(RuntimeError, match="linear_cross_entropy has no rule for torch.func, vmap and forward mode"):
+                transformed(x.detach())
+
+
+def test_autocast_leaves_double_precision():
+    x, w, b, target = arguments()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = T.linear_cross_entropy(x, w, target, linear_bias=b)
+    assert loss.dtype == torch.float64 and loss == T.linear_cross_entropy(x, w, target, linear_bias=b)
+
+
+def test_no_rows_of_probabilities():
+    _, w, b, _ = arguments()
+    x, target = torch.zeros(0, 6, dtype=torch.float64), torch.zeros(0, 33, dtype=torch.float64)
+    for loss in (T.linear_cross_entropy(x, w, target, linear_bias=b), T.cross_entropy(linear(x, w, b), target)):
+        assert loss.isnan() and not any(slope.any() for slope in torch.autograd.grad(loss, (w, b)))
+
+
+@pytest.mark.parametrize("reduction", ["sum", "none"])
+def test_low_temperature_in_narrow_formats(reduction):
+    x = torch.tensor([[1e-5, 0.0]], dtype=torch.float16, requires_grad=True)
+    w = torch.tensor([[1e-4, 0.0], [0.0, 1e-4]], dtype=torch.float16)
+    loss = T.linear_cross_entropy(x, w, torch.tensor([1]), temperature=1e-5, reduction=reduction).sum()
+    (found,) = torch.autograd.grad(loss, x)
+    wide = x.detach().double().requires_grad_()
+    (expected,) = torch.autograd.grad(T.cross_entropy(wide @ w.double().T, torch.tensor([1]), temperature=1e-5), wide)
+    torch.testing.assert_close(found.double(), expected, rtol=2e-3, atol=1e-6)
+
+
+def test_meta_tensors():
+    x, w = torch.empty(3, 4, device="meta"), torch.empty(5, 4, device="meta")
+    loss = T.linear_cross_entropy(x, w, torch.zeros(3, dtype=int, device="meta"))
+    assert loss.device.type == "meta" and loss.shape == ()

@@ -169,3 +169,42 @@ def test_bases_cannot_be_mixed_up():
         T.merge_attention(outputs, torch.zeros(2, 4), base="e")
     with pytest.raises(ValueError, match="it must have some, of one shape"):
         T.merge_attention([], [], base="e")
+
+
+def test_divergence_of_what_is_shifted():
+    """What both have in common is taken off; numbers without mass do not count."""
+    for shift in (0.4, 5, 100, 1e6):
+        for distance in (1e-1, 1e-5, 1e-8):
+            torch.manual_seed(3)
+            x = torch.randn(20, dtype=torch.float64) * 3
+            y = x + shift + distance * torch.randn(20, dtype=torch.float64)
+            x[3], y[3] = -40, shift - 39
+            exact = exact_kl(x, y)
+            assert abs(T.softmax_kl(x, y).item() - exact) <= 1e-15 * exact
+
+
+@pytest.mark.parametrize("gap", [700, 712, 740, 744, 746, 800, 1e5])
+def test_divergence_where_shares_are_subnormal(gap):
+    x, y = torch.tensor([-gap, 0.0], dtype=torch.float64), torch.tensor([0.0, -gap], dtype=torch.float64)
+    for other, exact, slope in ((torch.zeros_like(x), math.log(2), 0.5), (y, gap, 1.0)):
+        a, b = x.clone().requires_grad_(), other.clone().requires_grad_()
+        value = T.softmax_kl(a, b)
+        assert abs(value.item() - exact) <= 1e-15 * exact
+        (of_b,) = torch.autograd.grad(value, b, create_graph=True)
+        torch.testing.assert_close(of_b.detach(), torch.tensor([slope, -slope], dtype=torch.float64), rtol=1e-14, atol=1e-300)
+        second = [torch.autograd.grad(of_b[1], z, retain_graph=True)[0] for z in (a, b)]
+        assert all(torch.isfinite(z).all() for z in second)
+    assert T.softmax_kl(x.float(), torch.zeros(2)).item() == pytest.approx(math.log(2), rel=1e-7)
+
+
+@pytest.mark.parametrize("base", ["e", "2"])
+def test_merging_in_batches(base):
+    torch.manual_seed(5)
+    outputs, logs = torch.randn(3, 4, 2, dtype=torch.float64), torch.randn(3, 4, dtype=torch.float64)
+    merged = lambda o, l: T.merge_attention(o, l, base=base)
+    for found, each in zip(torch.vmap(merged)(outputs, logs), zip(*map(merged, outputs, logs))):
+        torch.testing.assert_close(found, torch.stack(each), rtol=1e-15, atol=1e-15)
+    value = lambda l: merged(outputs[0], l)[0]
+    expected = torch.autograd.functional.jacobian(value, logs[0])
+    for transform in (torch.func.jacrev, torch.func.jacfwd):
+        torch.testing.assert_close(transform(value)(logs[0]), expected, rtol=1e-14, atol=1e-15)

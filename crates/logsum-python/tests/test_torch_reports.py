@@ -120,3 +120,44 @@ def test_a_slope_that_is_infinite_where_nothing_changes():
         x = torch.tensor([at, 0.5 if at == 0 and call is not T.log1mexp else -0.5], requires_grad=True)
         (slope,) = torch.autograd.grad(torch.where(torch.tensor([True, False]), 0, call(x)).sum(), x)
         assert slope[0] == 0 and slope[1].isfinite()
+    # Nor does the slope.
+    for call, at, partner in (
+        (T.xlogx, 0.0, 0.3),
+        (T.logit, 0.0, 0.3),
+        (T.log1mexp, 0.0, -0.3),
+        (T.logexpm1, 0.0, 0.3),
+        (lambda x: T.xlogy(1 + x, x), 0.0, 0.3),
+        (lambda x: T.xlogy(x, x), 0.0, 0.3),
+        (lambda x: T.logsubexp(1 + x, torch.ones_like(x)), 0.0, 0.3),
+    ):
+        x = torch.tensor([at, partner], dtype=torch.float64, requires_grad=True)
+        y = torch.tensor([partner], dtype=torch.float64, requires_grad=True)
+        (slope,) = torch.autograd.grad(torch.where(torch.tensor([True, False]), 0, call(x)).sum(), x, create_graph=True)
+        (alone,) = torch.autograd.grad(call(y).sum(), y, create_graph=True)
+        (second,) = torch.autograd.grad(slope.sum(), x)
+        (second_alone,) = torch.autograd.grad(alone.sum(), y)
+        assert slope.tolist() == [0, alone.item()] and second.tolist() == [0, second_alone.item()]
+
+
+def test_no_slope_where_there_is_no_value():
+    nan_at = [
+        (T.logit, [-0.5]), (T.logit, [1.5]), (T.log1mexp, [0.5]), (T.logexpm1, [-0.5]), (T.logsubexp, [1.0, 2.0]),
+        (T.xlogy, [1.0, -0.5]), (T.xlogx, [-0.5]),
+    ]
+    for call, numbers in nan_at:
+        inputs = [torch.tensor(x, requires_grad=True) for x in numbers]
+        value = call(*inputs)
+        assert value.isnan() and all(slope.isnan() for slope in torch.autograd.grad(value, inputs)), (call, numbers)
+
+
+def test_autocast_says_the_format_with_a_graph_and_without():
+    z = torch.randn(3, 4, dtype=torch.bfloat16)
+    with torch.autocast("cpu"):
+        for call in (logsum.logsumexp, logsum.softmax, logsum.log_softmax):
+            assert call(z, axis=1).dtype == call(z.clone().requires_grad_(), axis=1).dtype == torch.float32
+
+
+def test_numbers_beside_tensors_of_a_graph():
+    b = torch.ones(2, requires_grad=True)
+    with pytest.raises(TypeError, match="one argument is a tensor that torch follows, and the first a ndarray: make it a tensor, too"):
+        logsum.logsumexp(np.zeros(2), b=b)

@@ -49,17 +49,22 @@ class _Pieces:
     def copy(self):
         """Another state of the same numbers."""
         new = object.__new__(type(self))
-        # What subclasses add.
-        for name, value in getattr(self, "__dict__", {}).items():
+        for name, value in self._additions().items():
             setattr(new, name, value)
         new._dtype, new._state = self._dtype, self._state.copy()
         return new
+
+    def _additions(self):
+        """The attributes that subclasses add."""
+        of_instance, of_slots = object.__getstate__(self)
+        attributes = {**(of_instance or {}), **of_slots}
+        return {name: value for name, value in attributes.items() if name not in _Pieces.__slots__}
 
     __copy__ = copy
 
     def __deepcopy__(self, memo):
         new = self.copy()
-        for name, value in getattr(self, "__dict__", {}).items():
+        for name, value in self._additions().items():
             setattr(new, name, copy.deepcopy(value, memo))
         return new
 
@@ -75,7 +80,7 @@ class _Pieces:
         return new
 
     def __reduce__(self):
-        return type(self).from_bytes, (bytes(self), self._dtype), getattr(self, "__dict__", None)
+        return type(self).from_bytes, (bytes(self), self._dtype), (None, self._additions())
 
     def __eq__(self, other):
         if type(other) is not type(self):
@@ -92,6 +97,8 @@ class _Pieces:
         """As an array of the state's format, which must hold them exactly; Python's own numbers have none."""
         if module_of(x) == "torch" and is_differentiated(x):
             raise TypeError(f"{name} is differentiated by torch, which a state is not: give {name}.detach()")
+        if module_of(x) in ("jax", "jaxlib") and is_traced_by_jax(x):
+            raise TypeError(f"{name} is traced by JAX, which a state cannot be: call it outside of jit, grad and vmap")
         array = as_numbers(library_of(x), x, name)
         if array.dtype.kind == "c":
             raise TypeError(f"{name} has dtype {array.dtype}, but must be of real numbers")
@@ -115,7 +122,12 @@ class _Pieces:
 
     def _pair(self, a, b, name_of_a, name):
         a, b = self._numbers(a, name_of_a), self._numbers(b, name)
-        return [np.ascontiguousarray(x).reshape(-1) for x in (a, np.broadcast_to(b, a.shape))]
+        try:
+            b = np.broadcast_to(b, a.shape)
+        except ValueError:
+            shapes = f"{name} has the shape {b.shape}, which does not broadcast to {a.shape}, that of {name_of_a}"
+            raise ValueError(shapes) from None
+        return [np.ascontiguousarray(x).reshape(-1) for x in (a, b)]
 
 
 def format_named(dtype):
@@ -132,6 +144,12 @@ def is_differentiated(x):
     from torch.autograd import forward_ad
 
     return x.requires_grad or (forward_ad._current_level >= 0 and forward_ad.unpack_dual(x).tangent is not None)
+
+
+def is_traced_by_jax(x):
+    import jax
+
+    return isinstance(x, jax.core.Tracer)
 
 
 class Accumulator(_Pieces):
@@ -192,7 +210,7 @@ class Accumulator(_Pieces):
 
     @property
     def max(self):
-        """The greatest number; −∞ if there are none, NaN if one is."""
+        """The greatest number; −∞ if there are none, NaN if one or a weight is, or −∞ has an infinite weight."""
         return self._dtype.type(self._state.statistics()[1])
 
 
@@ -226,7 +244,8 @@ class EffectiveSampleSize(_Pieces):
 class WeightedMean(_Pieces):
     """Σ x e^z / Σ e^z, the mean of x with weights given by their logarithms z, that arrive in pieces.
 
-    It has the properties of `Accumulator`. The value is NaN without mass, with a log-weight +∞, or with a NaN.
+    It has the properties of `Accumulator`. The value is NaN without mass, with a log-weight +∞, or with a NaN; an
+    infinite x makes it infinite, or NaN beside one of the other sign or at a log-weight of −∞.
 
     Examples
     --------

@@ -106,6 +106,8 @@ def elsewhere(out, axis, *arrays):
             continue
         if out is not None:
             raise TypeError("out must be left out for arrays of another library")
+        if name == "torch" and module_of(arrays[0]) != "torch":
+            raise TypeError(f"one argument is a tensor that torch follows, and the first a {type(arrays[0]).__name__}: make it a tensor, too")
         if name == "torch" and isinstance(axis, list | tuple) and len(axis) == 0:
             raise ValueError("axis is (), which torch takes for all dimensions: leave out the call, which would change nothing")
         return module
@@ -120,7 +122,9 @@ def is_recorded_by_torch(x):
         return False
     is_traced = torch.compiler.is_compiling() or torch.jit.is_tracing() or is_in_torch_dispatch_mode()
     is_transformed = is_traced or torch._C._functorch.is_functorch_wrapped_tensor(x)
-    return is_transformed or x.requires_grad or x.device.type != "cpu" or torch.autograd.forward_ad._current_level >= 0
+    is_differentiated = x.requires_grad or torch.autograd.forward_ad._current_level >= 0
+    # Autocast says the format of the result, with a graph and without.
+    return is_transformed or is_differentiated or x.device.type != "cpu" or torch.is_autocast_enabled("cpu")
 
 
 def is_recorded_by_jax(x):
@@ -144,9 +148,9 @@ def elementwise(name):
 
 @np.errstate(all="ignore")
 def odds(x):
-    """e^x / (1 − e^x) for x ≤ 0, what derivatives are made of; +∞ at either zero."""
+    """e^x / (1 − e^x) for x ≤ 0, what derivatives are made of; +∞ at either zero, NaN above."""
     x = x.astype(np.promote_types(x.dtype, np.float32))
-    return np.exp(x) / np.abs(np.expm1(x))
+    return np.where(x > 0, np.nan, np.exp(x) / np.abs(np.expm1(x)))
 
 
 def logsumexp(a, axis, b, keepdims, return_sign, where, out):

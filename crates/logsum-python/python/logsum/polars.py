@@ -2,7 +2,7 @@
 
 They are there wherever Polars takes expressions: in `select`, `with_columns`, `group_by(…).agg(…)`, `over`, lazy frames and the
 streaming engine. Results have the format of the numbers, or Float64 where these are integers, decimals or booleans. Nulls are
-absent from sums, and stay null where each row has a result.
+absent from sums, and stay null where each row has a result. Integers beyond 2⁵³ are rounded, as Polars casts them.
 
 >>> import polars as pl
 >>> import logsum.polars
@@ -115,14 +115,15 @@ def for_pairs(expression, other, function):
     """`function` of two numbers in each row, in the wider format of both."""
 
     def of_pairs(pairs):
-        x, y = (pairs.struct.field(name) for name in "xy")
+        x, y = (pairs.struct.field(name) for name in pairs.struct.fields)
         is_there = x.is_not_null() & y.is_not_null()
         results = function(*(numbers_of(z.filter(is_there)) for z in (x, y)))
         return with_nulls(is_there, results).alias(pairs.name)
 
     def build(x, y):
         format = max((dtype for _, dtype in (x, y)), key=FLOATS.index)
-        pair = pl.struct(x=x[0].cast(format), y=y[0].cast(format))
+        # It has the name of the first, which no column shares with the second.
+        pair = pl.struct(x[0].cast(format), y[0].cast(format).alias("the second of two numbers"))
         return pair.map_batches(of_pairs, format, is_elementwise=True)
 
     if not isinstance(other, pl.Expr | str):

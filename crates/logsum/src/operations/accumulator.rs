@@ -618,7 +618,7 @@ impl<T: Float> WeightedMean<T> {
     }
 
     /// Σ x_k e^{z_k} / Σ e^{z_k}. NaN if there is no mass, a log-weight +∞, or a NaN; an infinite x makes it
-    /// infinite, or NaN beside one of the other sign.
+    /// infinite, or NaN beside one of the other sign or at a log-weight of −∞, where it is ∞ · 0.
     pub fn value(&self) -> T {
         self.found().value
     }

@@ -4,8 +4,31 @@ import jax
 import jax.numpy as jnp
 
 from .._general import elementwise
-from ._callbacks import called, dispatched, like, operator
+from ._callbacks import Linear, called, dispatched, like, operator
 from ._reductions import softmax
+
+
+# Products in which 0 · ∞ is 0, and ratios in which 0/0 is: where nothing changes, nothing does, though its slope is infinite.
+times = Linear(
+    "times",
+    lambda a, b: jnp.where((a == 0) | (b == 0), 0, a * b),
+    lambda arrays, tangents, _: times(tangents[0], arrays[1]) + times(arrays[0], tangents[1]),
+    {0: lambda g, arrays, _: times(g, arrays[1]), 1: lambda g, arrays, _: times(arrays[0], g)},
+)
+quotient = Linear(
+    "quotient",
+    lambda a, b: jnp.where((a == 0) & (b == 0), 0, a / b),
+    lambda arrays, tangents, _: quotient(tangents[0], arrays[1]) - times(quotient(*arrays), quotient(tangents[1], arrays[1])),
+    {0: lambda g, arrays, _: quotient(g, arrays[1])},
+)
+
+
+@operator()
+def log(x):
+    return jnp.log(x)
+
+
+log.defjvp(lambda primals, tangents: (log(*primals), quotient(*tangents, *primals)))
 
 
 def of_one(name, elsewhere, derivative):
@@ -13,7 +36,7 @@ def of_one(name, elsewhere, derivative):
     def values(x):
         return dispatched(lambda x: called(elementwise(name), like(x), x), elsewhere, x)
 
-    values.defjvp(lambda primals, tangents: (values(*primals), derivative(*primals) * tangents[0]))
+    values.defjvp(lambda primals, tangents: (values(*primals), times(derivative(*primals), tangents[0])))
     return values
 
 
@@ -25,7 +48,7 @@ def of_two(name, elsewhere, derivatives):
     @values.defjvp
     def _(primals, tangents):
         of_x, of_y = derivatives(*primals)
-        return values(*primals), of_x * tangents[0] + of_y * tangents[1]
+        return values(*primals), times(of_x, tangents[0]) + times(of_y, tangents[1])
 
     return values
 
@@ -53,18 +76,22 @@ def logsubexp_derivatives(x, y):
 
 def xlogy_derivatives(x, y):
     nothing = (x == 0) & (y == 0)
-    return jnp.where(nothing, 0, jnp.log(y)), jnp.where(nothing, 0, x / jnp.abs(y))
+    return jnp.where(nothing, 0, log(y)), jnp.where(y < 0, jnp.nan, quotient(x, jnp.abs(y)))
+
+
+def logit_derivative(p):
+    return quotient(jnp.ones_like(p), jnp.where((p < 0) | (p > 1), jnp.nan, jnp.abs(p) * (1 - p)))
 
 
 # e^x / (1 − e^x) for x ≤ 0, +∞ at either zero.
-odds = of_one("odds", lambda x: jnp.exp(x) / jnp.abs(jnp.expm1(x)), lambda x: odds(x) * (1 + odds(x)))
+odds = of_one("odds", lambda x: jnp.where(x > 0, jnp.nan, jnp.exp(x) / jnp.abs(jnp.expm1(x))), lambda x: odds(x) * (1 + odds(x)))
 logistic = of_one("logistic", jax.nn.sigmoid, lambda x: logistic(x) * logistic(-x))
 log_logistic = of_one("log_logistic", jax.nn.log_sigmoid, lambda x: logistic(-x))
 log1pexp = of_one("log1pexp", lambda x: jnp.logaddexp(x, 0), lambda x: logistic(x))
 log1mexp = of_one("log1mexp", log1mexp_elsewhere, lambda x: -odds(x))
 logexpm1 = of_one("logexpm1", lambda x: x + log1mexp_elsewhere(-x), lambda x: 1 + odds(-x))
-logit = of_one("logit", lambda p: jnp.log(p) - jnp.log1p(-p), lambda p: 1 / (jnp.abs(p) * (1 - p)))
-xlogx = of_one("xlogx", lambda x: jax.scipy.special.xlogy(x, x), lambda x: 1 + jnp.log(x))
+logit = of_one("logit", lambda p: jnp.log(p) - jnp.log1p(-p), logit_derivative)
+xlogx = of_one("xlogx", lambda x: jax.scipy.special.xlogy(x, x), lambda x: 1 + log(x))
 logaddexp = of_two("logaddexp", jnp.logaddexp, logaddexp_shares)
 logsubexp = of_two("logsubexp", logsubexp_elsewhere, logsubexp_derivatives)
 xlogy = of_two("xlogy", jax.scipy.special.xlogy, xlogy_derivatives)

@@ -12,6 +12,7 @@ Where all is −∞ the gradient of a log-sum-exp is 0; of c times +∞ it is 1/
 gradient 0.
 """
 
+import contextlib
 import math
 
 import numpy as np
@@ -209,11 +210,11 @@ def merge_attention(outputs, logsumexps, *, base):
         )
     unit = 1.0 if base == "e" else math.log(2)
     scores = logs.double() * unit
-    weights = _reductions.softmax(scores, [0]).to(_reductions.wide(values).dtype)
+    weights = _reductions.softmax(scores, [-scores.ndim]).to(_reductions.wide(values).dtype)
     # What a part without keys holds may be anything.
     values, dtype = torch.where(logs[..., None] == -torch.inf, 0, _reductions.wide(values)), values.dtype
     output = _reductions.times(weights[..., None].expand(values.shape), values).sum(0)
-    logsumexp = _reductions.logsumexp(scores, [0])[0] / unit
+    logsumexp = _reductions.logsumexp(scores, [-scores.ndim])[0] / unit
     return output.to(dtype), logsumexp.to(logs.dtype)
 
 
@@ -490,15 +491,17 @@ def linear_cross_entropy(
 
     rows, targets = x.reshape(-1, x.shape[-1]), target.reshape(-1, *target.shape[x.ndim - 1 :])
     weight = None if weight is None else _reductions.wide(weight.to(torch.promote_types(weight.dtype, x.dtype)))
+    arguments = targets, weight, losses, 1 / options["temperature"]
     device = x.device.type
-    if torch.is_autocast_enabled(device):
+    can_cast = torch.amp.is_autocast_available(device)
+    if can_cast and torch.is_autocast_enabled(device) and x.dtype != torch.float64:
         # As the products would be; backward they are the same again.
         narrow = torch.get_autocast_dtype(device)
         rows, w, b = rows.to(narrow), w.to(narrow), None if b is None else b.to(narrow)
-    with torch.autocast(device, enabled=False):
+    with torch.autocast(device, enabled=False) if can_cast else contextlib.nullcontext():
         if reduction == "none":
-            return _linear.each_loss(rows, w, b, targets, weight, losses).reshape(x.shape[:-1])
-        total = _linear.sum_of_losses(rows, w, b, targets, weight, losses)
+            return _linear.each_loss(rows, w, b, *arguments).reshape(x.shape[:-1])
+        total = _linear.sum_of_losses(rows, w, b, *arguments)
     return _losses.mean_of(total, len(rows), targets, weight, options["ignore_index"]) if reduction == "mean" else total
 
 
@@ -531,15 +534,15 @@ def vocab_parallel_token_log_probs(input, tokens, start=None, group=None, dtype=
 
     Each process gives its columns of the scores, in the last dimension of `input`, and the same `tokens`, of the shape
     of `input` without that dimension, which count from the start of the vocabulary; `start` is where this process's
-    columns begin, by default its rank times their number. `group` is by default all processes. `dtype` and `padding` are
-    as in `token_log_probs`.
+    columns begin, by default its rank times their number, which must be that of all others then, too. `group` is by
+    default all processes. `dtype` and `padding` are as in `token_log_probs`.
 
     Every process gets the same values, the nearest numbers to the exact ones: those of `token_log_probs` of whole rows,
     bit for bit, however many processes there are and wherever the vocabulary is cut. The gradient by the shard has the
     same bits for any cut, too, and is the nearest number times the cotangent, but for one in some 10^7. It needs no
     communication; a second derivative is an error.
 
-    Processes exchange 64 bytes for each row, once. Rows that this does not prove, one in some 10^8 float32 ones by
+    Processes exchange 64 bytes for each row and 64 more, once. Rows that this does not prove, one in some 10^8 float32 ones by
     chance, and such where one score is more than some 36 above all others and another one is asked for, are brought together whole, in a second exchange.
     Scores on other devices than the CPU are copied to it, and computed there.
     """

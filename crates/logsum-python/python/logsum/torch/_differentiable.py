@@ -166,6 +166,14 @@ def is_any_dual(arguments):
     return can_be and any(is_number(x) and tangent_of(x) is not None for x in arguments)
 
 
+def refuse_transforms(name, *tensors):
+    """Of what has a derivative backward, once, and no other rule. The compiler finds that by itself."""
+    if torch.compiler.is_compiling():
+        return
+    if torch._C._are_functorch_transforms_active() or is_any_dual(tensors):
+        raise RuntimeError(f"{name} has no rule for torch.func, vmap and forward mode")
+
+
 class OnlyOnce(torch.autograd.Function):
     """A derivative that depends on some tensors, and has no derivative by them here."""
 

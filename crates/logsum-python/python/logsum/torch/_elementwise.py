@@ -5,7 +5,21 @@ from torch import Tensor
 
 from .._general import elementwise
 from ._differentiable import Differentiable, by_numpy, on_cpu
-from ._reductions import logsumexp, softmax, times
+from ._reductions import logsumexp, quotient, softmax, times
+
+
+def logarithms(x: Tensor) -> Tensor:
+    return x.log().contiguous()
+
+
+# Where nothing changes at 0, nothing does.
+log = Differentiable(
+    "log",
+    logarithms,
+    1,
+    lambda inputs, _, g, needed: (quotient(g, inputs[0]),),
+    lambda inputs, tangents: quotient(tangents[0], inputs[0]),
+)
 
 
 def of_one(name, elsewhere, derivative):
@@ -55,19 +69,23 @@ def logsubexp_derivatives(x, y):
 
 
 def xlogy_derivatives(x, y):
-    nothing = x == 0
-    return torch.where(nothing & (y == 0), 0, y.log()), torch.where(nothing & (y == 0), 0, x / y.abs())
+    nothing = (x == 0) & (y == 0)
+    return torch.where(nothing, 0, log(y)), torch.where(y < 0, torch.nan, quotient(x, y.abs()))
+
+
+def logit_derivative(p):
+    return quotient(torch.ones_like(p), torch.where((p < 0) | (p > 1), torch.nan, p.abs() * (1 - p)))
 
 
 # e^x / (1 − e^x) for x ≤ 0, +∞ at either zero.
-odds = of_one("odds", lambda x: x.exp() / x.expm1().abs(), lambda x: odds(x) * (1 + odds(x)))
+odds = of_one("odds", lambda x: torch.where(x > 0, torch.nan, x.exp() / x.expm1().abs()), lambda x: odds(x) * (1 + odds(x)))
 logistic = of_one("logistic", torch.sigmoid, lambda x: logistic(x) * logistic(-x))
 log_logistic = of_one("log_logistic", torch.nn.functional.logsigmoid, lambda x: logistic(-x))
 log1pexp = of_one("log1pexp", lambda x: torch.logaddexp(x, torch.zeros_like(x)), lambda x: logistic(x))
 log1mexp = of_one("log1mexp", log1mexp_elsewhere, lambda x: -odds(x))
 logexpm1 = of_one("logexpm1", lambda x: x + log1mexp_elsewhere(-x), lambda x: 1 + odds(-x))
-logit = of_one("logit", torch.logit, lambda p: 1 / (p.abs() * (1 - p)))
-xlogx = of_one("xlogx", lambda x: torch.xlogy(x, x), lambda x: 1 + x.log())
+logit = of_one("logit", torch.logit, logit_derivative)
+xlogx = of_one("xlogx", lambda x: torch.xlogy(x, x), lambda x: 1 + log(x))
 logaddexp = of_two("logaddexp", lambda x, y: logsumexp(torch.stack([x, y], -1), [-1])[..., 0], logaddexp_shares)
 logsubexp = of_two("logsubexp", logsubexp_elsewhere, logsubexp_derivatives)
 xlogy = of_two("xlogy", torch.xlogy, xlogy_derivatives)

@@ -4,7 +4,7 @@ import torch
 from torch.nn.functional import linear
 
 from . import _reductions
-from ._differentiable import only_once
+from ._differentiable import only_once, refuse_transforms
 
 # So many scores are there at once, unless that is fewer rows than a matrix product needs to be fast.
 SCORES, FEWEST = 2**24, 256
@@ -59,9 +59,9 @@ class SumOfLosses(torch.autograd.Function):
     """The sum, and on the way its derivatives."""
 
     @staticmethod
-    def forward(ctx, x, w, b, target, weight, loss, is_recorded):
+    def forward(ctx, x, w, b, target, weight, loss, steepness, is_recorded):
         needed = [is_recorded and is_needed for is_needed in ctx.needs_input_grad[:3]]
-        ctx.slopes, ctx.unit, total = Slopes(x, w, b, needed), unit_of(weight), 0
+        ctx.slopes, ctx.unit, total = Slopes(x, w, b, needed), unit_of(weight) * steepness, 0
         for rows in chunks(x, w):
             losses, scores = losses_of(x[rows], w, b, target[rows], weight, loss)
             total = total + losses.detach().sum()
@@ -74,16 +74,16 @@ class SumOfLosses(torch.autograd.Function):
     def backward(ctx, g):
         with torch.no_grad():
             slopes = ctx.slopes.times(g * ctx.unit)
-        return *only_once("linear_cross_entropy", slopes, ctx.saved_tensors), None, None, None, None
+        return *only_once("linear_cross_entropy", slopes, (*ctx.saved_tensors, g)), None, None, None, None, None
 
 
 class EachLoss(torch.autograd.Function):
     """Each; the scores are computed again for their derivatives."""
 
     @staticmethod
-    def forward(ctx, x, w, b, target, weight, loss):
+    def forward(ctx, x, w, b, target, weight, loss, steepness):
         ctx.save_for_backward(x, w, b, target, weight)
-        ctx.loss = loss
+        ctx.loss, ctx.steepness = loss, steepness
         each = [losses_of(x[rows], w, b, target[rows], weight, loss)[0].detach() for rows in chunks(x, w)]
         return torch.cat([_reductions.wide(x.new_zeros(0)), *each])
 
@@ -91,16 +91,19 @@ class EachLoss(torch.autograd.Function):
     def backward(ctx, g):
         x, w, b, target, weight = ctx.saved_tensors
         with torch.no_grad():
-            slopes, unit = Slopes(x, w, b, ctx.needs_input_grad), unit_of(weight) * unit_of(g)
+            slopes, unit = Slopes(x, w, b, ctx.needs_input_grad), unit_of(weight) * unit_of(g) * ctx.steepness
             for rows in chunks(x, w):
                 losses, scores = losses_of(x[rows], w, b, target[rows], weight, ctx.loss)
                 slopes.add(rows, *torch.autograd.grad(losses, scores, g[rows] / unit))
             slopes = slopes.times(unit)
-        return *only_once("linear_cross_entropy", slopes, (x, w, b)), None, None, None
+        return *only_once("linear_cross_entropy", slopes, (x, w, b, g)), None, None, None, None
 
 
-def sum_of_losses(x, w, b, target, weight, loss):
-    return SumOfLosses.apply(x, w, b, target, weight, loss, torch.is_grad_enabled())
+def sum_of_losses(x, w, b, *others):
+    refuse_transforms("linear_cross_entropy", x, w, b)
+    return SumOfLosses.apply(x, w, b, *others, torch.is_grad_enabled())
 
 
-each_loss = EachLoss.apply
+def each_loss(x, w, b, *others):
+    refuse_transforms("linear_cross_entropy", x, w, b)
+    return EachLoss.apply(x, w, b, *others)

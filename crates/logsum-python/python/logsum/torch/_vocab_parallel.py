@@ -6,15 +6,30 @@ import torch.distributed as dist
 
 from .. import _core
 from .._libraries import Torch
-from ._differentiable import only_once
+from ._differentiable import only_once, refuse_transforms
 
 
-def gathered(states, device, group):
-    """The states of all processes, in the order of their ranks."""
-    own = torch.from_numpy(states).to(device)
+def gathered(states, place, device, group):
+    """The states of all processes, in the order of their ranks, and their places, which go in one more row of bytes."""
+    last = np.zeros((1, states.shape[1]), np.uint8)
+    last.view(np.int64)[0, : len(place)] = place
+    own = torch.from_numpy(np.concatenate([states, last])).to(device)
     everyone_s = own.new_empty((dist.get_world_size(group), *own.shape))
     dist.all_gather_into_tensor(everyone_s.flatten(0, 1), own, group=group)
-    return everyone_s.cpu().numpy()
+    everyone_s = everyone_s.cpu().numpy()
+    places = np.ascontiguousarray(everyone_s[:, -1]).view(np.int64)[:, : len(place)]
+    return np.ascontiguousarray(everyone_s[:, :-1]), places.tolist()
+
+
+def check_places(places):
+    """That no column is in two shards. All processes have the same places, and complain alike."""
+    widths = [width for _, width, _ in places]
+    if len(set(widths)) > 1 and any(is_default for *_, is_default in places):
+        raise ValueError(f"the shards have {', '.join(map(str, widths))} columns: `start` must say where each begins")
+    shards = sorted((start, start + width) for start, width, _ in places if width)
+    for (_, end), (start, _) in zip(shards, shards[1:]):
+        if start < end:
+            raise ValueError(f"column {start} is in several shards: `start` says where each begins")
 
 
 def of_whole_rows(scores, tokens, start, group):
@@ -35,19 +50,19 @@ class TokenLogProbs(torch.autograd.Function):
     """Of a matrix of scores, a row for each token, of which this process has the columns from `start` on."""
 
     @staticmethod
-    def forward(ctx, x, tokens, padding, start, group):
+    def forward(ctx, x, tokens, padding, start, is_default, group):
         scores, tokens = Torch(x).array(x.cpu()), tokens.cpu().numpy().astype(np.intp)
         is_here = (tokens >= start) & (tokens < start + scores.shape[1])
         places = np.where(is_here, tokens - start, -1)
-        states = gathered(_core.shard_states(scores, places), x.device, group)
+        place = start, scores.shape[1], is_default
+        states, all_places = gathered(_core.shard_states(scores, places), place, x.device, group)
+        check_places(all_places)
         # All processes have the same states, and go the same way from here.
         states, log_probs, is_known, is_proved = _core.merged_shards(states, scores.dtype.name)
         counts = np.ones(len(tokens), bool) if padding is None else tokens != padding
         if (counts & ~is_known).any():
             row = np.flatnonzero(counts & ~is_known)[0]
-            raise ValueError(
-                f"tokens has {tokens[row]} in row {row}, which is in none of the shards, or in several: `start` says where each begins"
-            )
+            raise ValueError(f"tokens has {tokens[row]} in row {row}, which is in none of the shards: `start` says where each begins")
         unproved = np.flatnonzero(counts & ~is_proved)
         if unproved.size:
             log_probs[unproved] = of_whole_rows(scores[unproved], tokens[unproved], start, group)
@@ -61,7 +76,7 @@ class TokenLogProbs(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         with torch.no_grad():
             slope = slope_of(ctx, x, g)
-        return *only_once("vocab_parallel_token_log_probs", [slope], [x]), None, None, None, None
+        return *only_once("vocab_parallel_token_log_probs", [slope], [x, g]), None, None, None, None, None
 
 
 def slope_of(ctx, x, g):
@@ -83,7 +98,9 @@ def token_log_probs(x, tokens, padding, start, group):
     rank = -1 if is_outside else dist.get_rank(group)
     if rank < 0:
         raise RuntimeError("this process is not in the group")
-    start = rank * x.shape[-1] if start is None else start
+    refuse_transforms("vocab_parallel_token_log_probs", x)
+    is_default = start is None
+    start = rank * x.shape[-1] if is_default else start
     rows = x.reshape(tokens.numel(), x.shape[-1])
-    log_p = TokenLogProbs.apply(rows.contiguous(), tokens.reshape(-1), padding, start, group)
+    log_p = TokenLogProbs.apply(rows.contiguous(), tokens.reshape(-1), padding, start, is_default, group)
     return log_p.reshape(tokens.shape)
