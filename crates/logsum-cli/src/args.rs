@@ -72,7 +72,7 @@ pub(crate) struct InputPart {
     pub(crate) array: Option<String>,
 
     /// Columns of a text table or .parquet: names, in which * stands for anything, numbers from 1, and ranges, such as
-    /// 'log_lik.*,lp__' or 3,5-8,10- [default: all]
+    /// 'log_lik.*,lp__' or 3,5-8,10-; a name that is a number in quotation marks, as '"2020"' [default: all]
     #[arg(long, visible_alias = "column", value_name = "COLUMNS", allow_negative_numbers = true)]
     pub(crate) columns: Option<Selection>,
 }
@@ -428,7 +428,8 @@ nested columns are refused. A .npy, .npz or .safetensors keeps its shape and its
 ml_dtypes saves it), f32 or f64; integers and bools become f64.
 
 With --by the result is a table with a header: the keys, in their order, and logsumexp or, with --op mean, \
-logmeanexp; of several columns logsumexp(name) for each. It is written as a table on a terminal, else as csv, or as \
+logmeanexp; of several columns logsumexp(name) for each. In a text table blanks around a key \
+belong to it only between quotation marks, and NA is a key as any word is; NULL is none. It is written as a table on a terminal, else as csv, or as \
 json: a list of objects. The input is read row by row, in memory that grows with the groups and not with the rows. \
 Values near 0, and one in some 10^7 of the others, are not settled by that: their groups are read again, so that \
 every value is the nearest float.

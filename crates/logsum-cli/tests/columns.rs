@@ -436,3 +436,37 @@ fn a_special_value_is_no_header() {
     place.write("t.csv", "#!/usr/bin/x\n# NOTE!\n#?\n#####\n1\n");
     assert_eq!(place.run("lse t.csv").numbers(), [1.0]);
 }
+
+#[test]
+fn names_that_are_numbers() {
+    let place = Place::new();
+    let (zero, one) = (lse(&[&[10.0, 11.0]]), lse(&[&[20.0, 21.0]]));
+    for (name, table) in
+        [("quoted.csv", "\"0\",\"1\"\n10,20\n11,21\n"), ("quoted.txt", "\"0\" \"1\"\n10 20\n11 21\n")]
+    {
+        place.write(name, table);
+    }
+    for name in ["quoted.csv", "quoted.txt"] {
+        let run = place.run(&format!("lse {name} --columns 1"));
+        let complaint = "column 2 is called \"1\": write '\"1\"' to choose it, or 1-1 for column 1";
+        assert!(run.complaint().ends_with(complaint), "{run:?}");
+        assert_eq!(place.run(&format!("lse {name} --columns \"1\"")).numbers(), one);
+        assert_eq!(place.run(&format!("lse {name} --columns \"0\"")).numbers(), zero);
+        assert_eq!(place.run(&format!("lse {name} --columns 1-1")).numbers(), zero);
+        // No column is called so.
+        assert_eq!(place.run(&format!("lse {name} --columns 2")).numbers(), one);
+    }
+    // Columns that are called by their own numbers are what both say.
+    place.write("own.csv", "\"1\",\"2\"\n10,20\n11,21\n");
+    assert_eq!(place.run("lse own.csv --columns 2").numbers(), one);
+    // Numbers of the first row are no names.
+    place.write("bare.csv", "2,1\n4,3\n");
+    assert_eq!(place.run("lse bare.csv --columns 1").numbers(), lse(&[&[2.0, 4.0]]));
+    // Unless they were asked for.
+    place.write("years.csv", "2020,2021\n1,2\n3,4\n");
+    assert_eq!(place.run("lse years.csv --columns \"2021\"").numbers(), lse(&[&[2.0, 4.0]]));
+    assert!(place.run("lse years.csv --columns \"2022\"").complaint().contains("line 1 has no names"));
+    // Commas between marks are part of a name.
+    place.write("commas.csv", "\"a,b\",c\n1,2\n3,4\n");
+    assert_eq!(place.run("lse commas.csv --columns \"a,b\"").numbers(), lse(&[&[1.0, 3.0]]));
+}

@@ -315,3 +315,15 @@ fn complaints() {
     place.run("lse na.csv --column z --by k -o out.csv").complaint();
     assert_eq!(read(&place.path("out.csv")), b"precious");
 }
+
+#[test]
+fn blanks_between_quotation_marks_belong_to_a_key() {
+    let place = Place::new();
+    for table in ["g,z\n\"a\",1\n\"a \",2\n a ,3\n\" a\",4\n", "\"a\",1\n\"a \",2\n a ,3\n\" a\",4\n"] {
+        place.write("keys.csv", table);
+        let text = place.run("lse keys.csv --by 1 --columns 2 --format csv").text();
+        let rows: Vec<&str> = text.lines().skip(1).collect();
+        let both = logsum::logsumexp(&[1.0, 3.0]);
+        assert_eq!(rows, [" a,4.0", &format!("a,{both}"), "a ,2.0"], "{text}");
+    }
+}

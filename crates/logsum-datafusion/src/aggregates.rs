@@ -1,5 +1,6 @@
 //! `logsumexp`, `logmeanexp` and `effective_sample_size`.
 
+use crate::documentation;
 use crate::numbers::{Number, Rows, coerced};
 use crate::states::{State, failed};
 use datafusion::arrow::array::{Array, ArrayRef, BinaryBuilder, BooleanArray, PrimitiveArray};
@@ -9,8 +10,8 @@ use datafusion::common::{Result, ScalarValue, not_impl_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, Signature,
-    Volatility,
+    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, EmitTo, GroupsAccumulator, ReversedUDAF,
+    Signature, Volatility,
 };
 use logsum::EffectiveSampleSize;
 use std::collections::VecDeque;
@@ -83,6 +84,10 @@ macro_rules! in_kind {
 impl AggregateUDFImpl for Aggregate {
     fn name(&self) -> &str {
         self.kind.name()
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        documentation::of(self.name())
     }
 
     fn signature(&self) -> &Signature {

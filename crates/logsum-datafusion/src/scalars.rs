@@ -1,12 +1,13 @@
 //! Functions of one row: `logaddexp`, `log1pexp` and their kin.
 
+use crate::documentation;
 use crate::numbers::{Number, coerced};
 use datafusion::arrow::array::{ArrayRef, PrimitiveArray};
 use datafusion::arrow::compute::kernels::arity::{binary, unary};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use std::sync::Arc;
 
@@ -74,6 +75,10 @@ impl Function {
 impl ScalarUDFImpl for Function {
     fn name(&self) -> &str {
         self.kind.name()
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        documentation::of(self.name())
     }
 
     fn signature(&self) -> &Signature {

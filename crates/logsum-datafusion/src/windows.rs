@@ -1,5 +1,6 @@
 //! `logcumsumexp` and `softmax`, over the rows of a partition.
 
+use crate::documentation;
 use crate::numbers::{Number, Rows, coerced};
 use crate::states::failed;
 use datafusion::arrow::array::{ArrayRef, PrimitiveArray};
@@ -7,7 +8,7 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::logical_expr::function::{PartitionEvaluatorArgs, WindowUDFFieldArgs};
 use datafusion::logical_expr::{
-    LimitEffect, PartitionEvaluator, Signature, Volatility, WindowUDF, WindowUDFImpl,
+    Documentation, LimitEffect, PartitionEvaluator, Signature, Volatility, WindowUDF, WindowUDFImpl,
 };
 use datafusion::physical_plan::PhysicalExpr;
 use std::sync::Arc;
@@ -70,6 +71,10 @@ impl WindowUDFImpl for Window {
             Kind::LogCumSumExp => "logcumsumexp",
             Kind::Softmax => "softmax",
         }
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        documentation::of(self.name())
     }
 
     fn signature(&self) -> &Signature {

@@ -248,6 +248,44 @@ fn number(value: &ScalarValue) -> f64 {
 }
 
 #[tokio::test]
+async fn functions_are_documented() {
+    let names: Vec<_> = logsum_datafusion::aggregates()
+        .iter()
+        .map(|f| (f.name().to_owned(), f.documentation().cloned()))
+        .collect();
+    let windows = logsum_datafusion::windows();
+    let scalars = logsum_datafusion::scalars();
+    let windows = windows.iter().map(|f| (f.name().to_owned(), f.documentation().cloned()));
+    let scalars = scalars.iter().map(|f| (f.name().to_owned(), f.documentation().cloned()));
+    for (name, documentation) in names.into_iter().chain(windows).chain(scalars) {
+        let documentation = documentation.unwrap_or_else(|| panic!("{name} has none"));
+        assert!(documentation.syntax_example.starts_with(&format!("{name}(")), "{name}");
+        let arguments = documentation.arguments.unwrap_or_default();
+        assert!(
+            arguments.iter().all(|(argument, _)| documentation.syntax_example.contains(argument.as_str())),
+            "{name}"
+        );
+    }
+    let context = with_config(SessionConfig::new().with_information_schema(true));
+    let found = rows(&context, "SHOW FUNCTIONS LIKE 'logmeanexp'").await;
+    assert!(
+        found.iter().flatten().any(|cell| cell.to_string().contains("log of the mean of e^z")),
+        "{found:?}"
+    );
+}
+
+#[tokio::test]
+async fn frames_are_those_of_aggregates() {
+    let table = "(VALUES (1, 0.0), (2, 0.0), (2, 0.0)) t(k, z)";
+    for frame in ["", "ROWS BETWEEN 1 PRECEDING AND CURRENT ROW"] {
+        let context = context(1);
+        let found = rows(&context, &format!("SELECT logcumsumexp(z) OVER (ORDER BY k {frame}), softmax(z) OVER (ORDER BY k {frame}) FROM {table} ORDER BY 1")).await;
+        let found: Vec<Vec<f64>> = found.iter().map(|row| row.iter().map(number).collect()).collect();
+        assert_eq!(found, [0.0, 2f64.ln(), 3f64.ln()].map(|sum| vec![sum, 1.0 / 3.0]));
+    }
+}
+
+#[tokio::test]
 async fn plans_name_the_functions() {
     let context = context(2);
     let plan = context.sql("EXPLAIN SELECT logsumexp(z) FROM (VALUES (1.0)) t(z)").await.expect("a plan");

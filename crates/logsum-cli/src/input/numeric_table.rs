@@ -49,12 +49,23 @@ pub(super) struct Row {
     word: Option<String>,
     /// All fields, while it is open which of them are chosen.
     fields: Vec<String>,
+    /// The same, with the blanks that keys have.
+    texts: Vec<Vec<u8>>,
 }
 
 impl Row {
     pub(super) fn new(line: u64) -> Self {
-        let (word, fields) = (None, Vec::new());
-        Self { line, count: 0, quoted: 0, is_first_quoted: false, are_quoted_names: true, word, fields }
+        let (word, fields, texts) = (None, Vec::new(), Vec::new());
+        Self {
+            line,
+            count: 0,
+            quoted: 0,
+            is_first_quoted: false,
+            are_quoted_names: true,
+            word,
+            fields,
+            texts,
+        }
     }
 }
 
@@ -85,7 +96,9 @@ impl<'a> Table<'a> {
         }
     }
 
-    pub(super) fn field(&mut self, row: &mut Row, field: &[u8], is_quoted: bool) -> Result<()> {
+    /// Takes a field as it is; blanks around it belong to it only where it is a key.
+    pub(super) fn field(&mut self, row: &mut Row, text: &[u8], is_quoted: bool) -> Result<()> {
+        let field = text.trim_ascii();
         row.is_first_quoted |= is_quoted && row.count == 0;
         row.count += 1;
         row.quoted += usize::from(is_quoted);
@@ -97,12 +110,13 @@ impl<'a> Table<'a> {
         let Some(_) = self.selection else { return self.number_or_name(row, field) };
         let Some(places) = &self.places else {
             row.fields.push(String::from_utf8_lossy(field).into_owned());
+            row.texts.push(text.to_vec());
             return Ok(());
         };
         if let Some(&Some(place)) = places.get(row.count - 1) {
             match place.checked_sub(self.keys.len()) {
                 Some(place) => self.chosen[place] = self.number(row, field)?,
-                None => self.keys[place] = key(row, field)?,
+                None => self.keys[place] = key(row, text)?,
             }
         }
         Ok(())
@@ -255,8 +269,12 @@ impl<'a> Table<'a> {
 
     /// Whether columns are chosen by names.
     fn has_names(&self) -> bool {
-        let keys = self.grouped.as_ref().map(|grouped| grouped.by);
-        self.selection.into_iter().chain(keys).any(Selection::has_names)
+        self.selections().any(Selection::has_names)
+    }
+
+    /// Of numbers and of keys.
+    fn selections(&self) -> impl Iterator<Item = &Selection> {
+        self.selection.into_iter().chain(self.grouped.as_ref().map(|grouped| grouped.by))
     }
 
     /// Finds the chosen columns by the first row, or, if that is a header and they were given by number, by the next.
@@ -275,7 +293,10 @@ impl<'a> Table<'a> {
         }
         let is_first = self.header.is_none();
         let has_names = self.has_names();
-        if is_first && is_header(selection, has_names, &row.fields, row.line, &self.option)? {
+        let are_names =
+            row.are_quoted_names || self.selections().any(|columns| columns.has_name_of(&row.fields));
+        let asked = (has_names, are_names);
+        if is_first && is_header(selection, asked, &row.fields, row.line, &self.option)? {
             if has_names {
                 self.find_places(&row)?;
             }
@@ -297,10 +318,18 @@ impl<'a> Table<'a> {
     fn find_places(&mut self, row: &Row) -> Result<()> {
         let Some(selection) = self.selection else { return Ok(()) };
         let line = row.line;
-        let numbers =
-            selection.places(&row.fields).with_context(|| format!("{}: line {line}", self.option))?;
+        let names = match &self.header {
+            Some(header) => &header.fields[..],
+            None if self.has_names() => &row.fields,
+            None => &[],
+        };
+        let numbers = selection
+            .places(row.fields.len(), names)
+            .with_context(|| format!("{}: line {line}", self.option))?;
         let keys = match &self.grouped {
-            Some(grouped) => grouped.by.places(&row.fields).with_context(|| format!("--by: line {line}"))?,
+            Some(grouped) => {
+                grouped.by.places(row.fields.len(), names).with_context(|| format!("--by: line {line}"))?
+            }
             None => Vec::new(),
         };
         if let Some(both) = keys.iter().find(|key| numbers.contains(key)) {
@@ -317,7 +346,7 @@ impl<'a> Table<'a> {
     /// Reads a row whose fields were kept.
     fn read_again(&mut self, row: &Row) -> Result<()> {
         let mut again = Row::new(row.line);
-        row.fields.iter().try_for_each(|field| self.field(&mut again, field.as_bytes(), false))?;
+        row.texts.iter().try_for_each(|text| self.field(&mut again, text, false))?;
         self.end_row(again)
     }
 
@@ -387,10 +416,11 @@ const SEPARATORS: &str = "; fields are separated by commas, tabs or white space"
 const HEADER: &str = " (a header line has words only)";
 const ROW_NAME: &str = "; if it is a row's name, leave it out with";
 
-/// Whether the first row holds names; only the chosen fields are asked, if their numbers are known.
+/// Whether the first row holds names; only the chosen fields are asked, if their numbers are known. Numbers are names if names
+/// were asked for, and they are these or in quotation marks.
 fn is_header(
     selection: &Selection,
-    has_names: bool,
+    (has_names, are_names): (bool, bool),
     fields: &[String],
     line: u64,
     option: &str,
@@ -402,7 +432,7 @@ fn is_header(
         && fields[1..].iter().enumerate().all(|(place, field)| *field == place.to_string());
     if has_names {
         ensure!(
-            is_counted || fields.iter().any(|field| may_be_name(field.as_bytes())),
+            is_counted || are_names || fields.iter().any(|field| may_be_name(field.as_bytes())),
             "{option}: line {line} has no names; choose columns by their numbers, from 1"
         );
         return Ok(true);

@@ -281,14 +281,14 @@ fn chosen(names: &[String], part: &Part, by: Option<&Selection>) -> Result<(Vec<
     ensure!(!names.is_empty(), "has no columns");
     let option = part.option("columns");
     let numbers = match &part.columns {
-        Some(selection) => selection.places(names).with_context(|| option.clone())?,
+        Some(selection) => selection.places(names.len(), names).with_context(|| option.clone())?,
         None => (0..names.len()).collect(),
     };
     if let (None, Some(index)) = (&part.columns, names.iter().find(|name| is_unnamed(name.as_bytes()))) {
         bail!("column {index:?} has the row names that pandas writes: choose others with {option}");
     }
     let keys = match by {
-        Some(by) => by.places(names).context("--by")?,
+        Some(by) => by.places(names.len(), names).context("--by")?,
         None => Vec::new(),
     };
     if let Some(&both) = keys.iter().find(|key| numbers.contains(key)) {

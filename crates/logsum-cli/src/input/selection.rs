@@ -16,7 +16,9 @@ pub(crate) struct Selection {
 enum Item {
     /// A name of the header; `*` stands for any characters.
     Name(String),
-    /// Numbers from 1; without a last one to the end of the row.
+    /// One from 1 on.
+    Number(usize),
+    /// A range of them; without a last one to the end of the row.
     Numbers(usize, Option<usize>),
 }
 
@@ -24,15 +26,16 @@ impl FromStr for Selection {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // Names such as log_lik[1,2] have commas in brackets.
-        let mut depth = 0_usize;
+        // Names such as log_lik[1,2] have commas in brackets, and any may between quotation marks.
+        let (mut depth, mut is_quoted) = (0_usize, false);
         let items = text.split(|c| {
             match c {
+                '"' => is_quoted = !is_quoted,
                 '[' | '(' => depth += 1,
                 ']' | ')' => depth = depth.saturating_sub(1),
                 _ => {}
             }
-            c == ',' && depth == 0
+            c == ',' && depth == 0 && !is_quoted
         });
         Ok(Self { items: items.map(|item| item.trim().parse()).collect::<Result<_, _>>()? })
     }
@@ -45,6 +48,9 @@ impl FromStr for Item {
         if text.is_empty() {
             return Err("a column is missing beside a comma".into());
         }
+        if let Some(name) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+            return Ok(Self::Name(name.into()));
+        }
         let is_range = text.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit());
         if !is_range {
             return Ok(Self::Name(text.into()));
@@ -55,7 +61,7 @@ impl FromStr for Item {
             Err(_) => Err("a range is two numbers, as 2-5, or 2- for all from 2 on".to_owned()),
         };
         match text.split_once('-') {
-            None => number(text).map(|only| Self::Numbers(only, Some(only))),
+            None => number(text).map(Self::Number),
             Some((first, "")) => number(first).map(|first| Self::Numbers(first, None)),
             Some((first, last)) => match (number(first)?, number(last)?) {
                 (first, last) if first > last => Err(format!("{text} goes backwards; write {last}-{first}")),
@@ -71,34 +77,41 @@ impl Selection {
         self.items.iter().any(|item| matches!(item, Item::Name(_)))
     }
 
+    /// Whether one of these fields is a name that was asked for.
+    pub(super) fn has_name_of(&self, fields: &[String]) -> bool {
+        self.items.iter().any(|item| matches!(item, Item::Name(name) if fields.contains(name)))
+    }
+
     /// Whether column `place`, counted from 0, is chosen by its number.
     pub(super) fn has_number(&self, place: usize) -> bool {
         self.items.iter().any(|item| match *item {
+            Item::Number(number) => number == place + 1,
             Item::Numbers(first, last) => (first..=last.unwrap_or(usize::MAX)).contains(&(place + 1)),
             Item::Name(_) => false,
         })
     }
 
-    /// The chosen columns, counted from 0, of a row with these fields, which are names if names were asked for.
-    pub(super) fn places(&self, fields: &[String]) -> Result<Vec<usize>> {
+    /// The chosen columns, counted from 0, of so many with these names, if they have any.
+    pub(super) fn places(&self, count: usize, names: &[String]) -> Result<Vec<usize>> {
         let mut places = Vec::new();
-        let mut is_chosen = vec![false; fields.len()];
+        let mut is_chosen = vec![false; count];
         for item in &self.items {
             let found: Vec<usize> = match item {
-                &Item::Numbers(first, last) => {
-                    numbers(first, last, fields.len())?.map(|number| number - 1).collect()
+                &Item::Number(number) => {
+                    check_no_other_is_called(number, names)?;
+                    numbers(number, Some(number), count)?.map(|number| number - 1).collect()
                 }
-                Item::Name(name) => fields
+                &Item::Numbers(first, last) => {
+                    numbers(first, last, count)?.map(|number| number - 1).collect()
+                }
+                Item::Name(name) => names
                     .iter()
                     .enumerate()
                     .filter_map(|(place, field)| fits(field, name).then_some(place))
                     .collect(),
             };
             if let (Item::Name(name), []) = (item, &found[..]) {
-                bail!(
-                    "no column is called {name:?}; there are {}",
-                    listed(fields.iter().map(String::as_str))
-                );
+                bail!("no column is called {name:?}; there are {}", listed(names.iter().map(String::as_str)));
             }
             if let (Item::Name(name), [first, second, ..]) = (item, &found[..]) {
                 let (first, second) = (first + 1, second + 1);
@@ -114,6 +127,18 @@ impl Selection {
             }
         }
         Ok(places)
+    }
+}
+
+/// That a number means one column, where names are numbers.
+fn check_no_other_is_called(number: usize, names: &[String]) -> Result<()> {
+    let name = number.to_string();
+    match names.iter().position(|other| *other == name) {
+        Some(place) if place + 1 != number => bail!(
+            "column {} is called \"{name}\": write '\"{name}\"' to choose it, or {name}-{name} for column {name}",
+            place + 1
+        ),
+        _ => Ok(()),
     }
 }
 

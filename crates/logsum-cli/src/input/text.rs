@@ -144,7 +144,7 @@ fn fields(table: &mut Table<'_>, row: &mut Row, text: &[u8], separator: Separato
     let field = |field: &[u8]| match field.trim_ascii() {
         [] if separator == Separator::WhiteSpace => Ok(()),
         field => match without_marks(field) {
-            Some(inner) => table.field(row, inner.trim_ascii(), true),
+            Some(inner) => table.field(row, &inner, true),
             None => table.field(row, field, false),
         },
     };

@@ -1,0 +1,71 @@
+//! What `SHOW FUNCTIONS`, `information_schema.routines` and shells say of each function.
+
+use datafusion::logical_expr::{
+    DocSection, Documentation, aggregate_doc_sections, scalar_doc_sections, window_doc_sections,
+};
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+const SUMS: DocSection = aggregate_doc_sections::DOC_SECTION_STATISTICAL;
+const WINDOWS: DocSection = window_doc_sections::DOC_SECTION_ANALYTICAL;
+const NUMBERS: DocSection = scalar_doc_sections::DOC_SECTION_MATH;
+
+const Z: (&str, &str) = ("z", "Numbers; integers and decimals count as doubles. NULL is left out.");
+const WEIGHT: (&str, &str) =
+    ("weight", "Of any sign. A row with the weight 0 is absent, whatever its number is.");
+const LOG_WEIGHT: (&str, &str) = ("log_w", "Logarithms of weights that are not negative.");
+const X: (&str, &str) = ("x", "A number; NULL gives NULL.");
+const Y: (&str, &str) = ("y", "A number; NULL gives NULL.");
+
+type Function = (DocSection, &'static str, &'static [(&'static str, &'static str)], &'static str);
+
+const FUNCTIONS: [Function; 11] = [
+    (
+        SUMS,
+        "logsumexp(z [, weight])",
+        &[Z, WEIGHT],
+        "log of the sum of weight * e^z, without overflow: the double nearest to the exact value, with the same bits for \
+         every order and partition of the rows. -Infinity of no mass, NULL of no rows.",
+    ),
+    (SUMS, "logmeanexp(z)", &[Z], "log of the mean of e^z. NULL of no rows."),
+    (
+        SUMS,
+        "effective_sample_size(log_w)",
+        &[LOG_WEIGHT],
+        "Kish's effective sample size (sum of w)^2 / sum of w^2 of weights w = e^log_w: from 1 to the number of rows.",
+    ),
+    (
+        WINDOWS,
+        "logcumsumexp(z) OVER (ORDER BY expression)",
+        &[Z],
+        "log of the sum of e^z of the row and all before it in its partition. Rows that compare equal are taken one \
+         after the other, and a frame has no influence, as in row_number: for frames there is logsumexp(z) OVER.",
+    ),
+    (
+        WINDOWS,
+        "softmax(z) OVER (PARTITION BY expression)",
+        &[Z],
+        "e^z divided by the sum of e^z of all rows of the partition. ORDER BY and a frame have no influence.",
+    ),
+    (NUMBERS, "logaddexp(x, y)", &[X, Y], "log(e^x + e^y)."),
+    (NUMBERS, "logsubexp(x, y)", &[X, Y], "log(e^x - e^y); NaN where x < y."),
+    (NUMBERS, "log1pexp(x)", &[X], "log(1 + e^x), the softplus function."),
+    (NUMBERS, "log1mexp(x)", &[X], "log(1 - e^x); NaN where x > 0."),
+    (NUMBERS, "logistic(x)", &[X], "1 / (1 + e^-x), the sigmoid function."),
+    (NUMBERS, "logit(x)", &[X], "log(x / (1 - x)); NaN outside of 0 to 1."),
+];
+
+/// Of the function with this name.
+pub(crate) fn of(name: &str) -> Option<&'static Documentation> {
+    static ALL: LazyLock<HashMap<&str, Documentation>> = LazyLock::new(|| {
+        let documented = |(section, syntax, arguments, description): Function| {
+            let name = syntax.split('(').next().unwrap_or_default();
+            let builder = Documentation::builder(section, description, syntax);
+            let builder =
+                arguments.iter().fold(builder, |builder, &(name, what)| builder.with_argument(name, what));
+            (name, builder.build())
+        };
+        FUNCTIONS.map(documented).into()
+    });
+    ALL.get(name)
+}
