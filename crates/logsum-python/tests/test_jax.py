@@ -649,3 +649,51 @@ def test_no_slope_where_there_is_no_value():
 def test_states_are_not_traced():
     with pytest.raises(TypeError, match="a is traced by JAX, which a state cannot be"):
         jax.jit(lambda x: logsum.Accumulator().update(x).value)(jnp.zeros(2))
+
+
+def test_derivatives_at_the_ends_of_domains():
+    """To the third order, backward, forward and mixed, and where a mask leaves them out."""
+    inf, nan, grad, jacfwd = np.inf, np.nan, jax.grad, jax.jacfwd
+    orders = [(grad,) * 3, (jacfwd,) * 3, (grad, jacfwd, grad), (jacfwd, grad, jacfwd)]
+
+    def derivatives(f, x):
+        """Of each way."""
+        for order in orders:
+            h, found = f, []
+            for transform in order:
+                h = transform(h)
+                found.append(float(h(jnp.asarray(x, jnp.float64))))
+            yield found
+
+    for call, x, expected in [
+        (lj.logit, 0.0, [inf, -inf, inf]),
+        (lj.logit, -0.0, [inf, -inf, inf]),
+        (lj.logit, 1.0, [inf, inf, inf]),
+        (lj.logit, 0.5, [4, 0, 32]),
+        (lj.logit, -0.5, [nan, nan, nan]),
+        (lj.xlogx, 0.0, [-inf, inf, -inf]),
+        (lj.xlogx, -0.0, [-inf, inf, -inf]),
+        (lj.xlogx, -0.5, [nan, nan, nan]),
+        (lj.log1mexp, 0.0, [-inf, -inf, -inf]),
+        (lj.log1mexp, 0.5, [nan, nan, nan]),
+        (lambda y: lj.xlogy(jnp.float64(1), y), 0.0, [inf, -inf, inf]),
+        (lambda y: lj.xlogy(jnp.float64(1), y), -1.0, [nan, nan, nan]),
+        (lambda y: lj.xlogy(y, jnp.float64(1) / 2), 0.0, [-0.6931471805599453, 0, 0]),
+    ]:
+        for found in derivatives(call, x):
+            np.testing.assert_allclose(found, expected, rtol=1e-12, err_msg=f"{call} at {x}")
+    for name in ("logit", "xlogx", "log1mexp", "logexpm1", "log1pexp", "logistic", "log_logistic"):
+        for x in (0.0, -0.0, 0.5, -0.5, 2.0, -2.0):
+            for found in derivatives(lambda x: jnp.where(x > 99, getattr(lj, name)(x), x), x):
+                assert found == [1, 0, 0], (name, x, found)
+
+
+def test_second_derivatives_of_loops():
+    """JAX loses the rule of what calls NumPy where a loop is differentiated backward and then again: forward first goes."""
+    value = lambda x: jax.lax.map(lambda r: lj.logsumexp(r * x), jnp.ones((3, 2))).sum()
+    x = jnp.arange(2.0)
+    expected = 3 * jax.hessian(lj.logsumexp)(x)
+    for second in (lambda f: jax.jacrev(jax.jacfwd(f)), lambda f: jax.jacfwd(jax.jacfwd(f))):
+        np.testing.assert_allclose(second(value)(x), expected, rtol=1e-6)
+    with pytest.raises(ValueError, match="Pure callbacks do not support JVP"):
+        jax.hessian(value)(x)

@@ -208,3 +208,60 @@ def test_merging_in_batches(base):
     expected = torch.autograd.functional.jacobian(value, logs[0])
     for transform in (torch.func.jacrev, torch.func.jacfwd):
         torch.testing.assert_close(transform(value)(logs[0]), expected, rtol=1e-14, atol=1e-15)
+
+
+LOWEST = torch.finfo(torch.float32).min
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize(
+    "x, y",
+    [
+        # What others mask by large numbers.
+        ([0.3, 1.0, -150.0], [0.1, 0.2, LOWEST]),
+        ([0.3, 1.0, 0.2], [0.1, 0.2, LOWEST]),
+        ([0.3, 1.0, 0.2], [0.1, LOWEST, LOWEST]),
+        ([0.3, 1.0, LOWEST], [0.1, 0.2, LOWEST]),
+        ([-0.25, -1.5], [1e16, -1e16]),
+        ([-0.25, -1.5, 0.5], [1e15, -1e15, 0.25]),
+        # Nothing is shared.
+        ([0.0, -719.0], [0.0, 720.0]),
+        ([0.0, -710.0], [0.0, 715.0]),
+        ([3519.0, 851.0, 2857.0], [435.0, 307.0, 142.0]),
+    ],
+)
+def test_divergence_of_what_lies_far_apart(x, y, dtype):
+    x, y = (torch.tensor(z, dtype=dtype, requires_grad=True) for z in (x, y))
+    value = T.softmax_kl(x, y)
+    with mpmath.workdps(1600):
+        e = [[mpmath.e ** mpmath.mpf(z) for z in row.tolist()] for row in (x, y)]
+        p, q = ([z / sum(row) for z in row] for row in e)
+        logs = [mpmath.log(a / b) for a, b in zip(p, q)]
+        exact = sum(a * d for a, d in zip(p, logs))
+        slopes = [[a * (d - exact) for a, d in zip(p, logs)], [b - a for a, b in zip(p, q)]]
+        digits = 4 * torch.finfo(dtype).eps
+        least = torch.finfo(dtype).tiny
+        assert abs(value.item() - exact) <= digits * exact + least
+        # d − Σ p d may cancel.
+        scales = sum(a * (abs(d) + exact) for a, d in zip(p, logs)), sum(map(abs, slopes[1]))
+        for found, right, scale in zip(torch.autograd.grad(value, (x, y)), slopes, scales):
+            assert all(abs(a - b) <= 4 * digits * scale + least for a, b in zip(found.tolist(), right)), (found, right)
+
+
+@pytest.mark.parametrize(
+    "x, y, exact, of_y",
+    [
+        ([INF, 0], [0, 0], math.log(2), [-0.5, 0.5]),
+        ([-INF, 0], [INF, 0], INF, [0, 0]),
+        ([INF, 0], [INF, 0], 0, [0, 0]),
+        ([INF, INF], [0, 0], 0, [0, 0]),
+        ([-INF, -INF], [0, 1], 0, [0, 0]),
+        ([0, 1], [-INF, -INF], INF, [0, 0]),
+        ([-0.12130740868121902], [999.8786925913188], 0, [0]),
+    ],
+)
+def test_divergence_of_infinite_numbers(x, y, exact, of_y):
+    x, y = (torch.tensor(z, dtype=torch.float64, requires_grad=True) for z in (x, y))
+    value = T.softmax_kl(x, y)
+    assert value.item() == pytest.approx(exact, rel=1e-15, abs=0)
+    assert torch.autograd.grad(value, y)[0].tolist() == of_y

@@ -161,3 +161,40 @@ def test_numbers_beside_tensors_of_a_graph():
     b = torch.ones(2, requires_grad=True)
     with pytest.raises(TypeError, match="one argument is a tensor that torch follows, and the first a ndarray: make it a tensor, too"):
         logsum.logsumexp(np.zeros(2), b=b)
+
+
+def test_derivatives_at_the_ends_of_domains():
+    """To the third order, backward, forward and mixed, and where a mask leaves them out."""
+    inf, nan, grad, jacfwd = torch.inf, torch.nan, torch.func.grad, torch.func.jacfwd
+    orders = [(grad,) * 3, (jacfwd,) * 3, (grad, jacfwd, grad), (jacfwd, grad, jacfwd)]
+
+    def derivatives(f, x):
+        """Of each way."""
+        for order in orders:
+            h, found = f, []
+            for transform in order:
+                h = transform(h)
+                found.append(float(h(torch.tensor(x, dtype=torch.float64))))
+            yield found
+
+    for call, x, expected in [
+        (T.logit, 0.0, [inf, -inf, inf]),
+        (T.logit, -0.0, [inf, -inf, inf]),
+        (T.logit, 1.0, [inf, inf, inf]),
+        (T.logit, 0.5, [4, 0, 32]),
+        (T.logit, -0.5, [nan, nan, nan]),
+        (T.xlogx, 0.0, [-inf, inf, -inf]),
+        (T.xlogx, -0.0, [-inf, inf, -inf]),
+        (T.xlogx, -0.5, [nan, nan, nan]),
+        (T.log1mexp, 0.0, [-inf, -inf, -inf]),
+        (T.log1mexp, 0.5, [nan, nan, nan]),
+        (lambda y: T.xlogy(torch.tensor(1.0, dtype=torch.float64), y), 0.0, [inf, -inf, inf]),
+        (lambda y: T.xlogy(torch.tensor(1.0, dtype=torch.float64), y), -1.0, [nan, nan, nan]),
+        (lambda y: T.xlogy(y, torch.tensor(1.0, dtype=torch.float64) / 2), 0.0, [-0.6931471805599453, 0, 0]),
+    ]:
+        for found in derivatives(call, x):
+            np.testing.assert_allclose(found, expected, rtol=1e-12, err_msg=f"{call} at {x}")
+    for name in ("logit", "xlogx", "log1mexp", "logexpm1", "log1pexp", "logistic", "log_logistic"):
+        for x in (0.0, -0.0, 0.5, -0.5, 2.0, -2.0):
+            for found in derivatives(lambda x: torch.where(x > 99, getattr(T, name)(x), x), x):
+                assert found == [1, 0, 0], (name, x, found)

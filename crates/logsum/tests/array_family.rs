@@ -6,7 +6,7 @@ use logsum::{
     logmeanexp, logsubexp, logvarexp, logvarexp_with_gradient, softmax_entropy,
     softmax_entropy_with_gradient,
 };
-use ndarray::{Array, Array3, ArrayView3, Axis, ShapeBuilder, array, s};
+use ndarray::{Array, Array2, Array3, ArrayView3, Axis, ShapeBuilder, array, s};
 
 fn numbers(shape: [usize; 3], seed: u64) -> Array3<f64> {
     let mut state = seed;
@@ -207,4 +207,51 @@ fn empty_arrays_and_wrong_shapes() {
     says(z.logsumexp_jvp(1, &one).err(), "`tangent` has the shape [1, 3, 4], but needs [2, 3, 4]");
     says(z.logsumexp_hvp(1, &one).err(), "`vector` has the shape [1, 3, 4], but needs [2, 3, 4]");
     assert!(matches!(z.terms(3).err(), Some(Error::AxisOutOfRange { axis: 3, rank: 3, .. })));
+}
+
+/// Hessians of short rows are found eight at a time: each has the bits of its row alone, whatever is beside it.
+#[test]
+fn hessians_of_short_rows_are_those_of_each_alone() {
+    let mut state = 7_u64;
+    let mut random = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) as f64 / (1_u64 << 31) as f64 - 0.5
+    };
+    for length in [1, 2, 7, 8, 16, 63, 64] {
+        let rows = 21;
+        let mut z = Array2::from_shape_simple_fn((rows, length), || random() * 40.0);
+        let mut v = Array2::from_shape_simple_fn((rows, length), || random() * 4.0);
+        z.row_mut(1).fill(f64::NEG_INFINITY);
+        z[[2, length / 2]] = f64::INFINITY;
+        z[[3, length - 1]] = f64::NAN;
+        z[[4, 0]] = f64::NEG_INFINITY;
+        z.row_mut(5).fill(1e8);
+        z[[6, length / 2]] = 700.0;
+        v[[7, 0]] = f64::MAX;
+        v[[8, length - 1]] = f64::INFINITY;
+        v[[9, 0]] = f64::NAN;
+        let bits = |x: &[f64]| x.iter().map(|x| if x.is_nan() { 1 } else { x.to_bits() }).collect::<Vec<_>>();
+        let narrow = (z.mapv(|x| x as f32), v.mapv(|x| x as f32));
+        let hessians = z.logsumexp_hvp(1, &v).unwrap();
+        let narrow_hessians = narrow.0.logsumexp_hvp(1, &narrow.1).unwrap();
+        for j in 0..rows {
+            let mut alone = vec![0.0; length];
+            logsum::logsumexp_hvp(z.row(j).as_slice().unwrap(), v.row(j).as_slice().unwrap(), &mut alone)
+                .unwrap();
+            assert_eq!(bits(hessians.row(j).as_slice().unwrap()), bits(&alone), "row {j} of {length}");
+            let mut alone = vec![0.0_f32; length];
+            logsum::logsumexp_hvp(
+                narrow.0.row(j).as_slice().unwrap(),
+                narrow.1.row(j).as_slice().unwrap(),
+                &mut alone,
+            )
+            .unwrap();
+            let wide = |x: &[f32]| bits(&x.iter().map(|&x| f64::from(x)).collect::<Vec<_>>());
+            assert_eq!(
+                wide(narrow_hessians.row(j).as_slice().unwrap()),
+                wide(&alone),
+                "row {j} of {length}, f32"
+            );
+        }
+    }
 }

@@ -4,6 +4,7 @@ use crate::arrays::EQUAL;
 use crate::arrays::axes::Axes;
 use crate::arrays::contiguous_rows::{PerRow, Plan, Rows};
 use crate::error::Error;
+use crate::memory::zeros;
 use crate::operations::Float;
 use crate::operations::{NoMass, Terms};
 use ndarray::{Array, ArrayD, ArrayRef, Dimension};
@@ -193,6 +194,14 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     /// [`Error::ShapeMismatch`] if `vector` does not have the array's shape.
     pub fn hvp(&self, vector: &ArrayRef<T, D>) -> Result<Array<T, D>, Error> {
         let vector = self.plan.rows_of_shape("vector", vector)?;
+        if let (Rows::Contiguous(z, length), Rows::Contiguous(vector, _)) = (&self.z, &vector)
+            && self.plan.count > 0
+            && self.row(0, |terms| terms.has_short_hessian())
+        {
+            let mut out = zeros(z.len())?;
+            T::hessians_of_rows(z, vector, *length, &mut out);
+            return self.plan.per_element(out);
+        }
         let [out] = self.plan.each([PerRow::Each], |i, [out]| {
             self.row(i, |terms| terms.hvp(&vector.row(i), out).expect(EQUAL))
         })?;

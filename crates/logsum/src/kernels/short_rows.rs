@@ -23,11 +23,13 @@ pub(crate) const SHORT: usize = LONG;
 #[repr(align(64))]
 pub(crate) struct TileRoom([[f64; LANES]; SHORT]);
 
-impl TileRoom {
-    pub(crate) fn new() -> Self {
+impl Default for TileRoom {
+    fn default() -> Self {
         Self([[f64::NEG_INFINITY; LANES]; SHORT])
     }
+}
 
+impl TileRoom {
     /// The first `length` rows of the buffer.
     pub(crate) fn tile(&mut self, length: usize) -> &mut Tile {
         &mut self.0[..length]
@@ -128,7 +130,7 @@ impl<T: Format> Task for Values<'_, T> {
         }
         let nothing = Tails::<T::First, V>::nothing(simd);
         let mut groups = [nothing; GROUPS];
-        let mut room = TileRoom::new();
+        let mut room = TileRoom::default();
         let tile = room.tile(length);
         for (rows, group) in rows.chunks(LANES * length).zip(&mut groups) {
             columns::fill_from_rows(rows, tile, simd);
@@ -278,6 +280,49 @@ fn inverse<V: Vector>(tail: DoubleDouble<V>) -> DoubleDouble<V> {
     let simd = tail.hi;
     let one = DoubleDouble::from(simd.splat(1.0));
     one / (tail + DoubleDouble { hi: simd.splat(1.0 / UNSCALE), lo: one.lo }).scaled(simd.splat(UNSCALE))
+}
+
+/// Writes p (v − Σ p v) of at most eight rows: the Hessians of their log-sum-exps times v. Returns for which rows that is
+/// right; the others must be processed alone.
+pub(crate) fn hessians<T: Format>(
+    z: &[T],
+    vectors: &[T],
+    length: usize,
+    out: &mut [T],
+    rooms: &mut [TileRoom; 2],
+) -> [bool; LANES] {
+    let [tile, slopes] = rooms.each_mut().map(|room| room.tile(length));
+    columns::from_rows(z, tile);
+    columns::from_rows(vectors, slopes);
+    let is_done = hessians_of_tile::<T>(tile, slopes);
+    columns::to_rows(slopes, out);
+    is_done
+}
+
+task! {
+    /// Replaces the vectors.
+    fn hessians_of_tile<T: Format>(tile: &mut Tile, vectors: &mut Tile; simd: V) -> [bool; LANES] {
+        let Tails { max, tail, is_right, .. } = tails::<T::First, V>(tile, simd);
+        let inverse = inverse(tail);
+        let of = |number| <<T as Format>::First as Precision>::Number::<V>::of(number);
+        let mut sum = of(DoubleDouble::from(simd.splat(0.0)));
+        for (z, v) in tile.iter().zip(&*vectors) {
+            sum = sum + T::First::exp(simd.load(z), max).by(simd.load(v));
+        }
+        let mean = (sum.to_dd() * inverse).scaled(simd.splat(UNSCALE));
+        // Half of the scale of the exponentials is removed before the product and half after: see `Softmax::times`.
+        let half = simd.splat(power_of_two(-256));
+        for (z, place) in tile.iter().zip(vectors) {
+            let share = (T::First::exp(simd.load(z), max) * of(inverse)).by(half);
+            let slope = (share * of(-mean + simd.load(place))).by(half);
+            slope.to_dd().hi.store(place);
+        }
+        let (means, mut done) = (lanes(mean), [false; LANES]);
+        for j in 0..LANES {
+            done[j] = is_right[j] && means[j].hi.is_finite();
+        }
+        done
+    }
 }
 
 /// The weights times log Σ e^{z_k − z_t} of eight rows, the columns of the tile; `None` where the row must be

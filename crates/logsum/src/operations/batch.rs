@@ -10,6 +10,7 @@ use crate::kernels::short_rows::{self, Reduced, SHORT, TileRoom};
 use crate::kernels::{Constants, Each};
 use crate::operations::per_format::compiled;
 use crate::operations::row_reduction;
+use crate::operations::terms::Terms;
 use crate::simd::Keep;
 use crate::state::positive::{self, Kept, Partial, Pieces};
 use crate::threads::{Split, in_parts, worth};
@@ -30,6 +31,22 @@ compiled! {
     fn reduce_rows(z: &[T], length: usize, wanted: Wanted<&mut [T], &mut [T]>) {
         let bounds = Bounds::Length(length);
         Rows { z, bounds }.reduce(wanted, Store::for_output::<T>(z.len()));
+    }
+
+    fn hessians_of_rows(z: &[T], vectors: &[T], length: usize, out: &mut [T]) {
+        let count = z.len() / length;
+        in_parts(0..count, (out, length), worth(count, length), LANES, &mut <[TileRoom; 2]>::default(), &|rows, (out, _), rooms| {
+            let part = rows.start * length..rows.end * length;
+            let (z, vectors) = (&z[part.clone()], &vectors[part]);
+            let eight = LANES * length;
+            for ((z, vectors), out) in z.chunks(eight).zip(vectors.chunks(eight)).zip(out.chunks_mut(eight)) {
+                let is_done = short_rows::hessians(z, vectors, length, out, rooms);
+                for (j, _) in is_done[..z.len() / length].iter().enumerate().filter(|(_, is_done)| !**is_done) {
+                    let row = j * length..(j + 1) * length;
+                    Terms::new(&z[row.clone()]).hvp(&vectors[row.clone()], &mut out[row]).expect("they are of one length");
+                }
+            }
+        });
     }
 
     fn reduce_columns(columns: Columns<'_, T>, wanted: Wanted<&mut [T], Vec<&mut [T]>>) {
@@ -260,7 +277,7 @@ struct Room<T: Format> {
 
 impl<T: Format> Default for Room<T> {
     fn default() -> Self {
-        Self { tile: TileRoom::new(), kept: Vec::new() }
+        Self { tile: TileRoom::default(), kept: Vec::new() }
     }
 }
 
@@ -382,7 +399,7 @@ impl<'a, T: Format> Columns<'a, T> {
 
     /// Reduces at most eight columns of fewer than [`SHORT`] rows.
     fn reduce_short(self, value: Option<&mut [T]>, each: Option<(Each, &mut [&mut [T]], usize)>) {
-        let mut room = TileRoom::new();
+        let mut room = TileRoom::default();
         let tile = room.tile(self.length());
         for (place, row) in tile.iter_mut().zip(self.rows()) {
             place.iter_mut().zip(row).for_each(|(place, z)| *place = z.widen());

@@ -10,6 +10,7 @@ use crate::kernels::row_access::{BLOCK, PIECE, Series};
 use crate::kernels::row_functions::{
     self, About, Block, BoundedShare, Exp, Hessian, Softmax, Times, Weighted, for_exponent,
 };
+use crate::kernels::short_rows::{self, SHORT};
 use crate::kernels::{Constants, Each};
 use crate::operations::elementwise::log_of_any;
 use crate::operations::per_format::{Float, compiled};
@@ -429,6 +430,12 @@ compiled! {
     fn hvp(terms: &Terms<'_, T>, vector: &[T], out: &mut [T]) -> Result<(), Error> {
         same_length("vector", vector, "z", terms.z)?;
         same_length("out", out, "z", terms.z)?;
+        // A row alone has the bits that it has among others.
+        if terms.has_short_hessian()
+            && short_rows::hessians(terms.z, vector, terms.z.len(), out, &mut Default::default())[0]
+        {
+            return Ok(());
+        }
         // Linear in the vector, whose greatest numbers would overflow beside the exponentials' scale.
         let times = |numbers: &[T], factor: f64| numbers.iter().map(|x| T::narrow(x.widen() * factor)).collect::<Vec<T>>();
         if vector.iter().any(|v| v.widen().abs() > power_of_two(768)) {
@@ -681,6 +688,12 @@ impl<'a, T: Format> Terms<'a, T> {
 }
 
 impl<'a, T: Format> Terms<'a, T> {
+    /// Whether the Hessians of rows like this are found eight at a time.
+    pub(crate) fn has_short_hessian(&self) -> bool {
+        let is_plain = self.weights.is_none() && self.mask.is_none() && self.temperature == 1.0;
+        is_plain && (1..SHORT).contains(&self.z.len())
+    }
+
     /// Σ g_k t_k.
     fn mean(&self, shares: &Shares<'_, T>, tangent: &[T]) -> DoubleDouble {
         if let Some((shift, inverse)) = shares.plain() {

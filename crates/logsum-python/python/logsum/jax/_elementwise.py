@@ -4,31 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from .._general import elementwise
-from ._callbacks import Linear, called, dispatched, like, operator
-from ._reductions import softmax
-
-
-# Products in which 0 · ∞ is 0, and ratios in which 0/0 is: where nothing changes, nothing does, though its slope is infinite.
-times = Linear(
-    "times",
-    lambda a, b: jnp.where((a == 0) | (b == 0), 0, a * b),
-    lambda arrays, tangents, _: times(tangents[0], arrays[1]) + times(arrays[0], tangents[1]),
-    {0: lambda g, arrays, _: times(g, arrays[1]), 1: lambda g, arrays, _: times(arrays[0], g)},
-)
-quotient = Linear(
-    "quotient",
-    lambda a, b: jnp.where((a == 0) & (b == 0), 0, a / b),
-    lambda arrays, tangents, _: quotient(tangents[0], arrays[1]) - times(quotient(*arrays), quotient(tangents[1], arrays[1])),
-    {0: lambda g, arrays, _: quotient(g, arrays[1])},
-)
-
-
-@operator()
-def log(x):
-    return jnp.log(x)
-
-
-log.defjvp(lambda primals, tangents: (log(*primals), quotient(*tangents, *primals)))
+from ._callbacks import called, dispatched, like, operator
+from ._reductions import softmax, times
 
 
 def of_one(name, elsewhere, derivative):
@@ -74,23 +51,50 @@ def logsubexp_derivatives(x, y):
     return 1 + ratio, -ratio
 
 
+def by_jax(function, derivative):
+    """A function of JAX that derivatives are made of."""
+    values = operator()(function)
+    values.defjvp(lambda primals, tangents: (values(*primals), times(derivative(*primals), tangents[0])))
+    return values
+
+
+# 1/x for x ≥ 0, +∞ at either zero; NaN below, where the functions are that have it as a derivative.
+reciprocal = by_jax(lambda x: jnp.where(x < 0, jnp.nan, 1 / jnp.abs(x)), lambda x: -times(reciprocal(x), reciprocal(x)))
+log = by_jax(lambda x: jnp.log(x), lambda x: reciprocal(x))
+logit_slope = by_jax(
+    lambda p: jnp.where((p < 0) | (p > 1), jnp.nan, 1 / (jnp.abs(p) * (1 - p))),
+    lambda p: times(2 * p - 1, times(logit_slope(p), logit_slope(p))),
+)
+
+
+# x/y, the derivative of x log y by y.
+@operator()
+def ratio(x, y):
+    return jnp.where((x == 0) & (y == 0), 0, jnp.where(y < 0, jnp.nan, x / jnp.abs(y)))
+
+
+@ratio.defjvp
+def _(primals, tangents):
+    (x, y), (dx, dy) = primals, tangents
+    return ratio(x, y), times(reciprocal(y), dx) - times(times(ratio(x, y), reciprocal(y)), dy)
+
+
 def xlogy_derivatives(x, y):
-    nothing = (x == 0) & (y == 0)
-    return jnp.where(nothing, 0, log(y)), jnp.where(y < 0, jnp.nan, quotient(x, jnp.abs(y)))
+    return jnp.where((x == 0) & (y == 0), 0, log(y)), ratio(x, y)
 
 
-def logit_derivative(p):
-    return quotient(jnp.ones_like(p), jnp.where((p < 0) | (p > 1), jnp.nan, jnp.abs(p) * (1 - p)))
-
-
-# e^x / (1 − e^x) for x ≤ 0, +∞ at either zero.
-odds = of_one("odds", lambda x: jnp.where(x > 0, jnp.nan, jnp.exp(x) / jnp.abs(jnp.expm1(x))), lambda x: odds(x) * (1 + odds(x)))
-logistic = of_one("logistic", jax.nn.sigmoid, lambda x: logistic(x) * logistic(-x))
+# e^x / (1 − e^x) for x ≤ 0, +∞ at either zero, NaN above.
+odds = of_one(
+    "odds",
+    lambda x: jnp.where(x > 0, jnp.nan, jnp.exp(x) / jnp.abs(jnp.expm1(x))),
+    lambda x: times(odds(x), 1 + odds(x)),
+)
+logistic = of_one("logistic", jax.nn.sigmoid, lambda x: times(logistic(x), logistic(-x)))
 log_logistic = of_one("log_logistic", jax.nn.log_sigmoid, lambda x: logistic(-x))
 log1pexp = of_one("log1pexp", lambda x: jnp.logaddexp(x, 0), lambda x: logistic(x))
 log1mexp = of_one("log1mexp", log1mexp_elsewhere, lambda x: -odds(x))
 logexpm1 = of_one("logexpm1", lambda x: x + log1mexp_elsewhere(-x), lambda x: 1 + odds(-x))
-logit = of_one("logit", lambda p: jnp.log(p) - jnp.log1p(-p), logit_derivative)
+logit = of_one("logit", lambda p: jnp.log(p) - jnp.log1p(-p), lambda p: logit_slope(p))
 xlogx = of_one("xlogx", lambda x: jax.scipy.special.xlogy(x, x), lambda x: 1 + log(x))
 logaddexp = of_two("logaddexp", jnp.logaddexp, logaddexp_shares)
 logsubexp = of_two("logsubexp", logsubexp_elsewhere, logsubexp_derivatives)

@@ -5,7 +5,7 @@ import math
 import torch
 
 from ._differentiable import Differentiable
-from ._reductions import finite_or_0, kept, log_softmax, logsumexp, softmax, times
+from ._reductions import finite_or_0, kept, log_softmax, log_softmax_gradient, logsumexp, mean, softmax, times
 
 # The first derivatives of e^−d − 1 + d at 0 that are not 0, over their factorials.
 SERIES = [(-1) ** n / math.factorial(n) for n in range(2, 18)]
@@ -20,62 +20,91 @@ def above_tangent(d):
     return torch.where(near == d, near * near * series, d + torch.expm1(-d))
 
 
-# From here on e^−d is all that counts beside 1, and is better taken from q: where p is tiny, it overflows.
-FAR = 32.0
+# Where x − y differs by more from what it is where both have most, two logarithms tell the ratio of shares.
+NEAR = 32.0
+
+
+def log_ratios(x: torch.Tensor, y: torch.Tensor, dim: list[int]) -> torch.Tensor:
+    """log p − log q; 0 where one of them is −∞.
+
+    The difference of two logarithms has lost what p and q have in common. It is x − y − c − log W for any c, with
+    W = Σ q e^{x − y − c}, and x − y − c is exact where c is the difference of numbers that have much of both. What is far from it has
+    the part P of p and Q of q, and W (1 − P) = 1 − Q + Σ q expm1(x − y − c) over the others.
+    """
+    p, q, log_p, log_q = softmax(x, dim), softmax(y, dim), log_softmax(x, dim), log_softmax(y, dim)
+    shared = torch.minimum(p, q)
+    difference, rest = (part - shared_part(part, shared, dim) for part in exact_difference(x, y))
+    difference = difference + rest
+    is_near = difference.abs() <= NEAR
+    near = torch.where(is_near, difference, 0)
+    far_p, far_q = (torch.where(is_near, 0, share).sum(dim, keepdim=True) for share in (p, q))
+    change = torch.where(is_near, q * torch.expm1(near), 0).sum(dim, keepdim=True) - far_q
+    # Where little is shared, p and q are far from each other, and the logarithms have the digits.
+    is_near = is_near & (change > -0.5) & (far_p < 0.5)
+    d = torch.where(is_near, near - (torch.log1p(change) - torch.log1p(-far_p)), log_p - log_q)
+    return torch.where((log_p == -torch.inf) | (log_q == -torch.inf), 0, d).contiguous()
 
 
 def exact_difference(x, y):
     """x − y, and what rounding left out of it."""
     s = x - y
     back = s - x
-    return s, torch.where(torch.isfinite(s), (x - (s - back)) - (y + back), 0).detach()
+    return s, finite_or_0((x - (s - back)) - (y + back))
 
 
-def ratios(x, y, dim):
-    """p, q, and log p − log q where neither is 0, elsewhere 0."""
-    p, q = softmax(x, dim), softmax(y, dim)
-    logs = log_softmax(x, dim), log_softmax(y, dim)
-    masked = (x == -torch.inf) | (y == -torch.inf)
-    # The logarithm of the ratio of their sums is that of Σ q e^{x − y − c}, and c, for any c. What is left of x − y is exact where c
-    # is the difference of numbers that have much of both. If there are none, p and q are far from each other: two logarithms.
-    difference, rest = exact_difference(torch.where(masked, 0, x), torch.where(masked, 0, y))
-    difference = difference - shared_difference(difference.detach(), torch.minimum(p, q).detach(), dim) + rest
-    close = times(q, torch.expm1(difference.clamp(max=FAR)))
-    beyond = torch.exp(torch.where(difference > FAR, logs[1] + difference, 0)) - q
-    changes = torch.where(difference > FAR, beyond, close)
-    change = torch.where(masked, torch.where(y == -torch.inf, 0, -q), changes).sum(dim, keepdim=True)
-    is_near = change.detach() > -0.5
-    near = difference - torch.log1p(torch.where(is_near, change, 0))
-    return p, q, torch.where(masked, 0, torch.where(is_near, near, logs[0] - logs[1]))
-
-
-def shared_difference(difference, shared, dim):
-    """The difference where most is shared."""
-    if not difference.numel():
+def shared_part(part, shared, dim):
+    """That where most is shared."""
+    if not part.numel():
         return 0
     is_greatest = shared == shared.amax(dim, keepdim=True)
-    return finite_or_0(torch.where(is_greatest, difference, -torch.inf).amax(dim, keepdim=True))
+    return finite_or_0(torch.where(is_greatest, part, -torch.inf).amax(dim, keepdim=True))
+
+
+def where_both(x, y, dim, numbers):
+    """Numbers where neither logarithm is −∞, elsewhere 0."""
+    is_none = (log_softmax(x, dim) == -torch.inf) | (log_softmax(y, dim) == -torch.inf)
+    return torch.where(is_none, 0, numbers)
+
+
+def log_ratio_backward(inputs, _, g, needed):
+    x, y, dim = inputs
+    g = where_both(x, y, dim, g)
+    return log_softmax_gradient(x, g, dim), -log_softmax_gradient(y, g, dim)
+
+
+def log_ratio_slope(inputs, tangents):
+    (x, y, dim), (of_x, of_y, _) = inputs, tangents
+    change = of_x - mean(softmax(x, dim), of_x, dim) - of_y + mean(softmax(y, dim), of_y, dim)
+    return where_both(x, y, dim, change)
+
+
+log_ratio = Differentiable("log_ratio", log_ratios, 2, log_ratio_backward, log_ratio_slope)
 
 
 def divergence(x: torch.Tensor, y: torch.Tensor, dim: list[int]) -> torch.Tensor:
     """Σ p (e^−d − 1 + d) with d = log p − log q: Σ p log(p/q), as Σ p = Σ q, of terms that are not negative."""
     dtype, x, y = x.dtype, x.double(), y.double()
-    p, q, d = ratios(x, y, dim)
-    terms = torch.where(d < -FAR, q - p + times(p, d), times(p, above_tangent(d.clamp(min=-FAR))))
+    p, q, d = softmax(x, dim), softmax(y, dim), log_ratio(x, y, dim)
+    # Where p is tiny, e^−d overflows; q is what is left.
+    terms = torch.where(d < -NEAR, q - p + times(p, d), times(p, above_tangent(d.clamp(min=-NEAR))))
     terms = torch.where(p == 0, q, terms)
-    value = torch.where((x != -torch.inf) & (y == -torch.inf), torch.inf, terms).sum(dim, keepdim=True)
+    is_missed = (log_softmax(x, dim) != -torch.inf) & (log_softmax(y, dim) == -torch.inf)
+    value = torch.where(is_missed, torch.inf, terms).sum(dim, keepdim=True)
     # A row without mass has none that could be elsewhere.
     value = torch.where(logsumexp(x, dim) == -torch.inf, 0, value)
-    return torch.where(torch.isnan(x + y).sum(dim, keepdim=True) > 0, torch.nan, value).to(dtype)
+    is_unknown = torch.isnan(x) | torch.isnan(y)
+    return torch.where(is_unknown.sum(dim, keepdim=True) > 0, torch.nan, value).to(dtype)
 
 
 def slopes(x, y, dim):
     """By x and y; 0 where the divergence is infinite, or x has no mass."""
     dtype, x, y = x.dtype, x.double(), y.double()
-    p, q, d = ratios(x, y, dim)
-    changes = torch.isfinite(softmax_kl(x, y, dim)) & (logsumexp(x, dim) != -torch.inf)
+    p, q, d = softmax(x, dim), softmax(y, dim), log_ratio(x, y, dim)
+    # NaN is passed on.
+    changes = ~torch.isinf(softmax_kl(x, y, dim)) & (logsumexp(x, dim) != -torch.inf)
     of_x = times(p, d - times(p, d).sum(dim, keepdim=True))
-    of_y = torch.where((p == 0) | (d < -FAR), q - p, times(p, torch.expm1(-d.clamp(min=-FAR))))
+    # q − p, where that does not cancel.
+    of_y = torch.where((p == 0) | (d.abs() > 1), q - p, times(p, torch.expm1(-d.clamp(-1, 1))))
     return [torch.where(changes, slope, 0 * p.detach()).to(dtype) for slope in (of_x, of_y)]
 
 

@@ -5,21 +5,7 @@ from torch import Tensor
 
 from .._general import elementwise
 from ._differentiable import Differentiable, by_numpy, on_cpu
-from ._reductions import logsumexp, quotient, softmax, times
-
-
-def logarithms(x: Tensor) -> Tensor:
-    return x.log().contiguous()
-
-
-# Where nothing changes at 0, nothing does.
-log = Differentiable(
-    "log",
-    logarithms,
-    1,
-    lambda inputs, _, g, needed: (quotient(g, inputs[0]),),
-    lambda inputs, tangents: quotient(tangents[0], inputs[0]),
-)
+from ._reductions import logsumexp, softmax, times
 
 
 def of_one(name, elsewhere, derivative):
@@ -68,23 +54,65 @@ def logsubexp_derivatives(x, y):
     return 1 + ratio, -ratio
 
 
+def by_torch(name, function, derivative):
+    """A function of torch that derivatives are made of."""
+
+    def values(x: Tensor) -> Tensor:
+        return function(x).contiguous()
+
+    return Differentiable(
+        name,
+        values,
+        1,
+        lambda inputs, _, g, needed: (times(g, derivative(*inputs)),),
+        lambda inputs, tangents: times(derivative(*inputs), tangents[0]),
+    )
+
+
+# 1/x for x ≥ 0, +∞ at either zero; NaN below, where the functions are that have it as a derivative.
+reciprocal = by_torch("reciprocal", lambda x: torch.where(x < 0, torch.nan, 1 / x.abs()), lambda x: -times(reciprocal(x), reciprocal(x)))
+log = by_torch("log", torch.log, lambda x: reciprocal(x))
+logit_slope = by_torch(
+    "logit_slope",
+    lambda p: torch.where((p < 0) | (p > 1), torch.nan, 1 / (p.abs() * (1 - p))),
+    lambda p: times(2 * p - 1, times(logit_slope(p), logit_slope(p))),
+)
+
+
+def ratio_or_0(x: Tensor, y: Tensor) -> Tensor:
+    return torch.where((x == 0) & (y == 0), 0, torch.where(y < 0, torch.nan, x / y.abs())).contiguous()
+
+
+def ratio_derivatives(x, y):
+    return reciprocal(y), -times(ratio(x, y), reciprocal(y))
+
+
+# x/y, the derivative of x log y by y.
+ratio = Differentiable(
+    "ratio",
+    ratio_or_0,
+    2,
+    lambda inputs, _, g, needed: tuple(times(g, partial) for partial in ratio_derivatives(*inputs)),
+    lambda inputs, tangents: sum(map(times, ratio_derivatives(*inputs), tangents)),
+)
+
+
 def xlogy_derivatives(x, y):
-    nothing = (x == 0) & (y == 0)
-    return torch.where(nothing, 0, log(y)), torch.where(y < 0, torch.nan, quotient(x, y.abs()))
+    return torch.where((x == 0) & (y == 0), 0, log(y)), ratio(x, y)
 
 
-def logit_derivative(p):
-    return quotient(torch.ones_like(p), torch.where((p < 0) | (p > 1), torch.nan, p.abs() * (1 - p)))
-
-
-# e^x / (1 − e^x) for x ≤ 0, +∞ at either zero.
-odds = of_one("odds", lambda x: torch.where(x > 0, torch.nan, x.exp() / x.expm1().abs()), lambda x: odds(x) * (1 + odds(x)))
-logistic = of_one("logistic", torch.sigmoid, lambda x: logistic(x) * logistic(-x))
+# e^x / (1 − e^x) for x ≤ 0, +∞ at either zero, NaN above.
+odds = of_one(
+    "odds",
+    lambda x: torch.where(x > 0, torch.nan, x.exp() / x.expm1().abs()),
+    lambda x: times(odds(x), 1 + odds(x)),
+)
+logistic = of_one("logistic", torch.sigmoid, lambda x: times(logistic(x), logistic(-x)))
 log_logistic = of_one("log_logistic", torch.nn.functional.logsigmoid, lambda x: logistic(-x))
 log1pexp = of_one("log1pexp", lambda x: torch.logaddexp(x, torch.zeros_like(x)), lambda x: logistic(x))
 log1mexp = of_one("log1mexp", log1mexp_elsewhere, lambda x: -odds(x))
 logexpm1 = of_one("logexpm1", lambda x: x + log1mexp_elsewhere(-x), lambda x: 1 + odds(-x))
-logit = of_one("logit", torch.logit, logit_derivative)
+logit = of_one("logit", torch.logit, lambda p: logit_slope(p))
 xlogx = of_one("xlogx", lambda x: torch.xlogy(x, x), lambda x: 1 + log(x))
 logaddexp = of_two("logaddexp", lambda x, y: logsumexp(torch.stack([x, y], -1), [-1])[..., 0], logaddexp_shares)
 logsubexp = of_two("logsubexp", logsubexp_elsewhere, logsubexp_derivatives)

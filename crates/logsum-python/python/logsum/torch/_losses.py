@@ -6,7 +6,7 @@ from torch import Tensor
 from .. import _general
 from ._arguments import within
 from ._differentiable import Differentiable, on_cpu
-from ._reductions import Powers, finite_or_0, log_softmax, logsumexp, quotient, softmax, softmax_slope, times
+from ._reductions import Powers, finite_or_0, log_softmax, logsumexp, softmax, softmax_slope, times
 
 
 def of_rows(argument):
@@ -119,6 +119,23 @@ def whole_of(x, target, weight, ignored, smoothing):
     return (1 - smoothing) * of_targets(weight, target, counts) + torch.where(counts, smoothing * weight.mean(), 0)
 
 
+def ratio(x: Tensor, y: Tensor) -> Tensor:
+    return (x / y).contiguous()
+
+
+# By y only as far as it is by x: what masks, and may be as far away as it will, has no part in it.
+quotient = Differentiable(
+    "quotient",
+    ratio,
+    2,
+    lambda inputs, _, g, needed: (
+        quotient(g, inputs[1]),
+        -times(quotient(g, inputs[1]), quotient(*inputs)) if needed[1] else None,
+    ),
+    lambda inputs, tangents: quotient(tangents[0], inputs[1]) - times(quotient(*inputs), quotient(tangents[1], inputs[1])),
+)
+
+
 def greatest_of(x):
     return x.detach().amax(-1, keepdim=True) if x.numel() else x.sum(-1, keepdim=True)
 
@@ -198,8 +215,7 @@ losses_gradient = Differentiable("cross_entropy_gradient", each_gradient, 3, gra
 def mean_of(total, count, target, weight, ignored):
     """The sum of so many losses, divided by what all targets weigh: NaN, which does not change, if that is nothing."""
     if target.is_floating_point():
-        number = torch.full_like(total.detach(), count)
-    else:
-        counts = target != ignored
-        number = (counts if weight is None else of_targets(weight, target, counts).to(total.dtype)).sum()
+        return total / count if count else total.masked_fill(torch.ones_like(total, dtype=torch.bool), torch.nan)
+    counts = target != ignored
+    number = (counts if weight is None else of_targets(weight, target, counts).to(total.dtype)).sum()
     return torch.where(number == 0, torch.nan, total / torch.where(number == 0, 1, number))

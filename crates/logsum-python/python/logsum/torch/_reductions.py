@@ -272,24 +272,6 @@ times = Differentiable(
 )
 
 
-def ratio_or_0(a: Tensor, b: Tensor) -> Tensor:
-    """a/b, where 0/0 is 0, as in products."""
-    return torch.where((a == 0) & (b == 0), 0, a / b).contiguous()
-
-
-# By b only as far as it is by a: what masks, and may be as far away as it will, has no part in it.
-quotient = Differentiable(
-    "quotient",
-    ratio_or_0,
-    2,
-    lambda inputs, _, g, needed: (
-        quotient(g, inputs[1]),
-        -times(quotient(g, inputs[1]), quotient(*inputs)) if needed[1] else None,
-    ),
-    lambda inputs, tangents: quotient(tangents[0], inputs[1]) - times(quotient(*inputs), quotient(tangents[1], inputs[1])),
-)
-
-
 def weighted_backward(inputs, _, g, needed):
     x, b, _, dim = inputs
     of_x = g * by_number(x, b, dim) if needed[0] else None

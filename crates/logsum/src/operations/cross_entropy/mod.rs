@@ -705,7 +705,7 @@ impl<'a, T: Format> Work<'a, T> {
         targets: &[usize],
         gradient: Option<&mut [T]>,
     ) -> [Option<Scaled>; LANES] {
-        let mut room = TileRoom::new();
+        let mut room = TileRoom::default();
         let tile = room.tile(self.of.classes);
         columns::from_rows(z, tile);
         let (mut places, mut weights) = ([0; LANES], [0.0; LANES]);
