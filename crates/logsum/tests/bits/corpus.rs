@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// May change only with the inputs or with a better result, never to match a machine that differs.
-pub const HASH: u64 = 0x69bb_6b17_eb5f_6a3c;
+pub const HASH: u64 = 0x77ce_8297_784a_fee7;
 
 /// The hash of all families' hashes in all formats; prints one line per family, to locate a difference.
 pub fn together(hashes: &[u64], mut print: impl FnMut(&str)) -> u64 {
