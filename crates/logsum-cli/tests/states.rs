@@ -66,6 +66,11 @@ fn complaints() {
     let usage = place.run("lse z.csv --axis 0 --state s.lse");
     assert!(usage.stderr.contains("cannot be used with"), "{usage:?}");
     assert!(!place.path("s.lse").exists());
+    for command in ["lse z.csv --state -", "lse z.csv -o -", "merge short --state -"] {
+        let usage = place.run(command);
+        assert!(usage.stderr.contains("results go to standard output without this option"), "{usage:?}");
+        assert!(!place.path("-").exists());
+    }
     // Nothing is left of a run that fails.
     assert!(
         place.run("merge z.csv short --state out.lse").code == Some(2) && !place.path("out.lse").exists()

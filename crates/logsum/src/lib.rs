@@ -32,6 +32,8 @@
 //! crate half: narrow numbers in and out, f64 arithmetic between, one rounding. The feature `complex` adds
 //! `complex_logsumexp`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 use logsum_arithmetic as arithmetic;
 
 // In order of dependency: each module uses only those before it.

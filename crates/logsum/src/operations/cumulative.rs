@@ -37,6 +37,7 @@ use std::ops::Range;
 ///
 /// # Errors
 /// [`Error::LengthMismatch`] if `out` is not as long as `z`; nothing is written then.
+#[doc(alias("cumlogsumexp"))]
 pub fn logcumsumexp<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
     Cumulative::forward().logsumexp(z, out)
 }

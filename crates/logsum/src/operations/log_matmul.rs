@@ -107,6 +107,7 @@ impl MatmulShape {
 /// # Errors
 /// [`Error::LengthMismatch`] if the length of a slice does not match the shape, [`Error::ShapeTooLarge`] if a
 /// matrix exceeds the address space; nothing is written then.
+#[doc(alias("logmatmulexp"))]
 pub fn log_matmul<T: Float>(
     a: &[T],
     b: &[T],

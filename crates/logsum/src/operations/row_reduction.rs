@@ -39,6 +39,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// assert_eq!(logsumexp(&[0.3f64.ln(), 0.7f64.ln()]), -8.569561064103279e-17);
 /// assert_eq!(logsumexp::<f32>(&[]), f32::NEG_INFINITY);
 /// ```
+#[doc(alias("lse", "log_sum_exp"))]
 pub fn logsumexp<T: Float>(z: &[T]) -> T {
     <T as Compiled<T>>::logsumexp(z)
 }
@@ -89,6 +90,7 @@ pub fn logsumexp_with_gradient<T: Float>(z: &[T], gradient: &mut [T]) -> Result<
 ///
 /// # Errors
 /// [`Error::LengthMismatch`] if `out` is not as long as `z`; nothing is written then.
+#[doc(alias("normalized_exponential"))]
 pub fn softmax<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
     <T as Compiled<T>>::softmax(z, out)
 }

@@ -37,6 +37,7 @@ use crate::ziv::weighted;
 /// assert_eq!(logmeanexp(&[0.0, 1e-20, 2e-20]), 1e-20); // log Σ e^z − log 3 in f64: 0
 /// assert_eq!(logmeanexp(&[-1000.0, 0.0]), -std::f64::consts::LN_2);
 /// ```
+#[doc(alias("log_mean_exp"))]
 pub fn logmeanexp<T: Float>(z: &[T]) -> T {
     Terms::new(z).logmeanexp()
 }
@@ -96,6 +97,7 @@ pub fn logsumexp_hvp<T: Float>(z: &[T], vector: &[T], out: &mut [T]) -> Result<(
 /// assert_eq!(softmax_entropy(&[5.0, 5.0]), std::f64::consts::LN_2);
 /// assert_eq!(softmax_entropy(&[40.0, 0.0]), 1.7418252446695514e-16);
 /// ```
+#[doc(alias("entropy"))]
 pub fn softmax_entropy<T: Float>(z: &[T]) -> T {
     Terms::new(z).softmax_entropy()
 }

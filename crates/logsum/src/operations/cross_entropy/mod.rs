@@ -7,7 +7,7 @@ use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::error::Error;
 use crate::formats::Format;
 use crate::kernels::block::Store;
-use crate::kernels::columns::{self, LANES};
+use crate::kernels::columns::{self, LANES, Tile};
 use crate::kernels::row_functions;
 use crate::kernels::short_rows::{self, SHORT, TileRoom};
 use crate::kernels::{Factor, Scaled};
@@ -36,6 +36,7 @@ use std::ops::{Add, Range};
 /// # Errors
 /// [`Error::Empty`] if `targets` or `logits` is empty, [`Error::NotAMultiple`] if the number of logits is not a
 /// multiple of the number of targets, [`Error::TargetOutOfRange`] if a target is not a class.
+#[doc(alias("softmax_cross_entropy", "negative_log_likelihood"))]
 pub fn cross_entropy<T: Float>(logits: &[T], targets: &[usize]) -> Result<T, Error> {
     CrossEntropy::new(classes(logits, targets)?).loss(logits, Targets::Classes(targets), Reduction::Mean)
 }
@@ -516,11 +517,12 @@ fn plus(a: DoubleDouble, b: DoubleDouble) -> DoubleDouble {
 struct Room<T: Format> {
     kept: Kept<T>,
     gradient: Vec<T>,
+    tile: TileRoom,
 }
 
 impl<T: Format> Default for Room<T> {
     fn default() -> Self {
-        Self { kept: Vec::new(), gradient: Vec::new() }
+        Self { kept: Vec::new(), gradient: Vec::new(), tile: TileRoom::default() }
     }
 }
 
@@ -651,7 +653,7 @@ impl<'a, T: Format> Work<'a, T> {
         room: &mut Room<T>,
     ) -> Sums {
         let classes = self.of.classes;
-        let Room { kept, gradient: of_rows } = room;
+        let Room { kept, gradient: of_rows, tile } = room;
         let mut gradient = match tangent {
             None => gradient,
             Some(_) => {
@@ -667,7 +669,7 @@ impl<'a, T: Format> Work<'a, T> {
             && self.of.smoothing == 0.0
         {
             let targets = &targets[first..][..z.len() / classes];
-            done = self.short::<P>(z, targets, gradient.as_deref_mut());
+            done = self.short::<P>(z, targets, gradient.as_deref_mut(), tile.tile(classes));
         }
         let mut sums = Sums::ZERO;
         for (j, z) in z.chunks(classes).enumerate() {
@@ -704,9 +706,8 @@ impl<'a, T: Format> Work<'a, T> {
         z: &[T],
         targets: &[usize],
         gradient: Option<&mut [T]>,
+        tile: &mut Tile,
     ) -> [Option<Scaled>; LANES] {
-        let mut room = TileRoom::default();
-        let tile = room.tile(self.of.classes);
         columns::from_rows(z, tile);
         let (mut places, mut weights) = ([0; LANES], [0.0; LANES]);
         for (j, &target) in targets.iter().enumerate() {

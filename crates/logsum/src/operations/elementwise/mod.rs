@@ -188,6 +188,7 @@ table! {
         /// assert_eq!(logaddexp(f64::NEG_INFINITY, f64::NEG_INFINITY), f64::NEG_INFINITY);
         /// assert_eq!(logaddexp(0.5f64.ln(), 0.5f64.ln()), 2.3190468138462996e-17); // numpy.logaddexp: 0
         /// ```
+        #[doc(alias("log_add_exp"))]
         logaddexp(a, b): LogAddExp, "e^a/(e^a + e^b) and e^b/(e^a + e^b)", "p q, −p q, p q, with p and q the first derivatives";
 
         /// log(e^a − e^b), correctly rounded, even where the difference or its logarithm nearly vanishes.
@@ -206,6 +207,7 @@ table! {
         /// assert_eq!(logsubexp(2.0, 2.0), f64::NEG_INFINITY);
         /// assert!(logsubexp(1f64, 2.0).is_nan());
         /// ```
+        #[doc(alias("log_sub_exp", "logdiffexp"))]
         logsubexp(a, b): LogSubExp, "1/(1 − e^{b−a}) and −1/(e^{a−b} − 1)", "−t (1 + t), t (1 + t), −t (1 + t), with t = 1/(e^{a−b} − 1)";
 
         /// x log y, correctly rounded, and 0 if x is 0 and y is not NaN: the summand of a cross-entropy.
@@ -231,6 +233,7 @@ table! {
         /// assert_eq!(log1pexp(-40.0), 4.248354255291589e-18);
         /// assert_eq!(log1pexp(1e300), 1e300);
         /// ```
+        #[doc(alias("softplus", "log1p_exp"))]
         log1pexp(x): Log1pExp, "logistic(x)", "logistic(x) logistic(−x)";
 
         /// log(1 − e^x), correctly rounded: the logarithm of the complement of a probability whose logarithm is x.
@@ -242,6 +245,7 @@ table! {
         /// assert_eq!(log1mexp(-1e-20), -46.051701859880914);
         /// assert_eq!(log1mexp(-40.0), -4.248354255291589e-18);
         /// ```
+        #[doc(alias("log1m_exp"))]
         log1mexp(x): Log1mExp, "−1/(e^-x − 1)", "−e^-x/(e^-x − 1)²";
 
         /// log(e^x − 1), correctly rounded: the inverse of [`log1pexp`].
@@ -254,6 +258,7 @@ table! {
         /// assert_eq!(logexpm1(std::f64::consts::LN_2), -4.638093627692599e-17); // e^x − 1 in f64: 1
         /// assert_eq!(logexpm1(1e4f32), 1e4);
         /// ```
+        #[doc(alias("softplus_inverse", "log_expm1"))]
         logexpm1(x): LogExpm1, "1/(1 − e^-x)", "−e^x/(e^x − 1)²";
 
         /// log(1/(1 + e^-x)) = −log(1 + e^-x), correctly rounded: the logarithm of [`logistic`].
@@ -265,6 +270,7 @@ table! {
         /// assert_eq!(log_logistic(40.0), -4.248354255291589e-18);
         /// assert_eq!(log_logistic(-1000.0f32), -1000.0);
         /// ```
+        #[doc(alias("logsigmoid", "log_sigmoid", "log_expit"))]
         log_logistic(x): LogLogistic, "logistic(−x)", "−logistic(x) logistic(−x)";
 
         /// 1/(1 + e^-x), correctly rounded: the share of x in (x, 0), e^x/(e^x + 1).
@@ -276,6 +282,7 @@ table! {
         /// assert_eq!([logistic(0.0), logistic(f64::INFINITY), logistic(f64::NEG_INFINITY)], [0.5, 1.0, 0.0]);
         /// assert_eq!(logistic(-740.0), 4.2e-322); // 1/(1 + e^740) in f64: 0
         /// ```
+        #[doc(alias("sigmoid", "expit"))]
         logistic(x): Logistic, "logistic(x) logistic(−x)", "logistic(x) logistic(−x) (logistic(−x) − logistic(x))";
 
         /// log(p/(1 − p)), correctly rounded, even where it nearly vanishes: the inverse of [`logistic`].
@@ -288,6 +295,7 @@ table! {
         /// assert_eq!(logit(0.5000000000000001), 4.440892098500626e-16);
         /// assert_eq!(logit(1e-320f64), -736.8272408909739);
         /// ```
+        #[doc(alias("log_odds", "inverse_sigmoid"))]
         logit(p): Logit, "1/(p (1 − p))", "(2p − 1)/(p (1 − p))²";
 
         /// x log x, correctly rounded: the summand of an entropy.
