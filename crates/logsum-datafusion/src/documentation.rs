@@ -1,4 +1,4 @@
-//! What `SHOW FUNCTIONS`, `information_schema.routines` and shells say of each function.
+//! What `information_schema.routines` and shells say of each function.
 
 use datafusion::logical_expr::{
     DocSection, Documentation, aggregate_doc_sections, scalar_doc_sections, window_doc_sections,
