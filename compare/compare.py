@@ -14,6 +14,10 @@ import tempfile
 import time
 import warnings
 
+# Each on one thread, which those in Rust are timed on.
+os.environ["RAYON_NUM_THREADS"] = "1"
+os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+
 import numpy as np
 from mpmath import mpf, nstr
 
@@ -164,6 +168,7 @@ def speeds(runner, quick):
     import logsum.torch
     import scipy.special
 
+    torch.set_num_threads(1)
     names = ["logsum", "SciPy", "PyTorch", "JAX", "candle", "burn"]
     lines = [f"| float32 | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
     for operation in ("lse", "softmax", "loss"):
