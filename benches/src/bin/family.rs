@@ -4,8 +4,8 @@
 use half::f16;
 use logsum::{
     Accumulator, CrossEntropy, Cumulative, EffectiveSampleSize, LogMatmul, LogSumExp, Reduction, Segments,
-    ShardedLogProb, Targets, Terms, WeightedMean, complex_logsumexp, cross_entropy_with_gradient, each, logsumexp_hvp,
-    token_log_probs,
+    ShardedLogProb, Targets, Terms, WeightedMean, complex_logsumexp, cross_entropy_with_gradient, each,
+    logsumexp_hvp, token_log_probs,
 };
 use ndarray::{Array1, Array2, ArrayD, arr0};
 use ndarray_npy::{read_npy, write_npy};
