@@ -19,7 +19,6 @@ os.environ["RAYON_NUM_THREADS"] = "1"
 os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 import numpy as np
-from mpmath import mpf, nstr
 
 import exact
 import inputs
@@ -72,7 +71,7 @@ def numbers_of(values):
 
 def short(x):
     """As people write it, with enough digits to see the difference."""
-    if isinstance(x, float) or not isinstance(x, mpf):
+    if isinstance(x, float) or not isinstance(x, exact.mpf):
         x = float(x)
         if math.isnan(x):
             return "NaN"
@@ -80,7 +79,7 @@ def short(x):
             return "∞" if x > 0 else "−∞"
         text = f"{x:.4g}"
     else:
-        text = nstr(x, 4).removesuffix(".0")
+        text = exact.mp.nstr(x, 4).removesuffix(".0")
     return text.replace("-", "−")
 
 

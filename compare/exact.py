@@ -4,16 +4,17 @@ import math
 
 import mpmath
 import numpy as np
-from mpmath import mp, mpf
 
-# Enough for 1 + e^-745 and its like.
+# Enough for 1 + e^-745 and its like. The precision is that of this context alone.
+mp = mpmath.MPContext()
 mp.dps = 420
+mpf = mp.mpf
 
 INF, NAN = math.inf, math.nan
 
 
 def exp(z):
-    return mpf(0) if z == -INF else mpmath.exp(mpf(float(z)))
+    return mpf(0) if z == -INF else mp.exp(mpf(float(z)))
 
 
 def sum_of(z, weights=None):
@@ -28,7 +29,7 @@ def sum_of(z, weights=None):
 def log(x):
     if x < 0:
         return NAN
-    return -INF if x == 0 else mpmath.log(x)
+    return -INF if x == 0 else mp.log(x)
 
 
 def logsumexp(z, b=None):
@@ -53,7 +54,7 @@ def gap(z, target):
     """log Σ e^z − z_target."""
     if z[target] == -INF:
         return INF
-    return log(sum(count * mpmath.exp(mpf(x) - mpf(float(z[target]))) for x, count in counts_of(z)))
+    return log(sum(count * mp.exp(mpf(x) - mpf(float(z[target]))) for x, count in counts_of(z)))
 
 
 def counts_of(z):
@@ -62,7 +63,7 @@ def counts_of(z):
 
 
 def entropy(z):
-    return -sum((p * mpmath.log(p) for p in softmax(z) if p), mpf(0))
+    return -sum((p * mp.log(p) for p in softmax(z) if p), mpf(0))
 
 
 def loss_gradient(z, target):
@@ -82,7 +83,7 @@ FUNCTIONS = {
     "logsumexp": logsumexp,
     "weighted": logsumexp,
     "logmeanexp": lambda z: log(sum_of(z) / len(z)),
-    "logcumsumexp": lambda z: [log(sum(sums, mpf(0))) for sums in prefixes([exp(x) for x in z])],
+    "logcumsumexp": lambda z: [log(sums) for sums in prefixes([exp(x) for x in z])],
     "softmax": softmax,
     "log_softmax": lambda z: [-gap(z, k) for k in range(len(z))] if len(z) < 9 else log_softmax(z),
     "entropy": entropy,
@@ -95,9 +96,9 @@ FUNCTIONS = {
     "logsubexp": lambda x, y: log(exp(x) - exp(y)),
     "log1pexp": lambda z: log(1 + exp(z)),
     "log1mexp": lambda z: log(1 - exp(z)),
-    "logistic": lambda z: 1 / (1 + mpmath.exp(-mpf(float(z)))),
+    "logistic": lambda z: 1 / (1 + mp.exp(-mpf(float(z)))),
     "logit": lambda z: log(mpf(float(z)) / (1 - mpf(float(z)))),
-    "log_logistic": lambda z: -log(1 + mpmath.exp(-mpf(float(z)))),
+    "log_logistic": lambda z: -log(1 + mp.exp(-mpf(float(z)))),
 }
 
 
@@ -105,7 +106,7 @@ def prefixes(numbers):
     sums = mpf(0)
     for x in numbers:
         sums += x
-        yield [sums]
+        yield sums
 
 
 def log_softmax(z):
@@ -119,7 +120,7 @@ def ulp(x, dtype):
     least = info.minexp - info.nmant
     if x == 0:
         return mpf(2) ** least
-    exponent = int(mpmath.floor(mpmath.log(abs(x), 2)))
+    exponent = int(mp.floor(mp.log(abs(x), 2)))
     return mpf(2) ** max(exponent - info.nmant, least)
 
 
