@@ -50,16 +50,9 @@ def softmax(z):
     return [shares[float(x)] for x in z]
 
 
-def gap(z, target):
-    """log Σ e^z − z_target."""
-    if z[target] == -INF:
-        return INF
-    return log(sum(count * mp.exp(mpf(x) - mpf(float(z[target]))) for x, count in counts_of(z)))
-
-
-def counts_of(z):
-    values, counts = np.unique(z[z > -INF], return_counts=True)
-    return [(float(x), int(count)) for x, count in zip(values, counts)]
+def log_softmax(z):
+    whole = log(sum_of(z))
+    return [-INF if x == -INF else mpf(float(x)) - whole for x in z]
 
 
 def entropy(z):
@@ -85,9 +78,9 @@ FUNCTIONS = {
     "logmeanexp": lambda z: log(sum_of(z) / len(z)),
     "logcumsumexp": lambda z: [log(sums) for sums in prefixes([exp(x) for x in z])],
     "softmax": softmax,
-    "log_softmax": lambda z: [-gap(z, k) for k in range(len(z))] if len(z) < 9 else log_softmax(z),
+    "log_softmax": log_softmax,
     "entropy": entropy,
-    "cross_entropy": gap,
+    "cross_entropy": lambda z, target: -log_softmax(z)[target],
     "gradient": softmax,
     "cross_entropy_gradient": loss_gradient,
     "hessian": hessian,
@@ -107,11 +100,6 @@ def prefixes(numbers):
     for x in numbers:
         sums += x
         yield sums
-
-
-def log_softmax(z):
-    whole = log(sum_of(z))
-    return [mpf(float(x)) - whole for x in z]
 
 
 def ulp(x, dtype):

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import ends_of_domains
 from family import CALLS, X as NUMBERS, complaints
 
 jax.config.update("jax_enable_x64", True)
@@ -617,15 +618,7 @@ def test_no_rank_is_promoted():
 
 def test_a_slope_that_is_infinite_where_nothing_changes():
     """jax#17070: NaN in masked gradients of an entropy by x log x. Nor does the slope change."""
-    for call, at, partner in (
-        (lj.xlogx, 0.0, 0.3),
-        (lj.logit, 0.0, 0.3),
-        (lj.log1mexp, 0.0, -0.3),
-        (lj.logexpm1, 0.0, 0.3),
-        (lambda x: lj.xlogy(1 + x, x), 0.0, 0.3),
-        (lambda x: lj.xlogy(x, x), 0.0, 0.3),
-        (lambda x: lj.logsubexp(1 + x, jnp.ones_like(x)), 0.0, 0.3),
-    ):
+    for call, at, partner in ends_of_domains.infinite_slopes(lj, jnp.ones_like):
         masked = lambda x, call=call: jnp.where(jnp.array([False, True]), call(x), 0).sum()
         x = jnp.array([at, partner])
         for transform in (jax.grad, jax.jacfwd, lambda f: jax.jit(jax.grad(f))):
@@ -638,10 +631,8 @@ def test_a_slope_that_is_infinite_where_nothing_changes():
 
 
 def test_no_slope_where_there_is_no_value():
-    for call, numbers in [
-        (lj.logit, [-0.5]), (lj.logit, [1.5]), (lj.log1mexp, [0.5]), (lj.logexpm1, [-0.5]), (lj.logsubexp, [1.0, 2.0]),
-        (lj.xlogy, [1.0, -0.5]), (lj.xlogx, [-0.5]),
-    ]:
+    for name, numbers in ends_of_domains.WITHOUT_VALUE:
+        call = getattr(lj, name)
         assert jnp.isnan(call(*numbers))
         assert all(jnp.isnan(slope) for slope in jax.grad(call, argnums=tuple(range(len(numbers))))(*numbers))
 
@@ -652,40 +643,7 @@ def test_states_are_not_traced():
 
 
 def test_derivatives_at_the_ends_of_domains():
-    """To the third order, backward, forward and mixed, and where a mask leaves them out."""
-    inf, nan, grad, jacfwd = np.inf, np.nan, jax.grad, jax.jacfwd
-    orders = [(grad,) * 3, (jacfwd,) * 3, (grad, jacfwd, grad), (jacfwd, grad, jacfwd)]
-
-    def derivatives(f, x):
-        """Of each way."""
-        for order in orders:
-            h, found = f, []
-            for transform in order:
-                h = transform(h)
-                found.append(float(h(jnp.asarray(x, jnp.float64))))
-            yield found
-
-    for call, x, expected in [
-        (lj.logit, 0.0, [inf, -inf, inf]),
-        (lj.logit, -0.0, [inf, -inf, inf]),
-        (lj.logit, 1.0, [inf, inf, inf]),
-        (lj.logit, 0.5, [4, 0, 32]),
-        (lj.logit, -0.5, [nan, nan, nan]),
-        (lj.xlogx, 0.0, [-inf, inf, -inf]),
-        (lj.xlogx, -0.0, [-inf, inf, -inf]),
-        (lj.xlogx, -0.5, [nan, nan, nan]),
-        (lj.log1mexp, 0.0, [-inf, -inf, -inf]),
-        (lj.log1mexp, 0.5, [nan, nan, nan]),
-        (lambda y: lj.xlogy(jnp.float64(1), y), 0.0, [inf, -inf, inf]),
-        (lambda y: lj.xlogy(jnp.float64(1), y), -1.0, [nan, nan, nan]),
-        (lambda y: lj.xlogy(y, jnp.float64(1) / 2), 0.0, [-0.6931471805599453, 0, 0]),
-    ]:
-        for found in derivatives(call, x):
-            np.testing.assert_allclose(found, expected, rtol=1e-12, err_msg=f"{call} at {x}")
-    for name in ("logit", "xlogx", "log1mexp", "logexpm1", "log1pexp", "logistic", "log_logistic"):
-        for x in (0.0, -0.0, 0.5, -0.5, 2.0, -2.0):
-            for found in derivatives(lambda x: jnp.where(x > 99, getattr(lj, name)(x), x), x):
-                assert found == [1, 0, 0], (name, x, found)
+    ends_of_domains.check_derivatives(lj, lambda x: jnp.asarray(x, jnp.float64), jnp.where, jax.grad, jax.jacfwd)
 
 
 def test_second_derivatives_of_loops():

@@ -5,6 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import ends_of_domains
 import logsum
 import logsum.torch as T
 from logsum.torch import _differentiable, _losses
@@ -121,15 +122,7 @@ def test_a_slope_that_is_infinite_where_nothing_changes():
         (slope,) = torch.autograd.grad(torch.where(torch.tensor([True, False]), 0, call(x)).sum(), x)
         assert slope[0] == 0 and slope[1].isfinite()
     # Nor does the slope.
-    for call, at, partner in (
-        (T.xlogx, 0.0, 0.3),
-        (T.logit, 0.0, 0.3),
-        (T.log1mexp, 0.0, -0.3),
-        (T.logexpm1, 0.0, 0.3),
-        (lambda x: T.xlogy(1 + x, x), 0.0, 0.3),
-        (lambda x: T.xlogy(x, x), 0.0, 0.3),
-        (lambda x: T.logsubexp(1 + x, torch.ones_like(x)), 0.0, 0.3),
-    ):
+    for call, at, partner in ends_of_domains.infinite_slopes(T, torch.ones_like):
         x = torch.tensor([at, partner], dtype=torch.float64, requires_grad=True)
         y = torch.tensor([partner], dtype=torch.float64, requires_grad=True)
         (slope,) = torch.autograd.grad(torch.where(torch.tensor([True, False]), 0, call(x)).sum(), x, create_graph=True)
@@ -140,14 +133,11 @@ def test_a_slope_that_is_infinite_where_nothing_changes():
 
 
 def test_no_slope_where_there_is_no_value():
-    nan_at = [
-        (T.logit, [-0.5]), (T.logit, [1.5]), (T.log1mexp, [0.5]), (T.logexpm1, [-0.5]), (T.logsubexp, [1.0, 2.0]),
-        (T.xlogy, [1.0, -0.5]), (T.xlogx, [-0.5]),
-    ]
-    for call, numbers in nan_at:
+    for name, numbers in ends_of_domains.WITHOUT_VALUE:
+        call = getattr(T, name)
         inputs = [torch.tensor(x, requires_grad=True) for x in numbers]
         value = call(*inputs)
-        assert value.isnan() and all(slope.isnan() for slope in torch.autograd.grad(value, inputs)), (call, numbers)
+        assert value.isnan() and all(slope.isnan() for slope in torch.autograd.grad(value, inputs)), (name, numbers)
 
 
 def test_autocast_says_the_format_with_a_graph_and_without():
@@ -164,37 +154,5 @@ def test_numbers_beside_tensors_of_a_graph():
 
 
 def test_derivatives_at_the_ends_of_domains():
-    """To the third order, backward, forward and mixed, and where a mask leaves them out."""
-    inf, nan, grad, jacfwd = torch.inf, torch.nan, torch.func.grad, torch.func.jacfwd
-    orders = [(grad,) * 3, (jacfwd,) * 3, (grad, jacfwd, grad), (jacfwd, grad, jacfwd)]
-
-    def derivatives(f, x):
-        """Of each way."""
-        for order in orders:
-            h, found = f, []
-            for transform in order:
-                h = transform(h)
-                found.append(float(h(torch.tensor(x, dtype=torch.float64))))
-            yield found
-
-    for call, x, expected in [
-        (T.logit, 0.0, [inf, -inf, inf]),
-        (T.logit, -0.0, [inf, -inf, inf]),
-        (T.logit, 1.0, [inf, inf, inf]),
-        (T.logit, 0.5, [4, 0, 32]),
-        (T.logit, -0.5, [nan, nan, nan]),
-        (T.xlogx, 0.0, [-inf, inf, -inf]),
-        (T.xlogx, -0.0, [-inf, inf, -inf]),
-        (T.xlogx, -0.5, [nan, nan, nan]),
-        (T.log1mexp, 0.0, [-inf, -inf, -inf]),
-        (T.log1mexp, 0.5, [nan, nan, nan]),
-        (lambda y: T.xlogy(torch.tensor(1.0, dtype=torch.float64), y), 0.0, [inf, -inf, inf]),
-        (lambda y: T.xlogy(torch.tensor(1.0, dtype=torch.float64), y), -1.0, [nan, nan, nan]),
-        (lambda y: T.xlogy(y, torch.tensor(1.0, dtype=torch.float64) / 2), 0.0, [-0.6931471805599453, 0, 0]),
-    ]:
-        for found in derivatives(call, x):
-            np.testing.assert_allclose(found, expected, rtol=1e-12, err_msg=f"{call} at {x}")
-    for name in ("logit", "xlogx", "log1mexp", "logexpm1", "log1pexp", "logistic", "log_logistic"):
-        for x in (0.0, -0.0, 0.5, -0.5, 2.0, -2.0):
-            for found in derivatives(lambda x: torch.where(x > 99, getattr(T, name)(x), x), x):
-                assert found == [1, 0, 0], (name, x, found)
+    double = lambda x: torch.tensor(x, dtype=torch.float64)
+    ends_of_domains.check_derivatives(T, double, torch.where, torch.func.grad, torch.func.jacfwd)
