@@ -1,5 +1,5 @@
-//! What candle, burn and the crate logsumexp give for inputs that `compare/run` asks about: a list of `{function, dtype, z,
-//! target}` in JSON on standard input, their values on standard output.
+//! What candle, burn and the crate logsumexp give for inputs that `compare/run` asks about: a list of
+//! `{function, dtype, z, target}` in JSON on standard input, their values on standard output.
 
 use burn::tensor::{Tensor, TensorData, activation};
 use candle_core::{D, Device, WithDType};

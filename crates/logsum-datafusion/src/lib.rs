@@ -15,8 +15,8 @@
 //!
 //! REAL gives REAL; all other numbers are taken as DOUBLE, to which integers beyond 2^53 are rounded. A frame has no
 //! influence on the window functions, as on `row_number`: `logcumsumexp` takes one row after the other, also those that
-//! compare equal, and `softmax` the whole partition. The aggregates take frames. NULL is absent, also as a weight; an aggregate of nothing is
-//! NULL. Rows that are all −∞ give −∞, not NaN.
+//! compare equal, and `softmax` the whole partition. The aggregates take frames. NULL is absent, also as a weight; an
+//! aggregate of nothing is NULL. Rows that are all −∞ give −∞, not NaN.
 
 mod aggregates;
 mod documentation;

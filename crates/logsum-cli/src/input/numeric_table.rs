@@ -416,8 +416,8 @@ const SEPARATORS: &str = "; fields are separated by commas, tabs or white space"
 const HEADER: &str = " (a header line has words only)";
 const ROW_NAME: &str = "; if it is a row's name, leave it out with";
 
-/// Whether the first row holds names; only the chosen fields are asked, if their numbers are known. Numbers are names if names
-/// were asked for, and they are these or in quotation marks.
+/// Whether the first row holds names; only the chosen fields are asked, if their numbers are known. Numbers are names
+/// if names were asked for, and they are these or in quotation marks.
 fn is_header(
     selection: &Selection,
     (has_names, are_names): (bool, bool),

@@ -282,8 +282,8 @@ fn inverse<V: Vector>(tail: DoubleDouble<V>) -> DoubleDouble<V> {
     one / (tail + DoubleDouble { hi: simd.splat(1.0 / UNSCALE), lo: one.lo }).scaled(simd.splat(UNSCALE))
 }
 
-/// Writes p (v − Σ p v) of at most eight rows: the Hessians of their log-sum-exps times v. Returns for which rows that is
-/// right; the others must be processed alone.
+/// Writes p (v − Σ p v) of at most eight rows: the Hessians of their log-sum-exps times v. Returns for which rows that
+/// is right; the others must be processed alone.
 pub(crate) fn hessians<T: Format>(
     z: &[T],
     vectors: &[T],
