@@ -1,5 +1,6 @@
 """Derivatives of functions by element at the ends of their domains, for torch and JAX."""
 
+import mpmath
 import numpy as np
 
 inf, nan = np.inf, np.nan
@@ -65,3 +66,25 @@ def check_derivatives(module, double, where, grad, jacfwd):
         for x in (0.0, -0.0, 0.5, -0.5, 2.0, -2.0):
             for found in derivatives(lambda x: where(x > 99, getattr(module, name)(x), x), x):
                 assert found == [1, 0, 0], (name, x, found)
+
+
+# Pairs far apart: the difference is rounded, by many ulps of its exponential.
+FAR_APART = {
+    "bfloat16": [(3.25, -70.0), (2.0, -0.0390625), (-2.453125, -6.59375), (0.10009765625, -16.125), (1.5, 1.4921875)],
+    "float16": [(4.34375, -3.93359375), (1.5, -7.99609375), (0.1, -5.4), (1000.0, 999.5)],
+    "float32": [(0.1, -71.4), (-7.821971893310547, -78.91), (3.3, 3.2999), (1e-8, -20.0)],
+    "float64": [(0.1, -533.9), (-1.1, -500.3), (3.3, 3.2999999), (1e-17, -40.0)],
+}
+
+
+def check_logsubexp(dtype, epsilon, round, grad, hessian):
+    """The derivatives by both and the second ones, within some units of the format; `epsilon` is the distance of 1 and the next number."""
+    for pair in FAR_APART[dtype]:
+        x, y = (round(number) for number in pair)
+        with mpmath.workdps(50):
+            gap = mpmath.e ** (mpmath.mpf(y) - mpmath.mpf(x))
+            ratio = gap / (1 - gap)
+            second = ratio * (1 + ratio)
+            first, second = np.array([1 + ratio, -ratio], float), np.array([[-second, second], [second, -second]], float)
+        np.testing.assert_allclose(grad(x, y), first, rtol=3 * epsilon, err_msg=f"{dtype}, {pair}")
+        np.testing.assert_allclose(hessian(x, y), second, rtol=8 * epsilon, err_msg=f"{dtype}, {pair}")

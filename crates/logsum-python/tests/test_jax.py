@@ -642,6 +642,14 @@ def test_states_are_not_traced():
         jax.jit(lambda x: logsum.Accumulator().update(x).value)(jnp.zeros(2))
 
 
+@pytest.mark.parametrize("dtype", ends_of_domains.FAR_APART)
+def test_derivatives_of_logsubexp_far_apart(dtype):
+    number = lambda x: jnp.asarray(x, dtype)
+    of = lambda transform: lambda x, y: np.asarray(transform(lj.logsubexp, (0, 1))(number(x), number(y)), float)
+    for grad, hessian in ((jax.grad, jax.hessian), (lambda f, by: jax.jit(jax.grad(f, by)), lambda f, by: jax.jit(jax.jacrev(jax.jacrev(f, by), by)))):
+        ends_of_domains.check_logsubexp(dtype, float(jnp.finfo(dtype).eps), lambda x: float(number(x)), of(grad), of(hessian))
+
+
 def test_derivatives_at_the_ends_of_domains():
     ends_of_domains.check_derivatives(lj, lambda x: jnp.asarray(x, jnp.float64), jnp.where, jax.grad, jax.jacfwd)
 

@@ -33,6 +33,23 @@ def test_divergence_is_right_where_both_are_close(dtype, distance):
     assert ((found.double() - exact).abs() <= bound * exact).all(), (found.double() - exact) / exact
 
 
+def test_divergence_where_a_logarithm_is_out_of_range():
+    """A mask by the least number, below scores of 1e292: its share is 0, but it is there; only −∞ is missed."""
+    least = torch.finfo(torch.float64).min
+    slope = 0.19661193324148185
+    for mask_of_x in (least, -INF):
+        for mask_of_y in (least, -INF) if mask_of_x == -INF else (least,):
+            x = torch.tensor([0.0, 1.0, mask_of_x], dtype=torch.float64, requires_grad=True)
+            y = torch.tensor([1e292, 1e292, mask_of_y], dtype=torch.float64, requires_grad=True)
+            found = T.softmax_kl(x, y, 0)
+            of_x, of_y = torch.autograd.grad(found, (x, y))
+            assert abs(found.item() - 0.110944071671727) < 1e-15
+            assert torch.allclose(of_x, torch.tensor([-slope, slope, 0.0], dtype=torch.float64), rtol=1e-14, atol=0)
+            assert torch.allclose(of_y, torch.tensor([0.23105857863000487, -0.23105857863000487, 0.0], dtype=torch.float64), rtol=1e-14, atol=0)
+    x, y = torch.tensor([0.0, -1.0], dtype=torch.float64), torch.tensor([1e292, least], dtype=torch.float64)
+    assert T.softmax_kl(x, y, 0).item() == pytest.approx(4.834741468769534e307, rel=1e-14)
+
+
 def test_divergence_far_from_0():
     """Where logarithms of sums have lost the digits of the difference."""
     torch.manual_seed(1)

@@ -153,6 +153,17 @@ def test_numbers_beside_tensors_of_a_graph():
         logsum.logsumexp(np.zeros(2), b=b)
 
 
+@pytest.mark.parametrize("dtype", ends_of_domains.FAR_APART)
+def test_derivatives_of_logsubexp_far_apart(dtype):
+    format = getattr(torch, dtype)
+    number = lambda x: torch.tensor(x, dtype=format)
+    grad = lambda x, y: torch.stack(torch.func.grad(T.logsubexp, (0, 1))(number(x), number(y))).double().numpy()
+    for inner, outer in ((torch.func.jacrev, torch.func.jacfwd), (torch.func.jacrev, torch.func.jacrev), (torch.func.jacfwd, torch.func.jacrev)):
+        of_both = outer(inner(T.logsubexp, (0, 1)), (0, 1))
+        hessian = lambda x, y: np.array([[float(slope) for slope in row] for row in of_both(number(x), number(y))])
+        ends_of_domains.check_logsubexp(dtype, torch.finfo(format).eps, lambda x: number(x).item(), grad, hessian)
+
+
 def test_derivatives_at_the_ends_of_domains():
     double = lambda x: torch.tensor(x, dtype=torch.float64)
     ends_of_domains.check_derivatives(T, double, torch.where, torch.func.grad, torch.func.jacfwd)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from .._general import elementwise
 from ._callbacks import called, dispatched, like, operator
-from ._reductions import softmax, times
+from ._reductions import finite_or_0, softmax, times, wide
 
 
 def of_one(name, elsewhere, derivative):
@@ -46,9 +46,15 @@ def logaddexp_shares(x, y):
 
 
 def logsubexp_derivatives(x, y):
+    dtype, x, y = x.dtype, wide(x), wide(y)
+    difference = y - x
+    back = difference - y
+    rest = finite_or_0((y - (difference - back)) - (x + back))
     # Of y = −∞ there is nothing to take off, also from −∞.
-    ratio = odds(jnp.where(jnp.isneginf(y), -jnp.inf, y - x))
-    return 1 + ratio, -ratio
+    ratio = odds(jnp.where(jnp.isneginf(y), -jnp.inf, difference))
+    # The difference counts absolutely: what rounding left out of it may be many ulps of its exponential.
+    ratio = ratio * (1 + times(jax.lax.stop_gradient(rest), 1 + ratio))
+    return (1 + ratio).astype(dtype), (-ratio).astype(dtype)
 
 
 def by_jax(function, derivative):

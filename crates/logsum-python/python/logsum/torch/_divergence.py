@@ -5,7 +5,17 @@ import math
 import torch
 
 from ._differentiable import Differentiable
-from ._reductions import finite_or_0, kept, log_softmax, log_softmax_gradient, logsumexp, mean, softmax, times
+from ._reductions import (
+    exact_difference,
+    finite_or_0,
+    kept,
+    log_softmax,
+    log_softmax_gradient,
+    logsumexp,
+    mean,
+    softmax,
+    times,
+)
 
 # The first derivatives of e^−d − 1 + d at 0 that are not 0, over their factorials.
 SERIES = [(-1) ** n / math.factorial(n) for n in range(2, 18)]
@@ -24,6 +34,13 @@ def above_tangent(d):
 NEAR = 32.0
 
 
+def log_shares(x, dim):
+    """log softmax; the least number where a finite one is farther below the greatest than numbers reach: −∞ says that there is no share."""
+    log = log_softmax(x, dim)
+    is_far = torch.isneginf(log) & torch.isfinite(x) & (logsumexp(x, dim) != torch.inf)
+    return torch.where(is_far, torch.finfo(x.dtype).min, log)
+
+
 def log_ratios(x: torch.Tensor, y: torch.Tensor, dim: list[int]) -> torch.Tensor:
     """log p − log q; 0 where one of them is −∞.
 
@@ -31,7 +48,7 @@ def log_ratios(x: torch.Tensor, y: torch.Tensor, dim: list[int]) -> torch.Tensor
     W = Σ q e^{x − y − c}, and x − y − c is exact where c is the difference of numbers that have much of both. What is far from it has
     the part P of p and Q of q, and W (1 − P) = 1 − Q + Σ q expm1(x − y − c) over the others.
     """
-    p, q, log_p, log_q = softmax(x, dim), softmax(y, dim), log_softmax(x, dim), log_softmax(y, dim)
+    p, q, log_p, log_q = softmax(x, dim), softmax(y, dim), log_shares(x, dim), log_shares(y, dim)
     shared = torch.minimum(p, q)
     difference, rest = (part - shared_part(part, shared, dim) for part in exact_difference(x, y))
     difference = difference + rest
@@ -45,13 +62,6 @@ def log_ratios(x: torch.Tensor, y: torch.Tensor, dim: list[int]) -> torch.Tensor
     return torch.where((log_p == -torch.inf) | (log_q == -torch.inf), 0, d).contiguous()
 
 
-def exact_difference(x, y):
-    """x − y, and what rounding left out of it."""
-    s = x - y
-    back = s - x
-    return s, finite_or_0((x - (s - back)) - (y + back))
-
-
 def shared_part(part, shared, dim):
     """That where most is shared."""
     if not part.numel():
@@ -62,7 +72,7 @@ def shared_part(part, shared, dim):
 
 def where_both(x, y, dim, numbers):
     """Numbers where neither logarithm is −∞, elsewhere 0."""
-    is_none = (log_softmax(x, dim) == -torch.inf) | (log_softmax(y, dim) == -torch.inf)
+    is_none = (log_shares(x, dim) == -torch.inf) | (log_shares(y, dim) == -torch.inf)
     return torch.where(is_none, 0, numbers)
 
 
@@ -88,7 +98,7 @@ def divergence(x: torch.Tensor, y: torch.Tensor, dim: list[int]) -> torch.Tensor
     # Where p is tiny, e^−d overflows; q is what is left.
     terms = torch.where(d < -NEAR, q - p + times(p, d), times(p, above_tangent(d.clamp(min=-NEAR))))
     terms = torch.where(p == 0, q, terms)
-    is_missed = (log_softmax(x, dim) != -torch.inf) & (log_softmax(y, dim) == -torch.inf)
+    is_missed = (log_shares(x, dim) != -torch.inf) & (log_shares(y, dim) == -torch.inf)
     value = torch.where(is_missed, torch.inf, terms).sum(dim, keepdim=True)
     # A row without mass has none that could be elsewhere.
     value = torch.where(logsumexp(x, dim) == -torch.inf, 0, value)

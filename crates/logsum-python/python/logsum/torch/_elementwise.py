@@ -5,7 +5,7 @@ from torch import Tensor
 
 from .._general import elementwise
 from ._differentiable import Differentiable, by_numpy, on_cpu
-from ._reductions import logsumexp, softmax, times
+from ._reductions import exact_difference, logsumexp, softmax, times, wide
 
 
 def of_one(name, elsewhere, derivative):
@@ -49,9 +49,13 @@ def logaddexp_shares(x, y):
 
 
 def logsubexp_derivatives(x, y):
+    dtype, x, y = x.dtype, wide(x), wide(y)
+    difference, rest = exact_difference(y, x)
     # Of y = −∞ there is nothing to take off, also from −∞.
-    ratio = odds(torch.where(y == -torch.inf, -torch.inf, y - x))
-    return 1 + ratio, -ratio
+    ratio = odds(torch.where(y == -torch.inf, -torch.inf, difference))
+    # The difference counts absolutely: what rounding left out of it may be many ulps of its exponential.
+    ratio = ratio * (1 + times(rest.detach(), 1 + ratio))
+    return (1 + ratio).to(dtype), (-ratio).to(dtype)
 
 
 def by_torch(name, function, derivative):

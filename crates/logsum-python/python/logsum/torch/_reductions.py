@@ -22,6 +22,13 @@ def finite_or_0(x):
     return torch.where(torch.isfinite(x), x, 0)
 
 
+def exact_difference(x, y):
+    """x − y, and what rounding left out of it."""
+    s = x - y
+    back = s - x
+    return s, finite_or_0((x - (s - back)) - (y + back))
+
+
 def wide(x):
     """In single precision at least: sums of narrower formats would overflow, or stand still."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
