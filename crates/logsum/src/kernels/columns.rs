@@ -9,7 +9,7 @@ use crate::arithmetic::precision::{Number, Precision, Sum};
 use crate::formats::Format;
 use crate::kernels::block::{self, LONG, STEP, Summed, bound_for, exp_from, padded, shift_for};
 use crate::kernels::{Constants, Each};
-use crate::simd::{Task, Vector, lanes, run, task};
+use crate::simd::{Keep, Task, Vector, lanes, run, task};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -68,24 +68,30 @@ fn squares(length: usize) -> impl Iterator<Item = usize> {
 task! {
     /// Transposes the columns of the tile, rounded, into consecutive rows of its length.
     pub(crate) fn to_rows<T: Format>(tile: &Tile, rows: &mut [T]; simd: V) {
-        let length = tile.len();
-        if length < LANES || rows.len() < LANES * length {
-            for (j, row) in rows.chunks_exact_mut(length).enumerate() {
-                for (out, place) in row.iter_mut().zip(tile) {
-                    *out = T::narrow(place[j]);
-                }
+        write_to_rows(tile, rows, simd);
+    }
+}
+
+/// [`to_rows`] for use within another task.
+#[inline(always)]
+pub(crate) fn write_to_rows<T: Format, V: Vector>(tile: &Tile, rows: &mut [T], simd: V) {
+    let length = tile.len();
+    if length < LANES || rows.len() < LANES * length {
+        for (j, row) in rows.chunks_exact_mut(length).enumerate() {
+            for (out, place) in row.iter_mut().zip(tile) {
+                *out = T::narrow(place[j]);
             }
-            return;
         }
-        for start in squares(length) {
-            let mut vectors = [simd; LANES];
-            for k in 0..LANES {
-                vectors[k] = simd.load(&tile[start + k]);
-            }
-            let vectors = V::transposed(vectors);
-            for j in 0..LANES {
-                store(vectors[j], &mut rows[j * length + start..]);
-            }
+        return;
+    }
+    for start in squares(length) {
+        let mut vectors = [simd; LANES];
+        for k in 0..LANES {
+            vectors[k] = simd.load(&tile[start + k]);
+        }
+        let vectors = V::transposed(vectors);
+        for j in 0..LANES {
+            store(vectors[j], &mut rows[j * length + start..]);
         }
     }
 }
@@ -93,7 +99,7 @@ task! {
 /// [`Summed`] of each of eight rows, bit for bit: row j consists of the numbers `tile[i * LANES + j]`. The result
 /// of a row whose maximum is infinite is meaningless.
 #[inline(always)]
-pub(crate) fn summed<P: Precision, T: Format, V: Vector>(tile: &[T], simd: V) -> [Summed; LANES] {
+pub(crate) fn summed<P: Keep, T: Format, V: Vector>(tile: &[T], simd: V) -> [Summed; LANES] {
     let length = tile.len() / LANES;
     let mut max = [0.0; LANES];
     maxima(tile, simd).store(&mut max);
@@ -107,8 +113,11 @@ pub(crate) fn summed<P: Precision, T: Format, V: Vector>(tile: &[T], simd: V) ->
         at_0 &= shift[j] == 0.0;
     }
     let (c, bounds) = (simd.load(&shift), simd.load(&bound));
-    let sum =
-        if at_0 { sum::<true, P, T, V>(tile, c, bounds) } else { sum::<false, P, T, V>(tile, c, bounds) };
+    let sum = if at_0 {
+        sum::<true, P, T, V>(tile, c, bounds, None)
+    } else {
+        sum::<false, P, T, V>(tile, c, bounds, None)
+    };
     each_of(max, shift, sum)
 }
 
@@ -271,27 +280,37 @@ pub(crate) fn maxima<T: Format, V: Vector>(tile: &[T], simd: V) -> V {
     T::load(&rows[0], simd).max(T::load(&rows[1], simd))
 }
 
-/// Σ e^{z − c} of each row, with `bound` as in [`Sum::empty`].
+/// Σ e^{z − c} of each row, with `bound` as in [`Sum::empty`]. The exponentials of each element of all eight rows are
+/// stored in `kept`, if any.
 #[inline(always)]
-pub(crate) fn sum<const AT_0: bool, P: Precision, T: Format, V: Vector>(
+pub(crate) fn sum<const AT_0: bool, P: Keep, T: Format, V: Vector>(
     tile: &[T],
     c: V,
     bound: V,
+    mut kept: Option<&mut [P::Kept]>,
 ) -> DoubleDouble<V> {
-    const ROWS: usize = 8 * LANES;
     let mut sums = [<P::Sum<V>>::empty(bound); 8];
+    let (rows, _) = tile.as_chunks::<LANES>();
     // A constant trip count, so that the sums stay in registers.
-    let (whole, rest) = tile.as_chunks::<ROWS>();
-    for rows in whole {
-        let (rows, _) = rows.as_chunks();
+    let (whole, rest) = rows.as_chunks::<8>();
+    for (k, rows) in whole.iter().enumerate() {
+        let mut places = kept.as_deref_mut().and_then(|kept| kept[8 * k..].first_chunk_mut::<8>());
         for i in 0..8 {
-            sums[i] = sums[i] + exp_from::<AT_0, P, V>(T::load(&rows[i], c), c);
+            let term = exp_from::<AT_0, P, V>(T::load(&rows[i], c), c);
+            if let Some(places) = &mut places {
+                P::keep(term, &mut places[i]);
+            }
+            sums[i] = sums[i] + term;
         }
     }
-    let (rest, _) = rest.as_chunks();
+    let mut places = kept.map(|kept| &mut kept[8 * whole.len()..]);
     for i in 0..8 {
         if let Some(row) = rest.get(i) {
-            sums[i] = sums[i] + exp_from::<AT_0, P, V>(T::load(row, c), c);
+            let term = exp_from::<AT_0, P, V>(T::load(row, c), c);
+            if let Some(place) = places.as_deref_mut().and_then(|places| places.get_mut(i)) {
+                P::keep(term, place);
+            }
+            sums[i] = sums[i] + term;
         }
     }
     <P::Sum<V>>::total(sums, bound)

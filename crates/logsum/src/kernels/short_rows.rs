@@ -13,71 +13,135 @@ use crate::formats::nearest::settled;
 use crate::kernels::block::{self, AT_0, LONG};
 use crate::kernels::columns::{self, LANES, Tile};
 use crate::kernels::{Each, Factor, Scaled};
-use crate::simd::{Task, Vector, lanes, run, task};
+use crate::simd::{Keep, Task, Vector, lanes, run, task};
 use std::marker::PhantomData;
 
 /// Rows shorter than this are processed eight at a time.
 pub(crate) const SHORT: usize = LONG;
 
-/// A scratch buffer for a tile of short rows, aligned to cache lines.
+/// A tile, aligned to cache lines.
 #[repr(align(64))]
-pub(crate) struct TileRoom([[f64; LANES]; SHORT]);
+struct AlignedTile([[f64; LANES]; SHORT]);
 
-impl Default for TileRoom {
+/// Scratch buffers for a tile of short rows and its exponentials, aligned to cache lines.
+#[repr(align(64))]
+pub(crate) struct Room<P: Keep> {
+    tile: [[f64; LANES]; SHORT],
+    kept: [P::Kept; SHORT],
+}
+
+impl<P: Keep> Default for Room<P> {
     fn default() -> Self {
-        Self([[f64::NEG_INFINITY; LANES]; SHORT])
+        Self { tile: [[f64::NEG_INFINITY; LANES]; SHORT], kept: [P::Kept::default(); SHORT] }
     }
 }
 
-impl TileRoom {
-    /// The first `length` rows of the buffer.
+impl<P: Keep> Room<P> {
+    /// A tile of this length.
     pub(crate) fn tile(&mut self, length: usize) -> &mut Tile {
-        &mut self.0[..length]
+        &mut self.tile[..length]
+    }
+
+    #[inline(always)]
+    fn parts(&mut self, length: usize) -> (&mut Tile, &mut [P::Kept]) {
+        (&mut self.tile[..length], &mut self.kept[..length])
     }
 }
 
-/// The results of eight rows.
-pub(crate) struct Reduced<T> {
-    pub(crate) values: [T; LANES],
-    /// Whether the value, or the function of each element, equals that of the row processed alone.
-    pub(crate) has_value: [bool; LANES],
-    pub(crate) has_each: [bool; LANES],
+/// Which of eight rows must be processed alone, bit j for row j: their values, and the functions of their elements.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Left {
+    pub(crate) values: u8,
+    pub(crate) each: u8,
+}
+
+/// The number of groups of eight rows processed together, which hides the latency of each logarithm behind the
+/// others.
+pub(crate) const GROUPS: usize = 8;
+
+task! {
+    /// Writes a function of each element of up to [`GROUPS`] groups of eight rows, and the values if there is room for
+    /// them.
+    pub(crate) fn each<T: Format>(
+        each: Each,
+        rows: &[T],
+        length: usize,
+        values: Option<&mut [T]>,
+        out: &mut [T],
+        room: &mut Room<T::Elements>;
+        simd: V
+    ) -> [Left; GROUPS] {
+        let (tile, kept) = room.parts(length);
+        let (mut values, mut left) = (values, [Left::default(); GROUPS]);
+        let groups = rows.chunks(LANES * length).zip(out.chunks_mut(LANES * length));
+        for (g, ((rows, out), left)) in groups.zip(&mut left).enumerate() {
+            columns::fill_from_rows(rows, tile, simd);
+            let of_group = values.as_deref_mut().map(|values| &mut values[g * LANES..][..rows.len() / length]);
+            *left = replace::<T, V>(each, tile, kept, of_group, simd);
+            columns::write_to_rows(tile, out, simd);
+        }
+        left
+    }
 }
 
 task! {
-    /// The values of eight rows, the columns of the tile, if `wants_value`; with `each`, also replaces each
-    /// element of the tile by its function.
-    pub(crate) fn reduce<T: Format>(tile: &mut Tile, wants_value: bool, each: Option<Each>; simd: V) -> Reduced<T> {
-        let (mut values, mut has_value, mut has_each) = ([T::default(); LANES], [false; LANES], [false; LANES]);
-        let Some(each) = each else {
-            if wants_value {
-                (values, has_value) = tails::<T::First, V>(tile, simd).values::<T>();
-            }
-            return Reduced { values, has_value, has_each };
-        };
-        let tails = tails::<T::Elements, V>(tile, simd);
-        if wants_value {
-            (values, has_value) = tails.values::<T>();
-        }
-        let mask = match each {
-            Each::Share => write_shares::<T, V>(tile, tails),
-            Each::LogShare => write_log_shares::<T, V>(tile, tails),
-        };
-        for (j, has_each) in has_each.iter_mut().enumerate() {
-            *has_each = tails.is_right[j] && mask >> j & 1 == 0;
-        }
-        Reduced { values, has_value, has_each }
+    /// The same of at most eight rows, the columns of the room's tile, whose elements are replaced.
+    pub(crate) fn each_of_tile<T: Format>(
+        each: Each,
+        length: usize,
+        values: Option<&mut [T]>,
+        room: &mut Room<T::Elements>;
+        simd: V
+    ) -> Left {
+        let (tile, kept) = room.parts(length);
+        replace::<T, V>(each, tile, kept, values, simd)
     }
+}
+
+task! {
+    /// Writes the values of at most eight rows, the columns of the tile, and returns the mask of those that must be
+    /// processed alone.
+    pub(crate) fn values_of_tile<T: Format>(tile: &mut Tile, values: &mut [T]; simd: V) -> u8 {
+        tails::<T::First, V>(tile, None, simd).write_values(values)
+    }
+}
+
+#[inline(always)]
+fn replace<T: Format, V: Vector>(
+    each: Each,
+    tile: &mut Tile,
+    kept: &mut [<T::Elements as Keep>::Kept],
+    values: Option<&mut [T]>,
+    simd: V,
+) -> Left {
+    let tails = match each {
+        Each::Share => tails::<T::Elements, V>(tile, Some(&mut *kept), simd),
+        Each::LogShare => tails::<T::Elements, V>(tile, None, simd),
+    };
+    // A closure would not be compiled for the level.
+    let values = match values {
+        Some(values) => tails.write_values(values),
+        None => 0,
+    };
+    let unsettled = match each {
+        Each::Share => write_shares::<T, V>(tile, kept, tails),
+        Each::LogShare => write_log_shares::<T, V>(tile, tails),
+    };
+    Left { values, each: tails.wrong | unsettled }
 }
 
 /// Replaces each number by its share, and returns the mask of the rows in which one is not settled.
 #[inline(always)]
-fn write_shares<T: Format, V: Vector>(tile: &mut Tile, tails: Tails<T::Elements, V>) -> u8 {
+fn write_shares<T: Format, V: Vector>(
+    tile: &mut Tile,
+    kept: &[<T::Elements as Keep>::Kept],
+    tails: Tails<T::Elements, V>,
+) -> u8 {
     let Tails { max, tail, error, .. } = tails;
     let error = error_of_share::<T::Elements, V>(tail.hi + max.splat(1.0 / UNSCALE), error);
     let (inverse, mut mask) = (inverse(tail), 0);
-    for place in tile {
-        let [low, high] = block::share_ends::<false, T, V>(max.load(place), max, inverse, error);
+    for (place, kept) in tile.iter_mut().zip(kept) {
+        let [low, high] = T::Elements::kept(kept, max).scaled_ends(inverse, error);
         high.store(place);
         mask |= T::differ(low, high);
     }
@@ -97,10 +161,6 @@ fn write_log_shares<T: Format, V: Vector>(tile: &mut Tile, tails: Tails<T::Eleme
     }
     mask
 }
-
-/// The number of groups of eight rows processed together, which hides the latency of each logarithm behind the
-/// others.
-pub(crate) const GROUPS: usize = 8;
 
 /// Writes the values of up to [`GROUPS`] groups of eight rows, and returns which equal those of the row processed
 /// alone.
@@ -130,11 +190,11 @@ impl<T: Format> Task for Values<'_, T> {
         }
         let nothing = Tails::<T::First, V>::nothing(simd);
         let mut groups = [nothing; GROUPS];
-        let mut room = TileRoom::default();
-        let tile = room.tile(length);
+        let mut tile = AlignedTile([[0.0; LANES]; SHORT]);
+        let tile = &mut tile.0[..length];
         for (rows, group) in rows.chunks(LANES * length).zip(&mut groups) {
             columns::fill_from_rows(rows, tile, simd);
-            *group = tails(tile, simd);
+            *group = tails(tile, None, simd);
         }
         let mut has_value = [[false; LANES]; GROUPS];
         for ((values, group), has_value) in values.chunks_mut(LANES).zip(&groups).zip(&mut has_value) {
@@ -148,7 +208,7 @@ impl<T: Format> Task for Values<'_, T> {
                 // A single one takes less time on its own.
                 if has_value[..values.len()].iter().filter(|&&is_settled| !is_settled).count() > 1 {
                     columns::fill_from_rows(rows, tile, simd);
-                    let (lows, settled) = tails::<InDoubleDouble, V>(tile, simd).values::<T>();
+                    let (lows, settled) = tails::<InDoubleDouble, V>(tile, None, simd).values::<T>();
                     *has_value = settled;
                     values.copy_from_slice(&lows[..values.len()]);
                 }
@@ -211,8 +271,8 @@ struct Tails<P, V> {
     /// In units of UNSCALE.
     tail: DoubleDouble<V>,
     error: V,
-    /// Whether the maximum of the row is finite and the row has no NaN.
-    is_right: [bool; LANES],
+    /// The mask of the rows whose maximum is infinite, or that have a NaN: nothing of them is right.
+    wrong: u8,
     precision: PhantomData<fn() -> P>,
 }
 
@@ -229,8 +289,13 @@ impl<P: Precision, V: Vector> Tails<P, V> {
     #[inline(always)]
     fn nothing(simd: V) -> Self {
         let zero = simd.splat(0.0);
-        let is_right = [false; LANES];
-        Self { max: zero, tail: DoubleDouble::from(zero), error: zero, is_right, precision: PhantomData }
+        Self {
+            max: zero,
+            tail: DoubleDouble::from(zero),
+            error: zero,
+            wrong: u8::MAX,
+            precision: PhantomData,
+        }
     }
 
     /// The log-sum-exps, and whether each is settled.
@@ -238,40 +303,42 @@ impl<P: Precision, V: Vector> Tails<P, V> {
     fn values<T: Format>(&self) -> ([T; LANES], [bool; LANES]) {
         let (value, bound) = estimate::<P, V>(self.max, self.tail, self.error);
         let (lows, mut has_value) = settled::<T, V>(value, bound);
-        for (has_value, is_right) in has_value.iter_mut().zip(self.is_right) {
-            *has_value &= is_right;
+        for (j, has_value) in has_value.iter_mut().enumerate() {
+            *has_value &= self.wrong >> j & 1 == 0;
         }
         (lows, has_value)
     }
+
+    /// Writes the log-sum-exps of the first rows, and returns the mask of those that are not settled.
+    #[inline(always)]
+    fn write_values<T: Format>(&self, values: &mut [T]) -> u8 {
+        let (lows, has_value) = self.values::<T>();
+        values.copy_from_slice(&lows[..values.len()]);
+        let mut left = 0;
+        for j in 0..LANES {
+            left |= u8::from(!has_value[j]) << j;
+        }
+        left
+    }
 }
 
+/// The exponentials are stored in `kept`, if any.
 #[inline(always)]
-fn tails<P: Precision, V: Vector>(tile: &mut Tile, simd: V) -> Tails<P, V> {
+fn tails<P: Keep, V: Vector>(tile: &mut Tile, kept: Option<&mut [P::Kept]>, simd: V) -> Tails<P, V> {
     let one = DoubleDouble::from(simd.splat(1.0 / UNSCALE));
-    let (mut is_finite, mut max) = ([false; LANES], [0.0; LANES]);
-    columns::maxima(tile.as_flattened(), simd).store(&mut max);
-    for j in 0..LANES {
-        is_finite[j] = max[j].is_finite();
-        max[j] = if is_finite[j] { max[j] } else { 0.0 };
-    }
-    let max = simd.load(&max);
-    let sum = columns::sum::<false, P, f64, V>(tile.as_flattened(), max, simd.splat(1.0));
+    let greatest = columns::maxima(tile.as_flattened(), simd);
+    // An infinite maximum counts as 0, and its row is processed alone.
+    let zero = simd.splat(0.0);
+    let max = greatest.where_at_most(f64::MAX, greatest, zero);
+    let max = (-max).where_at_most(f64::MAX, max, zero);
+    let sum = columns::sum::<false, P, f64, V>(tile.as_flattened(), max, simd.splat(1.0), kept);
     let (mut tail, mut error) = rest::<P, V>(sum, one);
-    let mut tails = [0.0; LANES];
-    tail.hi.store(&mut tails);
-    let (mut is_right, mut is_small) = (is_finite, [false; LANES]);
-    for j in 0..LANES {
-        // For a NaN both comparisons are false: its row is processed alone.
-        is_right[j] &= tails[j] >= P::LEAST_REST / UNSCALE;
-        is_small[j] = is_finite[j] && tails[j] < P::LEAST_REST / UNSCALE;
+    let wrong = greatest.differ(max) | tail.hi.differ(tail.hi);
+    let small = tail.hi.differ(tail.hi.max(simd.splat(P::LEAST_REST / UNSCALE))) & !wrong;
+    if small != 0 {
+        (tail, error) = with_rests::<P, V>(tile, max, (tail, error), small);
     }
-    if is_small.contains(&true) {
-        (tail, error) = with_rests::<P, V>(tile, max, (tail, error), &is_small);
-        for j in 0..LANES {
-            is_right[j] |= is_small[j];
-        }
-    }
-    Tails { max, tail, error, is_right, precision: PhantomData }
+    Tails { max, tail, error, wrong, precision: PhantomData }
 }
 
 /// 1 / Σ e^{z_k − max}.
@@ -282,81 +349,104 @@ fn inverse<V: Vector>(tail: DoubleDouble<V>) -> DoubleDouble<V> {
     one / (tail + DoubleDouble { hi: simd.splat(1.0 / UNSCALE), lo: one.lo }).scaled(simd.splat(UNSCALE))
 }
 
-/// Writes p (v − Σ p v) of at most eight rows: the Hessians of their log-sum-exps times v. Returns for which rows that
-/// is right; the others must be processed alone.
-pub(crate) fn hessians<T: Format>(
-    z: &[T],
-    vectors: &[T],
-    length: usize,
-    out: &mut [T],
-    rooms: &mut [TileRoom; 2],
-) -> [bool; LANES] {
-    let [tile, slopes] = rooms.each_mut().map(|room| room.tile(length));
-    columns::from_rows(z, tile);
-    columns::from_rows(vectors, slopes);
-    let is_done = hessians_of_tile::<T>(tile, slopes);
-    columns::to_rows(slopes, out);
-    is_done
-}
-
 task! {
-    /// Replaces the vectors.
-    fn hessians_of_tile<T: Format>(tile: &mut Tile, vectors: &mut Tile; simd: V) -> [bool; LANES] {
-        let Tails { max, tail, is_right, .. } = tails::<T::First, V>(tile, simd);
+    /// Writes p (v − Σ p v) of at most eight rows: the Hessians of their log-sum-exps times v. Returns the mask of the
+    /// rows that must be processed alone.
+    pub(crate) fn hessians<T: Format>(
+        z: &[T],
+        vectors: &[T],
+        length: usize,
+        out: &mut [T],
+        rooms: &mut (Room<T::First>, Room<T::First>);
+        simd: V
+    ) -> u8 {
+        let ((tile, kept), slopes) = (rooms.0.parts(length), rooms.1.tile(length));
+        columns::fill_from_rows(z, tile, simd);
+        columns::fill_from_rows(vectors, slopes, simd);
+        let Tails { tail, wrong, .. } = tails::<T::First, V>(tile, Some(&mut *kept), simd);
         let inverse = inverse(tail);
         let of = |number| <<T as Format>::First as Precision>::Number::<V>::of(number);
         let mut sum = of(DoubleDouble::from(simd.splat(0.0)));
-        for (z, v) in tile.iter().zip(&*vectors) {
-            sum = sum + T::First::exp(simd.load(z), max).by(simd.load(v));
+        for (kept, v) in kept.iter().zip(&*slopes) {
+            sum = sum + T::First::kept(kept, simd).by(simd.load(v));
         }
         let mean = (sum.to_dd() * inverse).scaled(simd.splat(UNSCALE));
         // Half of the scale of the exponentials is removed before the product and half after: see `Softmax::times`.
         let half = simd.splat(power_of_two(-256));
-        for (z, place) in tile.iter().zip(vectors) {
-            let share = (T::First::exp(simd.load(z), max) * of(inverse)).by(half);
+        for (kept, place) in kept.iter().zip(&mut *slopes) {
+            let share = (T::First::kept(kept, simd) * of(inverse)).by(half);
             let slope = (share * of(-mean + simd.load(place))).by(half);
             slope.to_dd().hi.store(place);
         }
-        let (means, mut done) = (lanes(mean), [false; LANES]);
-        for j in 0..LANES {
-            done[j] = is_right[j] && means[j].hi.is_finite();
-        }
-        done
+        columns::write_to_rows(slopes, out, simd);
+        let zero = simd.splat(0.0);
+        wrong | (mean.hi * zero).differ(zero)
     }
 }
 
-/// The weights times log Σ e^{z_k − z_t} of eight rows, the columns of the tile; `None` where the row must be
-/// processed alone. With factors, the tile is replaced by the gradients of the logarithms times these, each correctly
-/// rounded.
-pub(crate) fn cross_entropy<T: Format, P: Precision>(
+/// Targets and weights of eight rows.
+pub(crate) struct Chosen {
+    pub(crate) targets: [usize; LANES],
+    pub(crate) weights: [f64; LANES],
+}
+
+/// The weights times log Σ e^{z_k − z_t} of at most eight rows of the tile's length; `None` where the row must be
+/// processed alone.
+pub(crate) fn cross_entropy<T: Format, P: Keep>(
+    rows: &[T],
+    chosen: &Chosen,
     tile: &mut Tile,
-    targets: [usize; LANES],
-    weights: [f64; LANES],
-    factors: Option<[Factor; LANES]>,
 ) -> [Option<Scaled>; LANES] {
-    run(CrossEntropy::<T, P> { tile, targets, weights, factors, format: PhantomData })
+    run(CrossEntropy::<T, P> { rows, chosen, tile, slopes: None })
 }
 
-struct CrossEntropy<'a, T, P> {
+/// The same of rows of this length, and writes the gradients of the logarithms times factors, each correctly rounded.
+pub(crate) fn cross_entropy_with_gradient<T: Format>(
+    rows: &[T],
+    length: usize,
+    chosen: &Chosen,
+    factors: &[Factor; LANES],
+    gradient: &mut [T],
+    room: &mut Room<T::Elements>,
+) -> [Option<Scaled>; LANES] {
+    let (tile, kept) = room.parts(length);
+    run(CrossEntropy::<T, T::Elements> {
+        rows,
+        chosen,
+        tile,
+        slopes: Some(Slopes { factors, gradient, kept }),
+    })
+}
+
+struct CrossEntropy<'a, T, P: Keep> {
+    rows: &'a [T],
+    chosen: &'a Chosen,
     tile: &'a mut Tile,
-    targets: [usize; LANES],
-    weights: [f64; LANES],
-    factors: Option<[Factor; LANES]>,
-    format: PhantomData<fn() -> (T, P)>,
+    slopes: Option<Slopes<'a, T, P>>,
 }
 
-impl<T: Format, P: Precision> Task for CrossEntropy<'_, T, P> {
+struct Slopes<'a, T, P: Keep> {
+    factors: &'a [Factor; LANES],
+    gradient: &'a mut [T],
+    kept: &'a mut [P::Kept],
+}
+
+impl<T: Format, P: Keep> Task for CrossEntropy<'_, T, P> {
     type Output = [Option<Scaled>; LANES];
 
     #[inline(always)]
     fn run<V: Vector>(self, simd: V) -> [Option<Scaled>; LANES] {
-        let Self { tile, targets, weights, factors, .. } = self;
-        let tails = tails::<P, V>(tile, simd);
+        let Self { rows, chosen: Chosen { targets, weights }, tile, mut slopes } = self;
+        columns::fill_from_rows(rows, tile, simd);
+        let tails = match &mut slopes {
+            Some(slopes) => tails::<P, V>(tile, Some(&mut *slopes.kept), simd),
+            None => tails::<P, V>(tile, None, simd),
+        };
         let mut at_targets = [0.0; LANES];
         for j in 0..LANES {
             at_targets[j] = tile[targets[j]][j];
         }
-        let (z, weight) = (simd.load(&at_targets), simd.load(&weights));
+        let (z, weight) = (simd.load(&at_targets), simd.load(weights));
         let depth = two_sum(tails.max, -z).scaled(simd.splat(1.0 / UNSCALE));
         let (log, of_log) = scaled_log_of_tail::<P, V>(tails.tail, tails.error);
         let loss = (log + depth) * DoubleDouble::from(weight);
@@ -364,16 +454,16 @@ impl<T: Format, P: Precision> Task for CrossEntropy<'_, T, P> {
         let far = log.hi.mul_add(simd.splat(P::FAR_EXP_ERROR - P::EXP_ERROR), of_log);
         // The sum and the product are off by less than 10u².
         let bound = loss.hi.mul_add(simd.splat(power_of_two(-100)), far * weight) * simd.splat(SLACK);
-        let mask = match factors {
-            Some(factors) => slopes::<T, P, V>(tile, targets, z, tails, factors),
-            None => 0,
-        };
+        let mut left = tails.wrong;
+        if let Some(Slopes { factors, gradient, kept }) = slopes {
+            left |= write_slopes::<T, P, V>(tile, kept, targets, z, tails, factors);
+            columns::write_to_rows(tile, gradient, simd);
+        }
         let (losses, mut bounds, mut done) = (lanes(loss), [0.0; LANES], [None; LANES]);
         bound.store(&mut bounds);
         for j in 0..LANES {
             // Finite losses only: a target of probability 0, or an overflow, is left to the row processed alone.
-            let is_right = tails.is_right[j] && weights[j] > 0.0 && mask >> j & 1 == 0;
-            if is_right && losses[j].hi.is_finite() {
+            if left >> j & 1 == 0 && weights[j] > 0.0 && losses[j].hi.is_finite() {
                 done[j] = Some(Scaled { value: losses[j], error: bounds[j] });
             }
         }
@@ -383,12 +473,13 @@ impl<T: Format, P: Precision> Task for CrossEntropy<'_, T, P> {
 
 /// Replaces the tile by gradients, and returns the mask of the rows in which an element is not settled.
 #[inline(always)]
-fn slopes<T: Format, P: Precision, V: Vector>(
+fn write_slopes<T: Format, P: Keep, V: Vector>(
     tile: &mut Tile,
-    targets: [usize; LANES],
+    kept: &[P::Kept],
+    targets: &[usize; LANES],
     z: V,
     tails: Tails<P, V>,
-    factors: [Factor; LANES],
+    factors: &[Factor; LANES],
 ) -> u8 {
     let (max, [mut hi, mut lo, mut errors]) = (tails.max, [[0.0; LANES]; 3]);
     for j in 0..LANES {
@@ -413,8 +504,8 @@ fn slopes<T: Format, P: Precision, V: Vector>(
     let bound = slope.hi.mul_add(of_roundings, of_rest * factor.hi) * max.splat(SLACK);
     let scaled = inverse * factor;
     let mut mask = 0;
-    for place in tile.iter_mut() {
-        let [low, high] = P::exp(max.load(place), max).scaled_ends(scaled, of_share);
+    for (place, kept) in tile.iter_mut().zip(kept) {
+        let [low, high] = P::kept(kept, max).scaled_ends(scaled, of_share);
         high.store(place);
         mask |= T::differ(low, high);
     }
@@ -437,17 +528,17 @@ fn slopes<T: Format, P: Precision, V: Vector>(
 /// first maximum of such a row is left out, and the other terms are summed relative to the greatest of them.
 #[cold]
 #[inline(always)]
-fn with_rests<P: Precision, V: Vector>(
+fn with_rests<P: Keep, V: Vector>(
     tile: &mut Tile,
     max: V,
     (tail, error): (DoubleDouble<V>, V),
-    is_small: &[bool; LANES],
+    small: u8,
 ) -> (DoubleDouble<V>, V) {
     let mut maxima = [0.0; LANES];
     max.store(&mut maxima);
     let mut firsts = [None; LANES];
     for j in 0..LANES {
-        if is_small[j] {
+        if small >> j & 1 == 1 {
             firsts[j] = tile.iter().position(|place| place[j] == maxima[j]);
         }
         if let Some(first) = firsts[j] {
@@ -461,7 +552,7 @@ fn with_rests<P: Precision, V: Vector>(
         seconds[j] = if seconds[j].is_finite() { seconds[j] } else { maxima[j] };
     }
     let second = max.load(&seconds);
-    let sum = columns::sum::<false, P, f64, V>(tile.as_flattened(), second, max.splat(1.0));
+    let sum = columns::sum::<false, P, f64, V>(tile.as_flattened(), second, max.splat(1.0), None);
     let small = sum.scaled(max.splat(UNSCALE)) * P::factor(second, max);
     let (small, [mut hi, mut lo, mut errors]) = (lanes(small), [[0.0; LANES]; 3]);
     tail.hi.store(&mut hi);

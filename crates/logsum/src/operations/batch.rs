@@ -6,7 +6,7 @@ use crate::interrupt::checkpoint;
 use crate::kernels::block::{AT_0, LONG, Store};
 use crate::kernels::columns::{self, Functions, LANES, Place, WIDE, WIDTH};
 use crate::kernels::row_access::{BLOCK, PIECE, Series, SeriesMut};
-use crate::kernels::short_rows::{self, Reduced, SHORT, TileRoom};
+use crate::kernels::short_rows::{self, Left, SHORT};
 use crate::kernels::{Constants, Each};
 use crate::operations::per_format::compiled;
 use crate::operations::row_reduction;
@@ -35,13 +35,13 @@ compiled! {
 
     fn hessians_of_rows(z: &[T], vectors: &[T], length: usize, out: &mut [T]) {
         let count = z.len() / length;
-        in_parts(0..count, (out, length), worth(count, length), LANES, &mut <[TileRoom; 2]>::default(), &|rows, (out, _), rooms| {
+        in_parts(0..count, (out, length), worth(count, length), LANES, &mut Default::default(), &|rows, (out, _), rooms| {
             let part = rows.start * length..rows.end * length;
             let (z, vectors) = (&z[part.clone()], &vectors[part]);
             let eight = LANES * length;
             for ((z, vectors), out) in z.chunks(eight).zip(vectors.chunks(eight)).zip(out.chunks_mut(eight)) {
-                let is_done = short_rows::hessians(z, vectors, length, out, rooms);
-                for (j, _) in is_done[..z.len() / length].iter().enumerate().filter(|(_, is_done)| !**is_done) {
+                let left = short_rows::hessians(z, vectors, length, out, rooms);
+                for j in rows_of(left, z.len() / length) {
                     let row = j * length..(j + 1) * length;
                     Terms::new(&z[row.clone()]).hvp(&vectors[row.clone()], &mut out[row]).expect("they are of one length");
                 }
@@ -142,10 +142,10 @@ impl<'a, T: Format> Rows<'a, T> {
         in_parts(0..count, out, least, LANES, &mut Room::default(), &|rows, (mut value, out), room| {
             let rows = self.part(rows);
             let mut out = out.map(|Places { out, .. }| out);
-            if let (Bounds::Length(length), Some(values), None) = (self.bounds, &mut value, &out)
+            if let Bounds::Length(length) = self.bounds
                 && length < SHORT
             {
-                return short_values(rows.z, length, values);
+                return reduce_short(rows.z, length, Wanted { value, each: each.zip(out) }, &mut room.short);
             }
             for first in (0..rows.count()).step_by(LANES) {
                 let group = first..rows.count().min(first + LANES);
@@ -161,9 +161,10 @@ impl<'a, T: Format> Rows<'a, T> {
         let longest = self.longest();
         if longest < SHORT {
             // Segments may all have the same length, too, and such rows are copied faster.
-            let is_even = longest > 0 && longest * self.count() == self.z.len();
-            let bounds = if is_even { Bounds::Length(longest) } else { self.bounds };
-            return Rows { bounds, ..self }.reduce_short(wanted, room.tile.tile(longest));
+            if longest > 0 && longest * self.count() == self.z.len() {
+                return reduce_short(self.z, longest, wanted, &mut room.short);
+            }
+            return self.reduce_short(longest, wanted, &mut room.short);
         }
         let Wanted { value, mut each } = wanted;
         #[cfg(feature = "half")]
@@ -199,26 +200,54 @@ impl<'a, T: Format> Rows<'a, T> {
 
     /// Reduces at most eight rows shorter than [`SHORT`] side by side. Each is padded with −∞, which changes no
     /// bit.
-    fn reduce_short(self, wanted: Wanted<&mut [T], &mut [T]>, tile: &mut [[f64; LANES]]) {
+    fn reduce_short(
+        self,
+        longest: usize,
+        wanted: Wanted<&mut [T], &mut [T]>,
+        room: &mut short_rows::Room<T::Elements>,
+    ) {
         let Wanted { value, each } = wanted;
         let (each, out) = each.unzip();
-        if let Bounds::Length(_) = self.bounds {
-            columns::from_rows(self.z, tile);
-        } else {
-            tile.fill([f64::NEG_INFINITY; LANES]);
+        let tile = room.tile(longest);
+        tile.fill([f64::NEG_INFINITY; LANES]);
+        for j in 0..self.count() {
+            tile.iter_mut().zip(self.row(j)).for_each(|(place, z)| place[j] = z.widen());
+        }
+        reduce_tile(room, longest, self.count(), value, each, |j| Cow::Borrowed(self.row(j)));
+        if let Some(out) = out {
             for j in 0..self.count() {
-                tile.iter_mut().zip(self.row(j)).for_each(|(place, z)| place[j] = z.widen());
+                let out = &mut out[self.places(j..j + 1)];
+                out.iter_mut().zip(&*room.tile(longest)).for_each(|(out, place)| *out = T::narrow(place[j]));
             }
         }
-        reduce_tile(tile, self.count(), value, each, |j| Cow::Borrowed(self.row(j)));
-        match (out, self.bounds) {
-            (None, _) => {}
-            (Some(out), Bounds::Length(_)) => columns::to_rows(tile, out),
-            (Some(out), Bounds::Offsets(_)) => {
-                for j in 0..self.count() {
-                    let out = &mut out[self.places(j..j + 1)];
-                    out.iter_mut().zip(&*tile).for_each(|(out, place)| *out = T::narrow(place[j]));
-                }
+    }
+}
+
+/// The rows among the first `count` whose bits are set.
+fn rows_of(mask: u8, count: usize) -> impl Iterator<Item = usize> {
+    (0..count).filter(move |j| mask >> j & 1 == 1)
+}
+
+/// Reduces rows shorter than [`SHORT`], all of one length.
+fn reduce_short<T: Format>(
+    z: &[T],
+    length: usize,
+    wanted: Wanted<&mut [T], &mut [T]>,
+    room: &mut short_rows::Room<T::Elements>,
+) {
+    const ROWS: usize = short_rows::GROUPS * LANES;
+    let Wanted { mut value, each } = wanted;
+    let Some((each, out)) = each else {
+        return value.into_iter().for_each(|values| short_values(z, length, values));
+    };
+    for (g, (z, out)) in z.chunks(ROWS * length).zip(out.chunks_mut(ROWS * length)).enumerate() {
+        let mut values = value.as_mut().map(|values| &mut values[g * ROWS..][..z.len() / length]);
+        let left = short_rows::each(each, z, length, values.as_deref_mut(), out, room);
+        for (g, (z, out)) in z.chunks(LANES * length).zip(out.chunks_mut(LANES * length)).enumerate() {
+            for j in rows_of(left[g].values | left[g].each, z.len() / length) {
+                let row = j * length..(j + 1) * length;
+                let value = values.as_mut().map(|values| &mut values[g * LANES + j]);
+                series(&&z[row.clone()], Wanted { value, each: Some((each, &mut &mut out[row])) });
             }
         }
     }
@@ -227,31 +256,28 @@ impl<'a, T: Format> Rows<'a, T> {
 /// Writes the values of `count` short rows, which are the columns of the tile, and overwrites the tile with a
 /// function of each element. `row` returns a row that the side-by-side kernel leaves unsettled.
 fn reduce_tile<'a, T: Format>(
-    tile: &mut [[f64; LANES]],
+    room: &mut short_rows::Room<T::Elements>,
+    length: usize,
     count: usize,
-    value: Option<&mut [T]>,
+    mut value: Option<&mut [T]>,
     each: Option<Each>,
     row: impl Fn(usize) -> Cow<'a, [T]>,
 ) {
-    let Reduced { mut values, has_value, has_each } = short_rows::reduce::<T>(tile, value.is_some(), each);
-    for j in 0..count {
-        let each = each.filter(|_| !has_each[j]);
-        if each.is_none() && (value.is_none() || has_value[j]) {
-            continue;
-        }
+    let left = match (each, value.as_deref_mut()) {
+        (Some(each), value) => short_rows::each_of_tile(each, length, value, room),
+        (None, Some(value)) => Left { values: short_rows::values_of_tile(room.tile(length), value), each: 0 },
+        (None, None) => return,
+    };
+    for j in rows_of(left.values | left.each, count) {
         let row = &*row(j);
-        let partial = Partial::<T::Elements>::over(&row);
-        if let Some(each) = each {
-            let mut alone = row.to_vec();
-            row_reduction::each(each, &partial, &row, &mut &mut alone[..], Store::Caches);
-            tile.iter_mut().zip(alone).for_each(|(place, x)| place[j] = x.widen());
-        }
-        if value.is_some() {
-            values[j] = ziv::settle(&partial, &row).0;
-        }
-    }
-    if let Some(value) = value {
-        value.copy_from_slice(&values[..count]);
+        let value = value.as_mut().map(|value| &mut value[j]);
+        let Some(each) = each else {
+            series(&row, Wanted { value, each: None });
+            continue;
+        };
+        let mut alone = row.to_vec();
+        series(&row, Wanted { value, each: Some((each, &mut &mut alone[..])) });
+        room.tile(length).iter_mut().zip(alone).for_each(|(place, x)| place[j] = x.widen());
     }
 }
 
@@ -271,13 +297,13 @@ impl<T: Format> Split for Places<'_, T> {
 
 /// Buffers that are reused from one group of rows to the next.
 struct Room<T: Format> {
-    tile: TileRoom,
+    short: short_rows::Room<T::Elements>,
     kept: Kept<T>,
 }
 
 impl<T: Format> Default for Room<T> {
     fn default() -> Self {
-        Self { tile: TileRoom::default(), kept: Vec::new() }
+        Self { short: short_rows::Room::default(), kept: Vec::new() }
     }
 }
 
@@ -399,15 +425,14 @@ impl<'a, T: Format> Columns<'a, T> {
 
     /// Reduces at most eight columns of fewer than [`SHORT`] rows.
     fn reduce_short(self, value: Option<&mut [T]>, each: Option<(Each, &mut [&mut [T]], usize)>) {
-        let mut room = TileRoom::default();
-        let tile = room.tile(self.length());
-        for (place, row) in tile.iter_mut().zip(self.rows()) {
+        let (mut room, length) = (short_rows::Room::default(), self.length());
+        for (place, row) in room.tile(length).iter_mut().zip(self.rows()) {
             place.iter_mut().zip(row).for_each(|(place, z)| *place = z.widen());
         }
         let function = each.as_ref().map(|&(each, ..)| each);
-        reduce_tile(tile, self.count, value, function, |j| Cow::Owned(self.column(j)));
+        reduce_tile(&mut room, length, self.count, value, function, |j| Cow::Owned(self.column(j)));
         if let Some((_, out, from)) = each {
-            for (out, place) in out.iter_mut().zip(&*tile) {
+            for (out, place) in out.iter_mut().zip(&*room.tile(length)) {
                 out[from..][..self.count].iter_mut().zip(place).for_each(|(out, &x)| *out = T::narrow(x));
             }
         }

@@ -7,9 +7,9 @@ use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::error::Error;
 use crate::formats::Format;
 use crate::kernels::block::Store;
-use crate::kernels::columns::{self, LANES, Tile};
+use crate::kernels::columns::LANES;
 use crate::kernels::row_functions;
-use crate::kernels::short_rows::{self, SHORT, TileRoom};
+use crate::kernels::short_rows::{self, Chosen, SHORT};
 use crate::kernels::{Factor, Scaled};
 use crate::operations::per_format::{Float, compiled};
 use crate::operations::row_reduction::{has_length, same_length};
@@ -504,6 +504,14 @@ impl Add for Sums {
     }
 }
 
+/// The sum of eight losses, if all are known: in pairs, so that none waits for all before it.
+fn total_of_eight(losses: &[Option<Scaled>; LANES]) -> Option<Scaled> {
+    let &[Some(a), Some(b), Some(c), Some(d), Some(e), Some(f), Some(g), Some(h)] = losses else {
+        return None;
+    };
+    Some(a.plus(b).plus(c.plus(d)).plus(e.plus(f).plus(g.plus(h))))
+}
+
 /// The sum of two double-doubles that may be infinite.
 fn plus(a: DoubleDouble, b: DoubleDouble) -> DoubleDouble {
     match a + b {
@@ -517,12 +525,12 @@ fn plus(a: DoubleDouble, b: DoubleDouble) -> DoubleDouble {
 struct Room<T: Format> {
     kept: Kept<T>,
     gradient: Vec<T>,
-    tile: TileRoom,
+    short: short_rows::Room<T::Elements>,
 }
 
 impl<T: Format> Default for Room<T> {
     fn default() -> Self {
-        Self { kept: Vec::new(), gradient: Vec::new(), tile: TileRoom::default() }
+        Self { kept: Vec::new(), gradient: Vec::new(), short: short_rows::Room::default() }
     }
 }
 
@@ -653,7 +661,7 @@ impl<'a, T: Format> Work<'a, T> {
         room: &mut Room<T>,
     ) -> Sums {
         let classes = self.of.classes;
-        let Room { kept, gradient: of_rows, tile } = room;
+        let Room { kept, gradient: of_rows, short } = room;
         let mut gradient = match tangent {
             None => gradient,
             Some(_) => {
@@ -669,10 +677,14 @@ impl<'a, T: Format> Work<'a, T> {
             && self.of.smoothing == 0.0
         {
             let targets = &targets[first..][..z.len() / classes];
-            done = self.short::<P>(z, targets, gradient.as_deref_mut(), tile.tile(classes));
+            done = self.short::<P>(z, targets, gradient.as_deref_mut(), short);
         }
         let mut sums = Sums::ZERO;
-        for (j, z) in z.chunks(classes).enumerate() {
+        let total = if losses.is_none() { total_of_eight(&done) } else { None };
+        if let Some(total) = total {
+            sums.loss = total;
+        }
+        for (j, z) in z.chunks(classes).enumerate().filter(|_| total.is_none()) {
             let (index, losses) = (first + j, losses.as_deref_mut());
             let gradient = gradient.as_mut().map(|gradient| &mut gradient[j * classes..][..classes]);
             if !self.is_nearest() {
@@ -706,20 +718,25 @@ impl<'a, T: Format> Work<'a, T> {
         z: &[T],
         targets: &[usize],
         gradient: Option<&mut [T]>,
-        tile: &mut Tile,
+        room: &mut short_rows::Room<T::Elements>,
     ) -> [Option<Scaled>; LANES] {
-        columns::from_rows(z, tile);
-        let (mut places, mut weights) = ([0; LANES], [0.0; LANES]);
+        let (classes, mut chosen) = (self.of.classes, Chosen { targets: [0; LANES], weights: [0.0; LANES] });
         for (j, &target) in targets.iter().enumerate() {
-            weights[j] = self.of.weight_of(target);
-            places[j] = if weights[j] > 0.0 { target } else { 0 };
+            let weight = self.of.weight_of(target);
+            chosen.weights[j] = weight;
+            chosen.targets[j] = if weight > 0.0 { target } else { 0 };
         }
         let Some(gradient) = gradient else {
-            return short_rows::cross_entropy::<T, P>(tile, places, weights, None);
+            return short_rows::cross_entropy::<T, P>(z, &chosen, room.tile(classes));
         };
-        let factors = weights.map(|weight| self.factor_of(DoubleDouble::from(weight), 0.0));
-        let mut losses = short_rows::cross_entropy::<T, T::Elements>(tile, places, weights, Some(factors));
-        columns::to_rows(tile, gradient);
+        let factor_of = |weight| self.factor_of(DoubleDouble::from(weight), 0.0);
+        let factors = match self.of.class_weights {
+            // An ignored row, of weight 0, is processed alone.
+            None => [factor_of(1.0); LANES],
+            Some(_) => chosen.weights.map(factor_of),
+        };
+        let mut losses =
+            short_rows::cross_entropy_with_gradient(z, classes, &chosen, &factors, gradient, room);
         for (loss, factor) in losses.iter_mut().zip(factors) {
             *loss = loss.filter(|_| factor.is_ordinary());
         }
