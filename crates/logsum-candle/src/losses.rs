@@ -146,7 +146,7 @@ impl CrossEntropy {
 #[derive(Clone)]
 enum Targets {
     /// One class for each row, `IGNORED` for those that count as nothing.
-    Classes(Arc<[usize]>),
+    Classes(Arc<Vec<usize>>),
     Probabilities(Tensor),
 }
 
@@ -182,13 +182,28 @@ impl Targets {
                 logits.dims()
             );
         }
-        let targets = targets.flatten_all()?.to_dtype(DType::I64)?.to_vec1::<i64>()?;
-        let class = |(row, &target)| match usize::try_from(target) {
+        let class = |(row, target)| match usize::try_from(target) {
             _ if Some(target) == ignored => Ok(IGNORED),
             Ok(class) if class < classes => Ok(class),
             _ => bail!("{name}: {target} in row {row} is not one of {classes} classes, which count from 0"),
         };
-        Ok(Self::Classes(targets.iter().enumerate().map(class).collect::<Result<_>>()?))
+        let targets = targets.to_device(&Device::Cpu)?.contiguous()?;
+        let (storage, layout) = targets.storage_and_layout();
+        let places = layout.start_offset()..layout.start_offset() + targets.elem_count();
+        let classes: Result<Vec<usize>> = match &*storage {
+            // The types that indexes have are read where they lie.
+            Storage::Cpu(CpuStorage::U32(numbers)) => {
+                numbers[places].iter().map(|&target| i64::from(target)).enumerate().map(class).collect()
+            }
+            Storage::Cpu(CpuStorage::I64(numbers)) => {
+                numbers[places].iter().copied().enumerate().map(class).collect()
+            }
+            _ => {
+                let numbers = targets.flatten_all()?.to_dtype(DType::I64)?.to_vec1::<i64>()?;
+                numbers.into_iter().enumerate().map(class).collect()
+            }
+        };
+        Ok(Self::Classes(Arc::new(classes?)))
     }
 }
 
