@@ -2,6 +2,7 @@
 
 use crate::input::{Part, Selection};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -288,11 +289,11 @@ pub(crate) struct Explain {
     pub(crate) lang: Tongue,
 }
 
-/// The command line, in which -inf and -5e-9 are numbers to explain and no options.
-pub(crate) fn from_command_line() -> Args {
-    let arguments: Vec<_> = std::env::args_os().collect();
+/// What the arguments, after the name of the command, ask for: in them -inf and -5e-9 are numbers to explain and no options.
+pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
+    let arguments: Vec<_> = arguments.into_iter().collect();
     let has_numbers = arguments.get(1).is_some_and(|command| command == "explain");
-    Args::parse_from(arguments.into_iter().map(|argument| {
+    Args::try_parse_from(arguments.into_iter().map(|argument| {
         let text = argument.to_str().filter(|text| has_numbers && logsum_explain::number(text).is_ok());
         match text.and_then(|text| text.strip_prefix('-')) {
             Some(magnitude) => format!("−{magnitude}").into(),

@@ -77,7 +77,7 @@ fn read(path: &Path) -> Result<[u8; 128]> {
         if is_pipe { begun(&mut stdin()) } else { File::open(path).and_then(|mut file| begun(&mut file)) };
     let bytes = found.with_context(|| name(path))?;
     let length = if bytes.len() > 128 { "more".to_owned() } else { bytes.len().to_string() };
-    let words = || format!("{}: is not the state of a sum: it has 128 bytes, not {length}", name(path));
+    let words = || format!("{}: is not the state of a sum: a state has 128 bytes, not {length}", name(path));
     bytes.try_into().ok().with_context(words)
 }
 

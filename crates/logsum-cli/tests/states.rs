@@ -39,10 +39,7 @@ fn weights_and_types() {
     let narrow = place.run("lse z4.npy --state z4.lse").text();
     assert_eq!(place.run("merge z4.lse").text(), narrow);
     let complaint = place.run("merge z.lse z4.lse");
-    assert_eq!(
-        complaint.complaint(),
-        "z4.lse: these bytes are not a state: its numbers are of another format"
-    );
+    assert_eq!(complaint.complaint(), "z4.lse: these bytes are not a state: it is of f32, another format");
 }
 
 #[test]
@@ -54,8 +51,8 @@ fn complaints() {
         .write("long", vec![0; 200])
         .write("zeros", vec![0; 128]);
     for (command, words) in [
-        ("merge short", "short: is not the state of a sum: it has 128 bytes, not 4"),
-        ("merge long", "long: is not the state of a sum: it has 128 bytes, not more"),
+        ("merge short", "short: is not the state of a sum: a state has 128 bytes, not 4"),
+        ("merge long", "long: is not the state of a sum: a state has 128 bytes, not more"),
         ("merge zeros", "zeros: is not the state of a sum"),
         ("lse z.csv --state z.csv", "z.csv: is the input itself; give the result another name"),
         ("lse z.csv --state none/z.lse", "none/z.lse: there is no folder none"),

@@ -288,7 +288,7 @@ fn hostile_bytes() {
     assert!(errors > 20_000 && states.len() > 10_000, "{errors} errors, {} states", states.len());
     for length in [0, 1, 127, 129, 256] {
         let error = Accumulator::<f64>::from_bytes(&vec![0; length]).unwrap_err();
-        assert_eq!(error.to_string(), "these bytes are not a state: it has 128 bytes");
+        assert_eq!(error.to_string(), "these bytes are not a state: one of this kind has 128 bytes");
     }
 }
 

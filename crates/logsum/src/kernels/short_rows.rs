@@ -315,8 +315,8 @@ impl<P: Precision, V: Vector> Tails<P, V> {
         let (lows, has_value) = self.values::<T>();
         values.copy_from_slice(&lows[..values.len()]);
         let mut left = 0;
-        for j in 0..LANES {
-            left |= u8::from(!has_value[j]) << j;
+        for (j, has_value) in has_value.iter().enumerate() {
+            left |= u8::from(!has_value) << j;
         }
         left
     }

@@ -207,7 +207,7 @@ impl<T: Float> Accumulator<T> {
     /// sum.update(&[0.5f32, 1.5]);
     /// assert!(Accumulator::from_bytes(&sum.to_bytes())? == sum);
     /// let error = Accumulator::<f64>::from_bytes(&sum.to_bytes()).unwrap_err();
-    /// assert_eq!(error.to_string(), "these bytes are not a state: its numbers are of another format");
+    /// assert_eq!(error.to_string(), "these bytes are not a state: it is of f32, another format");
     /// # Ok::<(), logsum::Error>(())
     /// ```
     ///
@@ -223,14 +223,14 @@ impl<T: Float> Accumulator<T> {
 const MAGIC: [u8; 4] = *b"LSE1";
 
 fn read(bytes: &[u8], significand_bits: u8) -> Result<Binned, &'static str> {
-    let bytes: &[u8; 128] = bytes.try_into().map_err(|_| "it has 128 bytes")?;
+    let bytes: &[u8; 128] = bytes.try_into().map_err(|_| "one of this kind has 128 bytes")?;
     let word = |at: usize| -> [u8; 8] { std::array::from_fn(|i| bytes[at + i]) };
     let wide = |at: usize| i128::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
     if bytes[..4] != MAGIC {
-        return Err("it begins with LSE1");
+        return Err("a state begins with LSE1");
     }
     if bytes[4] != significand_bits {
-        return Err("its numbers are of another format");
+        return Err(of_another_format(bytes[4]));
     }
     if bytes[5] != 0 {
         return Err("its kinds of terms contradict each other");
@@ -243,6 +243,17 @@ fn read(bytes: &[u8], significand_bits: u8) -> Result<Binned, &'static str> {
         count: u64::from_le_bytes(word(24)),
         kinds: u64::from(u16::from_le_bytes([bytes[6], bytes[7]])),
     })
+}
+
+/// What is wrong with a state of numbers with so many bits of their significand, where others are asked for.
+pub(crate) fn of_another_format(significand_bits: u8) -> &'static str {
+    match significand_bits {
+        53 => "it is of f64, another format",
+        24 => "it is of f32, another format",
+        11 => "it is of f16, another format",
+        8 => "it is of bf16, another format",
+        _ => "its numbers are of no format",
+    }
 }
 
 /// The same, if some numbers have this state, as far as that can be seen.
@@ -690,7 +701,7 @@ fn joined(kind: PairKind, first: [u8; 128], second: [u8; 128]) -> [u8; 256] {
 
 fn halves(kind: PairKind, bytes: &[u8]) -> Result<[[u8; 128]; 2], Error> {
     let (&[mut first, mut second], []) = bytes.as_chunks::<128>() else {
-        return Err(Error::NotAState { reason: "it has 256 bytes" });
+        return Err(Error::NotAState { reason: "one of this kind has 256 bytes" });
     };
     for half in [&mut first, &mut second] {
         if std::mem::take(&mut half[KIND]) != kind as u8 {

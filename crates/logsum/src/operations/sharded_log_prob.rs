@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::formats::Format;
 use crate::interrupt::checkpoint;
 use crate::kernels::grid;
-use crate::operations::accumulator::{Found, checked};
+use crate::operations::accumulator::{Found, checked, of_another_format};
 use crate::operations::per_format::{Float, compiled};
 use crate::operations::row_reduction::{has_length, same_length};
 use crate::simd::task;
@@ -443,9 +443,9 @@ fn gradient<T: Format>(row: &Row, scores: &[T], token: Option<usize>, out: &mut 
 }
 
 fn read(bytes: &[u8], significand_bits: u8) -> Result<Row, &'static str> {
-    let bytes: &[u8; 64] = bytes.try_into().map_err(|_| "it has 64 bytes")?;
+    let bytes: &[u8; 64] = bytes.try_into().map_err(|_| "one of this kind has 64 bytes")?;
     if bytes[63] != significand_bits {
-        return Err("its numbers are of another format");
+        return Err(of_another_format(bytes[63]));
     }
     let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte));
     let sum = |i: usize| {
