@@ -289,7 +289,8 @@ pub(crate) struct Explain {
     pub(crate) lang: Tongue,
 }
 
-/// What the arguments, after the name of the command, ask for: in them -inf and -5e-9 are numbers to explain and no options.
+/// What the arguments, after the name of the command, ask for: -inf and -5e-9 among them are numbers to explain, no
+/// options.
 pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
     let arguments: Vec<_> = arguments.into_iter().collect();
     let has_numbers = arguments.get(1).is_some_and(|command| command == "explain");
