@@ -39,7 +39,10 @@ fn weights_and_types() {
     let narrow = place.run("lse z4.npy --state z4.lse").text();
     assert_eq!(place.run("merge z4.lse").text(), narrow);
     let complaint = place.run("merge z.lse z4.lse");
-    assert_eq!(complaint.complaint(), "z4.lse: these bytes are not a state: it is of f32, another format");
+    assert_eq!(
+        complaint.complaint(),
+        "z4.lse: these bytes are not a state: the state is of f32, another format"
+    );
 }
 
 #[test]

@@ -163,10 +163,10 @@ def test_copies_and_bytes(kind, dtype):
     assert len(bytes(state)) == (128 if kind is Accumulator else 256)
     with pytest.raises(ValueError, match="these bytes are not a state"):
         kind.from_bytes(bytes(state)[:-1], dtype)
-    with pytest.raises(ValueError, match="these bytes are not a state: (a state begins with LSE1|it is one of another kind)"):
+    with pytest.raises(ValueError, match="these bytes are not a state: (a state begins with LSE1|the state is of another kind)"):
         kind.from_bytes(bytes(len(bytes(state))), dtype)
     other = np.float32 if dtype is np.float64 else np.float64
-    with pytest.raises(ValueError, match=f"it is of f{np.dtype(dtype).itemsize * 8}, another format"):
+    with pytest.raises(ValueError, match=f"the state is of f{np.dtype(dtype).itemsize * 8}, another format"):
         kind.from_bytes(bytes(state), other)
     with pytest.raises(TypeError, match="unhashable"):
         hash(state)

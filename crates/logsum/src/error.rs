@@ -4,8 +4,8 @@ use std::fmt;
 
 /// An invalid argument of a call. The numbers of a sum are never invalid: every float has an answer.
 ///
-/// Variants may be added, and fields to variants: match them with `..`. An argument is named as in the function's
-/// signature, or after the method that takes it; `self` is the array whose method was called.
+/// Later versions may add variants, and fields to variants: match them with `..`. An argument is named as in the
+/// function's signature, or after the method that sets it; `self` is the array whose method was called.
 ///
 /// ```
 /// use logsum::{Error, softmax};
@@ -35,9 +35,9 @@ pub enum Error {
         argument: &'static str,
         /// The number of elements it has.
         found: usize,
-        /// The number of which its length must be a multiple.
+        /// Its length must be a multiple of this number.
         divisor: usize,
-        /// The things that the divisor counts: classes, targets, or elements of a row.
+        /// What the divisor counts: classes, targets, tokens, or elements of a row.
         of: &'static str,
     },
     /// A slice must have at least one element.
@@ -140,7 +140,7 @@ pub enum Error {
         /// The number of classes.
         classes: usize,
     },
-    /// A token that is not an index of its row.
+    /// A token must be an index of its row.
     TokenOutOfRange {
         /// The index of the row.
         row: usize,
@@ -185,16 +185,16 @@ pub enum Error {
         /// The number of segments.
         segments: usize,
     },
-    /// Bytes that are not the state of a sum.
+    /// The bytes are not the state of a sum.
     #[non_exhaustive]
     NotAState {
-        /// What the bytes of a state have and these have not.
+        /// Why they are not.
         reason: &'static str,
     },
-    /// There is too little memory for a result, or for a copy that it takes.
+    /// There is too little memory for a result, or for a copy that its computation needs.
     #[non_exhaustive]
     OutOfMemory {
-        /// The bytes that were asked for.
+        /// The number of bytes requested.
         bytes: usize,
     },
     /// This number of segments does not fit into memory.
@@ -288,7 +288,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// Displays a number of elements, with its noun.
+/// Displays "1 element" or "n elements".
 struct Elements(usize);
 
 impl fmt::Display for Elements {

@@ -1,4 +1,4 @@
-//! Giving up long work: a question that is asked between pieces of it, on the thread that began it.
+//! Interruption of long work: between its pieces, the thread that began it asks whether to give up.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -7,18 +7,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often the question is asked.
+/// The time between two questions.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(50);
 
-/// Does some work, unless `is_interrupted`, which is asked about every 50 ms on this thread meanwhile, says that it is:
-/// then the work is given up within some tenths of a second, results may be half written, and the answer is `None`.
+/// Calls `work` and returns its result, unless `is_interrupted` returns true meanwhile.
 ///
-/// This is for those who must hear of an interrupt during one call, like a console or an interpreter. All functions of
-/// this crate can be given up, whatever the rows. It takes a build whose panics unwind.
+/// This thread calls `is_interrupted` about every 50 ms while it works. Once that returns true, the work is given up
+/// within a few tenths of a second and the result is `None`; output slices may then be partly written. Every function
+/// of this crate can be interrupted in this way, whatever the lengths of its rows. A panic of `work` is passed on.
+///
+/// This is for programs that must respond to an interrupt during a single call, such as a console or an interpreter.
+/// It requires a build in which panics unwind.
 ///
 /// ```
 /// let z = vec![0.5_f32; 1 << 16];
-/// assert_eq!(logsum::unless(|| false, || logsum::logsumexp(&z)), Some(11.590355));
+/// assert_eq!(logsum::unless(|| false, || logsum::logsumexp(&z)), Some(11.590355)); // 0.5 + 16 log 2
 /// ```
 pub fn unless<R>(is_interrupted: impl Fn() -> bool + 'static, work: impl FnOnce() -> R) -> Option<R> {
     let asking = Asking {
@@ -34,14 +37,14 @@ pub fn unless<R>(is_interrupted: impl Fn() -> bool + 'static, work: impl FnOnce(
     }
 }
 
-/// What unwinds the stack of work that is given up.
+/// The payload of the panic that unwinds the stack of work that is given up.
 struct GivenUp;
 
 #[derive(Clone)]
 struct Watch {
-    /// Whether the work is to be given up, for all threads that do it.
+    /// Whether the work is to be given up; shared by all threads that do a part of it.
     is_over: Arc<AtomicBool>,
-    /// On the thread that began it.
+    /// The question, only on the thread that began the work.
     asking: Option<Asking>,
 }
 
@@ -53,14 +56,14 @@ struct Asking {
 }
 
 thread_local! {
-    /// That of the work that this thread does.
+    /// The watch of the work that this thread is doing.
     static WATCH: RefCell<Option<Watch>> = const { RefCell::new(None) };
 
-    /// Those of all work that this thread began and is not done with.
+    /// The watches of all unfinished work that this thread began.
     static BEGUN: RefCell<Vec<Watch>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Until it is dropped, this thread can be asked for some work that it began, whatever it does in between.
+/// While this value exists, this thread asks for the work that it began, even while it does other work.
 struct Begun;
 
 impl Begun {
@@ -76,14 +79,14 @@ impl Drop for Begun {
     }
 }
 
-/// Gives up the work if that has been asked for. For places that work of any kind comes by every some milliseconds.
+/// Gives up the work if it is interrupted. To be called where every kind of work passes every few milliseconds.
 #[inline]
 pub(crate) fn checkpoint() {
     let is_time = |watch: &Watch| {
         let is_due = watch.asking.as_ref().is_some_and(|asking| asking.due.get() <= Instant::now());
         is_due || watch.is_over.load(Ordering::Relaxed)
     };
-    // A thread that ends may have no watch any more.
+    // At the end of a thread its watch may already be destroyed.
     let is_watched = |watch: &RefCell<Option<Watch>>| watch.borrow().as_ref().is_some_and(is_time);
     if WATCH.try_with(is_watched).unwrap_or(false) {
         ask();
@@ -93,10 +96,10 @@ pub(crate) fn checkpoint() {
     }
 }
 
-/// Asks, on the thread that began the work.
+/// Asks whether to give up, on the thread that began the work.
 #[cold]
 pub(crate) fn ask() {
-    // The question may run anything, other work of this crate too.
+    // The question may run any code, other work of this crate included: so nothing stays borrowed meanwhile.
     let Some(Watch { is_over, asking: Some(Asking { is_interrupted, due }) }) =
         WATCH.with_borrow(Clone::clone)
     else {
@@ -118,7 +121,7 @@ pub(crate) fn is_asking() -> bool {
     WATCH.with_borrow(|watch| watch.as_ref().is_some_and(|watch| watch.asking.is_some()))
 }
 
-/// This thread's work, for another one that does a part of it.
+/// This thread's work, for another thread that does a part of it.
 #[cfg(feature = "rayon")]
 pub(crate) fn of_this_thread() -> Share {
     Share(WATCH.with_borrow(|watch| watch.as_ref().map(|watch| Arc::clone(&watch.is_over))))
@@ -130,7 +133,7 @@ pub(crate) struct Share(Option<Arc<AtomicBool>>);
 
 #[cfg(feature = "rayon")]
 impl Share {
-    /// Does a part of the work, to be given up with the rest.
+    /// Does a part of the work, which is given up together with the rest.
     pub(crate) fn within<R>(&self, part: impl FnOnce() -> R) -> R {
         let watch = self.0.as_ref().map(|is_over| {
             let is_this = |begun: &&Watch| Arc::ptr_eq(&begun.is_over, is_over);
@@ -141,14 +144,14 @@ impl Share {
     }
 }
 
-/// Waits for others by doing what they leave to do, which may be no part of this thread's work.
+/// Waits for other threads and meanwhile does whatever tasks the pool has, which need not belong to this thread's work.
 #[cfg(feature = "rayon")]
 pub(crate) fn aside<R>(wait: impl FnOnce() -> R) -> R {
     watched(None, wait)
 }
 
 fn watched<R>(watch: Option<Watch>, work: impl FnOnce() -> R) -> R {
-    /// Puts back what was watched before, also when the stack unwinds.
+    /// Restores the previous watch, also when the stack unwinds.
     struct Before(Option<Watch>);
 
     impl Drop for Before {
@@ -166,7 +169,7 @@ mod tests {
     use super::*;
     use crate::{Terms, logcumsumexp, logsumexp, softmax};
 
-    /// Work that takes minutes is given up soon, on this thread and on others, and what began before it goes on.
+    /// Work that takes minutes is given up soon, on this thread and on others; later work runs normally.
     #[test]
     fn long_work_is_given_up() {
         let z: Vec<f64> = (0..3_000_000).map(|k| f64::from(k % 1000) * 1e-3).collect();
@@ -192,7 +195,8 @@ mod tests {
         assert_eq!(unless(|| true, || logsumexp(&[0.0, 0.0])), Some(2f64.ln()));
     }
 
-    /// Within a pool, too; and work that nobody watches is not given up with work that is, though threads do both.
+    /// The same within a pool; and unwatched work is not given up along with watched work, though the same threads do
+    /// both.
     #[cfg(feature = "rayon")]
     #[test]
     fn a_pool_gives_up_what_it_should() {

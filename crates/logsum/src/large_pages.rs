@@ -1,11 +1,10 @@
 //! Large pages for large results.
 #![cfg_attr(target_os = "linux", expect(unsafe_code, reason = "the system is asked by a function of C"))]
 
-/// Asks the system to map this memory in large pages, of 2 MiB, where it is first written to: to map it in pages of 4
-/// KiB takes longer than to compute what is written. Memory that has been written to stays as it is, and so does a
-/// small one.
+/// Asks the system to use large pages of 2 MiB for this memory when it is first written to: mapping pages of 4 KiB
+/// takes longer than computing the results. Memory that has already been written to, and small memory, stays as it is.
 pub(crate) fn ask_for<T>(memory: &mut [T]) {
-    /// What is smaller is mapped soon.
+    /// In bytes: less is mapped quickly anyway.
     const LARGE: usize = 4 << 20;
     #[cfg(target_os = "linux")]
     if size_of_val(memory) >= LARGE {
@@ -13,8 +12,8 @@ pub(crate) fn ask_for<T>(memory: &mut [T]) {
         let whole = memory.as_mut_ptr().cast::<u8>();
         let before = whole.addr().next_multiple_of(PAGE) - whole.addr();
         let length = (size_of_val(memory) - before) / PAGE * PAGE;
-        // SAFETY: the pages lie within the slice, which is ours, and the advice changes nothing in them. Where the
-        // system does not take it, all is as before.
+        // SAFETY: the pages lie within the slice, which is borrowed mutably, and the advice does not change their
+        // content. If the system refuses it, nothing changes.
         unsafe { libc::madvise(whole.add(before).cast(), length, libc::MADV_HUGEPAGE) };
     }
     #[cfg(not(target_os = "linux"))]

@@ -13,10 +13,15 @@
 //! The four have forms for many rows of one length: [`logsumexp_rows`], [`logsumexp_rows_with_gradient`],
 //! [`softmax_rows`], [`log_softmax_rows`].
 //!
-//! Further functions follow the same conventions: weights, signs, masks and temperature ([`Terms`]), whose sums,
-//! derivatives, softmax, mean, variance and entropy compose; functions of one or two numbers ([`logaddexp`],
-//! [`log1pexp`], …) with their [`derivative`]s; [`logcumsumexp`]; [`segment_logsumexp`]; [`log_matmul`];
-//! [`cross_entropy`].
+//! Further functions follow the same conventions:
+//!
+//! - [`Terms`]: sums with weights, signs, a mask and a temperature, in any combination; with their derivatives,
+//!   softmax, mean, variance and entropy;
+//! - [`logmeanexp`], [`logvarexp`] and [`softmax_entropy`];
+//! - functions of one or two numbers ([`logaddexp`], [`log1pexp`], …) with their [`derivative`]s;
+//! - [`logcumsumexp`], [`segment_logsumexp`] and [`log_matmul`];
+//! - [`cross_entropy`] and [`token_log_probs`];
+//! - sums that arrive in pieces: [`Accumulator`], [`EffectiveSampleSize`], [`WeightedMean`] and [`ShardedLogProb`].
 //!
 //! ```
 //! let z = [1000.0, 1001.0, 1002.0]; // Σ e^z overflows
@@ -29,8 +34,8 @@
 //!
 //! The feature `ndarray` provides the same functions as methods of ndarray's arrays and views, in the trait
 //! `LogSumExp`: over any axes, in any layout. With the feature `half` everything also accepts f16 and bf16 of the
-//! crate half: narrow numbers in and out, f64 arithmetic between, one rounding. The feature `complex` adds
-//! `complex_logsumexp`.
+//! crate half: inputs and results are narrow, and each result is computed in a wider format and rounded once. The
+//! feature `complex` adds `complex_logsumexp`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -1,5 +1,5 @@
-//! The scheduler for work on many rows: it halves the work while that pays, with the feature `rayon` across
-//! threads. No result depends on the number of threads.
+//! The scheduler for work on many rows: it halves the work while the halves are large enough, and with the feature
+//! `rayon` runs them on several threads. No result depends on the number of threads.
 
 use crate::interrupt::checkpoint;
 #[cfg(feature = "rayon")]
@@ -18,7 +18,7 @@ pub(crate) trait Split: Send + Sized {
     fn cut(self, rows: usize) -> (Self, Self);
 }
 
-/// The number of rows of this length that is worth a thread, never 0.
+/// The number of rows of this length that is worth a thread; at least 1.
 pub(crate) fn worth(count: usize, length: usize) -> usize {
     grain(count.saturating_mul(length)).div_ceil(length.max(1))
 }
@@ -26,7 +26,7 @@ pub(crate) fn worth(count: usize, length: usize) -> usize {
 /// [`worth`], as a number of elements.
 pub(crate) fn grain(numbers: usize) -> usize {
     const LEAST: usize = 1 << 16;
-    /// Between two parts an interrupt is heard.
+    /// Interrupts are noticed between two parts.
     const MOST: usize = 1 << 22;
     if numbers <= LEAST {
         return LEAST;
@@ -53,8 +53,8 @@ pub(crate) fn in_parts<O: Split, R: Default + Send>(
     halves(rows, out, &half, least, room, f, &|(), ()| ());
 }
 
-/// Merges the results of `f` for parts of at most `leaf` rows in a binary tree, whose shape depends only on the
-/// number of rows; parts of `least` rows are worth a thread.
+/// Merges the results of `f` for parts of at most `leaf` rows in a binary tree whose shape depends only on the number
+/// of rows; parts of at least `least` rows are worth a thread.
 pub(crate) fn in_tree<O: Split, R: Default + Send, S: Send>(
     rows: Range<usize>,
     out: O,
@@ -68,7 +68,7 @@ pub(crate) fn in_tree<O: Split, R: Default + Send, S: Send>(
     halves(rows, out, &half, least, room, f, merge)
 }
 
-/// `half` returns the number of rows to split off, if any.
+/// Splits recursively; `half` returns the number of rows to split off, if any.
 fn halves<O: Split, R: Default + Send, S: Send>(
     rows: Range<usize>,
     out: O,
@@ -99,9 +99,9 @@ fn threads() -> usize {
     if is_forked() { 1 } else { rayon::current_num_threads() }
 }
 
-/// Whether this process is a child that was forked after the pool's threads had started: it has none of them, and
-/// would wait for them for ever. A pool is known of from the first call here on: not one that another crate started
-/// before the fork, where no call came before.
+/// Whether this process was forked after the pool's threads had started: a child has none of these threads, and would
+/// wait for them forever. The first call here records the process, so that a pool that another crate started is not
+/// noticed if no call came before the fork.
 #[cfg(all(feature = "rayon", unix))]
 fn is_forked() -> bool {
     static PROCESS_OF_THE_POOL: OnceLock<u32> = OnceLock::new();
@@ -121,7 +121,7 @@ fn threads() -> usize {
 
 #[cfg(feature = "rayon")]
 fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
-    // A pool of one thread would be waited for, at each call from another one.
+    // Each call from outside would wait for a pool of one thread, without any gain.
     if threads() == 1 {
         return (a(), b());
     }
@@ -132,12 +132,12 @@ fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + 
     if is_outside && interrupt::is_asking() { by_the_pool(both) } else { both() }
 }
 
-/// Has the pool do some work, whether to give it up is asked here meanwhile.
+/// Lets the pool do some work; meanwhile this thread asks whether to give it up.
 #[cfg(feature = "rayon")]
 fn by_the_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     let outcome = rayon::in_place_scope(|scope| {
         let (sender, outcome) = mpsc::sync_channel(1);
-        // Nobody has gone away before it is received.
+        // The receiver outlives the send.
         scope.spawn(move |_| drop(sender.send(catch_unwind(AssertUnwindSafe(work)))));
         loop {
             match outcome.recv_timeout(INTERVAL) {

@@ -288,7 +288,7 @@ fn hostile_bytes() {
     assert!(errors > 20_000 && states.len() > 10_000, "{errors} errors, {} states", states.len());
     for length in [0, 1, 127, 129, 256] {
         let error = Accumulator::<f64>::from_bytes(&vec![0; length]).unwrap_err();
-        assert_eq!(error.to_string(), "these bytes are not a state: one of this kind has 128 bytes");
+        assert_eq!(error.to_string(), "these bytes are not a state: a state of this kind has 128 bytes");
     }
 }
 
@@ -339,7 +339,7 @@ fn ratios_are_nearest_where_they_are_proved() {
         let mut merged = WeightedMean::<f64>::from_bytes(&mean.to_bytes()).expect("a state");
         assert_eq!(merged, mean);
         let error = WeightedMean::<f64>::from_bytes(&size.to_bytes()).unwrap_err().to_string();
-        assert_eq!(error, "these bytes are not a state: it is one of another kind");
+        assert_eq!(error, "these bytes are not a state: the state is of another kind");
         merged.merge(&WeightedMean::new());
         assert_eq!(merged, mean);
     }

@@ -284,7 +284,7 @@ fn hostile_bytes() {
     assert!(errors > 20_000 && states.len() > 10_000, "{errors} errors, {} states", states.len());
     for length in [0, 63, 65, 128] {
         let error = ShardedLogProb::<f64>::from_bytes(&vec![0; length]).unwrap_err();
-        assert_eq!(error.to_string(), "these bytes are not a state: one of this kind has 64 bytes");
+        assert_eq!(error.to_string(), "these bytes are not a state: a state of this kind has 64 bytes");
     }
 }
 

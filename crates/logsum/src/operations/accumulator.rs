@@ -1,4 +1,4 @@
-//! Sums that arrive in pieces: a small state with the same bits in whatever order and parts its numbers came.
+//! Sums that arrive in pieces: a small state whose bits do not depend on the order or the parts in which numbers come.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::error::Error;
@@ -16,14 +16,18 @@ use std::marker::PhantomData;
 /// log Σ e^{z_k}, or log Σ b_k e^{z_k}, of numbers that arrive in pieces: draws of a sampler, shards of a vocabulary,
 /// partitions of a table.
 ///
-/// The state is 128 bytes, `Copy`, and allocates nothing. It has the same bits for the same numbers, *always*: in
-/// whatever order they come, in whatever parts, on whatever machine, and however states are merged. So has
-/// [`value`](Self::value), which is the float nearest to the exact value whenever that can be
-/// [proved](Self::is_proved_nearest). That is where the sum's error tells: it is at most 2^-75.9 of Σ |b_k| e^{z_k}
-/// (2^-51.9 for f32 and narrower), with 2^-116 of the greatest term for each number and, for a number of magnitude
-/// 2^48 or more, 2^-65 of that. By chance one f64 in some 10^7 is not proved, and one f32 in some 10^8; values near 0
-/// are not, nor are sums with weights that nearly cancel. [`logsumexp`](crate::logsumexp), which has all numbers at
-/// once, is the nearest float for them, too.
+/// The state is 128 bytes, `Copy`, and allocates nothing. For the same numbers it *always* has the same bits: in
+/// whatever order and parts they come, on every machine, and however states are merged. The same holds for
+/// [`value`](Self::value).
+///
+/// The value is the float nearest to the exact one whenever the bound on the error of the sum
+/// [proves](Self::is_proved_nearest) it. That bound is 2^-75.9 of Σ |b_k| e^{z_k} (2^-51.9 for f32 and narrower
+/// formats), plus 2^-116 of the greatest term for each number and, for a number of magnitude 2^48 or more, 2^-65 of
+/// that magnitude. On average it leaves unproved about one value in 10^7 of f64 and one in 10^8 of f32, and also values
+/// near 0 and sums whose weights nearly cancel. [`logsumexp`](crate::logsumexp) and [`Terms`](crate::Terms), which have
+/// all numbers at once, return the nearest float in these cases, too.
+///
+/// See also [`EffectiveSampleSize`], [`WeightedMean`], [`ShardedLogProb`](crate::ShardedLogProb).
 ///
 /// ```
 /// use logsum::Accumulator;
@@ -42,8 +46,9 @@ use std::marker::PhantomData;
 /// # Ok::<(), logsum::Error>(())
 /// ```
 ///
-/// How: [each term is cut into whole numbers](https://doi.org/10.1145/3389360) at places that its own exponent decides,
-/// and they are added as integers, in the four cells of 40 bits below the greatest term.
+/// The method: [each term is cut into integers](https://doi.org/10.1145/3389360) at bit positions that depend only on
+/// the term's own exponent. These are added exactly, in four cells of 40 bits each, the first of them that of the
+/// greatest term.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Accumulator<T> {
     state: Binned,
@@ -54,31 +59,47 @@ impl<T> Accumulator<T> {
     /// The length of [`to_bytes`](Self::to_bytes).
     pub const BYTES: usize = 128;
 
-    /// No numbers: the value is −∞.
+    /// An accumulator without numbers, whose value is −∞.
     pub const fn new() -> Self {
         Self { state: Binned::EMPTY, format: PhantomData }
     }
 
-    /// The number of numbers so far, −∞ included, but not those with a weight of 0.
+    /// How many numbers were added so far, −∞ included, but not those of weight 0.
+    ///
+    /// ```
+    /// let mut sum = logsum::Accumulator::new();
+    /// sum.update_weighted(&[1.0, f64::NEG_INFINITY, 7.0], &[2.0, 2.0, 0.0])?;
+    /// assert_eq!((sum.count(), sum.max()), (2, 1.0));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     pub fn count(&self) -> u64 {
         self.state.count
     }
 
-    /// Adds all numbers of another accumulator. Associative and commutative, to the bit; [`new`](Self::new) is the
-    /// identity.
+    /// Adds all numbers of another accumulator. Merging is associative and commutative, to the bit, and
+    /// [`new`](Self::new) is its identity.
+    ///
+    /// ```
+    /// use logsum::Accumulator;
+    /// let (mut first, mut second) = (Accumulator::new(), Accumulator::new());
+    /// first.update(&[1000.0]);
+    /// second.update(&[1000.0]);
+    /// first.merge(&second);
+    /// assert_eq!(first.value(), 1000.6931471805599);
+    /// ```
     pub fn merge(&mut self, other: &Self) {
         self.state.merge(&other.state);
     }
 }
 
 impl<T: Float> Accumulator<T> {
-    /// Adds numbers.
+    /// Adds numbers, each with weight 1.
     pub fn update(&mut self, z: &[T]) {
         <T as Compiled<T>>::update(&mut self.state, z);
     }
 
-    /// Adds numbers with weights: the value becomes log Σ b_k e^{z_k}. A number whose weight is 0 is absent, whatever
-    /// it is.
+    /// Adds numbers with weights of any sign: the value becomes log Σ b_k e^{z_k}. A number of weight 0 is absent, even
+    /// if it is infinite or NaN.
     ///
     /// ```
     /// let mut sum = logsum::Accumulator::new();
@@ -95,8 +116,8 @@ impl<T: Float> Accumulator<T> {
         Ok(())
     }
 
-    /// Adds z_i to the accumulator `states[groups[i]]`, with the weight b_i if there are weights: as
-    /// [`update`](Self::update) and [`update_weighted`](Self::update_weighted) for each, but many at a time.
+    /// Adds each z_i to the accumulator `states[groups[i]]`, with the weight b_i if there are weights. It does what
+    /// [`update`](Self::update) or [`update_weighted`](Self::update_weighted) do for one number, but for many at once.
     ///
     /// ```
     /// use logsum::Accumulator;
@@ -118,26 +139,28 @@ impl<T: Float> Accumulator<T> {
         <T as Compiled<T>>::update_groups(states, groups, z, weights)
     }
 
-    /// log Σ b_k e^{z_k}: the nearest float if that is [proved](Self::is_proved_nearest), else one that is almost
-    /// certain to be.
+    /// log Σ b_k e^{z_k}: the nearest float if that is [proved](Self::is_proved_nearest), otherwise almost certainly
+    /// the nearest.
     ///
     /// | numbers | value |
     /// |---|---|
     /// | none, or all −∞ | −∞ |
     /// | a term +∞, and no NaN | +∞ |
     /// | a NaN | NaN |
-    /// | one, with weight 1 | itself |
+    /// | one number, with weight 1 | that number |
     /// | weights whose sum is negative, or terms +∞ and −∞ | NaN |
     pub fn value(&self) -> T {
         <T as Compiled<T>>::value(&self.state).value
     }
 
-    /// Whether [`value`](Self::value) is proved to be the float nearest to the exact value.
+    /// Whether [`value`](Self::value) is proved to be the float nearest to the exact value. If false, it may still be.
     pub fn is_proved_nearest(&self) -> bool {
         <T as Compiled<T>>::value(&self.state).is_proved
     }
 
-    /// log((1/n) Σ b_k e^{z_k}) of n numbers, with the same properties; NaN if there are none.
+    /// log((1/n) Σ b_k e^{z_k}) with n = [`count`](Self::count); NaN if there are no numbers. Like the
+    /// [`value`](Self::value), it always has the same bits, and is the nearest float if that is
+    /// [proved](Self::is_logmeanexp_proved_nearest).
     ///
     /// ```
     /// let mut sum = logsum::Accumulator::new();
@@ -160,8 +183,8 @@ impl<T: Float> Accumulator<T> {
         <T as Compiled<T>>::mean(&self.state).is_proved
     }
 
-    /// The greatest number so far, whatever its weight, unless it is 0; NaN if there is one, −∞ if there are no
-    /// numbers.
+    /// The greatest number so far, whatever its weight, except that numbers of weight 0 are ignored; NaN if the sum has
+    /// a NaN, −∞ if there are no numbers.
     pub fn max(&self) -> T {
         T::narrow(match () {
             () if self.state.has(kind::NAN) => f64::NAN,
@@ -175,12 +198,12 @@ impl<T: Float> Accumulator<T> {
     /// | bytes | content, little-endian |
     /// |---|---|
     /// | 0 to 3 | `LSE1` |
-    /// | 4 | bits of a significand of T |
-    /// | 5 | 0; in other states that are made of such ones their kind |
-    /// | 6, 7 | kinds of terms |
-    /// | 8 to 15 | the greatest cell |
+    /// | 4 | the number of significand bits of T: 53 for f64, 24 for f32 |
+    /// | 5 | 0; in states that consist of two such parts, the kind of the state |
+    /// | 6, 7 | flags for kinds of terms, such as finite, infinite or NaN |
+    /// | 8 to 15 | the index of the greatest cell |
     /// | 16 to 23 | the greatest number, as f64 |
-    /// | 24 to 31 | the number of terms |
+    /// | 24 to 31 | the number of terms, as in [`count`](Self::count) |
     /// | 32 to 95 | the sums of four cells |
     /// | 96 to 127 | the magnitudes of negative terms in two cells |
     pub fn to_bytes(&self) -> [u8; 128] {
@@ -199,7 +222,7 @@ impl<T: Float> Accumulator<T> {
         bytes
     }
 
-    /// The state that these bytes are of.
+    /// The state that [`to_bytes`](Self::to_bytes) wrote.
     ///
     /// ```
     /// use logsum::Accumulator;
@@ -207,23 +230,23 @@ impl<T: Float> Accumulator<T> {
     /// sum.update(&[0.5f32, 1.5]);
     /// assert!(Accumulator::from_bytes(&sum.to_bytes())? == sum);
     /// let error = Accumulator::<f64>::from_bytes(&sum.to_bytes()).unwrap_err();
-    /// assert_eq!(error.to_string(), "these bytes are not a state: it is of f32, another format");
+    /// assert_eq!(error.to_string(), "these bytes are not a state: the state is of f32, another format");
     /// # Ok::<(), logsum::Error>(())
     /// ```
     ///
     /// # Errors
-    /// [`Error::NotAState`] if no numbers of this format have this state, as far as that can be seen.
+    /// [`Error::NotAState`] if the bytes are recognisably not the state of any numbers of this format.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         let state = read(bytes, T::SIGNIFICAND_BITS as u8).map_err(|reason| Error::NotAState { reason })?;
         Ok(Self { state, format: PhantomData })
     }
 }
 
-/// How bytes of this version begin.
+/// The first bytes of a state of this version.
 const MAGIC: [u8; 4] = *b"LSE1";
 
 fn read(bytes: &[u8], significand_bits: u8) -> Result<Binned, &'static str> {
-    let bytes: &[u8; 128] = bytes.try_into().map_err(|_| "one of this kind has 128 bytes")?;
+    let bytes: &[u8; 128] = bytes.try_into().map_err(|_| "a state of this kind has 128 bytes")?;
     let word = |at: usize| -> [u8; 8] { std::array::from_fn(|i| bytes[at + i]) };
     let wide = |at: usize| i128::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
     if bytes[..4] != MAGIC {
@@ -233,7 +256,7 @@ fn read(bytes: &[u8], significand_bits: u8) -> Result<Binned, &'static str> {
         return Err(of_another_format(bytes[4]));
     }
     if bytes[5] != 0 {
-        return Err("its kinds of terms contradict each other");
+        return Err("the state is of another kind");
     }
     checked(Binned {
         sums: std::array::from_fn(|i| wide(32 + 16 * i)),
@@ -245,18 +268,18 @@ fn read(bytes: &[u8], significand_bits: u8) -> Result<Binned, &'static str> {
     })
 }
 
-/// What is wrong with a state of numbers with so many bits of their significand, where others are asked for.
+/// What is wrong with a state of numbers with this many significand bits, if another format is expected.
 pub(crate) fn of_another_format(significand_bits: u8) -> &'static str {
     match significand_bits {
-        53 => "it is of f64, another format",
-        24 => "it is of f32, another format",
-        11 => "it is of f16, another format",
-        8 => "it is of bf16, another format",
-        _ => "its numbers are of no format",
+        53 => "the state is of f64, another format",
+        24 => "the state is of f32, another format",
+        11 => "the state is of f16, another format",
+        8 => "the state is of bf16, another format",
+        _ => "its number format is unknown",
     }
 }
 
-/// The same, if some numbers have this state, as far as that can be seen.
+/// The same state, unless it is recognisably not the state of any numbers.
 pub(crate) fn checked(state: Binned) -> Result<Binned, &'static str> {
     let has = |kinds: u64| state.has(kinds);
     let is_consistent = state.kinds & !kind::ALL == 0
@@ -272,7 +295,7 @@ pub(crate) fn checked(state: Binned) -> Result<Binned, &'static str> {
     let is_max = max.is_finite() && state.max != (-0.0_f64).to_bits();
     let needs_max = has(kind::FINITE);
     if !(is_max || (max == f64::NEG_INFINITY && !needs_max)) {
-        return Err("its maximum is not one");
+        return Err("its maximum is not valid");
     }
     let most = i128::from(state.count) << (BITS + 1);
     let are_sums = state.sums.iter().all(|sum| sum.unsigned_abs() <= most.unsigned_abs())
@@ -284,7 +307,7 @@ pub(crate) fn checked(state: Binned) -> Result<Binned, &'static str> {
     };
     let is_empty = state.sums == [0; CELLS] && state.negative == [0; 2];
     if !are_sums || !is_top || (state.top == i64::MIN && !is_empty) {
-        return Err("its sums are not those of so many terms");
+        return Err("its sums do not fit its number of terms");
     }
     Ok(state)
 }
@@ -308,7 +331,7 @@ impl<T: Format> Found<T> {
         }
     }
 
-    /// Of a sum without an ordinary answer.
+    /// The value of a sum without finite terms, or with a NaN or an infinite term.
     fn edge(state: &Binned) -> Option<Self> {
         let value = match () {
             () if state.has(kind::NAN | kind::NEGATIVE) => f64::NAN,
@@ -396,7 +419,7 @@ compiled! {
     }
 }
 
-/// So many states are fetched from memory while the terms for them are computed.
+/// The number of states that are fetched from memory while the terms for them are computed.
 const AT_ONCE: usize = TERMS;
 
 fn check_groups<S, T>(states: &[S], groups: &[usize], fits: &'static str, z: &[T]) -> Result<(), Error> {
@@ -408,7 +431,7 @@ fn check_groups<S, T>(states: &[S], groups: &[usize], fits: &'static str, z: &[T
     }
 }
 
-/// The logarithms of squares.
+/// The logarithms of the squared weights.
 fn doubled<T: Format>(log_weights: &[T]) -> [f64; AT_ONCE] {
     const MOST: f64 = power_of_two(1022);
     let mut doubled = [0.0; AT_ONCE];
@@ -493,11 +516,13 @@ impl<T: Float> Extend<T> for Accumulator<T> {
     }
 }
 
-/// The effective sample size of importance weights w_k = e^{z_k}, (Σ w_k)² / Σ w_k², of log-weights that arrive in
-/// pieces (Kong, 1992): between 1 and their number, which it is where all are equal.
+/// The effective sample size (Σ w_k)² / Σ w_k² of importance weights w_k = e^{z_k} (Kong, 1992), for log-weights z_k
+/// that arrive in pieces. It is between 1 and the number of weights, which it reaches if all weights are equal.
 ///
-/// As [`Accumulator`], it has the same bits whatever the order and the parts, from two states of its kind. Beyond
-/// ±2^1022 log-weights count as that.
+/// Like an [`Accumulator`], it has the same bits whatever the order and the parts: it consists of two of them, one for
+/// the weights and one for their squares. Log-weights beyond ±2^1022 count as ±2^1022.
+///
+/// See also [`Accumulator`], [`WeightedMean`].
 ///
 /// ```
 /// let mut weights = logsum::EffectiveSampleSize::new();
@@ -514,7 +539,7 @@ impl<T: Float> EffectiveSampleSize<T> {
     /// The length of [`to_bytes`](Self::to_bytes).
     pub const BYTES: usize = 256;
 
-    /// No log-weights.
+    /// A state without log-weights, whose value is NaN.
     pub const fn new() -> Self {
         Self { weights: Accumulator::new(), squares: Accumulator::new() }
     }
@@ -527,7 +552,16 @@ impl<T: Float> EffectiveSampleSize<T> {
         }
     }
 
-    /// Adds each log-weight to the state `states[groups[i]]`, as [`update`](Self::update), but many at a time.
+    /// Adds each log-weight i to the state `states[groups[i]]`. It does what [`update`](Self::update) does for one
+    /// log-weight, but for many at once.
+    ///
+    /// ```
+    /// use logsum::EffectiveSampleSize;
+    /// let mut states = [EffectiveSampleSize::new(); 2];
+    /// EffectiveSampleSize::update_groups(&mut states, &[0, 1, 0], &[0.0, 5.0, 0.0])?;
+    /// assert_eq!(states.map(|state| state.value()), [2.0, 1.0]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `groups` is not as long as `log_weights`, [`Error::IdOutOfRange`] if a group is not
@@ -536,13 +570,13 @@ impl<T: Float> EffectiveSampleSize<T> {
         <T as Compiled<T>>::update_sizes(states, groups, log_weights)
     }
 
-    /// Adds all log-weights of another state.
+    /// Adds all log-weights of another state, with the properties of [`Accumulator::merge`].
     pub fn merge(&mut self, other: &Self) {
         self.weights.merge(&other.weights);
         self.squares.merge(&other.squares);
     }
 
-    /// (Σ w_k)² / Σ w_k². NaN if there is no mass, a +∞, or a NaN.
+    /// (Σ w_k)² / Σ w_k²; NaN if no log-weight is finite, or if one is +∞ or NaN.
     pub fn value(&self) -> T {
         self.found().value
     }
@@ -558,14 +592,20 @@ impl<T: Float> EffectiveSampleSize<T> {
             return Found::proved(f64::NAN);
         }
         if squares.max().abs() >= HUGE {
-            // All but the greatest vanish, and S²/S is their number.
+            // All weights but the greatest vanish: with n of these, n²/n is their number.
             let sum = squares.sum::<f64>();
             return Found::within(sum.magnitude.to_dd(), 0.0);
         }
         <T as Compiled<T>>::ratio(weights, squares, true)
     }
 
-    /// The log-sum-exp of the log-weights so far.
+    /// The accumulator of the log-weights so far: its value is their log-sum-exp.
+    ///
+    /// ```
+    /// let mut weights = logsum::EffectiveSampleSize::new();
+    /// weights.update(&[0.0, 0.0]);
+    /// assert_eq!(weights.log_weights().value(), std::f64::consts::LN_2);
+    /// ```
     pub fn log_weights(&self) -> &Accumulator<T> {
         &self.weights
     }
@@ -585,10 +625,13 @@ impl<T: Float> EffectiveSampleSize<T> {
     }
 }
 
-/// Σ x_k e^{z_k} / Σ e^{z_k}, the mean of x with weights given by their logarithms, of pairs that arrive in pieces.
+/// The weighted mean Σ x_k e^{z_k} / Σ e^{z_k} of numbers x_k, with weights given by their logarithms z_k, for pairs
+/// that arrive in pieces.
 ///
-/// As [`Accumulator`], it has the same bits whatever the order and the parts, from two states of its kind. Where x_k of
-/// both signs cancel, the error is that of Σ |x_k| e^{z_k}.
+/// Like an [`Accumulator`], it has the same bits whatever the order and the parts: it consists of two of them, one for
+/// each sum. Where x_k of both signs cancel, the error is relative to Σ |x_k| e^{z_k}.
+///
+/// See also [`Accumulator`], [`EffectiveSampleSize`].
 ///
 /// ```
 /// let mut mean = logsum::WeightedMean::new();
@@ -606,12 +649,12 @@ impl<T: Float> WeightedMean<T> {
     /// The length of [`to_bytes`](Self::to_bytes).
     pub const BYTES: usize = 256;
 
-    /// No pairs.
+    /// A state without pairs, whose value is NaN.
     pub const fn new() -> Self {
         Self { products: Accumulator::new(), weights: Accumulator::new() }
     }
 
-    /// Adds log-weights z and their x.
+    /// Adds pairs of a log-weight z_k and a number x_k.
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `x` is not as long as `log_weights`; nothing is added then.
@@ -622,14 +665,14 @@ impl<T: Float> WeightedMean<T> {
         Ok(())
     }
 
-    /// Adds all pairs of another state.
+    /// Adds all pairs of another state, with the properties of [`Accumulator::merge`].
     pub fn merge(&mut self, other: &Self) {
         self.products.merge(&other.products);
         self.weights.merge(&other.weights);
     }
 
-    /// Σ x_k e^{z_k} / Σ e^{z_k}. NaN if there is no mass, a log-weight +∞, or a NaN; an infinite x makes it
-    /// infinite, or NaN beside one of the other sign or at a log-weight of −∞, where it is ∞ · 0.
+    /// Σ x_k e^{z_k} / Σ e^{z_k}; NaN if no log-weight is finite, if one is +∞, or if there is a NaN. An infinite x_k
+    /// makes the value infinite; or NaN, if there is one of the other sign, or if its log-weight is −∞ (∞ · 0).
     pub fn value(&self) -> T {
         self.found().value
     }
@@ -681,7 +724,7 @@ impl<T: Float> WeightedMean<T> {
     }
 }
 
-/// What the bytes of two states say that they are, in byte 5 of each.
+/// The kind of a state that consists of two, in byte 5 of each.
 #[derive(Clone, Copy)]
 enum PairKind {
     EffectiveSampleSize = 1,
@@ -701,11 +744,11 @@ fn joined(kind: PairKind, first: [u8; 128], second: [u8; 128]) -> [u8; 256] {
 
 fn halves(kind: PairKind, bytes: &[u8]) -> Result<[[u8; 128]; 2], Error> {
     let (&[mut first, mut second], []) = bytes.as_chunks::<128>() else {
-        return Err(Error::NotAState { reason: "one of this kind has 256 bytes" });
+        return Err(Error::NotAState { reason: "a state of this kind has 256 bytes" });
     };
     for half in [&mut first, &mut second] {
         if std::mem::take(&mut half[KIND]) != kind as u8 {
-            return Err(Error::NotAState { reason: "it is one of another kind" });
+            return Err(Error::NotAState { reason: "the state is of another kind" });
         }
     }
     Ok([first, second])

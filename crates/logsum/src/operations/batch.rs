@@ -160,7 +160,7 @@ impl<'a, T: Format> Rows<'a, T> {
     fn reduce_group(self, wanted: Wanted<&mut [T], &mut [T]>, room: &mut Room<T>, to: Store) {
         let longest = self.longest();
         if longest < SHORT {
-            // Segments may all have the same length, too, and such rows are copied faster.
+            // If all segments have the same length, they are copied faster.
             if longest > 0 && longest * self.count() == self.z.len() {
                 return reduce_short(self.z, longest, wanted, &mut room.short);
             }
@@ -444,8 +444,8 @@ impl<'a, T: Format> Columns<'a, T> {
         columns::copy(block, self.pitch, self.start, self.count, tiles);
     }
 
-    /// The states of at most [`WIDTH`] columns, or [`WIDE`] if `in_place`, which says whether to try to sum without a
-    /// copy; it is cleared once that fails for a long block. `tiles` holds the last block where there are copies.
+    /// The states of at most [`WIDTH`] columns, or [`WIDE`] if `in_place`: this says whether to try to sum without a
+    /// copy, and is cleared once that fails for a long block. If there are copies, `tiles` holds the last block.
     fn partials<P: Keep>(self, tiles: &mut Vec<T>, in_place: &mut bool) -> Vec<[Partial<P>; LANES]> {
         let groups = self.count.div_ceil(LANES);
         let mut pieces: Vec<Pieces<P>> = (0..groups).map(|_| Pieces::EMPTY).collect();

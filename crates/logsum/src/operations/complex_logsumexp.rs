@@ -18,8 +18,8 @@ use num_complex::Complex;
 /// of the result's magnitude, so that the result is within 1 ulp of its magnitude, whatever cancels. For finite
 /// floats Σ e^z is never exactly 0 (Lindemann–Weierstrass theorem). Zeros are +0.
 ///
-/// A real part of −∞ adds nothing, whatever the imaginary part. Other non-finite numbers follow C99's rules for
-/// the complex exponential and logarithm:
+/// A number with real part −∞ adds nothing, whatever its imaginary part. Other non-finite numbers follow C99's rules
+/// for the complex exponential and logarithm:
 ///
 /// | input | value |
 /// |---|---|
@@ -27,6 +27,9 @@ use num_complex::Complex;
 /// | +∞ + yi | +∞; the angle depends on the quadrant of y: 0 for y = 0, else ±π/4 or ±3π/4 |
 /// | several +∞ + yi | the angle of the sum of their components ±∞; where these cancel, +∞ or NaN, with NaN as angle |
 /// | an infinite imaginary part, or a NaN | NaN, or +∞ if its real part is +∞; NaN as angle |
+///
+/// See also [`complex_logsumexp_weighted`], [`complex_logsumexp_with_gradient`]; for real numbers
+/// [`logsumexp`](crate::logsumexp).
 ///
 /// ```
 /// use logsum::complex_logsumexp;
@@ -42,7 +45,7 @@ pub fn complex_logsumexp<T: Float>(z: &[Complex<T>]) -> Complex<T> {
     <T as Compiled<T>>::complex_logsumexp(z)
 }
 
-/// log Σ b_k e^{z_k} of complex numbers with complex weights; bounds and special cases as for
+/// log Σ b_k e^{z_k} of complex numbers with complex weights; bounds and special cases are those of
 /// [`complex_logsumexp`].
 ///
 /// A term of weight 0 is absent, whatever its z. A non-finite weight makes the sum infinite or NaN. If the sum
@@ -69,8 +72,8 @@ pub fn complex_logsumexp_weighted<T: Float>(z: &[Complex<T>], b: &[Complex<T>]) 
 /// Returns the value of [`complex_logsumexp`] and writes its holomorphic derivatives ∂/∂z_i = e^{z_i} / Σ e^{z_k}
 /// into `gradient`.
 ///
-/// Each is within 1 ulp of its magnitude. They add up to 1, but may be larger than 1. If all real parts are −∞
-/// they are 0; with a NaN or another non-finite number they are NaN.
+/// Each is within 1 ulp of its magnitude. Their exact sum is 1, but their magnitudes may exceed 1. If all real parts
+/// are −∞ they are 0; with a NaN or another non-finite number they are NaN.
 ///
 /// ```
 /// use logsum::complex_logsumexp_with_gradient;
@@ -316,7 +319,7 @@ fn settled<T: Format>(sum: Sum<'_, T>, log: &Log) -> Complex<f64> {
     if error <= part_of_ulp::<T>() * re.abs().max(im.abs()) {
         return Complex { re, im };
     }
-    // A result near 0 may fail that test: a single unweighted term is exact.
+    // A result near 0 may fail that test although it is exact: for a single unweighted term.
     let mut alone = present(sum.z, sum.b);
     if let (Some((z, b)), None) = (alone.next(), alone.next())
         && (b.re, b.im) == (1.0, 0.0)

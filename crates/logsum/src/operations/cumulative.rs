@@ -18,7 +18,7 @@ use std::ops::Range;
 /// Writes the cumulative log-sum-exp log Σ_{k ≤ i} e^{z_k} for each i into `out`.
 ///
 /// Each value is correctly rounded: it has the bits of the [`logsumexp`](crate::logsumexp) of its numbers. The time is
-/// in proportion to the length, unless prefixes are so near to half-way points that 256 bits do not settle them.
+/// proportional to the length, unless values are so near to half-way points that 256 bits do not settle them.
 ///
 /// | input | value |
 /// |---|---|
@@ -26,7 +26,7 @@ use std::ops::Range;
 /// | a +∞ so far, and no NaN | +∞ |
 /// | a NaN so far | NaN |
 ///
-/// [`Cumulative`] has the reverse direction and the exclusive form.
+/// See also [`Cumulative`] for the reverse direction, the exclusive form and the derivatives.
 ///
 /// ```
 /// let mut out = [0.0; 4];
@@ -42,7 +42,7 @@ pub fn logcumsumexp<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
     Cumulative::forward().logsumexp(z, out)
 }
 
-/// The direction of a cumulative log-sum-exp, and whether it includes the number at i.
+/// A kind of cumulative log-sum-exp: its direction, and whether value i includes number i.
 ///
 /// ```
 /// use logsum::Cumulative;
@@ -58,17 +58,38 @@ pub struct Cumulative {
 }
 
 impl Cumulative {
-    /// k ≤ i.
+    /// Value i is the log-sum-exp of all numbers k ≤ i.
+    ///
+    /// ```
+    /// let mut out = [0.0; 2];
+    /// logsum::Cumulative::forward().logsumexp(&[0.0, 0.0], &mut out)?;
+    /// assert_eq!(out, [0.0, std::f64::consts::LN_2]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     pub fn forward() -> Self {
         Self { is_reverse: false, is_exclusive: false }
     }
 
-    /// k ≥ i.
+    /// Value i is the log-sum-exp of all numbers k ≥ i.
+    ///
+    /// ```
+    /// let mut out = [0.0; 2];
+    /// logsum::Cumulative::reverse().logsumexp(&[0.0, 0.0], &mut out)?;
+    /// assert_eq!(out, [std::f64::consts::LN_2, 0.0]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     pub fn reverse() -> Self {
         Self { is_reverse: true, is_exclusive: false }
     }
 
-    /// Excludes i itself: k < i, or k > i. The first value in the direction of the scan is −∞.
+    /// Excludes number i itself from value i: k < i, or k > i. The first value in the direction of the scan is −∞.
+    ///
+    /// ```
+    /// let mut out = [0.0; 2];
+    /// logsum::Cumulative::forward().exclusive().logsumexp(&[5.0, 0.0], &mut out)?;
+    /// assert_eq!(out, [f64::NEG_INFINITY, 5.0]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     pub fn exclusive(self) -> Self {
         Self { is_exclusive: true, ..self }
     }
@@ -85,8 +106,15 @@ impl Cumulative {
     /// `tangent` into `slopes`: Σ t_k e^{z_k} / Σ e^{z_k} over the range of each value.
     ///
     /// The absolute error of each derivative is at most half an ulp plus 2^-59 of Σ |t_k| e^{z_k} / Σ e^{z_k}. A
-    /// derivative is 0 if all numbers in range are −∞, the mean of the tangents at +∞ if there are any, and NaN if
-    /// there is a NaN.
+    /// derivative is 0 if all numbers in its range are −∞; if some are +∞, it is the mean of the tangents there; and it
+    /// is NaN if one is NaN.
+    ///
+    /// ```
+    /// let (mut out, mut slopes) = ([0.0; 2], [0.0; 2]);
+    /// logsum::Cumulative::forward().jvp(&[0.0, 0.0], &[1.0, 3.0], &mut out, &mut slopes)?;
+    /// assert_eq!((out, slopes), ([0.0, std::f64::consts::LN_2], [1.0, 2.0]));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `tangent`, `out` or `slopes` is not as long as `z`; nothing is written then.
@@ -94,12 +122,19 @@ impl Cumulative {
         <T as Compiled<T>>::jvp(self, z, tangent, out, slopes)
     }
 
-    /// Writes the gradient of Σ G_i value_i with respect to z into `out`, for a cotangent G: Σ G_i
-    /// e^{z_k − value_i} over the values whose range includes z_k.
+    /// Writes the gradient of Σ G_i value_i with respect to z into `out`, for a cotangent G: element k is
+    /// Σ G_i e^{z_k − value_i} over the values whose range includes z_k.
     ///
     /// The absolute error of each element is at most half an ulp plus 2^-59 of the sum of its terms' magnitudes.
-    /// It is 0 where z is −∞. The cotangent of a value +∞ is shared equally by the +∞ in its range; a NaN makes
-    /// every element NaN that shares a value with it. It allocates 24 bytes per number.
+    /// It is 0 where z is −∞. The cotangent of a value +∞ is shared equally by the +∞ in its range. A NaN in the range
+    /// of a value makes all elements in that range NaN. It allocates 24 bytes per number.
+    ///
+    /// ```
+    /// let mut out = [0.0; 2];
+    /// logsum::Cumulative::forward().vjp(&[0.0, 0.0], &[1.0, 1.0], &mut out)?;
+    /// assert_eq!(out, [1.5, 0.5]); // the first number is in both values
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `cotangent` or `out` is not as long as `z`; nothing is written then.
@@ -201,7 +236,7 @@ impl Cumulative {
             for start in (0..length).step_by(step) {
                 checkpoint();
                 let size = step.min(length - start);
-                // The numbers of a chunk, or of a part of one where there are no more.
+                // The length of a chunk, or of the part of one that is left.
                 let height = size.min(CHUNK);
                 for row in 0..rows {
                     let from = if self.is_reverse { length - start - size } else { start };
@@ -472,7 +507,7 @@ task! {
     }
 }
 
-/// Σ G_i / e^{value_i} over the values from the last one back, as e^-max · sum.
+/// Σ G_i / e^{value_i} over the values from the last one backwards, as e^-max · sum.
 struct Weights {
     max: f64,
     sum: DoubleDouble,

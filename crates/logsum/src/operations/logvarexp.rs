@@ -18,8 +18,8 @@ use crate::ziv::variance::settle_log_variance;
 
 /// log((1/(n − ddof)) Σ (e^{z_k} − mean)²): the logarithm of the variance of n numbers given by their logarithms.
 ///
-/// The result is within 1 ulp, for numbers that are close together and for a variance near 1, too. A result of
-/// magnitude below 2^-3 (f32: 2^-4) takes further sums, and up to a microsecond per number if it is tiny.
+/// The result is within 1 ulp, even for numbers that are close together and for a variance near 1. A result of
+/// magnitude below 2^-3 (f32: 2^-4) needs further sums, and up to a microsecond per number if it is tiny.
 ///
 /// | input | value | gradient |
 /// |---|---|---|
@@ -28,6 +28,9 @@ use crate::ziv::variance::settle_log_variance;
 /// | all −∞ | −∞ | 0 everywhere |
 /// | +∞ in c < n places, and no NaN | +∞ | 2/c at each, 0 elsewhere |
 /// | all +∞, or a NaN | NaN | NaN everywhere |
+///
+/// See also [`logvarexp_with_gradient`], [`logmeanexp`](crate::logmeanexp), and
+/// [`Terms::logvarexp`](crate::Terms::logvarexp) for weights, a mask and a temperature.
 ///
 /// ```
 /// use logsum::logvarexp;
@@ -43,7 +46,15 @@ pub fn logvarexp<T: Float>(z: &[T], ddof: usize) -> T {
 /// into `gradient`.
 ///
 /// Each is within 2 ulp where e^{z_i} − mean does not cancel; that difference has an absolute error of at most
-/// 2^-60 of its parts.
+/// 2^-60 of e^{z_i} and the mean. Special cases are in the table of [`logvarexp`].
+///
+/// ```
+/// let mut gradient = [0.0; 2];
+/// // log((e^a − 0)²/2) is 2a − log 2.
+/// let value = logsum::logvarexp_with_gradient(&[0.0, f64::NEG_INFINITY], 1, &mut gradient)?;
+/// assert_eq!((value, gradient), (-std::f64::consts::LN_2, [2.0, 0.0]));
+/// # Ok::<(), logsum::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::LengthMismatch`] if `gradient` is not as long as `z`; nothing is written then.
@@ -55,6 +66,12 @@ pub fn logvarexp_with_gradient<T: Float>(z: &[T], ddof: usize, gradient: &mut [T
 ///
 /// The absolute error of the derivative is at most half an ulp plus 2^-58 of the sum of its terms' magnitudes.
 ///
+/// ```
+/// let z = [0.0, f64::NEG_INFINITY];
+/// assert_eq!(logsum::logvarexp_jvp(&z, 1, &[3.0, 0.0])?, (-std::f64::consts::LN_2, 6.0));
+/// # Ok::<(), logsum::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::LengthMismatch`] if `tangent` is not as long as `z`.
 pub fn logvarexp_jvp<T: Float>(z: &[T], ddof: usize, tangent: &[T]) -> Result<(T, T), Error> {
@@ -63,8 +80,17 @@ pub fn logvarexp_jvp<T: Float>(z: &[T], ddof: usize, tangent: &[T]) -> Result<(T
 
 /// Writes the Hessian of [`logvarexp`] times a vector into `out`, in O(n).
 ///
-/// With x = e^z, d = x − mean and S = Σ d²: (2/S) x_i (v_i (x_i + d_i) − (1/n) Σ x_k v_k) − g_i Σ g_k v_k. In the
-/// special cases in the table of [`logvarexp`] it is NaN everywhere if a gradient is NaN, otherwise 0.
+/// With x = e^z, d = x − mean, S = Σ d² and the gradient g, element i is
+/// (2/S) x_i (v_i (x_i + d_i) − (1/n) Σ x_k v_k) − g_i Σ g_k v_k. In the special cases in the table of [`logvarexp`]
+/// all elements are NaN if the gradient is NaN, otherwise 0.
+///
+/// ```
+/// let mut out = [9.0; 2];
+/// // log((e^a − 0)²/2) = 2a − log 2 is linear in a.
+/// logsum::logvarexp_hvp(&[0.0, f64::NEG_INFINITY], 1, &[1.0, 0.0], &mut out)?;
+/// assert_eq!(out, [0.0, 0.0]);
+/// # Ok::<(), logsum::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::LengthMismatch`] if `vector` or `out` is not as long as `z`; nothing is written then.
@@ -162,7 +188,8 @@ struct Deviations {
     max: f64,
 }
 
-/// Whether an error of at most `bound`, with a rounding to f64 in a narrower format, is below half an ulp of T.
+/// Whether an error of at most `bound` is below half an ulp of T, in formats narrower than f64 together with a rounding
+/// to f64.
 fn is_below_half_an_ulp<T: Format>(bound: f64, value: f64) -> bool {
     const OF_ROUNDING: f64 = 1.0 - power_of_two(-20);
     bound <= value.abs() * OF_ROUNDING * power_of_two(-(T::SIGNIFICAND_BITS as i32) - 1)

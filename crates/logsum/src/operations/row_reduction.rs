@@ -32,6 +32,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// | a +∞, and no NaN | +∞ |
 /// | a NaN | NaN |
 ///
+/// See also [`logsumexp_with_gradient`], [`logsumexp_rows`] for many rows, [`logmeanexp`](crate::logmeanexp),
+/// [`Terms`](crate::Terms) for weights and masks, [`Accumulator`](crate::Accumulator) for sums that arrive in pieces.
+///
 /// ```
 /// use logsum::logsumexp;
 /// assert_eq!(logsumexp(&[1000.0, 1000.0]), 1000.6931471805599); // the naive formula: ∞
@@ -53,9 +56,8 @@ pub fn logsumexp_and_phase<T: Float>(z: &[T]) -> (T, Phase) {
 /// Returns the value of [`logsumexp`] and writes its derivatives ∂LSE/∂z_i = e^{z_i} / Σ e^{z_k} = softmax(z)_i
 /// into `gradient`.
 ///
-/// Each derivative is correctly rounded: the float nearest to the exact one, also a subnormal one. So it does not
-/// depend on the order of the numbers, and equal numbers have equal derivatives. They add up to 1 up to the
-/// rounding error of each.
+/// Each derivative is correctly rounded, even if it is subnormal. So it does not depend on the order of the numbers,
+/// and equal numbers have equal derivatives. Their sum is 1 up to the rounding error of each.
 ///
 /// | input | gradient |
 /// |---|---|
@@ -63,6 +65,9 @@ pub fn logsumexp_and_phase<T: Float>(z: &[T]) -> (T, Phase) {
 /// | all −∞ | 0 everywhere |
 /// | +∞ in c places, and no NaN | 1/c at each +∞, 0 elsewhere |
 /// | a NaN | NaN everywhere |
+///
+/// See also [`softmax`], [`logsumexp_rows_with_gradient`], [`logsumexp_jvp`](crate::logsumexp_jvp),
+/// [`logsumexp_hvp`](crate::logsumexp_hvp).
 ///
 /// ```
 /// use logsum::logsumexp_with_gradient;
@@ -81,6 +86,9 @@ pub fn logsumexp_with_gradient<T: Float>(z: &[T], gradient: &mut [T]) -> Result<
 /// Writes e^{z_i} / Σ e^{z_k} into `out`, correctly rounded: the gradient of [`logsumexp`], with the special cases of
 /// [`logsumexp_with_gradient`].
 ///
+/// See also [`log_softmax`], [`softmax_rows`], [`softmax_entropy`](crate::softmax_entropy). The Jacobian of the softmax
+/// times a vector is [`logsumexp_hvp`](crate::logsumexp_hvp).
+///
 /// ```
 /// let mut p = [0.0; 3];
 /// logsum::softmax(&[0.0, f64::INFINITY, f64::INFINITY], &mut p)?;
@@ -97,10 +105,18 @@ pub fn softmax<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
 
 /// Writes z_i − LSE(z) into `out`: the logarithm of [`softmax`].
 ///
-/// Each element is correctly rounded, also where it is tiny: log p is about −e^-40, not 0, for a score that exceeds the
-/// others by 40. Differences beyond the largest float are −∞; a zero may have either sign. In special cases it is the
-/// logarithm of the [`softmax`]: −∞ at each −∞, and everywhere if all are −∞; −log c at each of c numbers +∞ and
-/// −∞ elsewhere; NaN everywhere if there is a NaN.
+/// Each element is correctly rounded, even if it is tiny: for a score that exceeds the others by 40 it is about −e^-40,
+/// not 0. A difference beyond the largest float is −∞; a zero may have either sign.
+///
+/// | input | elements |
+/// |---|---|
+/// | some −∞ | −∞ there |
+/// | all −∞ | −∞ everywhere |
+/// | +∞ in c places, and no NaN | −log c at each +∞, −∞ elsewhere |
+/// | a NaN | NaN everywhere |
+///
+/// See also [`softmax`], [`log_softmax_rows`], [`token_log_probs`](crate::token_log_probs) for one element of each row,
+/// [`cross_entropy`](crate::cross_entropy).
 ///
 /// ```
 /// let mut log_p = [0.0; 2];
@@ -121,12 +137,15 @@ pub fn log_softmax<T: Float>(z: &[T], out: &mut [T]) -> Result<(), Error> {
 /// Each value has the bits of [`logsumexp`] for the row alone, special cases included. With the feature `rayon`
 /// the rows are distributed over threads. An empty `z` has no rows.
 ///
+/// See also [`logsumexp_rows_with_gradient`], [`softmax_rows`], [`Segments`](crate::Segments) for rows of different
+/// lengths.
+///
 /// ```
 /// let z = [1000.0, 1000.0, /* row 1 */ 0.0, f64::NEG_INFINITY];
 /// let mut out = [0.0; 2];
 /// logsum::logsumexp_rows(&z, 2, &mut out)?;
 /// assert_eq!(out, [1000.6931471805599, 0.0]);
-/// assert!(logsum::logsumexp_rows(&z, 3, &mut out).is_err()); // 4 numbers are no rows of 3
+/// assert!(logsum::logsumexp_rows(&z, 3, &mut out).is_err()); // 4 is not a multiple of 3
 /// # Ok::<(), logsum::Error>(())
 /// ```
 ///
@@ -143,6 +162,8 @@ pub fn logsumexp_rows<T: Float>(z: &[T], row_length: usize, out: &mut [T]) -> Re
 /// value into its row of `gradient`, which has the shape of `z`.
 ///
 /// Values and derivatives have the bits of [`logsumexp_with_gradient`] for each row alone, special cases included.
+///
+/// See also [`logsumexp_rows`], [`softmax_rows`].
 ///
 /// ```
 /// let z = [1e8f32, 1e8, /* row 1 */ 0.0, f32::NEG_INFINITY];
@@ -171,6 +192,8 @@ pub fn logsumexp_rows_with_gradient<T: Float>(
 ///
 /// Each row has the bits of [`softmax`] for that row alone, special cases included.
 ///
+/// See also [`log_softmax_rows`], [`logsumexp_rows_with_gradient`].
+///
 /// ```
 /// let mut p = [0.0; 4];
 /// logsum::softmax_rows(&[3.0, 3.0, /* row 1 */ 0.0, f64::INFINITY], 2, &mut p)?;
@@ -189,6 +212,8 @@ pub fn softmax_rows<T: Float>(z: &[T], row_length: usize, out: &mut [T]) -> Resu
 /// shape of `z`.
 ///
 /// Each row has the bits of [`log_softmax`] for that row alone, special cases included.
+///
+/// See also [`softmax_rows`], [`token_log_probs`](crate::token_log_probs).
 ///
 /// ```
 /// let mut log_p = [0.0; 4];
@@ -325,8 +350,8 @@ pub(crate) fn partial_and_each<T: Format>(
 
 /// Writes a function of each number of a row, given the row's partial.
 ///
-/// The first phase is done for all numbers at once, with a rounding test for each. What it does not settle, some
-/// number in 2^19 of f32 and in 2^15 of f64, goes through the phases of [`Elements`].
+/// The first phase is done for all numbers at once, with a rounding test for each. The numbers that it does not settle,
+/// about one in 2^19 of f32 and one in 2^15 of f64, go through the phases of [`Elements`].
 pub(crate) fn each<T: Format>(
     each: Each,
     partial: &Partial<T::Elements>,
@@ -364,7 +389,7 @@ pub(crate) fn each<T: Format>(
     });
 }
 
-/// Settles those numbers of a row, whose function is written, that the first phase did not.
+/// Settles the results of a row that the first phase wrote but did not settle.
 #[cold]
 fn settle_each<T: Format>(
     each: Each,
@@ -384,7 +409,7 @@ fn settle_each<T: Format>(
     }));
 }
 
-/// The blocks of a range that starts with one.
+/// The blocks of a range that starts at the beginning of a block.
 fn blocks_of(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     range.clone().step_by(BLOCK).map(move |start| {
         checkpoint();
@@ -392,7 +417,7 @@ fn blocks_of(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// Marks of the regions of a row, each one or several blocks: as many for a row of any length.
+/// Marks of regions of a row: their number is fixed, so that each has one or several blocks.
 struct Regions {
     /// A region has 2^shift numbers.
     shift: u32,
@@ -427,7 +452,7 @@ impl Regions {
     }
 }
 
-/// Calls `f` for parts of a row that start with a block and for their results, on several threads where it is worth it.
+/// Calls `f` for parts of a row, each a number of whole blocks, and for their results; on several threads if that pays.
 fn in_blocks<T: Format>(z: &[T], out: &mut [T], f: &(impl Fn(Range<usize>, &mut [T]) + Sync)) {
     in_parts(0..z.len(), out, worth(z.len(), 1), BLOCK, &mut (), &|range, out, ()| f(range, out));
 }

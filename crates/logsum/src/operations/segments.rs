@@ -12,6 +12,9 @@ use crate::operations::terms::Terms;
 
 /// The partition of a sequence into segments.
 ///
+/// The softmax of each segment is the gradient in [`logsumexp_with_gradient`](Self::logsumexp_with_gradient). See also
+/// [`segment_logsumexp`], and [`logsumexp_rows`](crate::logsumexp_rows) for segments of equal length.
+///
 /// ```
 /// use logsum::Segments;
 /// let z = [0.0, 0.0, 7.0, 1.0, 1.0];
@@ -32,7 +35,13 @@ pub struct Segments {
 
 impl Segments {
     /// Segment s consists of the numbers at `offsets[s]..offsets[s + 1]`, as the rows of a sparse matrix in CSR
-    /// format.
+    /// format. The last offset is the length of the sequence.
+    ///
+    /// ```
+    /// let segments = logsum::Segments::by_offsets(&[0, 2, 2, 5])?; // of lengths 2, 0 and 3
+    /// assert_eq!(segments.count(), 3);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Empty`] if there are no offsets, [`Error::FirstOffsetNotZero`], and [`Error::OffsetsNotSorted`] if
@@ -51,7 +60,14 @@ impl Segments {
     }
 
     /// Number i belongs to segment `ids[i]`, out of `count` segments. Sorted ids cost nothing extra; others are
-    /// sorted by counting, which takes two machine words per number.
+    /// sorted by counting, which needs memory for two machine words per number.
+    ///
+    /// ```
+    /// let mut out = [0.0; 3];
+    /// logsum::Segments::by_ids(&[2, 0, 2], 3)?.logsumexp(&[5.0, 1.0, 5.0], &mut out)?;
+    /// assert_eq!(out, [1.0, f64::NEG_INFINITY, 5.0 + std::f64::consts::LN_2]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::IdOutOfRange`] if an id is not below `count`, [`Error::TooManySegments`] if memory cannot hold
@@ -96,17 +112,27 @@ impl Segments {
         self.offsets.len() - 1
     }
 
-    /// Writes the log-sum-exp of each segment into `out`, correctly rounded; −∞ for an empty segment.
+    /// Writes the log-sum-exp of each segment into `out`, correctly rounded; −∞ for an empty segment. `z` is the whole
+    /// sequence. Special cases are those of [`logsumexp`](crate::logsumexp).
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if the length of `z` is not the total length of the segments, or `out` does not
-    /// have one element per segment; nothing is written then.
+    /// have one element per segment; [`Error::OutOfMemory`] if there is too little memory for a copy of `z` in the
+    /// order of the segments. Nothing is written then.
     pub fn logsumexp<T: Float>(&self, z: &[T], out: &mut [T]) -> Result<(), Error> {
         <T as Compiled<T>>::logsumexp(self, z, out)
     }
 
     /// Writes the values of [`logsumexp`](Self::logsumexp) into `out`, and the softmax of each segment into
-    /// `gradient`, correctly rounded.
+    /// `gradient`, correctly rounded, at the places of its numbers in `z`.
+    ///
+    /// ```
+    /// let (mut out, mut gradient) = ([0.0; 2], [0.0; 3]);
+    /// let segments = logsum::Segments::by_ids(&[1, 0, 1], 2)?;
+    /// segments.logsumexp_with_gradient(&[5.0, 3.0, 5.0], &mut out, &mut gradient)?;
+    /// assert_eq!((out, gradient), ([3.0, 5.0 + std::f64::consts::LN_2], [0.5, 1.0, 0.5]));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`logsumexp`](Self::logsumexp), and [`Error::LengthMismatch`] if `gradient` is not as long as `z`.
@@ -120,7 +146,15 @@ impl Segments {
     }
 
     /// Writes the values of [`logsumexp`](Self::logsumexp) into `out`, and their derivatives in the direction
-    /// `tangent` into `slopes`.
+    /// `tangent` into `slopes`, with the bound of [`logsumexp_jvp`](crate::logsumexp_jvp).
+    ///
+    /// ```
+    /// let (mut out, mut slopes) = ([0.0; 2], [0.0; 2]);
+    /// let segments = logsum::Segments::by_ids(&[1, 0, 1], 2)?;
+    /// segments.logsumexp_jvp(&[5.0, 3.0, 5.0], &[1.0, 7.0, 2.0], &mut out, &mut slopes)?;
+    /// assert_eq!((out, slopes), ([3.0, 5.0 + std::f64::consts::LN_2], [7.0, 1.5]));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`logsumexp`](Self::logsumexp), and [`Error::LengthMismatch`] if `tangent` is not as long as `z`, or
@@ -216,7 +250,10 @@ impl Segments {
     }
 }
 
-/// [`Segments::by_ids`] followed by [`Segments::logsumexp`]; `out` has one element per segment.
+/// Writes the log-sum-exp of each segment into `out`, correctly rounded: number i belongs to segment `ids[i]`, and
+/// `out` has one element per segment. It is [`Segments::by_ids`] followed by [`Segments::logsumexp`].
+///
+/// See also [`Segments`] for offsets, gradients and repeated use.
 ///
 /// ```
 /// let mut out = [0.0; 2];
@@ -227,7 +264,7 @@ impl Segments {
 ///
 /// # Errors
 /// [`Error::IdOutOfRange`] if an id is not below the length of `out`, [`Error::LengthMismatch`] if `ids` is not as
-/// long as `z`; nothing is written then.
+/// long as `z`, [`Error::OutOfMemory`] as for [`Segments`]; nothing is written then.
 pub fn segment_logsumexp<T: Float>(z: &[T], ids: &[usize], out: &mut [T]) -> Result<(), Error> {
     same_length("ids", ids, "z", z)?;
     Segments::by_ids(ids, out.len())?.logsumexp(z, out)

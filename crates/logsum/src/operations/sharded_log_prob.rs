@@ -1,4 +1,4 @@
-//! The log-probability of a token whose row of scores is in shards, on as many machines.
+//! The log-probability of a token whose row of scores is split into shards, as on several machines.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::exp::{LEAST, UNSCALE};
@@ -19,17 +19,23 @@ use crate::threads::{in_parts, worth};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// log p_t = z_t − log Σ_k e^{z_k} of a row whose scores z are in shards, as those of a vocabulary over several
-/// machines: what one shard knows, in 64 bytes, to be merged with what the others know.
+/// The log-probability log p_t = z_t − log Σ_k e^{z_k} of a token t, for a row whose scores z are split into shards, as
+/// a vocabulary over several machines. A value of this type is what one shard knows of one row, in 64 bytes; merging
+/// the values of all shards gives the log-probability.
 ///
-/// Each shard makes a state for each row of its scores ([`of_rows`](Self::of_rows)), the states of a row are sent
-/// around ([`to_bytes`](Self::to_bytes)) and merged, and then each shard has the log-probability, and the derivatives by
-/// its own scores ([`gradients`](Self::gradients)).
+/// 1. Each shard computes a state for each of its rows ([`of_rows`](Self::of_rows)).
+/// 2. The shards exchange these states ([`to_bytes`](Self::to_bytes), [`from_bytes`](Self::from_bytes)) and
+///    [`merge`](Self::merge) those of each row.
+/// 3. Then each shard has the log-probability ([`log_prob`](Self::log_prob)) and the derivatives with respect to its
+///    own scores ([`gradients`](Self::gradients)).
 ///
-/// The bits are the same *always*: however the row is cut into shards, and in whatever order they are merged. The
-/// log-probability is the float nearest to the exact one whenever that can be [proved](Self::is_proved_nearest), also
-/// where p_t is nearly 1: then it has the bits of [`token_log_probs`](crate::token_log_probs) of the whole row. The
-/// others' terms are added as by an [`Accumulator`](crate::Accumulator), with its bound; z_t is apart from them.
+/// The bits are *always* the same, however the row is cut into shards, and in whatever order these are merged. The
+/// log-probability is the float nearest to the exact one whenever that can be [proved](Self::is_proved_nearest), even
+/// where p_t is nearly 1: then it has the bits of [`token_log_probs`](crate::token_log_probs) for the whole row. The
+/// terms of all scores but z_t are added as in an [`Accumulator`](crate::Accumulator), with its bound; z_t is kept
+/// apart.
+///
+/// See also [`token_log_probs`](crate::token_log_probs), [`Accumulator`](crate::Accumulator).
 ///
 /// ```
 /// use logsum::ShardedLogProb;
@@ -57,21 +63,28 @@ impl<T> ShardedLogProb<T> {
     /// The length of [`to_bytes`](Self::to_bytes).
     pub const BYTES: usize = 64;
 
-    /// What a shard without scores knows.
+    /// The state of a shard without scores.
     pub const fn new() -> Self {
         Self { row: Row::EMPTY, format: PhantomData }
     }
 
-    /// Takes in what another shard knows of the same row. Associative and commutative, to the bit; [`new`](Self::new)
-    /// is the identity.
+    /// Merges the state of another shard of the same row into this one. Merging is associative and commutative, to the
+    /// bit, and [`new`](Self::new) is its identity.
     pub fn merge(&mut self, other: &Self) {
         self.row.merge(&other.row);
     }
 }
 
 impl<T: Float> ShardedLogProb<T> {
-    /// What a shard knows of each row: of its scores, and of the row's token, as an index into these scores, or `None`
-    /// if it is in another shard. `scores` has one row per token, all of the same length.
+    /// The state of one shard for each row. `scores` is row-major, with one row per token, all of the same length; a
+    /// token is an index into its row of this shard, or `None` if it belongs to another shard.
+    ///
+    /// ```
+    /// let states = logsum::ShardedLogProb::of_rows(&[2.0, 2.0, /* row 1 */ 0.0, 7.0], &[Some(1), None])?;
+    /// assert_eq!(states[0].log_prob(), Some(-std::f64::consts::LN_2)); // of this shard alone
+    /// assert_eq!(states[1].log_prob(), None); // the token is in another shard
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::NotAMultiple`] if the number of scores is not a multiple of the number of tokens,
@@ -86,23 +99,26 @@ impl<T: Float> ShardedLogProb<T> {
 
     /// log p_t; `None` unless exactly one of the shards has the token.
     ///
-    /// It is the nearest float if that is [proved](Self::is_proved_nearest), else one that is almost certain to be. The
-    /// special cases are those of [`token_log_probs`](crate::token_log_probs): −∞ where z_t is −∞, or another score is
-    /// +∞; −log c if z_t is one of c scores +∞; NaN if a score is NaN.
+    /// It is the nearest float if that is [proved](Self::is_proved_nearest), otherwise almost certainly the nearest.
+    /// The special cases are those of [`token_log_probs`](crate::token_log_probs): −∞ if z_t is −∞, or if z_t is finite
+    /// and another score is +∞; −log c if z_t is one of c scores +∞; NaN if a score is NaN.
     pub fn log_prob(&self) -> Option<T> {
         <T as Compiled<T>>::found(&self.row).map(|found| found.value)
     }
 
-    /// Whether [`log_prob`](Self::log_prob) is proved to be the float nearest to the exact value.
+    /// Whether [`log_prob`](Self::log_prob) is proved to be the float nearest to the exact value. If false, it may
+    /// still be.
     pub fn is_proved_nearest(&self) -> bool {
         <T as Compiled<T>>::found(&self.row).is_some_and(|found| found.is_proved)
     }
 
-    /// Writes the derivatives of each row's log-probability by the scores of one shard, [k = t] − p_k with p =
-    /// softmax(z), into `out`, given the merged states of the rows, and what [`of_rows`](Self::of_rows) was given.
+    /// Writes the derivatives of each row's log-probability with respect to the scores of one shard, [k = t] − p_k with
+    /// p = softmax(z), into `out`. `states` are the merged states of the rows; `scores` and `tokens` are those that
+    /// [`of_rows`](Self::of_rows) was called with, and `out` has the shape of `scores`.
     ///
-    /// Each is the nearest float but for one in some 10^7 by chance, and subnormal ones: also 1 − p_t where p_t is nearly
-    /// 1. Among scores of magnitude 2^48 or more their error may be 2^-64 of that. In rows that are all −∞ they are 0; of c scores +∞ each has p_k = 1/c.
+    /// Each is the nearest float, except for about one in 10^7 and for subnormal ones; this includes 1 − p_t where p_t
+    /// is nearly 1. With scores of magnitude 2^48 or more, the error may be 2^-64 of that magnitude. In rows that are
+    /// all −∞ the derivatives are 0; each of c scores +∞ has p_k = 1/c.
     ///
     /// ```
     /// use logsum::ShardedLogProb;
@@ -138,10 +154,10 @@ impl<T: Float> ShardedLogProb<T> {
     /// | 40 to 47 | the greatest of the other scores, as f64 |
     /// | 48 to 55 | the token's score, as f64 |
     /// | 56 to 60 | the number of other scores |
-    /// | 61, 62 | kinds of terms; from bit 9 on how many shards have the token; from bit 11 on NaN, +∞ |
-    /// | 63 | bits of a significand of T |
+    /// | 61, 62 | flags for kinds of terms; from bit 9 on, how many shards have the token; from bit 11 on, NaN or +∞ |
+    /// | 63 | the number of significand bits of T: 53 for f64, 24 for f32 |
     ///
-    /// A row has fewer than 2^39 scores, as far as memory goes; the state of more has no log-probability.
+    /// A row must have fewer than 2^39 scores; the state of a longer row has no log-probability.
     pub fn to_bytes(&self) -> [u8; 64] {
         let Row { others, token, shards, special } = &self.row;
         let mut bytes = [0; 64];
@@ -157,10 +173,10 @@ impl<T: Float> ShardedLogProb<T> {
         bytes
     }
 
-    /// The state that these bytes are of.
+    /// The state that [`to_bytes`](Self::to_bytes) wrote.
     ///
     /// # Errors
-    /// [`Error::NotAState`] if no scores of this format have this state, as far as that can be seen.
+    /// [`Error::NotAState`] if the bytes are recognisably not the state of any scores of this format.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         let row = read(bytes, T::SIGNIFICAND_BITS as u8).map_err(|reason| Error::NotAState { reason })?;
         Ok(Self { row, format: PhantomData })
@@ -182,7 +198,7 @@ impl<T: Float> fmt::Debug for ShardedLogProb<T> {
     }
 }
 
-/// Sums of so many terms have more bits than are written.
+/// Sums of more terms may have more bits than [`to_bytes`](ShardedLogProb::to_bytes) writes.
 const MOST_SCORES: u64 = (1 << 39) - 1;
 
 fn row_length<T: Float>(scores: &[T], tokens: &[Option<usize>]) -> Result<usize, Error> {
@@ -202,20 +218,20 @@ fn row_length<T: Float>(scores: &[T], tokens: &[Option<usize>]) -> Result<usize,
     Ok(length)
 }
 
-/// What is seen of a row.
+/// What a shard knows of a row.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Row {
-    /// The terms of all scores but the token's. Where there is a NaN, nothing; where there is a score +∞, a term e^0 for
-    /// each of them but the token's, as nothing else counts.
+    /// The terms of all scores but the token's; empty if there is a NaN. If there are scores +∞, a term e^0 for each of
+    /// them but the token's, since nothing else counts.
     others: Binned,
     /// The bits of the token's score; +0 if it is not here, or there is a NaN.
     token: u64,
-    /// How many shards have the token; 2 stands for more, too.
+    /// How many shards have the token; 2 means two or more.
     shards: u64,
     special: Special,
 }
 
-/// What decides all of a row.
+/// The kind of scores that alone determine the results of a row, if there are any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Special {
     Nothing,
@@ -264,7 +280,7 @@ impl Row {
         if other.special == special {
             self.others.merge(&other.others);
         }
-        // At most one of them has a score, unless the token is in several shards, which have none that is right.
+        // At most one of the two has the token's score, unless several shards claim the token, which is an error.
         self.shards = (self.shards + other.shards).min(2);
         self.token = match special {
             Special::NaN => 0,
@@ -274,7 +290,7 @@ impl Row {
         self.special = special;
     }
 
-    /// log Σ e^z, and what the others have of the sum; `None` if no term is above 0.
+    /// log Σ e^z, and the part of the sum that is not the token's; `None` if no term is above 0.
     fn total<T: Format>(&self) -> Option<Total> {
         let (others, token) = (&self.others, self.token());
         let of_token = Total {
@@ -287,14 +303,14 @@ impl Row {
         if !others.has(kind::FINITE) {
             return token.is_finite().then_some(of_token);
         }
-        // Relative to what a sum of huge numbers is relative to: then that is exact.
+        // Relative to the same number as a sum of huge numbers is: then the difference is exact.
         let sum = others.sum::<T>();
         let Logarithm { log, bound } = Sum { anchor: 0.0, ..sum }.log(1);
         Some(log_of_total(sum.anchor, log, bound, token, others.max()))
     }
 }
 
-/// The logarithm of what is 0 in f64.
+/// A logarithm whose exponential is 0 in f64.
 const NOTHING: DoubleDouble = DoubleDouble { hi: 2.0 * LEAST, lo: 0.0 };
 
 /// log Σ e^z = `reference` + `rest`, for the greatest of all scores or of the others as `reference`.
@@ -304,20 +320,20 @@ struct Total {
     rest: DoubleDouble,
     /// −log p_t.
     loss: DoubleDouble,
-    /// The error of `loss` at most; infinite or NaN if nothing is known.
+    /// A bound on the error of `loss`; infinite or NaN if nothing is known.
     bound: f64,
     /// The logarithm of the others' part of the sum.
     of_others: DoubleDouble,
 }
 
 task! {
-    /// From the logarithm of the others' sum, `anchor` + `log`, with an error of at most `bound`.
+    /// From the logarithm of the others' sum S, `anchor` + `log`, with an error of at most `bound`.
     ///
-    /// With d = log S − z_t, −log p_t = log(1 + e^d), and for d > 0 d + log(1 + e^−d). Its derivative by d is at most
-    /// 1, and at most itself. d has two sums of double-doubles beside the error of log S: 6u² of its parts. The
-    /// exponential has an error of 2^-117, the logarithm one of 2^-80, of itself each.
+    /// With d = log S − z_t, −log p_t = log(1 + e^d), which for d > 0 is d + log(1 + e^−d). Its derivative with respect
+    /// to d is at most 1, and at most −log p_t. To the error of log S, two sums of double-doubles add 6u² of the parts
+    /// of d. The exponential has a relative error of 2^-117, the logarithm one of 2^-80.
     fn log_of_total(anchor: f64, log: DoubleDouble, bound: f64, token: f64, max: f64; _: V) -> Total {
-        // Farther apart, one of both is all there is: e^-760 is 0 in f64.
+        // For greater |d|, one of the two terms is negligible: e^-760 is 0 in f64.
         const FAR: f64 = 760.0;
         // Below that the second word of e^d may be subnormal.
         const SUBNORMAL: f64 = -650.0;
@@ -360,7 +376,7 @@ task! {
 fn share<T: Format, F: Float64>(total: Total, z: F) -> F {
     let least = DoubleDouble::from(z.splat(LEAST));
     let d = two_sum(z, z.splat(-total.reference)) - total.rest.splat(z);
-    // Of −∞ that is NaN.
+    // For z = −∞, d is NaN, but this is not.
     let rough = z - z.splat(total.reference);
     let near = DoubleDouble {
         hi: rough.where_at_most(LEAST, least.hi, d.hi),
@@ -443,7 +459,7 @@ fn gradient<T: Format>(row: &Row, scores: &[T], token: Option<usize>, out: &mut 
 }
 
 fn read(bytes: &[u8], significand_bits: u8) -> Result<Row, &'static str> {
-    let bytes: &[u8; 64] = bytes.try_into().map_err(|_| "one of this kind has 64 bytes")?;
+    let bytes: &[u8; 64] = bytes.try_into().map_err(|_| "a state of this kind has 64 bytes")?;
     if bytes[63] != significand_bits {
         return Err(of_another_format(bytes[63]));
     }
@@ -473,7 +489,7 @@ fn read(bytes: &[u8], significand_bits: u8) -> Result<Row, &'static str> {
             0 => Special::Nothing,
             1 => Special::Infinite,
             2 => Special::NaN,
-            _ => return Err("its special scores are none"),
+            _ => return Err("its kind of special scores is unknown"),
         },
     };
     let may_be = match row.special {
@@ -482,10 +498,10 @@ fn read(bytes: &[u8], significand_bits: u8) -> Result<Row, &'static str> {
         Special::NaN => row.token == 0 && others == Binned::EMPTY,
     };
     if others.count > MOST_SCORES {
-        return Err("its sums are not those of so many terms");
+        return Err("its sums do not fit its number of terms");
     }
     if shards > 2 || (shards != 1 && row.token != 0) || !may_be {
-        return Err("its token's score is none");
+        return Err("its token's score contradicts its other fields");
     }
     if kinds & (kind::NAN | kind::POSITIVE | kind::NEGATIVE | kind::INFINITE | kind::WEIGHTED) != 0 {
         return Err("its kinds of terms contradict each other");

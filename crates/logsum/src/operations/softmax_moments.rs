@@ -21,8 +21,8 @@ use crate::ziv::weighted;
 
 /// log((1/n) Σ e^{z_k}), correctly rounded: the logarithm of the mean of n numbers given by their logarithms.
 ///
-/// Its derivatives are those of [`logsumexp`](crate::logsumexp): gradient softmax(z), [`logsumexp_jvp`],
-/// [`logsumexp_hvp`].
+/// It is [`logsumexp`](crate::logsumexp) minus log n, so that their derivatives are the same: the gradient is
+/// [`softmax`](crate::softmax), and there are [`logsumexp_jvp`] and [`logsumexp_hvp`].
 ///
 /// | input | value |
 /// |---|---|
@@ -30,6 +30,9 @@ use crate::ziv::weighted;
 /// | all −∞ | −∞ |
 /// | a +∞, and no NaN | +∞ |
 /// | a NaN | NaN |
+///
+/// See also [`logvarexp`](crate::logvarexp), [`Terms::logmeanexp`](crate::Terms::logmeanexp) for weights,
+/// [`Accumulator::logmeanexp`](crate::Accumulator::logmeanexp) for numbers that arrive in pieces.
 ///
 /// ```
 /// use logsum::logmeanexp;
@@ -42,17 +45,19 @@ pub fn logmeanexp<T: Float>(z: &[T]) -> T {
     Terms::new(z).logmeanexp()
 }
 
-/// The value of [`logsumexp`](crate::logsumexp), and its derivative in the direction `tangent`: Σ p_k t_k, p
-/// = softmax(z).
+/// The value of [`logsumexp`](crate::logsumexp), and its derivative in the direction `tangent`: Σ p_k t_k with
+/// p = softmax(z).
 ///
-/// The absolute error of the derivative is at most half an ulp plus 2^-59 (f32: 2^-29) of Σ p_k |t_k|, which is
-/// within 1 ulp where little cancels.
+/// The absolute error of the derivative is at most half an ulp plus 2^-59 (f32: 2^-29) of Σ p_k |t_k|: the derivative
+/// is within 1 ulp where little cancels.
 ///
 /// | input | derivative |
 /// |---|---|
 /// | empty, or all −∞ | 0 |
 /// | +∞ in c places, and no NaN | the mean of the tangents there |
 /// | a NaN | NaN |
+///
+/// See also [`logsumexp_with_gradient`](crate::logsumexp_with_gradient), [`logsumexp_hvp`].
 ///
 /// ```
 /// assert_eq!(logsum::logsumexp_jvp(&[0.0, 0.0, f64::NEG_INFINITY], &[1.0, 2.0, 7.0])?, (std::f64::consts::LN_2, 1.5));
@@ -92,6 +97,9 @@ pub fn logsumexp_hvp<T: Float>(z: &[T], vector: &[T], out: &mut [T]) -> Result<(
 /// log Σ e^{z_k − max} and Σ p_k (max − z_k). It is 0 if `z` is empty or all −∞; log c if +∞ occurs c times; NaN
 /// if there is a NaN.
 ///
+/// See also [`softmax_entropy_with_gradient`], [`token_log_probs_with_entropy`](crate::token_log_probs_with_entropy),
+/// and [`Terms::softmax_entropy`](crate::Terms::softmax_entropy) for weights, a mask and a temperature.
+///
 /// ```
 /// use logsum::softmax_entropy;
 /// assert_eq!(softmax_entropy(&[5.0, 5.0]), std::f64::consts::LN_2);
@@ -108,6 +116,13 @@ pub fn softmax_entropy<T: Float>(z: &[T]) -> T {
 /// Each is within 2 ulp where the difference does not cancel; the difference has an absolute error of at most
 /// 2^-58 (f32: 2^-29) of its parts. They are 0 if the maximum is infinite, and NaN if there is a NaN.
 ///
+/// ```
+/// let mut gradient = [9.0; 2];
+/// let entropy = logsum::softmax_entropy_with_gradient(&[2.0, 2.0], &mut gradient)?;
+/// assert_eq!((entropy, gradient), (std::f64::consts::LN_2, [0.0, 0.0])); // a maximum
+/// # Ok::<(), logsum::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::LengthMismatch`] if `gradient` is not as long as `z`; nothing is written then.
 pub fn softmax_entropy_with_gradient<T: Float>(z: &[T], gradient: &mut [T]) -> Result<T, Error> {
@@ -119,14 +134,29 @@ pub fn softmax_entropy_with_gradient<T: Float>(z: &[T], gradient: &mut [T]) -> R
 /// The absolute error of the derivative is at most half an ulp plus 2^-58 (f32: 2^-29) of the sum of its terms'
 /// magnitudes.
 ///
+/// ```
+/// assert_eq!(logsum::softmax_entropy_jvp(&[2.0, 2.0], &[1.0, 0.0])?, (std::f64::consts::LN_2, 0.0));
+/// # Ok::<(), logsum::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::LengthMismatch`] if `tangent` is not as long as `z`.
 pub fn softmax_entropy_jvp<T: Float>(z: &[T], tangent: &[T]) -> Result<(T, T), Error> {
     Terms::new(z).softmax_entropy_jvp(tangent)
 }
 
-/// Writes the Hessian of [`softmax_entropy`] times a vector into `out`, in O(n); bounds and special cases as for
-/// the gradient.
+/// Writes the Hessian of [`softmax_entropy`] times a vector into `out`, in O(n).
+///
+/// With a = −log p, ā = Σ p_k a_k and v̄ = Σ p_k v_k, element i is
+/// p_i ((v_i − v̄)(a_i − ā − 1) − Σ p_k (v_k − v̄)(a_k − ā)). Bounds and special cases are those of the gradient in
+/// [`softmax_entropy_with_gradient`].
+///
+/// ```
+/// let mut out = [0.0; 2];
+/// logsum::softmax_entropy_hvp(&[2.0, 2.0], &[1.0, 0.0], &mut out)?;
+/// assert_eq!(out, [-0.25, 0.25]);
+/// # Ok::<(), logsum::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::LengthMismatch`] if `vector` or `out` is not as long as `z`; nothing is written then.
@@ -278,7 +308,8 @@ fn at_edge<T: Format>(each: Each, max: f64, z: &[T], out: &mut [T]) {
     }
 }
 
-/// z at a temperature, and the functions of Σ e^x with x = (z − max)/τ; a maximum that is not finite is the error.
+/// z at a temperature, and the functions of Σ e^x with x = (z − max)/τ; a maximum that is not finite is returned as the
+/// error.
 ///
 /// The first maximum is left out of the sum, so that a small t in Σ e^x = 1 + t keeps its relative accuracy.
 pub(super) fn tempered<T: Format>(z: &[T], temperature: f64) -> Result<(Tempered, Parts), f64> {
@@ -319,7 +350,7 @@ struct Moments {
 }
 
 impl Moments {
-    /// A maximum that is not finite is the error.
+    /// A maximum that is not finite is returned as the error.
     fn of<T: Format>(z: &[T], temperature: f64) -> Result<Self, f64> {
         let (scale, Parts { inverse, log, .. }) = tempered(z, temperature)?;
         let softmax = Softmax { exponent: scale, inverse };

@@ -26,21 +26,26 @@ use crate::ziv::weighted_shares::WeightedShares;
 use crate::ziv::{self, Settled};
 use std::borrow::Cow;
 
-/// The terms b_k e^{z_k} of a sum: z, with optional weights b and an optional mask.
+/// The terms b_k e^{z_k} of a sum: z, with optional weights b, an optional mask, and a temperature.
 ///
-/// | | log \|Σ b_k e^{z_k}\| and its sign | ∂/∂z_i = b_i e^{z_i} / Σ | ∂/∂b_i = e^{z_i} / Σ |
+/// In this table S = Σ b_k e^{z_k}, at temperature 1:
+///
+/// | terms | log \|S\| and the sign of S | ∂/∂z_i = b_i e^{z_i} / S | ∂/∂b_i = e^{z_i} / S |
 /// |---|---|---|---|
-/// | finite terms | correctly rounded, whatever cancels | correctly rounded, whatever cancels | likewise |
+/// | finite terms | correctly rounded, whatever cancels | correctly rounded, whatever cancels | the same |
 /// | b_i = 0 | absent, even if z_i is ±∞ or NaN | 0 | by the formula, not 0 |
 /// | masked out | absent | 0 | 0 |
-/// | no mass: all terms absent or −∞ | −∞, sign 0 | see [`NoMass`] | see [`NoMass`] |
+/// | no mass: each term absent, or its z is −∞ | −∞, sign 0 | see [`NoMass`] | see [`NoMass`] |
 /// | finite terms that cancel exactly | −∞, sign 0 | NaN | NaN |
-/// | +∞, with weights of one sign | +∞, that sign | b_i/Σ b at each +∞, Σ b over these | 1/Σ b at each +∞ |
-/// | +∞, with weights of both signs | NaN | NaN | NaN |
+/// | z = +∞, with weights of one sign | +∞, that sign | b_i/Σ b at each +∞, Σ b over these | 1/Σ b at each +∞ |
+/// | z = +∞, with weights of both signs | NaN | NaN | NaN |
 /// | a NaN | NaN | NaN | NaN |
 ///
 /// A weight ±∞ makes its term infinite, or NaN if z is −∞. Without weights the sign is 1, or 0 if there is no
 /// mass.
+///
+/// See also [`logsumexp`](crate::logsumexp) and [`softmax`](crate::softmax) without these options;
+/// [`Accumulator`](crate::Accumulator) for weighted terms that arrive in pieces.
 ///
 /// ```
 /// use logsum::Terms;
@@ -59,8 +64,8 @@ use std::borrow::Cow;
 /// # Ok::<(), logsum::Error>(())
 /// ```
 ///
-/// At τ = 1 the log-sum-exp and its derivatives allocate memory in proportion to the row only if the sum cancels, or a
-/// derivative is near a half-way point, beyond 256 bits.
+/// At temperature 1 the log-sum-exp and its derivatives allocate memory in proportion to the row only if more than 256
+/// bits are needed: because the sum cancels, or because a derivative is close to a half-way point.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'a, T> {
     z: &'a [T],
@@ -70,7 +75,17 @@ pub struct Terms<'a, T> {
     no_mass: NoMass,
 }
 
-/// The gradient and softmax of a sum without mass: all terms are absent or −∞.
+/// The gradient and softmax of a sum without mass: each term is absent (masked, or of weight 0), or its z is −∞.
+///
+/// ```
+/// use logsum::{NoMass, Terms};
+/// let (z, mut p) = ([f64::NEG_INFINITY; 2], [9.0; 2]);
+/// Terms::new(&z).softmax(&mut p)?;
+/// assert_eq!(p, [0.0, 0.0]);
+/// Terms::new(&z).no_mass(NoMass::Uniform).softmax(&mut p)?;
+/// assert_eq!(p, [0.5, 0.5]);
+/// # Ok::<(), logsum::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum NoMass {
@@ -84,12 +99,23 @@ pub enum NoMass {
 }
 
 impl<'a, T: Float> Terms<'a, T> {
-    /// The terms e^{z_k}, all with weight 1.
+    /// The terms e^{z_k}: all have weight 1, none is masked, and the temperature is 1.
+    ///
+    /// ```
+    /// let z = [1000.0, 1000.0];
+    /// assert_eq!(logsum::Terms::new(&z).logsumexp(), logsum::logsumexp(&z));
+    /// ```
     pub fn new(z: &'a [T]) -> Self {
         Self { z, weights: None, mask: None, temperature: 1.0, no_mass: NoMass::Zero }
     }
 
-    /// Sets one weight per term, of any sign.
+    /// Sets one weight per term, of any sign. A term of weight 0 is absent, whatever its z.
+    ///
+    /// ```
+    /// let terms = logsum::Terms::new(&[0.0, f64::INFINITY]).weights(&[2.0, 0.0])?;
+    /// assert_eq!(terms.logsumexp(), std::f64::consts::LN_2);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `b` is not as long as z.
@@ -99,6 +125,12 @@ impl<'a, T: Float> Terms<'a, T> {
     }
 
     /// Includes only the terms for which the mask is true.
+    ///
+    /// ```
+    /// let terms = logsum::Terms::new(&[3.0, f64::NAN]).mask(&[true, false])?;
+    /// assert_eq!(terms.logsumexp(), 3.0);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `mask` is not as long as z.
@@ -131,12 +163,21 @@ impl<'a, T: Float> Terms<'a, T> {
         is_valid.then_some(Self { temperature, ..self }).ok_or(Error::TemperatureOutOfRange { temperature })
     }
 
-    /// Sets the gradient and softmax of a sum without mass.
+    /// Sets the gradient and softmax of a sum without mass; [`NoMass`] has an example.
     pub fn no_mass(self, no_mass: NoMass) -> Self {
         Self { no_mass, ..self }
     }
 
     /// τ log Σ b_k e^{z_k/τ}, correctly rounded if τ = 1; NaN if the sum is negative.
+    ///
+    /// See also [`logsumexp_with_sign`](Self::logsumexp_with_sign), for sums of any sign.
+    ///
+    /// ```
+    /// use logsum::Terms;
+    /// assert_eq!(Terms::new(&[5.0, 1.0]).weights(&[0.0, 1.0])?.logsumexp(), 1.0);
+    /// assert!(Terms::new(&[1.0, 2.0]).weights(&[1.0, -1.0])?.logsumexp().is_nan()); // e − e² is negative
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     pub fn logsumexp(&self) -> T {
         let (value, sign) = self.logsumexp_with_sign();
         if sign.widen() < 0.0 { T::narrow(f64::NAN) } else { value }
@@ -144,6 +185,12 @@ impl<'a, T: Float> Terms<'a, T> {
 
     /// τ log |Σ b_k e^{z_k/τ}|, correctly rounded if τ = 1, and the sign of the sum: 1, −1, 0 if the sum is 0, or
     /// NaN.
+    ///
+    /// ```
+    /// let terms = logsum::Terms::new(&[1.0, 2.0]).weights(&[1.0, -1.0])?;
+    /// assert_eq!(terms.logsumexp_with_sign(), (1.5413248546129181, -1.0)); // e − e² = −4.67…
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     pub fn logsumexp_with_sign(&self) -> (T, T) {
         <T as Compiled<T>>::logsumexp_with_sign(self)
     }
@@ -151,6 +198,15 @@ impl<'a, T: Float> Terms<'a, T> {
     /// Returns the value of [`logsumexp`](Self::logsumexp), and writes the derivatives of τ log |Σ b_k e^{z_k/τ}|
     /// with respect to each z into `gradient`: the [`softmax`](Self::softmax). If all weights are 1, the
     /// derivative of the value with respect to τ is the [`softmax_entropy`](Self::softmax_entropy).
+    ///
+    /// ```
+    /// let mut gradient = [0.0; 2];
+    /// let terms = logsum::Terms::new(&[3.0, 3.0]).weights(&[1.0, 3.0])?;
+    /// let value = terms.logsumexp_with_gradient(&mut gradient)?;
+    /// assert_eq!(value, logsum::logsumexp(&[3.0; 4]));
+    /// assert_eq!(gradient, [0.25, 0.75]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `gradient` is not as long as z; nothing is written then.
@@ -176,7 +232,15 @@ impl<'a, T: Float> Terms<'a, T> {
         <T as Compiled<T>>::logsumexp_with_gradients(self, gradient, by_weight)
     }
 
-    /// Writes the softmax p_i = b_i e^{z_i/τ} / Σ b_k e^{z_k/τ}, the gradient of the value, into `out`.
+    /// Writes the softmax p_i = b_i e^{z_i/τ} / Σ b_k e^{z_k/τ}, the gradient of [`logsumexp`](Self::logsumexp), into
+    /// `out`.
+    ///
+    /// ```
+    /// let mut p = [0.0; 3];
+    /// logsum::Terms::new(&[2.0, 9.0, 2.0]).mask(&[true, false, true])?.softmax(&mut p)?;
+    /// assert_eq!(p, [0.5, 0.0, 0.5]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `out` is not as long as z; nothing is written then.
@@ -187,8 +251,8 @@ impl<'a, T: Float> Terms<'a, T> {
 
     /// Writes log p_i into `out`: −∞ if p_i is 0, NaN if it is negative.
     ///
-    /// Each is within 1 ulp without weights, and with weights where log b and z/τ do not cancel: their absolute
-    /// error is at most 2^-58 of these.
+    /// Each is within 1 ulp without weights, and with weights where log b and z/τ do not cancel: the absolute error is
+    /// at most 2^-58 of log b and z/τ.
     ///
     /// ```
     /// use logsum::Terms;
@@ -208,7 +272,7 @@ impl<'a, T: Float> Terms<'a, T> {
     /// terms are absent.
     ///
     /// Without weights and at τ = 1 it is correctly rounded, as [`logmeanexp`](crate::logmeanexp); otherwise its
-    /// absolute error is at most half an ulp plus 2^-58 of its parts.
+    /// absolute error is at most half an ulp plus 2^-58 of the magnitudes of its summands.
     ///
     /// ```
     /// use logsum::Terms;
@@ -221,10 +285,17 @@ impl<'a, T: Float> Terms<'a, T> {
         <T as Compiled<T>>::terms_logmeanexp(self)
     }
 
-    /// τ log(Σ b_k (e^{z_k/τ} − m)² / (Σ b_k − ddof)) with the weighted mean m: the weights are frequencies of the
-    /// numbers.
+    /// τ log(Σ b_k (e^{z_k/τ} − m)² / (Σ b_k − ddof)) with the weighted mean m: weights count how often a number
+    /// occurs.
     ///
-    /// Bounds and special cases as for [`logvarexp`](crate::logvarexp).
+    /// Bounds and special cases are those of [`logvarexp`](crate::logvarexp).
+    ///
+    /// ```
+    /// let z = [1000.0, f64::NAN, 1001.0];
+    /// let terms = logsum::Terms::new(&z).mask(&[true, false, true])?;
+    /// assert_eq!(terms.logvarexp(0), logsum::logvarexp(&[1000.0, 1001.0], 0));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     pub fn logvarexp(&self, ddof: usize) -> T {
         <T as Compiled<T>>::terms_logvarexp(self, ddof)
     }
@@ -232,7 +303,13 @@ impl<'a, T: Float> Terms<'a, T> {
     /// −Σ p_k log p_k, the entropy of the [`softmax`](Self::softmax) in nats: between 0 and log n; NaN if a p is
     /// negative.
     ///
-    /// Bounds as for [`softmax_entropy`](crate::softmax_entropy).
+    /// Bounds are those of [`softmax_entropy`](crate::softmax_entropy).
+    ///
+    /// ```
+    /// let terms = logsum::Terms::new(&[5.0, 5.0, 9.0]).mask(&[true, true, false])?;
+    /// assert_eq!(terms.softmax_entropy(), std::f64::consts::LN_2);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     pub fn softmax_entropy(&self) -> T {
         <T as Compiled<T>>::terms_entropy(self)
     }
@@ -240,13 +317,27 @@ impl<'a, T: Float> Terms<'a, T> {
     /// Returns the value of [`softmax_entropy`](Self::softmax_entropy), and writes its derivatives with respect to
     /// z into `gradient`: p_i (a_i − ā)/τ with a = −log p and ā = Σ p_k a_k.
     ///
+    /// ```
+    /// let mut gradient = [9.0; 2];
+    /// let entropy = logsum::Terms::new(&[2.0, 2.0]).softmax_entropy_with_gradient(&mut gradient)?;
+    /// assert_eq!((entropy, gradient), (std::f64::consts::LN_2, [0.0, 0.0])); // a maximum
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `gradient` is not as long as z; nothing is written then.
     pub fn softmax_entropy_with_gradient(&self, gradient: &mut [T]) -> Result<T, Error> {
         <T as Compiled<T>>::terms_entropy_with_gradient(self, gradient)
     }
 
-    /// The value of [`softmax_entropy`](Self::softmax_entropy), and its derivative in the direction `tangent`.
+    /// The value of [`softmax_entropy`](Self::softmax_entropy), and its derivative in the direction `tangent`:
+    /// Σ g_k t_k with the gradient g.
+    ///
+    /// ```
+    /// let terms = logsum::Terms::new(&[2.0, 2.0]);
+    /// assert_eq!(terms.softmax_entropy_jvp(&[1.0, 0.0])?, (std::f64::consts::LN_2, 0.0));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `tangent` is not as long as z.
@@ -255,7 +346,14 @@ impl<'a, T: Float> Terms<'a, T> {
     }
 
     /// Writes the Hessian of [`softmax_entropy`](Self::softmax_entropy) times a vector into `out`: p_i
-    /// ((v_i − v̄)(a_i − ā − 1) − Σ p_k (v_k − v̄)(a_k − ā))/τ².
+    /// ((v_i − v̄)(a_i − ā − 1) − Σ p_k (v_k − v̄)(a_k − ā))/τ², with a = −log p, ā = Σ p_k a_k and v̄ = Σ p_k v_k.
+    ///
+    /// ```
+    /// let mut out = [0.0; 2];
+    /// logsum::Terms::new(&[2.0, 2.0]).softmax_entropy_hvp(&[1.0, 0.0], &mut out)?;
+    /// assert_eq!(out, [-0.25, 0.25]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `vector` or `out` is not as long as z; nothing is written then.
@@ -263,10 +361,17 @@ impl<'a, T: Float> Terms<'a, T> {
         <T as Compiled<T>>::terms_entropy_hvp(self, vector, out)
     }
 
-    /// The value, and its derivative in the direction `tangent`: Σ g_k t_k with the gradient g.
+    /// The value of [`logsumexp`](Self::logsumexp), and its derivative in the direction `tangent`: Σ g_k t_k with the
+    /// gradient g.
     ///
-    /// The absolute error of the derivative is at most half an ulp plus 2^-59 (f32: 2^-29) of Σ |g_k t_k|, which
-    /// is within 1 ulp where little cancels. Tangents of masked terms are ignored.
+    /// The absolute error of the derivative is at most half an ulp plus 2^-59 (f32: 2^-29) of Σ |g_k t_k|: the
+    /// derivative is within 1 ulp where little cancels. Tangents of masked terms are ignored.
+    ///
+    /// ```
+    /// let terms = logsum::Terms::new(&[0.0, 0.0, 5.0]).mask(&[true, true, false])?;
+    /// assert_eq!(terms.jvp(&[1.0, 2.0, 7.0])?, (std::f64::consts::LN_2, 1.5));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `tangent` is not as long as z.
@@ -274,12 +379,19 @@ impl<'a, T: Float> Terms<'a, T> {
         <T as Compiled<T>>::jvp(self, tangent)
     }
 
-    /// Writes the Hessian times a vector into `out`: (diag(g) − g gᵀ) v / τ, that is g_i (v_i − Σ g_k v_k)/τ with
-    /// the gradient g.
+    /// Writes the Hessian of [`logsumexp`](Self::logsumexp) times a vector into `out`: (diag(g) − g gᵀ) v / τ, that is
+    /// g_i (v_i − Σ g_k v_k)/τ with the gradient g.
     ///
     /// It is also the Jacobian of the softmax times v, and its transpose times v, since the Hessian is symmetric.
     /// Each element is within 1 ulp where v_i − Σ g_k v_k does not cancel; that difference has an absolute error
     /// of at most 2^-59 (f32: 2^-29) of Σ |g_k v_k|.
+    ///
+    /// ```
+    /// let mut out = [0.0; 2];
+    /// logsum::Terms::new(&[3.0, 3.0]).hvp(&[1.0, 0.0], &mut out)?;
+    /// assert_eq!(out, [0.25, -0.25]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if `vector` or `out` is not as long as z; nothing is written then.
@@ -430,13 +542,14 @@ compiled! {
     fn hvp(terms: &Terms<'_, T>, vector: &[T], out: &mut [T]) -> Result<(), Error> {
         same_length("vector", vector, "z", terms.z)?;
         same_length("out", out, "z", terms.z)?;
-        // A row alone has the bits that it has among others.
+        // The same algorithm as for many rows, so that the bits are the same.
         if terms.has_short_hessian()
             && short_rows::hessians(terms.z, vector, terms.z.len(), out, &mut Default::default()) & 1 == 0
         {
             return Ok(());
         }
-        // Linear in the vector, whose greatest numbers would overflow beside the exponentials' scale.
+        // The result is linear in the vector: unless scaled, its greatest numbers would overflow beside the scaled
+        // exponentials.
         let times = |numbers: &[T], factor: f64| numbers.iter().map(|x| T::narrow(x.widen() * factor)).collect::<Vec<T>>();
         if vector.iter().any(|v| v.widen().abs() > power_of_two(768)) {
             terms.hvp_into(&times(vector, power_of_two(-256)), out);
@@ -903,7 +1016,7 @@ impl<T: Format> Terms<'_, T> {
     }
 }
 
-/// Writes the shares of a block, those that are not settled by the function of their place.
+/// Writes the shares of a block; `alone` computes a share at a place that the first phase does not settle.
 fn settled_shares<T: Format>(
     block: Block<'_, T>,
     share: BoundedShare,
