@@ -1,4 +1,4 @@
-//! Special cases, where log-sum-exp has no ordinary answer: one table of conventions for all operations.
+//! Special cases: one table of conventions for all operations.
 //!
 //! | input | value | gradient, softmax | log-softmax |
 //! |---|---|---|---|

@@ -2,10 +2,10 @@
 
 use crate::error::Error;
 
-/// The axes to reduce over: all of them, one, or several; counted from the front, or, if negative, from the back.
+/// The axes to reduce over: all, one, or several; an axis is counted from the front, or from the back if negative.
 ///
 /// `-1`, `[0, 2]`, a slice, a vector, and `()` for all axes convert into it. The reduced axes are dropped from the
-/// result unless [`keep`](Axes::keep) leaves them in with length 1.
+/// result unless [`keep`](Axes::keep) keeps them with length 1.
 ///
 /// ```
 /// use logsum::{Axes, LogSumExp};
@@ -29,7 +29,7 @@ impl Axes {
         Self { which: None, keep: false }
     }
 
-    /// Keeps the reduced axes in the result, with length 1, so that it broadcasts against the input.
+    /// Keeps the reduced axes in the result, with length 1, so that the result broadcasts against the input.
     pub fn keep(mut self) -> Self {
         self.keep = true;
         self

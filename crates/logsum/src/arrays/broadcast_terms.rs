@@ -13,8 +13,11 @@ use std::marker::PhantomData;
 /// [`Terms`] over the axes of an array: weights and mask broadcast to its shape.
 /// [`LogSumExp::terms`](super::LogSumExp::terms) creates one.
 ///
-/// Values, bounds and special cases are those of [`Terms`]. Rows of arrays that are not in C order with the reduced
-/// axes last are copied.
+/// Values, bounds and special cases are those of [`Terms`]: a row has the numbers along the reduced axes. If the array
+/// is not in C order with the reduced axes last, its rows are copied.
+///
+/// # Errors
+/// Methods that compute return [`Error::OutOfMemory`] if a result or a copy does not fit into memory.
 ///
 /// ```
 /// use logsum::LogSumExp;
@@ -69,7 +72,7 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
         Ok(Self { mask: Some(self.plan.broadcast("mask", mask)?), ..self })
     }
 
-    /// As [`Terms::temperature`].
+    /// Sets the temperature, as [`Terms::temperature`].
     ///
     /// # Errors
     /// [`Error::TemperatureOutOfRange`] unless `temperature` is positive and finite.
@@ -78,12 +81,12 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
         Ok(Self { temperature, ..self })
     }
 
-    /// As [`Terms::no_mass`].
+    /// Sets the gradient and softmax of rows without mass, as [`Terms::no_mass`].
     pub fn no_mass(self, no_mass: NoMass) -> Self {
         Self { no_mass, ..self }
     }
 
-    /// `f` of the terms of a row.
+    /// Calls `f` with the terms of a row.
     fn row<R>(&self, index: usize, f: impl FnOnce(Terms<'_, T>) -> R) -> R {
         let z = self.z.row(index);
         let weights = self.weights.as_ref().map(|weights| weights.row(index));
@@ -112,7 +115,7 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
         Ok((self.plan.per_row(value), self.plan.per_row(sign)))
     }
 
-    /// [`Terms::logsumexp_with_gradient`] of each row: the values, NaN if a sum is negative, and the gradients.
+    /// [`Terms::logsumexp_with_gradient`] of each row: the values (NaN where the sum is negative) and the gradients.
     pub fn logsumexp_with_gradient(&self) -> Result<(ArrayD<T>, Array<T, D>), Error> {
         let [value, gradient] = self.plan.each([PerRow::One, PerRow::Each], |i, [value, gradient]| {
             value[0] = self.row(i, |terms| terms.logsumexp_with_gradient(gradient).expect(EQUAL));

@@ -10,8 +10,10 @@ use num_complex::Complex;
 
 /// [`complex_logsumexp`](crate::complex_logsumexp) and related functions as methods of ndarray's arrays and views.
 ///
-/// `axes` accepts anything that converts into [`Axes`]. Arrays that are not in C order with the reduced axes last
-/// are copied.
+/// `axes` accepts anything that converts into [`Axes`]; a row has the numbers along these axes. Arrays that are not in
+/// C order with the reduced axes last are copied.
+///
+/// See also [`LogSumExp`](crate::LogSumExp) for real numbers.
 ///
 /// ```
 /// use logsum::ComplexLogSumExp;
@@ -26,8 +28,8 @@ use num_complex::Complex;
 /// The trait is sealed: it is implemented for ndarray's arrays and views only.
 ///
 /// # Errors
-/// [`Error::AxisOutOfRange`] and [`Error::AxisTwice`] for invalid axes, [`Error::ShapeMismatch`] for the weights'
-/// shape, [`Error::OutOfMemory`] where a result does not fit into memory.
+/// [`Error::AxisOutOfRange`] and [`Error::AxisTwice`] for invalid axes, [`Error::ShapeMismatch`] if the weights do not
+/// broadcast to the array's shape, [`Error::OutOfMemory`] if a result does not fit into memory.
 pub trait ComplexLogSumExp<T: Float, D: Dimension>: Sealed<Complex<T>, D> {
     /// [`complex_logsumexp`](crate::complex_logsumexp) of each row.
     fn complex_logsumexp(&self, axes: impl Into<Axes>) -> Result<ArrayD<Complex<T>>, Error> {
@@ -54,7 +56,8 @@ pub trait ComplexLogSumExp<T: Float, D: Dimension>: Sealed<Complex<T>, D> {
         Ok(plan.per_row(values))
     }
 
-    /// [`complex_logsumexp_with_gradient`](crate::complex_logsumexp_with_gradient) of each row.
+    /// [`complex_logsumexp_with_gradient`](crate::complex_logsumexp_with_gradient) of each row: the values and the
+    /// gradient, which has the array's shape.
     fn complex_logsumexp_with_gradient(&self, axes: impl Into<Axes>) -> Result<WithGradient<T, D>, Error> {
         let plan = Plan::new(self.array(), axes)?;
         let z = plan.rows(self.array())?;

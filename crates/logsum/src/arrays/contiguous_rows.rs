@@ -79,12 +79,12 @@ fn as_matrix<A>(mut array: ArrayViewD<'_, A>, outer: usize) -> Option<ArrayView2
     array.into_dimensionality().ok()
 }
 
-/// Makes one axis of an axis and the next, if the strides allow it: so that their rows lie beside each other.
+/// Merges an axis and the next into one, if the strides allow it.
 pub(super) fn merged<S: RawData>(
     mut array: ArrayBase<S, IxDyn>,
     first: usize,
 ) -> Option<ArrayBase<S, IxDyn>> {
-    // Of no rows there is nothing to merge.
+    // Without rows there is nothing to merge.
     let has_rows = array.shape()[first] > 0 && array.shape()[first + 1] > 0;
     (has_rows && array.merge_axes(Axis(first), Axis(first + 1))).then(|| array.remove_axis(Axis(first)))
 }
@@ -131,7 +131,7 @@ impl Plan {
             return Ok(Rows::Contiguous(Cow::Borrowed(numbers), self.length));
         }
         let matrix = as_matrix(permuted.clone(), self.outer);
-        // One row at a time is copied, or all are.
+        // Rows are copied one at a time, or all together.
         has_room::<A>(if matrix.is_some() { self.length } else { permuted.len() })?;
         Ok(match matrix {
             Some(rows) => Rows::Strided(rows),

@@ -15,7 +15,7 @@ type Gradients<T, D, E> = (Array<T, D>, Array<T, E>);
 /// [`log_matmul`](crate::log_matmul) and its derivatives as methods of ndarray's arrays and views.
 ///
 /// The last two axes are those of the matrices; the others are batch axes, and broadcast as in NumPy. An array
-/// that is not in standard layout is copied.
+/// that is not in standard layout is copied. Bounds and special cases are those of the functions.
 ///
 /// ```
 /// use logsum::LogMatmul;
@@ -32,7 +32,7 @@ type Gradients<T, D, E> = (Array<T, D>, Array<T, E>);
 /// [`Error::RankTooSmall`] if an array has fewer than two axes, [`Error::ShapeMismatch`] if the shapes do not fit,
 /// [`Error::ShapeTooLarge`] if the product would be too large, [`Error::OutOfMemory`] if it does not fit into memory.
 pub trait LogMatmul<T: Float, D: Dimension>: Sealed<T, D> {
-    /// The matrix product in log space with `right`.
+    /// The matrix product in log space with `right`: C_ij = log Σ_k e^{A_ik + B_kj}, correctly rounded.
     fn log_matmul<E: Dimension>(&self, right: &ArrayRef<T, E>) -> Result<ArrayD<T>, Error> {
         let shapes = Shapes::new(self.array().shape(), right.shape())?;
         let Shapes { rows, inner, columns, .. } = shapes;
@@ -55,8 +55,17 @@ pub trait LogMatmul<T: Float, D: Dimension>: Sealed<T, D> {
         Ok(array(IxDyn(&shapes.out()), out))
     }
 
-    /// [`log_matmul_vjp`](crate::log_matmul_vjp): the gradients with respect to this factor and `right`. No
-    /// argument broadcasts.
+    /// [`log_matmul_vjp`](crate::log_matmul_vjp): the gradients with respect to this factor and `right`. The batch axes
+    /// must be equal: no argument broadcasts.
+    ///
+    /// ```
+    /// use logsum::LogMatmul;
+    /// use ndarray::array;
+    /// let (a, b) = (array![[0.0, 0.0], [1e9, -1e9]], array![[5.0], [5.0]]);
+    /// let (grad_a, grad_b) = a.log_matmul_vjp(&b, &array![[1.0], [2.0]])?;
+    /// assert_eq!((grad_a, grad_b), (array![[0.5, 0.5], [2.0, 0.0]], array![[2.5], [0.5]]));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn log_matmul_vjp<E: Dimension, F: Dimension>(
         &self,
         right: &ArrayRef<T, E>,

@@ -30,11 +30,16 @@ use ndarray::{
 
 /// [`logsumexp`](crate::logsumexp) and related functions as methods of ndarray's arrays and views.
 ///
-/// `axes` accepts anything that converts into [`Axes`]: `-1`, `[0, 2]`, [`Axes::all()`]. The log-sum-exp, softmax
-/// and log-softmax read any layout in place: C or Fortran order, negative strides, gaps, and the stride 0 of a
-/// broadcast axis. A row without elements has the log-sum-exp −∞. Their `_into` forms write into arrays that the
-/// caller provides, and allocate nothing that grows with the input; the plain forms allocate only their result.
-/// The other methods copy an array that is not in C order with the reduced axes last.
+/// `axes` accepts anything that converts into [`Axes`]: `-1`, `[0, 2]`, [`Axes::all()`]. A *row* consists of the
+/// numbers along these axes, one row for each index along the others. Values, bounds and special cases are those of the
+/// function of each row alone; a row without elements has the log-sum-exp −∞.
+///
+/// The log-sum-exp, softmax and log-softmax read any layout in place: C or Fortran order, negative strides, gaps, and
+/// the stride 0 of a broadcast axis. Their `_into` forms write into arrays that the caller provides, and allocate
+/// nothing that grows with the input; the plain forms allocate only their result. The other methods copy an array that
+/// is not in C order with the reduced axes last.
+///
+/// See also [`LogMatmul`] for matrix products, and [`ArrayTerms`] for weights and masks.
 ///
 /// ```
 /// use logsum::LogSumExp;
@@ -48,8 +53,9 @@ use ndarray::{
 /// The trait is sealed: it is implemented for ndarray's arrays and views only.
 ///
 /// # Errors
-/// [`Error::AxisOutOfRange`] and [`Error::AxisTwice`] for invalid axes, [`Error::ShapeMismatch`] for an output's
-/// shape, [`Error::OutOfMemory`] where a result does not fit into memory. Nothing is written then.
+/// [`Error::AxisOutOfRange`] and [`Error::AxisTwice`] for invalid axes, [`Error::ShapeMismatch`] if an output or
+/// another argument has the wrong shape, [`Error::OutOfMemory`] if a result does not fit into memory. Nothing is
+/// written then.
 pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
     /// The log-sum-exp over the axes, correctly rounded.
     fn logsumexp(&self, axes: impl Into<Axes>) -> Result<ArrayD<T>, Error> {
@@ -68,7 +74,16 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         reduce(self.array(), &Plan::new(self.array(), axes)?, Some(out.into_dyn()), None)
     }
 
-    /// The log-sum-exp over the axes, and its gradient, which has the input's shape.
+    /// The log-sum-exp over the axes, and its gradient, which has the input's shape; both are correctly rounded.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// let (values, gradient) = array![[4.0, 4.0], [0.0, f64::NEG_INFINITY]].logsumexp_with_gradient(1)?;
+    /// assert_eq!(values, array![4.0 + 2f64.ln(), 0.0].into_dyn());
+    /// assert_eq!(gradient, array![[0.5, 0.5], [1.0, 0.0]]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn logsumexp_with_gradient(&self, axes: impl Into<Axes>) -> Result<(ArrayD<T>, Array<T, D>), Error> {
         let plan = Plan::new(self.array(), axes)?;
         let mut value = array_of_zeros(IxDyn(&plan.reduced_shape))?;
@@ -78,7 +93,8 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         Ok((value, gradient))
     }
 
-    /// Writes [`logsumexp_with_gradient`](LogSumExp::logsumexp_with_gradient) into `value` and `gradient`.
+    /// Writes [`logsumexp_with_gradient`](LogSumExp::logsumexp_with_gradient) into `value`, which must have the shape
+    /// of the result, and `gradient`.
     fn logsumexp_with_gradient_into<E: Dimension>(
         &self,
         axes: impl Into<Axes>,
@@ -89,7 +105,7 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         reduce(self.array(), &plan, Some(value.into_dyn()), Some((Each::Share, gradient.into_dyn())))
     }
 
-    /// e^{z − LSE(z)}, with the log-sum-exp over the axes.
+    /// The softmax e^{z − LSE(z)}, with the log-sum-exp over the axes, correctly rounded.
     fn softmax(&self, axes: impl Into<Axes>) -> Result<Array<T, D>, Error> {
         let mut out = array_of_zeros(self.array().raw_dim())?;
         self.softmax_into(axes, out.view_mut())?;
@@ -102,7 +118,14 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         reduce(self.array(), &plan, None, Some((Each::Share, out.into_dyn())))
     }
 
-    /// z − LSE(z), with the log-sum-exp over the axes.
+    /// The log-softmax z − LSE(z), with the log-sum-exp over the axes, correctly rounded.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// let log_p = ndarray::array![[40.0], [0.0]].log_softmax(0)?;
+    /// assert_eq!(log_p, ndarray::array![[-4.248354255291589e-18], [-40.0]]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn log_softmax(&self, axes: impl Into<Axes>) -> Result<Array<T, D>, Error> {
         let mut out = array_of_zeros(self.array().raw_dim())?;
         self.log_softmax_into(axes, out.view_mut())?;
@@ -115,8 +138,8 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         reduce(self.array(), &plan, None, Some((Each::LogShare, out.into_dyn())))
     }
 
-    /// The terms e^{z_k} over the axes, which can be given weights, a mask, a temperature, and a convention for
-    /// sums without mass.
+    /// The terms e^{z_k} over the axes; [`ArrayTerms`] adds weights, a mask, a temperature, and a convention for sums
+    /// without mass.
     fn terms<'a>(&'a self, axes: impl Into<Axes>) -> Result<ArrayTerms<'a, T, D>, Error>
     where
         D: 'a,
@@ -172,6 +195,13 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
     }
 
     /// [`Cumulative::logsumexp`] along one axis.
+    ///
+    /// ```
+    /// use logsum::{Cumulative, LogSumExp};
+    /// let z = ndarray::array![[0.0], [0.0]];
+    /// assert_eq!(z.logcumsumexp(0, Cumulative::forward())?, ndarray::array![[0.0], [std::f64::consts::LN_2]]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn logcumsumexp(&self, axis: isize, which: Cumulative) -> Result<Array<T, D>, Error> {
         let plan = Plan::new(self.array(), axis)?;
         let z = plan.rows(self.array())?;
@@ -181,7 +211,15 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         plan.per_element(out)
     }
 
-    /// [`Segments::logsumexp`] along one axis, which in the result enumerates the segments.
+    /// [`Segments::logsumexp`] along one axis; in the result, the index along this axis is that of the segment.
+    ///
+    /// ```
+    /// use logsum::{LogSumExp, Segments};
+    /// let z = ndarray::arr1(&[0.0, 5.0, 0.0]);
+    /// let values = z.segment_logsumexp(0, &Segments::by_ids(&[1, 0, 1], 2)?)?;
+    /// assert_eq!(values, ndarray::arr1(&[5.0, std::f64::consts::LN_2]).into_dyn());
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn segment_logsumexp(&self, axis: isize, segments: &Segments) -> Result<ArrayD<T>, Error> {
         let plan = Plan::new(self.array(), axis)?;
         segments.fit_axis(axis, plan.length)?;
@@ -214,8 +252,17 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         plan.per_element(shares)
     }
 
-    /// [`CrossEntropy::loss_with_gradient`] with the classes along `axis`. Targets are in the order of the rows;
-    /// probabilities are row-major.
+    /// [`CrossEntropy::loss_with_gradient`] with the classes along `axis`. Targets are in the row-major order of the
+    /// other axes; target probabilities have the probabilities of each row one after another.
+    ///
+    /// ```
+    /// use logsum::{CrossEntropy, LogSumExp, Reduction, Targets};
+    /// use ndarray::array;
+    /// let (loss, targets) = (CrossEntropy::new(2), Targets::Classes(&[1]));
+    /// let (value, gradient) = array![[7.0], [7.0]].cross_entropy_with_gradient(0, &loss, targets, Reduction::Mean)?;
+    /// assert_eq!((value, gradient), (std::f64::consts::LN_2, array![[0.5], [-0.5]]));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn cross_entropy_with_gradient(
         &self,
         axis: isize,
@@ -232,8 +279,16 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         Ok((value, plan.per_element(gradient)?))
     }
 
-    /// [`token_log_probs`](crate::token_log_probs) with the logits of a row along `axis`. Tokens are in the order of
-    /// the rows.
+    /// [`token_log_probs`](crate::token_log_probs) with the logits of a row along `axis`. Tokens are in the row-major
+    /// order of the other axes.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// let logits = ndarray::array![[40.0, 0.0], [2.0, 2.0]];
+    /// let log_p = logits.token_log_probs(1, &[0, 1])?;
+    /// assert_eq!(log_p, ndarray::arr1(&[-4.248354255291589e-18, -std::f64::consts::LN_2]).into_dyn());
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn token_log_probs(&self, axis: isize, tokens: &[usize]) -> Result<ArrayD<T>, Error> {
         let plan = Plan::new(self.array(), axis)?;
         let (expected, found) = (plan.count, tokens.len());
@@ -247,6 +302,13 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
     }
 
     /// [`logaddexp`](crate::logaddexp) of each pair; `other` broadcasts to this array's shape.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// assert_eq!(array![0.0, 2.0].logaddexp(&array![f64::NEG_INFINITY])?, array![0.0, 2.0]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn logaddexp<E: Dimension>(&self, other: &ArrayRef<T, E>) -> Result<Array<T, D>, Error> {
         of_pairs(self.array(), ("other", other), each::logaddexp)
     }
@@ -310,13 +372,14 @@ impl<A, D: Dimension> Sealed<A, D> for ArrayRef<A, D> {
     }
 }
 
-/// Why an operation on the rows of an array cannot fail.
+/// The message of an `expect`: why an operation on the rows of an array cannot fail.
 const EQUAL: &str = "rows and their results have one length";
 
-/// Why an array in standard layout has a slice.
+/// The message of an `expect`: why an array in standard layout has a slice.
 const STANDARD: &str = "the standard layout is contiguous";
 
-/// An array for a result, or an error if there is too little memory for it. For the library's own faces.
+/// An array of zeros for a result, or an error if there is too little memory for it. Internal, for this library's
+/// Python package and other bindings.
 #[doc(hidden)]
 pub fn array_of_zeros<T: Float, D: Dimension>(shape: D) -> Result<Array<T, D>, Error> {
     let numbers = zeros(shape.size())?;
@@ -395,7 +458,7 @@ fn reduce<T: Float, D: Dimension>(
     Ok(())
 }
 
-/// Why a view that could be merged is.
+/// The message of an `expect`: why axes could be merged.
 const MERGED: &str = "the strides allow it";
 
 /// Reduces rows, with the `outer` axes that remain first in all arrays; many rows at once where the memory layout
@@ -438,10 +501,10 @@ fn reduce_views<T: Float>(
     }
 }
 
-/// The numbers of rows that are copied to be reduced together.
+/// How many numbers of rows are copied to be reduced together.
 const GATHERED: usize = PIECE / 2;
 
-/// Reduces the rows of the first axis, some at a time, by way of copies.
+/// Reduces the rows of the first axis, a few at a time, by copying them.
 fn reduce_gathered<T: Float>(
     z: &ArrayViewD<'_, T>,
     mut wanted: Wanted<ArrayViewMutD<'_, T>, ArrayViewMutD<'_, T>>,

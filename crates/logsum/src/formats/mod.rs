@@ -18,10 +18,10 @@ pub trait Format: Copy + Default + PartialOrd + Debug + Display + Send + Sync + 
     /// The working precision of a value's first phase: the next wider one.
     type First: Keep;
 
-    /// That of results of each number.
+    /// The working precision of the first phase for results of each number, such as a softmax.
     type Elements: Keep;
 
-    /// That of the sum of a row whose results [`Elements`](Self::Elements) does not settle.
+    /// The working precision of the sum of a row with results that [`Elements`](Self::Elements) does not settle.
     type Finer: Keep;
 
     /// Whether [`sum_in_singles`](Format::sum_in_singles) is implemented.
@@ -81,7 +81,7 @@ pub trait Format: Copy + Default + PartialOrd + Debug + Display + Send + Sync + 
         Self::narrow(odd_f64(sum))
     }
 
-    /// Bit i is set where the nearest numbers to the numbers i are not equal, or one is NaN.
+    /// A mask: bit i is set if the numbers nearest to `low` and `high` in lane i are not equal, or one is NaN.
     fn differ<V: Vector>(low: V, high: V) -> u8;
 
     /// The number itself, or +0 for −0.
@@ -89,8 +89,8 @@ pub trait Format: Copy + Default + PartialOrd + Debug + Display + Send + Sync + 
         Self::narrow(self.widen() + 0.0)
     }
 
-    /// Two ends with every x for which |x − v| ≤ bound between them: if they are equal once rounded to this type,
-    /// they are the number nearest to each x.
+    /// The ends of an interval that encloses every x with |x − v| ≤ bound: if both round to the same number of this
+    /// type, that is the number nearest to each such x.
     fn ends<W: Float64>(v: DoubleDouble<W>, bound: W) -> [W; 2];
 }
 

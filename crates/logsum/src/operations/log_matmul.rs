@@ -7,9 +7,9 @@
 //! ∂/∂A = a ∘ (H bᵀ),   ∂/∂B = b ∘ (aᵀ H),       H = G / S entry by entry
 //! ```
 //!
-//! are matrix products in f64, which [`product`] computes block by block. An entry that they do not settle,
+//! are matrix products in f64, which [`matrix_product`] computes block by block. An entry that they do not settle,
 //! because S_ij is too small or C_ij too near a rounding boundary, is computed on its own by the phases of
-//! [`pair_sums`].
+//! [`matrix_entry`].
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::exp::UNSCALE;
@@ -33,6 +33,12 @@ use std::ops::Range;
 /// The shape of a batch of matrix products: `rows` × `inner` times `inner` × `columns`, `batch` times.
 ///
 /// Functions that take one also accept `[rows, inner, columns]` and `[batch, rows, inner, columns]`.
+///
+/// ```
+/// use logsum::MatmulShape;
+/// let shape = MatmulShape::from([2, 3, 4]);
+/// assert_eq!(shape, MatmulShape { batch: 1, rows: 2, inner: 3, columns: 4 });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MatmulShape {
     /// The number of products.
@@ -81,10 +87,10 @@ impl MatmulShape {
 ///
 /// The cost is one matrix product in f64 for the narrower formats, and three for f64. If in f64 many entries of a
 /// block are less than about e^-15 of the product of the maximal exponentials of their row and column, that block
-/// is recomputed in double-double, in about three times the time. Entries near 0, where they are many, are settled by
-/// a product in triple-double, at 1 ns per k. An entry below e^-600 of that product, or too near 0 or a rounding
-/// boundary to be settled by the matrix products, is computed on its own, at 2 to 12 ns per k. Besides `out` it needs
-/// 3 MiB per thread, 5 MiB more for entries near 0, and `rows` + `inner` + `columns` numbers.
+/// is recomputed in double-double, in about three times the time. If many entries are near 0, a product in
+/// triple-double settles them, at 1 ns per k. An entry below e^-600 of the product of the maximal exponentials, or too
+/// near 0 or a rounding boundary to be settled by the matrix products, is computed on its own, at 2 to 12 ns per k. The
+/// function allocates 3 MiB per thread, 5 MiB more for entries near 0, and `rows` + `inner` + `columns` numbers.
 ///
 /// | the sums A_ik + B_kj | C_ij |
 /// |---|---|
@@ -93,6 +99,8 @@ impl MatmulShape {
 /// | a +∞, and no NaN | +∞ |
 /// | a NaN, or −∞ + ∞ | NaN |
 /// | a sum beyond the range of f64 | as for ±∞ |
+///
+/// See also [`log_matmul_vjp`], [`logsumexp`](crate::logsumexp).
 ///
 /// ```
 /// use logsum::log_matmul;
@@ -117,8 +125,8 @@ pub fn log_matmul<T: Float>(
     <T as Compiled<T>>::log_matmul(a, b, shape.into(), out)
 }
 
-/// The derivatives of Σ_ij G_ij C_ij for a cotangent G, where C = [`log_matmul`]`(a, b)`: the vector-Jacobian
-/// product.
+/// The vector-Jacobian product of [`log_matmul`]: writes the derivatives of Σ_ij G_ij C_ij with respect to A and B into
+/// `grad_a` and `grad_b`, for a cotangent G of the shape of C = log_matmul(A, B).
 ///
 /// ```text
 /// grad_a_ik = Σ_j G_ij P_ijk    grad_b_kj = Σ_i G_ij P_ijk    P_ijk = e^{A_ik + B_kj − C_ij}
@@ -127,8 +135,8 @@ pub fn log_matmul<T: Float>(
 /// With N = `rows` + `inner` + `columns`, the absolute error of each derivative is at most (N + 300) · 2^-53 (plus
 /// 2^-35 for f32 and narrower formats) of Σ |G| P, plus half an ulp of the derivative; a P below 2^-700 may be
 /// treated as 0. The cost is three matrix products in f64, and several times the memory of the gradients and the
-/// cotangent. An S_ij out of the range of these products, below e^-200 of the product of the maximal exponentials,
-/// is computed on its own, as in [`log_matmul`].
+/// cotangent. A sum e^{C_ij} that is below e^-200 of the product of the maximal exponentials is out of the range of
+/// these products, and is computed on its own, as in [`log_matmul`].
 ///
 /// | the sums A_ik + B_kj | P_ijk, for G_ij ≠ 0 |
 /// |---|---|
@@ -189,7 +197,7 @@ compiled! {
     }
 }
 
-/// The number of multiplications worth a thread: sixteen take about as long as one number of other operations.
+/// The number of multiplications worth a thread: sixteen take about as long as other operations take for one number.
 fn grain_of(shape: MatmulShape) -> usize {
     grain(shape.work() / 16).saturating_mul(16)
 }
@@ -200,7 +208,7 @@ impl MatmulShape {
     }
 }
 
-/// A batch of products, and the number of multiplications that one thread takes at a time.
+/// A batch of products, and the number of multiplications that one thread does at a time.
 #[derive(Clone, Copy)]
 struct Batch<'a, T> {
     a: &'a [T],
@@ -313,7 +321,7 @@ struct Product<'a, T> {
 const POWER: i32 = 240;
 const UNIT: f64 = UNSCALE * power_of_two(POWER);
 
-/// A block is recomputed in double-double if more than one entry in this number remains unsettled by the sliced
+/// A block is recomputed in double-double if more than one entry in this many remains unsettled by the sliced
 /// product.
 const MANY: usize = 16;
 
@@ -363,7 +371,7 @@ impl<T: Format> Product<'_, T> {
         unsettled
     }
 
-    /// Settles entries near 0 together, where they are many.
+    /// Settles entries near 0 together if there are many.
     fn settle_near_0(&self, place: Place, unsettled: &mut Vec<(usize, usize)>, out: &mut [T]) {
         const NEAR: f64 = power_of_two(-22);
         let at = |j: usize, i: usize| (i - place.rows.start) * self.columns + j;
@@ -496,7 +504,7 @@ struct Alone {
     of_b: Vec<f64>,
 }
 
-/// A matrix product, its arithmetic, and the number of multiplications that one thread takes at a time.
+/// A matrix product, its arithmetic, and the number of multiplications that one thread does at a time.
 struct Plan<L, R> {
     left: Factor<L>,
     right: Factor<R>,
@@ -695,8 +703,8 @@ mod tests {
         product.settle(words, place, &mut out, &room).len()
     }
 
-    /// Rows of log-probabilities times numbers near 0, some far below it and −∞: nearly all entries are near 0, and are
-    /// settled together as each is alone.
+    /// Rows of log-probabilities times numbers near 0, some of them far below 0 or −∞: nearly all entries are near 0,
+    /// and have the same bits whether they are settled together or alone.
     fn check_near_0<T: Format>(seed: u64) -> usize {
         let mut uniform = uniform(seed);
         let (rows, inner, columns) = (21, 300, 19);
@@ -730,7 +738,7 @@ mod tests {
 
     #[test]
     fn entries_near_0_are_settled_together() {
-        // So many that an error which is not counted would be seen.
+        // Enough entries to detect an error that the bound does not include.
         let settled: usize = (0..200).map(check_near_0::<f64>).sum();
         let of_f32: usize = (0..10).map(check_near_0::<f32>).sum();
         println!("settled {settled} of 57 600, and {of_f32} of 2880 in f32");

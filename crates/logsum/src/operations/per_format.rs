@@ -10,10 +10,20 @@ use crate::formats::Format;
 /// A floating-point format that logsum supports: `f32` and `f64`; with the feature `half` also `f16` and `bf16` of
 /// the crate [half](https://docs.rs/half).
 ///
-/// Narrow formats are computed in f64 and rounded once, to nearest: a value that exceeds the largest finite number
-/// of the format by half a unit in its last place or more becomes infinite.
+/// Results in a narrow format are computed in a wider one and rounded once, to nearest: a value that exceeds the
+/// largest finite number of the format by half a unit in its last place or more becomes infinite.
 ///
-/// The trait is sealed: rounding tests and error bounds are internal to the library.
+/// The trait is sealed, that is, no other types can implement it: rounding tests and error bounds are internal to the
+/// library.
+///
+/// ```
+/// // A function for every format.
+/// fn log_mean_of_two<T: logsum::Float>(a: T, b: T) -> T {
+///     logsum::logmeanexp(&[a, b])
+/// }
+/// assert_eq!(log_mean_of_two(1e8f32, 1e8), 1e8);
+/// assert_eq!(log_mean_of_two(1e300, 1e300), 1e300);
+/// ```
 pub trait Float:
     Format
     + row_reduction::Compiled<Self>

@@ -8,12 +8,15 @@ use crate::operations::row_reduction::{has_length, same_length};
 use crate::operations::softmax_moments::softmax_entropy;
 use crate::threads::{in_parts, worth};
 
-/// Writes the log-probability of one token a row into `out`: log p_t = z_t − LSE(z), for the row z of `logits` and its
-/// token t, an index into the row. `logits` has one row per token; all have the same length.
+/// Writes the log-probability of one token per row into `out`: log p_t = z_t − LSE(z), for the row z of `logits` and
+/// its token t, an index into the row. `logits` is row-major, with one row per token; all rows have the same length.
 ///
-/// Each is correctly rounded: it has the bits of [`log_softmax`](crate::log_softmax) of the row at t, special cases
-/// included, but for the sign of a zero. So it depends on nothing but the row: not on the other rows of a batch, nor on
-/// the number of threads. The row is read once, and nothing of its length is written.
+/// Each value is correctly rounded: it has the bits of element t of the row's [`log_softmax`](crate::log_softmax),
+/// special cases included, except perhaps the sign of a zero. So it depends on nothing but the row: not on the other
+/// rows of a batch, nor on the number of threads. The row is read once, and nothing of its length is written.
+///
+/// See also [`token_log_probs_with_gradient`], [`token_log_probs_with_entropy`],
+/// [`ShardedLogProb`](crate::ShardedLogProb) for rows that are split over several machines, and [`CrossEntropy`].
 ///
 /// ```
 /// let logits = [40.0, 0.0, /* row 1 */ 2.0, 2.0, /* row 2 */ 0.0, f64::NEG_INFINITY];
@@ -24,9 +27,9 @@ use crate::threads::{in_parts, worth};
 /// ```
 ///
 /// # Errors
-/// [`Error::LengthMismatch`] if `out` is not as long as `tokens`; [`Error::NotAMultiple`] if the number of logits is
-/// not a multiple of the number of tokens; [`Error::TokenOutOfRange`] if a token is not an index of its row. Nothing is
-/// written then.
+/// [`Error::LengthMismatch`] if `out` is not as long as `tokens`, or if there are logits but no tokens;
+/// [`Error::NotAMultiple`] if the number of logits is not a multiple of the number of tokens;
+/// [`Error::TokenOutOfRange`] if a token is not an index of its row. Nothing is written then.
 pub fn token_log_probs<T: Float>(logits: &[T], tokens: &[usize], out: &mut [T]) -> Result<(), Error> {
     same_length("out", out, "tokens", tokens)?;
     rows(logits, tokens)?.losses(logits, Targets::Classes(tokens), out).map_err(of_token)?;
@@ -34,8 +37,8 @@ pub fn token_log_probs<T: Float>(logits: &[T], tokens: &[usize], out: &mut [T]) 
     Ok(())
 }
 
-/// Writes the values of [`token_log_probs`] into `out`, and the entropy −Σ p_k log p_k of each row's softmax, within
-/// 1 ulp, into `entropies`, with the special cases of [`softmax_entropy`].
+/// Writes the values of [`token_log_probs`] into `out`, and the entropy −Σ p_k log p_k of each row's softmax into
+/// `entropies`, within 1 ulp, with the special cases of [`softmax_entropy`].
 ///
 /// ```
 /// let (mut log_p, mut entropies) = ([0.0], [0.0]);
@@ -58,11 +61,11 @@ pub fn token_log_probs_with_entropy<T: Float>(
     Ok(())
 }
 
-/// Writes the values of [`token_log_probs`] into `out`, and the derivatives of each with respect to its row, [k = t] −
-/// p_k with p = softmax(z), into `gradient`, which has the shape of `logits`.
+/// Writes the values of [`token_log_probs`] into `out`, and the derivatives of each with respect to its row,
+/// [k = t] − p_k with p = softmax(z), into `gradient`, which has the shape of `logits`.
 ///
-/// Each derivative is correctly rounded, also 1 − p_t where p_t is nearly 1. They are 0 in rows that are all −∞, and
-/// those of the special cases of [`CrossEntropy`], negated, in others.
+/// Each derivative is correctly rounded, even 1 − p_t where p_t is nearly 1. Special cases are those of the gradient of
+/// [`CrossEntropy`], negated; in rows that are all −∞ the derivatives are 0.
 ///
 /// ```
 /// let (mut log_p, mut gradient) = ([0.0], [0.0; 2]);
@@ -87,7 +90,7 @@ pub fn token_log_probs_with_gradient<T: Float>(
     Ok(())
 }
 
-/// The losses of rows of this length are their log-probabilities, negated.
+/// A cross-entropy for the rows of `logits`: its losses are the log-probabilities, negated.
 fn rows<'a, T: Float>(logits: &[T], tokens: &[usize]) -> Result<CrossEntropy<'a, T>, Error> {
     match logits.len().checked_rem(tokens.len()) {
         None => has_length("logits", logits.len(), "tokens", 0).map(|()| CrossEntropy::new(1)),
@@ -102,7 +105,7 @@ fn rows<'a, T: Float>(logits: &[T], tokens: &[usize]) -> Result<CrossEntropy<'a,
     }
 }
 
-/// The same error in the words of this module.
+/// The same error, with the names that the functions of this module use.
 fn of_token(error: Error) -> Error {
     match error {
         Error::TargetOutOfRange { row, target, classes } => {

@@ -20,10 +20,11 @@ use crate::ziv::class_losses::Divisor;
 use std::iter::once;
 use std::ops::{Add, Range};
 
-/// The mean over all rows of log Σ_k e^{z_k − z_t}, the negative logarithm of the softmax at the target t;
-/// `logits` has one row per target.
+/// The mean over all rows of log Σ_k e^{z_k − z_t}, the negative logarithm of the softmax at the target t, correctly
+/// rounded. `logits` is row-major, with one row per target; a target is an index into its row.
 ///
-/// [`CrossEntropy`] documents bounds and special cases, and has further options.
+/// [`CrossEntropy`] documents the special cases, and has further options. See also [`cross_entropy_with_gradient`],
+/// [`token_log_probs`](crate::token_log_probs), [`log_softmax`](crate::log_softmax).
 ///
 /// ```
 /// use logsum::cross_entropy;
@@ -42,7 +43,9 @@ pub fn cross_entropy<T: Float>(logits: &[T], targets: &[usize]) -> Result<T, Err
 }
 
 /// Returns the value of [`cross_entropy`] and writes its derivatives (softmax(z)_k − [k = t]) / rows into
-/// `gradient`.
+/// `gradient`, each correctly rounded. `gradient` has the shape of `logits`.
+///
+/// See also [`CrossEntropy::loss_with_gradient`].
 ///
 /// ```
 /// let mut gradient = [0.0; 2];
@@ -81,48 +84,69 @@ fn classes<T>(logits: &[T], targets: &[usize]) -> Result<usize, Error> {
 }
 
 /// The targets of the rows.
+///
+/// ```
+/// use logsum::{CrossEntropy, Reduction, Targets};
+/// let (loss, logits) = (CrossEntropy::new(2), [7.0, 7.0]);
+/// let by_class = loss.loss(&logits, Targets::Classes(&[1]), Reduction::Sum)?;
+/// let by_probability = loss.loss(&logits, Targets::Probabilities(&[0.0, 1.0]), Reduction::Sum)?;
+/// assert_eq!([by_class, by_probability], [std::f64::consts::LN_2; 2]);
+/// # Ok::<(), logsum::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Targets<'a, T> {
-    /// One class per row.
+    /// One class per row: an index into the row.
     Classes(&'a [usize]),
-    /// Probabilities (or any nonnegative weights), one per row and class.
+    /// Probabilities (or any nonnegative weights), one per row and class, in the order of the logits.
     Probabilities(&'a [T]),
 }
 
 /// How the losses of the rows are combined.
+///
+/// ```
+/// use logsum::{CrossEntropy, Reduction, Targets};
+/// let (loss, logits) = (CrossEntropy::new(2), [7.0, 7.0, /* row 1 */ 0.0, 0.0]);
+/// let of = |reduction| loss.loss(&logits, Targets::Classes(&[1, 0]), reduction);
+/// assert_eq!(of(Reduction::Mean)?, std::f64::consts::LN_2);
+/// assert_eq!(of(Reduction::Sum)?, 2.0 * std::f64::consts::LN_2);
+/// # Ok::<(), logsum::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reduction {
-    /// Their sum divided by the total weight: the class weights of the targets, or the number of rows if targets
-    /// are probabilities.
+    /// Their sum divided by the total weight: the sum of the class weights of all targets that are not ignored, or the
+    /// number of rows if targets are probabilities.
     Mean,
     /// Their sum.
     Sum,
 }
 
-/// Cross-entropy of logits z against targets; each row of logits has one element per class.
+/// Cross-entropy of logits z against targets, with options; `logits` is row-major, and each row has one element per
+/// class.
 ///
-/// The loss of a row is Σ_k q_k (LSE(z/τ) − z_k/τ) + Q ζ LSE(z/τ)² with Q = Σ q_k. Its gradient is (Q p_k
-/// (1 + 2ζ LSE) − q_k)/τ with p = softmax(z/τ), the temperature τ, the z-loss coefficient ζ, and
+/// The loss of a row is Σ_k q_k (LSE(z/τ) − z_k/τ) + Q ζ LSE(z/τ)² with Q = Σ q_k. Its gradient is
+/// (Q p_k (1 + 2ζ LSE(z/τ)) − q_k)/τ with p = softmax(z/τ). Here τ is the temperature, ζ the z-loss coefficient, and
+/// the weights q_k of the targets are
 ///
 /// - q_k = (1 − ε) w_t [k = t] + ε w_k / K for a target class t, with the label smoothing ε and the class weights
 ///   w;
 /// - q_k = w_k ((1 − ε) t_k + ε/K) for target probabilities t.
 ///
-/// These are PyTorch's definitions; the z-loss is that of PaLM. The loss is computed as the logarithm of Σ
-/// e^{z_k − z_t}, which stays accurate under a common offset of 1e8 and for losses as small as 1e-17.
+/// These are PyTorch's definitions; the z-loss is that of PaLM. The loss is computed as the logarithm of
+/// Σ e^{z_k − z_t}, which stays accurate under a common offset of 1e8 and for losses as small as 1e-17.
 ///
-/// Without z-loss and temperature everything is correctly rounded: each loss, their sum and mean, and each element of
-/// the gradient, with the factor of the mean. So nothing depends on the order of rows or on threads. With one of
-/// them, losses are within 2 ulp, and the absolute error of an element of the gradient is at most 2 ulp of the
-/// largest of the element, q_k/τ, and 1e-288: whether (log Σ e^z)² could be half-way between two floats is not known.
+/// Without a z-loss and at temperature 1 everything is correctly rounded: each loss, their sum and mean, and each
+/// element of the gradient, including the factor of the mean. So nothing depends on the order of rows or on threads.
+/// Otherwise losses are within 2 ulp, and the absolute error of an element of the gradient is at most 2 ulp of the
+/// largest of the element, q_k/τ, and 1e-288. With a z-loss, correct rounding cannot be promised: whether
+/// (log Σ e^z)² can be exactly half-way between two floats is not known.
 ///
 /// | row | loss | gradient |
 /// |---|---|---|
 /// | ignored, or of weight 0 | 0 | 0 |
 /// | −∞ where q_k = 0 | as without this class | 0 there |
-/// | −∞ where q_k > 0 | +∞ | the formula: −q_k there |
+/// | −∞ where q_k > 0 | +∞ | by the formula: −q_k there |
 /// | all −∞: no mass | +∞ | 0 |
 /// | +∞ in c places | log c if q_k = 0 elsewhere, otherwise +∞ | p is 1/c there |
 /// | a NaN | NaN | NaN |
@@ -140,6 +164,8 @@ pub enum Reduction {
 /// ```
 ///
 /// Derivatives with respect to targets, weights and temperature are not provided.
+///
+/// See also [`cross_entropy`] and [`cross_entropy_with_gradient`] for the loss without options.
 #[derive(Debug, Clone, Copy)]
 pub struct CrossEntropy<'a, T> {
     classes: usize,
@@ -152,11 +178,26 @@ pub struct CrossEntropy<'a, T> {
 
 impl<'a, T: Float> CrossEntropy<'a, T> {
     /// Cross-entropy of rows of `classes` logits, without further options.
+    ///
+    /// ```
+    /// use logsum::{CrossEntropy, Reduction, Targets};
+    /// let loss = CrossEntropy::new(2).loss(&[40.0, 0.0], Targets::Classes(&[0]), Reduction::Mean)?;
+    /// assert_eq!(loss, 4.248354255291589e-18);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     pub fn new(classes: usize) -> Self {
         Self { classes, class_weights: None, ignored: None, smoothing: 0.0, z_loss: 0.0, temperature: 1.0 }
     }
 
     /// Sets one weight per class.
+    ///
+    /// ```
+    /// use logsum::{CrossEntropy, Reduction, Targets};
+    /// let loss = CrossEntropy::new(2).class_weights(&[1.0, 3.0])?;
+    /// let (logits, targets) = ([7.0, 7.0, /* row 1 */ 7.0, 7.0], Targets::Classes(&[0, 1]));
+    /// assert_eq!(loss.loss(&logits, targets, Reduction::Sum)?, 4.0 * std::f64::consts::LN_2); // 1 log 2 + 3 log 2
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] if the number of weights is not the number of classes;
@@ -171,12 +212,30 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
         Ok(Self { class_weights: Some(weights), ..self })
     }
 
-    /// Ignores rows with this target, which need not be a class.
+    /// Ignores rows with this target, which need not be a class: they have loss and gradient 0, and do not count in the
+    /// mean.
+    ///
+    /// ```
+    /// use logsum::{CrossEntropy, Reduction, Targets};
+    /// let (logits, targets) = ([7.0, 7.0, /* row 1 */ 5.0, 1.0], Targets::Classes(&[0, 99]));
+    /// let mean = CrossEntropy::new(2).ignore(99).loss(&logits, targets, Reduction::Mean)?;
+    /// assert_eq!(mean, std::f64::consts::LN_2);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     pub fn ignore(self, target: usize) -> Self {
         Self { ignored: Some(target), ..self }
     }
 
     /// Sets the label smoothing ε: the part of each target that is spread evenly over all classes.
+    ///
+    /// ```
+    /// use logsum::{CrossEntropy, Reduction, Targets};
+    /// let loss = CrossEntropy::new(2).label_smoothing(0.5)?; // q is 3/4 and 1/4
+    /// let mut gradient = [0.0; 2];
+    /// loss.loss_with_gradient(&[7.0, 7.0], Targets::Classes(&[0]), Reduction::Sum, &mut gradient)?;
+    /// assert_eq!(gradient, [-0.25, 0.25]); // 1/2 − q
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::LabelSmoothingOutOfRange`] if `smoothing` is not between 0 and 1.
@@ -187,7 +246,14 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
         Ok(Self { smoothing, ..self })
     }
 
-    /// Sets the coefficient ζ of the squared log-sum-exp, which keeps the latter near 0.
+    /// Sets the coefficient ζ of the squared log-sum-exp: this term of the loss keeps the log-sum-exp near 0.
+    ///
+    /// ```
+    /// use logsum::{CrossEntropy, Reduction, Targets};
+    /// let loss = CrossEntropy::new(1).z_loss(0.5)?;
+    /// assert_eq!(loss.loss(&[2.0], Targets::Classes(&[0]), Reduction::Sum)?, 2.0); // 0 + 0.5 · 2²
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::ZLossOutOfRange`] if `z_loss` is negative or not finite.
@@ -198,7 +264,16 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
         Ok(Self { z_loss, ..self })
     }
 
-    /// Sets the temperature τ, by which the logits are divided.
+    /// Sets the temperature τ, by which the logits are divided; 1 by default.
+    ///
+    /// ```
+    /// use logsum::{CrossEntropy, Reduction, Targets};
+    /// let loss = CrossEntropy::new(2).temperature(0.5)?;
+    /// let mut gradient = [0.0; 2];
+    /// loss.loss_with_gradient(&[7.0, 7.0], Targets::Classes(&[0]), Reduction::Sum, &mut gradient)?;
+    /// assert_eq!(gradient, [-1.0, 1.0]); // (1/2 − q)/τ
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::TemperatureOutOfRange`] unless `temperature` is positive and finite.
@@ -209,7 +284,7 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
         Ok(Self { temperature, ..self })
     }
 
-    /// The mean or the sum of the rows' losses.
+    /// The mean or the sum of the rows' losses; [`Targets`] and [`Reduction`] have examples.
     ///
     /// # Errors
     /// [`Error::NoClasses`] if there are no classes; [`Error::NotAMultiple`] if the number of logits is not a
@@ -220,7 +295,8 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
         <T as Compiled<T>>::loss(self, logits, targets, reduction)
     }
 
-    /// Returns the value of [`loss`](Self::loss) and writes its gradient into `gradient`.
+    /// Returns the value of [`loss`](Self::loss) and writes its gradient into `gradient`, which has the shape of
+    /// `logits`; [`CrossEntropy`] has an example.
     ///
     /// # Errors
     /// As [`loss`](Self::loss), and [`Error::LengthMismatch`] if `gradient` is not as long as `logits`; nothing is
@@ -237,6 +313,15 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
 
     /// Writes the loss of each row into `losses`.
     ///
+    /// ```
+    /// use logsum::{CrossEntropy, Targets};
+    /// let logits = [7.0, 7.0, /* row 1 */ 40.0, 0.0];
+    /// let mut losses = [0.0; 2];
+    /// CrossEntropy::new(2).losses(&logits, Targets::Classes(&[1, 0]), &mut losses)?;
+    /// assert_eq!(losses, [std::f64::consts::LN_2, 4.248354255291589e-18]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`loss`](Self::loss), and [`Error::LengthMismatch`] if `losses` does not have one element per row;
     /// nothing is written then.
@@ -245,6 +330,14 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
     }
 
     /// Writes the loss of each row into `losses`, and the gradient of each row's loss into `gradient`.
+    ///
+    /// ```
+    /// use logsum::{CrossEntropy, Targets};
+    /// let (mut losses, mut gradient) = ([0.0], [0.0; 2]);
+    /// CrossEntropy::new(2).losses_with_gradient(&[7.0, 7.0], Targets::Classes(&[1]), &mut losses, &mut gradient)?;
+    /// assert_eq!((losses, gradient), ([std::f64::consts::LN_2], [0.5, -0.5]));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`losses`](Self::losses), and [`Error::LengthMismatch`] if `gradient` is not as long as `logits`.
@@ -263,6 +356,13 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
     ///
     /// The absolute error of the derivative is at most 1 ulp of Σ |g_k t_k| with the gradient g.
     ///
+    /// ```
+    /// use logsum::{CrossEntropy, Reduction, Targets};
+    /// let found = CrossEntropy::new(2).jvp(&[7.0, 7.0], Targets::Classes(&[0]), Reduction::Sum, &[1.0, 0.0])?;
+    /// assert_eq!(found, (std::f64::consts::LN_2, -0.5));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`loss_with_gradient`](Self::loss_with_gradient), with `tangent` instead of `gradient`.
     pub fn jvp(
@@ -275,11 +375,19 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
         <T as Compiled<T>>::jvp(self, logits, targets, reduction, tangent)
     }
 
-    /// Writes the Hessian of [`loss`](Self::loss) times a vector into `out`: for each row Q p_k
-    /// ((v_k − v̄)(1 + 2ζ LSE) + 2ζ v̄)/τ² with v̄ = Σ p_k v_k.
+    /// Writes the Hessian of [`loss`](Self::loss) times a vector into `out`: for each row
+    /// Q p_k ((v_k − v̄)(1 + 2ζ LSE) + 2ζ v̄)/τ² with v̄ = Σ p_k v_k.
     ///
     /// Each element is within 2 ulp where its formula does not cancel. All are 0 in ignored rows and rows whose
     /// maximum is infinite, and NaN in rows with a NaN.
+    ///
+    /// ```
+    /// use logsum::{CrossEntropy, Reduction, Targets};
+    /// let (loss, mut out) = (CrossEntropy::new(2), [0.0; 2]);
+    /// loss.hvp(&[7.0, 7.0], Targets::Classes(&[0]), Reduction::Sum, &[1.0, 0.0], &mut out)?;
+    /// assert_eq!(out, [0.25, -0.25]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`loss_with_gradient`](Self::loss_with_gradient), with `vector` and `out` instead of `gradient`.
@@ -449,7 +557,7 @@ impl<T: Format> CrossEntropy<'_, T> {
         }))
     }
 
-    /// Short rows are written through the caches: writing part of a cache line past them costs as much as writing
+    /// Short rows are written through the caches: a non-temporal store of a part of a cache line costs as much as of
     /// all of it.
     fn store(&self, logits: &[T]) -> Store {
         if self.classes < SHORT { Store::Caches } else { Store::for_output::<T>(logits.len()) }
@@ -465,8 +573,8 @@ impl<T: Format> CrossEntropy<'_, T> {
     }
 }
 
-/// Whether a weight is 0, or such that no product of some of them is subnormal or makes e^-1000 visible. All weights in
-/// formats narrower than f64 are.
+/// Whether a weight is 0, or of such a size that no product of a few such weights is subnormal or makes e^-1000
+/// visible. All weights in formats narrower than f64 are.
 fn is_tame(weight: f64) -> bool {
     weight == 0.0 || (power_of_two(-150)..=power_of_two(130)).contains(&weight)
 }
@@ -504,7 +612,7 @@ impl Add for Sums {
     }
 }
 
-/// The sum of eight losses, if all are known: in pairs, so that none waits for all before it.
+/// The sum of eight losses, if all are known; in pairs, so that the additions can overlap.
 fn total_of_eight(losses: &[Option<Scaled>; LANES]) -> Option<Scaled> {
     let &[Some(a), Some(b), Some(c), Some(d), Some(e), Some(f), Some(g), Some(h)] = losses else {
         return None;
@@ -571,7 +679,7 @@ impl<'a, T: Format> Work<'a, T> {
             }
             _ => alone(of.classes as f64),
         };
-        // Of a sum of as many class weights as there are rows.
+        // The error of the sum of one class weight per row.
         let of_sum = match targets {
             Targets::Classes(targets) => targets.len() as f64 * power_of_two(-104),
             Targets::Probabilities(_) => 0.0,

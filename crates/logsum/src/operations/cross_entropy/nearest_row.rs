@@ -91,7 +91,8 @@ impl<T: Format> Work<'_, T> {
         loss.nearest().or_else(|| self.above_depth(index, z, loss)).unwrap_or_else(exactly)
     }
 
-    /// The float nearest to a loss that is half-way between two but for what other classes add: it is above max − z.
+    /// The float nearest to a loss that differs from a half-way point only by what the other classes add: it is above
+    /// max − z.
     fn above_depth(&self, index: usize, z: &[T], loss: Scaled) -> Option<T> {
         let Target { z: of_target, weight, .. } = self.weighted(index, z).target?;
         if weight.hi != 1.0 || weight.lo != 0.0 || self.of.smoothing > 0.0 || loss.error == f64::INFINITY {
@@ -105,7 +106,7 @@ impl<T: Format> Work<'_, T> {
         low.same_bits(high).then_some(low)
     }
 
-    /// The row as the exact phases take it; `None` if it does not count.
+    /// The row in the form that the exact phases need; `None` if it does not count.
     fn loss_row<'a>(&'a self, index: usize, z: &'a [T]) -> Option<LossRow<'a, T>> {
         let target = match self.targets {
             Targets::Classes(targets) if self.of.ignored == Some(targets[index]) => return None,
@@ -183,7 +184,7 @@ impl<T: Format> Work<'_, T> {
             && (is_narrow || row.block.v.is_none_or(|given| given.iter().all(|given| is_tame(given.widen()))))
     }
 
-    /// The loss of a row with weights of any size, as far as it is known without its digits.
+    /// The loss of a row with weights of any size, as far as it is known without computing its digits.
     fn untamed_loss(&self, index: usize, z: &[T]) -> Scaled {
         match self.loss_row(index, z).filter(|row| !row.is_weightless()) {
             None => Scaled::ZERO,
@@ -196,14 +197,14 @@ impl<T: Format> Work<'_, T> {
         }
     }
 
-    /// Q over the divisor, and what it adds to the relative error of a share.
+    /// Q divided by the divisor, and what this factor adds to the relative error of a share.
     pub(super) fn factor_of(&self, whole: DoubleDouble, error: f64) -> Factor {
         let factor = scalar_tasks::product(self.factor.factor, whole);
         let error = self.factor.error + error + of_rounding::<T::Elements>();
         Factor { factor, error: error + of_far::<T::Elements>(factor.hi) }
     }
 
-    /// The gradient but for the target's element, with one exponential per number, where that is possible.
+    /// The gradient except for the target's element, with one exponential per number if that is possible.
     fn write_shares(
         &self,
         row: &Row<'_, T>,
@@ -228,7 +229,7 @@ impl<T: Format> Work<'_, T> {
         Some(shared.partial)
     }
 
-    /// The gradient, but for the element of [`slope_of_target`](Self::slope_of_target).
+    /// The gradient, except for the element of [`slope_of_target`](Self::slope_of_target).
     fn write_slopes(
         &self,
         row: &Row<'_, T>,
@@ -270,9 +271,9 @@ impl<T: Format> Work<'_, T> {
             return;
         }
         let z = LossRow::counted(row.block.z);
-        // Equal numbers need whole numbers only, for weights of any size.
+        // Equal numbers need integers only, for weights of any size.
         let slopes = Slopes::new(LossRow { z: &z, ..loss_row }, &self.divisor, None);
-        // Classes without a weight of their own differ in whether they are +∞.
+        // Classes without a weight of their own differ only in whether they are +∞.
         let has_weight =
             |k: usize| row.weight.is_some() || row.target.is_some_and(|target| target.class == k);
         let mut known = [None; 2];
@@ -285,8 +286,8 @@ impl<T: Format> Work<'_, T> {
         }
     }
 
-    /// The class whose element of the gradient the loop over all does not compute accurately, and that element: that of
-    /// the target, or of a certain class.
+    /// The class whose element of the gradient the loop over all classes does not compute accurately, and that element:
+    /// the target's class, or a class whose softmax is nearly 1.
     ///
     /// With 1 − p and Q − q, which both have full relative accuracy, p − q is computed at the maximum as (Q − q) − Q
     /// (1 − p).
@@ -352,8 +353,7 @@ impl<T: Format> Work<'_, T> {
             let is_infinite = (0..z.len()).any(has_no_mass);
             return if is_infinite { Scaled::special(f64::INFINITY) } else { Scaled::UNKNOWN };
         }
-        // A depth that underflows beside its weight is that of a number next to the maximum: the logarithm is large
-        // then.
+        // If a depth times its weight underflows, the number is close to the maximum, and the logarithm is large.
         let of_sum = if row.weight.is_some() { Self::SPREAD_ERROR } else { 0.0 };
         let of_terms = row.error + of_sum + power_of_two(-99) + of_far::<P>(row.whole.hi);
         let error = log.error * row.whole.hi + value.hi * of_terms;
@@ -373,12 +373,12 @@ impl<T: Format> Work<'_, T> {
     }
 }
 
-/// More than two roundings of this precision.
+/// A bound on two roundings in this precision.
 fn of_rounding<P: Precision>() -> f64 {
     power_of_two(if P::IS_DOUBLE_DOUBLE { -100 } else { -51 })
 }
 
-/// What a factor beyond 1 adds to the relative error of an exponential: it may make visible what is far below the
+/// What a factor greater than 1 adds to the relative error of an exponential: it may make visible what is far below the
 /// maximum.
 fn of_far<P: Precision>(factor: f64) -> f64 {
     if factor > 1.0 { P::FAR_EXP_ERROR - P::EXP_ERROR } else { 0.0 }

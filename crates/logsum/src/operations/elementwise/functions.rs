@@ -15,7 +15,7 @@ use crate::ziv::elements::Elements;
 use crate::ziv::{self, logarithms};
 use std::cmp::Ordering;
 
-/// A function of pairs; a function of one number is given it twice.
+/// A function of pairs; a function of one number gets this number as both elements of the pair.
 pub(super) trait Function<T: Format>: Copy {
     /// Eight lower and upper bounds of the results, rounded: where both are equal and finite, they are the result.
     fn ends<V: Vector>(self, a: V, b: V) -> [V; 2];
@@ -112,8 +112,8 @@ impl<T: Format> Function<T> for LogExpm1 {
 pub(super) struct Logistic;
 
 impl<T: Format> Function<T> for Logistic {
-    /// e^min(x, 0) / (1 + e^-|x|), whose relative error is the exponential's, but for roundings: of the sum and the
-    /// quotient, 2u in f64, 17u² in double-double.
+    /// e^min(x, 0) / (1 + e^-|x|), whose relative error is that of the exponential plus those of rounding the sum and
+    /// the quotient: 2u in f64, 17u² in double-double.
     #[inline(always)]
     fn ends<V: Vector>(self, x: V, _: V) -> [V; 2] {
         type Of<T, V> = <<T as Format>::Elements as Precision>::Number<V>;
@@ -140,8 +140,8 @@ pub(super) struct Logit;
 
 impl<T: Format> Function<T> for Logit {
     /// With q = 1 − p, log(p/q) is ±log(1 + t) with t = |p − q|/min(p, q) ≥ 0, for 0 < p < 1. In double-double p − q =
-    /// 2p − 1 and q are exact, and the quotient has an error of 15u²; in f64 each is rounded once. A relative error of
-    /// t is one of log(1 + t), at most.
+    /// 2p − 1 and q are exact, and the quotient has an error of 15u²; in f64 each is rounded once. The relative error
+    /// of log(1 + t) is at most that of t.
     #[inline(always)]
     fn ends<V: Vector>(self, p: V, _: V) -> [V; 2] {
         const LEAST: f64 = power_of_two(-1000);
@@ -185,7 +185,7 @@ impl<T: Format> Function<T> for XLogY {
         let size = value.hi.max(-value.hi);
         // The product's own error is one rounding in f64, 5u² in double-double.
         let bound = size * y.splat(T::First::LN_ERROR * 1.1);
-        // Where it is almost subnormal, the product has lost bits, unless it is 0.
+        // A product that is almost subnormal has lost bits, unless it is 0.
         let bound = size.where_at_most(TINY, size.where_at_most(0.0, bound, nan), bound);
         let bound = (-y).where_at_most(-least, y.where_at_most(greatest, bound, nan), nan);
         T::ends(value, bound)
@@ -228,7 +228,7 @@ pub(in crate::operations) fn log_of_any(y: f64) -> f64 {
     }
 }
 
-/// The smaller of both; b if either is NaN.
+/// The smaller of the two; b if either is NaN.
 #[inline(always)]
 fn least<W: Float64>(a: W, b: W) -> W {
     -(-a).max(-b)

@@ -50,7 +50,8 @@ macro_rules! table {
             }
         )*
 
-        /// The functions applied to slices: `out[i]` has the bits of the function of the numbers at i.
+        /// The functions applied to slices: `out[i]` has the bits of the function of the numbers at index i, special
+        /// cases included.
         ///
         /// ```
         /// let mut out = [0.0; 3];
@@ -81,9 +82,12 @@ macro_rules! table {
         /// First derivatives: the slope of a function of one number, both partial derivatives of a function of
         /// two.
         ///
-        /// Each is within 2 ulp, and NaN where the function is; near log x = −1 the derivative of `xlogx` has an
-        /// absolute error of at most 2^-60. Where a function has an infinite slope it is ±∞. At infinite or NaN
-        /// arguments the derivatives of `logaddexp` are those of [`logsumexp`](crate::logsumexp).
+        /// Each is within 2 ulp, and NaN where the function is NaN; near log x = −1 the derivative of `xlogx` has an
+        /// absolute error of at most 2^-60. Where the slope of a function is infinite, the derivative is ±∞. At
+        /// infinite or NaN arguments the derivatives of `logaddexp` are those of
+        /// [`logsumexp`](crate::logsumexp_with_gradient).
+        ///
+        /// See also [`second_derivative`].
         ///
         /// ```
         /// use logsum::derivative;
@@ -110,7 +114,7 @@ macro_rules! table {
 
         /// Second derivatives; for a function of two numbers ∂²/∂a², ∂²/∂a∂b, ∂²/∂b².
         ///
-        /// Bounds and special cases as in [`derivative`]: within 2 ulp, and NaN where the function is.
+        /// Bounds and special cases are those of [`derivative`]: within 2 ulp, and NaN where the function is NaN.
         ///
         /// ```
         /// use logsum::second_derivative;
@@ -135,7 +139,7 @@ macro_rules! table {
             )*
         }
 
-        /// The functions of the table. A function of one number is given it twice.
+        /// The functions of the table. A function of one number gets this number as both arguments.
         #[derive(Debug, Clone, Copy)]
         pub enum Name {
             $(#[doc = stringify!($two)] $Two,)*
@@ -182,6 +186,8 @@ table! {
         /// Its derivatives are e^a/(e^a + e^b) = [`logistic`]`(a − b)` and e^b/(e^a + e^b); for a = b both are
         /// 1/2. −∞ adds nothing; the value is +∞ with a +∞ and no NaN, and NaN with a NaN.
         ///
+        /// See also [`logsubexp`], [`logsumexp`](crate::logsumexp), [`each::logaddexp`], [`derivative::logaddexp`].
+        ///
         /// ```
         /// use logsum::logaddexp;
         /// assert_eq!(logaddexp(1e3, 1e3), 1000.6931471805599);
@@ -200,6 +206,8 @@ table! {
         /// | a = +∞ > b | +∞ |
         /// | b = −∞ | a |
         ///
+        /// See also [`logaddexp`], [`logexpm1`], [`each::logsubexp`], [`derivative::logsubexp`].
+        ///
         /// ```
         /// use logsum::logsubexp;
         /// assert_eq!(logsubexp(1000.0, 999.0), 999.5413248546129);
@@ -212,8 +220,10 @@ table! {
 
         /// x log y, correctly rounded, and 0 if x is 0 and y is not NaN: the summand of a cross-entropy.
         ///
-        /// Its derivatives are log y and x/y. For x ≠ 0 it is −∞ · x at y = 0 and +∞ · x at y = +∞; it is NaN for
-        /// y < 0 or a NaN.
+        /// Its derivatives are log y and x/y. For x ≠ 0 it is −∞ · x at y = 0, +∞ · x at y = +∞, and NaN for y < 0. It
+        /// is NaN if there is a NaN.
+        ///
+        /// See also [`xlogx`], [`each::xlogy`], [`derivative::xlogy`].
         ///
         /// ```
         /// use logsum::xlogy;
@@ -227,6 +237,9 @@ table! {
         ///
         /// Its derivative is [`logistic`]`(x)`. It is 0 at −∞, +∞ at +∞, NaN at a NaN.
         ///
+        /// See also its inverse [`logexpm1`], [`log1mexp`], [`log_logistic`], [`each::log1pexp`],
+        /// [`derivative::log1pexp`].
+        ///
         /// ```
         /// use logsum::log1pexp;
         /// assert_eq!(log1pexp(0.0), std::f64::consts::LN_2);
@@ -238,7 +251,9 @@ table! {
 
         /// log(1 − e^x), correctly rounded: the logarithm of the complement of a probability whose logarithm is x.
         ///
-        /// It is −∞ at 0, 0 at −∞, NaN above 0 and at a NaN.
+        /// Its derivative is −1/(e^-x − 1). It is −∞ at 0, 0 at −∞, NaN above 0 and at a NaN.
+        ///
+        /// See also [`log1pexp`], [`logsubexp`], [`each::log1mexp`], [`derivative::log1mexp`].
         ///
         /// ```
         /// use logsum::log1mexp;
@@ -250,7 +265,9 @@ table! {
 
         /// log(e^x − 1), correctly rounded: the inverse of [`log1pexp`].
         ///
-        /// It is −∞ at 0, +∞ at +∞, NaN below 0 and at a NaN.
+        /// Its derivative is 1/(1 − e^-x). It is −∞ at 0, +∞ at +∞, NaN below 0 and at a NaN.
+        ///
+        /// See also [`logsubexp`], [`each::logexpm1`], [`derivative::logexpm1`].
         ///
         /// ```
         /// use logsum::logexpm1;
@@ -265,6 +282,8 @@ table! {
         ///
         /// Its derivative is [`logistic`]`(−x)`. It is −∞ at −∞, 0 at +∞, NaN at a NaN.
         ///
+        /// See also [`log1pexp`], [`each::log_logistic`], [`derivative::log_logistic`].
+        ///
         /// ```
         /// use logsum::log_logistic;
         /// assert_eq!(log_logistic(40.0), -4.248354255291589e-18);
@@ -273,9 +292,12 @@ table! {
         #[doc(alias("logsigmoid", "log_sigmoid", "log_expit"))]
         log_logistic(x): LogLogistic, "logistic(−x)", "−logistic(x) logistic(−x)";
 
-        /// 1/(1 + e^-x), correctly rounded: the share of x in (x, 0), e^x/(e^x + 1).
+        /// 1/(1 + e^-x), correctly rounded: the softmax of (x, 0) at x, e^x/(e^x + 1).
         ///
         /// Its derivative is logistic(x) · logistic(−x). It is 0 at −∞, 1 at +∞, NaN at a NaN.
+        ///
+        /// See also its inverse [`logit`], its logarithm [`log_logistic`], [`softmax`](crate::softmax),
+        /// [`each::logistic`], [`derivative::logistic`].
         ///
         /// ```
         /// use logsum::logistic;
@@ -289,6 +311,8 @@ table! {
         ///
         /// Its derivative is 1/(p(1 − p)). It is −∞ at 0, +∞ at 1, NaN outside of [0, 1] and at a NaN.
         ///
+        /// See also [`each::logit`], [`derivative::logit`].
+        ///
         /// ```
         /// use logsum::logit;
         /// assert_eq!(logit(0.5), 0.0);
@@ -301,6 +325,8 @@ table! {
         /// x log x, correctly rounded: the summand of an entropy.
         ///
         /// Its derivative is log x + 1. It is 0 at 0, +∞ at +∞, NaN below 0 and at a NaN.
+        ///
+        /// See also [`xlogy`], [`softmax_entropy`](crate::softmax_entropy), [`each::xlogx`], [`derivative::xlogx`].
         ///
         /// ```
         /// use logsum::xlogx;
