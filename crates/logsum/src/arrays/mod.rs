@@ -378,8 +378,8 @@ const EQUAL: &str = "rows and their results have one length";
 /// The message of an `expect`: why an array in standard layout has a slice.
 const STANDARD: &str = "the standard layout is contiguous";
 
-/// An array of zeros for a result, or an error if there is too little memory for it. Internal, for this library's
-/// Python package and other bindings.
+/// An array of zeros for a result, or an error if there is too little memory for it. Internal, for the library's
+/// bindings to frameworks and languages.
 #[doc(hidden)]
 pub fn array_of_zeros<T: Float, D: Dimension>(shape: D) -> Result<Array<T, D>, Error> {
     let numbers = zeros(shape.size())?;

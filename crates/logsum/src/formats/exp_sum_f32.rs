@@ -9,7 +9,7 @@ pub(crate) const GREATEST: f32 = 64.0;
 /// Smaller numbers count as this one.
 pub(crate) const LEAST: f32 = -80.0;
 
-/// Bounds the relative error of a [`Sum`]; e^[`LEAST`] per number comes on top.
+/// Bounds the relative error of a [`Sum`], except for an absolute error of e^[`LEAST`] per number.
 ///
 /// | error | at most, in units of 2^-24 |
 /// |---|---|

@@ -5,7 +5,7 @@ use crate::arithmetic::double_double::DoubleDouble;
 use crate::arithmetic::rounding_test::ends_as_sums;
 use crate::simd::Vector;
 
-/// The zero that a negative value nearest to 0 rounds to.
+/// The zero that a negative value rounds to if the nearest number is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Zero {
     /// −0.

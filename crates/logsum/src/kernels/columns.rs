@@ -19,7 +19,7 @@ pub(crate) const LANES: usize = 8;
 /// The number of columns copied at once: a whole number of cache lines of each row.
 pub(crate) const WIDTH: usize = 16 * LANES;
 
-/// The number of columns summed where they lie: a page of each row, as rows that are far apart have pages of their own.
+/// The number of columns summed in place: a page of each row, since rows that are far apart have pages of their own.
 pub(crate) const WIDE: usize = 8 * WIDTH;
 
 /// Eight rows, transposed: element k of all eight rows is contiguous.
@@ -206,7 +206,7 @@ fn part_of<P: Precision, T: Format, V: Vector>(
         for pair in 0..LANES / 2 {
             for i in 0..2 {
                 if let Some(numbers) = rows[(2 * pair + i) * pitch + columns.start..].first_chunk() {
-                    // The next eight rows: they are too far apart for the hardware to see a stream.
+                    // The next eight rows: they are too far apart for the hardware to recognise a stream.
                     simd.prefetch(numbers, size_of_val(rows));
                     *max = T::greater(*max, numbers, simd);
                     chains[i] = plus::<P, T, V>(chains[i], numbers, simd);

@@ -1,13 +1,13 @@
-//! Exponentials as whole numbers, cut at places that depend on nothing but their own argument, so that sums of them
+//! Exponentials as integers, cut at bit positions that depend on nothing but their own argument, so that sums of them
 //! are exact: in any order, in any parts.
 //!
 //! Cells are the digits of a number to the base 2^[`BITS`]: the unit of cell i is 2^{40 i}. A term b·e^z is a
 //! double-double, and each of its words is cut into multiples of the units of [`CELLS`] cells below one another, each
 //! time to the nearest, ties to even: a digit is x rounded to its unit, and what is left goes on to the next cell.
 //! Every step is exact. The first cell that can have a digit is the term's own ([`cell_of`]); above it x is less
-//! than half a unit, and rounds to 0. So the digit of a cell is the same whatever cell the cutting starts from, and
-//! a digit is dropped only for lying more than three cells below the greatest cell of all terms, which it does in
-//! the end, in whatever order they come.
+//! than half a unit, and rounds to 0. So the digit of a cell is the same whatever cell the cutting starts from. A
+//! digit is dropped only if its cell is more than three below the greatest cell of all terms; whether it is, in the
+//! end, does not depend on the order of the terms.
 //!
 //! These are the bins of Ahrens, Demmel & Nguyen, "Algorithms for efficient reproducible floating point summation"
 //! (ACM TOMS 46, 2020), for terms that are exponentials.
@@ -25,7 +25,7 @@ use crate::simd::{Vector, task};
 /// Bits of a cell.
 pub(crate) const BITS: i64 = 40;
 
-/// How many cells are kept: what is below them is less than 2^-116 of the greatest term.
+/// The number of cells that are kept: the digits below them are less than 2^-116 of the greatest term.
 pub(crate) const CELLS: usize = 4;
 
 /// 40 · log 2, off by less than 2^-163.
@@ -35,7 +35,7 @@ pub(crate) const CELL: TripleDouble =
 /// 1 / (40 · log 2).
 const PER_CELL: f64 = 0.03606737602222408;
 
-/// Numbers between these are cut without a reduction first.
+/// Numbers between these are cut without being reduced first.
 const NEAR: [f64; 2] = [-1000.0, 300.0];
 
 /// From this magnitude on, the nearest multiple of [`CELL`] is not found in f64.
@@ -46,7 +46,7 @@ const FAR: f64 = power_of_two(48);
 /// e^max.
 pub(crate) const HUGE: f64 = power_of_two(63);
 
-/// Adding and subtracting this rounds a number to the nearest whole one.
+/// Adding and subtracting this rounds a number to the nearest integer.
 const ROUNDER: f64 = 6755399441055744.0; // 1.5 · 2^52
 
 /// Adding and subtracting these rounds a number to a multiple of a cell's unit, in units of 2^-SCALE times a power of
@@ -63,9 +63,9 @@ const fn rounders(power: i64) -> [f64; CELLS] {
 
 /// Bounds the relative error of the terms of T whose numbers are at most this in magnitude.
 ///
-/// Beside that of the exponential, the product with a weight has one of 2^-104, and the exponent is off by less than
-/// 2^-104 |z|: far less than the unit of a logarithm of this size. From [`FAR`] on that is half a unit of 2^-60 for
-/// each cell, |z|/27.7 of them; below [`HUGE`] less than 2^-2.7.
+/// To the error of the exponential, the product with a weight adds 2^-104, and the error of the exponent less than
+/// 2^-104 |z|: far less than the unit of a logarithm of this size. From [`FAR`] on the exponent's error is half a unit
+/// of 2^-60 for each of |z|/27.7 cells; below [`HUGE`] that is less than 2^-2.7.
 pub(crate) fn error_of_terms<T: Format>(magnitude: f64) -> f64 {
     let of_exponent = match magnitude {
         HUGE.. => 0.0,
@@ -78,7 +78,7 @@ pub(crate) fn error_of_terms<T: Format>(magnitude: f64) -> f64 {
     of_exponential + power_of_two(-104) + of_exponent
 }
 
-/// A finite number as `cells` · 40 log 2 + `rest`. What it is depends on the number alone.
+/// A finite number as `cells` · 40 log 2 + `rest`. Both depend on the number alone.
 #[derive(Clone, Copy)]
 struct Place {
     cells: i64,
@@ -122,7 +122,7 @@ fn cell_of<F: Float64>(rest: F, exponent: F) -> F {
     whole(rest.mul_add(rest.splat(PER_CELL), of_exponent))
 }
 
-/// The nearest whole number.
+/// The nearest integer.
 #[inline(always)]
 fn whole<F: Float64>(x: F) -> F {
     let rounder = x.splat(ROUNDER);
@@ -132,7 +132,7 @@ fn whole<F: Float64>(x: F) -> F {
 /// [`Place`], for numbers below [`FAR`] in magnitude.
 ///
 /// Outside of [`NEAR`], z and the first product are within a factor of 2 of each other, so that their difference is
-/// exact. What follows is below 2^-53 |z|, and rounded twice.
+/// exact. The numbers that follow are below 2^-53 |z|, and rounded twice.
 #[inline(always)]
 fn reduced<F: Float64>(z: F) -> (F, DoubleDouble<F>) {
     let far = whole(z * z.splat(PER_CELL));
@@ -160,13 +160,13 @@ pub(crate) fn cell(z: f64) -> i64 {
     place.cells + cell_of(place.rest.hi, 0.0) as i64
 }
 
-/// How many terms are made at once.
+/// The number of terms that are computed at once.
 pub(crate) const TERMS: usize = 64;
 
 task! {
-    /// The terms weight · e^z of at most [`TERMS`] numbers, with weights of 1 if there are none; for a z that is
-    /// [`HUGE`] the weight. What is given for a weight of 0, or where a number or weight is not finite, has no
-    /// meaning.
+    /// The terms weight · e^z of at most [`TERMS`] numbers, with weights of 1 if none are given; for a z of magnitude
+    /// [`HUGE`] or more, the weight alone. The result is meaningless for a weight of 0, and where a number or a weight
+    /// is not finite.
     pub(crate) fn terms<T: Format>(numbers: &[T], weights: Option<&[T]>, terms: &mut [Digits; TERMS]; simd: V) {
         let (eights, _) = terms.as_chunks_mut();
         for (i, (numbers, terms)) in numbers.chunks(8).zip(eights).enumerate() {
@@ -329,7 +329,7 @@ fn sums<const IS_NEAR: bool, T: Format, V: Vector>(
     sums
 }
 
-/// e^z, in units of cell `top` unless it is near; what is less than `floor` has no digit in the cells that are kept.
+/// e^z, in units of cell `top` unless z is near; a z below `floor` has no digit in the cells that are kept.
 #[inline(always)]
 fn term_at<const IS_NEAR: bool, T: Format, F: Float64>(z: F, top: f64, floor: f64) -> DoubleDouble<F> {
     let z = z.splat(floor).max(z);
@@ -343,9 +343,10 @@ fn term_at<const IS_NEAR: bool, T: Format, F: Float64>(z: F, top: f64, floor: f6
     exp_of_rest::<T, F>(rest).scaled(root).scaled(root)
 }
 
-/// Adds the [digits](self) of a term. It is below 2^39 units of the topmost cell, and its digits below 2^40 of theirs.
+/// Adds the [digits](self) of a term. The term is below 2^39 units of the topmost cell, and each digit is below 2^40
+/// units of its cell.
 ///
-/// Formats narrower than f64 do not see the second word.
+/// For formats narrower than f64 the second word is ignored.
 #[inline(always)]
 fn add<T: Format, F: Float64>(sums: &mut [F; CELLS], term: DoubleDouble<F>, rounders: &[f64; CELLS]) {
     let (mut high, mut low) = (term.hi, term.lo);
@@ -359,7 +360,7 @@ fn add<T: Format, F: Float64>(sums: &mut [F; CELLS], term: DoubleDouble<F>, roun
     }
 }
 
-/// The digit of a cell, which is taken off the word.
+/// The digit of a cell, which is subtracted from the word.
 #[inline(always)]
 fn cut<F: Float64>(word: &mut F, rounder: F) -> F {
     let digit = (*word + rounder) - rounder;

@@ -63,7 +63,7 @@ impl<T: Format> Source for Powers<'_, T> {
     }
 }
 
-/// The numbers themselves, row by row. None may be infinite; [`f64::MIN`] counts as 0, as the padding does.
+/// The numbers themselves, row by row. None may be infinite; [`f64::MIN`] counts as 0, and so does the padding.
 #[derive(Clone, Copy)]
 pub(crate) struct Plain<'a> {
     pub(crate) numbers: &'a [f64],
@@ -348,7 +348,7 @@ fn multiply<const R: usize, const N: usize, V: Vector>(
     for (i, left) in left.chunks_exact(left_slices * length).enumerate() {
         let mut j = 0;
         while j < panels {
-            // A double-double sum takes two registers, and its temporaries more.
+            // A double-double sum needs two registers, and its temporaries more.
             let (rows, eights) = match words {
                 Words::DoubleDouble => (R / 2, 1),
                 _ if j + N <= panels => (R, N),

@@ -56,7 +56,8 @@ pub(crate) struct Factor {
 impl Factor {
     pub(crate) const ONE: Self = Self { factor: DoubleDouble::ONE, error: 0.0 };
 
-    /// Whether what counts as e^-1000, 2^-1443, is not seen in products with it, and not 0 in units of UNSCALE.
+    /// Whether terms that count as e^-1000, about 2^-1443, are negligible in products with this factor, and the factor
+    /// is not 0 in units of UNSCALE.
     pub(crate) fn is_ordinary(&self) -> bool {
         (power_of_two(-130)..=power_of_two(300)).contains(&self.factor.hi)
     }

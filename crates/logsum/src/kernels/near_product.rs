@@ -1,6 +1,6 @@
-//! Σ_k e^{a_ik} e^{b_kj} in triple-doubles, for the entries of a matrix product whose logarithm is near 0, as all of a
-//! stochastic matrix times zeros are: double-doubles do not settle these, and one exponential for each term would take
-//! ten times as long.
+//! Σ_k e^{a_ik} e^{b_kj} in triple-doubles, for those entries of a matrix product whose logarithm is near 0, such as
+//! all entries of a stochastic matrix times ones. Double-doubles do not settle these, and an exponential for each term
+//! would take ten times as long.
 
 use crate::arithmetic::double_double::power_of_two;
 use crate::arithmetic::exp::{LEAST, UNSCALE};
@@ -52,7 +52,7 @@ impl Eights {
     }
 }
 
-/// A sum under way, and the sum of the magnitudes of its third word after each addition.
+/// An unfinished sum, and the sum of the magnitudes of its third word after each addition.
 #[derive(Clone, Copy)]
 struct Sum {
     sum: Eights,
@@ -63,9 +63,9 @@ task! {
     /// The floats nearest to the logarithms of entries of a product, for these rows and a span of columns, row by row;
     /// `None` where that is not settled. No number of these rows and columns is above [`GREATEST`], or a NaN.
     ///
-    /// Errors of the sum, relative to it: 2.01 · [`EXP_TD_ERROR`] from the exponentials; the product's 2^-150 and the
-    /// third words of terms, as in [`TripleDouble::plus`], are part of that; and 6u of `lows`. What underflows is below
-    /// 2^-640.
+    /// Errors of the sum, relative to it: 2.01 · [`EXP_TD_ERROR`] from the exponentials, which includes the product's
+    /// 2^-150 and the third words of terms, as in [`TripleDouble::plus`]; and 6u of `lows`. Terms that underflow are
+    /// below 2^-640.
     pub(crate) fn values_near_0<T: Format>(
         factors: Factors<'_, T>,
         rows: &[usize],
@@ -117,7 +117,7 @@ task! {
     }
 }
 
-/// e^z, unscaled; what is below −1000 counts as that, and is 0.
+/// e^z, unscaled; z below −1000 counts as −1000, which gives 0.
 #[inline(always)]
 fn power<V: Vector>(z: V) -> TripleDouble<V> {
     let zero = z.splat(0.0);

@@ -327,10 +327,10 @@ pub(crate) fn softmax<T: Format>(
 pub(crate) trait Bounded: Copy {
     const USES: Uses = Uses::NOTHING;
 
-    /// Two ends with the exact function between them; one is NaN where there is no telling.
+    /// The ends of an interval that encloses the exact function; one is NaN where no such interval is known.
     fn ends<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> [V; 2];
 
-    /// Likewise, with more work where they are subnormal.
+    /// The same, with more work where the ends are subnormal.
     #[inline(always)]
     fn ends_among_least<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> [V; 2] {
         self.ends::<P, V>(z, v, w)
@@ -368,7 +368,7 @@ pub(crate) struct BoundedShare {
 }
 
 impl BoundedShare {
-    /// The ends for the magnitudes, with the sign put back; the lower is 0 where the exponential counts as e^-1000.
+    /// The ends for the magnitude, with the sign restored; the lower end is 0 where the exponential counts as e^-1000.
     /// With a weight of 0, of either sign, or at −∞ the share is 0.
     #[inline(always)]
     fn ends<P: Precision, V: Vector>(self, z: V, w: V) -> [V; 2] {
@@ -385,8 +385,8 @@ impl BoundedShare {
 }
 
 task! {
-    /// Writes the share of each number of a block, or what it would be with a weight of 1 if there are no weights. Sets
-    /// bit i of mask j where that of number 8j + i is not settled, and clears the others.
+    /// Writes the share of each number of a block; without weights, what it would be with a weight of 1. Sets bit i of
+    /// mask j if the share of number 8j + i is not settled, and clears the other bits.
     pub(crate) fn weighted_shares<T: Format>(
         block: Block<'_, T>,
         share: BoundedShare,
@@ -482,8 +482,8 @@ fn ends_of_eight<T: Format, F: Bounded, V: Vector>(
 }
 
 task! {
-    /// Writes a function of each number again, with more work where it is subnormal. Sets bit i of mask j where that of
-    /// number 8j + i is not settled, and clears the others.
+    /// Writes a function of each number again, with more work where it is subnormal. Sets bit i of mask j if the
+    /// function of number 8j + i is not settled, and clears the other bits.
     fn mark<T: Format, F: Bounded>(block: Block<'_, T>, f: F, out: &mut [T], masks: &mut [u8]; simd: V) {
         for (i, ((z, out), mask)) in block.z.chunks(8).zip(out.chunks_mut(8)).zip(masks).enumerate() {
             let (v, w) = second_at_rest(block.part(8 * i, 8), z, F::USES, simd);
@@ -496,8 +496,7 @@ task! {
     }
 }
 
-/// Settles the numbers of a row whose function, which is written, is not settled: by what `nearest` gives for their
-/// indices.
+/// Settles those results of a row that are written but not settled: `nearest` computes the result for an index.
 #[cold]
 pub(crate) fn settle<T: Format>(
     row: Block<'_, T>,
@@ -508,7 +507,7 @@ pub(crate) fn settle<T: Format>(
     let mut masks = [0; BLOCK / 8];
     for (i, out) in out.chunks_mut(BLOCK).enumerate() {
         mark(row.part(i * BLOCK, BLOCK), f, out, &mut masks);
-        // Masks after the last of a shorter block are those of the block before.
+        // Masks beyond the end of a shorter block are left over from the block before.
         marked(&masks[..out.len().div_ceil(8)]).for_each(|k| out[k] = nearest(i * BLOCK + k));
     }
 }

@@ -50,7 +50,7 @@ pub(crate) struct Before {
 /// A mark other than 0 means that the value is not settled.
 ///
 /// t has relative error 2^-62.2, from the exponentials; sums in double-double add less than 2^-88. For narrower formats
-/// the logarithm is in f64, and in double-double where that leaves a value of the tile unsettled.
+/// the logarithm is in f64, or in double-double if f64 leaves a value of the tile unsettled.
 pub(crate) fn logarithms<T: Format>(sums: &Sums, before: &Before, tile: &mut Tile, marks: &mut Tile) {
     let all = run(Logarithms::<T, false> { sums, before, tile, marks, format: PhantomData });
     if all == [0.0; LANES] {

@@ -183,7 +183,7 @@ impl<T: Format> Task for Values<'_, T> {
         if T::First::STARTS_FROM_NOTHING && length >= LANES && block::maximum(rows, simd) <= AT_0 {
             let has_value = plain_values(rows, length, values, simd);
             let count = has_value.as_flattened().iter().filter(|&&settled| settled).count();
-            // Values near 0, which this cannot settle, tend to come together: they are faster in groups, below.
+            // Values near 0, which this cannot settle, tend to occur together: the groups below are faster for them.
             if count + LANES / 2 >= values.len() {
                 return has_value;
             }
@@ -271,7 +271,7 @@ struct Tails<P, V> {
     /// In units of UNSCALE.
     tail: DoubleDouble<V>,
     error: V,
-    /// The mask of the rows whose maximum is infinite, or that have a NaN: nothing of them is right.
+    /// The mask of the rows whose maximum is infinite, or that have a NaN: their results are meaningless.
     wrong: u8,
     precision: PhantomData<fn() -> P>,
 }
@@ -450,7 +450,7 @@ impl<T: Format, P: Keep> Task for CrossEntropy<'_, T, P> {
         let depth = two_sum(tails.max, -z).scaled(simd.splat(1.0 / UNSCALE));
         let (log, of_log) = scaled_log_of_tail::<P, V>(tails.tail, tails.error);
         let loss = (log + depth) * DoubleDouble::from(weight);
-        // A weight may make what is far below the maximum visible.
+        // A weight may make terms far below the maximum visible.
         let far = log.hi.mul_add(simd.splat(P::FAR_EXP_ERROR - P::EXP_ERROR), of_log);
         // The sum and the product are off by less than 10u².
         let bound = loss.hi.mul_add(simd.splat(power_of_two(-100)), far * weight) * simd.splat(SLACK);
@@ -509,7 +509,7 @@ fn write_slopes<T: Format, P: Keep, V: Vector>(
         high.store(place);
         mask |= T::differ(low, high);
     }
-    // Where low parts of the slopes would be subnormal, there is no telling.
+    // Slopes whose low parts would be subnormal remain unsettled.
     const TINY: f64 = power_of_two(-900) / UNSCALE;
     let is_known = slope.hi.where_at_most(TINY, max.splat(f64::NAN), slope.hi);
     let is_known = slope.hi.where_at_most(0.0, slope.hi, is_known);

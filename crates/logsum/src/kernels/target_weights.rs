@@ -106,8 +106,8 @@ impl<E: Exponent> Bounded for BoundedSlope<E> {
     const USES: Uses = Uses { v: true, w: true };
 
     /// Where the weight is 0 the ends are those of the softmax. Elsewhere the difference is rounded once, or by 3u² in
-    /// double-double, and the ends to f64; what is lost below 2^-1022 is less than 2^-1060, or that times the factor.
-    /// Differences that might be of either sign, or have a subnormal low part, are left untold.
+    /// double-double, and the ends to f64; the digits lost below 2^-1022 are less than 2^-1060, or that times the
+    /// factor. Differences that might be of either sign, or have a subnormal low part, remain unsettled.
     #[inline(always)]
     fn ends<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> [V; 2] {
         const LEAST: f64 = power_of_two(-900);

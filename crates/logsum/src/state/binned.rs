@@ -1,4 +1,4 @@
-//! The state of a sum whose bits depend on nothing but its terms: digits, added as integers.
+//! The state of a sum whose bits depend on nothing but its terms: their digits are added as integers.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::exp::UNSCALE;
@@ -15,21 +15,22 @@ use crate::simd::{Vector, task};
 /// Σ b_k e^{z_k}: the sums of the digits of all terms, in the [`CELLS`] cells from that of the greatest term downwards.
 ///
 /// Which cells these are, and which digits a term has there, depends on the terms alone, and integers are added
-/// exactly. So the state is the same, bit for bit, in whatever order and parts the terms come. Where the greatest
-/// number is [`HUGE`], only those equal to it have digits, relative to e^max. It takes 128 bytes.
+/// exactly. So the state is the same, bit for bit, in whatever order and parts the terms come. If the magnitude of the
+/// greatest number is [`HUGE`] or more, only numbers equal to it have digits, relative to e^max. The state is 128
+/// bytes.
 ///
-/// Sums wrap around: those of terms never do, but bytes from elsewhere may claim any.
+/// Additions wrap around: sums of terms never overflow, but the sums in bytes from elsewhere may be any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Binned {
     /// In units of 2^{40 (top − i)}; each term adds less than 2^40.
     pub(crate) sums: [i128; CELLS],
     /// The magnitudes of the negative terms in the first two cells.
     pub(crate) negative: [i128; 2],
-    /// The cell of the greatest term; the least number if there is none.
+    /// The cell of the greatest term; `i64::MIN` if there is none.
     pub(crate) top: i64,
     /// The bits of the greatest number that is finite; −∞ if there is none.
     pub(crate) max: u64,
-    /// How many terms there are, with those that are 0 or infinite.
+    /// How many terms there are, including those that are 0 or infinite.
     pub(crate) count: u64,
     /// Which kinds of terms there are.
     pub(crate) kinds: u64,
@@ -65,7 +66,7 @@ pub(crate) struct Logarithm {
     pub(crate) bound: f64,
 }
 
-/// S = `sum` · 2^{40 top} · e^{anchor}, and what its error is at most, relative to it.
+/// S = `sum` · 2^{40 top} · e^{anchor}, and a bound on its relative error.
 #[derive(Clone, Copy)]
 pub(crate) struct Sum {
     pub(crate) magnitude: TripleDouble,
@@ -95,7 +96,7 @@ impl Binned {
 
     /// Adds the terms e^z.
     pub(crate) fn add<T: Format>(&mut self, numbers: &[T]) {
-        /// So few are added one by one.
+        /// Up to this many numbers are added one by one.
         const FEW: usize = 4;
         if numbers.len() <= FEW {
             return self.add_terms(numbers, None);
@@ -111,8 +112,8 @@ impl Binned {
         terms_of(numbers, weights, |_, term| self.add_term(term));
     }
 
-    /// Adds the term weight · e^z, whose digits are known where it is finite; a weight of 0 adds nothing, whatever z
-    /// is.
+    /// Adds the term weight · e^z, given with its digits if z and the weight are finite; a weight of 0 adds nothing,
+    /// whatever z is.
     pub(crate) fn add_term(&mut self, Term { z, weight, digits }: Term) {
         if weight == 0.0 {
             return;
@@ -214,7 +215,7 @@ impl Binned {
         }
     }
 
-    /// Makes `top` the first cell, if it is above the one that is.
+    /// Makes `top` the first cell, if it is above the current one.
     #[inline(always)]
     fn rise_to(&mut self, top: i64) {
         if top <= self.top {
@@ -249,8 +250,9 @@ impl Binned {
         }
     }
 
-    /// The sum of the finite terms, and its error: that of the terms is in proportion to the sum of their magnitudes,
-    /// and of each at most one unit of the last cell is cut, half a unit of either word, or all of it if it is lower.
+    /// The sum of the finite terms, and a bound on its error. The error of the terms is proportional to the sum of
+    /// their magnitudes. In addition, each term loses at most one unit of the last cell when it is cut: half a unit for
+    /// each of its two words, or the whole term if it is below the last cell.
     pub(crate) fn sum<T: Format>(&self) -> Sum {
         let (sign, words) = words(self.sums);
         let magnitude = TripleDouble::sum_of(words[0], words[1], words[2], words[3]);
@@ -259,7 +261,7 @@ impl Binned {
         let negative = self.negative[0] as f64 + (self.negative[1] as f64 + count) * unit;
         let negative = if self.negative == [0; 2] { 0.0 } else { negative };
         let size = magnitude.hi + 2.0 * negative;
-        // A number may be less than the greatest by what weights and cells make up for.
+        // A number may be below the greatest one by as much as weights and cells can make up for.
         let farthest = self.max().abs() + 4096.0;
         let error = error_of_terms::<T>(if self.max().abs() >= HUGE { HUGE } else { farthest }) * size
             + count * power_of_two(-BITS as i32 * (CELLS as i32 - 1));
@@ -298,7 +300,7 @@ pub(crate) fn terms_of<T: Format>(numbers: &[T], weights: Option<&[T]>, mut add:
     }
 }
 
-/// The sign and the magnitude of Σ sums_i 2^{-40 i} as a sum of numbers of falling size, in which nothing cancels.
+/// The sign and the magnitude of Σ sums_i 2^{-40 i}, as a sum of numbers of decreasing size without cancellation.
 fn words(mut sums: [i128; CELLS]) -> (f64, [f64; CELLS + 1]) {
     carry(&mut sums);
     let sign = f64::from(sums[0].signum() as i8);
@@ -346,8 +348,8 @@ impl Sum {
 task! {
     /// log(|S|/n), and a bound on its error.
     ///
-    /// With the estimate y, a double-double that is off by less than 2^-60, it is y + log(1 + δ), δ = (|S| e^-y − n)/n.
-    /// The triple-doubles have errors below 2^-116 of n, and the last sum one of 3u² of it.
+    /// With the estimate y, a double-double that is off by less than 2^-60, the logarithm is y + log(1 + δ) with
+    /// δ = (|S| e^-y − n)/n. The errors of the triple-doubles are below 2^-116 of n; the last sum adds 3u² of itself.
     fn log_of(sum: Sum, divisor: u64; _: V) -> (DoubleDouble, f64) {
         let n = divisor as f64;
         let n = DoubleDouble { hi: n, lo: (i128::from(divisor) - n as i128) as f64 };
@@ -379,7 +381,7 @@ fn add_block<T: Format, V: Vector>(state: &mut Binned, block: &[T], simd: V) {
     }
 }
 
-/// Whether a maximum allows blocks to be added at once.
+/// Whether a maximum allows adding a block as a whole.
 fn is_ordinary(max: f64) -> bool {
     max.abs() < power_of_two(47) || max == f64::NEG_INFINITY
 }

@@ -29,8 +29,8 @@ use std::ops::Range;
 /// an ascending row would be multiplied by one more rounded factor per block; instead, a jump shrinks the sum
 /// before it by e^-64, together with its error.
 ///
-/// `max` alone decides the special cases: NaN if there is one, else +∞ if there is one, −∞ if there is nothing
-/// else; the tail is meaningless then.
+/// `max` alone decides the special cases: it is NaN if there is a NaN, else +∞ if there is a +∞, and −∞ if there is
+/// nothing else; the tail is meaningless then.
 #[derive(Debug)]
 pub(crate) struct Partial<P> {
     pub(crate) max: f64,
@@ -58,7 +58,7 @@ impl<P> Clone for Partial<P> {
 impl<P> Copy for Partial<P> {}
 
 impl<P: Keep> Partial<P> {
-    /// The state of no numbers: e^−∞ = 0.
+    /// The state without numbers, whose sum is e^−∞ = 0.
     pub(crate) const EMPTY: Self = Self {
         max: f64::NEG_INFINITY,
         shift: f64::NEG_INFINITY,
@@ -67,7 +67,7 @@ impl<P: Keep> Partial<P> {
         precision: PhantomData,
     };
 
-    /// The state of some numbers that are 0.
+    /// The state of numbers that are all 0.
     pub(crate) fn of_equal_numbers(count: usize) -> Self {
         let tail = DoubleDouble::from((count - 1) as f64 / UNSCALE);
         Self { max: 0.0, shift: 0.0, tail, ..Self::EMPTY }
@@ -178,8 +178,8 @@ impl<P: Keep> Partial<P> {
     /// Whether the correctly rounded value is the maximum, because t < 2^-1076.
     ///
     /// Then 0 ≤ LSE − max < 2^-1076, while half of the least distance between two floats is 2^-1075. Terms that
-    /// counted as e^-1000 do not matter: 2^64 of them are below 2^-1193. A row with a single finite number has t =
-    /// 0, and by the Lindemann–Weierstrass theorem only then is the value rational.
+    /// counted as e^-1000 do not matter: 2^64 of them are below 2^-1193. A row with a single finite number has t = 0;
+    /// by the Lindemann–Weierstrass theorem the value is rational only for such rows.
     pub(crate) fn is_its_maximum(&self) -> bool {
         self.shift == self.max && self.tail.hi < exp::NOTHING
     }
@@ -660,7 +660,7 @@ mod tests {
         }
     }
 
-    /// States that are shifted again and again by the amounts for which the factor's exponential is the worst of many.
+    /// States that are shifted again and again, by amounts chosen because the factor's exponential has a large error.
     #[test]
     fn shifting_keeps_the_bound() {
         let mut uniform = uniform(5);

@@ -176,7 +176,7 @@ impl<P: Precision> SignedSum<P> {
     pub(crate) fn share(&self) -> Option<BoundedShare> {
         let size = self.sum.hi.abs();
         let is_good = self.error <= P::SHARE_ERROR * size && size.is_finite();
-        // One rounding more than a share without a weight has, and any exponential.
+        // One rounding more than for a share without a weight, and the error of an exponential of any argument.
         let of_term = (P::FAR_EXP_ERROR - P::EXP_ERROR) + power_of_two(-102);
         let error = error_of_share::<P, f64>(size, self.error) * SLACK + of_term * SLACK;
         is_good.then(|| BoundedShare { shift: self.shift, inverse: inverse(self.sum), error })
@@ -190,7 +190,7 @@ pub(crate) struct Log {
     pub(crate) rest: DoubleDouble,
 }
 
-/// Uses the high part as the shift.
+/// The high part becomes the shift.
 impl From<DoubleDouble> for Log {
     fn from(log: DoubleDouble) -> Self {
         Self { shift: log.hi, rest: DoubleDouble::from(log.lo) }
@@ -326,7 +326,7 @@ mod tests {
             let z: Vec<f64> = (0..1 + i % 9).map(|_| 30.0 * uniform()).collect();
             let b: Vec<f64> = z.iter().map(|_| uniform() - 0.5).collect();
             check::<FineF64>(&z, &b, &mut worst);
-            // The shift comes from a number of weight 0, and a far term is the sum: the difference is rounded.
+            // A number of weight 0 determines the shift, and a far term is the whole sum: the difference is rounded.
             let far = [1e-10 * uniform(), -256.0 - 80.0 * uniform()];
             check::<FineF64>(&far, &[0.0, 2e35], &mut worst_far);
         }

@@ -1,6 +1,6 @@
 //! The triple-double phase: the sum about an estimate of its logarithm. It settles rows whose value is near the
-//! midpoint of two floats, as that of one row in thousands is by chance, and rows whose value is near 0, as those of
-//! normalised log-probabilities are.
+//! midpoint of two floats, which by chance is one row in thousands, and rows whose value is near 0, such as normalised
+//! log-probabilities.
 
 use crate::arithmetic::double_double::{DoubleDouble, parts, power_of_two, two_sum};
 use crate::arithmetic::exp::{LEAST, NOTHING, SCALE, UNSCALE};
@@ -25,9 +25,9 @@ const HIGHEST: f64 = 300.0;
 /// How near to 0 the logarithm of the sum must be for the series that keeps its relative accuracy.
 const NEAR: f64 = power_of_two(-20);
 
-/// Σ b e^{x − c} for a c that is an f64: the logarithm that is expected of it, or 0 if that is near 0.
+/// Σ b e^{x − c} for a centre c in f64: an estimate of the logarithm of Σ b e^x, or 0 if that is near 0.
 ///
-/// Its error is counted as it grows: see [`error_of_sum`].
+/// The bound on its error is updated with each addition: see [`error_of_sum`].
 pub(super) struct CentredSum {
     center: f64,
     /// In units of UNSCALE, as the magnitudes.
@@ -35,7 +35,7 @@ pub(super) struct CentredSum {
     magnitudes: Magnitudes,
 }
 
-/// What errors of a sum are relative to.
+/// The magnitudes that errors of a sum are relative to.
 #[derive(Clone, Copy)]
 struct Magnitudes<F = f64> {
     size: F,
@@ -43,7 +43,7 @@ struct Magnitudes<F = f64> {
 }
 
 impl CentredSum {
-    /// No terms yet.
+    /// The empty sum about this centre.
     pub(super) fn about(center: DoubleDouble) -> Self {
         let center = Self::center_for(center.hi);
         Self { center, sum: TripleDouble::ZERO, magnitudes: Magnitudes { size: 0.0, lows: 0.0 } }
@@ -71,7 +71,7 @@ impl CentredSum {
         self.center
     }
 
-    /// Makes room for numbers up to this one.
+    /// Moves the centre, if necessary, so that numbers up to this one are in range.
     pub(super) fn move_up_to(&mut self, max: f64) {
         /// Far less than the range of terms.
         const REACH: f64 = 64.0;
@@ -82,7 +82,7 @@ impl CentredSum {
         }
     }
 
-    /// Moves the centre to an estimate of the logarithm; false if it is there.
+    /// Moves the centre to an estimate of the logarithm; false if it is already there.
     pub(super) fn move_to(&mut self, log: f64) -> bool {
         let center = Self::center_for(log);
         if center == self.center {
@@ -94,7 +94,7 @@ impl CentredSum {
         let Magnitudes { size, lows } = self.magnitudes;
         // In units of UNSCALE, as the factor may be tiny.
         let [size, lows] = [size, lows].map(|magnitude| magnitude * UNSCALE * factor);
-        // The factor has the error of an exponential, all of it if it counts as e^-1000, and the product one of 2^-151.
+        // The factor has the error of an exponential, 100 % if it counts as e^-1000; the product adds 2^-151.
         self.magnitudes = Magnitudes {
             size: (size + sum.hi.abs() * of_factor) * (1.0 + power_of_two(-40)),
             lows: lows * (1.0 + power_of_two(-40)),
@@ -103,13 +103,13 @@ impl CentredSum {
         true
     }
 
-    /// As whole numbers of units, if it is in range.
+    /// The sum as an integer number of units, if it is in range.
     pub(super) fn as_integer(&self) -> Option<Sum> {
         const BITS: usize = 176;
         let error = self.error();
         let units = |x: f64| shifted(integer(x), exponent_of(x) - SCALE as isize + BITS as isize);
         let TripleDouble { hi, mid, lo } = self.sum;
-        // Each of the four is cut by less than one.
+        // Each of the four parts is cut by less than one unit.
         error.is_finite().then(|| Sum {
             value: units(hi) + units(mid) + units(lo),
             bits: BITS,
@@ -122,13 +122,13 @@ impl CentredSum {
         count(Rung::TripleDouble, block.x.len());
         let is_near = block.b.is_none() || block.terms().all(|(x, _)| x.hi - self.center < HIGHEST);
         let part = if is_near { sum_about(block, self.center) } else { Self::about_nothing() };
-        // What is far below the centre, or counts as e^-1000, is seen with great weights only.
+        // Terms far below the centre, or that count as e^-1000, are visible with great weights only.
         let is_great = |weights: &[T]| weights.iter().any(|b| b.widen().abs() > power_of_two(100));
         let size = part.sum.hi.abs() + part.magnitudes.size;
         let is_small = size <= power_of_two(-300);
         match block.b {
             Some(b) if !size.is_finite() || is_small && is_great(b) => {
-                // Weights out of range: one by one.
+                // With weights out of range, terms are added one by one.
                 block.terms().for_each(|(x, b)| self.push(term(x, b, self.center)));
             }
             _ => self.push(part),
@@ -173,7 +173,7 @@ impl CentredSum {
         }
     }
 
-    /// The value, if it is settled and the error of its logarithm at most `most`; or else an estimate of the
+    /// The value, if it is settled and the error of the logarithm is at most `most`; otherwise an estimate of the
     /// logarithm.
     pub(super) fn settled<T: Format>(
         &self,
@@ -186,10 +186,10 @@ impl CentredSum {
             && let Some(Beside { sign, rest, error }) = self.beside_one(divisor)
             && rest.hi.abs() * UNSCALE <= SMALL
         {
-            // log(1 + t) is t but for t²/2. In these units nothing of it is subnormal.
+            // log(1 + t) differs from t by about t²/2. In these units no part of it is subnormal.
             let bound = error * 1.000_01 + power_of_two(-100) * rest.hi.abs();
             let log = Log { shift: 0.0, rest: rest.scaled(UNSCALE) };
-            // Of either sign.
+            // The sign of the logarithm is not known.
             if zero == Zero::Positive && rest.hi.abs() + bound <= NOTHING {
                 return Ok(Settled { value: T::default(), sign, log, phase: Phase::TripleDouble });
             }
@@ -235,7 +235,7 @@ task! {
 }
 
 task! {
-    /// sum · e^{from − to}, and that factor in units of UNSCALE. What is less than e^-1000 counts as that.
+    /// sum · e^{from − to}, and this factor in units of UNSCALE. A factor below e^-1000 counts as e^-1000.
     fn moved(sum: TripleDouble, from: f64, to: f64; _: V) -> (TripleDouble, f64) {
         let factor = exp_td(at_least(TripleDouble::from(two_sum(from, -to)))).normalised();
         // The sum is not far from 1, but the factor may be tiny.
@@ -244,8 +244,8 @@ task! {
 }
 
 task! {
-    /// The sum, normalised, and the magnitudes of its third word before and after that: 5u of the first, 2u of that of
-    /// a and u of that of b bound the error.
+    /// The sum a + b, normalised, and the magnitudes of its third word before and after normalisation. The error is at
+    /// most 5u of the former, 2u of the third word of a, and u of that of b.
     fn plus(a: TripleDouble, b: TripleDouble; _: V) -> (TripleDouble, f64) {
         let sum = a.plus(b);
         let normalised = sum.normalised();
@@ -254,9 +254,9 @@ task! {
 }
 
 task! {
-    /// One term for any size of b, whose power of 2 is added to the exponent. Infinite beyond the range.
+    /// One term, for a b of any size: its power of 2 is added to the exponent. Infinite beyond the range.
     ///
-    /// The exponent is off by less than 2^-131: a product and its sum are rounded, and 1074 times log 2.
+    /// The exponent is off by less than 2^-131: a product and its sum are rounded, and log 2, times up to 1074.
     fn term(x: DoubleDouble, b: f64, center: f64; _: V) -> CentredSum {
         let (significand, exponent) = parts(b);
         let power = f64::from(exponent);
@@ -280,7 +280,7 @@ task! {
         let zero = simd.splat(0.0);
         let nothing = (TripleDouble { hi: zero, mid: zero, lo: zero }, Magnitudes { size: zero, lows: zero });
         let c = simd.splat(center);
-        // Two sums, whose long chains of operations do not wait for each other.
+        // Two sums, so that their long chains of operations run in parallel.
         let mut ways = [nothing; 2];
         for start in (0..block.x.len()).step_by(16) {
             ways[0] = plus_eight_terms::<T, V>(block, start, c, ways[0]);
@@ -307,7 +307,7 @@ task! {
     }
 }
 
-/// Adds the eight terms from `start` on; missing ones are about 0.
+/// Adds the eight terms from `start` on; missing ones are negligible.
 #[inline(always)]
 fn plus_eight_terms<T: Format, V: Vector>(
     TermBlock { x, y, b }: TermBlock<'_, T>,
@@ -403,7 +403,7 @@ mod tests {
         assert!(worst.iter().all(|&worst| worst > 1.0 / 128.0), "{worst:?}");
     }
 
-    /// Weights of both signs and any size, sums that cancel, and what their logarithms are.
+    /// Weights of both signs and any size, and sums that cancel: the sums and their logarithms.
     #[test]
     fn weighted_sums_and_logarithms_keep_their_bounds() {
         let mut uniform = uniform(12);
@@ -416,7 +416,7 @@ mod tests {
             let mut z: Vec<f64> =
                 b.iter().map(|b| spread * (uniform() - 0.5) - b.abs().max(5e-324).ln()).collect();
             if i % 6 == 1 {
-                // What is left is some 2^-30 of the terms.
+                // The remaining sum is about 2^-30 of the terms.
                 z.truncate(2);
                 b = vec![1.0, -(z[0] - z[1]).exp() * (1.0 + 1e-9 * uniform())];
             }
@@ -451,7 +451,7 @@ mod tests {
         assert!(worst > 1.0 / 64.0 && worst_log > 1.0 / 64.0 && logs > 600, "{worst} {worst_log} {logs}");
     }
 
-    /// Three blocks of weights whose sum is 1 but for what the third word loses where it moves up into the second.
+    /// Three blocks of weights whose sum is 1, apart from what the third word loses when it carries into the second.
     #[test]
     fn what_normalising_moves_is_counted() {
         let [quarter, z] = [0.25, 0.0];
@@ -471,7 +471,7 @@ mod tests {
         let exact = crate::ziv::arbitrary_precision::settle::<f64>(&pairs, DoubleDouble::ZERO).value;
         let settled = sum.settled::<f64>(1.0, Zero::Positive, f64::INFINITY);
         assert!(settled.is_err() || settled.is_ok_and(|settled| settled.value == exact));
-        // Weights that add up to 1, in all: the logarithm is 0.
+        // The weights add up to 1: the logarithm is 0.
         let (z, b) = ([0.0; 3], [0.5, 0.25, 0.25]);
         let pairs = Pairs { z: &z, b: Some(&b), mask: None, divisor: 1.0 };
         let sum = CentredSum::over::<f64>(&pairs, DoubleDouble::ZERO);
@@ -526,7 +526,7 @@ mod tests {
         }
         println!("worst of the bound: {worst:.3}");
         assert!(worst > 1.0 / 200.0, "{worst}");
-        // One term without an error, so that the factor's is all there is; all of the sum where that is below e^-1000.
+        // One term without an error, so that the factor's error is the only one; 100 % if the factor is below e^-1000.
         for i in 0..200 {
             let x = 40.0 * (uniform() - 0.5);
             let mut sum = CentredSum::about(DoubleDouble::from(x));

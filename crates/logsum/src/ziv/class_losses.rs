@@ -12,14 +12,13 @@
 //! | fixed point of 256 bits | 2^-240 |
 //! | arbitrary precision | as small as it takes |
 //!
-//! They end for every row. A derivative y is rational only if (Q e^{z_k} − q_k S) − y W S vanishes, which by
-//! Lindemann and Weierstrass means that all finite numbers are equal (or that all coefficients are 0, as Q and q_k
-//! are): then it is a quotient of whole numbers. The sum of losses is the logarithm of Π S_r^{Q_r}, but for a
-//! rational number. With a common denominator the exponents are whole numbers, and the product is a sum of
-//! exponentials of rational numbers with positive coefficients, whose logarithm is rational only if it is one
-//! exponential with the coefficient 1. Nothing cancels, so that each S_r then is one exponential: each row has one
-//! finite number, and the sum of losses is 0. In all other cases the result keeps a distance from every half-way
-//! point.
+//! The phases end for every row. A derivative y is rational only if (Q e^{z_k} − q_k S) − y W S vanishes, which by
+//! Lindemann and Weierstrass means that all finite numbers are equal (or that all coefficients are 0, because Q and q_k
+//! are): then it is a quotient of integers. The sum of losses is the logarithm of Π S_r^{Q_r} plus a rational number.
+//! With a common denominator the exponents are integers, and the product is a sum of exponentials of rational numbers
+//! with positive coefficients, whose logarithm is rational only if it is one exponential with the coefficient 1.
+//! Nothing cancels, so that each S_r then is one exponential: each row has one finite number, and the sum of losses is 0.
+//! In all other cases the result keeps a distance from every half-way point.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::exp::UNSCALE;
@@ -51,7 +50,7 @@ fn units(x: f64) -> IBig {
     fixed(x, WEIGHT_BITS)
 }
 
-/// The divisor of a mean, the sum of some weights, exactly where that is needed.
+/// The divisor of a mean, a sum of weights, computed exactly when it is first needed.
 pub(crate) struct Divisor<'a>(LazyLock<IBig, Box<dyn FnOnce() -> IBig + Send + Sync + 'a>>);
 
 impl<'a> Divisor<'a> {
@@ -67,7 +66,7 @@ pub(crate) enum Target<'a, T> {
     Probabilities(&'a [T]),
 }
 
-/// A row of logits, and what its weights q_k are made of.
+/// A row of logits, and the numbers that its weights q_k are computed from.
 #[derive(Clone, Copy)]
 pub(crate) struct LossRow<'a, T> {
     pub(crate) z: &'a [T],
@@ -123,7 +122,7 @@ impl<T: Format> LossRow<'_, T> {
         [two_sum(1.0, -self.smoothing), scalar_tasks::quotient(smoothing, classes)]
     }
 
-    /// q_k, with a relative error below 2^-99, if what it is made of is tame.
+    /// q_k, with a relative error below 2^-99 if the numbers that it is computed from are tame.
     fn weight_in_double_double(&self, k: usize) -> DoubleDouble {
         let [certain, spread] = self.parts();
         let weight = scalar_tasks::product(certain, DoubleDouble::from(self.given(k))) + spread;
@@ -170,7 +169,7 @@ impl<T: Format> LossRow<'_, T> {
         certain * given + ((smoothing * weights) << WEIGHT_BITS)
     }
 
-    /// The numbers; if some are +∞, these as equal numbers, beside which the others add nothing.
+    /// The numbers; if some are +∞, only these count: they are returned as equal finite numbers, the others as −∞.
     pub(crate) fn counted(z: &[T]) -> Cow<'_, [T]> {
         if z.iter().all(|z| z.widen() < f64::INFINITY) {
             return Cow::Borrowed(z);
@@ -225,8 +224,8 @@ pub(crate) fn nearest_loss<'a, T: Format>(
         .expect("the loss keeps a distance from every half-way point (Lindemann and Weierstrass)")
 }
 
-/// The loss is above Σ q_k (max − z_k), by Σ Q log Σ e^{z_k − max}: that settles what is half-way between two floats
-/// but for a tiny logarithm.
+/// The loss is above Σ q_k (max − z_k) by Σ Q log Σ e^{z_k − max}. This settles losses that differ from a half-way
+/// point between two floats only by a tiny logarithm.
 fn loss<'a, T: Format>(
     rows: impl Iterator<Item = LossRow<'a, T>>,
     divisor: &Divisor<'_>,
@@ -258,7 +257,7 @@ fn loss<'a, T: Format>(
         error += whole * of_error;
     }
     let bits = log_bits.max(WEIGHT_BITS);
-    // In halves of a unit, so that there is a place for what is above `depth`.
+    // In halves of a unit, so that a number just above `depth` can be written.
     let depth = depth << (bits - WEIGHT_BITS + 1);
     let [log, error] = [log, error].map(|x| x << (bits - log_bits + 1));
     let divisor = (classes * &*divisor.0) << (BITS + bits + 1 - WEIGHT_BITS);
@@ -270,8 +269,8 @@ fn loss<'a, T: Format>(
     low.same_bits(high).then_some(low)
 }
 
-/// What the derivatives of a row's loss, over a divisor, are computed from. Its weights are not all 0, and its greatest
-/// number is finite. Sums are made when they are needed.
+/// The data from which the derivatives of a row's loss, over a divisor, are computed. The row's weights are not all 0,
+/// and its greatest number is finite. Sums are computed when they are first needed.
 pub(crate) struct Slopes<'a, 'd, T: Format> {
     row: LossRow<'a, T>,
     divisor: &'a Divisor<'d>,
@@ -310,7 +309,7 @@ impl<'a, 'd, T: Format> Slopes<'a, 'd, T> {
         }
     }
 
-    /// The float nearest to the derivative by the logit of class k.
+    /// The float nearest to the derivative with respect to the logit of class k.
     #[cold]
     pub(crate) fn nearest(&self, k: usize) -> T {
         self.in_double_doubles(k)
@@ -378,8 +377,8 @@ impl<'a, 'd, T: Format> Slopes<'a, 'd, T> {
         Some(ratio(slope, &((self.divisor() * count) << (BITS - WEIGHT_BITS))))
     }
 
-    /// The derivative is above −q_k/W and below (Q − q_k)/W: that settles what is half-way between two floats but for a
-    /// tiny exponential.
+    /// The derivative is above −q_k/W and below (Q − q_k)/W. This settles derivatives that differ from a half-way point
+    /// between two floats only by a tiny exponential.
     fn slope(&self, k: usize, weight: &IBig, bits: Bits) -> Option<T> {
         let (z, max) = (self.row.z, self.max());
         let of_sum = |sum: &Sum, bits: Bits| {
@@ -390,7 +389,7 @@ impl<'a, 'd, T: Format> Slopes<'a, 'd, T> {
             let divisor = self.divisor();
             let (value, error) = (&divisor * &sum.value, &divisor * &sum.error);
             let [low, high] = quotient_ends::<T>(&term, &Sum { value, error, bits: sum.bits + WEIGHT_BITS })?;
-            // In halves of a unit, so that there is a place beside each limit.
+            // In halves of a unit, so that a number just inside each limit can be written.
             let divisor = divisor << (BITS - WEIGHT_BITS + 1);
             let least = -weight * IBig::from(2) + IBig::ONE;
             let most = (self.whole() - weight) * IBig::from(2) - IBig::ONE;

@@ -1,4 +1,4 @@
-//! How many terms the later phases have summed: what an input costs, as a count that no machine changes.
+//! How many terms the later phases have summed: a measure of an input's cost that is the same on every machine.
 
 use crate::interrupt::checkpoint;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,7 +39,7 @@ pub(super) enum Rung {
     Arbitrary,
 }
 
-/// Also hears of interrupts: what comes by here takes long.
+/// Also checks for interrupts, since this is called by work that takes long.
 pub(super) fn count(rung: Rung, terms: usize) {
     checkpoint();
     TERMS[rung as usize].fetch_add(terms as u64, Ordering::Relaxed);

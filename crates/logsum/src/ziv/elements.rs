@@ -7,11 +7,11 @@
 //! | about the logarithm of the sum | 2^-90 | 2^-90 |
 //! | fixed point, arbitrary precision | as small as it takes | as small as it takes |
 //!
-//! They end for every row. A share e^{z_i}/Σ e^{z_k} = y, in which equal numbers are grouped, is a vanishing
-//! combination of exponentials of distinct rational numbers, e^{z_i} − y Σ c_k e^{z_k}: by Lindemann and
-//! Weierstrass a rational y needs one group, and is 1/n. That is half-way between two floats, m/2^k with an odd
-//! m, only as half of the least one, which [`Elements::half_of_least`] decides. The share's logarithm is rational
-//! only where one number is finite, and is 0.
+//! The phases end for every row. A share e^{z_i}/Σ e^{z_k} = y makes e^{z_i} − y Σ c_k e^{z_k} vanish, where equal
+//! numbers are grouped: a combination of exponentials of distinct rational numbers. By Lindemann and Weierstrass a
+//! rational y then requires a single group, and is 1/n. This is half-way between two floats, m/2^k with an odd m, only
+//! if it is half of the least float, which [`Elements::half_of_least`] decides. The share's logarithm is rational only
+//! if one number is finite, and is then 0.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::exp::{UNSCALE, WIDE_ERROR, exp_dd_wide};
@@ -29,7 +29,8 @@ use crate::ziv::least::nearest_among_least;
 use crate::ziv::{arbitrary_precision, fixed_point};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// What the elements of a row with a finite maximum are computed from. Sums over the row are made when they are needed.
+/// The data from which the elements of a row with a finite maximum are computed. Sums over the row are computed when
+/// they are first needed.
 pub(crate) struct Elements<'a, T> {
     each: Each,
     row: &'a (dyn Series<T> + 'a),
@@ -57,7 +58,7 @@ impl<'a, T: Format> Elements<'a, T> {
         Self { each, row, first, centred, fixed, last: Mutex::new(None) }
     }
 
-    /// Sums the row now: what is on several threads already would wait for itself.
+    /// Sums the row now: from within work that is already on several threads, doing so later could wait for itself.
     pub(crate) fn prepared(self) -> Self {
         self.first();
         self
@@ -90,7 +91,7 @@ impl<'a, T: Format> Elements<'a, T> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// 0 for the share of one of n equal numbers, besides −∞, where 1/n is half of the least float: a tie.
+    /// 0, for a row of n equal numbers (and any −∞) whose share 1/n is half of the least float, a tie.
     fn half_of_least(&self, z: T) -> Option<T> {
         // For f64 there is no such n.
         let n = power_of_two((1 - T::LEAST_POWER as i32).min(1023));
@@ -200,7 +201,8 @@ pub(super) fn nearest_share<T: Format>(share: DoubleDouble, error: f64) -> Optio
 
 /// The float nearest to a value in units of UNSCALE, as the bound of its error.
 ///
-/// What counts as e^-1000 may be less than its bound, but its sign is right: it rounds to a zero of that sign.
+/// A value that counts as e^-1000 may be smaller than its bound says, but its sign is right: it rounds to a zero of
+/// that sign.
 pub(crate) fn nearest_scaled<T: Format>(value: DoubleDouble, bound: f64) -> Option<T> {
     let is_f64 = T::LEAST_POWER == -1074;
     let size = value.hi.abs();
@@ -215,8 +217,8 @@ pub(crate) fn nearest_scaled<T: Format>(value: DoubleDouble, bound: f64) -> Opti
 
 /// The float nearest to difference − log, for a positive log with this error and an exact difference of at most 0.
 ///
-/// The exact result is below the difference: that settles the many cases in which the difference is half-way
-/// between two floats, and log too small to be seen beside it.
+/// The exact result is below the difference. This settles the many cases in which the difference is half-way between
+/// two floats and log is negligible beside it.
 fn nearest_log_share<T: Format>(difference: DoubleDouble, log: DoubleDouble, error: f64) -> Option<T> {
     let value = sum(difference, -log);
     let bound = error + power_of_two(-100) * value.hi.abs();

@@ -1,7 +1,7 @@
-//! Exponentials in fixed point, of 256 bits, in whole numbers only.
+//! Exponentials in fixed point of 256 bits, by integer arithmetic only.
 //!
-//! It knows no rounding modes, and reaches further than words of f64: rows that were built to be near a half-way point
-//! of double-doubles or triple-doubles are settled here and not in arbitrary precision.
+//! This phase is more accurate than words of f64: rows that were built to be near a half-way point of double-doubles or
+//! triple-doubles are settled here, and not in arbitrary precision.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::formats::Format;
@@ -16,7 +16,7 @@ const LIMBS: usize = 4;
 /// A number in [0, 1), as 64-bit limbs, least significant first; one unit is 2^-(64 LIMBS).
 type Fraction = [u64; LIMBS];
 
-/// Fraction and a whole part above it, in two's complement: wrapping sums are exact while the result fits.
+/// A fraction and an integer part above it, in two's complement: wrapping sums are exact while the result fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Fixed {
     fraction: Fraction,
@@ -68,7 +68,7 @@ const INVERSE_FACTORIALS: [Fraction; TERMS + 1] = {
     table
 };
 
-/// The most that the power of 2 of a term may be: a term is then below 2^54.
+/// The greatest power of 2 of a term: the term is then below 2^54.
 const HIGHEST: i64 = 52;
 
 /// Below this power of 2 a term is less than one unit.
@@ -153,8 +153,8 @@ impl Running {
 
     /// Multiplies the sum S by f = e^{old − new} ≤ 1, for a centre that is not below the old one.
     ///
-    /// f has an error below 2^(k + 12) units, and 1 where it is cut off, as a [`term`]; the product is cut once. So
-    /// the error grows by S times what a term S 2^k would bring, S and 1.
+    /// f has an error below 2^(k + 12) units, and 1 where it is cut off, like a [`term`]; the product is cut once. So
+    /// the error grows by S · 2^(k + 12), S, and 1.
     pub(super) fn move_up(&mut self, center: DoubleDouble) {
         let (total, old) = (&mut self.total, std::mem::replace(&mut self.center, center));
         match term(old, 1.0, center) {
@@ -237,7 +237,7 @@ fn exp_m1(r: Fraction) -> Fraction {
     e
 }
 
-/// x rounded toward 0 to a whole number of units, for |x| < 2^62.
+/// x rounded toward 0 to an integer number of units, for |x| < 2^62.
 fn fixed(x: f64) -> Fixed {
     let significand = significand_of(x);
     let shift = exponent_of(x) as i32 + 64 * LIMBS as i32;
@@ -301,7 +301,7 @@ fn times_small(a: Fixed, factor: u64) -> Fixed {
 /// factor · log 2, off by less than two units.
 fn times_ln_2(factor: u64) -> Fixed {
     let times = |limb: u64, carry: u128| u128::from(limb) * u128::from(factor) + carry;
-    // The limb below the last unit leaves its carry only.
+    // Of the limb below the last unit only the carry is kept.
     let mut carry = times(LN_2[0], 0) >> 64;
     let fraction = std::array::from_fn(|i| {
         let product = times(LN_2[1 + i], carry);
@@ -329,7 +329,7 @@ fn times(a: Fraction, b: Fraction) -> Fraction {
 
 /// The product of two numbers that are not negative, rounded down, where it fits.
 ///
-/// (a + A)(b + B) with fractions a, b and whole parts A, B: only ab is cut.
+/// (a + A)(b + B) with fractions a, b and integer parts A, B: only ab is cut.
 fn product(a: Fixed, b: Fixed) -> Fixed {
     let of_fractions = Fixed { fraction: times(a.fraction, b.fraction), whole: 0 };
     let fraction = |x: Fixed| Fixed { whole: 0, ..x };

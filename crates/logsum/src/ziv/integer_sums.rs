@@ -51,7 +51,7 @@ impl Sum {
         Some((Log { shift: center.hi, rest }, bound))
     }
 
-    /// The float that z − center − log |sum| rounds to likewise.
+    /// The float that z − center − log |sum| rounds to for every sum within the error bound, if there is one.
     pub(super) fn log_share<T: Format>(&self, z: f64, center: DoubleDouble) -> Option<T> {
         let Total { bits, value, error, .. } = self.total(center, z)?;
         let share = fixed(z, bits as usize) - value;
@@ -133,7 +133,7 @@ pub(super) fn quotient_ends<T: Format>(term: &Sum, sum: &Sum) -> Option<[T; 2]> 
     if size <= sum.error {
         return None;
     }
-    // As many as the sum has, for a quotient of any size.
+    // As many bits as the sum has, for a quotient of any size.
     let bits = (length(&size) - length(&term_value)).max(0) + sum.bits as isize;
     // The divisor that makes a numerator of this sign the greatest, or the least.
     let divided = |numerator: IBig, is_high: bool| {
@@ -156,7 +156,7 @@ pub(super) fn nearest_within<T: Format>(n: IBig, error: IBig, exponent: isize) -
 
 /// The float nearest to a quotient of integers, ties to even.
 pub(super) fn ratio<T: Format>(a: IBig, b: &IBig) -> T {
-    // So many that a bit for the remainder, below them, only breaks ties.
+    // Enough bits that a further bit, for the remainder, only breaks ties.
     let bits = (length(b) - length(&a)).max(0) + 2 * T::SIGNIFICAND_BITS as isize;
     let sign = a.sign() * b.sign();
     let (whole, rest) = shifted(a.abs(), bits).div_rem(b.clone().abs());

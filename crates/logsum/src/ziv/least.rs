@@ -47,7 +47,7 @@ mod tests {
                     [-1.0, 1.0].map(|side| exact.clone() + big(error) * big(UNSCALE) * big(side));
                 let magnitude = |x: Big| if x < big(0.0) { -x } else { x };
                 let distance = |x: Big| magnitude(x - big(found));
-                // Of the spacing of floats at the result; 2^-1075 among the least.
+                // Half of the spacing of floats at the result; 2^-1075 among the least.
                 let half = match found.abs() >= power_of_two(-1021) {
                     true => magnitude(big(found.next_up() - found)) / big(2.0),
                     false => big(power_of_two(-600)) * big(power_of_two(-475)),

@@ -6,8 +6,8 @@
 //! | double-double, two steps | 2^-78 |
 //! | arbitrary precision | as small as it takes |
 //!
-//! They end: the logarithm of a rational number other than 1 is transcendental, by Lindemann and Weierstrass, and so is
-//! its product with a rational x ≠ 0: it keeps a distance from every half-way point. log 1 is 0.
+//! The phases end: by Lindemann and Weierstrass the logarithm of a rational number other than 1 is transcendental, and
+//! so is its product with a rational x ≠ 0. So the result keeps a distance from every half-way point. log 1 is 0.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::ln::{ln_of_f64_fine, log1p_dd_fine};
@@ -33,14 +33,14 @@ pub(crate) fn logit<T: Format>(p: f64) -> T {
     if p == 0.5 {
         return T::default();
     }
-    // 1 − p is exact in as many bits as these.
+    // 1 − p is exact with this many bits.
     let quotient = |bits: usize| big(p, bits) / (big(1.0, bits + 1200) - big(p, bits + 1200));
     nearest(1.0, log_of_odds(p), |bits| quotient(bits).with_precision(bits).value())
 }
 
 /// The float nearest to x log r, given log r ≠ 0 with a relative error of at most 2^-78, and r with any number of bits.
 fn nearest<T: Format>(x: f64, log: DoubleDouble, ratio: impl Fn(usize) -> Big) -> T {
-    /// |log r| is at least 2^-54, so that what is cut off is below 2^-100 of it.
+    /// |log r| is at least 2^-54, so that the bits cut off are below 2^-100 of it.
     const BITS: usize = 160;
     let fine = fixed(log.hi, BITS) + fixed(log.lo, BITS);
     let error = (fine.clone().abs() >> 78) + IBig::ONE;
@@ -49,7 +49,7 @@ fn nearest<T: Format>(x: f64, log: DoubleDouble, ratio: impl Fn(usize) -> Big) -
         .expect("a transcendental number keeps a distance from every half-way point")
 }
 
-/// The logarithm of a number of bits + 128 bits is trusted to 64 bits less than these.
+/// dashu's logarithm of a number of bits + 128 bits is trusted to 64 bits less than that.
 fn in_arbitrary_precision<T: Format>(x: f64, ratio: impl Fn(usize) -> Big, bits: usize) -> Option<T> {
     let (significand, exponent) = ratio(bits + 128).ln().into_repr().into_parts();
     product(x, shifted(significand, exponent + bits as isize), IBig::from(2), bits)
@@ -76,7 +76,7 @@ task! {
     /// log(p/q) with q = 1 − p; relative error below 2^-78.
     ///
     /// It is ±log(1 + t) with t = |p − q|/min(p, q), in which only the quotient has an error, of 15u². For p below
-    /// 2^-54, −log q is p, but for p²/2.
+    /// 2^-54, −log q differs from p by about p²/2.
     fn log_of_odds(p: f64; _: V) -> DoubleDouble {
         if p < power_of_two(-54) {
             return ln_of_f64_fine(p) + p;

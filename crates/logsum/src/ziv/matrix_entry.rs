@@ -68,7 +68,7 @@ pub(crate) fn settle<T: Format>(sums: Sums<'_, T>) -> T {
     .value
 }
 
-/// The value where the greatest sum is so large that its low part may be large, too.
+/// The value if the greatest sum is so large that its low part may be large, too.
 #[cold]
 fn settle_large<T: Format>(sums: Sums<'_, T>) -> T {
     let (greatest, at) = greatest(sums).expect("the greatest sum is finite");
@@ -81,10 +81,10 @@ fn settle_large<T: Format>(sums: Sums<'_, T>) -> T {
     arbitrary_precision::settle(&sums, greatest).value
 }
 
-/// Terms this far below the greatest are less than 2^-1298 of it, which matters only in a tie.
+/// Terms whose exponent is this far below the greatest are less than 2^-1298 of it, which matters only in a tie.
 const UNSEEN: f64 = -900.0;
 
-/// The value if this precision settles it, else an estimate.
+/// The value if this precision settles it, otherwise an estimate.
 ///
 /// As in [`Partial`](crate::state::positive::Partial), the greatest sum m is kept apart, unless several are about
 /// equal, and t = Σ e^{x + y − m} over the others. In double-double x + y − m has an error of 2^-104 |m|; in f64,

@@ -13,15 +13,15 @@
 //!
 //! The phases up to double-doubles are those of each sum's own state. The later ones are shared by every
 //! [`TermSource`]: plain numbers ([`value`]), weighted numbers and means ([`weighted`]), the sums x_k + y_k of a
-//! matrix product ([`pair_sums`]), and log(e^a − e^b) ([`settle_difference`]). Errors are relative to Σ |b_k|
-//! e^{x_k}, so that a sum with cancellation needs later phases.
+//! matrix product ([`matrix_entry`]), and log(e^a − e^b) ([`settle_difference`]). Errors are relative to
+//! Σ |b_k| e^{x_k}, so that a sum with cancellation needs later phases.
 //!
 //! The last phase terminates for every input. All exponents and weights are rational. After adding the weights of
 //! equal exponents, Σ c_i e^{x_i} has distinct rational exponents and rational c_i ≠ 0, or it is empty and the sum
 //! is 0. If the logarithm of its magnitude, over an integer divisor d, were a rational y (a float, or half-way
-//! between two), then Σ c_i e^{x_i} ± d e^y = 0, which by Lindemann–Weierstrass requires a single group with |c| =
-//! d and x = y. If that x is a float, everything near it rounds to it; a single sum x + y is rounded directly
-//! ([`pair_sums`]). In every other case the value has a distance from each half-way point, which some precision
+//! between two), then Σ c_i e^{x_i} ± d e^y = 0, which by Lindemann–Weierstrass requires a single group with
+//! |c| = d and x = y. If that x is a float, everything near it rounds to it; a single sum x + y is rounded directly
+//! ([`matrix_entry`]). In every other case the value has a distance from each half-way point, which some precision
 //! resolves.
 
 mod arbitrary_precision;
@@ -121,7 +121,7 @@ fn settle_terms<T: Format>(
             break;
         }
     }
-    // A sum is known to 2^-64 of itself, or has no logarithm: less than any `most`.
+    // Either the sum is known to 2^-64 of itself, which is less than any `most`, or its logarithm is not computed.
     fixed_point::sum(source, center)
         .and_then(|sum| sum.over(source.divisor()).settled(center, source.zero(), Phase::FixedPoint))
         .unwrap_or_else(|| arbitrary_precision::settle(source, center))
@@ -193,7 +193,7 @@ fn of_partial<T: Format, P: Keep>(partial: &Partial<P>) -> Result<(T, Phase), Do
 pub(crate) fn settle_difference<T: Format>(a: T, b: T, center: DoubleDouble) -> T {
     let wide = a.widen();
     if b.widen() - wide < -1000.0 {
-        // Below a by less than 2^-1400: the value rounds to a, or to −0 if a is a zero.
+        // The value is below a by less than 2^-1400: it rounds to a, or to −0 if a is a zero.
         return T::narrow(if wide == 0.0 { -0.0 } else { wide });
     }
     // a + log(1 − u), u = e^{b − a}.

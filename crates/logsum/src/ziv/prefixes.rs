@@ -1,13 +1,13 @@
-//! The log-sum-exps of the prefixes of a row, correctly rounded, where the scan's own phase leaves one unsettled.
+//! The log-sum-exps of the prefixes of a row, correctly rounded, for those prefixes that the scan's own phase leaves
+//! unsettled.
 //!
 //! | phase | its sum | error of LSE, about |
 //! |---|---|---|
-//! | triple-double | goes on from one prefix to the next, about a centre that moves | 2^-116 |
-//! | fixed point, 256 bits | goes on likewise | 2^-240 |
-//! | arbitrary precision | is made anew | as small as it takes |
+//! | triple-double | continues from one prefix to the next, about a centre that moves | 2^-116 |
+//! | fixed point, 256 bits | continues in the same way | 2^-240 |
+//! | arbitrary precision | starts anew for each prefix | as small as necessary |
 //!
-//! So a row whose prefixes all need the second phase, like normalised weights, takes a time in proportion to its
-//! length.
+//! So a row whose prefixes all need the second phase, like normalised weights, takes a time proportional to its length.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::formats::Format;
@@ -36,8 +36,8 @@ impl Prefixes {
         Self { sum: CentredSum::about(DoubleDouble::ZERO), max: f64::NEG_INFINITY, count: 0, long: None }
     }
 
-    /// The log-sum-exp of the first `count` numbers of a row, of which there is no +∞ or NaN; not fewer than those
-    /// asked for before. `numbers` has those of a range of positions, in any order.
+    /// The log-sum-exp of the first `count` numbers of a row, none of which is +∞ or NaN; `count` must not decrease
+    /// from call to call. `numbers` returns the numbers of a range of positions, in any order.
     #[cold]
     pub(crate) fn value<'a, T: Format>(
         &mut self,

@@ -13,10 +13,10 @@ use dashu_int::IBig;
 /// `max` is the greatest, and n > ddof.
 ///
 /// The variance is (n Σ x_k² − (Σ x_k)²) / (n (n − ddof)), a sum of exponentials with integer coefficients. In
-/// the greatest exponent, 2 max, the coefficient is m (n − m) for the m numbers that are max, so not 0, and so it
-/// is in the least. By the Lindemann–Weierstrass theorem the logarithm is rational only if these are one
-/// exponent, all other x_k being 0, and m (n − m) = n (n − ddof). Then it is 2 max, which is no midpoint of two
-/// floats; so the phases end.
+/// the greatest exponent, 2 max, the coefficient is m (n − m) for the m numbers that equal max, so not 0; the same
+/// holds for the least exponent. By the Lindemann–Weierstrass theorem the logarithm is rational only if these are one
+/// exponent, all other x_k being 0, and m (n − m) = n (n − ddof). Then it is 2 max, which is no midpoint of two floats;
+/// so the phases end.
 #[cold]
 pub(crate) fn settle_log_variance<T: Format>(z: &[T], ddof: usize, max: f64) -> T {
     let (numbers, squares) = (Pairs { z, b: None, mask: None, divisor: 1.0 }, Sums { x: z, y: z });
@@ -54,7 +54,7 @@ mod tests {
     use crate::reference::uniform;
     use dashu_int::ops::Abs;
 
-    /// Sums that are off by all of their errors: the variance stays within its own, which is not loose.
+    /// Sums that are off by their whole error bounds: the variance stays within its own bound, which is not loose.
     #[test]
     fn errors_of_both_sums_reach_the_variance() {
         let mut uniform = uniform(71);
@@ -64,7 +64,7 @@ mod tests {
             let (sum, of_squares) = (integer(1e18) + IBig::from(1_u64 << 60), integer(1e18));
             let errors =
                 [integer(1e6), integer(1e6)].map(|error| if i % 3 == 0 { IBig::ZERO } else { error });
-            // One of them, or both.
+            // One of the errors, or both.
             let [of_sum, of_square] = errors.map(|error| if i % 5 == 0 { error << 20 } else { error });
             let divisor = IBig::from(n * (n - ddof));
             let exact = ((IBig::from(n) * &of_squares) << bits) - &sum * &sum;

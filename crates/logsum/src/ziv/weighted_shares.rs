@@ -8,10 +8,11 @@
 //! | one group | 0 |
 //! | arbitrary precision | as small as it takes |
 //!
-//! They end for every row. Let B_x be the sum of the weights of all numbers equal to x, where it is not 0. A rational
-//! share y means b e^z − y Σ B_x e^x = 0, and by Lindemann and Weierstrass the coefficients of equal exponents vanish:
-//! y is 0, or z is the only x, and y = b/B_z: a quotient of whole numbers, which is rounded exactly. Any other share
-//! keeps a distance from every half-way point.
+//! The phases end for every row. Let B_x be the sum of the weights of all numbers equal to x, for those x where it is
+//! not
+//! 0. A rational share y means b e^z − y Σ B_x e^x = 0, and by Lindemann and Weierstrass the coefficients of equal
+//! exponents vanish: either y is 0, or z is the only x and y = b/B_z, a quotient of integers, which is rounded exactly.
+//! Any other share keeps a distance from every half-way point.
 
 use crate::arithmetic::double_double::{DoubleDouble, parts, power_of_two, two_sum};
 use crate::arithmetic::exp::{UNSCALE, WIDE_ERROR, exp_dd_wide};
@@ -29,11 +30,12 @@ use crate::ziv::integer_sums::{Sum, fixed, nearest_within, quotient, ratio};
 use dashu_int::IBig;
 use std::cell::{OnceCell, RefCell};
 
-/// What the shares of a sum that is not 0 are computed from; all terms are finite. Sums are made when they are needed.
+/// The data from which the shares of a sum that is not 0 are computed; all terms are finite. Sums are computed when
+/// they are first needed.
 pub(crate) struct WeightedShares<'a, T> {
     pairs: Pairs<'a, T>,
     center: DoubleDouble,
-    /// That of the sum.
+    /// The sign of the sum.
     sign: f64,
     log: OnceCell<Option<(Log, f64)>>,
     fixed: OnceCell<Option<Sum>>,
@@ -56,7 +58,7 @@ impl<'a, T: Format> WeightedShares<'a, T> {
         match z.widen() {
             _ if b.widen() == 0.0 => return T::default(),
             f64::NEG_INFINITY => return T::default(),
-            // The derivative by a weight of 0.
+            // The derivative with respect to a weight of 0.
             wide if !wide.is_finite() => return T::narrow(wide * self.sign),
             _ => {}
         }
@@ -74,14 +76,15 @@ impl<'a, T: Format> WeightedShares<'a, T> {
             .expect("the share keeps a distance from every half-way point (Lindemann and Weierstrass)")
     }
 
-    /// What the kernel that shares the sum takes, where the sum cancels too much for the kernels' own sums.
+    /// The input for the kernel that computes the shares, for sums that cancel too much for the kernels' own sums.
     pub(crate) fn share<P: Precision>(&self) -> Option<BoundedShare> {
         /// How far the numbers may be above the logarithm.
         const REACH: f64 = 64.0;
         let &(Log { shift, rest }, bound) = self.log.get_or_init(|| self.logarithm()).as_ref()?;
         let is_near = rest.hi.abs() <= 1.0 && greatest(self.pairs.z) <= shift + REACH;
         let is_good = bound <= P::SHARE_ERROR && is_near;
-        // One rounding more than a share without a weight has, any exponential, and that of the rest.
+        // One rounding more than for a share without a weight, the error of an exponential of any argument, and that of
+        // the rest.
         let of_term = (P::FAR_EXP_ERROR - P::EXP_ERROR) + power_of_two(-92);
         let error = (error_of_share::<P, f64>(1.0, bound) + of_term) * SLACK;
         is_good.then(|| BoundedShare { shift, inverse: exp_of(-rest).scaled(self.sign), error })
@@ -108,7 +111,7 @@ impl<'a, T: Format> WeightedShares<'a, T> {
         ((z - self.center.hi) - self.center.lo + scalar_tasks::ln(b.abs()).hi) * std::f64::consts::LOG2_E
     }
 
-    /// 2^k is split off the share, so that its size does not matter. Its exponent is off by 2^-92, in
+    /// The share is divided by 2^k, so that its size does not matter. The error of its exponent is 2^-92, from
     /// [`scaled_term`].
     fn about_logarithm(&self, z: f64, b: f64, k: f64) -> Option<T> {
         let &(log, bound) = self.log.get_or_init(|| self.logarithm()).as_ref()?;
@@ -195,7 +198,7 @@ mod tests {
     use crate::ziv::Settled;
     use crate::ziv::weighted::settle;
 
-    /// Rows that cancel to 10^-15 of their terms: what the kernel settles is what each share alone is.
+    /// Rows that cancel to 10^-15 of their terms: shares that the kernel settles equal those that are computed alone.
     #[test]
     fn shares_of_what_cancels_are_settled_together() {
         type Elements = <f64 as Format>::Elements;
