@@ -111,7 +111,7 @@ test("numbers are typed, dragged, added and removed", async (t) => {
   // What is no number is said to be none, and what was shown stays.
   await first.fill("1x");
   await settled(page);
-  assert.equal(await page.textContent("#said"), '"1x" is no number');
+  assert.equal(await page.textContent("#said"), '"1x" is not a number');
   assert.equal(await first.getAttribute("aria-invalid"), "true");
   assert.equal(await shown(page), String(command("1", "-2", "0").value));
   await first.fill("−∞");
@@ -143,7 +143,7 @@ test("a number that cannot be read is marked, and the rest is seen to be old", a
   assert.ok(await isStale(page));
   await page.click("#language");
   await settled(page);
-  assert.equal(await page.textContent("#said"), '"1,5" is no number');
+  assert.equal(await page.textContent("#said"), '"1,5" is not a number');
   assert.match(await page.textContent(".case h3"), /^Case/);
   // Only what has an answer gets into the address.
   await new Promise((done) => setTimeout(done, 500));
@@ -165,7 +165,7 @@ test("any address shows a page", async (t) => {
     assert.equal(await shown(page), plain, hash);
     assert.equal(await isStale(page), false, hash);
   }
-  for (const [hash, said] of [["z=abc,1", '"abc" is no number'], ["z=1e308,3&t=0.01", "1e308/τ is too large for f64"]]) {
+  for (const [hash, said] of [["z=abc,1", '"abc" is not a number'], ["z=1e308,3&t=0.01", "1e308/τ is too large for f64"]]) {
     await page.goto("about:blank");
     await page.goto(`${home}#${hash}`);
     await page.waitForSelector("body[data-ready]");

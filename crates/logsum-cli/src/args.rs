@@ -1,4 +1,4 @@
-//! What can be asked for.
+//! The commands and their arguments.
 
 use crate::input::{Part, Selection};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -72,8 +72,9 @@ pub(crate) struct InputPart {
     #[arg(long, value_name = "NAME")]
     pub(crate) array: Option<String>,
 
-    /// Columns of a text table or .parquet: names, in which * stands for anything, numbers from 1, and ranges, such as
-    /// 'log_lik.*,lp__' or 3,5-8,10-; a name that is a number in quotation marks, as '"2020"' [default: all]
+    /// Columns of a text table or .parquet: names, in which * stands for any characters, numbers from 1, and ranges,
+    /// such as 'log_lik.*,lp__' or 3,5-8,10-; put a name that is a number in quotation marks, as in '"2020"' [default:
+    /// all]
     #[arg(long, visible_alias = "column", value_name = "COLUMNS", allow_negative_numbers = true)]
     pub(crate) columns: Option<Selection>,
 }
@@ -91,19 +92,19 @@ pub(crate) struct Reduction {
     #[command(flatten)]
     pub(crate) numbers: Numbers,
 
-    /// Leave the reduced axes in the result, with length 1
+    /// Keep the reduced axes in the result, with length 1
     #[arg(long)]
     pub(crate) keepdims: bool,
 
-    /// What to take of the numbers that are given by their logarithms
+    /// What to compute of the numbers e^z, which are given by their logarithms z
     #[arg(long, value_name = "OP", default_value = "sum", conflicts_with = "weights")]
     pub(crate) op: Op,
 
     #[command(flatten)]
     pub(crate) weights: Weights,
 
-    /// A table of sums, one for each group of rows that have the same in these columns: of integers, strings or bools,
-    /// in a text table of any words
+    /// Print a table with one value for each group of rows that have the same keys in these columns; keys are integers,
+    /// strings or bools, in a text table any words
     #[arg(
         long,
         value_name = "COLUMNS",
@@ -127,11 +128,11 @@ pub(crate) struct Merge {
     #[arg(value_name = "STATE", required = true)]
     pub(crate) states: Vec<PathBuf>,
 
-    /// What to take of all numbers
+    /// What to compute of all numbers e^z
     #[arg(long, value_name = "OP", default_value = "sum")]
     pub(crate) op: MergeOp,
 
-    /// Also write the state of all, to be merged on
+    /// Also write the merged state, for a later `logsum merge`
     #[arg(long, value_name = "STATE", value_parser = file_to_write)]
     pub(crate) state: Option<PathBuf>,
 
@@ -151,7 +152,7 @@ pub(crate) enum MergeOp {
 /// log Σ w e^z
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Weights {
-    /// File of weights w, of any sign, which broadcast to the input's shape; where a sum is negative the result is nan
+    /// File of weights w, of any sign, which broadcast to the input's shape; the result is nan where a sum is negative
     #[arg(long, value_name = "WEIGHTS")]
     pub(crate) weights: Option<PathBuf>,
 
@@ -181,7 +182,7 @@ impl WeightPart {
 /// `cross-entropy`
 #[derive(Debug, ClapArgs)]
 pub(crate) struct CrossEntropy {
-    /// File of scores, a row for each example, a column for each class; - for standard input
+    /// File of scores, with a row for each example and a column for each class; - for standard input
     #[arg(value_name = "SCORES")]
     pub(crate) scores: PathBuf,
 
@@ -195,11 +196,11 @@ pub(crate) struct CrossEntropy {
     #[command(flatten)]
     pub(crate) label_part: LabelPart,
 
-    /// Leave out rows with this label, which may be negative
+    /// Ignore rows with this label, which may be negative
     #[arg(long, value_name = "LABEL", allow_negative_numbers = true, value_parser = label)]
     pub(crate) ignore: Option<i64>,
 
-    /// Print the loss of each row, not their mean
+    /// Print the loss of each row instead of the mean
     #[arg(long)]
     pub(crate) rows: bool,
 
@@ -232,7 +233,7 @@ const LARGEST_LABEL: i64 = 1 << 53;
 /// `token-log-probs`
 #[derive(Debug, ClapArgs)]
 pub(crate) struct TokenLogProbs {
-    /// File of scores, a row for each token; - for standard input
+    /// File of scores, with a row for each token; - for standard input
     #[arg(value_name = "SCORES")]
     pub(crate) scores: PathBuf,
 
@@ -272,25 +273,24 @@ impl TokenPart {
 /// `explain`
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Explain {
-    /// The numbers z; inf and -inf are numbers, too
+    /// The numbers z; inf and -inf are also accepted
     #[arg(value_name = "Z", required = true, value_parser = logsum_explain::number)]
     pub(crate) numbers: Vec<f64>,
 
-    /// Differentiate by this number only, counted from 1 [default: by the maximum, and by the greatest other]
+    /// Differentiate only with respect to this number, counted from 1 [default: the maximum, and the greatest other]
     #[arg(long, value_name = "I", value_parser = index)]
     pub(crate) index: Option<NonZeroUsize>,
 
-    /// How to write it
+    /// Format of the explanation
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: ExplainFormat,
 
-    /// In which language
+    /// Language of the explanation
     #[arg(long, value_name = "LANG", default_value = "en")]
     pub(crate) lang: Tongue,
 }
 
-/// What the arguments, after the name of the command, ask for: -inf and -5e-9 among them are numbers to explain, no
-/// options.
+/// Parses the arguments. For `explain`, -inf and -5e-9 are numbers, not options.
 pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
     let arguments: Vec<_> = arguments.into_iter().collect();
     let has_numbers = arguments.get(1).is_some_and(|command| command == "explain");
@@ -329,7 +329,7 @@ pub(crate) enum ExplainFormat {
     Text,
     /// A document for LaTeX (Chinese: for xelatex)
     Tex,
-    /// A page of its own, for any browser
+    /// A self-contained page for any browser
     Html,
     /// For programs: formulas in TeX and as text
     Json,
@@ -371,14 +371,14 @@ pub(crate) struct Gradient {
     #[command(flatten)]
     pub(crate) numbers: Numbers,
 
-    /// Leave the reduced axes in the values, with length 1
+    /// Keep the reduced axes in the values, with length 1
     #[arg(long)]
     pub(crate) keepdims: bool,
 
     #[command(flatten)]
     pub(crate) weights: Weights,
 
-    /// File for the gradient; its ending says how: .npy, .csv or .json
+    /// File for the gradient; its extension determines the format: .npy, .csv or .json
     #[arg(short, long, value_name = "OUT", value_parser = file_to_write)]
     pub(crate) output: PathBuf,
 
@@ -387,14 +387,14 @@ pub(crate) struct Gradient {
     pub(crate) format: Option<Format>,
 }
 
-/// Where one result goes.
+/// Where and in which format a result is written.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Destination {
-    /// File for the result; its ending says how: .npy, .csv or .json [default: standard output]
+    /// File for the result; its extension determines the format: .npy, .csv or .json [default: standard output]
     #[arg(short, long, value_name = "OUT", value_parser = file_to_write)]
     pub(crate) output: Option<PathBuf>,
 
-    /// How to write the result [default: OUT's ending; a table on a terminal, plain numbers in a pipe]
+    /// How to write the result [default: by OUT's extension; a table on a terminal, plain numbers in a pipe]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<Format>,
 }
@@ -407,9 +407,9 @@ pub(crate) enum Format {
     Csv,
     /// NumPy's file format
     Npy,
-    /// For people: aligned, with indices, rounded where it saves room, long ones cut in the middle
+    /// For reading: aligned, with indices, rounded to fit, the middle of long ones left out
     Table,
-    /// Shortest numbers that read back the same, separated by spaces
+    /// The shortest decimals that read back to the same numbers, separated by spaces
     #[value(skip)]
     Plain,
 }
@@ -425,39 +425,39 @@ Each command has examples of its own: logsum lse --help";
 const LSE_EXAMPLES: &str = "\
 A text table is rows by columns of f64, with or without a header line of words; lines that start with # are skipped. \
 Row names, missing numbers (NA) and other words are refused; --columns says which columns to read, in which order. \
-A .parquet is such a table, too, of f16 or f32 if all columns that are read are so; NULL, decimals, dates and \
-nested columns are refused. A .npy, .npz or .safetensors keeps its shape and its type, f16, bf16 (in a .npy as \
+A .parquet is also such a table; its type is f16 or f32 if that is the type of all columns that are read. NULL, \
+decimals, dates and nested columns are refused. A .npy, .npz or .safetensors keeps its shape and its type, f16, bf16 (in a .npy as \
 ml_dtypes saves it), f32 or f64; integers and bools become f64.
 
-With --by the result is a table with a header: the keys, in their order, and logsumexp or, with --op mean, \
-logmeanexp; of several columns logsumexp(name) for each. In a text table blanks around a key \
-belong to it only between quotation marks, and NA is a key as any word is; NULL is none. It is written as a table on a terminal, else as csv, or as \
-json: a list of objects. The input is read row by row, in memory that grows with the groups and not with the rows. \
-Values near 0, and one in some 10^7 of the others, are not settled by that: their groups are read again, so that \
+With --by the result is a table with a header: the keys, sorted, and logsumexp or, with --op mean, \
+logmeanexp; for several columns logsumexp(name) for each. In a text table, blanks around a key \
+belong to it only inside quotation marks, and NA is a key like any other word; in a .parquet, NULL is refused as a key. The result is written as a table on a terminal, otherwise as csv, or as \
+json: a list of objects. The input is read row by row, in memory that grows with the number of groups, not of rows. \
+The first reading does not settle values near 0, nor about one in 10^7 of the others: their groups are read again, so that \
 every value is the nearest float.
 
 Examples:
-  logsum lse scores.npy                          one number: the log-sum-exp of them all
+  logsum lse scores.npy                          one number: the log-sum-exp of all
   logsum lse scores.npy --axis -1 -o lse.npy     one for each row, into a file
   logsum lse big.npy --axis 0,2 --keepdims       over two axes, which stay with length 1
   seq 1 10 | logsum lse -                        from a pipe
   logsum lse fit.csv --columns 'log_lik.*'       some columns of CmdStan's draws
   logsum lse frame.csv --columns 2-              all but the row names of pandas or R
-  logsum lse run.npz --array scores              an array of several, also of a .safetensors
+  logsum lse run.npz --array scores              one of several arrays; also for a .safetensors
   logsum lse draws.parquet --column log_w        one column of a table
   logsum lse draws.parquet --column log_w --by chain             one for each chain
   logsum lse draws.csv --columns 'log_lik*' --by chain,warm -o sums.csv
   logsum lse scores.csv --axis 1 --format json   as JSON
   logsum lse log_w.npy --op mean                 the logarithm of the mean of e^z
   logsum lse z.npy --axis 1 --weights w.csv      log Σ w e^z for each row; w may be one row for all
-  logsum lse shard-7.npy --state shard-7.lse     a part of a sum that others have other parts of";
+  logsum lse shard-7.npy --state shard-7.lse     one part of a sum, for logsum merge";
 
 const MERGE_EXAMPLES: &str = "\
-The result and its state have the same bits in whatever order, from whatever parts. The value is the nearest float, but for one in some \
-10^7 by chance and for values near 0.
+The result and its state have the same bits whatever the order and the parts. The value is the nearest float, except for about one in \
+10^7 and for values near 0.
 
 Examples:
-  logsum merge shard-*.lse                       one number: the log-sum-exp of the numbers of all
+  logsum merge shard-*.lse                       one number: the log-sum-exp of the numbers of all files
   logsum merge shard-*.lse --op mean             the logarithm of the mean of e^z
   logsum merge all.lse new.lse --state all.lse   one state for both";
 
@@ -483,8 +483,8 @@ Examples:
   logsum token-log-probs logits.csv tokens.txt | logsum lse - --op mean";
 
 const EXPLAIN_EXAMPLES: &str = "\
-Every line is compared with the one above it in arbitrary precision before it is printed; derivatives are difference \
-quotients there.
+Before a line is printed, its value is compared with that of the line above in arbitrary precision, with derivatives computed as difference \
+quotients.
 
 Examples:
   logsum explain 3 1 -2                          both cases, step by step

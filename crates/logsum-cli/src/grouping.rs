@@ -14,10 +14,10 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-/// Rows whose numbers wait to be added together.
+/// The number of rows whose numbers wait to be added together.
 const WAITING: usize = 1 << 12;
 
-/// Numbers of groups that are settled in one reading of the table; more only if one group has more.
+/// The most numbers kept for settling groups in one reading of the table; more only if a single group has more.
 const SETTLED_AT_ONCE: u64 = 1 << 23;
 
 pub(crate) fn run(args: &Reduction, by: &Selection) -> Result<()> {
@@ -52,7 +52,7 @@ impl Value {
         }
     }
 
-    /// Of a state, if it is proved to be the nearest number.
+    /// The value of a state, if it is proved to be the nearest number.
     fn of_sum<T: Number>(self, sum: &Accumulator<T>) -> Option<T> {
         match self {
             Self::LogSumExp => sum.is_proved_nearest().then(|| sum.value()),
@@ -150,7 +150,7 @@ impl<T: Number> Groups<T> {
         }
     }
 
-    /// Columns and groups without a value, as many as are settled at once.
+    /// Columns and groups without a value, at most as many as are settled at once.
     fn unsettled(&self, values: &[Vec<Option<T>>]) -> HashMap<(usize, usize), Spool<T>> {
         let mut open = HashMap::new();
         let mut count = 0;
@@ -203,7 +203,7 @@ fn sort<V>(rows: &mut [(Vec<Key>, V)]) {
                 true => number(one).partial_cmp(&number(other)).unwrap_or(Ordering::Equal),
                 false => text(one).cmp(&text(other)),
             };
-            // Integers that are one f64, and words for one number.
+            // For integers that round to the same f64, and for words that mean the same number.
             order.then_with(|| one.cmp(other))
         };
         pairs.map(of_column).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)

@@ -81,7 +81,7 @@ struct Job {
     state: Option<PathBuf>,
 }
 
-/// Numbers taken at a time where the first axis stays: some megabytes.
+/// The numbers that are processed at a time if the first axis remains: a few megabytes.
 const PIECE: usize = 1 << 20;
 
 impl Job {
@@ -128,7 +128,7 @@ impl Job {
             (Input::F32(z), Some(Input::F32(weights))) => {
                 self.compute(operation, z.view()?, Some(weights.view()?), target, &progress)
             }
-            // Of two types: f64, and with it the result, so that neither numbers nor weights are rounded.
+            // If the types differ, both become f64, and so does the result: neither numbers nor weights are rounded.
             (z, Some(weights)) => {
                 let (z, weights) = (z.in_f64()?, weights.in_f64()?);
                 self.compute(operation, z.view(), Some(weights.view()), target, &progress)
@@ -219,7 +219,7 @@ impl Job {
         Ok(())
     }
 
-    /// The array in pieces along its first axis, if that stays, else whole.
+    /// The array in pieces along its first axis if that remains, otherwise whole.
     fn pieces<'a, T>(&self, z: &'a ArrayViewD<'a, T>) -> Vec<ArrayViewD<'a, T>> {
         if z.is_empty() || z.ndim() == 0 || self.is_reduced(0, z.ndim()) {
             return vec![z.view()];
@@ -229,7 +229,7 @@ impl Job {
     }
 
     fn values_shape<T: Number>(&self, shape: &[usize]) -> Result<Vec<usize>, logsum::Error> {
-        // The library's word on the axes, by way of an array without elements.
+        // An array without elements makes the library check the axes.
         let rank = ArrayD::<T>::default(vec![0; shape.len()]).logsumexp(self.axes.clone())?.ndim();
         let keep = rank == shape.len();
         let lengths =
@@ -266,7 +266,7 @@ fn token_log_probs(args: &TokenLogProbs) -> Result<()> {
     of_any!(input::read(&args.scores, &part, &progress)?, array => log_probs(args, array.view()?, &tokens, target))
 }
 
-/// Two inputs are two files, or two chosen parts of one, which can't be a pipe.
+/// Two inputs must be two files, or two chosen parts of one file that is not a pipe.
 fn must_differ(one: (&Path, &Part), other: (&Path, &Part), what: &str) -> Result<()> {
     let (path, is_pipe) = (one.0, one.0 == Path::new("-"));
     let are_parts = one.1.is_chosen() && other.1.is_chosen() && !one.1.is_same(other.1);
@@ -281,14 +281,14 @@ fn must_differ(one: (&Path, &Part), other: (&Path, &Part), what: &str) -> Result
         _ => Some("columns"),
     };
     let options =
-        |part| format!("; give {} and {} to choose of it", one.1.option(part), other.1.option(part));
+        |part| format!("; give {} and {} to choose parts of it", one.1.option(part), other.1.option(part));
     bail!("{name}: cannot be both {what}{}", part.map(options).unwrap_or_default())
 }
 
-/// What stands for a label that is to be ignored: no row has as many scores.
+/// The index that stands for an ignored label: no row has as many scores.
 const IGNORED: usize = usize::MAX;
 
-/// The whole numbers of a file, one for each row of the scores; `what` is the word for one.
+/// The integers of a file, one for each row of the scores; `what` names one of them in messages.
 fn indices(
     path: &Path,
     part: &Part,
@@ -311,7 +311,7 @@ fn indices(
             let path = path.display();
             let hint =
                 if what == "label" && index < 0.0 { "; --ignore leaves out rows of a label" } else { "" };
-            // 1e300 without its zeros, but -4 as it is in the file.
+            // 1e300 is printed without its zeros, but -4 as it is in the file.
             let index = if index.abs() < 2f64.powi(53) { index.to_string() } else { format!("{index:?}") };
             let number = row + 1;
             format!(
@@ -388,7 +388,7 @@ fn log_probs<T: Number>(
     write(&scores.token_log_probs(1, tokens).with_context(|| args.tokens.display().to_string())?, target)
 }
 
-/// Zeros for a result; one that memory cannot hold is a complaint, where an allocation would end the program.
+/// Zeros for a result; an error if memory cannot hold it, where an ordinary allocation would end the program.
 fn room<T: Number>(shape: &[usize]) -> Result<ArrayD<T>> {
     let count: usize = shape.iter().product();
     let mut numbers = Vec::new();

@@ -1,4 +1,4 @@
-//! Exit codes: 0 done, 2 for bad usage, bad input, or an output that cannot be written.
+//! Exit codes: 0 for success, 2 for bad usage, bad input, or an output that cannot be written.
 
 use std::io;
 use std::process::ExitCode;
@@ -8,12 +8,12 @@ fn main() -> ExitCode {
     if let Some(usage) = error.downcast_ref::<clap::Error>() {
         usage.exit();
     }
-    // Whoever read our output has had enough of it.
+    // The reader of the output has closed the pipe, which is no error.
     if is_broken_pipe(&error) {
         return ExitCode::SUCCESS;
     }
     let style = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
-    // A line whatever a file name or a header holds.
+    // One line, whatever characters a file name or a header contains.
     let message: String =
         format!("{error:#}").chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     anstream::eprintln!("{style}logsum:{style:#} {message}");

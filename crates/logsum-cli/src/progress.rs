@@ -41,7 +41,7 @@ impl Progress {
         self.bar.wrap_read(source)
     }
 
-    /// So many numbers, or rows, are being read.
+    /// This many numbers, or rows, are being read.
     pub(crate) fn reading_numbers(&self, count: u64) {
         self.bar.set_position(0);
         self.bar.set_length(count);
@@ -60,7 +60,7 @@ impl Progress {
         self.bar.set_style(style(if pieces > 1 { known } else { "{spinner} computing, {elapsed}" }));
     }
 
-    /// The bar makes room for the result.
+    /// Removes the bar before the result is printed.
     pub(crate) fn done(&self) {
         self.bar.finish_and_clear();
     }

@@ -34,10 +34,10 @@ pub(crate) fn of<T: Number>(z: &ArrayViewD<'_, T>, weights: Option<&ArrayViewD<'
     sum
 }
 
-/// Adds up states, prints the value of all, and writes its state where that is asked for.
+/// Adds up states, prints the value of the sum, and writes its state if requested.
 pub(crate) fn merge(args: &Merge) -> Result<()> {
     let file = args.state.as_ref().map(|path| StateFile::new(path, Path::new(""))).transpose()?;
-    // A pipe is read once.
+    // All are read first, since a pipe can be read only once.
     let states = args.states.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
     let [first, ..] = &states[..] else { bail!("there are no states to merge") };
     match first[4] {
@@ -60,14 +60,14 @@ fn merged<T: Number>(args: &Merge, states: &[[u8; 128]], file: Option<StateFile>
         MergeOp::Sum => sum.value(),
         MergeOp::Mean => sum.logmeanexp(),
     };
-    // Nothing is printed if the state cannot be kept.
+    // Nothing is printed if the state cannot be written.
     file.map(|file| file.write(&sum.to_bytes())).transpose()?;
     write(&arr0(value).into_dyn(), target)
 }
 
 /// The bytes of a state.
 fn read(path: &Path) -> Result<[u8; 128]> {
-    // One byte more than there are.
+    // One byte more than a state has, to notice longer files.
     let begun = |from: &mut dyn Read| {
         let mut bytes = Vec::new();
         from.take(129).read_to_end(&mut bytes).map(|_| bytes)

@@ -98,12 +98,12 @@ fn columns_of_labels_tokens_and_weights() {
     let complaint = |args: &str, words: &str| assert_eq!(place.run(args).complaint(), words);
     complaint(
         "cross-entropy all.csv all.csv --columns a,b --label-columns a,b",
-        "all.csv: cannot be both the scores and the labels; give --columns and --label-columns to choose of it",
+        "all.csv: cannot be both the scores and the labels; give --columns and --label-columns to choose parts of it",
     );
     // All columns as scores would have the labels among them.
     complaint(
         "cross-entropy all.csv all.csv --label-columns class",
-        "all.csv: cannot be both the scores and the labels; give --columns and --label-columns to choose of it",
+        "all.csv: cannot be both the scores and the labels; give --columns and --label-columns to choose parts of it",
     );
     complaint(
         "cross-entropy all.csv all.csv --columns a,b --label-columns 4-",

@@ -157,7 +157,7 @@ fn an_integer_in_text_is_exact_or_a_complaint() {
 fn what_has_no_end_is_no_table() {
     let place = Place::new();
     let complaint =
-        "/dev/zero: is no text: byte 0 is 0; .npy, .npz, .safetensors, .parquet and text tables are read";
+        "/dev/zero: is not text: byte 0 is 0; .npy, .npz, .safetensors, .parquet and text tables are read";
     assert_eq!(place.run("lse /dev/zero").complaint(), complaint);
     place.write("long.txt", "1 ".repeat(10) + &"x".repeat(1_000_000));
     let start = "x".repeat(24);
@@ -173,27 +173,31 @@ fn binary_files_are_called_what_they_are() {
     for (start, complaint) in [
         (
             &b"PARE\x15\x04"[..],
-            "is an encrypted Parquet file, which is not read; save it again without encryption".to_owned(),
+            "is an encrypted Parquet file, which is not supported; save it again without encryption"
+                .to_owned(),
         ),
         (
             b"ARROW1\0\0",
-            "is a Feather (Arrow) file, which is not read; read it in Python and save it with \
+            "is a Feather (Arrow) file, which is not supported; read it in Python and save it with \
              pyarrow.parquet.write_table"
                 .into(),
         ),
         (
             b"\x89HDF\r\n\x1a\n\0",
-            "is an HDF5 file, which is not read; save one of its data sets with numpy.save".into(),
+            "is an HDF5 file, which is not supported; save one of its data sets with numpy.save".into(),
         ),
-        (b"\x1f\x8b\x08", "is compressed by gzip, which is not read; unpack it with gunzip".into()),
-        (b"\x28\xb5\x2f\xfd\x04", "is compressed by zstd, which is not read; unpack it with unzstd".into()),
-        (b"\xfd7zXZ\0", "is compressed by xz, which is not read; unpack it with unxz".into()),
-        (b"BZh91AY", "is compressed by bzip2, which is not read; unpack it with bunzip2".into()),
-        (b"\xff\xfe1\0,\0", "is text in UTF-16, which is not read; save it as UTF-8".into()),
-        (b"\xfe\xff\x001\0,", "is text in UTF-16, which is not read; save it as UTF-8".into()),
+        (b"\x1f\x8b\x08", "is compressed by gzip, which is not supported; unpack it with gunzip".into()),
+        (
+            b"\x28\xb5\x2f\xfd\x04",
+            "is compressed by zstd, which is not supported; unpack it with unzstd".into(),
+        ),
+        (b"\xfd7zXZ\0", "is compressed by xz, which is not supported; unpack it with unxz".into()),
+        (b"BZh91AY", "is compressed by bzip2, which is not supported; unpack it with bunzip2".into()),
+        (b"\xff\xfe1\0,\0", "is text in UTF-16, which is not supported; save it as UTF-8".into()),
+        (b"\xfe\xff\x001\0,", "is text in UTF-16, which is not supported; save it as UTF-8".into()),
         (
             b"\"abc\0",
-            "is no text: byte 4 is 0; .npy, .npz, .safetensors, .parquet and text tables are read".into(),
+            "is not text: byte 4 is 0; .npy, .npz, .safetensors, .parquet and text tables are read".into(),
         ),
     ] {
         // A quotation mark somewhere in it is not what is wrong.
@@ -243,19 +247,19 @@ fn npy_files_that_are_broken_or_foreign() {
         (b"\x93NUMPY\x09\x00abc".to_vec(), "is a .npy of the unknown version 9.0 (byte 6); versions 1.0, 2.0 and 3.0 are read".into()),
         (npy("<i4", false, "(7,)", &numbers), "is cut off: shape [7] of type <i4 needs 28 bytes after the header, 24 are there".into()),
         (npy(">f2", false, "(11,)", &numbers), "has 2 bytes after the numbers of its shape [11]".into()),
-        (npy("<i1", false, "(9223372036854775807,)", &numbers), "has the shape [9223372036854775807] in its header, which no memory can hold".into()),
+        (npy("<i1", false, "(9223372036854775807,)", &numbers), "has the shape [9223372036854775807] in its header, which is too large for memory".into()),
         (header("{'descr': '<f8', 'shape': (3,)}"), "has a broken .npy header (byte 10); save the array again with numpy.save: it lacks 'fortran_order'".into()),
-        (header("{'descr': '<f8', 'fortran_order': 0, 'shape': (3,)}"), "has a broken .npy header (byte 10); save the array again with numpy.save: its 'fortran_order' is no bool".into()),
+        (header("{'descr': '<f8', 'fortran_order': 0, 'shape': (3,)}"), "has a broken .npy header (byte 10); save the array again with numpy.save: its 'fortran_order' is not a bool".into()),
         (header("{'descr': '<f8', 'fortran_order': False, 'shape': (-3,)}"), "has a broken .npy header (byte 10); save the array again with numpy.save: its 'shape' has the length -3".into()),
-        (header("{'descr': '<f8', 'fortran_order': False, 'shape': 3}"), "has a broken .npy header (byte 10); save the array again with numpy.save: its 'shape' is no tuple".into()),
-        (header("{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (3,), }"), "holds elements of type \"[('a', '<f8')]\"; records are not read: save one of their fields, array['name']".into()),
-        (header("import os"), "has a broken .npy header (byte 10); save the array again with numpy.save: it is no Python dictionary".into()),
+        (header("{'descr': '<f8', 'fortran_order': False, 'shape': 3}"), "has a broken .npy header (byte 10); save the array again with numpy.save: its 'shape' is not a tuple".into()),
+        (header("{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (3,), }"), "holds elements of type \"[('a', '<f8')]\"; records are not supported: save one of their fields, array['name']".into()),
+        (header("import os"), "has a broken .npy header (byte 10); save the array again with numpy.save: it is not a Python dictionary".into()),
         (header(&"(".repeat(5000)), "has a broken .npy header (byte 10); save the array again with numpy.save: its brackets are nested too deeply".into()),
-        (header(&"{".repeat(8)), "has a broken .npy header (byte 10); save the array again with numpy.save: it is no Python dictionary".into()),
+        (header(&"{".repeat(8)), "has a broken .npy header (byte 10); save the array again with numpy.save: it is not a Python dictionary".into()),
         (npy("<f8", false, "(1000000000000000000,)", &numbers), "is cut off".into()),
         (npy("<f8", false, "(99999999999999999999,)", &numbers), "its 'shape' has the length 99999999999999999999".into()),
-        (npy("<f8", false, "(4294967296, 4294967296)", &numbers), "has the shape [4294967296, 4294967296] in its header, which no memory can hold".into()),
-        (npy("<f8", false, "(0, 4294967296, 4294967296)", b""), "has the shape [0, 4294967296, 4294967296] in its header, which no memory can hold".into()),
+        (npy("<f8", false, "(4294967296, 4294967296)", &numbers), "has the shape [4294967296, 4294967296] in its header, which is too large for memory".into()),
+        (npy("<f8", false, "(0, 4294967296, 4294967296)", b""), "has the shape [0, 4294967296, 4294967296] in its header, which is too large for memory".into()),
         ([b"\x93NUMPY\x02\x00\xff\xff\xff\xff", &numbers[..]].concat(), "has a .npy header of 4294967295 bytes (byte 8), more than the 10000 that any array of numbers needs".into()),
     ] {
         let place = Place::new();
@@ -284,16 +288,16 @@ fn places_that_cannot_be_read_or_written() {
         ("lse z.txt -o nowhere/out.npy", "nowhere/out.npy: there is no folder nowhere"),
         (
             "lse z.txt -o out.xlsx",
-            "out.xlsx: the ending says no format; end it in .npy, .csv or .json, or give --format",
+            "out.xlsx: the file extension names no format; use .npy, .csv or .json, or give --format",
         ),
         (
             "lse z.txt -o out",
-            "out: the ending says no format; end it in .npy, .csv or .json, or give --format",
+            "out: the file extension names no format; use .npy, .csv or .json, or give --format",
         ),
         ("softmax z.txt -o z.txt --format csv", "z.txt: is the input itself; give the result another name"),
         (
             "grad z.txt -o ./folder/../z.txt",
-            "./folder/../z.txt: the ending says no format; end it in .npy, .csv or .json, or give --format",
+            "./folder/../z.txt: the file extension names no format; use .npy, .csv or .json, or give --format",
         ),
     ] {
         assert_eq!(place.run(args).complaint(), complaint, "{args}");
@@ -366,7 +370,7 @@ fn links_to_nothing_and_in_a_circle() {
     std::os::unix::fs::symlink("circle.csv", place.path("circle.csv")).unwrap();
     assert_eq!(
         place.run("softmax z.txt -o circle.csv").complaint(),
-        "circle.csv: its links lead in a circle"
+        "circle.csv: its symbolic links form a loop"
     );
 }
 

@@ -85,7 +85,7 @@ fn an_integer_is_exact_or_a_complaint() {
     assert!(place.run("lse n.npy").complaint().contains(": 18446744073709551615 is an integer"));
     place.write("n.npy", npy("|b1", false, "(2,)", &[1, 7]));
     let complaint =
-        "n.npy: number 2 in the file: the byte 7 is no bool, which is 0 or 1; save the array again";
+        "n.npy: number 2 in the file: the byte 7 is not a bool, which is 0 or 1; save the array again";
     assert_eq!(place.run("lse n.npy").complaint(), complaint);
 }
 
@@ -179,7 +179,7 @@ fn arrays_of_an_npz() {
     );
     complaint(
         "cross-entropy arrays.npz arrays.npz",
-        "arrays.npz: cannot be both the scores and the labels; give --array and --label-array to choose of it",
+        "arrays.npz: cannot be both the scores and the labels; give --array and --label-array to choose parts of it",
     );
     complaint(
         "lse bfloat16.npy --array x",
@@ -215,10 +215,10 @@ fn archives_that_are_broken_or_none() {
     complaint(&changed, "array \"scores\" is damaged; save the file again with numpy.savez");
     let mut header = whole.clone();
     header[whole.windows(6).position(|bytes| bytes == b"\x93NUMPY").unwrap()] = 0;
-    complaint(&header, "array \"scores\": is no .npy (byte 0); save the array again with numpy.save");
+    complaint(&header, "array \"scores\": is not a .npy (byte 0); save the array again with numpy.save");
     complaint(
         b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
-        "is a .zip without arrays (.npy files), so no .npz",
+        "is a .zip without arrays (.npy files), so not a .npz",
     );
     complaint(b"PK\x03\x04", "is a damaged .zip");
     // In the table of contents of an archive of one array.
@@ -262,7 +262,7 @@ fn headers_of_python_2_and_of_every_version() {
     // Only after a number: an L elsewhere is no Python.
     place
         .write("l.npy", npy_with_header("{'descr': '<f8', 'fortran_order': False, 'shape': (L,), }", &bytes));
-    assert!(place.run("lse l.npy").complaint().contains("it is no Python dictionary"));
+    assert!(place.run("lse l.npy").complaint().contains("it is not a Python dictionary"));
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn types_that_are_not_read() {
     let place = Place::new();
     let remedy = "f16, bf16, f32, f64, integers and bools are read: save it as array.astype('f8')";
     for (descr, remedy) in [
-        ("<c16", "complex numbers are not read: save array.real"),
+        ("<c16", "complex numbers are not supported: save array.real"),
         ("<f16", remedy),
         ("|O", remedy),
         ("<U3", remedy),

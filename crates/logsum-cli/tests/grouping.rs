@@ -232,7 +232,7 @@ fn complaints() {
     for (args, words) in [
         (
             "types.parquet --column log_w --by key_gaps",
-            "types.parquet: row 4, column \"key_gaps\": NULL is no key; give the row a value, or leave it out".to_owned(),
+            "types.parquet: row 4, column \"key_gaps\": NULL is not a key; give the row a value, or leave it out".to_owned(),
         ),
         (
             "types.parquet --column gaps --by chain",
@@ -254,7 +254,7 @@ fn complaints() {
             "twice.parquet --column b --by a",
             "twice.parquet: --by: columns 1 and 3 are both called \"a\"; choose by number".into(),
         ),
-        ("t.csv --column z --by k", "t.csv: line 3, column 1: the field is empty, which is no key".into()),
+        ("t.csv --column z --by k", "t.csv: line 3, column 1: the field is empty, which is not a key".into()),
         (
             "na.csv --column z --by k",
             "na.csv: line 3, column 2: \"NA\" is a missing number; write nan for a result that is nan, or -inf for a term \

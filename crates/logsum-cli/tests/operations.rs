@@ -92,7 +92,7 @@ fn cross_entropy_of_scores_and_labels() {
     complaint("cross-entropy - -", "standard input: cannot be both the scores and the labels");
     complaint(
         "cross-entropy z.csv z.csv",
-        "z.csv: cannot be both the scores and the labels; give --columns and --label-columns to choose of it",
+        "z.csv: cannot be both the scores and the labels; give --columns and --label-columns to choose parts of it",
     );
 }
 
@@ -118,6 +118,6 @@ fn log_probabilities_of_tokens() {
     );
     complaint(
         "token-log-probs z.csv z.csv",
-        "z.csv: cannot be both the scores and the tokens; give --columns and --token-columns to choose of it",
+        "z.csv: cannot be both the scores and the tokens; give --columns and --token-columns to choose parts of it",
     );
 }

@@ -130,11 +130,11 @@ fn complaints_name_the_column() {
         ),
         (
             "types.parquet --columns price",
-            "column \"price\" holds decimals, which are not read; save it as float64".into(),
+            "column \"price\" holds decimals, which are not supported; save it as float64".into(),
         ),
         (
             "types.parquet --columns when",
-            "column \"when\" holds dates or times, which are not read; save it as float64".into(),
+            "column \"when\" holds dates or times, which are not supported; save it as float64".into(),
         ),
         ("types.parquet --columns list", "column \"list\" is nested: it holds lists or structs".into()),
         ("types.parquet --columns point", "column \"point\" is nested: it holds lists or structs".into()),
@@ -153,7 +153,8 @@ fn complaints_name_the_column() {
         ),
         (
             "brotli.parquet --columns log_w",
-            "column \"log_w\" is compressed by Brotli, which is not read; save it with zstd or snappy".into(),
+            "column \"log_w\" is compressed by Brotli, which is not supported; save it with zstd or snappy"
+                .into(),
         ),
     ] {
         let name = args.split(' ').next().unwrap();
@@ -161,7 +162,7 @@ fn complaints_name_the_column() {
     }
     // The same column twice is not two inputs.
     let complaint = place.run("cross-entropy twice.parquet twice.parquet");
-    assert!(complaint.complaint().contains("give --columns and --label-columns to choose of it"));
+    assert!(complaint.complaint().contains("give --columns and --label-columns to choose parts of it"));
 }
 
 /// What is not meant to be summed is not summed without a word.

@@ -129,7 +129,7 @@ fn the_choice_of_a_tensor() {
     );
     complaint(
         "cross-entropy tensors.safetensors tensors.safetensors",
-        "tensors.safetensors: cannot be both the scores and the labels; give --array and --label-array to choose of it",
+        "tensors.safetensors: cannot be both the scores and the labels; give --array and --label-array to choose parts of it",
     );
 }
 
@@ -171,7 +171,7 @@ fn files_that_are_broken() {
     );
     let nothing =
         "{\"scores\":{\"dtype\":\"F64\",\"shape\":[4294967296,0,4294967295],\"data_offsets\":[0,0]}}";
-    complaint(&file(nothing, b""), "which no memory can hold");
+    complaint(&file(nothing, b""), "which is too large for memory");
     complaint(&file("{}", b""), "is a .safetensors without arrays");
     complaint(
         &[&100_000_001_u64.to_le_bytes()[..], b"{\"x\":"].concat(),

@@ -5,7 +5,7 @@ use crate::precise::{digits_in_common, real};
 use Expression::{IsI, Negative, Over, Plus, Slope, SumOfAll, SumOfOthers, Times, Whole};
 use Which::{I, K};
 
-/// Which of the two cases.
+/// The two cases of the derivation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Case {
     /// i ≠ j: another number is the maximum.
@@ -32,7 +32,7 @@ pub(crate) enum Reason {
 
 pub(crate) type Lines = Vec<(Expression, Reason)>;
 
-/// ∂LSE/∂z_i, and what equals it: each line the one above it.
+/// ∂LSE/∂z_i, transformed line by line: each line equals the one above it.
 pub(crate) fn lines(case: Case) -> Lines {
     let name = Expression::Name;
     let power = || name(Name::Power(K));
@@ -89,17 +89,18 @@ pub(crate) fn lines(case: Case) -> Lines {
     lines
 }
 
-/// So many digits have two lines in common, if they are equal.
+/// Two lines that are equal must agree to this many digits.
 pub(crate) const DIGITS: f64 = 45.0;
 
-/// To how many digits each line agrees with the one above it, at least, relative to e^-800 at least; or the first line that does not.
+/// The number of digits to which every line agrees with the one above it, relative to the larger value or to e^-800;
+/// the first line that does not agree is the error.
 pub(crate) fn check(lines: &Lines, at: &Point) -> Result<f64, usize> {
     let least = real(-LEAST, at.bits).exp();
     let values: Vec<_> = lines.iter().map(|(line, _)| at.value(line, 0)).collect();
     let mut fewest = f64::INFINITY;
     for (i, pair) in values.windows(2).enumerate() {
         let digits = digits_in_common(&pair[0], &pair[1], &least);
-        // A NaN is no agreement.
+        // A NaN means that the lines do not agree.
         if digits.is_nan() || digits < DIGITS {
             return Err(i + 1);
         }
@@ -137,7 +138,7 @@ mod tests {
         }
     }
 
-    /// What is printed of two lines is the same, and no more digits are claimed than there are bits.
+    /// Two neighbouring lines are printed with the same value, and no more digits are claimed than there are bits.
     #[test]
     fn lines_look_equal() {
         for (z, i, j) in
@@ -154,7 +155,7 @@ mod tests {
         }
     }
 
-    /// One line after the other is made wrong, in several ways.
+    /// Each line in turn is made wrong, in several ways.
     #[test]
     fn a_broken_line_is_found() {
         for (z, i, j) in [POINTS[4], POINTS[5], POINTS[6]] {
@@ -177,7 +178,7 @@ mod tests {
         }
     }
 
-    /// The usual mistake: the maximum taken for a constant in the case where it is z_i.
+    /// The usual mistake: the maximum is taken for a constant in the case where it is z_i.
     #[test]
     fn the_path_through_the_maximum_matters() {
         let at = Point::new(&[3.0, 1.0, -2.0], 0, 0);

@@ -1,4 +1,5 @@
-//! What is explained: the steps to the value, what three ways of computing it give, and the derivation with numbers.
+//! The content of an explanation: the steps to the value, the results of three ways to compute it, and the derivation
+//! with numbers.
 
 use crate::derivation::{Case, Reason, check, lines};
 use crate::expression::{Expression, Name, Point};
@@ -14,7 +15,7 @@ pub struct Explanation {
     gradient: Vec<f64>,
     attempts: [Attempt; 3],
     derivations: Vec<Derivation>,
-    /// For a finite maximum.
+    /// Present if the maximum is finite.
     pub(crate) steps: Option<Steps>,
 }
 
@@ -26,7 +27,7 @@ pub(crate) struct Steps {
     /// None for −∞.
     pub(crate) shifted: Vec<Option<Real>>,
     pub(crate) powers: Vec<Real>,
-    /// Whether all of `shifted` are what is shown of them.
+    /// Whether the digits shown for `shifted` are exact.
     pub(crate) is_exact: bool,
     pub(crate) sum: Expression,
     pub(crate) log: Expression,
@@ -41,25 +42,25 @@ impl Steps {
     }
 }
 
-/// What the numbers are like.
+/// The kind of the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Setting {
-    /// The greatest is finite. Where it is, counted from 0: in several places at a tie.
+    /// The maximum is finite. The indices, counted from 0, at which it occurs: several at a tie.
     Finite(Vec<usize>),
-    /// Nothing but −∞, or nothing at all.
+    /// All numbers are −∞, or there are none.
     NoMass,
-    /// So many are +∞, and none is NaN.
+    /// This many numbers are +∞, and none is NaN.
     Infinite(usize),
-    /// A NaN.
+    /// There is a NaN.
     NotANumber,
 }
 
 /// One way to compute the value in f64.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Attempt {
-    /// What it gives.
+    /// The result.
     pub value: f64,
-    /// −log₁₀ of its relative error, 0 at least; infinite if there is no error.
+    /// −log₁₀ of its relative error, at least 0; infinite if there is no error.
     pub digits: f64,
     /// Whether it is the float nearest to the exact value.
     pub is_nearest: bool,
@@ -68,19 +69,19 @@ pub struct Attempt {
 /// One case of the derivation, for one of the numbers.
 #[derive(Debug, Clone)]
 pub struct Derivation {
-    /// Which case it is.
+    /// The case.
     pub case: Case,
-    /// The number that is differentiated by, counted from 0.
+    /// The index i, counted from 0, of the number z_i with respect to which LSE is differentiated.
     pub index: usize,
     /// The lines; each equals the one above it.
     pub lines: Vec<Line>,
-    /// To so many digits two neighbouring lines agree, at least.
+    /// Any two neighbouring lines agree at least to this many digits.
     pub digits: f64,
-    /// In arithmetic of so many bits.
+    /// The number of bits in the arithmetic of this comparison.
     pub bits: usize,
-    /// Whether the number is as great as the one that stands for the maximum.
+    /// Whether the number equals the one that stands for the maximum.
     pub is_tied: bool,
-    /// Whether some e^ẑ was taken for 0, as it is below e^-800.
+    /// Whether some e^ẑ was replaced by 0, because it is below e^-800.
     pub leaves_out: bool,
 }
 
@@ -94,7 +95,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// The formula, its numbers put in, and its value, as text.
+    /// The formula, the formula with numbers put in, and its value, as text.
     pub fn text(&self) -> [String; 3] {
         self.parts(Notation::Text)
     }
@@ -109,11 +110,11 @@ impl Line {
     }
 }
 
-/// What there is no explanation for.
+/// Why there is no explanation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// A text is no number.
+    /// A text is not a number.
     NoNumber(String),
     /// A number is beyond the greatest f64, and not written as an infinity.
     TooLarge(String),
@@ -136,7 +137,7 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoNumber(text) => write!(f, "\"{text}\" is no number"),
+            Self::NoNumber(text) => write!(f, "\"{text}\" is not a number"),
             Self::TooLarge(text) => write!(f, "\"{text}\" is too large for an f64"),
             Self::NoSuchNumber { index, count } => {
                 write!(f, "there is no number {index}: the index must be from 1 to {count}")
@@ -155,7 +156,13 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// A number as people type it, and as explanations print it: also with the sign −, and ∞ or inf.
+/// Parses a number as people type it and as explanations print it: also with the sign −, and ∞ or inf.
+///
+/// ```
+/// use logsum_explain::number;
+/// assert_eq!(number("−2.5"), Ok(-2.5));
+/// assert_eq!(number("∞"), Ok(f64::INFINITY));
+/// ```
 ///
 /// # Errors
 /// [`Error::NoNumber`] and [`Error::TooLarge`].
@@ -172,8 +179,8 @@ pub fn number(text: &str) -> Result<f64, Error> {
 }
 
 impl Explanation {
-    /// Of the derivative by the number `index`, counted from 0; of both cases, by the greatest other number and
-    /// by the maximum, without one.
+    /// The explanation of the derivative with respect to number `index`, counted from 0. Without an index it has both
+    /// cases: the derivatives with respect to the greatest other number and to the maximum.
     ///
     /// # Errors
     /// [`Error::NoSuchNumber`]; and [`Error::Broken`] if two lines of the derivation are not equal, which would
@@ -189,8 +196,8 @@ impl Explanation {
         })
     }
 
-    /// Of both cases, by the number `index` and by the maximum; as [`Explanation::of`] without an index if it is
-    /// the maximum.
+    /// The explanation of both cases: the derivatives with respect to number `index` and to the maximum. If that number
+    /// is the maximum, it is [`Explanation::of`] without an index.
     ///
     /// # Errors
     /// Those of [`Explanation::of`].
@@ -201,14 +208,15 @@ impl Explanation {
         }
     }
 
-    /// Of the derivatives by the numbers that `indices` gives for the index of the maximum.
+    /// The explanation of the derivatives with respect to the numbers that `indices` returns for the index of the
+    /// maximum.
     fn new(z: &[f64], indices: impl Fn(usize) -> Vec<usize>) -> Result<Self, Error> {
         if let Some(index) = indices(0).into_iter().find(|&index| index >= z.len().max(1)) {
             return Err(Error::NoSuchNumber { index: index + 1, count: z.len() });
         }
         let setting = Setting::of(z);
         let mut gradient = vec![0.0; z.len()];
-        // The lengths are equal.
+        // This cannot fail: the lengths are equal.
         let value = logsum::logsumexp_with_gradient(z, &mut gradient).unwrap_or(f64::NAN);
         let mut attempts = [naive(z), shifted(z), value].map(|attempt| {
             let is_nearest = attempt.to_bits() == value.to_bits() || attempt.is_nan() && value.is_nan();
@@ -237,7 +245,7 @@ impl Explanation {
         &self.z
     }
 
-    /// What they are like.
+    /// The kind of the input.
     pub fn setting(&self) -> &Setting {
         &self.setting
     }
@@ -247,22 +255,22 @@ impl Explanation {
         self.attempts[2].value
     }
 
-    /// Whether the value, which no f64 is near enough to, is 0.
+    /// Whether the value is rounded to 0 although the exact value is not 0.
     pub fn underflows(&self) -> bool {
         underflows(&self.z, self.value())
     }
 
-    /// The derivatives by each number, correctly rounded: the softmax.
+    /// The derivatives with respect to each number, correctly rounded: the softmax.
     pub fn gradient(&self) -> &[f64] {
         &self.gradient
     }
 
-    /// log Σ e^z as it is written; with the maximum taken out; correctly rounded.
+    /// Three ways to compute log Σ e^z: by the formula as written; with the maximum taken out; correctly rounded.
     pub fn attempts(&self) -> &[Attempt; 3] {
         &self.attempts
     }
 
-    /// The cases, checked.
+    /// The derivations of the cases, each of them checked.
     pub fn derivations(&self) -> &[Derivation] {
         &self.derivations
     }
@@ -302,12 +310,12 @@ fn underflows(z: &[f64], value: f64) -> bool {
     value == 0.0 && z.iter().filter(|z| z.is_finite()).count() > 1
 }
 
-/// As it is written.
+/// log Σ e^z by the formula as written.
 fn naive(z: &[f64]) -> f64 {
     z.iter().map(|z| z.exp()).sum::<f64>().ln()
 }
 
-/// With the maximum taken out.
+/// log Σ e^z with the maximum taken out.
 fn shifted(z: &[f64]) -> f64 {
     let max = z.iter().fold(f64::NEG_INFINITY, |max, &z| max.max(z));
     max + z.iter().map(|z| (z - max).exp()).sum::<f64>().ln()

@@ -1,15 +1,15 @@
-//! Formulas of the derivation, and what they come to at a point.
+//! Formulas of the derivation, and their values at a point.
 
 use crate::precise::{Real, power_of_half, real};
 
-/// Which of the numbers: the one that is differentiated by, or the one that a sum runs through.
+/// Which of the numbers: z_i, with respect to which LSE is differentiated, or z_k, where k is the index of a sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Which {
     I,
     K,
 }
 
-/// What has a name, and a definition by the names after it.
+/// Named quantities, each defined by those after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Name {
     /// log S + max z
@@ -32,13 +32,14 @@ pub(crate) enum Name {
 pub(crate) enum Expression {
     Name(Name),
     Whole(i8),
-    /// ∂/∂: by one of the numbers, with all that depends on it; by any other name, as far as it stands in the definition.
+    /// A derivative ∂/∂. With respect to one of the numbers it is the total derivative; with respect to any other name
+    /// it is the partial derivative of the definition by that name.
     Slope(Name, Name),
-    /// 1 where k is i, else 0.
+    /// 1 if k = i, otherwise 0.
     IsI,
     /// Σ over all k.
     SumOfAll(Box<Expression>),
-    /// Σ over all k but i.
+    /// Σ over all k ≠ i.
     SumOfOthers(Box<Expression>),
     Plus(Vec<Expression>),
     Times(Vec<Expression>),
@@ -50,7 +51,7 @@ pub(crate) enum Expression {
     Dots,
 }
 
-/// Everything that has a name, for one z.
+/// The values of all named quantities, for one z.
 #[derive(Debug, Clone)]
 struct Values {
     z: Vec<Real>,
@@ -75,29 +76,29 @@ impl Values {
     }
 }
 
-/// e^x, or 0 for what does not count.
+/// e^x, or 0 if it does not count.
 fn power(x: &Real, counts: bool, bits: usize) -> Real {
     if counts { x.exp() } else { real(0.0, bits) }
 }
 
-/// Where formulas are evaluated: numbers z below +∞, i, and the index j of the maximum.
+/// The point at which formulas are evaluated: numbers z below +∞, the index i, and the index j of the maximum.
 #[derive(Debug, Clone)]
 pub(crate) struct Point {
     pub(crate) i: usize,
     j: usize,
     pub(crate) bits: usize,
-    /// Whether z_k is within [`LEAST`] of the maximum: e^{ẑ_k} is taken for 0 else.
+    /// Whether z_k is within [`LEAST`] of the maximum: otherwise e^{ẑ_k} is taken for 0.
     counts: Vec<bool>,
     here: Values,
-    /// With z_i greater and less by `step`.
+    /// The values for z_i increased and decreased by `step`.
     around: [Values; 2],
     step: Real,
 }
 
-/// Powers of e below minus this are taken for 0: nobody can compute to all the bits that e^-1000000 takes.
+/// Powers e^x with x below −800 are taken for 0: a number like e^-1000000 would need too many bits.
 pub(crate) const LEAST: f64 = 800.0;
 
-/// Difference quotients are off by 2^-193 of themselves, and more bits are lost in them than that.
+/// The relative error of the difference quotients is 2^-193, and they cancel more bits than that.
 const STEP_BITS: usize = 96;
 
 impl Point {
@@ -108,7 +109,7 @@ impl Point {
         let size = max.abs().max(1.0).log2();
         let bits = 384 + (deepest * std::f64::consts::LOG2_E + size + (z.len() as f64).log2()) as usize;
         let counts: Vec<bool> = z.iter().map(|z| max - z <= LEAST).collect();
-        // −∞ adds nothing, so that any number that does not count may stand for it.
+        // −∞ adds nothing, so that any number may stand for it, as long as it does not count.
         let real = |&z: &f64| real(if z.is_finite() { z } else { max }, bits);
         let z: Vec<Real> = z.iter().map(real).collect();
         let step = power_of_half(STEP_BITS, bits);
@@ -131,7 +132,7 @@ impl Point {
         self.counts.iter().zip(z).any(|(&counts, z)| !counts && z.is_finite())
     }
 
-    /// ẑ and e^ẑ; a ẑ is only there for a finite z.
+    /// ẑ and e^ẑ; ẑ is `None` unless z is finite.
     pub(crate) fn shifted_and_powers(&self, z: &[f64]) -> (Vec<Option<Real>>, Vec<Real>) {
         let shifted = self.here.shifted.iter().zip(z).map(|(x, z)| z.is_finite().then(|| x.clone()));
         (shifted.collect(), self.here.powers.clone())
@@ -150,7 +151,7 @@ impl Point {
         }
     }
 
-    /// What `expression` comes to; `k` is bound by the sum around it.
+    /// The value of `expression`; `k` is the index of the sum around it.
     pub(crate) fn value(&self, expression: &Expression, k: usize) -> Real {
         let number = |x: i8| real(f64::from(x), self.bits);
         match expression {
@@ -176,7 +177,7 @@ impl Point {
         }
     }
 
-    /// A central difference quotient: the definition of a derivative, and none of its rules.
+    /// A central difference quotient: it uses the definition of a derivative, and none of the rules.
     fn slope(&self, of: Name, by: Name, k: usize) -> Real {
         let [above, below] = match by {
             Name::Number(Which::I) => [0, 1].map(|side: usize| self.named(&self.around[side], of, k).clone()),
@@ -186,7 +187,7 @@ impl Point {
         (above - below) / (&self.step + &self.step)
     }
 
-    /// What the definition of a name comes to if one of the names in it is more by `by_how_much`.
+    /// The value of a name's definition if one of the names in it is increased by `by_how_much`.
     fn definition(&self, of: Name, by: Name, by_how_much: Real, k: usize) -> Real {
         let at = |name: Name, k: usize| {
             let value = self.named(&self.here, name, k).clone();
@@ -207,7 +208,7 @@ impl Point {
         }
     }
 
-    /// The same formula with numbers put in: names and derivatives by their values, sums by their terms.
+    /// The same formula with numbers put in: values replace names and derivatives, terms replace sums.
     pub(crate) fn put_in(&self, expression: &Expression, k: usize) -> Expression {
         let each = |parts: &[Expression]| parts.iter().map(|part| self.put_in(part, k)).collect();
         let sum = |indices: Vec<usize>, term: &Expression| {

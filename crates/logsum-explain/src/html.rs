@@ -1,4 +1,4 @@
-//! Explanations as pages: one file, in MathML, which browsers set by themselves.
+//! Explanations as pages: a single file, with formulas in MathML, which browsers render themselves.
 
 use crate::explanation::Explanation;
 use crate::notation::Notation;
@@ -7,7 +7,7 @@ use crate::words::Language;
 use pulldown_latex::config::{DisplayMode, RenderConfig};
 use pulldown_latex::{Parser, Storage, push_mathml};
 
-/// A whole page that needs nothing else.
+/// The explanation as a complete, self-contained page.
 pub fn of(explanation: &Explanation, language: Language) -> String {
     let words = language.words();
     let mut body = format!("<h1>{}</h1>\n<h2>{}</h2>\n", words.title, words.steps);

@@ -6,8 +6,8 @@ use crate::tex;
 use crate::words::Language;
 use serde_json::{Value, json};
 
-/// Everything that an explanation says, as JSON: formulas in TeX and as text. What no JSON number can be is a string, "inf",
-/// "-inf" or "nan". Indices count from 0.
+/// The whole explanation as JSON, with formulas in TeX and as text. Numbers that JSON cannot represent are strings:
+/// "inf", "-inf" or "nan". Indices count from 0.
 pub fn of(explanation: &Explanation, language: Language) -> Value {
     let words = language.words();
     let setting = match explanation.setting() {

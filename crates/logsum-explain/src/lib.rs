@@ -1,10 +1,10 @@
-//! Why the gradient of log-sum-exp is the softmax, and what becomes of the maximum: the derivation, step by step, with numbers
-//! put in.
+//! Why the gradient of log-sum-exp is the softmax, and how the maximum drops out of it: the derivation, step by step,
+//! with numbers put in.
 //!
-//! [`Explanation::of`] works out both cases, that of the maximum itself and that of any other number, and compares each line with the
-//! one above it in arbitrary precision before it gives either. Derivatives are difference quotients there, which know nothing of
-//! the rules that the derivation uses. [`text`], [`tex`], [`html`] and [`json`] put an explanation into words, in the
-//! languages of [`Language`].
+//! [`Explanation::of`] works out both cases, that of the maximum itself and that of any other number. Before it returns
+//! them, it compares each line with the one above it in arbitrary precision; there, derivatives are computed as
+//! difference quotients, independently of the rules that the derivation uses. [`text`], [`tex`], [`html`] and [`json`]
+//! write an explanation in the languages of [`Language`].
 //!
 //! ```
 //! use logsum_explain::{Explanation, Language, text};

@@ -10,7 +10,7 @@ pub(crate) enum Notation {
     Tex,
 }
 
-/// How tightly a formula holds together.
+/// How tightly the outermost operation of a formula binds, which decides where brackets are needed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Bond {
     Sum,
@@ -176,7 +176,7 @@ impl Notation {
         }
     }
 
-    /// Numbers in brackets, each as `write` writes it, the middle of many left out.
+    /// Numbers in brackets, each formatted by `write`; if there are many, those in the middle are left out.
     pub(crate) fn tuple<T>(self, numbers: &[T], write: impl Fn(&T) -> String) -> String {
         const SHOWN: usize = 8;
         let mut shown: Vec<String> = numbers.iter().take(SHOWN).map(&write).collect();
@@ -187,7 +187,7 @@ impl Notation {
         format!("({})", shown.join(", "))
     }
 
-    /// z, each with all its digits.
+    /// The numbers z, each with all its digits.
     pub(crate) fn numbers(self, numbers: &[f64]) -> String {
         self.tuple(numbers, |&x| self.float(x))
     }
@@ -197,7 +197,7 @@ impl Notation {
         self.tuple(gradient, |&x| if x.is_finite() { self.short(&real(x, 64)) } else { self.float(x) })
     }
 
-    /// ẑ, after the sign that says whether this is all of them, and e^ẑ; each with five digits.
+    /// ẑ, after the sign = or ≈ that says whether these digits are exact, and e^ẑ; each with five digits.
     pub(crate) fn shifted_and_powers(self, steps: &Steps) -> [String; 2] {
         let equals = if steps.is_exact { "=" } else { self.pick("≈", r"\approx") };
         let shifted =

@@ -1,4 +1,4 @@
-//! Numbers of as many bits as are asked for, and how they are written.
+//! Numbers with any number of bits, and how they are written.
 
 use dashu_base::{Abs, Sign};
 use dashu_float::FBig;
@@ -6,7 +6,7 @@ use dashu_float::round::mode::HalfEven;
 
 pub(crate) type Real = FBig<HalfEven, 2>;
 
-/// A finite float, exactly, in arithmetic of so many bits.
+/// A finite float, exactly, in arithmetic of this many bits.
 pub(crate) fn real(x: f64, bits: usize) -> Real {
     Real::try_from(x).unwrap_or_default().with_precision(bits).value()
 }
@@ -16,7 +16,8 @@ pub(crate) fn power_of_half(n: usize, bits: usize) -> Real {
     Real::from_parts(1.into(), -(n as isize)).with_precision(bits).value()
 }
 
-/// −log₁₀ of how far apart two numbers are, relative to the larger, or to `least` if that is larger still. Infinite if they are equal.
+/// −log₁₀ of the difference of two numbers, relative to the larger one, or to `least` if that is larger still; infinite
+/// if they are equal.
 pub(crate) fn digits_in_common(a: &Real, b: &Real, least: &Real) -> f64 {
     let distance = (a - b).abs();
     if distance.repr().significand().is_zero() {
@@ -47,14 +48,14 @@ pub(crate) fn log10(x: &Real) -> f64 {
     (lead.log2() + length + x.repr().exponent() as f64) * std::f64::consts::LOG10_2
 }
 
-/// Five digits: `0.13534`, `−2`, `1.2e-9`; plain where that is not long.
+/// Five digits: `0.13534`, `−2`, `1.2e-9`; without an exponent unless that would be long.
 pub(crate) fn short(x: &Real) -> Decimal {
     let (sign, magnitude) = (x.repr().significand().sign(), x.clone().abs());
     let mut exponent = log10(&magnitude);
     if exponent == f64::NEG_INFINITY {
         return Decimal { is_negative: false, digits: "0".into(), exponent: 0 };
     }
-    // Rounded to five digits by f64 arithmetic, which knows some more.
+    // Rounded to five digits in f64, which has enough digits for that.
     let mut lead = 10f64.powf(exponent - exponent.floor());
     let plain = magnitude.to_f64().value();
     if (1e-300..1e300).contains(&plain) {
@@ -77,7 +78,7 @@ fn decimal(is_negative: bool, lead: f64, exponent: i64) -> Decimal {
     plain_if_short(is_negative, &format!("{lead:.4}"), exponent)
 }
 
-/// Whether [`short`] is the number itself.
+/// Whether [`short`] is exact.
 pub(crate) fn is_short(x: &Real, bits: usize) -> bool {
     let Decimal { is_negative, digits, exponent } = short(x);
     let text = format!("{}{digits}e{exponent}", if is_negative { "-" } else { "" });
@@ -92,7 +93,7 @@ pub(crate) struct Decimal {
     pub(crate) exponent: i64,
 }
 
-/// `lead` is one digit, a point, and others.
+/// `lead` is one digit, a point, and further digits.
 fn plain_if_short(is_negative: bool, lead: &str, exponent: i64) -> Decimal {
     let figures: String = lead.chars().filter(char::is_ascii_digit).collect();
     let figures = figures.trim_end_matches('0');

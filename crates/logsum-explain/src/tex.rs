@@ -1,10 +1,11 @@
-//! Explanations as documents for LaTeX: pdflatex sets the English ones, xelatex with the package ctex the Chinese ones.
+//! Explanations as documents for LaTeX: the English ones are for pdflatex, the Chinese ones for xelatex with the
+//! package ctex.
 
 use crate::explanation::Explanation;
 use crate::notation::Notation;
 use crate::words::Language;
 
-/// A whole document.
+/// The explanation as a complete document.
 pub fn of(explanation: &Explanation, language: Language) -> String {
     let words = language.words();
     let class = match language {
@@ -38,7 +39,7 @@ pub fn of(explanation: &Explanation, language: Language) -> String {
             .map(|line| {
                 let [formula, numbers, value] = line.tex();
                 let reason = prose(language.reason(line.reason));
-                // A long line leaves its result to the next.
+                // The result of a long line is on the next one.
                 let then = if numbers.len() > 150 { "\\\\\n  &\\quad" } else { "" };
                 let result =
                     if numbers == value { value } else { format!(r"{numbers} {then} \approx {value}") };
@@ -65,7 +66,7 @@ pub fn of(explanation: &Explanation, language: Language) -> String {
     tex
 }
 
-/// The steps to the value, each with an & where they are to be aligned.
+/// The steps to the value, each with an & where they are aligned.
 pub(crate) fn steps(explanation: &Explanation) -> Vec<String> {
     let notation = Notation::Tex;
     let mut steps = vec![format!("z &= {}", notation.numbers(explanation.numbers()))];
@@ -88,7 +89,7 @@ fn display(lines: &[String]) -> String {
     format!("\\begin{{align*}}\n  {}\n\\end{{align*}}\n", lines.join(" \\\\\n  "))
 }
 
-/// Formulas in prose, and how TeX writes them; what begins with another comes before it.
+/// Formulas in prose, and their TeX; a formula that begins with another one must come before it.
 const FORMULAS: [(&str, &str); 20] = [
     ("e^ẑᵢ/S", r"e^{\hat z_i}/S"),
     ("e^ẑᵢ", r"e^{\hat z_i}"),
@@ -112,7 +113,7 @@ const FORMULAS: [(&str, &str); 20] = [
     ("…", r"\dots"),
 ];
 
-/// Prose as TeX wants it.
+/// Prose in TeX: formulas in math mode, and special characters escaped.
 fn prose(text: &str) -> String {
     let mut tex = String::new();
     let mut rest = text;

@@ -10,7 +10,7 @@ const DIM: Style = Style::new().dimmed();
 const GOOD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Green)));
 const BAD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
 
-/// The explanation as text, with the escape codes of a terminal for what is bold or coloured.
+/// The explanation as text, with a terminal's escape codes for bold type and colours.
 pub fn of(explanation: &Explanation, language: Language) -> String {
     let words = language.words();
     let notation = Notation::Text;
@@ -85,7 +85,7 @@ fn lines(derivation: &Derivation, language: Language) -> Vec<String> {
     rows.collect()
 }
 
-/// How many columns of a terminal a text takes: Chinese characters take two.
+/// How many columns of a terminal a text occupies: a Chinese character occupies two.
 fn columns(text: &str) -> usize {
     text.chars().map(|c| if is_wide(c) { 2 } else { 1 }).sum()
 }
@@ -94,7 +94,8 @@ fn is_wide(c: char) -> bool {
     matches!(c, '\u{3000}'..='\u{9fff}' | '\u{ff00}'..='\u{ff60}')
 }
 
-/// In lines of at most eighty columns, broken at spaces or between Chinese characters, all but the first after so many spaces.
+/// The text in lines of at most eighty columns, broken at spaces or between Chinese characters; all lines but the first
+/// are indented by `indent` spaces.
 fn wrapped(text: &str, indent: usize) -> String {
     const WIDTH: usize = 80;
     let mut lines = vec![String::new()];
@@ -110,7 +111,7 @@ fn wrapped(text: &str, indent: usize) -> String {
         word.clear();
     };
     for c in text.chars() {
-        // A mark stays with what is before it.
+        // A punctuation mark stays with the character before it.
         if is_wide(c) && !matches!(c, '，' | '。' | '：' | '；' | '）') {
             finish(&mut word);
         }

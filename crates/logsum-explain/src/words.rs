@@ -1,10 +1,10 @@
-//! What is said, in each language.
+//! The words of an explanation, in each language.
 
 use crate::derivation::{Case, Reason};
 use crate::explanation::{Derivation, Explanation, Setting};
 use crate::notation::Notation;
 
-/// The languages there are.
+/// The languages of explanations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Language {
     /// English.
@@ -71,7 +71,7 @@ impl Language {
         }
     }
 
-    /// What is remarkable about the numbers: a tie, or the convention where there is no ordinary answer.
+    /// A remark on the numbers: about a tie, or about the convention for special cases.
     pub(crate) fn remark(self, explanation: &Explanation) -> Option<String> {
         let name = |index: usize| Notation::Text.number(index);
         Some(match explanation.setting() {
@@ -164,7 +164,7 @@ impl Language {
         };
         let [but, in_chinese_but] = match leaves_out {
             true => [
-                " What is below e^-800 of the greatest e^ẑ counts as 0.",
+                " Terms below e^-800 of the greatest e^ẑ count as 0.",
                 "小于最大的 e^ẑ 的 e^-800 倍的，都当作 0。",
             ],
             false => ["", ""],
@@ -172,7 +172,7 @@ impl Language {
         self.pick(
             format!(
                 "Checked: each line equals the one above it to {digits} digits, in arithmetic of {bits} bits, where every ∂ \
-                 is a difference quotient and knows no rules.{but}"
+                 is a difference quotient, which uses no rules.{but}"
             ),
             format!(
                 "已核对：每一行与上一行{in_chinese}相同（用 {bits} 个二进制位计算，其中每个 ∂ 都是差商，不用任何求导法则）。\
@@ -181,7 +181,7 @@ impl Language {
         )
     }
 
-    /// Where both cases lead, if there are both.
+    /// The conclusion from both cases, if there are both.
     pub(crate) fn conclusion(self, explanation: &Explanation) -> Option<String> {
         let conclusion = || {
             self.pick(
@@ -226,7 +226,7 @@ impl Language {
 }
 
 impl Words {
-    /// Correct digits, to be read.
+    /// A number of correct digits as text.
     pub(crate) fn count(&self, digits: f64) -> String {
         if digits.is_infinite() { self.all_digits.into() } else { format!("{digits:.1}") }
     }

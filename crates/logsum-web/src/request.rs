@@ -100,7 +100,7 @@ mod tests {
         for (request, complaint) in [
             ("", "EOF"),
             ("{}", "z is missing"),
-            (r#"{"z": ["a"], "temperature": "1"}"#, "\"a\" is no number"),
+            (r#"{"z": ["a"], "temperature": "1"}"#, "\"a\" is not a number"),
             (r#"{"z": ["1e400"], "temperature": "1"}"#, "\"1e400\" is too large"),
             (r#"{"z": ["1"], "temperature": "0"}"#, "temperature"),
             (r#"{"z": ["1"], "temperature": "1", "index": 3}"#, "there is no number 4"),
@@ -112,9 +112,9 @@ mod tests {
     #[test]
     fn the_number_to_blame_is_named() {
         for (request, error, which) in [
-            (r#"{"z": ["1", "−x"], "temperature": "1"}"#, "\"−x\" is no number", json!(1)),
+            (r#"{"z": ["1", "−x"], "temperature": "1"}"#, "\"−x\" is not a number", json!(1)),
             (r#"{"z": ["∞x"], "temperature": "1", "language": "zh"}"#, "“∞x”不是数", json!(0)),
-            (r#"{"z": ["1"], "temperature": "a"}"#, "\"a\" is no number", Value::Null),
+            (r#"{"z": ["1"], "temperature": "a"}"#, "\"a\" is not a number", Value::Null),
             (r#"{"z": ["inf", "1e308"], "temperature": "0.01"}"#, "1e308/τ is too large for f64", json!(1)),
             (
                 r#"{"z": ["-1e308"], "temperature": "0.01", "language": "zh"}"#,

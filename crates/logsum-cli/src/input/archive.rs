@@ -3,7 +3,7 @@
 use super::quoting::listed;
 use anyhow::{Result, bail};
 
-/// The place of the array with this name, or of the only one; `option` is what chooses a name.
+/// The place of the array with this name, or of the only one; `option` is the command's option that chooses a name.
 pub(super) fn place(names: &[String], name: Option<&str>, option: &str) -> Result<usize> {
     let listed = || listed(names.iter().map(String::as_str));
     match (name, names) {

@@ -1,12 +1,12 @@
-//! The types of numbers that lie in files, NumPy's words for them, and their text.
+//! The types of numbers in files, NumPy's names for them, and their text.
 
 use bytemuck::Pod;
 use half::{bf16, f16};
 use logsum::Float;
 
-/// A number as it lies in files.
+/// A number type that files contain.
 pub(crate) trait Number: Float + Pod + Into<f64> {
-    /// NumPy's word for the type.
+    /// NumPy's name for the type.
     const DESCR: &'static str;
 
     /// The nearest number of the type.
@@ -55,7 +55,7 @@ impl Number for f16 {
     }
 }
 
-/// Two bytes without a meaning to NumPy, as the package ml_dtypes saves it.
+/// To NumPy these are two bytes without a meaning: the package ml_dtypes saves bf16 so.
 impl Number for bf16 {
     const DESCR: &'static str = if cfg!(target_endian = "little") { "<V2" } else { ">V2" };
 
@@ -68,7 +68,7 @@ impl Number for bf16 {
     }
 }
 
-/// The number with the fewest digits that is rounded to this one; six are enough.
+/// The decimal number with the fewest digits that rounds to this one; six are enough.
 fn shortest_narrow<T: Number>(number: f64) -> String {
     let decimals = (0..6).filter_map(|digits| format!("{number:.digits$e}").parse().ok());
     let is_it = |&decimal: &f64| T::from_f64(decimal).into() == number;

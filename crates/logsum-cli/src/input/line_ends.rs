@@ -1,4 +1,4 @@
-//! Line ends of every system as one.
+//! Converts the line ends of all systems to one.
 
 use std::io::{self, Read};
 
@@ -32,7 +32,7 @@ impl<R: Read> Read for LineEnds<R> {
                     length += 1;
                 }
             }
-            // Nothing would be the end.
+            // Returning 0 bytes would mean the end of the file.
             if length > 0 || count == 0 {
                 return Ok(length);
             }

@@ -3,7 +3,7 @@
 //! A `.npy` or `.safetensors` of floats in this machine's own byte order is memory-mapped. Everything else (text,
 //! `.npz`, `.parquet`, integers, the other byte order, a pipe) is decoded once into a spool, which moves to an unnamed
 //! temporary file when it grows. The rest of the program only sees views, and never holds an input larger than a few
-//! dozen megabytes in memory. What is grouped (`table`) is not kept at all: it is read row by row.
+//! dozen megabytes in memory. Grouped input (`table`) is not kept at all: it is read row by row.
 
 mod archive;
 mod element;
@@ -56,7 +56,7 @@ pub(crate) enum Input {
 }
 
 impl Input {
-    /// The numbers as f64, which has all of those of the other types.
+    /// The numbers as f64, which represents those of all other types exactly.
     pub(crate) fn in_f64(&self) -> Result<CowArray<'_, f64, IxDyn>> {
         Ok(match self {
             Self::F16(array) => array.view()?.mapv(f64::from).into(),
@@ -74,7 +74,7 @@ pub(crate) struct Part {
     pub(crate) array: Option<String>,
     /// Columns of a text table or of a `.parquet`.
     pub(crate) columns: Option<Selection>,
-    /// Before the names of the options that say these two.
+    /// The prefix of the options that choose these two.
     pub(crate) prefix: &'static str,
 }
 
@@ -91,7 +91,7 @@ impl Part {
         format!("--{}{name}", self.prefix)
     }
 
-    /// A complaint if such a file does not have such parts.
+    /// An error if such a file does not have such parts.
     fn check(&self, content: Content) -> Result<()> {
         let what = content.name();
         let (array, columns) = (self.option("array"), self.option("columns"));
@@ -174,7 +174,7 @@ fn open_file(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// What the file is, which is at its start then.
+/// The format of the file, which is then back at its start.
 fn content_of(file: &mut File) -> Result<Content> {
     let content = signatures::content(&start_of(file)?)?;
     file.rewind()?;
@@ -187,7 +187,7 @@ fn start_of(source: &mut impl Read) -> Result<Vec<u8>> {
     Ok(start)
 }
 
-/// Reads a file of the kinds whose parts are not in order.
+/// Reads a file in one of the formats that need random access.
 fn seekable(content: Content, mut file: File, part: &Part, progress: &Progress) -> Result<Input> {
     let (name, option) = (part.array.as_deref(), part.option("array"));
     match content {
@@ -204,7 +204,7 @@ fn seekable(content: Content, mut file: File, part: &Part, progress: &Progress) 
     }
 }
 
-/// Reads what is not mapped, from its start to its end.
+/// Reads a file or pipe that is not mapped, from its start to its end.
 fn stream(
     mut source: impl Read,
     separator: Option<text::Separator>,
@@ -217,7 +217,7 @@ fn stream(
     let mut source = progress.count_bytes(io::Cursor::new(start).chain(source));
     match content {
         Content::Npy => npy::decoded(buffered(source)),
-        // Their tables of contents are at their ends, or what they name is to be mapped.
+        // These need a file: their tables of contents are at the end, or their arrays are to be mapped.
         Content::Zip | Content::Safetensors | Content::Parquet => {
             seekable(content, spool::copy_to_file(&mut source)?, part, progress)
         }

@@ -10,13 +10,13 @@ use std::io::Read;
 
 pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
 
-/// Headers hold a type, an order and a shape; NumPy itself refuses those above 10 000 bytes by default.
+/// The longest header, which holds a type, an order and a shape; NumPy itself refuses longer ones by default.
 const LONGEST_HEADER: usize = 10_000;
 
-/// How deeply brackets nest in a header; the parser's time grows exponentially with it.
+/// The deepest nesting of brackets in a header; the parser's time grows exponentially with it.
 const DEEPEST: usize = 8;
 
-/// A .npy: mapped if its bytes are floats in this machine's order, else decoded.
+/// A .npy: mapped if its bytes are floats in this machine's byte order, otherwise decoded.
 pub(super) fn of_file(file: &mut File) -> Result<Input> {
     let array = header(&mut *file)?;
     let bytes = file.metadata()?.len().saturating_sub(array.offset as u64);
@@ -32,7 +32,7 @@ pub(super) fn decoded(mut source: impl Read) -> Result<Input> {
 fn header(mut source: impl Read) -> Result<RawArray> {
     let mut start = [0; 8];
     fill(&mut source, &mut start, 0)?;
-    ensure!(start.starts_with(MAGIC), "is no .npy (byte 0); save the array again with numpy.save");
+    ensure!(start.starts_with(MAGIC), "is not a .npy (byte 0); save the array again with numpy.save");
     let [.., major, minor] = start;
     let size_bytes = match (major, minor) {
         (1, 0) => 2,
@@ -61,7 +61,7 @@ fn header(mut source: impl Read) -> Result<RawArray> {
         .with_context(|| not_read(&descr))?;
     let element = match code {
         "f2" => Element::F16,
-        // As ml_dtypes saves it. Other types of two bytes that NumPy does not know have no byte order.
+        // As ml_dtypes saves bf16. Other types of two bytes that NumPy does not know have no byte order.
         "V2" if order != "|" => Element::Bf16,
         "f4" => Element::F32,
         "f8" => Element::F64,
@@ -82,8 +82,8 @@ fn header(mut source: impl Read) -> Result<RawArray> {
 
 fn not_read(descr: &str) -> String {
     let remedy = match descr.trim_start_matches(['<', '>', '|']).chars().next() {
-        Some('c') => "complex numbers are not read: save array.real",
-        Some('[') => "records are not read: save one of their fields, array['name']",
+        Some('c') => "complex numbers are not supported: save array.real",
+        Some('[') => "records are not supported: save one of their fields, array['name']",
         _ => "f16, bf16, f32, f64, integers and bools are read: save it as array.astype('f8')",
     };
     format!("holds elements of type {descr:?}; {remedy}")
@@ -100,8 +100,8 @@ fn fill(source: &mut impl Read, buffer: &mut [u8], offset: usize) -> Result<()> 
 fn interpret(text: &str) -> Result<(String, bool, Vec<usize>)> {
     ensure!(depth(text) <= DEEPEST, "its brackets are nested too deeply");
     let text = without_long_suffixes(text.trim());
-    let Value::Dict(entries) = text.parse::<Value>().ok().context("it is no Python dictionary")? else {
-        bail!("it is no Python dictionary");
+    let Value::Dict(entries) = text.parse::<Value>().ok().context("it is not a Python dictionary")? else {
+        bail!("it is not a Python dictionary");
     };
     let entry = |key: &str| {
         let is_it = |found: &Value| matches!(found, Value::String(found) if found == key);
@@ -113,9 +113,9 @@ fn interpret(text: &str) -> Result<(String, bool, Vec<usize>)> {
         structured => structured.to_string(),
     };
     let Value::Boolean(fortran_order) = entry("fortran_order")? else {
-        bail!("its 'fortran_order' is no bool")
+        bail!("its 'fortran_order' is not a bool")
     };
-    let Value::Tuple(shape) = entry("shape")? else { bail!("its 'shape' is no tuple") };
+    let Value::Tuple(shape) = entry("shape")? else { bail!("its 'shape' is not a tuple") };
     let length = |value: &Value| match value {
         Value::Integer(length) if *length >= BigInt::ZERO => usize::try_from(length.clone())
             .ok()

@@ -8,7 +8,7 @@ use std::io::{self, BufReader, ErrorKind, Read, Seek};
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
-/// The array of this name, or the only one; `option` is what chooses a name.
+/// The array of this name, or the only one; `option` is the command's option that chooses a name.
 pub(super) fn read(
     source: impl Read + Seek,
     name: Option<&str>,
@@ -18,13 +18,13 @@ pub(super) fn read(
     let mut zip = ZipArchive::new(source).map_err(complaint)?;
     let (mut names, mut entries) = (Vec::new(), Vec::new());
     for (index, file) in zip.file_names().enumerate() {
-        // A name that is no text can't be given on the command line either.
+        // A name that is not text cannot be given on the command line either.
         if let Some(array) = file.ok().as_deref().and_then(|file| file.strip_suffix(".npy")) {
             names.push(array.to_owned());
             entries.push(index);
         }
     }
-    ensure!(!names.is_empty(), "is a .zip without arrays (.npy files), so no .npz; {READ}");
+    ensure!(!names.is_empty(), "is a .zip without arrays (.npy files), so not a .npz; {READ}");
     let place = archive::place(&names, name, option)?;
     let (index, name) = (entries[place], &names[place]);
     let entry = zip.by_index(index).map_err(complaint)?;
@@ -41,7 +41,7 @@ pub(super) fn read(
     })
 }
 
-/// As a wrong checksum, and what no compression gives.
+/// Whether an error means damaged data, such as a wrong checksum or an invalid compressed stream.
 fn is_of_damage(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof)
 }

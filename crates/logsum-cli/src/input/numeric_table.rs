@@ -1,4 +1,4 @@
-//! What the fields of a table mean: a header, numbers, and what must not be taken for numbers.
+//! The meaning of a table's fields: headers, numbers, and words that must not be mistaken for numbers.
 
 use super::quoting::shown;
 use super::selection::Selection;
@@ -7,29 +7,30 @@ use super::table::{Key, Names, TakeRow};
 use super::{Array, Part};
 use anyhow::{Context, Error, Result, bail, ensure};
 
-/// A table whose fields come one after the other.
+/// A table whose fields are passed one after the other.
 pub(super) struct Table<'a> {
     numbers: Spool<f64>,
     selection: Option<&'a Selection>,
-    /// The option that chooses columns, for complaints.
+    /// The option that chooses columns, for error messages.
     option: String,
-    /// For each column its place among the chosen ones, once that is known.
+    /// For each column its index among the chosen ones, once that is known.
     places: Option<Vec<Option<usize>>>,
     /// The chosen numbers of a row.
     chosen: Vec<f64>,
-    /// Where rows go that are grouped; others are spooled.
+    /// Receives the rows if they are grouped; otherwise they are spooled.
     grouped: Option<Grouped<'a>>,
     /// The keys of a row, whose places come before those of the numbers.
     keys: Vec<Key>,
     /// How many fields the first row of numbers has, and the line it is on.
     columns: Option<(usize, u64)>,
     header: Option<Header>,
-    /// The first row, if the next one shows whether its numbers are names: they are in quotation marks and those of
-    /// the next are not, or, where columns are chosen, there is a word above a number beside them.
+    /// The first row, while it is not known whether its numbers are names. The next row decides: they are names if they
+    /// are in quotation marks and those of the next row are not, or, if columns are chosen, if another column has a
+    /// word above a number.
     undecided: Option<Row>,
 }
 
-/// Columns of keys, and what takes each row of keys and chosen numbers.
+/// Columns of keys, and the function that receives each row of keys and chosen numbers.
 pub(super) struct Grouped<'a> {
     pub(super) by: &'a Selection,
     pub(super) take: &'a mut TakeRow<'a>,
@@ -43,13 +44,13 @@ pub(super) struct Row {
     /// How many of them are in quotation marks, and whether the first is.
     quoted: usize,
     is_first_quoted: bool,
-    /// All are in quotation marks and may be names, though they are numbers; known of the first row only.
+    /// Whether all are in quotation marks and may be names although they are numbers; only set for the first row.
     are_quoted_names: bool,
     /// The first field, if it is a word and the row is to be a header.
     word: Option<String>,
-    /// All fields, while it is open which of them are chosen.
+    /// All fields, while it is not yet known which of them are chosen.
     fields: Vec<String>,
-    /// The same, with the blanks that keys have.
+    /// The same, with their surrounding blanks, which may belong to keys.
     texts: Vec<Vec<u8>>,
 }
 
@@ -71,10 +72,10 @@ impl Row {
 
 struct Header {
     line: u64,
-    /// Its first word, as it is shown.
+    /// Its first word, as error messages show it.
     word: String,
     names: usize,
-    /// All of them, where columns are chosen.
+    /// All fields, if columns are chosen.
     fields: Vec<String>,
 }
 
@@ -96,7 +97,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Takes a field as it is; blanks around it belong to it only where it is a key.
+    /// Processes a raw field; blanks around it belong to it only if it is a key.
     pub(super) fn field(&mut self, row: &mut Row, text: &[u8], is_quoted: bool) -> Result<()> {
         let field = text.trim_ascii();
         row.is_first_quoted |= is_quoted && row.count == 0;
@@ -135,7 +136,7 @@ impl<'a> Table<'a> {
         self.header = Some(Header { line: row.line, word, names: row.count, fields: row.fields.clone() });
     }
 
-    /// A field where all columns are read.
+    /// Processes a field if all columns are read.
     fn number_or_name(&mut self, row: &mut Row, field: &[u8]) -> Result<()> {
         let is_first = row.count == 1 && self.columns.is_none() && self.header.is_none();
         if is_first && is_unnamed(field) {
@@ -193,7 +194,7 @@ impl<'a> Table<'a> {
         Error::msg(format!("line {}, column {}: {what}", row.line, row.count))
     }
 
-    /// Why a word may be where a number should be.
+    /// A hint why there may be a word in place of a number.
     fn hint(&self, row: &Row, word: &[u8]) -> &'static str {
         match (self.columns, &self.header) {
             _ if word.contains(&b';') => SEPARATORS,
@@ -246,7 +247,8 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// Row names show in the first row of numbers: in quotation marks, or as one field more than there are names.
+    /// Row names are recognised in the first row of numbers: by quotation marks, or by one field more than there are
+    /// names.
     fn first_row(&mut self, row: &Row) -> Result<()> {
         self.check_row_name(row)?;
         let (&Row { line, count, .. }, option) = (row, &self.option);
@@ -272,12 +274,13 @@ impl<'a> Table<'a> {
         self.selections().any(Selection::has_names)
     }
 
-    /// Of numbers and of keys.
+    /// The selections of numbers and of keys.
     fn selections(&self) -> impl Iterator<Item = &Selection> {
         self.selection.into_iter().chain(self.grouped.as_ref().map(|grouped| grouped.by))
     }
 
-    /// Finds the chosen columns by the first row, or, if that is a header and they were given by number, by the next.
+    /// Finds the chosen columns from the first row; or from the next, if that is a header and they were given by
+    /// number.
     fn choose(&mut self, row: Row) -> Result<()> {
         let Some(selection) = self.selection else { return Ok(()) };
         if let Some(first) = self.undecided.take() {
@@ -309,7 +312,7 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// Reads a row of numbers, in which the chosen columns are not found yet.
+    /// Reads a row of numbers when the chosen columns are not yet known.
     fn choose_of(&mut self, row: &Row) -> Result<()> {
         self.find_places(row)?;
         self.read_again(row)
@@ -400,10 +403,10 @@ impl<'a> Table<'a> {
     }
 }
 
-/// What stands for the row in a column of keys: any word.
+/// The key in a field of a column of keys: any word.
 fn key(row: &Row, field: &[u8]) -> Result<Key> {
     let place = || format!("line {}, column {}", row.line, row.count);
-    ensure!(!field.is_empty(), "{}: the field is empty, which is no key", place());
+    ensure!(!field.is_empty(), "{}: the field is empty, which is not a key", place());
     let word = str::from_utf8(field)
         .ok()
         .with_context(|| format!("{}: {} is not in UTF-8; save the file as UTF-8", place(), shown(field)))?;
@@ -416,8 +419,8 @@ const SEPARATORS: &str = "; fields are separated by commas, tabs or white space"
 const HEADER: &str = " (a header line has words only)";
 const ROW_NAME: &str = "; if it is a row's name, leave it out with";
 
-/// Whether the first row holds names; only the chosen fields are asked, if their numbers are known. Numbers are names
-/// if names were asked for, and they are these or in quotation marks.
+/// Whether the first row holds names; if the chosen columns are known by number, only these fields are examined.
+/// Numbers are names if columns were chosen by names, and the numbers are these names or in quotation marks.
 fn is_header(
     selection: &Selection,
     (has_names, are_names): (bool, bool),
@@ -426,7 +429,7 @@ fn is_header(
     option: &str,
 ) -> Result<bool> {
     let has_row_names = fields.first().is_some_and(|field| is_unnamed(field.as_bytes()));
-    // What pandas writes for a frame without names.
+    // Pandas numbers the columns of a frame without names.
     let is_counted = has_row_names
         && fields.len() > 1
         && fields[1..].iter().enumerate().all(|(place, field)| *field == place.to_string());
@@ -464,44 +467,46 @@ fn may_be_header(option: &str, line: u64) -> String {
     )
 }
 
-/// Several natural numbers that ascend, as names of columns do that are numbers.
+/// Whether these are several ascending natural numbers, as names of columns are if they are numbers.
 fn are_like_years(fields: &[(usize, &String)]) -> bool {
     let numbers: Option<Vec<u64>> = fields.iter().map(|(_, field)| field.parse().ok()).collect();
     numbers.is_some_and(|numbers| numbers.len() > 1 && numbers.is_sorted_by(|one, next| one < next))
 }
 
-/// Over row names; the others are pandas' words for the first, once it was read and written again, and in a .parquet.
+/// Whether a name is that of a column of row names: empty, or one of the names that pandas gives such a column when it
+/// reads it and writes it again, or writes a .parquet.
 pub(super) fn is_unnamed(name: &[u8]) -> bool {
     matches!(name, b"" | b"Unnamed: 0") || name.starts_with(b"__index_level_")
 }
 
-/// What may be a name: no number, nor what stands for one.
+/// Whether a field may be a name: it is neither a number nor a word that stands for one.
 fn may_be_name(field: &[u8]) -> bool {
     !field.is_empty() && parsed(field).is_none() && !is_missing(field) && !is_special(field)
 }
 
-/// What may be a name in quotation marks over numbers without: a number, too, but none that is special.
+/// Whether a field may be a name in quotation marks above numbers without: also a number, but not a special one.
 fn may_be_quoted_name(field: &[u8]) -> bool {
     parsed(field).map_or_else(|| may_be_name(field), f64::is_finite)
 }
 
-/// What is taken for a name where nobody says that there are any. It starts with a letter, perhaps after marks as in
-/// `(Intercept)` or `.chain`, and so is no misspelt number, like `1.#INF`, `-nan(ind)`, `.`, `<0.1` or `50%`.
+/// Whether a field is taken for a name if no names were given. It must start with a letter, perhaps after punctuation
+/// as in `(Intercept)` or `.chain`, and so cannot be a misspelt number, like `1.#INF`, `-nan(ind)`, `.`, `<0.1` or
+/// `50%`.
 fn is_word(field: &[u8]) -> bool {
     let text = String::from_utf8_lossy(field);
     let name = text.trim_start_matches(['.', '_', '(', '[', '{', '$', '%', '@', '|', '\'']);
-    // The last is a letter that is not in UTF-8.
+    // The last one replaces a letter that is not in UTF-8.
     let is_letter = |character: char| character.is_alphabetic() || character == '\u{fffd}';
     // Missing numbers of SAS and Stata are .a to .z.
     let is_lettered_point = text.len() == 2 && text.starts_with('.');
     may_be_name(field) && name.starts_with(is_letter) && !is_lettered_point
 }
 
-/// All integers up to this are numbers of f64.
+/// All integers up to this are exact in f64.
 const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// Whether f64 holds the number of a text: not an integer that is rounded, unless the text is what programs write for
-/// the value, the fewest digits and zeros for the rest, nor what is infinite by its digits.
+/// Whether f64 represents the number of a text. It does not if the number overflows, nor if it is an integer that is
+/// rounded; unless the text is what programs write for the rounded value: the fewest digits, and zeros for the rest.
 fn is_held(text: &[u8], value: f64) -> bool {
     if value.abs() < LARGEST_EXACT {
         return true;
@@ -519,22 +524,22 @@ fn parsed(field: &[u8]) -> Option<f64> {
     std::str::from_utf8(field).ok()?.parse().ok()
 }
 
-/// What languages, data bases and instruments write for a number that is not there.
+/// The words of languages, databases and instruments for a missing number.
 fn is_missing(field: &[u8]) -> bool {
     const WORDS: &str = "na nat nd ndef nil nodata none notanumber notavailable nothing null masked missing undef \
                          undefined undetermined";
     field == b"\\N" || is_spreadsheet_error(field) || is_one_of(WORDS, field)
 }
 
-/// Infinities, and results that are no number, as others spell them: `.inf` in YAML, `NaN(ind)` in C, `Inf32` in Julia.
+/// Other spellings of infinities and NaN: `.inf` in YAML, `NaN(ind)` in C, `Inf32` in Julia.
 fn is_special(field: &[u8]) -> bool {
     const WORDS: &str = "nan nan16 nan32 nan64 nanind nanq nans qnan snan inf inf16 inf32 inf64 infty infinity \
                          infinito neginf posinf complexinfinity indeterminate overflow overload ovld ovrflw underflow";
     is_one_of(WORDS, field)
 }
 
-/// Whether a field's letters and digits, up to a bracket or colon, are one of the words: `nan` of `.NaN`, `NaN(ind)`,
-/// `nan:0x8`.
+/// Whether the letters and digits of a field, up to a bracket or colon, are one of these words: `nan` in `.NaN`,
+/// `NaN(ind)`, `nan:0x8`.
 fn is_one_of(words: &str, field: &[u8]) -> bool {
     let text = String::from_utf8_lossy(field).to_lowercase();
     let text = text.trim_start_matches(|character: char| !character.is_alphanumeric());
@@ -543,8 +548,7 @@ fn is_one_of(words: &str, field: &[u8]) -> bool {
     words.split(' ').any(|one| one == word)
 }
 
-/// What a spreadsheet writes for a number that is not there, in any of its languages: no comment, though it starts like
-/// one.
+/// What a spreadsheet writes for a missing number, in any of its languages: not a comment, although it starts with #.
 pub(super) fn is_spreadsheet_error(field: &[u8]) -> bool {
     let text = String::from_utf8_lossy(field);
     if let Some(number) = text.strip_prefix("Err:") {

@@ -33,7 +33,7 @@ pub(super) struct ParquetTable {
 
 struct Column {
     name: String,
-    /// Its place among the columns that are not nested, and what is inside of those that are.
+    /// Its index among the leaf columns: those that are not nested, and those inside nested ones.
     leaf: usize,
     kind: Kind,
 }
@@ -158,7 +158,7 @@ impl ParquetTable {
         self.reader.metadata().row_group(group).num_rows() as usize
     }
 
-    /// The values of a column in a group of rows, before which there are as many rows as `first`.
+    /// The values of a column in a group of rows, which starts at row `first` of the table.
     fn values<'a>(&'a self, group: usize, column: &'a Column, first: usize) -> Result<Values<'a>> {
         let metadata = self.reader.metadata().row_group(group);
         let rows = metadata.num_rows();
@@ -174,7 +174,9 @@ impl ParquetTable {
         };
         if let Some(codec) = refused {
             let name = &column.name;
-            bail!("column {name:?} is compressed by {codec}, which is not read; save it with zstd or snappy");
+            bail!(
+                "column {name:?} is compressed by {codec}, which is not supported; save it with zstd or snappy"
+            );
         }
         let reader = guarded(|| self.reader.get_row_group(group)?.get_column_reader(column.leaf))
             .with_context(|| format!("column {:?}", column.name))?;
@@ -216,7 +218,7 @@ impl<'a> Values<'a> {
     }
 
     fn keys(&mut self, count: usize) -> Result<Vec<Key>> {
-        let rows = self.rows(count, "is no key; give the row a value, or leave it out");
+        let rows = self.rows(count, "is not a key; give the row a value, or leave it out");
         let Self { column, reader, .. } = self;
         let is_unsigned = column.kind == Kind::Unsigned;
         match reader {
@@ -228,14 +230,14 @@ impl<'a> Values<'a> {
                 Ok(Key::Integer(if is_unsigned { (integer as u64).into() } else { integer.into() }))
             }),
             ColumnReader::ByteArrayColumnReader(reader) => rows.read(reader, |bytes| {
-                let text = str::from_utf8(bytes.data()).context("the bytes are no text in UTF-8")?;
+                let text = str::from_utf8(bytes.data()).context("the bytes are not text in UTF-8")?;
                 Ok(Key::Text(text.to_owned()))
             }),
             _ => bail!("--by: column {:?} holds no keys", column.name),
         }
     }
 
-    /// The next rows; NULL is refused with these words.
+    /// The next rows; `missing` is the message if a value is NULL.
     fn rows(&mut self, count: usize, missing: &'static str) -> Rows<'a> {
         let first = self.next;
         self.next += count;
@@ -264,7 +266,7 @@ impl Rows<'_> {
             guarded(|| reader.read_records(count, Some(&mut levels), None, &mut values))
                 .with_context(|| format!("column {name:?}"))?;
         let place = |row: usize| format!("row {}, column {name:?}", first + row + 1);
-        // Levels are there if values may be missing: 0 is such a one.
+        // There are definition levels if values may be missing: level 0 means NULL.
         if let Some(row) = levels.iter().position(|&level| level == 0) {
             bail!("{}: NULL {missing}", place(row));
         }
@@ -297,12 +299,12 @@ fn chosen(names: &[String], part: &Part, by: Option<&Selection>) -> Result<(Vec<
     Ok((numbers, keys))
 }
 
-/// So many rows in parts of at most a length.
+/// Divides a number of rows into parts of at most `length`.
 fn batches(rows: usize, length: usize) -> impl Iterator<Item = usize> {
     (0..rows).step_by(length).map(move |start| length.min(rows - start))
 }
 
-/// The key, in whose place there is nothing of use then.
+/// Takes the key, and leaves a meaningless one in its place.
 fn take_key(key: &mut Key) -> Key {
     std::mem::replace(key, Key::Bool(false))
 }
@@ -316,12 +318,12 @@ fn column(schema: &SchemaDescriptor, place: usize, name: &str) -> Result<Column>
     });
     let leaf = leaf.with_context(|| format!("column {name:?} is nested: it holds lists or structs"))?;
     let kind = kind(&schema.column(leaf)).map_err(|what| {
-        Error::msg(format!("column {name:?} holds {what}, which are not read; save it as float64"))
+        Error::msg(format!("column {name:?} holds {what}, which are not supported; save it as float64"))
     })?;
     Ok(Column { name: name.to_owned(), leaf, kind })
 }
 
-/// What the values of a column are, or the words for what is not read.
+/// The kind of a column's values, or the words for a kind that is not supported.
 fn kind(column: &ColumnDescriptor) -> Result<Kind, String> {
     const DECIMALS: &str = "decimals";
     const TIMES: &str = "dates or times";
@@ -334,13 +336,13 @@ fn kind(column: &ColumnDescriptor) -> Result<Kind, String> {
         (Some(LogicalType::Date | LogicalType::Time(_) | LogicalType::Timestamp(_)), _) => {
             return Err(TIMES.into());
         }
-        // A column of NULL alone.
+        // A column of nothing but NULL.
         (Some(LogicalType::Unknown), _) | (None, ConvertedType::NONE) => match column.physical_type() {
             Type::BOOLEAN => Kind::Bool,
             Type::INT32 | Type::INT64 => Kind::Signed,
             Type::FLOAT => Kind::F32,
             Type::DOUBLE => Kind::F64,
-            // As strings were written before there was a type for them.
+            // Strings, as they were written before there was a type for them.
             Type::BYTE_ARRAY => Kind::Text,
             Type::INT96 => return Err(TIMES.into()),
             Type::FIXED_LEN_BYTE_ARRAY => return Err("bytes".into()),
@@ -369,7 +371,7 @@ fn kind(column: &ColumnDescriptor) -> Result<Kind, String> {
     if fits { Ok(kind) } else { Err("values of contradictory types".into()) }
 }
 
-/// Calls the library, which panics on some damaged files: that, too, is a complaint.
+/// Calls the library, which panics on some damaged files: a panic becomes an error, too.
 fn guarded<R>(call: impl FnOnce() -> Result<R, ParquetError>) -> Result<R> {
     let hook = take_hook();
     set_hook(Box::new(|_| {}));
@@ -384,7 +386,7 @@ fn guarded<R>(call: impl FnOnce() -> Result<R, ParquetError>) -> Result<R> {
 
 fn complaint(error: ParquetError) -> Error {
     match error {
-        ParquetError::NYI(what) => Error::msg(format!("has a part that is not read: {what}")),
+        ParquetError::NYI(what) => Error::msg(format!("has a part that is not supported: {what}")),
         error => Error::new(error).context(DAMAGED),
     }
 }

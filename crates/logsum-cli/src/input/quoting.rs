@@ -1,8 +1,8 @@
-//! Words of a file in complaints: in quotes, cut where they are long or many.
+//! How error messages show words of a file: in quotes, cut if they are long or many.
 
 /// The word in quotes.
 pub(super) fn shown(word: &[u8]) -> String {
-    // Four bytes are a character at most.
+    // A character has at most four bytes.
     let text = String::from_utf8_lossy(&word[..word.len().min(100)]);
     let mut start: String = text.chars().take(24).collect();
     if start.len() < text.len() {

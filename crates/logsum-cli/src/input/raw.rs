@@ -1,4 +1,4 @@
-//! Arrays whose elements lie in a file one after the other, of any type and in either byte order.
+//! Arrays whose elements are stored in a file one after the other, of any type and in either byte order.
 
 use super::spool::Spool;
 use super::{Array, Input, Number, Storage, map};
@@ -7,7 +7,7 @@ use half::{bf16, f16};
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
 
-/// The types of such elements.
+/// The type of the elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Element {
     F16,
@@ -36,10 +36,10 @@ impl Element {
     }
 }
 
-/// An array as a file has it.
+/// An array as it is stored in a file.
 pub(super) struct RawArray {
     pub(super) element: Element,
-    /// The file's word for the type.
+    /// The file's name for the type.
     pub(super) type_name: String,
     pub(super) is_big_endian: bool,
     pub(super) fortran_order: bool,
@@ -49,8 +49,8 @@ pub(super) struct RawArray {
 }
 
 impl RawArray {
-    /// The array of a file in which it takes the given number of bytes: mapped if these are numbers as this machine has
-    /// them in memory, else decoded.
+    /// The array of a file in which it occupies the given number of bytes: mapped if these are numbers as this machine
+    /// stores them in memory, otherwise decoded.
     pub(super) fn of_file(self, file: &mut File, bytes: u64) -> Result<Input> {
         self.check_size((self.count()? * self.element.size()) as u64, bytes)?;
         if !self.lies_as_in_memory() {
@@ -66,11 +66,11 @@ impl RawArray {
         })
     }
 
-    /// Whether the elements are floats in this machine's order, at addresses that suit them.
+    /// Whether the elements are floats in this machine's byte order, at aligned addresses.
     fn lies_as_in_memory(&self) -> bool {
         let is_float = matches!(self.element, Element::F16 | Element::Bf16 | Element::F32 | Element::F64);
         let is_native = self.is_big_endian == cfg!(target_endian = "big");
-        // Nothing cannot be mapped.
+        // An array without elements cannot be mapped.
         is_float && is_native && self.offset.is_multiple_of(self.element.size()) && !self.shape.contains(&0)
     }
 
@@ -79,7 +79,7 @@ impl RawArray {
         Array { numbers, shape: self.shape, fortran_order: self.fortran_order }
     }
 
-    /// The array whose elements, and nothing else, come from the source.
+    /// The array whose elements are all that the source contains.
     pub(super) fn decoded(self, source: impl Read) -> Result<Input> {
         Ok(match self.element {
             Element::F16 => Input::F16(self.decode(source, |bytes| Ok(f16::from_le_bytes(bytes)))?),
@@ -100,7 +100,7 @@ impl RawArray {
         })
     }
 
-    /// Reads elements of N bytes, which are given with the lowest first.
+    /// Reads elements of N bytes each; they are passed on with the lowest byte first.
     fn decode<T: Number, const N: usize>(
         self,
         mut source: impl Read,
@@ -133,7 +133,7 @@ impl RawArray {
         Ok(Array { numbers: spool.finish()?, shape: self.shape, fortran_order: self.fortran_order })
     }
 
-    /// How many elements the shape asks for; as they are in the file, and as f64, they fit into memory addresses.
+    /// The number of elements of the shape; an error if they do not fit into the address space, as stored or as f64.
     fn count(&self) -> Result<usize> {
         let count = match self.shape.contains(&0) {
             true => Some(0),
@@ -142,12 +142,12 @@ impl RawArray {
         let addressable = |count: &usize| {
             count.checked_mul(size_of::<f64>()).is_some_and(|bytes| bytes <= isize::MAX as usize)
         };
-        // ndarray multiplies the lengths that are not 0, too.
+        // ndarray also requires that the product of the nonzero lengths fits.
         let lengths = self.shape.iter().filter(|&&length| length > 0);
         let extent = lengths.copied().try_fold(1_usize, usize::checked_mul);
         match (count.filter(addressable), extent.filter(addressable)) {
             (Some(count), Some(_)) => Ok(count),
-            _ => bail!("has the shape {:?} in its header, which no memory can hold", self.shape),
+            _ => bail!("has the shape {:?} in its header, which is too large for memory", self.shape),
         }
     }
 
@@ -170,11 +170,11 @@ impl RawArray {
 }
 
 fn truth(byte: u8) -> Result<f64> {
-    ensure!(byte < 2, "the byte {byte} is no bool, which is 0 or 1; save the array again");
+    ensure!(byte < 2, "the byte {byte} is not a bool, which is 0 or 1; save the array again");
     Ok(byte.into())
 }
 
-/// An integer as f64, where that does not round it: results are those of the numbers that were given.
+/// An integer as f64; an error if that would round it, since results must be those of the given numbers.
 pub(super) fn exact(integer: i128) -> Result<f64> {
     let number = integer as f64;
     ensure!(

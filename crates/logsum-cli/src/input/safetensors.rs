@@ -8,7 +8,7 @@ use safetensors::tensor::Metadata;
 use std::fs::File;
 use std::io::Seek;
 
-/// Of the header's length.
+/// The number of bytes of the header's length.
 const LENGTH_BYTES: usize = 8;
 
 /// The longest header that the format allows.
@@ -16,12 +16,12 @@ const LONGEST_HEADER: u64 = 100_000_000;
 
 const AGAIN: &str = "save the tensors again with safetensors";
 
-/// Whether a file that starts with these bytes is one: the length of a header, and its first bracket.
+/// Whether a file that starts with these bytes is a .safetensors: the length of a header, and its first bracket.
 pub(super) fn is_start(start: &[u8]) -> bool {
     start.get(4..=LENGTH_BYTES) == Some(b"\0\0\0\0{")
 }
 
-/// The tensor of this name, or the only one; `option` is what chooses a name.
+/// The tensor of this name, or the only one; `option` is the command's option that chooses a name.
 pub(super) fn read(file: &mut File, name: Option<&str>, option: &str) -> Result<Input> {
     file.rewind()?;
     let mut length = [0; LENGTH_BYTES];

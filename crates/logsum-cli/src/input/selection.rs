@@ -16,9 +16,9 @@ pub(crate) struct Selection {
 enum Item {
     /// A name of the header; `*` stands for any characters.
     Name(String),
-    /// One from 1 on.
+    /// A column's number, counted from 1.
     Number(usize),
-    /// A range of them; without a last one to the end of the row.
+    /// A range of such numbers; without a last one it extends to the end of the row.
     Numbers(usize, Option<usize>),
 }
 
@@ -26,7 +26,7 @@ impl FromStr for Selection {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // Names such as log_lik[1,2] have commas in brackets, and any may between quotation marks.
+        // Names such as log_lik[1,2] have commas in brackets, and names in quotation marks may have any.
         let (mut depth, mut is_quoted) = (0_usize, false);
         let items = text.split(|c| {
             match c {
@@ -72,12 +72,12 @@ impl FromStr for Item {
 }
 
 impl Selection {
-    /// Whether it can't be understood without a header.
+    /// Whether it cannot be resolved without a header.
     pub(super) fn has_names(&self) -> bool {
         self.items.iter().any(|item| matches!(item, Item::Name(_)))
     }
 
-    /// Whether one of these fields is a name that was asked for.
+    /// Whether one of these fields is a name in this selection.
     pub(super) fn has_name_of(&self, fields: &[String]) -> bool {
         self.items.iter().any(|item| matches!(item, Item::Name(name) if fields.contains(name)))
     }
@@ -91,7 +91,7 @@ impl Selection {
         })
     }
 
-    /// The chosen columns, counted from 0, of so many with these names, if they have any.
+    /// The chosen columns, counted from 0, out of `count` columns with these names, if they have names.
     pub(super) fn places(&self, count: usize, names: &[String]) -> Result<Vec<usize>> {
         let mut places = Vec::new();
         let mut is_chosen = vec![false; count];
@@ -130,7 +130,7 @@ impl Selection {
     }
 }
 
-/// That a number means one column, where names are numbers.
+/// Ensures that a number means only one column, if names are numbers.
 fn check_no_other_is_called(number: usize, names: &[String]) -> Result<()> {
     let name = number.to_string();
     match names.iter().position(|other| *other == name) {
@@ -156,7 +156,7 @@ fn fits(name: &str, pattern: &str) -> bool {
         return false;
     }
     let Some(mut name) = name.strip_prefix(start) else { return false };
-    // Each part as early as possible leaves the most room for the others.
+    // Matching each part as early as possible leaves the most characters for the others.
     while let Some((part, next)) = rest.split_once('*') {
         let Some(place) = name.find(part) else { return false };
         (name, rest) = (&name[place + part.len()..], next);

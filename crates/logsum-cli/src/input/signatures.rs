@@ -1,12 +1,12 @@
-//! What a file is, by its first bytes.
+//! Recognising a file's format by its first bytes.
 
 use super::{npy, safetensors};
 use anyhow::{Result, bail};
 
-/// How many bytes of a file are looked at.
+/// The number of bytes that are examined.
 pub(super) const LENGTH: usize = 4096;
 
-/// The kinds of files that are read.
+/// The file formats that are supported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
     Npy,
@@ -17,7 +17,7 @@ pub(super) enum Content {
 }
 
 impl Content {
-    /// Such a file, for complaints.
+    /// The name of such a file in error messages.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Npy => "a .npy, which is one array",
@@ -29,10 +29,10 @@ impl Content {
     }
 }
 
-/// What is read, for complaints.
+/// The supported formats, for error messages.
 pub(super) const READ: &str = ".npy, .npz, .safetensors, .parquet and text tables are read";
 
-/// Files that people have, what they are, and how their numbers get here.
+/// Other common formats: their first bytes, their names, and how to convert them.
 const OTHERS: [(&[u8], &str, &str); 9] = [
     (b"PARE", "an encrypted Parquet file", "save it again without encryption"),
     (b"ARROW1", "a Feather (Arrow) file", "read it in Python and save it with pyarrow.parquet.write_table"),
@@ -45,9 +45,9 @@ const OTHERS: [(&[u8], &str, &str); 9] = [
     (b"\xfe\xff", "text in UTF-16", "save it as UTF-8"),
 ];
 
-/// What a file that starts with these bytes is; a complaint if it is nothing that is read.
+/// The format of a file that starts with these bytes; an error if it is not supported.
 pub(super) fn content(start: &[u8]) -> Result<Content> {
-    // First, as the length that it starts with may look like another format's signature.
+    // This comes first, since the length that a .safetensors starts with may look like another format's signature.
     if safetensors::is_start(start) {
         return Ok(Content::Safetensors);
     }
@@ -62,10 +62,10 @@ pub(super) fn content(start: &[u8]) -> Result<Content> {
         return Ok(Content::Zip);
     }
     if let Some((_, what, remedy)) = OTHERS.iter().find(|(magic, ..)| start.starts_with(magic)) {
-        bail!("is {what}, which is not read; {remedy}");
+        bail!("is {what}, which is not supported; {remedy}");
     }
     match start.iter().position(|&byte| byte == 0) {
-        Some(place) => bail!("is no text: byte {place} is 0; {READ}"),
+        Some(place) => bail!("is not text: byte {place} is 0; {READ}"),
         None => Ok(Content::Text),
     }
 }

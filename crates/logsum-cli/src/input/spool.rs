@@ -12,7 +12,7 @@ const MEMORY: usize = 64 << 20;
 
 pub(crate) struct Spool<T> {
     recent: Vec<T>,
-    /// What came before, and how many numbers it holds.
+    /// The earlier numbers, and how many there are.
     file: Option<File>,
     count: usize,
 }
@@ -59,7 +59,7 @@ impl<T: Number> Spool<T> {
     }
 }
 
-/// What comes from a pipe, where it can be read in any order; back at its start.
+/// Copies a pipe into a temporary file that can be read in any order, positioned at its start.
 pub(super) fn copy_to_file(source: &mut impl Read) -> Result<File> {
     let folder = folder();
     let mut file = tempfile::tempfile_in(&folder).with_context(|| in_folder(&folder))?;
@@ -72,7 +72,7 @@ fn in_folder(folder: &std::path::Path) -> String {
     format!("no room for a temporary file in {}; set TMPDIR to a folder with more", folder.display())
 }
 
-/// Where temporary files may be large: /tmp is often kept in memory.
+/// The folder for large temporary files: /tmp is often kept in memory.
 fn folder() -> PathBuf {
     let large = PathBuf::from("/var/tmp");
     if env::var_os("TMPDIR").is_none() && large.is_dir() { large } else { env::temp_dir() }

@@ -1,4 +1,4 @@
-//! Tables that are read row by row, as often as needed: what has columns to group by.
+//! Tables with columns to group by, which are read row by row, as often as needed.
 
 use super::line_ends::LineEnds;
 use super::numeric_table::Grouped;
@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::{Cursor, Read, Seek, stdin};
 use std::path::Path;
 
-/// What stands in a column that rows are grouped by. A word of a text table is an integer if it is written as one.
+/// A value of a column that rows are grouped by. A word of a text table is an integer if it is written as one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Key {
     Integer(i128),
@@ -22,7 +22,7 @@ pub(crate) enum Key {
 }
 
 impl Key {
-    /// The key that a word of a text table is: 7 is an integer, but 07 is another key.
+    /// The key for a word of a text table: 7 is an integer, but 07 is a different key.
     pub(super) fn of_word(word: &str) -> Self {
         match word.parse::<i128>() {
             Ok(integer) if integer.to_string() == word => Self::Integer(integer),
@@ -41,14 +41,14 @@ impl fmt::Display for Key {
     }
 }
 
-/// The names of a table's columns; without a header their numbers.
+/// The names of a table's columns; their numbers if there is no header.
 #[derive(Debug)]
 pub(crate) struct Names {
     pub(crate) keys: Vec<String>,
     pub(crate) numbers: Vec<String>,
 }
 
-/// Takes the keys and the numbers of a row.
+/// Receives the keys and the numbers of a row.
 pub(crate) type TakeRow<'a> = dyn FnMut(&[Key], &[f64]) -> Result<()> + 'a;
 
 /// The table of a file, with columns of keys and columns of numbers.
@@ -56,7 +56,7 @@ pub(crate) struct Table<'a> {
     source: Source,
     part: &'a Part,
     by: &'a Selection,
-    /// For complaints.
+    /// For error messages.
     name: String,
 }
 
@@ -66,7 +66,8 @@ enum Source {
 }
 
 impl<'a> Table<'a> {
-    /// The table of a file, or of standard input if the path is `-`. What cannot be read twice is copied first.
+    /// The table of a file, or of standard input if the path is `-`. A pipe, which cannot be read twice, is copied
+    /// first.
     pub(crate) fn open(path: &Path, part: &'a Part, by: &'a Selection) -> Result<Self> {
         let is_pipe = path == Path::new("-");
         let name = if is_pipe { "standard input".into() } else { path.display().to_string() };
@@ -106,7 +107,7 @@ impl Source {
         Self::new(content, file, separator, part, by)
     }
 
-    /// What cannot be read twice is copied, if it is a table.
+    /// Copies a pipe, which cannot be read twice, if it is a table.
     fn of_pipe(
         mut pipe: impl Read,
         separator: Option<Separator>,
@@ -133,7 +134,7 @@ impl Source {
     }
 }
 
-/// What a file that starts with these bytes is, if that is a table.
+/// The format of a file that starts with these bytes, if it is a table.
 fn content(start: &[u8]) -> Result<Content> {
     match signatures::content(start)? {
         table @ (Content::Text | Content::Parquet) => Ok(table),

@@ -1,4 +1,5 @@
-//! Text in lines, and lines in fields, separated by commas, tabs or white space; `numeric_table` says what they mean.
+//! Text split into lines, and lines into fields separated by commas, tabs or white space; `numeric_table` interprets
+//! them.
 
 use super::numeric_table::{Grouped, Row, Table, is_spreadsheet_error};
 use super::quoting::shown;
@@ -17,7 +18,7 @@ pub(super) enum Separator {
 }
 
 impl Separator {
-    /// What a file's ending promises, if anything.
+    /// The separator that a file's extension implies, if any.
     pub(super) fn of_ending(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "csv" => Some(Self::Comma),
@@ -42,16 +43,17 @@ impl Separator {
         }
     }
 
-    /// Whether the byte, before all fields of a line, is nothing: a tab between tabs ends an empty field.
+    /// Whether this byte is ignored before the first field of a line. A tab is not if tabs are the separators: there it
+    /// ends an empty field.
     fn is_blank(self, byte: u8) -> bool {
         byte.is_ascii_whitespace() && (self == Self::WhiteSpace || !self.is(byte))
     }
 }
 
-/// How much of a line is looked at at once: a row may be longer than memory, a number may not.
+/// The number of bytes of a line that are processed at once: a row may be longer than memory, a number may not.
 const PIECE: usize = 1 << 18;
 
-/// Reads a table, whose lines end in `\n`. Without a promised separator the first line that has content shows it.
+/// Reads a table, whose lines end in `\n`. If no separator is given, the first line with content determines it.
 pub(super) fn read(source: impl BufRead, promised: Option<Separator>, part: &Part) -> Result<Array<f64>> {
     let mut table = Table::new(part, None);
     read_into(&mut table, source, promised)?;
@@ -110,18 +112,18 @@ fn read_into(table: &mut Table<'_>, mut source: impl BufRead, promised: Option<S
     Ok(())
 }
 
-/// Whether a line is one; a spreadsheet's error in its first field is none.
+/// Whether a line is a comment. An error value of a spreadsheet in the first field, such as #N/A, is not one.
 fn is_comment(line: &[u8]) -> bool {
     let field = line.split(|&byte| matches!(byte, b',' | b'\t' | b';' | b' ' | b'\n')).next();
     line.starts_with(b"#") && !field.is_some_and(is_spreadsheet_error)
 }
 
-/// What CmdStan writes after the draws of its warm-up, if it writes these.
+/// The line that CmdStan writes after the draws of its warm-up, if it saves these.
 const END_OF_WARM_UP: &[u8] = b"# Adaptation terminated";
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Where a piece of a long row can end: not in a number, and not between quotation marks.
+/// Where a piece of a long row can end: not within a number, and not inside quotation marks.
 fn last_separator(row: &Row, text: &[u8], separator: Separator) -> Result<usize> {
     let mut ends = FieldEnds::new(separator);
     let mut last = None;
@@ -161,19 +163,19 @@ fn fields(table: &mut Table<'_>, row: &mut Row, text: &[u8], separator: Separato
     fields.into_iter().try_for_each(field)
 }
 
-/// Tells the separators that end fields from those between quotation marks.
+/// Distinguishes the separators that end fields from those inside quotation marks.
 struct FieldEnds {
     separator: Separator,
     place: Place,
 }
 
-/// What was before a byte.
+/// The state of the field before a byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// Nothing of the field but blanks: only here a mark opens.
+    /// Only blanks so far: only here can an opening quotation mark stand.
     Start,
     Quoted,
-    /// A mark that closes, unless another follows: two are one mark of the text.
+    /// After a quotation mark that closes the field, unless another follows: two stand for one in the text.
     Closed,
     Unquoted,
 }
@@ -183,7 +185,7 @@ impl FieldEnds {
         Self { separator, place: Place::Start }
     }
 
-    /// Whether a field ends at this byte, which comes after all that were asked about before.
+    /// Whether a field ends at this byte. Bytes must be passed in order.
     fn is_at(&mut self, byte: u8) -> bool {
         let is_end = self.place != Place::Quoted && self.separator.is(byte);
         self.place = match (self.place, byte) {
@@ -197,7 +199,7 @@ impl FieldEnds {
     }
 }
 
-/// What is between the quotation marks of a field that starts and ends with one.
+/// The text inside the quotation marks of a field that starts and ends with one.
 fn without_marks(field: &[u8]) -> Option<Cow<'_, [u8]>> {
     let inner = field.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     if !inner.contains(&b'"') {

@@ -10,7 +10,7 @@ use std::io::Write;
 
 /// Groups in the order in which they are written.
 pub(crate) struct GroupTable<T> {
-    /// Of the columns, those of the keys first.
+    /// The names of the columns, those of the keys first.
     pub(crate) names: Vec<String>,
     pub(crate) rows: Vec<(Vec<Key>, Vec<T>)>,
 }
@@ -26,7 +26,7 @@ impl<T: Number> GroupTable<T> {
         Ok(lines.flush()?)
     }
 
-    /// A list of objects. Keys are numbers, or bools, where all of a column are.
+    /// A list of objects. The keys of a column are written as numbers, or as bools, if all of them are.
     pub(super) fn json(&self, out: &mut impl Write) -> Result<()> {
         for (place, name) in self.names.iter().enumerate() {
             let is_new = !self.names[..place].contains(name);
@@ -53,7 +53,7 @@ impl<T: Number> GroupTable<T> {
         Ok(out.write_all(b"]\n")?)
     }
 
-    /// For people: aligned, and cut in the middle.
+    /// For reading: aligned, with the middle left out if it is long.
     pub(super) fn table(&self) -> String {
         let shown = cut(self.rows.len(), ROWS);
         let header: Vec<String> = self.names.iter().map(|name| printable(name)).collect();
@@ -101,7 +101,7 @@ fn string(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// On one line, and without what steers a terminal.
+/// The text on one line, without control characters.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

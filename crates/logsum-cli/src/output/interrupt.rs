@@ -8,11 +8,11 @@ use std::sync::{Mutex, Once};
 /// The files to remove. A run writes one at most, but nothing depends on that.
 static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// Removes the file when the run is interrupted. A file that has taken its place by then is there no more.
+/// Removes the file when the run is interrupted. A finished file has been renamed, so that it is not removed.
 pub(super) fn remove_when_interrupted(file: &Path) {
     static HANDLER: Once = Once::new();
     HANDLER.call_once(|| {
-        // Where no handler can be set, an interrupted run leaves its file, as it would have.
+        // If no handler can be set, an interrupted run leaves its unfinished file.
         let _ = ctrlc::set_handler(|| {
             for file in UNFINISHED.lock().map(|files| files.clone()).unwrap_or_default() {
                 let _ = fs::remove_file(file);

@@ -1,4 +1,4 @@
-//! Results, on their way to a file or to standard output.
+//! Writing results to a file or to standard output.
 //!
 //! A file is written under another name in its folder and takes its place when it is complete: a run that fails
 //! leaves what was there.
@@ -20,7 +20,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
-/// Where one result goes, and how.
+/// Where and in which format a result is written.
 pub(crate) struct Target {
     place: Place,
     format: Format,
@@ -50,7 +50,9 @@ impl Target {
         let format = match destination.format {
             Some(format) => format,
             None => format_of_ending(path).with_context(|| {
-                format!("{name}: the ending says no format; end it in .npy, .csv or .json, or give --format")
+                format!(
+                    "{name}: the file extension names no format; use .npy, .csv or .json, or give --format"
+                )
             })?,
         };
         let place = Place::new(path, input).with_context(|| name.clone())?;
@@ -107,7 +109,7 @@ impl Place {
     fn new(path: &Path, input: &Path) -> Result<Self> {
         let mut permissions = None;
         match fs::metadata(path) {
-            // By whatever name, as /dev/stdout; what others wrote there stays.
+            // Under any name, such as /dev/stdout; what other programs wrote there is kept.
             Ok(_) if is_same(Handle::stdout(), path) => return Ok(Self::Stdout),
             Ok(found) if found.is_dir() => bail!("is a folder; name a file in it"),
             Ok(found) => {
@@ -115,7 +117,7 @@ impl Place {
                 if found.is_file() && is_same(input, path) {
                     bail!("is the input itself; give the result another name");
                 }
-                // Not to be replaced if it may not be written.
+                // A file without permission to write must not be replaced.
                 let file = File::options().write(true).open(path).map_err(cannot_be_written)?;
                 if !found.is_file() {
                     return Ok(Self::Special(file));
@@ -126,7 +128,7 @@ impl Place {
                 return Err(cannot_be_written(error));
             }
             Err(_) if matches!(path.as_os_str().as_encoded_bytes(), [] | [.., b'/']) => {
-                bail!("is no name of a file");
+                bail!("is not the name of a file");
             }
             Err(_) => {}
         }
@@ -152,7 +154,7 @@ impl Place {
 }
 
 impl Place {
-    /// What was written takes its place.
+    /// The new file takes the place of the old one.
     fn finish(self) -> Result<()> {
         match self {
             Self::File(file, path) => {
@@ -169,14 +171,14 @@ fn is_same(file: io::Result<Handle>, path: &Path) -> bool {
     file.is_ok_and(|file| Handle::from_path(path).is_ok_and(|other| file == other))
 }
 
-/// Where the links of a path lead; the last may lead to what is not there yet.
+/// The file that the symbolic links of a path lead to; it need not exist.
 fn follow(path: &Path) -> Result<PathBuf> {
     let mut path = path.to_path_buf();
     for _ in 0..40 {
         let Ok(target) = fs::read_link(&path) else { return Ok(path) };
         path = path.parent().unwrap_or(Path::new("")).join(target);
     }
-    bail!("its links lead in a circle");
+    bail!("its symbolic links form a loop");
 }
 
 fn cannot_be_written(error: io::Error) -> anyhow::Error {
@@ -214,7 +216,7 @@ pub(crate) struct Writer<T> {
     is_begun: bool,
     /// Numbers written so far.
     written: usize,
-    /// A table's columns are as wide as their widest number: it waits for all.
+    /// The numbers of a table: its columns are as wide as their widest number, so it is written only at the end.
     table: Vec<T>,
 }
 
@@ -255,7 +257,7 @@ impl<T: Number> Writer<T> {
     }
 }
 
-/// Text with colours, which a file gets without.
+/// Writes text with colours; without them to a file.
 fn write_table(out: &mut BufWriter<Place>, text: &str) -> io::Result<()> {
     match out.get_ref() {
         Place::Stdout => anstream::stdout().write_all(text.as_bytes()),
@@ -263,7 +265,7 @@ fn write_table(out: &mut BufWriter<Place>, text: &str) -> io::Result<()> {
     }
 }
 
-/// What was written takes its place.
+/// Completes a file, which then takes its place.
 fn finish(out: BufWriter<Place>, name: String) -> Result<()> {
     let place = out.into_inner().map_err(|error| Error::new(error.into_error()).context(name.clone()))?;
     place.finish().with_context(|| name)

@@ -1,4 +1,4 @@
-//! A table for people: aligned, with indices, cut in the middle where it would not fit.
+//! A table for reading: aligned, with indices, and with the middle left out if it would not fit.
 
 use crate::input::Number;
 use anstyle::Style;
@@ -61,7 +61,7 @@ fn title(outer: &[usize], mut index: usize) -> String {
 
 /// Six significant digits, without trailing zeros.
 fn six_digits<T: Number>(number: T) -> String {
-    // Of a narrow type no more digits than it has.
+    // A narrow type gets no more digits than it has.
     let x: f64 = number.shortest().parse().unwrap_or(number.into());
     if !x.is_finite() || x == 0.0 {
         return format!("{number}");

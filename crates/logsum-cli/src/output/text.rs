@@ -3,7 +3,7 @@
 use crate::input::Number;
 use std::io::{self, Write};
 
-/// The last axis on one line, as a row; numbers of a vector have a line each; a blank line between matrices.
+/// The numbers of the last axis on one line; those of a vector on a line each; a blank line between matrices.
 pub(super) fn rows<T: Number>(
     out: &mut impl Write,
     shape: &[usize],

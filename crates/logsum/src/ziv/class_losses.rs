@@ -17,8 +17,8 @@
 //! are): then it is a quotient of integers. The sum of losses is the logarithm of Π S_r^{Q_r} plus a rational number.
 //! With a common denominator the exponents are integers, and the product is a sum of exponentials of rational numbers
 //! with positive coefficients, whose logarithm is rational only if it is one exponential with the coefficient 1.
-//! Nothing cancels, so that each S_r then is one exponential: each row has one finite number, and the sum of losses is 0.
-//! In all other cases the result keeps a distance from every half-way point.
+//! Nothing cancels, so that each S_r then is one exponential: each row has one finite number, and the sum of losses
+//! vanishes. In all other cases the result keeps a distance from every half-way point.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::exp::UNSCALE;
