@@ -1,8 +1,10 @@
-"""The correctly rounded, differentiable log-sum-exp: log Σ e^z, and the family around it.
+"""The correctly rounded, differentiable log-sum-exp, log Σ e^z, and related functions.
 
-`logsumexp`, `softmax` and `log_softmax` take what those of `scipy.special` take. `logsum.torch` and `logsum.jax` have the same
-words for PyTorch and JAX, with derivatives of any order. The functions here, ufuncs apart, hand over to them what those libraries
-record or transform, and what is on another device.
+`logsumexp`, `softmax` and `log_softmax` have the parameters of the functions of the same names in `scipy.special`.
+`logsum.torch` and `logsum.jax` have the same functions for PyTorch and JAX, with derivatives of any order. Except for
+the ufuncs, the functions here call those of `logsum.torch` or `logsum.jax` when an argument is an array that PyTorch or
+JAX records or transforms, or that is on a device other than the CPU. `logsum.polars` adds expressions to Polars, and
+`logsum.datafusion` adds functions to the SQL of DataFusion.
 """
 
 from ._accumulator import Accumulator, EffectiveSampleSize, WeightedMean

@@ -1,4 +1,4 @@
-"""Sums that arrive in pieces."""
+"""Sums of numbers that arrive in pieces: states that are updated and merged."""
 
 import copy
 
@@ -10,7 +10,7 @@ from ._libraries import library_of, module_of, native, refuse_rounding, types_in
 
 
 class _Pieces:
-    """What the states have in common: they can be merged, compared, copied, pickled, and written as bytes."""
+    """The base of the states: they can be merged, compared, copied, pickled, and written as bytes."""
 
     __slots__ = ("_dtype", "_state")
     _kind = None
@@ -26,7 +26,7 @@ class _Pieces:
 
     @property
     def value(self):
-        """The result of all numbers so far: the nearest float if that is `proved`, else one that almost certainly is."""
+        """The result for all numbers so far: the nearest float if `proved` is true, otherwise almost certainly the nearest."""
         return self._dtype.type(self._state.value())
 
     @property
@@ -35,9 +35,9 @@ class _Pieces:
         return self._state.is_proved()
 
     def merge(self, other):
-        """Adds all numbers of another state of the same type, and returns this one.
+        """Adds all numbers of another state of the same type and dtype, and returns this one.
 
-        In whatever order, the bits are the same.
+        The resulting bits do not depend on the order in which states are merged. Another type or dtype raises TypeError.
         """
         if type(other) is not type(self):
             raise TypeError(f"only another {type(self).__name__} can be merged, not {type(other).__name__}")
@@ -47,7 +47,7 @@ class _Pieces:
         return self
 
     def copy(self):
-        """Another state of the same numbers."""
+        """An independent state with the same numbers."""
         new = object.__new__(type(self))
         for name, value in self._additions().items():
             setattr(new, name, value)
@@ -55,7 +55,7 @@ class _Pieces:
         return new
 
     def _additions(self):
-        """The attributes that subclasses add."""
+        """The attributes that a user's subclass adds."""
         of_instance, of_slots = object.__getstate__(self)
         attributes = {**(of_instance or {}), **of_slots}
         return {name: value for name, value in attributes.items() if name not in _Pieces.__slots__}
@@ -73,7 +73,10 @@ class _Pieces:
 
     @classmethod
     def from_bytes(cls, state, dtype=np.float64):
-        """The state that `bytes(state)` was made of, here or on another machine."""
+        """The state from which `bytes(…)` made these bytes, on this or another machine.
+
+        Bytes that are not a state of this type and dtype raise ValueError.
+        """
         new = object.__new__(cls)
         new._dtype = format_named(dtype)
         new._state = _core.State.from_bytes(cls._kind, new._dtype.name, bytes(state))
@@ -87,14 +90,15 @@ class _Pieces:
             return NotImplemented
         return self._dtype == other._dtype and self._state.equals(other._state)
 
-    # It changes with each update.
+    # A state changes with each update, so it cannot be hashed.
     __hash__ = None
 
     def __repr__(self):
         return f"<{type(self).__name__} of {self._dtype}: {self.value!s}>"
 
     def _numbers(self, x, name):
-        """As an array of the state's format, which must hold them exactly; Python's own numbers have none."""
+        """The numbers as an array of the state's format. An array's dtype must be one whose numbers that format represents exactly;
+        Python's own numbers have no format, and are rounded to it."""
         if module_of(x) == "torch" and is_differentiated(x):
             raise TypeError(f"{name} is differentiated by torch, which a state is not: give {name}.detach()")
         if module_of(x) in ("jax", "jaxlib") and is_traced_by_jax(x):
@@ -155,16 +159,26 @@ def is_traced_by_jax(x):
 class Accumulator(_Pieces):
     """log Σ e^z, or log Σ b e^z, of numbers that arrive in pieces.
 
-    The state takes 128 bytes, and has the same bits for the same numbers in whatever order and parts they come, on
-    whatever machine; so has `value`. It is the float nearest to the exact value whenever that can be proved, which
-    `proved` says: for all but one float64 in some 10⁷ by chance, but not for values near 0, nor where terms of both
-    signs nearly cancel. Sums of terms are off by less than 2⁻⁷⁵ (2⁻⁵¹ for narrower formats) and 2⁻¹¹⁶ of the greatest
-    for each number. Threads may share a state.
+    The state takes 128 bytes. Its bits, and those of `value`, depend only on the numbers: not on their order, on the
+    parts in which they arrive, on how states are merged, or on the machine. `value` is the float nearest to the exact
+    value whenever that can be proved; `proved` tells whether it is. Typically one float64 value in some 10⁷ is not
+    proved, nor are values near 0, or sums whose terms of both signs nearly cancel. The sum Σ b e^z has an error of less
+    than 2⁻⁷⁵ (2⁻⁵¹ for narrower formats) of Σ |b| e^z, plus 2⁻¹¹⁶ of the greatest term for each number. Threads may
+    share a state.
+
+    The value is −∞ if there are no numbers or all are −∞, +∞ if a term is +∞ and none is NaN, and NaN if a number is NaN,
+    if the sum is negative, or if there are terms +∞ and −∞.
 
     Parameters
     ----------
     dtype
-        float64, float32, float16, or bfloat16 of ml_dtypes.
+        The format of the numbers and of the value: float64, float32, float16, or bfloat16 of ml_dtypes. Another raises
+        TypeError.
+
+    See Also
+    --------
+    logsumexp : the same for numbers that are all there at once, correctly rounded in every case.
+    EffectiveSampleSize, WeightedMean
 
     Examples
     --------
@@ -188,9 +202,11 @@ class Accumulator(_Pieces):
         Parameters
         ----------
         a
-            Numbers. An array's dtype must be one that the state's holds exactly.
+            Real numbers. The numbers of an array must be representable in the state's dtype: a wider float format raises
+            TypeError, an integer that would be rounded ValueError.
         b
-            Weights of any sign, which broadcast to `a`. A number with the weight 0 is absent, whatever it is.
+            Weights of any sign, which broadcast to the shape of `a`. A number with the weight 0 counts as absent, even if
+            it is NaN.
         """
         if b is None:
             self._state.update(self._flat(a, "a"), None)
@@ -200,24 +216,30 @@ class Accumulator(_Pieces):
 
     @property
     def logmeanexp(self):
-        """log((1/n) Σ b e^z) of all n numbers so far; NaN if there are none."""
+        """log((1/n) Σ b e^z) of all n numbers so far; NaN if there are none. Numbers with the weight 0 are not counted in n."""
         return self._dtype.type(self._state.statistics()[2])
 
     @property
     def count(self):
-        """How many numbers there are, −∞ included, without those that have the weight 0."""
+        """The number of numbers so far, −∞ included, without those that have the weight 0."""
         return self._state.statistics()[0]
 
     @property
     def max(self):
-        """The greatest number; −∞ if there are none, NaN if one or a weight is, or −∞ has an infinite weight."""
+        """The greatest number so far; −∞ if there are none; NaN if a number or a weight is NaN, or if −∞ has an infinite weight."""
         return self._dtype.type(self._state.statistics()[1])
 
 
 class EffectiveSampleSize(_Pieces):
-    """(Σ w)² / Σ w² of importance weights w = e^z that arrive in pieces: 1 to their number, which it is for equal ones.
+    """Kish's effective sample size (Σ w)² / Σ w² of importance weights w = e^z that arrive in pieces.
 
-    It has the properties of `Accumulator`. The value is NaN without mass, with a +∞, or with a NaN.
+    It lies between 1 and the number of weights, and is that number if all weights are equal. The state takes 256 bytes;
+    its bits and `value` have the properties of those of `Accumulator`. The value is NaN if there are no log-weights z or
+    all are −∞, and if one is +∞ or NaN.
+
+    See Also
+    --------
+    Accumulator, WeightedMean
 
     Examples
     --------
@@ -231,21 +253,26 @@ class EffectiveSampleSize(_Pieces):
     _kind = "sample size"
 
     def update(self, log_weights):
-        """Adds log-weights, of any shape, and returns this state."""
+        """Adds log-weights z, of any shape, and returns this state. They are checked as in `Accumulator.update`."""
         self._state.update(self._flat(log_weights, "log_weights"), None)
         return self
 
     @property
     def count(self):
-        """How many log-weights there are, −∞ included."""
+        """The number of log-weights so far, −∞ included."""
         return self._state.statistics()[0]
 
 
 class WeightedMean(_Pieces):
-    """Σ x e^z / Σ e^z, the mean of x with weights given by their logarithms z, that arrive in pieces.
+    """The weighted mean Σ x e^z / Σ e^z of numbers x with log-weights z, which arrive in pieces.
 
-    It has the properties of `Accumulator`. The value is NaN without mass, with a log-weight +∞, or with a NaN; an
-    infinite x makes it infinite, or NaN beside one of the other sign or at a log-weight of −∞.
+    The state takes 256 bytes; its bits and `value` have the properties of those of `Accumulator`. The value is NaN if
+    there are no log-weights or all are −∞, and if a log-weight is +∞ or NaN or an x is NaN. An infinite x makes it
+    infinite, or NaN if infinite x of both signs occur, or if its log-weight is −∞.
+
+    See Also
+    --------
+    Accumulator, EffectiveSampleSize
 
     Examples
     --------
@@ -259,6 +286,9 @@ class WeightedMean(_Pieces):
     _kind = "mean"
 
     def update(self, log_weights, x):
-        """Adds log-weights, of any shape, and their x, which broadcast to it; returns this state."""
+        """Adds log-weights z, of any shape, and numbers x, which broadcast to that shape; returns this state.
+
+        Both are checked as in `Accumulator.update`.
+        """
         self._state.update(*self._pair(log_weights, x, "log_weights", "x"))
         return self

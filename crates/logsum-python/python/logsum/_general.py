@@ -1,4 +1,5 @@
-"""What the compiled part does not take as it is: lists, integers, weights, masks, complex numbers, other libraries' arrays."""
+"""The functions for arguments that the compiled part does not accept directly: lists, integers, weights, masks, complex
+numbers, and arrays of other libraries."""
 
 import itertools
 
@@ -18,10 +19,10 @@ from ._libraries import (
 
 
 def brought(optional=(), are_complex=False, **named):
-    """The library, the format, and the arguments as NumPy arrays of that format; none for none, of what is optional."""
+    """The library, the format, and the arguments as NumPy arrays of that format; None for an optional argument that is None."""
     library = library_of(*named.values())
     arrays = {name: as_numbers(library, x, name) for name, x in named.items() if name not in optional or x is not None}
-    # Python's own numbers have no format.
+    # Python's own numbers have no format: they do not influence that of the result.
     weak = {name: x for name, x in named.items() if type(x) in (int, float, complex)}
     dtype = library.dtype(*(arrays | weak).values())
     if dtype.kind == "c" and not are_complex:
@@ -41,7 +42,7 @@ def as_numbers(library, x, name):
 
 
 def one_axis(axis, ndim):
-    """Of an array with that many."""
+    """The axis, counted from the front, of an array with `ndim` axes."""
     return np.lib.array_utils.normalize_axis_index(whole(axis, "axis"), ndim)
 
 
@@ -53,7 +54,7 @@ def mask_of(where, library):
 
 
 def common_shape(*shapes):
-    """As `numpy.broadcast_shapes`, which takes 32 axes, where arrays may have 64."""
+    """As `numpy.broadcast_shapes`, which is limited to 32 axes; arrays may have 64."""
     lengths = [set(of_axis) - {1} for of_axis in itertools.zip_longest(*map(reversed, shapes), fillvalue=1)]
     if any(len(of_axis) > 1 for of_axis in lengths):
         raise ValueError(f"the shapes {', '.join(map(str, shapes))} do not broadcast against each other")
@@ -66,7 +67,7 @@ def broadcast(*arrays):
 
 
 def together(**named):
-    """Broadcast against each other, with an axis at least."""
+    """The arrays broadcast against each other, with at least one axis."""
     arrays = list(named.values())
     try:
         shape = common_shape((1,), *(x.shape for x in arrays if x is not None))
@@ -77,7 +78,7 @@ def together(**named):
 
 
 def finished(library, dtype, value, out=None):
-    """The format that was promised, of the library's type, in `out` if there is one."""
+    """The value as an array of the library and of this format, written into `out` if that is given."""
     if value.dtype != dtype:
         value = value.astype(dtype.type(0).real.dtype if value.dtype.kind == "f" and dtype.kind == "c" else dtype)
     return library.result(value) if out is None else written(out, value)
@@ -95,7 +96,8 @@ def written(out, value):
 
 
 def elsewhere(out, axis, *arrays):
-    """The module of this package for arrays whose operations are recorded, by PyTorch or JAX, or that are on another device. Else none."""
+    """`logsum.torch` or `logsum.jax` if PyTorch or JAX records what is done with one of the arrays, or if one is on a device
+    other than the CPU; otherwise None."""
     for x in arrays:
         name = module_of(x)
         if name == "torch" and is_recorded_by_torch(x):
@@ -123,7 +125,7 @@ def is_recorded_by_torch(x):
     is_traced = torch.compiler.is_compiling() or torch.jit.is_tracing() or is_in_torch_dispatch_mode()
     is_transformed = is_traced or torch._C._functorch.is_functorch_wrapped_tensor(x)
     is_differentiated = x.requires_grad or torch.autograd.forward_ad._current_level >= 0
-    # Autocast says the format of the result, with a graph and without.
+    # Autocast determines the format of the result, whether or not a graph is recorded.
     return is_transformed or is_differentiated or x.device.type != "cpu" or torch.is_autocast_enabled("cpu")
 
 
@@ -136,7 +138,7 @@ def is_recorded_by_jax(x):
 
 
 def elementwise(name):
-    """The function of that name of NumPy arrays of any format, which a ufunc's are not."""
+    """The function of that name for NumPy arrays of any format; the ufuncs do not accept bfloat16."""
     function = odds if name == "odds" else getattr(_core, name)
 
     def values(*arrays):
@@ -148,14 +150,14 @@ def elementwise(name):
 
 @np.errstate(all="ignore")
 def odds(x):
-    """e^x / (1 − e^x) for x ≤ 0, what derivatives are made of; +∞ at either zero, NaN above."""
+    """e^x / (1 − e^x) for x ≤ 0, from which derivatives are computed; +∞ at 0 and −0, NaN for x > 0."""
     x = x.astype(np.promote_types(x.dtype, np.float32))
     return np.where(x > 0, np.nan, np.exp(x) / np.abs(np.expm1(x)))
 
 
 def logsumexp(a, axis, b, keepdims, return_sign, where, out):
     if (module := elsewhere(out, axis, a, b, where)) is not None:
-        # A bool is a weight, here, and no keepdim of torch's.
+        # Here a bool in the third place is a weight; in `torch.logsumexp` it is keepdim.
         return module.logsumexp(a, axis, int(b) if isinstance(b, bool) else b, keepdims, return_sign, where)
     library, dtype, (a, b) = brought("b", True, a=a, b=b)
     mask = None if where is None else mask_of(where, library)
@@ -199,14 +201,15 @@ def log_softmax(x, axis, dtype, out):
 
 @np.errstate(all="ignore")
 def by_shares(function, of_logarithm, x, axis):
-    """`function` of real numbers; what complex ones have, made of their log-softmax. A number is as good as an array of one."""
+    """`function` of real numbers, and `of_logarithm` of the log-softmax of complex ones. A scalar counts as an array of one."""
     rows = np.atleast_1d(x)
     value = of_logarithm(complex_log_softmax(rows, axis)) if x.dtype.kind == "c" else function(rows, axis)
     return np.reshape(value, x.shape)[()]
 
 
 def converted(x, dtype, name):
-    """The library, the format to compute in and to give, which must hold all of the array's numbers, and the array in that format."""
+    """The library, the format of the computation and of the result, which must represent all numbers of the array exactly, and
+    the array in that format."""
     library, is_given = library_of(x), dtype is not None
     x = as_numbers(library, x, name)
     try:
@@ -223,7 +226,8 @@ def converted(x, dtype, name):
 
 
 def complex_log_softmax(x, axis):
-    """Relative to the greatest real part, so that nothing large is rounded; where that is +∞, it alone counts."""
+    """The log-softmax of complex numbers, relative to the greatest real part, so that large numbers cause no rounding errors.
+    Where that part is +∞, only the numbers that have it count."""
     if x.size == 0:
         return x.copy()
     greatest = x.real.max(axis if axis is None else tuple(np.atleast_1d(axis)), keepdims=True)
@@ -241,20 +245,36 @@ def logsumexp_value_and_grad(a, axis=None, b=None, where=None, *, keepdims=False
     Parameters
     ----------
     a, axis, b, where, keepdims
-        As for `logsumexp`.
+        As for `logsumexp`, but of real numbers.
     no_mass : {"zero", "uniform", "nan"}
-        What the gradient is where there is nothing but −∞: 0, or, of what is not masked and has a weight that is not 0, equal parts
-        or NaN.
-    out : array, optional
-        Where to put the gradient by `a`.
+        The gradient of a sum without mass, all of whose terms are −∞, masked out or of weight 0. "zero": 0 everywhere.
+        "uniform" and "nan": 1/n or NaN at each of the n terms that are neither masked out nor of weight 0, and 0
+        elsewhere.
+    out : ndarray, optional
+        The array into which the gradient with respect to `a` is written.
 
     Returns
     -------
     value : array or scalar
-        log |Σ b e^a| where weights have any sign, NaN where the sum is negative: as `logsumexp`.
+        The value of `logsumexp`: NaN where the sum is negative.
     grad : array, or with `b` a pair of arrays
-        ∂/∂a = b e^a / Σ, and ∂/∂b = e^a / Σ, also where b is 0; each correctly rounded, up to the sums that take back what was
-        broadcast.
+        The derivatives with respect to `a`, b e^a / Σ b e^a, of the shape of `a`. With `b` also those with respect to
+        `b`, e^a / Σ b e^a, of the shape of `b`, at weights of 0 too. Where the sum is negative, they are the derivatives
+        of log |Σ b e^a|; where it is exactly 0, they are NaN. c numbers +∞ without weights have the derivative 1/c each.
+        Each derivative is correctly rounded; where `a` or `b` was broadcast, the derivatives of its copies are then added
+        with rounding.
+
+    Raises
+    ------
+    TypeError
+        If the arguments are not real numbers, `where` is not boolean, or `out` cannot hold the result.
+    ValueError
+        If the shapes do not broadcast, an axis does not exist or is given twice, `no_mass` is none of the three words,
+        or `out` has another shape than the result.
+
+    See Also
+    --------
+    logsumexp, softmax, logsumexp_jvp, logsumexp_hvp
 
     Examples
     --------
@@ -290,19 +310,57 @@ def logsumexp_value_and_grad(a, axis=None, b=None, where=None, *, keepdims=False
 
 @np.errstate(all="ignore")
 def summed_to(gradient, shape):
-    """What broadcasting spread out is added up again."""
+    """A gradient summed over the axes along which its array was broadcast, so that it has this shape."""
     extra = gradient.ndim - len(shape)
     axes = tuple(range(extra)) + tuple(
         extra + i for i, n in enumerate(shape) if n == 1 and gradient.shape[extra + i] != 1
     )
     if axes:
-        # Sums of narrow formats would overflow, or stand still.
+        # In a narrow format sums would overflow, or stop growing.
         gradient = gradient.astype(np.promote_types(gradient.dtype, np.float32)).sum(axis=axes).astype(gradient.dtype)
     return np.reshape(gradient, shape)
 
 
 def logsumexp_jvp(a, tangent, axis=None, *, keepdims=False):
-    """The values of `logsumexp`, and their derivatives in the direction `tangent`: Σ softmax(a) · tangent, within 1 ulp of Σ |…|."""
+    """The values of `logsumexp`, and their derivatives in the direction `tangent`: Σ p t with p = softmax(a).
+
+    Parameters
+    ----------
+    a : array_like
+        Real numbers.
+    tangent : array_like
+        The direction t; `a` and `tangent` broadcast against each other.
+    axis : None, int or tuple of ints
+        The axes to sum over; None for all.
+    keepdims : bool
+        Whether the axes stay, with length 1.
+
+    Returns
+    -------
+    value : array or scalar
+        log Σ e^a, correctly rounded.
+    slope : array or scalar
+        Σ p t, within 1 ulp of Σ |p t|. 0 of no numbers, or of −∞ alone; the mean of the tangents at the numbers +∞ if
+        there are any; NaN if there is a NaN.
+
+    Raises
+    ------
+    TypeError
+        If the arguments are not real numbers.
+    ValueError
+        If the shapes do not broadcast, or an axis does not exist or is given twice.
+
+    See Also
+    --------
+    logsumexp_value_and_grad, logsumexp_hvp
+
+    Examples
+    --------
+    >>> import logsum
+    >>> value, slope = logsum.logsumexp_jvp([0.0, 0.0, float("-inf")], [1.0, 2.0, 7.0])
+    >>> float(value), float(slope)
+    (0.6931471805599453, 1.5)
+    """
     if (module := elsewhere(None, axis, a, tangent)) is not None:
         return module.logsumexp_jvp(a, tangent, axis, keepdims)
     library, dtype, (a, tangent) = brought(a=a, tangent=tangent)
@@ -312,7 +370,46 @@ def logsumexp_jvp(a, tangent, axis=None, *, keepdims=False):
 
 
 def logsumexp_hvp(a, vector, axis=None, *, out=None):
-    """The Hessian of `logsumexp` times a vector: p (v − Σ p v) with p = softmax(a), in time and memory O(n)."""
+    """The Hessian of `logsumexp` times a vector v: p (v − Σ p v) with p = softmax(a).
+
+    It is also the Jacobian of `softmax` times v. The matrix is never formed: time and memory are O(n).
+
+    Parameters
+    ----------
+    a : array_like
+        Real numbers.
+    vector : array_like
+        The vector v; `a` and `vector` broadcast against each other.
+    axis : None, int or tuple of ints
+        The axes that `logsumexp` sums over; None for all.
+    out : ndarray, optional
+        The array into which the result is written.
+
+    Returns
+    -------
+    array
+        Of the shape of `a`. Each element is within 1 ulp where v − Σ p v does not cancel; that difference has an absolute
+        error of at most 2⁻⁵⁹ (float32 and narrower: 2⁻²⁹) of Σ |p v|. All are 0 where all numbers are −∞, and NaN where
+        one is NaN.
+
+    Raises
+    ------
+    TypeError
+        If the arguments are not real numbers, or `out` cannot hold the result.
+    ValueError
+        If the shapes do not broadcast, an axis does not exist or is given twice, or `out` has another shape than the
+        result.
+
+    See Also
+    --------
+    logsumexp_value_and_grad, logsumexp_jvp
+
+    Examples
+    --------
+    >>> import logsum
+    >>> logsum.logsumexp_hvp([1e8, 1e8], [1.0, 0.0]).tolist()
+    [0.25, -0.25]
+    """
     if (module := elsewhere(out, axis, a, vector)) is not None:
         return module.logsumexp_hvp(a, vector, axis)
     library, dtype, (a, vector) = brought(a=a, vector=vector)
@@ -329,14 +426,85 @@ def moment(name, a, axis, keepdims, out, parameter=0):
 
 
 def logmeanexp(a, axis=None, keepdims=False, *, out=None):
-    """log of the mean of e^a over axes, correctly rounded. NaN of nothing."""
+    """The logarithm of the mean, log((1/n) Σ e^a) of n numbers, over axes.
+
+    Parameters
+    ----------
+    a : array_like
+        Real numbers.
+    axis : None, int or tuple of ints
+        The axes to average over; None for all.
+    keepdims : bool
+        Whether the axes stay, with length 1.
+    out : ndarray, optional
+        The array into which the values are written.
+
+    Returns
+    -------
+    array or scalar
+        Correctly rounded. NaN of no numbers; −∞ of −∞ alone; +∞ if there is a +∞ and no NaN; NaN if there is a NaN.
+
+    Raises
+    ------
+    TypeError
+        If the arguments are not real numbers, or `out` cannot hold the result.
+    ValueError
+        If an axis does not exist or is given twice, or `out` has another shape than the result.
+
+    See Also
+    --------
+    logsumexp, logvarexp, Accumulator.logmeanexp
+
+    Examples
+    --------
+    >>> import logsum
+    >>> float(logsum.logmeanexp([-1000.0, 0.0]))
+    -0.6931471805599453
+    """
     if (module := elsewhere(out, axis, a)) is not None:
         return module.logmeanexp(a, axis, keepdims)
     return moment("logmeanexp", a, axis, keepdims, out)
 
 
 def logvarexp(a, axis=None, ddof=0, keepdims=False, *, out=None):
-    """log of the variance of e^a over axes: of Σ (e^a − mean)² / (n − ddof)."""
+    """The logarithm of the variance, log(Σ (e^a − mean)² / (n − ddof)) of n numbers, over axes.
+
+    Parameters
+    ----------
+    a : array_like
+        Real numbers.
+    axis : None, int or tuple of ints
+        The axes to sum over; None for all.
+    ddof : int
+        What is subtracted from n in the divisor; not negative.
+    keepdims : bool
+        Whether the axes stay, with length 1.
+    out : ndarray, optional
+        The array into which the values are written.
+
+    Returns
+    -------
+    array or scalar
+        Within 1 ulp. NaN if n ≤ ddof; −∞ where all numbers are equal and finite, or all −∞; +∞ where some, but not all,
+        are +∞ and there is no NaN; NaN where all are +∞, or there is a NaN.
+
+    Raises
+    ------
+    TypeError
+        If the arguments are not real numbers, or `out` cannot hold the result.
+    ValueError
+        If an axis does not exist or is given twice, `ddof` is negative, or `out` has another shape than the result.
+
+    See Also
+    --------
+    logmeanexp
+
+    Examples
+    --------
+    >>> import logsum
+    >>> float(logsum.logvarexp([1000.0, 1001.0]))
+    1999.696355348106
+    """
     ddof = whole(ddof, "ddof", 0)
     if (module := elsewhere(out, axis, a)) is not None:
         return module.logvarexp(a, axis, ddof, keepdims)
@@ -344,32 +512,85 @@ def logvarexp(a, axis=None, ddof=0, keepdims=False, *, out=None):
 
 
 def softmax_entropy(a, axis=None, keepdims=False, *, out=None):
-    """−Σ p log p with p = softmax(a) over axes, in nats."""
+    """The entropy of the softmax, −Σ p log p with p = softmax(a), over axes, in nats.
+
+    Parameters
+    ----------
+    a : array_like
+        Real numbers.
+    axis : None, int or tuple of ints
+        The axes to sum over; None for all.
+    keepdims : bool
+        Whether the axes stay, with length 1.
+    out : ndarray, optional
+        The array into which the values are written.
+
+    Returns
+    -------
+    array or scalar
+        Within 1 ulp. 0 of no numbers, or of −∞ alone; log c where c numbers are +∞ and there is no NaN; NaN if there is a
+        NaN.
+
+    Raises
+    ------
+    TypeError
+        If the arguments are not real numbers, or `out` cannot hold the result.
+    ValueError
+        If an axis does not exist or is given twice, or `out` has another shape than the result.
+
+    See Also
+    --------
+    softmax, token_log_probs
+
+    Examples
+    --------
+    >>> import logsum
+    >>> float(logsum.softmax_entropy([40.0, 0.0]))
+    1.7418252446695514e-16
+    """
     if (module := elsewhere(out, axis, a)) is not None:
         return module.softmax_entropy(a, axis, keepdims)
     return moment("softmax_entropy", a, axis, keepdims, out)
 
 
 def logcumsumexp(a, axis=-1, reverse=False, exclusive=False, *, out=None):
-    """log of the cumulative sums of e^a along an axis.
+    """The logarithms of the cumulative sums of e^a along an axis: log Σ_{k ≤ i} e^{a_k} for each i.
 
     Parameters
     ----------
     a : array_like
         Real numbers.
     axis : int
-        Which way to add up.
+        The axis along which to add.
     reverse : bool
-        Whether to add up from the end.
+        Whether to add from the end: Σ_{k ≥ i}.
     exclusive : bool
-        Whether each sum leaves out its own number; the first is then −∞.
-    out : array, optional
-        Where to put the result.
+        Whether each sum leaves out the number at its own place. The first sum, or with `reverse` the last, is then −∞.
+    out : ndarray, optional
+        The array into which the result is written.
 
     Returns
     -------
     array
-        Of a's shape, correctly rounded.
+        Of the shape of `a`. Each element is correctly rounded: it has the bits of `logsumexp` of its numbers, special
+        cases included.
+
+    Raises
+    ------
+    TypeError
+        If the arguments are not real numbers, or `out` cannot hold the result.
+    ValueError
+        If the axis does not exist, or `out` has another shape than the result.
+
+    See Also
+    --------
+    logsumexp
+
+    Examples
+    --------
+    >>> import logsum
+    >>> logsum.logcumsumexp([0.0, -40.0, 1e3, 1e3]).tolist()
+    [0.0, 4.248354255291589e-18, 1000.0, 1000.6931471805599]
     """
     if (module := elsewhere(out, axis, a)) is not None:
         return module.logcumsumexp(a, axis, reverse, exclusive)
@@ -381,29 +602,47 @@ def logcumsumexp(a, axis=-1, reverse=False, exclusive=False, *, out=None):
 
 
 def segment_logsumexp(a, segment_ids=None, num_segments=None, *, axis=0, offsets=None, mode="raise", out=None):
-    """Log-sum-exps of the segments of an array along an axis.
+    """The log-sum-exp of each segment of an array along an axis.
+
+    Exactly one of `segment_ids` and `offsets` must be given.
 
     Parameters
     ----------
     a : array_like
         Real numbers.
     segment_ids : array_like of int
-        For each place along the axis, the segment it is in, in any order; 0 to num_segments − 1.
+        The segment of each place along the axis, from 0 to num_segments − 1, in any order.
     num_segments : int, optional
-        How many segments there are: one more than the greatest id, if it is not given.
+        The number of segments. By default one more than the greatest id. Not allowed with `offsets`, which determine it.
     axis : int
-        The axis.
-    offsets : array_like of int, in place of segment_ids
-        Segment s is at offsets[s] to before offsets[s + 1], as the rows of a sparse matrix in CSR format are.
+        The axis that is divided into segments.
+    offsets : array_like of int
+        Segment s consists of the places offsets[s] to offsets[s + 1] − 1, as the rows of a sparse matrix in CSR format do.
+        They start at 0, never decrease, and end at the length of the axis.
     mode : {"raise", "drop"}
-        What to do where an id is −1 or out of range otherwise: an error, or nothing: such places are in no segment.
-    out : array, optional
-        Where to put the result.
+        What to do with an id that is negative or not below num_segments: raise an error, or leave the place out of all
+        segments.
+    out : ndarray, optional
+        The array into which the result is written.
 
     Returns
     -------
     array
-        With an element for each segment along the axis, correctly rounded: −∞ for an empty segment.
+        The shape of `a` with one element for each segment along the axis. Each is correctly rounded, and −∞ for an empty
+        segment; other special cases are those of `logsumexp`.
+
+    Raises
+    ------
+    TypeError
+        If `a` is not of real numbers, ids or offsets are not integers, both or neither of them are given, or `out` cannot
+        hold the result.
+    ValueError
+        If an id is out of range and `mode` is "raise", the offsets are not as described, the shape or number of the ids
+        does not fit, the axis does not exist, or `out` has another shape than the result.
+
+    See Also
+    --------
+    segment_softmax, logsumexp
 
     Examples
     --------
@@ -422,7 +661,7 @@ def segment_logsumexp(a, segment_ids=None, num_segments=None, *, axis=0, offsets
 
 
 def segment_softmax(a, segment_ids=None, num_segments=None, *, axis=0, offsets=None, mode="raise", out=None):
-    """The softmax within each segment of an array along an axis: e^a over the sum of all e^a of the same segment.
+    """The softmax within each segment of an array along an axis: e^a divided by the sum of e^a over the same segment.
 
     Parameters
     ----------
@@ -432,7 +671,17 @@ def segment_softmax(a, segment_ids=None, num_segments=None, *, axis=0, offsets=N
     Returns
     -------
     array
-        Of a's shape, correctly rounded; 0 where a segment is all −∞, and in places that are in no segment.
+        Of the shape of `a`, each element correctly rounded. 0 in a segment that is all −∞, and at places that are in no
+        segment; other special cases are those of `softmax`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `segment_logsumexp`.
+
+    See Also
+    --------
+    segment_logsumexp, softmax
 
     Examples
     --------
@@ -452,7 +701,8 @@ def segment_softmax(a, segment_ids=None, num_segments=None, *, axis=0, offsets=N
 
 
 def segments_of(a, segment_ids, num_segments, axis, offsets, mode):
-    """The numbers, their axis, ids below a number of segments, that number, and whether each is in a segment, or None if all are."""
+    """The library, the format, the numbers, their axis, ids that are at most the number of segments, that number, and whether each
+    place is in a segment, or None if all are. A place in no segment has that number as its id."""
     one_of(("raise", "drop"), mode, "mode")
     either(segment_ids, offsets, num_segments)
     library, dtype, (a,) = brought(a=a)
@@ -492,12 +742,45 @@ def integers(library, x, name):
 
 
 def clamped(x):
-    """Integers that fit into 64 bits with a sign: what does not is out of any range."""
+    """Integers as signed ones of 64 bits. Those that do not fit become the greatest such integer, which is out of range as well."""
     return np.minimum(x, np.uint64(2**63 - 1)) if x.dtype == np.uint64 else x
 
 
 def log_matmul(a, b, *, out=None):
-    """The matrix product in log space: C_ij = log Σ_k e^{a_ik + b_kj}, correctly rounded; batches broadcast as in `numpy.matmul`."""
+    """The matrix product in log space: C_ij = log Σ_k e^{a_ik + b_kj}.
+
+    Parameters
+    ----------
+    a, b : array_like
+        Real numbers: vectors, matrices, or batches of matrices in the last two axes, with the shapes and broadcasting of
+        `numpy.matmul`.
+    out : ndarray, optional
+        The array into which the result is written.
+
+    Returns
+    -------
+    array or scalar
+        Of the shape of `numpy.matmul(a, b)`. Each element is correctly rounded: the float nearest to the log-sum-exp of
+        the exact sums a_ik + b_kj. −∞ if there are no sums or all are −∞; +∞ if one is +∞ and none is NaN; NaN if one is
+        NaN, as −∞ + ∞ is.
+
+    Raises
+    ------
+    TypeError
+        If the arguments are not real numbers, or `out` cannot hold the result.
+    ValueError
+        If an argument is a scalar, the shapes do not fit, or `out` has another shape than the result.
+
+    See Also
+    --------
+    logsumexp
+
+    Examples
+    --------
+    >>> import logsum
+    >>> logsum.log_matmul([[0.0, 1000.0], [-1000.0, float("-inf")]], [[1.0, 2.0], [1.0, -999.0]]).tolist()
+    [[1001.0, 2.313261687518223], [-999.0, -998.0]]
+    """
     if (module := elsewhere(out, None, a, b)) is not None:
         return module.log_matmul(a, b)
     library, dtype, (a, b) = brought(a=a, b=b)
@@ -524,33 +807,59 @@ def cross_entropy(
     z_loss=0.0,
     temperature=1.0,
 ):
-    """The loss of classification, −Σ q log softmax(logits), as PyTorch defines its options.
+    """The cross-entropy loss of classification, −Σ q log softmax(logits) for each row, with PyTorch's definition of the options.
+
+    With all options, the loss of a row z with the temperature τ and the z-loss ζ is
+    Σ_k q_k (log Σ e^{z/τ} − z_k/τ) + ζ (Σ q_k) (log Σ e^{z/τ})². q is the target as probabilities, smoothed, and multiplied
+    by the class weights.
 
     Parameters
     ----------
     logits : array_like
-        Scores, with the classes along `axis`.
+        Real scores, with the classes along `axis`.
     target : array_like
-        A class for each row of scores, as integers; or probabilities of the shape of `logits`.
+        The class of each row as integers, of the shape of `logits` without `axis`; or probabilities, of the shape of
+        `logits`.
     weight : array_like, optional
-        A weight for each class.
+        A weight for each class, finite and not negative.
     axis : int
-        Which axis has the classes.
+        The axis of the classes.
     ignore_index : int
-        Rows of this target do not count.
+        Rows with this target are ignored: their loss is 0, and they are not counted in the mean.
     reduction : {"mean", "sum", "none"}
-        What to give: by "mean", divided by the weights of the targets.
+        "mean": the sum of the losses divided by the total weight of the targets, or, if these are probabilities, by the
+        number of rows. "sum": the sum of the losses. "none": the loss of each row.
     label_smoothing : float
-        How much of each target is spread over all classes, between 0 and 1.
+        The part of each target, between 0 and 1, that is spread evenly over all classes.
     z_loss : float
-        How much of the squared log-sum-exp is added, times what the row's target weighs.
+        The coefficient ζ of the squared log-sum-exp; finite and not negative.
     temperature : float
-        What logits are divided by.
+        The number τ that the logits are divided by; finite and positive.
 
     Returns
     -------
     array or scalar
-        Correctly rounded; within 2 ulp with a z-loss or a temperature. NaN for the mean over nothing.
+        Correctly rounded; with a z-loss or a temperature, losses are within 2 ulp. A score of −∞ whose class has no
+        weight in the target masks that class out; where it has some, the loss is +∞. NaN for a mean whose total weight
+        is 0, and for a row that has a NaN and is neither ignored nor of weight 0.
+
+    Raises
+    ------
+    TypeError
+        If the scores, weights or probabilities are not real numbers, or an option is not of its type.
+    ValueError
+        If the shapes do not fit, a target is not a class, or a weight, a probability or an option is out of its range.
+
+    See Also
+    --------
+    token_log_probs, log_softmax
+
+    Examples
+    --------
+    >>> import logsum
+    >>> logits = [[3.0, 1.0], [0.0, 0.0], [7.0, 7.0]]
+    >>> float(logsum.cross_entropy(logits, [0, -100, 1], label_smoothing=0.1))
+    0.4600375958014589
     """
     if (module := elsewhere(None, axis, logits, target, weight, temperature, z_loss, label_smoothing)) is not None:
         return module.cross_entropy(
@@ -567,29 +876,43 @@ def cross_entropy(
 
 
 def token_log_probs(logits, tokens, *, axis=-1, dtype=None, entropy=False, out=None):
-    """The log-probability of one token a row: log softmax(logits) at an index, without the rest of the row.
+    """The log-probability of one token for each row, z_t − log Σ e^z for the scores z and the token t: log-softmax at one
+    index, without the rest of the row.
 
     Parameters
     ----------
     logits : array_like
-        Scores, with those of a row along `axis`.
+        Real scores, with those of a row along `axis`.
     tokens : array_like of int
         An index into each row, of the shape of `logits` without `axis`.
     axis : int
-        Which axis has the scores of a row.
+        The axis of the scores of a row.
     dtype : dtype, optional
-        What to compute in and to give: by default that of the logits. float32 for float16 logits is the nearest
-        float32. It must hold the logits: a wider float format, or an integer that it would round, is an error.
+        The format of the computation and of the result; by default that of the logits. With float16 logits, float32 gives
+        the nearest float32. It must represent the logits exactly: logits of a wider float format, or an integer that it
+        would round, are an error.
     entropy : bool
-        Whether to give the entropy −Σ p log p of each row's softmax, too.
-    out : array, optional
-        Where to put the log-probabilities.
+        Whether to also return the entropy −Σ p log p of each row's softmax.
+    out : ndarray, optional
+        The array into which the log-probabilities are written.
 
     Returns
     -------
     array or scalar, or a pair of them
-        Log-probabilities, correctly rounded: the same for every batch, padding, order and number of threads. Then
-        entropies, within 1 ulp.
+        The log-probabilities, correctly rounded: they do not depend on the batch, the padding with −∞, the order of the
+        scores or the number of threads. Special cases are those of `log_softmax`. With `entropy` the entropies follow,
+        within 1 ulp.
+
+    Raises
+    ------
+    TypeError
+        If the logits are not real numbers, the tokens are not integers, or `dtype` or `out` cannot hold the numbers.
+    ValueError
+        If the shapes do not fit, a token is not an index of its row, or the axis does not exist.
+
+    See Also
+    --------
+    log_softmax, cross_entropy, softmax_entropy
 
     Examples
     --------
@@ -625,7 +948,7 @@ def losses(logits, target, weight, axis, options, gradient):
     z, target = as_numbers(library, logits, "logits"), as_numbers(library, target, "target")
     if z.dtype.kind == "c":
         raise TypeError(f"logits must be real numbers, not {z.dtype}")
-    # What is empty may have any format, as a list that is.
+    # An empty target may have any format: NumPy makes floats of an empty list.
     are_classes = target.dtype.kind in "iu" or target.size == 0 and target.shape != z.shape
     if target.dtype.kind == "b" and not are_classes and target.shape != z.shape:
         raise TypeError("target is of booleans: give classes as integers, or probabilities")
