@@ -98,7 +98,7 @@ def test_what_is_taken():
     assert Accumulator(np.float32).update(narrow, 0.1) == Accumulator(np.float32).update(narrow, np.full(4, np.float32(0.1)))
     torch = pytest.importorskip("torch")
     assert Accumulator().update(torch.as_tensor(z)) == expected
-    with pytest.raises(TypeError, match="a is differentiated by torch, which a state is not: give a.detach()"):
+    with pytest.raises(TypeError, match="a is differentiated by torch, but a state has no derivatives: give a.detach()"):
         Accumulator().update(torch.ones(2, requires_grad=True))
     with torch.autograd.forward_ad.dual_level(), pytest.raises(TypeError, match="a is differentiated by torch"):
         Accumulator(np.float32).update(torch.autograd.forward_ad.make_dual(torch.ones(2), torch.ones(2)))

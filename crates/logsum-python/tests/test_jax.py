@@ -638,7 +638,7 @@ def test_no_slope_where_there_is_no_value():
 
 
 def test_states_are_not_traced():
-    with pytest.raises(TypeError, match="a is traced by JAX, which a state cannot be"):
+    with pytest.raises(TypeError, match="a is traced by JAX, which states do not support"):
         jax.jit(lambda x: logsum.Accumulator().update(x).value)(jnp.zeros(2))
 
 

@@ -184,7 +184,7 @@ def test_bases_cannot_be_mixed_up():
     assert T.merge_attention(outputs, logs, base="2")[1][0] == 1
     with pytest.raises(ValueError, match=r"outputs has the shape \(2, 3, 4\) and logsumexps \(2, 4\)"):
         T.merge_attention(outputs, torch.zeros(2, 4), base="e")
-    with pytest.raises(ValueError, match="it must have some, of one shape"):
+    with pytest.raises(ValueError, match="it must have at least one, and all of one shape"):
         T.merge_attention([], [], base="e")
 
 

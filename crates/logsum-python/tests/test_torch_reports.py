@@ -149,7 +149,7 @@ def test_autocast_says_the_format_with_a_graph_and_without():
 
 def test_numbers_beside_tensors_of_a_graph():
     b = torch.ones(2, requires_grad=True)
-    with pytest.raises(TypeError, match="one argument is a tensor that torch follows, and the first a ndarray: make it a tensor, too"):
+    with pytest.raises(TypeError, match="one argument is a tensor that torch records, but the first is a ndarray: make it a tensor, too"):
         logsum.logsumexp(np.zeros(2), b=b)
 
 

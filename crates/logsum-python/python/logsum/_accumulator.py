@@ -100,9 +100,9 @@ class _Pieces:
         """The numbers as an array of the state's format. An array's dtype must be one whose numbers that format represents exactly;
         Python's own numbers have no format, and are rounded to it."""
         if module_of(x) == "torch" and is_differentiated(x):
-            raise TypeError(f"{name} is differentiated by torch, which a state is not: give {name}.detach()")
+            raise TypeError(f"{name} is differentiated by torch, but a state has no derivatives: give {name}.detach()")
         if module_of(x) in ("jax", "jaxlib") and is_traced_by_jax(x):
-            raise TypeError(f"{name} is traced by JAX, which a state cannot be: call it outside of jit, grad and vmap")
+            raise TypeError(f"{name} is traced by JAX, which states do not support: update them outside of jit, grad and vmap")
         array = as_numbers(library_of(x), x, name)
         if array.dtype.kind == "c":
             raise TypeError(f"{name} has dtype {array.dtype}, but must be of real numbers")

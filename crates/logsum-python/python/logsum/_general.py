@@ -109,9 +109,9 @@ def elsewhere(out, axis, *arrays):
         if out is not None:
             raise TypeError("out must be left out for arrays of another library")
         if name == "torch" and module_of(arrays[0]) != "torch":
-            raise TypeError(f"one argument is a tensor that torch follows, and the first a {type(arrays[0]).__name__}: make it a tensor, too")
+            raise TypeError(f"one argument is a tensor that torch records, but the first is a {type(arrays[0]).__name__}: make it a tensor, too")
         if name == "torch" and isinstance(axis, list | tuple) and len(axis) == 0:
-            raise ValueError("axis is (), which torch takes for all dimensions: leave out the call, which would change nothing")
+            raise ValueError("axis is (), which means all dimensions to torch, but none to NumPy: give None for all")
         return module
     return None
 

@@ -481,7 +481,7 @@ def linear_cross_entropy(
     weight = None if weight is None else as_tensor(weight, "weight", x)
     for name, tensor in (("target", target), ("weight", weight)):
         if tensor is not None and tensor.requires_grad:
-            raise TypeError(f"{name} requires a derivative, which linear_cross_entropy does not have: call cross_entropy of linear")
+            raise TypeError(f"{name} requires a derivative, which linear_cross_entropy does not have: call cross_entropy on the scores")
     numbers = {name: options[name] for name in ("ignore_index", "label_smoothing", "z_loss", "temperature")}
 
     def losses(scores, target, weight):

@@ -111,10 +111,10 @@ def stacked(parts, name):
     if isinstance(parts, torch.Tensor):
         return parts
     if not isinstance(parts, list | tuple) or not all(isinstance(part, torch.Tensor) for part in parts):
-        raise TypeError(f"{name} must be a torch.Tensor, or a list of some, not {type(parts).__name__}")
+        raise TypeError(f"{name} must be a torch.Tensor, or a list of them, not {type(parts).__name__}")
     shapes = {tuple(part.shape) for part in parts}
     if len(shapes) != 1:
-        raise ValueError(f"{name} has tensors of the shapes {sorted(shapes)}: it must have some, of one shape")
+        raise ValueError(f"{name} has tensors of the shapes {sorted(shapes)}: it must have at least one, and all of one shape")
     return torch.stack(parts)
 
 

@@ -26,7 +26,7 @@ def works(device):
         return False
     problem = _core.cuda_problem(device)
     if problem:
-        warnings.warn(f"logsum.torch computes by torch's operations on this GPU, not to the nearest number: {problem}", stacklevel=2)
+        warnings.warn(f"logsum.torch uses torch's own operations on this GPU, so its results are not correctly rounded: {problem}", stacklevel=2)
     return problem is None
 
 
