@@ -1,15 +1,35 @@
-"""logsum's functions for PyTorch, with torch's arguments, as operators of torch.library.
+"""logsum's functions for PyTorch, with torch's argument names and defaults, as operators of `torch.library`.
 
-They have derivatives of any order, backward and forward, and run under torch.func, vmap and torch.compile, also of one another. On
-the CPU values are correctly rounded, as those of `logsum` are. On NVIDIA's GPUs (Ampere and later) log-sum-exp, softmax and
-log-softmax have the same bits, without weights: kernels of their own run on torch's current stream. All else there, and on
-other devices, is computed by torch's own operations, by the same formulas and conventions, and is right to some ulps. First derivatives of log-sum-exps and losses are correctly
-rounded up to the product with the cotangent; all others are right to some ulps of their largest terms, which cancel where a row is
-nearly certain or nearly constant, those of cumulative sums to that times the size of the logarithms, and those of matrix products to
-that times how far those of a row or a column are apart.
+They have derivatives of any order, backward and forward, and run under `torch.func`, `vmap` and `torch.compile`, in any
+composition of these; exceptions are documented with the function.
 
-Where all is −∞ the gradient of a log-sum-exp is 0; of c times +∞ it is 1/c at each. Cumulative sums and products that are ±∞ have
-gradient 0.
+Arguments
+---------
+`input` is a tensor of float16, bfloat16, float32 or float64; integers and booleans are converted to torch's default
+format. Other numbers may be tensors, arrays or Python's numbers, and formats are promoted as torch promotes them. `dim` is a
+dimension, a tuple or list of dimensions, or None or () for all of them; with `keepdim` they stay, with length 1. Under
+autocast, numbers of 16 bits are converted to float32, as for torch's own exponentials and losses.
+
+Accuracy
+--------
+On the CPU values are as accurate as those of the same functions of `logsum`: mostly correctly rounded. On NVIDIA's GPUs
+(Ampere and later) log-sum-exp, softmax and log-softmax without weights have the same bits as on the CPU: they run as
+kernels of this package, on torch's current stream. All other functions on GPUs, and all functions on other devices, are
+computed by torch's own operations, by the same formulas and conventions, with errors of some ulps.
+
+First derivatives of log-sum-exps and losses are correctly rounded before they are multiplied by the cotangent. All other
+derivatives have an error of some ulps of their largest terms; these terms cancel where a row is nearly certain (one
+probability is close to 1) or nearly constant. For cumulative sums that error is multiplied by the size of the logarithms,
+for matrix products by the distances between the logarithms in a row or a column.
+
+Where all numbers are −∞, the gradient of a log-sum-exp is 0; with c numbers +∞ it is 1/c at each of these. Cumulative sums
+and products that are ±∞ have the gradient 0.
+
+Errors
+------
+TypeError for an argument of the wrong type or dtype; IndexError for a dimension out of range, and RuntimeError for one
+that is given twice, as in torch; ValueError for shapes that do not fit, and for options, classes, tokens or ids out of
+range.
 """
 
 import contextlib
@@ -80,10 +100,19 @@ __all__ = [
 
 
 def logsumexp(input, dim=None, b=None, keepdim=False, return_sign=False, where=None):
-    """log Σ b e^input over dimensions: `torch.logsumexp(input, dim, keepdim=False)`, and as `logsum.logsumexp` if there are weights `b`
-    of any sign, a sign to return, or a mask `where`.
+    """log Σ b e^input over dimensions: `torch.logsumexp(input, dim, keepdim=False)`, with optional weights `b` of any sign and
+    an optional boolean mask `where`.
 
-    Its gradient by `input` is the softmax: 0 where all is −∞, 1/c at each of c times +∞; that by `b` is e^input / Σ.
+    `b` and `where` broadcast against `input`; terms that are masked out or have the weight 0 are absent, even if they are
+    NaN. A bool in the place of `b` is taken for `keepdim`, which is torch's third argument. Without `return_sign` a negative
+    sum gives NaN; with it the result is the pair of log |Σ b e^input| and the sign of the sum: 1, −1, or 0 where the terms
+    cancel exactly or there are none. Special cases are those of `logsum.logsumexp`.
+
+    The gradient with respect to `input` is b e^input / Σ b e^input, without weights the softmax; that with respect to `b` is
+    e^input / Σ b e^input.
+
+    >>> logsumexp(torch.tensor([1000.0, 1000.0]))
+    tensor(1000.6931)
     """
     if isinstance(b, bool | np.bool_):
         # torch's third argument is keepdim.
@@ -104,9 +133,10 @@ def logsumexp(input, dim=None, b=None, keepdim=False, return_sign=False, where=N
 
 
 def logsumexp_value_and_grad(input, dim=None, b=None, where=None, keepdim=False, no_mass="zero"):
-    """As `logsum.logsumexp_value_and_grad`: log Σ b e^input, and its gradient, or with weights `b` the pair of those by `input` and by `b`.
+    """log Σ b e^input over dimensions, and its gradient; with weights `b` the pair of the gradients with respect to `input` and
+    to `b`. As `logsum.logsumexp_value_and_grad`, which documents `no_mass`.
 
-    Both have derivatives, as far as weights have the shape of `input`.
+    Value and gradients can be differentiated again, provided that the weights have the shape of `input`.
     """
     one_of(("zero", "uniform", "nan"), no_mass, "no_mass")
     shapes = [floating(input).shape, None if b is None else as_tensor(b, "b", input).shape]
@@ -129,61 +159,76 @@ def logsumexp_value_and_grad(input, dim=None, b=None, where=None, keepdim=False,
 
 
 def logsumexp_jvp(input, tangent, dim=None, keepdim=False):
-    """The values of `logsumexp`, and their derivatives in the direction `tangent`: Σ softmax(input) · tangent."""
+    """The values of `logsumexp`, and their derivatives in the direction `tangent`: Σ p t with p = softmax(input).
+
+    `tangent` broadcasts against `input`. As `logsum.logsumexp_jvp`.
+    """
     x, t, dims, is_number = directed(input, tangent, "tangent", dim)
     slope = (_reductions.softmax(x, dims) * t).sum(dims, keepdim=True)
     return without(is_number, dims, keepdim, _reductions.logsumexp(x, dims), slope)
 
 
 def logsumexp_hvp(input, vector, dim=None):
-    """The Hessian of `logsumexp` times a vector: p (v − Σ p v) with p = softmax(input)."""
+    """The Hessian of `logsumexp` times a vector v: p (v − Σ p v) with p = softmax(input), of the shape of `input`.
+
+    `vector` broadcasts against `input`. As `logsum.logsumexp_hvp`.
+    """
     x, v, dims, _ = directed(input, vector, "vector", dim)
     return summed_to(_reductions.softmax_slope(_reductions.softmax(x, dims), v, dims), input.shape)
 
 
 def softmax(input, dim=None, dtype=None):
-    """e^input / Σ e^input over dimensions: `torch.softmax`; 0 where all is −∞.
+    """e^input / Σ e^input over dimensions: `torch.softmax`. 0 where all numbers are −∞; with c numbers +∞, 1/c at each of these.
 
-    With `dtype` numbers are converted first, straight to it. It must hold them: a wider format, or an integer that it
-    would round, is an error; of integers that are traced or on another device it takes what is nearest.
+    With `dtype`, numbers are first converted to that format, directly. It must represent them exactly: numbers of a wider
+    format, or an integer that it would round, are an error. Integers whose values cannot be checked, since they are traced or
+    on another device than the CPU, are rounded.
     """
     x, dims = of_dims(converted(input, dtype), dim)
     return _reductions.softmax(x, dims).reshape(input.shape)
 
 
 def log_softmax(input, dim=None, dtype=None):
-    """input − log Σ e^input over dimensions: `torch.log_softmax`; −∞ where all is −∞. `dtype` is as in `softmax`."""
+    """input − log Σ e^input over dimensions: `torch.log_softmax`. −∞ where all numbers are −∞. `dtype` is as in `softmax`."""
     x, dims = of_dims(converted(input, dtype), dim)
     return _reductions.log_softmax(x, dims).reshape(input.shape)
 
 
 def logmeanexp(input, dim=None, keepdim=False):
-    """log of the mean of e^input over dimensions. NaN of nothing. Its gradient is the softmax."""
+    """The logarithm of the mean of e^input over dimensions; NaN of no numbers. Its gradient is the softmax.
+
+    See also `logsum.logmeanexp`.
+    """
     x, dims = of_dims(floating(input), dim)
     return without(input.ndim == 0, dims, keepdim, _reductions.logmeanexp(x, dims))[0]
 
 
 def logvarexp(input, dim=None, ddof=0, keepdim=False):
-    """log of the variance of e^input over dimensions, Σ (e^input − mean)² / (n − ddof).
+    """The logarithm of the variance of e^input over dimensions: log(Σ (e^input − mean)² / (n − ddof)) of n numbers.
 
-    Where all numbers are equal it is −∞ and has no derivative: NaN.
+    Where all numbers are equal it is −∞, and its derivative, which does not exist, is NaN. See also `logsum.logvarexp`.
     """
     x, dims = of_dims(floating(input), dim)
     return without(input.ndim == 0, dims, keepdim, _reductions.logvarexp(x, whole(ddof, "ddof", 0), dims))[0]
 
 
 def softmax_entropy(input, dim=None, keepdim=False):
-    """−Σ p log p with p = softmax(input) over dimensions, in nats."""
+    """The entropy −Σ p log p of p = softmax(input) over dimensions, in nats. See also `logsum.softmax_entropy`."""
     x, dims = of_dims(floating(input), dim)
     return without(input.ndim == 0, dims, keepdim, _reductions.softmax_entropy(x, dims))[0]
 
 
 def softmax_kl(input, other, dim=None, keepdim=False):
-    """Kullback-Leibler divergence Σ p log(p/q) with p = softmax(input) and q = softmax(other) over dimensions, in nats.
+    """The Kullback-Leibler divergence Σ p log(p/q) of p = softmax(input) and q = softmax(other) over dimensions, in nats.
 
-    It is never negative, and right to some ulps also where p and q are close to each other: Σ p (e^−d − 1 + d) with d = log p − log q, in
-    float64. What both mask out by −∞ has no part in it; where p has mass and q has none it is +∞, and does not change. A row without mass in
-    `input` gives 0. Derivatives of any order are by both.
+    `input` and `other` broadcast against each other. The result is never negative, and has an error of some ulps even where p
+    and q are close to each other: it is computed in float64 as Σ p (e^−d − 1 + d) with d = log p − log q. Where both scores
+    are −∞, an element is masked out and contributes nothing. Where p has mass and q has none, the result is +∞ with the
+    derivative 0. A row of `input` without mass, all −∞, gives 0; a NaN gives NaN. Derivatives of any order are with respect
+    to both arguments.
+
+    >>> softmax_kl(torch.tensor([0.0, 1.0]), torch.tensor([0.0, 1.0]))
+    tensor(0.)
     """
     named = dict(input=floating(input), other=as_tensor(other, "other", input))
     x, y = together(**dict(zip(named, in_common(**named))))
@@ -192,12 +237,17 @@ def softmax_kl(input, other, dim=None, keepdim=False):
 
 
 def merge_attention(outputs, logsumexps, *, base):
-    """Attention over keys that are in parts, of the parts' outputs and log-sum-exps of scores: `(output, logsumexp)` of all keys.
+    """Attention over all keys from attention over parts of them: `(output, logsumexp)`, given the outputs of the parts and the
+    log-sum-exps of their scores.
 
-    Both are sequences, or tensors whose first dimension enumerates the parts: outputs of shape (…, d), log-sum-exps of shape (…). `base`
-    says what their logarithms are to, and has no default, as kernels differ: "e" for log Σ e^s, "2" for log2 Σ 2^s. A part
-    without keys has −∞, and whatever its output is has no part in the result, which is 0 and −∞ if no part has keys. The order
-    of parts has no influence on the log-sum-exp. Derivatives of any order are by both.
+    `outputs` and `logsumexps` are sequences of tensors, or tensors whose first dimension enumerates the parts; a part's output
+    has the shape (…, d), its log-sum-exp the shape (…). `base` is the base of these logarithms: "e" for log Σ e^s, "2" for
+    log2 Σ 2^s. It has no default, since attention kernels differ. A part without keys has the log-sum-exp −∞, and its output
+    is ignored, whatever it is; if no part has keys, the result is 0 and −∞. The log-sum-exp does not depend on the order of
+    the parts. Derivatives of any order are with respect to both arguments.
+
+    >>> merge_attention(torch.tensor([[1.0], [3.0]]), torch.tensor([0.0, 0.0]), base="e")
+    (tensor([2.]), tensor(0.6931))
     """
     one_of(("e", "2"), base, "base")
     values = floating(stacked(outputs, "outputs"), "outputs")
@@ -211,7 +261,7 @@ def merge_attention(outputs, logsumexps, *, base):
     unit = 1.0 if base == "e" else math.log(2)
     scores = logs.double() * unit
     weights = _reductions.softmax(scores, [-scores.ndim]).to(_reductions.wide(values).dtype)
-    # What a part without keys holds may be anything.
+    # The output of a part without keys may be anything.
     values, dtype = torch.where(logs[..., None] == -torch.inf, 0, _reductions.wide(values)), values.dtype
     output = _reductions.times(weights[..., None].expand(values.shape), values).sum(0)
     logsumexp = _reductions.logsumexp(scores, [-scores.ndim])[0] / unit
@@ -219,9 +269,10 @@ def merge_attention(outputs, logsumexps, *, base):
 
 
 def logcumsumexp(input, dim, reverse=False, exclusive=False):
-    """log of the cumulative sums of e^input along a dimension: `torch.logcumsumexp`.
+    """The logarithms of the cumulative sums of e^input along a dimension: `torch.logcumsumexp`.
 
-    With `reverse` they are added up from the end; `exclusive` ones leave out their own number, so that the first is −∞.
+    With `reverse` the sums start from the end. With `exclusive` each sum leaves out the number at its own place, so that the
+    first one (with `reverse` the last) is −∞.
     """
     x = floating(input)
     if x.ndim == 0:
@@ -236,7 +287,8 @@ def logcumsumexp(input, dim, reverse=False, exclusive=False):
 
 
 def log_matmul(input, other):
-    """The matrix product in log space: log Σ_k e^{input_ik + other_kj}, with vectors and batches as in `torch.matmul`."""
+    """The matrix product in log space, log Σ_k e^{input_ik + other_kj}, of vectors, matrices and batches with the shapes of
+    `torch.matmul`. See also `logsum.log_matmul`."""
     a, b = in_common(input=input, other=other)
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError("log_matmul needs vectors, matrices or batches of them, not a scalar")
@@ -252,7 +304,7 @@ def log_matmul(input, other):
 
 
 def by_segments(function, input, segment_ids, num_segments, dim, offsets, mode):
-    """`function` of the segments, of which one more has what is in no segment, as −∞; their number, and the dimension."""
+    """`function` of the segments, their number, and the dimension. One more segment holds what is in no segment, as −∞."""
     one_of(("raise", "drop"), mode, "mode")
     either(segment_ids, offsets, num_segments)
     x = torch.atleast_1d(floating(input))
@@ -268,18 +320,23 @@ def by_segments(function, input, segment_ids, num_segments, dim, offsets, mode):
 
 
 def segment_logsumexp(input, segment_ids=None, num_segments=None, dim=0, offsets=None, mode="raise"):
-    """Log-sum-exps of the segments of a tensor along a dimension, which then enumerates them: as `logsum.segment_logsumexp`."""
+    """The log-sum-exp of each segment of a tensor along a dimension, which enumerates the segments in the result.
+
+    Segments are given by `segment_ids` or by `offsets`, as in `logsum.segment_logsumexp`. Traced ids are checked when the
+    operator runs, on the CPU.
+    """
     values, count, dim = by_segments(_segments.segment_logsumexp, input, segment_ids, num_segments, dim, offsets, mode)
     return values.narrow(dim, 0, count)
 
 
 def segment_softmax(input, segment_ids=None, num_segments=None, dim=0, offsets=None, mode="raise"):
-    """The softmax within each segment of a tensor along a dimension: as `logsum.segment_softmax`."""
+    """The softmax within each segment of a tensor along a dimension. Segments are given as in `segment_logsumexp`; places in no
+    segment have 0."""
     return by_segments(_segments.segment_softmax, input, segment_ids, num_segments, dim, offsets, mode)[0]
 
 
 def by_element(function, **named):
-    """Of one format and shape."""
+    """`function` of the tensors, brought to one format and shape."""
     tensors = in_common(**named)
     if len(tensors) == 1:
         return function(*tensors)
@@ -288,27 +345,27 @@ def by_element(function, **named):
 
 
 def logaddexp(input, other):
-    """log(e^input + e^other): `torch.logaddexp`."""
+    """log(e^input + e^other), of tensors that broadcast against each other: `torch.logaddexp`."""
     return by_element(_elementwise.logaddexp, input=input, other=other)
 
 
 def logsubexp(input, other):
-    """log(e^input − e^other); NaN where input < other."""
+    """log(e^input − e^other), of tensors that broadcast against each other; NaN where input < other."""
     return by_element(_elementwise.logsubexp, input=input, other=other)
 
 
 def log1pexp(input):
-    """log(1 + e^input), softplus."""
+    """log(1 + e^input): `torch.nn.functional.softplus`, without its threshold."""
     return by_element(_elementwise.log1pexp, input=input)
 
 
 def log1mexp(input):
-    """log(1 − e^input) for input ≤ 0."""
+    """log(1 − e^input) for input ≤ 0; NaN for input > 0."""
     return by_element(_elementwise.log1mexp, input=input)
 
 
 def logexpm1(input):
-    """log(e^input − 1) for input ≥ 0, the inverse of `log1pexp`."""
+    """log(e^input − 1) for input ≥ 0, the inverse of `log1pexp`; NaN for input < 0."""
     return by_element(_elementwise.logexpm1, input=input)
 
 
@@ -323,16 +380,16 @@ def log_logistic(input):
 
 
 def logit(input):
-    """log(p/(1 − p)): `torch.logit`."""
+    """log(p/(1 − p)) for p between 0 and 1: `torch.logit`; NaN outside."""
     return by_element(_elementwise.logit, input=input)
 
 
 def unproved():
-    """How many results on GPUs were not proved to be the nearest numbers, since the program started.
+    """The number of results on GPUs, since the program started, that were not proved to be the nearest numbers.
 
-    Each is the nearest number to an estimate with an error of about 2^-116: 0 but for rows that were built to be hard, and in float64
-    for one in some 300 log-sum-exps of normalised log-probabilities, which are some 1e-17. It waits for the GPUs, which
-    calls that compute do not.
+    Each such result is the number nearest to an estimate with an error of about 2^-116. Usually there are none: they occur in
+    rows that were constructed to be hard, and in float64 for about one in 300 log-sum-exps of normalised log-probabilities,
+    whose values are near 1e-17. This function waits for the GPUs; functions that compute do not.
 
     >>> unproved()
     0
@@ -341,12 +398,12 @@ def unproved():
 
 
 def xlogx(input):
-    """x log x; 0 at 0."""
+    """x log x for x ≥ 0, 0 at 0; NaN for x < 0."""
     return by_element(_elementwise.xlogx, input=input)
 
 
 def xlogy(input, other):
-    """input log other: `torch.xlogy`; 0 where input is 0, unless other is NaN."""
+    """input log other, of tensors that broadcast against each other: `torch.xlogy`; 0 where input is 0, unless other is NaN."""
     return by_element(_elementwise.xlogy, input=input, other=other)
 
 
@@ -361,13 +418,18 @@ def cross_entropy(
     z_loss=0.0,
     temperature=1.0,
 ):
-    """The loss of classification: `torch.nn.functional.cross_entropy`, with the classes in dimension 1, or 0 of a vector, unless `dim`
-    says otherwise.
+    """The cross-entropy loss of classification: `torch.nn.functional.cross_entropy`, with a `dim` of the classes, a z-loss and a
+    temperature. `logsum.cross_entropy` has the formula.
 
-    `z_loss` times the squared log-sum-exp is added to each loss, times what its target weighs; scores are divided by `temperature`, which may be a tensor that is
-    learned. Scores −∞ of classes that the target does not weigh have no part in the loss, and gradient 0: they may mask classes out.
-    Derivatives are by the scores, by probabilities, by weights, and by such a temperature. Without z-loss and temperature each loss is
-    correctly rounded; their sum and mean are torch's.
+    The classes are in dimension 1, or 0 of a vector, unless `dim` says otherwise. `target` is a class for each row, as
+    integers of the shape of `input` without `dim`, or probabilities of the shape of `input`. `z_loss` times the squared
+    log-sum-exp, times the total weight of the row's target, is added to each loss. Scores are divided by `temperature`, which
+    may be a tensor of one number with a gradient. A score of −∞ whose class has no weight in the target masks that class out:
+    it has no influence on the loss, and the gradient 0.
+
+    Derivatives are with respect to the scores, probabilities, class weights and such a temperature. Without z-loss and
+    temperature each loss is correctly rounded; sum and mean are computed by torch from these. The mean of losses whose total
+    weight is 0 is NaN.
     """
     refuse_tensors(label_smoothing=label_smoothing, z_loss=z_loss)
     is_learned = isinstance(temperature, torch.Tensor)
@@ -384,7 +446,7 @@ def cross_entropy(
         raise ValueError("input must have a dimension of classes")
     dim = one_dim(x, (1 if x.ndim > 1 else 0) if dim is None else dim)
     target = as_tensor(target, "target", x)
-    # What is empty may have any format, as a list that is.
+    # An empty target may have any format: torch makes floats of an empty list.
     target = target if target.numel() or target.shape == x.shape else indices_of(target)
     if target.dtype == torch.bool:
         if target.shape != x.shape:
@@ -397,7 +459,7 @@ def cross_entropy(
     of_arrays = dict(input=input) | (dict(target=target) if is_soft else {})
     of_arrays |= dict(weight=weight) if weight is not None else {}
     x = in_common(**of_arrays)[0]
-    # Narrow formats would overflow in between, the derivatives of a mean over small weights, too.
+    # In narrow formats intermediate results would overflow, and so would the derivatives of a mean over small weights.
     is_between = z_loss or is_learned or temperature != 1 or weight is not None and reduction == "mean"
     dtype, is_narrow = x.dtype, x.itemsize == 2 and is_between
     x = (x.float() if is_narrow else x).movedim(dim, -1)
@@ -418,7 +480,7 @@ def cross_entropy(
         each = each + _reductions.times(whole * z_loss, _losses.squares(x, shift, whole))
     if reduction == "none":
         return each.to(dtype)
-    # Sums of narrow formats would overflow, or stand still.
+    # In a narrow format the sum would overflow, or stop growing.
     total = _reductions.wide(each).sum()
     if reduction == "mean":
         total = _losses.mean_of(total, each.numel(), target, weight, ignore_index)
@@ -439,19 +501,25 @@ def linear_cross_entropy(
     temperature=1.0,
     softcap=None,
 ):
-    """`cross_entropy` of the scores input · linear_weightᵀ + linear_bias, which are never stored whole:
-    `torch.nn.functional.linear_cross_entropy`, with rows in any number of dimensions.
+    """`cross_entropy` of the scores input · linear_weightᵀ + linear_bias, without storing all of these at once:
+    `torch.nn.functional.linear_cross_entropy`, for rows in any number of dimensions.
 
-    `linear_weight` has a row for each class; `target` is a class for each row of `input`, or probabilities. With `softcap` c each score s
-    becomes c · tanh(s/c) first. The other options are those of `cross_entropy`. Scores are torch's matrix products, in the format of
-    `input` and `linear_weight`; the loss of each row is that of these scores, correctly rounded in float32 at least, which is the
-    format of the result, without z-loss, temperature and softcap.
+    `input` has the shape (…, d), `linear_weight` (classes, d), `linear_bias` (classes,); `target` has a class for each row of
+    `input`, or probabilities of the shape (…, classes). With `softcap` c each score s is replaced by c · tanh(s/c) first. The
+    other options are those of `cross_entropy`. Scores are torch's matrix products in the format of `input` and
+    `linear_weight`. The result has that format, or float32 if it is narrower; in it, the loss of each row of these scores is
+    correctly rounded if there is no z-loss, temperature or softcap.
 
-    Derivatives are by `input`, `linear_weight` and `linear_bias`, found with the loss, and with `reduction="none"` by computing
-    the scores again. Those by the weight and the bias are summed in float32 at least. Second derivatives are an error.
+    Derivatives are with respect to `input`, `linear_weight` and `linear_bias`. They are computed together with the loss; with
+    `reduction="none"` they are computed in the backward pass, from scores that are computed again. Those with respect to the
+    weight and the bias are summed in float32, or in float64 for float64. Second derivatives are an error, and so are
+    `torch.func`, `vmap` and forward mode, and derivatives with respect to `target` or `weight`.
 
-    Beside the derivatives, and one in float32 by the weight, memory for some four times as many scores as 256 rows have, or 2^24 scores if that is more,
-    is needed at once, whatever the number of rows.
+    Beside the derivatives, and a float32 copy of that with respect to the weight, memory is needed at once for about four
+    times the scores of 256 rows, or four times 2^24 scores if that is more, whatever the number of rows.
+
+    >>> linear_cross_entropy(torch.zeros(2, 3), torch.zeros(4, 3), torch.tensor([0, 1]))
+    tensor(1.3863)
     """
     named = dict(input=floating(input), linear_weight=as_tensor(linear_weight, "linear_weight", input))
     if linear_bias is not None:
@@ -495,7 +563,7 @@ def linear_cross_entropy(
     device = x.device.type
     can_cast = torch.amp.is_autocast_available(device)
     if can_cast and torch.is_autocast_enabled(device) and x.dtype != torch.float64:
-        # As the products would be; backward they are the same again.
+        # As autocast would convert the factors of the products, which are thus the same in the backward pass.
         narrow = torch.get_autocast_dtype(device)
         rows, w, b = rows.to(narrow), w.to(narrow), None if b is None else b.to(narrow)
     with torch.autocast(device, enabled=False) if can_cast else contextlib.nullcontext():
@@ -506,13 +574,17 @@ def linear_cross_entropy(
 
 
 def token_log_probs(input, tokens, dim=-1, dtype=None, entropy=False, *, padding=None):
-    """log softmax(input) at one index for each row along `dim`, without the rest of the row: `tokens` has the shape of
-    `input` without `dim`.
+    """The log-probability of one token for each row along `dim`: log softmax(input) at one index, without the rest of the row.
 
-    With `dtype`, scores are converted first, as in `softmax`: float32 for float16 and bfloat16 ones gives the nearest
-    float32. With
-    `entropy`, the entropy −Σ p log p of each row's softmax follows. Both have derivatives of any order by the scores. Where a token is
-    `padding`, if that is given, its log-probability is 0.
+    `tokens` has the shape of `input` without `dim`, and so has the result. With `dtype`, scores are converted first, as in
+    `softmax`: float32 for float16 and bfloat16 scores gives the nearest float32. With `entropy` the result is a pair, the
+    second of which is the entropy −Σ p log p of each row's softmax. Both have derivatives of any order with respect to the
+    scores. Where a token equals `padding`, if that is given, its log-probability is 0.
+
+    See also `cross_entropy` and `vocab_parallel_token_log_probs`.
+
+    >>> token_log_probs(torch.tensor([[40.0, 0.0], [2.0, 2.0]]), torch.tensor([0, 1]))
+    tensor([-4.2484e-18, -6.9315e-01])
     """
     x = torch.atleast_1d(converted(input, dtype))
     x = x.movedim(one_dim(x, dim), -1)
@@ -523,28 +595,30 @@ def token_log_probs(input, tokens, dim=-1, dtype=None, entropy=False, *, padding
         )
     nothing = torch.iinfo(torch.int64).min if padding is None else whole(padding, "padding")
     if padding is None:
-        # What stands for no padding is no token either.
+        # The number that stands for no padding is not a token either.
         tokens = torch.where(tokens == nothing, -1, tokens)
     log_p = -_losses.surprisals(x, tokens, None, nothing, 0.0)
     return (log_p, softmax_entropy(x, -1)) if entropy else log_p
 
 
 def vocab_parallel_token_log_probs(input, tokens, start=None, group=None, dtype=None, *, padding=None):
-    """`token_log_probs` over a vocabulary whose scores are in shards, one for each process of a `torch.distributed` group.
+    """`token_log_probs` over a vocabulary whose scores are split into shards, one for each process of a `torch.distributed`
+    group.
 
-    Each process gives its columns of the scores, in the last dimension of `input`, and the same `tokens`, of the shape
-    of `input` without that dimension, which count from the start of the vocabulary; `start` is where this process's
-    columns begin, by default its rank times their number, which must be that of all others then, too. `group` is by
-    default all processes. `dtype` and `padding` are as in `token_log_probs`.
+    Each process passes its columns of the scores, in the last dimension of `input`, and the same `tokens`, of the shape of
+    `input` without that dimension, which count from the start of the vocabulary. `start` is the column of the vocabulary at
+    which this process's columns begin. By default it is the rank times the number of columns, which must then be the same in
+    all processes. `group` is by default the group of all processes. `dtype` and `padding` are as in `token_log_probs`.
 
-    Every process gets the same values, the nearest numbers to the exact ones: those of `token_log_probs` of whole rows,
-    bit for bit, however many processes there are and wherever the vocabulary is cut. The gradient by the shard has the
-    same bits for any cut, too, and is the nearest number times the cotangent, but for one in some 10^7. It needs no
-    communication; a second derivative is an error.
+    Every process gets the same values, which are correctly rounded: they have the bits of `token_log_probs` of the whole rows,
+    for any number of processes and wherever the vocabulary is cut. The bits of the gradient with respect to the shard do not
+    depend on the cut either; before the multiplication by the cotangent it is correctly rounded, except for one element in
+    some 10^7. The backward pass needs no communication; a second derivative is an error.
 
-    Processes exchange 64 bytes for each row and 64 more, once. Rows that this does not prove, one in some 10^8 float32 ones by
-    chance, and such where one score is more than some 36 above all others and another one is asked for, are brought together whole, in a second exchange.
-    Scores on other devices than the CPU are copied to it, and computed there.
+    Processes exchange 64 bytes for each row, and 64 more, once. Rows whose value this does not prove to be the nearest number
+    are gathered whole in a second exchange: by chance one float32 row in some 10^8, and rows in which one score is more than
+    about 36 above all others while the token is another one. Scores on other devices than the CPU are copied to it, and
+    computed there.
     """
     x = converted(input, dtype)
     tokens = integers_of(tokens, "tokens", x)
@@ -561,11 +635,12 @@ def vocab_parallel_token_log_probs(input, tokens, start=None, group=None, dtype=
 def vocab_parallel_cross_entropy(
     input, target, start=None, group=None, dtype=None, *, ignore_index=-100, reduction="mean"
 ):
-    """`cross_entropy` over a vocabulary whose scores are in shards, one for each process of a `torch.distributed` group:
-    the classes are in the last dimension.
+    """`cross_entropy` over a vocabulary whose scores are split into shards, one for each process of a `torch.distributed` group.
+    The classes are in the last dimension.
 
-    As `vocab_parallel_token_log_probs`, whose values it negates. Rows whose target is `ignore_index` are 0, and not
-    counted in the mean; sum and mean are torch's.
+    The losses are the negated values of `vocab_parallel_token_log_probs`, which documents `start`, `group` and `dtype`. Rows
+    whose target is `ignore_index` have the loss 0, and are not counted in the mean. Sum and mean are computed by torch from
+    the losses.
     """
     options = loss_options(ignore_index, reduction, 0.0, 0.0, 1.0)
     target = integers_of(target, "target", floating(input))

@@ -1,4 +1,4 @@
-"""Arguments as operators take them: tensors of one format and shape, dimensions that are counted from the end."""
+"""The arguments as the operators take them: tensors of one format and shape, and dimensions counted from the end."""
 
 import torch
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
@@ -6,12 +6,12 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 from .._arguments import whole
 from .._libraries import Torch, module_within, refuse_masked, refuse_rounding
 
-# What the operators compute in; torch has narrower ones.
+# The formats that the operators compute in; torch also has narrower ones.
 FORMATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def floating(x, name="input"):
-    """Integers as torch's default format."""
+    """A tensor of floats; integers are converted to torch's default format."""
     if not isinstance(x, torch.Tensor):
         raise TypeError(f"{name} must be a torch.Tensor, not {type(x).__name__}")
     if x.is_complex():
@@ -26,22 +26,22 @@ def floating(x, name="input"):
 
 
 def as_tensor(x, name, input):
-    """A tensor, or what torch makes one of, where `input` is."""
+    """The argument as a tensor: itself, or one that torch makes of it, on the device of `input`."""
     if not isinstance(x, torch.Tensor):
         refuse_masked(x)
-        # torch would make numbers of them, which have no derivative.
+        # Of a list of tensors torch would make numbers without derivatives.
         if module_within(x, "torch"):
             raise TypeError(f"{name} is a {type(x).__name__} of tensors: stack them first")
     try:
         tensor = torch.as_tensor(x, device=input.device)
-        # The caller may write to other arrays before there is a gradient, of which torch would not know.
+        # torch would not notice if the caller wrote to an array of another library before the gradient is computed.
         return tensor if isinstance(x, torch.Tensor) else tensor.clone()
     except (TypeError, ValueError, RuntimeError, NotImplementedError):
         raise TypeError(f"{name} must be a torch.Tensor on {input.device}, or numbers, not {type(x).__name__}") from None
 
 
 def integers_of(x, name, input):
-    """Integers of 64 bits. What is empty may have any format, as a list that is."""
+    """The argument as integers of 64 bits. An empty one may have any format: torch makes floats of an empty list."""
     x = as_tensor(x, name, input)
     if x.numel() and (x.is_floating_point() or x.is_complex() or x.dtype == torch.bool):
         raise TypeError(f"{name} must be integers, not {x.dtype}")
@@ -49,13 +49,14 @@ def integers_of(x, name, input):
 
 
 def indices_of(x):
-    """In 64 bits with a sign. Greater numbers become its greatest, which is out of range as they are."""
+    """Integers as signed ones of 64 bits. Those that do not fit become the greatest such integer, which is out of range as well."""
     indices = x.to(torch.int64)
     return torch.where(indices < 0, torch.iinfo(torch.int64).max, indices) if x.dtype == torch.uint64 else indices
 
 
 def converted(x, dtype, name="input"):
-    """In the format that is asked for, if any, which must hold the numbers; of integers that are not known what is nearest."""
+    """The numbers in the format that is asked for, if any. It must represent them exactly; integers whose values are not known are
+    rounded."""
     numbers = floating(x, name)
     if dtype is None:
         return numbers
@@ -73,7 +74,7 @@ def converted(x, dtype, name="input"):
 
 
 def together(**named):
-    """Broadcast against each other, with a dimension at least."""
+    """The tensors broadcast against each other, with at least one dimension."""
     first, *others = named.values()
     try:
         return torch.broadcast_tensors(torch.atleast_1d(first), *others)
@@ -83,7 +84,7 @@ def together(**named):
 
 
 def dims_of(x, dim):
-    """Counted from the end, of a tensor that has a dimension."""
+    """The dimensions, counted from the end and sorted, of a tensor that has at least one."""
     if dim is None or isinstance(dim, tuple | list) and len(dim) == 0:
         return list(range(-x.ndim, 0))
     dims = [whole(d, "dim") for d in (dim if isinstance(dim, tuple | list) else (dim,))]
@@ -97,7 +98,7 @@ def dims_of(x, dim):
 
 
 def of_dims(x, dim):
-    """A tensor with a dimension at least, and the dimensions to reduce."""
+    """A tensor with at least one dimension, and the dimensions to reduce."""
     x = torch.atleast_1d(x)
     return x, dims_of(x, dim)
 
@@ -107,7 +108,7 @@ def one_dim(x, dim):
 
 
 def stacked(parts, name):
-    """Tensors of one shape as one, whose first dimension enumerates them."""
+    """Tensors of one shape as one tensor, whose first dimension enumerates them."""
     if isinstance(parts, torch.Tensor):
         return parts
     if not isinstance(parts, list | tuple) or not all(isinstance(part, torch.Tensor) for part in parts):
@@ -119,14 +120,14 @@ def stacked(parts, name):
 
 
 def refuse_tensors(**named):
-    """Of numbers by which there is no derivative."""
+    """Raises an error for a tensor in the place of a number with respect to which there is no derivative."""
     for name, number in named.items():
         if isinstance(number, torch.Tensor):
             raise TypeError(f"{name} must be a number, not a Tensor: there is no derivative by it")
 
 
 def in_common(**named):
-    """In one format, as torch promotes: integers, and numbers without dimensions, count less than others."""
+    """The tensors in one format, as torch promotes: integers, and tensors without dimensions, count less than others."""
     for name, x in named.items():
         floating(x, name)
     floats = [x for x in named.values() if x.is_floating_point()]
@@ -140,7 +141,7 @@ def in_common(**named):
 
 
 def terms_of(input, b, where):
-    """Numbers, weights and mask of one shape, and whether none had a dimension; what is masked out is −∞, with weight 0."""
+    """Numbers, weights and mask of one shape, and whether none of them had a dimension. What is masked out is −∞ with weight 0."""
     x = floating(input)
     named = {"input": x}
     if b is not None:
@@ -160,7 +161,7 @@ def terms_of(input, b, where):
 
 
 def directed(input, direction, name, dim):
-    """Numbers and a direction of one shape, the dimensions, and whether none had a dimension."""
+    """Numbers and a direction of one shape, the dimensions, and whether neither had a dimension."""
     named = {"input": input, name: as_tensor(direction, name, floating(input))}
     x, t = together(**dict(zip(named, in_common(**named))))
     return x, t, dims_of(x, dim), are_numbers(named)
@@ -171,17 +172,17 @@ def are_numbers(named):
 
 
 def without(is_number, dims, keepdim, *values):
-    """Values in the shape that is asked for; that of a number is that of a number."""
+    """Values in the shape that is asked for: without the dimensions unless `keepdim`, and without any for a scalar input."""
     return values if keepdim and not is_number else tuple(value.squeeze(dims) for value in values)
 
 
 def summed_to(x, shape):
-    """What broadcasting spread out is added up again."""
+    """A gradient summed over the dimensions along which its tensor was broadcast, so that it has this shape."""
     return x.sum_to_size(shape) if shape else x.sum()
 
 
 def offsets_of(offsets, x, dim):
-    """As ids, and the number of segments."""
+    """The offsets as ids, and the number of segments."""
     offsets, length = integers_of(offsets, "offsets", x), x.shape[dim]
     if offsets.ndim != 1:
         raise ValueError(f"offsets has the shape {tuple(offsets.shape)}, it must have one dimension")
@@ -196,7 +197,8 @@ def offsets_of(offsets, x, dim):
 
 
 def ids_of(segment_ids, num_segments, mode, x, dim):
-    """Ids below a number of segments, that number, and whether each is of a segment, or None if all are."""
+    """Ids that are at most the number of segments, that number, and whether each place is in a segment, or None if all are. A place
+    in no segment has that number as its id."""
     ids, length = integers_of(segment_ids, "segment_ids", x), x.shape[dim]
     if ids.shape != (length,):
         raise ValueError(f"segment_ids has the shape {tuple(ids.shape)}, it must be ({length},): one id for each place along dim")
@@ -213,7 +215,7 @@ def ids_of(segment_ids, num_segments, mode, x, dim):
 
 
 def are_known(indices):
-    """Whether they can be looked at here and now; elsewhere the operator looks, on the CPU."""
+    """Whether the values can be read here. Otherwise the operator checks them, when it runs on the CPU."""
     return indices.device.type == "cpu" and not are_hidden(indices)
 
 
@@ -223,7 +225,8 @@ def are_hidden(indices):
 
 
 def within(indices, length, padding, name):
-    """Complains of indices that are out of range: on GPUs, too, unless a graph is being captured, which cannot wait for an answer."""
+    """Raises an error for an index that is out of range: on GPUs, too, unless a graph is being captured, during which the values
+    cannot be waited for."""
     device = indices.device.type
     if are_hidden(indices) or device not in ("cpu", "cuda") or device == "cuda" and torch.cuda.is_current_stream_capturing():
         return

@@ -1,4 +1,5 @@
-"""The kernels for NVIDIA's GPUs, on tensors there: the bits of the CPU, on torch's current stream, without waiting for it."""
+"""The kernels for NVIDIA's GPUs, called on tensors there. They give the bits of the CPU, run on torch's current stream, and are not
+waited for."""
 
 import functools
 import math
@@ -10,7 +11,7 @@ from .. import _core
 
 FORMATS = {torch.float16: "float16", torch.bfloat16: "bfloat16", torch.float32: "float32", torch.float64: "float64"}
 
-# What calls need beside their tensors: memory for each stream, and what a graph was captured with.
+# Calls need memory beside that of their tensors: one workspace for each stream, and one for each call in a captured graph.
 workspaces = {}
 captured = []
 
@@ -21,7 +22,7 @@ def takes(x):
 
 @functools.cache
 def works(device):
-    """Whether the kernels run on a GPU; said once where they don't, as others compute in their place."""
+    """Whether the kernels run on a GPU. If not, a warning says so once, and torch's own operations are used."""
     if torch.version.cuda is None:
         return False
     problem = _core.cuda_problem(device)
@@ -35,7 +36,7 @@ def workspace(device, stream):
         return torch.zeros(_core.CUDA_WORKSPACE, dtype=torch.uint8, device=torch.device("cuda", device))
 
     if torch.cuda.is_current_stream_capturing() and (device, stream) not in workspaces:
-        # Of the graph's own memory, made 0 whenever it runs.
+        # It is part of the graph's own memory, and is set to 0 whenever the graph runs.
         captured.append(new())
         return captured[-1]
     if (device, stream) not in workspaces:
@@ -50,7 +51,8 @@ def place(x):
 
 
 def as_rows(x, dim):
-    """Rows of numbers that follow each other, along these dimensions, which are in order: without a copy where they lie so."""
+    """A matrix whose rows are contiguous, with the numbers along these dimensions, which are sorted. Copied only if the numbers of a
+    row are not contiguous."""
     last = x.movedim(dim, list(range(-len(dim), 0))) if dim else x.unsqueeze(-1)
     length = math.prod(x.shape[d] for d in dim)
     rows = last.reshape(math.prod(last.shape[: last.ndim - max(len(dim), 1)]), length)
@@ -70,7 +72,7 @@ def logsumexp(x, dim):
 
 
 def shares(x, dim, is_log):
-    """Softmax or log-softmax along these dimensions."""
+    """Softmax, or with `is_log` log-softmax, along these dimensions."""
     dim = sorted(dim)
     rows = as_rows(x, dim)
     out = torch.empty_like(rows, memory_format=torch.contiguous_format)
@@ -82,6 +84,6 @@ def shares(x, dim, is_log):
 
 
 def unproved():
-    """How many results were not proved to be the nearest numbers."""
-    # The second word of 64 bits of a workspace.
+    """The number of results that were not proved to be the nearest numbers."""
+    # The count is in the second 64-bit word of a workspace.
     return sum(int(memory[8:12].view(torch.int32)) for memory in [*workspaces.values(), *captured])

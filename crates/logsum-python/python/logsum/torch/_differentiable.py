@@ -27,7 +27,7 @@ def is_number(x):
 
 
 def tangent_of(x):
-    """That of a dual number. There is one level of them, which torch.compile sets without Python's knowledge."""
+    """The tangent of a dual number. Dual numbers have one level, which torch.compile enters without Python's knowledge."""
     return torch._VF._unpack_dual(x, level=0)[1]
 
 
@@ -36,22 +36,22 @@ def without_tangent(x):
 
 
 def filled(primals, tangents):
-    """Tangents, 0 where there is none."""
+    """The tangents, with 0 in the place of each that is None."""
     return [torch.zeros_like(x) if t is None and is_number(x) else t for x, t in zip(primals, tangents)]
 
 
 def levels():
-    """The transforms of torch.func that are under way."""
+    """The transforms of torch.func that are active."""
     return torch._C._functorch.get_interpreter_stack() or []
 
 
 def like_first(x, *_):
-    """What operators give whose results are like their first argument."""
+    """The result of an operator whose results are like its first argument, without values."""
     return x.new_empty(x.shape)
 
 
-# torch.compile must not look into an operator: which transforms are under way is found when the operator is recorded.
-# It can be told so only once the compiler is imported. That takes more than a second, and is left to whoever compiles.
+# torch.compile must not trace into an operator: which transforms are active is determined when the operator is recorded.
+# The compiler can be told so only once it has been imported. That takes more than a second, so we wait until a caller does it.
 COMPILER = "torch._dynamo"
 to_tell = []
 
@@ -66,7 +66,7 @@ def when_compiling(tell):
 
 
 class BeforeCompiler:
-    """Sees the import of the compiler."""
+    """An import hook that is called before the compiler is imported."""
 
     def find_spec(self, name, path=None, target=None):
         if name != COMPILER or self not in sys.meta_path:
@@ -87,14 +87,14 @@ class BeforeCompiler:
 class Differentiable:
     """An operator with its derivatives backward and forward, and its rule for vmap.
 
-    `function` takes some tensors, whose dimensions are counted from the end, then what is no such tensor. `backward(inputs, output,
-    cotangent, needed)` gives a cotangent for each of those tensors, or None, which is enough where it is not needed; of inputs and
-    output it has what `saves` names. `slope(inputs,
-    tangents)` is what changes of the arguments change, with a tangent for each. Both are written with differentiable functions, so
-    that there are derivatives of any order.
+    `function` takes first the differentiable tensors, as many as `tensors` says, whose dimensions are counted from the end, then
+    other arguments. `backward(inputs, output, cotangent, needed)` returns a cotangent for each of those tensors, or None where
+    `needed` says that it is not needed; `inputs` and `output` are None unless `saves` names them. `slope(inputs, tangents)`
+    returns the change of the output for changes of the arguments, of which `tangents` has one for each. Both are written with
+    differentiable functions, so that there are derivatives of any order.
 
-    The transforms of torch.func take all this from an autograd.Function, all else from the operator itself; forward mode is no part
-    of an operator, so that dual numbers are taken apart before it.
+    For the transforms of torch.func the rules are in an autograd.Function, for everything else in the operator itself. An
+    operator has no rule for forward mode, so that dual numbers are passed to the autograd.Function instead.
     """
 
     def __init__(self, name, function, tensors, backward, slope, shaped=like_first, saves=("inputs",)):
@@ -119,7 +119,7 @@ class Differentiable:
 
         def batched(info, in_dims, *arguments):
             if any(isinstance(d, int) for d in in_dims[tensors:]):
-                # Of what is not expected to differ within a batch: one after the other.
+                # An argument that is not expected to be batched: the samples are computed one after the other.
                 each = [[x.select(d, i) if isinstance(d, int) else x for x, d in zip(arguments, in_dims)] for i in range(info.batch_size)]
                 return torch.stack([self(*one) for one in each]), 0
             batches = [
@@ -139,7 +139,7 @@ class Differentiable:
             primals, _ = restored(ctx, ctx.saved_tensors, True)
             if not any(level.key() == torch._C._functorch.TransformType.Jvp for level in levels()):
                 return slope(primals, filled(primals, tangents))
-            # torch turns forward mode off meanwhile, which would lose the tangents of outer levels.
+            # torch turns forward mode off during this call, which would lose the tangents of outer levels.
             with forward_ad._set_fwd_grad_enabled(True):
                 primals = [without_tangent(x) if is_number(x) else x for x in primals]
                 return slope(primals, filled(primals, tangents))
@@ -160,14 +160,15 @@ class Differentiable:
 
 
 def is_any_dual(arguments):
-    # They are looked for where they can be: there is no looking into those of torch's older vmap.
+    # Tangents are looked up only where there can be some: that fails for the tensors of torch's older vmap.
     can_be = forward_ad._current_level >= 0 or torch.compiler.is_compiling()
     can_be = can_be and torch._C._is_fwd_grad_enabled()
     return can_be and any(is_number(x) and tangent_of(x) is not None for x in arguments)
 
 
 def refuse_transforms(name, *tensors):
-    """Of what has a derivative backward, once, and no other rule. The compiler finds that by itself."""
+    """Raises an error under a transform, for an operator that has a derivative backward, once, and no other rule. The compiler detects
+    that by itself."""
     if torch.compiler.is_compiling():
         return
     if torch._C._are_functorch_transforms_active() or is_any_dual(tensors):
@@ -175,7 +176,7 @@ def refuse_transforms(name, *tensors):
 
 
 class OnlyOnce(torch.autograd.Function):
-    """A derivative that depends on some tensors, and has no derivative by them here."""
+    """The identity of a derivative that depends on some tensors; differentiating it with respect to them is an error."""
 
     @staticmethod
     def forward(ctx, slope, name, *tensors):
@@ -188,7 +189,7 @@ class OnlyOnce(torch.autograd.Function):
 
 
 def only_once(name, slopes, tensors):
-    """The derivatives of what is called this, which depend on the tensors: an error where they are differentiated again."""
+    """The derivatives of the operator `name`, which depend on these tensors: differentiating them again is an error."""
     if not torch.is_grad_enabled():
         return slopes
     tensors = [x for x in tensors if x is not None]

@@ -17,7 +17,7 @@ from ._reductions import (
     times,
 )
 
-# The first derivatives of e^−d − 1 + d at 0 that are not 0, over their factorials.
+# The first coefficients of the Taylor series of e^−d − 1 + d at 0, from that of d² on.
 SERIES = [(-1) ** n / math.factorial(n) for n in range(2, 18)]
 
 
@@ -30,23 +30,25 @@ def above_tangent(d):
     return torch.where(near == d, near * near * series, d + torch.expm1(-d))
 
 
-# Where x − y differs by more from what it is where both have most, two logarithms tell the ratio of shares.
+# Where x − y is farther than this from its value where p and q share most, log p − log q is taken as it is.
 NEAR = 32.0
 
 
 def log_shares(x, dim):
-    """log softmax; the least number where a finite one is farther below the greatest than numbers reach: −∞ says that there is no share."""
+    """log softmax. The least finite number in place of −∞ where a finite score is too far below the greatest for the format: −∞ is
+    reserved for elements without mass."""
     log = log_softmax(x, dim)
     is_far = torch.isneginf(log) & torch.isfinite(x) & (logsumexp(x, dim) != torch.inf)
     return torch.where(is_far, torch.finfo(x.dtype).min, log)
 
 
 def log_ratios(x: torch.Tensor, y: torch.Tensor, dim: list[int]) -> torch.Tensor:
-    """log p − log q; 0 where one of them is −∞.
+    """log p − log q, with p = softmax(x) and q = softmax(y); 0 where one of the logarithms is −∞.
 
-    The difference of two logarithms has lost what p and q have in common. It is x − y − c − log W for any c, with
-    W = Σ q e^{x − y − c}, and x − y − c is exact where c is the difference of numbers that have much of both. What is far from it has
-    the part P of p and Q of q, and W (1 − P) = 1 − Q + Σ q expm1(x − y − c) over the others.
+    The difference of the two logarithms would lose the digits that p and q have in common. It equals x − y − c − log W for any
+    c, with W = Σ q e^{x − y − c}, and x − y − c is exact if c is the difference of x and y where p and q are both large. Let P
+    and Q be the parts of p and q at the elements where x − y is far from c. Then W (1 − P) = 1 − Q + Σ q expm1(x − y − c), with
+    the sum over all other elements.
     """
     p, q, log_p, log_q = softmax(x, dim), softmax(y, dim), log_shares(x, dim), log_shares(y, dim)
     shared = torch.minimum(p, q)
@@ -56,14 +58,14 @@ def log_ratios(x: torch.Tensor, y: torch.Tensor, dim: list[int]) -> torch.Tensor
     near = torch.where(is_near, difference, 0)
     far_p, far_q = (torch.where(is_near, 0, share).sum(dim, keepdim=True) for share in (p, q))
     change = torch.where(is_near, q * torch.expm1(near), 0).sum(dim, keepdim=True) - far_q
-    # Where little is shared, p and q are far from each other, and the logarithms have the digits.
+    # Where p and q have little in common, they are far from each other, and their logarithms keep their digits.
     is_near = is_near & (change > -0.5) & (far_p < 0.5)
     d = torch.where(is_near, near - (torch.log1p(change) - torch.log1p(-far_p)), log_p - log_q)
     return torch.where((log_p == -torch.inf) | (log_q == -torch.inf), 0, d).contiguous()
 
 
 def shared_part(part, shared, dim):
-    """That where most is shared."""
+    """The greatest value of `part` where the shared probability is greatest."""
     if not part.numel():
         return 0
     is_greatest = shared == shared.amax(dim, keepdim=True)
@@ -71,7 +73,7 @@ def shared_part(part, shared, dim):
 
 
 def where_both(x, y, dim, numbers):
-    """Numbers where neither logarithm is −∞, elsewhere 0."""
+    """The numbers where neither logarithm is −∞, and 0 elsewhere."""
     is_none = (log_shares(x, dim) == -torch.inf) | (log_shares(y, dim) == -torch.inf)
     return torch.where(is_none, 0, numbers)
 
@@ -92,28 +94,28 @@ log_ratio = Differentiable("log_ratio", log_ratios, 2, log_ratio_backward, log_r
 
 
 def divergence(x: torch.Tensor, y: torch.Tensor, dim: list[int]) -> torch.Tensor:
-    """Σ p (e^−d − 1 + d) with d = log p − log q: Σ p log(p/q), as Σ p = Σ q, of terms that are not negative."""
+    """Σ p (e^−d − 1 + d) with d = log p − log q. It equals Σ p log(p/q), since Σ p = Σ q, and its terms are not negative."""
     dtype, x, y = x.dtype, x.double(), y.double()
     p, q, d = softmax(x, dim), softmax(y, dim), log_ratio(x, y, dim)
-    # Where p is tiny, e^−d overflows; q is what is left.
+    # Where p is tiny, e^−d overflows; the term tends to q.
     terms = torch.where(d < -NEAR, q - p + times(p, d), times(p, above_tangent(d.clamp(min=-NEAR))))
     terms = torch.where(p == 0, q, terms)
     is_missed = (log_shares(x, dim) != -torch.inf) & (log_shares(y, dim) == -torch.inf)
     value = torch.where(is_missed, torch.inf, terms).sum(dim, keepdim=True)
-    # A row without mass has none that could be elsewhere.
+    # A row of x without mass has the divergence 0.
     value = torch.where(logsumexp(x, dim) == -torch.inf, 0, value)
     is_unknown = torch.isnan(x) | torch.isnan(y)
     return torch.where(is_unknown.sum(dim, keepdim=True) > 0, torch.nan, value).to(dtype)
 
 
 def slopes(x, y, dim):
-    """By x and y; 0 where the divergence is infinite, or x has no mass."""
+    """The derivatives with respect to x and y; 0 where the divergence is infinite, or x has no mass."""
     dtype, x, y = x.dtype, x.double(), y.double()
     p, q, d = softmax(x, dim), softmax(y, dim), log_ratio(x, y, dim)
-    # NaN is passed on.
+    # A NaN divergence counts as changing, so that its derivatives are NaN.
     changes = ~torch.isinf(softmax_kl(x, y, dim)) & (logsumexp(x, dim) != -torch.inf)
     of_x = times(p, d - times(p, d).sum(dim, keepdim=True))
-    # q − p, where that does not cancel.
+    # q − p, in a form that does not cancel.
     of_y = torch.where((p == 0) | (d.abs() > 1), q - p, times(p, torch.expm1(-d.clamp(-1, 1))))
     return [torch.where(changes, slope, 0 * p.detach()).to(dtype) for slope in (of_x, of_y)]
 
