@@ -1,4 +1,4 @@
-"""Checks of the arguments that are no arrays, for NumPy, PyTorch and JAX alike: each message names the argument."""
+"""Checks of the arguments that are not arrays, for NumPy, PyTorch and JAX alike. Each message names the argument."""
 
 import operator
 
@@ -29,7 +29,7 @@ def one_of(choices, choice, name):
 
 
 def loss_options(ignore_index, reduction, label_smoothing, z_loss, temperature):
-    """What a loss is, beside scores, targets and weights."""
+    """The options of a loss: everything except scores, targets and class weights."""
     one_of(("mean", "sum", "none"), reduction, "reduction")
     options = {"ignore_index": whole(ignore_index, "ignore_index"), "reduction": reduction}
     limits = {
@@ -45,7 +45,7 @@ def loss_options(ignore_index, reduction, label_smoothing, z_loss, temperature):
 
 
 def either(segment_ids, offsets, num_segments):
-    """Segments are given one way or the other."""
+    """Checks that exactly one of `segment_ids` and `offsets` is given."""
     if (segment_ids is None) == (offsets is None):
         raise TypeError("either segment_ids or offsets must be given, and not both")
     if offsets is not None and num_segments is not None:

@@ -1,4 +1,4 @@
-"""Arrays of other libraries as NumPy arrays that share their memory, and back."""
+"""Arrays of other libraries as NumPy arrays that share their memory, and NumPy arrays as arrays of these libraries."""
 
 import sys
 
@@ -6,11 +6,11 @@ import numpy as np
 
 
 class Elsewhere(TypeError):
-    """An array is not in the memory of this machine's processor."""
+    """The numbers of an array are not in memory that the CPU can read."""
 
 
 def refuse_masked(x):
-    """Also in lists: what makes an array of them loses the masks without a word."""
+    """Raises an error for masked arrays, also within lists, of which NumPy would make arrays without masks."""
     if any(issubclass(kind, np.ma.MaskedArray) for kind in types_in([x])):
         raise TypeError("a masked array: give its data, and where=~mask")
 
@@ -22,7 +22,7 @@ def types_in(numbers):
 
 
 class Numpy:
-    """NumPy's own arrays, and whatever it makes arrays of."""
+    """NumPy's arrays, and everything of which NumPy makes arrays."""
 
     def array(self, x):
         if x is None:
@@ -36,7 +36,7 @@ class Numpy:
         return floating(np.result_type(*arrays), np.dtype(np.float64))
 
     def named(self, dtype):
-        """The format that a caller means."""
+        """The format that a caller's `dtype` stands for."""
         return np.dtype(dtype)
 
     def result(self, value):
@@ -64,7 +64,7 @@ class Torch(Numpy):
         return x.numpy()
 
     def dtype(self, *arrays):
-        # Numbers without axes count less than others, as torch has it.
+        # Tensors without dimensions count less than others, as in torch's promotion.
         empty = lambda x: self.result(np.empty((1,) * x.ndim, x.dtype)) if isinstance(x, np.ndarray) else x
         first, *others = map(empty, arrays)
         whole = self.torch.asarray(first, device="cpu") if not isinstance(first, self.torch.Tensor) else first
@@ -89,7 +89,7 @@ class Torch(Numpy):
 
 
 class Jax(Numpy):
-    """Arrays of JAX that are no tracers."""
+    """Arrays of JAX that are not traced."""
 
     def __init__(self, example):
         import jax
@@ -111,12 +111,12 @@ class Jax(Numpy):
         return floating(np.dtype(dtype), np.dtype(self.jax.numpy.zeros(()).dtype))
 
     def named(self, dtype):
-        # JAX says what it lacks.
+        # JAX itself warns of formats that are not enabled.
         return np.dtype(self.jax.numpy.empty((), dtype).dtype)
 
     def result(self, value):
         value = self.jax.numpy.asarray(value)
-        # What lies on several devices does so by its shape, which the result may not have.
+        # The sharding of an array on several devices depends on its shape, which may not be that of the result.
         return value if self.device is None else self.jax.device_put(value, self.device)
 
 
@@ -160,12 +160,12 @@ def module_of(x):
 
 
 def module_of_type(kind):
-    """Where it is from: torch, jax, …; also of a subclass that somebody made."""
+    """The top-level package of a type, such as torch or jax; for a user's subclass that of its base."""
     names = [base.__module__.partition(".")[0] for base in kind.__mro__]
     return next((name for name in names if name in ("torch", "jax", "jaxlib")), names[0])
 
 
-# What NumPy computes in itself: float8 formats of others are none of these, though one says that it is.
+# NumPy's own formats. The float8 formats of ml_dtypes are not among them, although one of them claims to be a float.
 FLOATS = np.typecodes["AllFloat"]
 NUMBERS = "?" + np.typecodes["AllInteger"] + FLOATS
 
@@ -179,7 +179,7 @@ def is_inexact(dtype):
 
 
 def refuse_rounding(x, dtype, name):
-    """Complains of integers that a format does not hold: a result would be that of others."""
+    """Raises an error for integers that a format cannot represent, since the result would be that of other numbers."""
     digits = 8 if dtype.name == "bfloat16" else min(np.finfo(dtype).nmant, 52) + 1
     if x.dtype.kind not in "iu" or np.iinfo(x.dtype).max < 2**digits:
         return
@@ -194,13 +194,13 @@ def refuse_rounding(x, dtype, name):
 
 
 def module_within(x, *modules):
-    """That of these modules of which a list, or a list of lists, has arrays; none if of none."""
+    """The first of these modules whose arrays a list, or a list of lists, contains; None if there are none."""
     kinds = types_in(x) if isinstance(x, list | tuple) else ()
     return next((name for name in map(module_of_type, kinds) if name in modules), None)
 
 
 def library_of(*arrays):
-    """The library whose arrays these are; NumPy if of none."""
+    """The library of the first array that is not NumPy's; NumPy if there is none."""
     for x in arrays:
         if isinstance(x, (np.ndarray, np.generic, list, tuple, int, float, complex)) or x is None:
             continue
@@ -215,7 +215,7 @@ def library_of(*arrays):
 
 
 def floating(dtype, default):
-    """The format to compute in: `default` for integers."""
+    """The format to compute in; `default` for integers and booleans."""
     if dtype.kind in "biu":
         return default
     if is_inexact(dtype):
@@ -224,7 +224,8 @@ def floating(dtype, default):
 
 
 def native(array, dtype):
-    """The numbers as the compiled part reads them: of one of its formats, aligned, in whole steps. Copied only if they are not."""
+    """The numbers in the form that the compiled part reads: in one of its formats, aligned, with strides that are multiples of the item
+    size. Copied only if they are not."""
     if dtype.char == "g":
         dtype = np.dtype(np.float64)
     elif dtype.char == "G":

@@ -1,16 +1,36 @@
-"""logsum's functions for JAX: under jit, vmap, grad, jvp, hessian, with derivatives of any order.
+"""logsum's functions for JAX, with JAX's argument names and defaults, and derivatives of any order.
 
-On the CPU values are correctly rounded, as those of `logsum` are; on other devices they are computed by JAX's own operations, by the
-same formulas and conventions, and are right to some ulps. First derivatives of log-sum-exps and losses are correctly
-rounded up to the product with the cotangent; all others are right to some ulps of their largest terms, which cancel where a row is
-nearly certain or nearly constant, those of cumulative sums to that times the size of the logarithms, and those of matrix products to
-that times how far those of a row or a column are apart.
+They run under `jit`, `vmap`, `grad`, `jvp`, `hessian` and `shard_map`, in any composition, with one exception: where a
+`lax.scan` is differentiated backward and then again, as in `jax.hessian`, JAX loses the rule of callbacks, and raises an
+error. Use `jax.jacrev(jax.jacfwd(f))` there, which differentiates forward first.
 
-Labels, tokens, ids and weights that are traced are checked when what is computed of them runs. Under jit JAX drops what no result
-needs, and the check with it: so there is none where only derivatives that do without it are asked for.
+Arguments
+---------
+Numbers are arrays of JAX or NumPy, lists or Python's numbers, in float16, bfloat16, float32 or float64; integers and booleans
+are converted to JAX's default format, and formats are promoted as JAX promotes them. `logsumexp` also takes complex numbers.
+`axis` is an axis, a tuple or list of axes, or None for all; with `keepdims` they stay, with length 1.
 
-Where all is −∞ the gradient of a log-sum-exp is 0; of c times +∞ it is 1/c at each. Cumulative sums and products that are ±∞ have
-gradient 0.
+Traced labels, tokens, ids and weights are checked when the computation that uses them runs. Under `jit` JAX drops
+computations whose results are not needed, and their checks with them. So nothing is checked where only derivatives that do
+not need the value are computed.
+
+Accuracy
+--------
+On the CPU values are as accurate as those of the same functions of `logsum`: mostly correctly rounded. On other devices
+they are computed by JAX's own operations, by the same formulas and conventions, with errors of some ulps.
+
+First derivatives of log-sum-exps and losses are correctly rounded before they are multiplied by the cotangent. All other
+derivatives have an error of some ulps of their largest terms; these terms cancel where a row is nearly certain (one
+probability is close to 1) or nearly constant. For cumulative sums that error is multiplied by the size of the logarithms,
+for matrix products by the distances between the logarithms in a row or a column.
+
+Where all numbers are −∞, the gradient of a log-sum-exp is 0; with c numbers +∞ it is 1/c at each of these. Cumulative sums
+and products that are ±∞ have the gradient 0.
+
+Errors
+------
+TypeError for an argument of the wrong type or dtype; ValueError for an axis out of range or given twice, shapes that do not
+fit, and options, classes, tokens or ids out of range.
 """
 
 import jax
@@ -68,7 +88,12 @@ __all__ = [
 def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False, where=None):
     """log Σ b e^a over axes: the arguments of `jax.nn.logsumexp`.
 
-    Its gradient by `a` is the softmax: of −∞ alone 0, of c times +∞ 1/c at each; that by `b` is e^a / Σ.
+    The weights `b`, of any sign, and the boolean mask `where` broadcast against `a`; terms that are masked out or have the
+    weight 0 are absent, even if they are NaN. Without `return_sign` a negative sum gives NaN; with it the result is the pair of
+    log |Σ b e^a| and the sign of the sum: 1, −1, or 0 where the terms cancel exactly or there are none; a phase for complex
+    numbers. Special cases are those of `logsum.logsumexp`.
+
+    The gradient with respect to `a` is b e^a / Σ b e^a, without weights the softmax; that with respect to `b` is e^a / Σ b e^a.
     """
     terms = dict(zip("a" if b is None else "ab", inexact(a=a) if b is None else inexact(a=a, b=b)))
     terms = terms if where is None else terms | {"where": mask_of(where)}
@@ -94,7 +119,7 @@ def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False, where=Non
     else:
         value, sign = _reductions.weighted(a, b, axes)
         if not return_sign:
-            # Its derivative is that of the logarithm of the magnitude, as elsewhere.
+            # The value is NaN, but the derivative is that of the logarithm of the magnitude, as in the other libraries.
             value = value + jnp.where(sign < 0, jnp.nan, 0)
     if not keepdims or is_number:
         value = jnp.squeeze(value, axes)
@@ -103,7 +128,8 @@ def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False, where=Non
 
 
 def logsumexp_value_and_grad(a, axis=None, b=None, where=None, keepdims=False, no_mass="zero"):
-    """As `logsum.logsumexp_value_and_grad`: log Σ b e^a, and its gradient, or with weights `b` the pair of those by `a` and by `b`."""
+    """log Σ b e^a over axes, and its gradient; with weights `b` the pair of the gradients with respect to `a` and to `b`. As
+    `logsum.logsumexp_value_and_grad`, which documents `no_mass`."""
     one_of(("zero", "uniform", "nan"), no_mass, "no_mass")
     value = logsumexp(a, axis, b, keepdims, where=where)
     shapes = [jnp.shape(a), () if b is None else jnp.shape(b)]
@@ -126,7 +152,10 @@ def logsumexp_value_and_grad(a, axis=None, b=None, where=None, keepdims=False, n
 
 
 def logsumexp_jvp(a, tangent, axis=None, keepdims=False):
-    """The values of `logsumexp`, and their derivatives in the direction `tangent`: Σ softmax(a) · tangent."""
+    """The values of `logsumexp`, and their derivatives in the direction `tangent`: Σ p t with p = softmax(a).
+
+    `a` and `tangent` broadcast against each other. As `logsum.logsumexp_jvp`.
+    """
     x, t = together(**dict(zip(("a", "tangent"), real(a=a, tangent=tangent))))
     axes = normalized(axis, x.ndim)
     values = _reductions.logsumexp(x, axes), _reductions.mean(_reductions.softmax(x, axes), t, axes)
@@ -135,7 +164,10 @@ def logsumexp_jvp(a, tangent, axis=None, keepdims=False):
 
 
 def logsumexp_hvp(a, vector, axis=None):
-    """The Hessian of `logsumexp` times a vector: p (v − Σ p v) with p = softmax(a)."""
+    """The Hessian of `logsumexp` times a vector v: p (v − Σ p v) with p = softmax(a), of the shape of `a`.
+
+    `a` and `vector` broadcast against each other. As `logsum.logsumexp_hvp`.
+    """
     x, v = together(**dict(zip(("a", "vector"), real(a=a, vector=vector))))
     axes = normalized(axis, x.ndim)
     return summed_to(_reductions.softmax_slope(_reductions.softmax(x, axes), v, axes), jnp.shape(a))
@@ -149,21 +181,23 @@ def by_shares(function, x, axis, dtype, where):
 
 
 def softmax(x, axis=-1, where=None, dtype=None):
-    """e^x / Σ e^x over axes: the arguments of `jax.nn.softmax`; of −∞ alone 0.
+    """e^x / Σ e^x over axes: the arguments of `jax.nn.softmax`. 0 where all numbers are −∞, and where `where` is False; with c
+    numbers +∞, 1/c at each of these.
 
-    With `dtype` numbers are converted first. It must hold them: a wider format, or an integer that it would round, is an
-    error; of integers that are traced it takes what is nearest.
+    With `dtype`, numbers are first converted to that format. It must represent them exactly: numbers of a wider format, or an
+    integer that it would round, are an error. Traced integers are rounded.
     """
     return by_shares(_reductions.softmax, x, axis, dtype, where)
 
 
 def log_softmax(x, axis=-1, where=None, dtype=None):
-    """x − log Σ e^x over axes: the arguments of `jax.nn.log_softmax`. `dtype` is as in `softmax`."""
+    """x − log Σ e^x over axes: the arguments of `jax.nn.log_softmax`. −∞ where all numbers are −∞, and where `where` is False.
+    `dtype` is as in `softmax`."""
     return by_shares(_reductions.log_softmax, x, axis, dtype, where)
 
 
 def reduced(function, a, axis, keepdims, *parameters):
-    """Of real numbers, with an axis at least."""
+    """`function` of real numbers, with at least one axis."""
     x = jnp.atleast_1d(*real(a=a))
     axes = normalized(axis, x.ndim)
     value = function(x, *parameters, axes)
@@ -171,25 +205,28 @@ def reduced(function, a, axis, keepdims, *parameters):
 
 
 def logmeanexp(a, axis=None, keepdims=False):
-    """log of the mean of e^a over axes. NaN of nothing. Its gradient is the softmax."""
+    """The logarithm of the mean of e^a over axes; NaN of no numbers. Its gradient is the softmax. See also `logsum.logmeanexp`."""
     return reduced(_reductions.logmeanexp, a, axis, keepdims)
 
 
 def logvarexp(a, axis=None, ddof=0, keepdims=False):
-    """log of the variance of e^a over axes, Σ (e^a − mean)² / (n − ddof). Where all numbers are equal it is −∞ and has no
-    derivative: NaN."""
+    """The logarithm of the variance of e^a over axes: log(Σ (e^a − mean)² / (n − ddof)) of n numbers.
+
+    Where all numbers are equal it is −∞, and its derivative, which does not exist, is NaN. See also `logsum.logvarexp`.
+    """
     return reduced(_reductions.logvarexp, a, axis, keepdims, whole(ddof, "ddof", 0))
 
 
 def softmax_entropy(a, axis=None, keepdims=False):
-    """−Σ p log p with p = softmax(a) over axes, in nats."""
+    """The entropy −Σ p log p of p = softmax(a) over axes, in nats. See also `logsum.softmax_entropy`."""
     return reduced(_reductions.softmax_entropy, a, axis, keepdims)
 
 
 def logcumsumexp(a, axis=0, reverse=False, exclusive=False):
-    """log of the cumulative sums of e^a: the arguments of `jax.lax.cumlogsumexp`.
+    """The logarithms of the cumulative sums of e^a along an axis: the arguments of `jax.lax.cumlogsumexp`.
 
-    With `reverse` they are added up from the end; `exclusive` ones leave out their own number, so that the first is −∞.
+    With `reverse` the sums start from the end. With `exclusive` each sum leaves out the number at its own place, so that the
+    first one (with `reverse` the last) is −∞.
     """
     (a,) = real(a=a)
     if a.ndim == 0:
@@ -205,7 +242,8 @@ def logcumsumexp(a, axis=0, reverse=False, exclusive=False):
 
 
 def log_matmul(a, b):
-    """The matrix product in log space: log Σ_k e^{a_ik + b_kj}, with vectors and batches as in `jax.numpy.matmul`."""
+    """The matrix product in log space, log Σ_k e^{a_ik + b_kj}, of vectors, matrices and batches with the shapes of
+    `jax.numpy.matmul`. See also `logsum.log_matmul`."""
     a, b = real(a=a, b=b)
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError("log_matmul needs vectors, matrices or batches of them, not a scalar")
@@ -220,8 +258,8 @@ def log_matmul(a, b):
 
 
 def by_segments(function, a, segment_ids, num_segments, axis, offsets, mode):
-    """`function` of the numbers with the segments' axis last, and of one segment more, which has what is in none, as −∞; the number of
-    the segments, and the axis."""
+    """`function` of the numbers, with the axis of the segments last; the number of segments; and the axis. One more segment holds
+    what is in no segment, as −∞."""
     one_of(("raise", "drop"), mode, "mode")
     either(segment_ids, offsets, num_segments)
     a = jnp.atleast_1d(*real(a=a))
@@ -238,18 +276,19 @@ def by_segments(function, a, segment_ids, num_segments, axis, offsets, mode):
 
 
 def segment_logsumexp(a, segment_ids=None, num_segments=None, axis=0, offsets=None, mode="raise"):
-    """Log-sum-exps of the segments of an array along an axis, which then enumerates them: as `logsum.segment_logsumexp`.
+    """The log-sum-exp of each segment of an array along an axis, which enumerates the segments in the result.
 
-    Where ids are traced, `num_segments` must be given, and ids out of range are dropped, as `jax.ops.segment_sum` drops them. Where
-    offsets are traced, and do not start at 0, go up, and end at the axis' length, all is NaN.
+    Segments are given by `segment_ids` or by `offsets`, as in `logsum.segment_logsumexp`. Where ids are traced, `num_segments`
+    must be given, and ids out of range are dropped, as `jax.ops.segment_sum` drops them. Where offsets are traced, and do not
+    start at 0, never decrease, and end at the length of the axis, the whole result is NaN.
     """
     values, count, axis = by_segments(_segments.logsumexp, a, segment_ids, num_segments, axis, offsets, mode)
     return jnp.moveaxis(values[..., :count], -1, axis)
 
 
 def segment_softmax(a, segment_ids=None, num_segments=None, axis=0, offsets=None, mode="raise"):
-    """The softmax within each segment of an array along an axis: as `logsum.segment_softmax`, with ids and offsets as in
-    `segment_logsumexp`."""
+    """The softmax within each segment of an array along an axis. Segments are given as in `segment_logsumexp`; places in no
+    segment have 0."""
     shares, _, axis = by_segments(_segments.softmax, a, segment_ids, num_segments, axis, offsets, mode)
     return jnp.moveaxis(shares, -1, axis)
 
@@ -261,27 +300,27 @@ def of_two(function, x, y):
 
 
 def logaddexp(x, y):
-    """log(e^x + e^y): the arguments of `jax.numpy.logaddexp`."""
+    """log(e^x + e^y), of arrays that broadcast against each other: the arguments of `jax.numpy.logaddexp`."""
     return of_two(_elementwise.logaddexp, x, y)
 
 
 def logsubexp(x, y):
-    """log(e^x − e^y); NaN where x < y."""
+    """log(e^x − e^y), of arrays that broadcast against each other; NaN where x < y."""
     return of_two(_elementwise.logsubexp, x, y)
 
 
 def log1pexp(x):
-    """log(1 + e^x), softplus."""
+    """log(1 + e^x): `jax.nn.softplus`."""
     return _elementwise.log1pexp(*real(x=x))
 
 
 def log1mexp(x):
-    """log(1 − e^x) for x ≤ 0."""
+    """log(1 − e^x) for x ≤ 0; NaN for x > 0."""
     return _elementwise.log1mexp(*real(x=x))
 
 
 def logexpm1(x):
-    """log(e^x − 1) for x ≥ 0, the inverse of `log1pexp`."""
+    """log(e^x − 1) for x ≥ 0, the inverse of `log1pexp`; NaN for x < 0."""
     return _elementwise.logexpm1(*real(x=x))
 
 
@@ -296,17 +335,17 @@ def log_logistic(x):
 
 
 def logit(p):
-    """log(p/(1 − p)): `jax.scipy.special.logit`."""
+    """log(p/(1 − p)) for p between 0 and 1: `jax.scipy.special.logit`; NaN outside."""
     return _elementwise.logit(*real(p=p))
 
 
 def xlogx(x):
-    """x log x; 0 at 0."""
+    """x log x for x ≥ 0, 0 at 0; NaN for x < 0."""
     return _elementwise.xlogx(*real(x=x))
 
 
 def xlogy(x, y):
-    """x log y: `jax.scipy.special.xlogy`; 0 where x is 0, unless y is NaN."""
+    """x log y, of arrays that broadcast against each other: `jax.scipy.special.xlogy`; 0 where x is 0, unless y is NaN."""
     return of_two(_elementwise.xlogy, x, y)
 
 
@@ -321,13 +360,17 @@ def cross_entropy(
     z_loss=0.0,
     temperature=1.0,
 ):
-    """−log softmax(logits) at each integer label, as `optax.softmax_cross_entropy_with_integer_labels` gives it; or by probabilities
-    of the shape of `logits`.
+    """The cross-entropy loss of each row, −log softmax(logits) at its label: `optax.softmax_cross_entropy_with_integer_labels`,
+    with further options. `logsum.cross_entropy` has the formula.
 
-    A label −1, or what `ignore_index` says, is ignored: its loss is 0. The other options are those of `logsum.cross_entropy`. Right
-    where the loss is 1e-17, and so is its gradient. Weights and probabilities must not be negative. Derivatives are by the scores,
-    by probabilities, by weights, and by a temperature that is an array of JAX. Without z-loss and temperature each loss is correctly
-    rounded; their sum and mean are JAX's.
+    `labels` is a class for each row, as integers of the shape of `logits` without `axis`, or probabilities of the shape of
+    `logits`. A row whose label is `ignore_index`, by default −1, has the loss 0 and is not counted in the mean. `reduction` is
+    "none" by default. The other options are those of `logsum.cross_entropy`; class weights and probabilities must not be
+    negative. Losses and gradients keep their digits even where a loss is as small as 1e-17.
+
+    Derivatives are with respect to the scores, probabilities, class weights, and a temperature that is an array of JAX. Without
+    z-loss and temperature each loss is correctly rounded; sum and mean are computed by JAX from these. The mean of losses whose
+    total weight is 0 is NaN.
     """
     for name, number in (("label_smoothing", label_smoothing), ("z_loss", z_loss)):
         if isinstance(number, jax.Array):
@@ -346,7 +389,7 @@ def cross_entropy(
         raise ValueError("logits must have an axis of classes")
     axis = one_axis(axis, logits.ndim)
     labels = integers_of(labels, "labels")
-    # What is empty may have any format, as a list that is.
+    # Empty labels may have any format: JAX makes floats of an empty list.
     labels = labels if labels.size or labels.shape == logits.shape else labels.astype(np.int32)
     if labels.dtype == bool:
         if labels.shape != logits.shape:
@@ -362,7 +405,7 @@ def cross_entropy(
     if not is_soft:
         within(labels, logits.shape[axis], ignore_index, "labels")
         labels = indices_of(labels)
-    # Narrow formats would overflow in between, the derivatives of a mean over small weights, too.
+    # In narrow formats intermediate results would overflow, and so would the derivatives of a mean over small weights.
     is_between = z_loss or is_learned or temperature != 1 or weight is not None and reduction == "mean"
     dtype = logits.dtype
     logits = _reductions.wide(logits) if is_between else logits
@@ -386,7 +429,7 @@ def cross_entropy(
         each = each + _reductions.times(whole * z_loss, _losses.squares(logits, shift, whole))
     if reduction == "none":
         return each.astype(dtype)
-    # Sums of narrow formats would overflow, or stand still.
+    # In a narrow format the sum would overflow, or stop growing.
     total = jnp.sum(_reductions.wide(each))
     if reduction == "mean" and is_soft:
         total = total / each.size
@@ -394,17 +437,18 @@ def cross_entropy(
         is_counted = labels != ignore_index
         counted = is_counted if weight is None else jnp.where(is_counted, weight[jnp.where(is_counted, labels, 0)], 0)
         number = jnp.sum(counted, dtype=total.dtype)
-        # The mean over nothing is NaN, and does not change.
+        # The mean of losses whose total weight is 0 is NaN, with the derivative 0.
         total = jnp.where(number == 0, jnp.nan, total / jnp.where(number == 0, 1, number))
     return total.astype(dtype)
 
 
 def token_log_probs(logits, tokens, axis=-1, dtype=None, entropy=False, *, padding=-1):
-    """log softmax(logits) at one token a row along `axis`, without the rest of the row.
+    """The log-probability of one token for each row along `axis`: log softmax(logits) at one index, without the rest of the row.
 
-    Where a token is `padding`, its log-probability is 0. With `dtype`, scores are converted first, as in `softmax`: float32
-    for float16 and bfloat16 ones gives the nearest float32. With `entropy`, the entropy −Σ p log p of each row's softmax
-    follows.
+    `tokens` has the shape of `logits` without `axis`, and so has the result. Where a token equals `padding`, by default −1, its
+    log-probability is 0; with None every token must be an index. With `dtype`, scores are converted first, as in `softmax`:
+    float32 for float16 and bfloat16 scores gives the nearest float32. With `entropy` the result is a pair, the second of which
+    is the entropy −Σ p log p of each row's softmax.
     """
     logits = jnp.atleast_1d(converted(logits, dtype, "logits"))
     logits, tokens = jnp.moveaxis(logits, one_axis(axis, logits.ndim), -1), integers_of(tokens, "tokens")
@@ -413,7 +457,7 @@ def token_log_probs(logits, tokens, axis=-1, dtype=None, entropy=False, *, paddi
     if tokens.shape != logits.shape[:-1]:
         raise ValueError(f"tokens has the shape {tokens.shape}, it must be {logits.shape[:-1]}, that of logits without axis {axis}")
     if padding is None:
-        # What stands for no padding is no token either.
+        # The number that stands for no padding is not a token either.
         padding = jnp.iinfo(jnp.int32).min
         if tokens.size and jnp.iinfo(tokens.dtype).min <= padding:
             tokens = jnp.where(tokens == padding, -1, tokens)

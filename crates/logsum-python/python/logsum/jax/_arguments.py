@@ -1,4 +1,4 @@
-"""Arguments as the operators take them: arrays of one format and shape, axes that are counted from the end."""
+"""The arguments as the operators take them: arrays of one format and shape, and axes counted from the end."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from .._libraries import is_inexact, is_numeric, refuse_masked, refuse_rounding
 
 
 def normalized(axis, ndim):
-    """Axes counted from the end, so that a vmap's may come first."""
+    """The axes, counted from the end, so that a vmap may add axes in front."""
     if axis is None:
         return tuple(range(-ndim, 0))
     axes = tuple(one_axis(axis, ndim) for axis in (axis if isinstance(axis, (tuple, list)) else (axis,)))
@@ -33,7 +33,7 @@ def as_array(x, name):
 
 
 def integers_of(x, name):
-    """Integers, of NumPy where they are known: JAX may cut them to 32 bits, without a word."""
+    """Integers, as a NumPy array where their values are known: JAX may cut them to 32 bits without an error."""
     if not isinstance(x, jax.Array):
         refuse_masked(x)
         try:
@@ -45,7 +45,7 @@ def integers_of(x, name):
 
 
 def inexact(**named):
-    """Of one format, real or complex."""
+    """The arrays in one format, real or complex."""
     arrays = [as_array(x, name) for name, x in named.items()]
     for name, x in zip(named, arrays):
         if not is_numeric(x.dtype):
@@ -65,7 +65,7 @@ def real(**named):
 
 
 def together(**named):
-    """Broadcast against each other, with an axis at least."""
+    """The arrays broadcast against each other, with at least one axis."""
     try:
         shape = jnp.broadcast_shapes((1,), *(jnp.shape(x) for x in named.values()))
     except ValueError:
@@ -82,7 +82,7 @@ def mask_of(where):
 
 
 def converted(x, dtype, name):
-    """In the format that is asked for, if any, which must hold the numbers; of traced integers what is nearest."""
+    """The numbers in the format that is asked for, if any. It must represent them exactly; traced integers are rounded."""
     numbers = real(**{name: x})[0]
     if dtype is None:
         return numbers
@@ -104,8 +104,8 @@ def converted(x, dtype, name):
 
 
 def indices_of(integers):
-    """As an array of JAX, with a sign, and wide enough for what is ignored. Greater numbers become its greatest,
-    which is out of range as they are."""
+    """Integers as a JAX array of signed ones, wide enough for the label to ignore. Those that do not fit become the greatest such integer,
+    which is out of range as well."""
     if integers.dtype in (np.int32, np.int64):
         return jnp.asarray(integers)
     is_wide = integers.dtype.kind == "u" and integers.dtype.itemsize >= 4
@@ -116,7 +116,7 @@ def indices_of(integers):
 
 
 def within(indices, length, padding, name):
-    """Complains of indices of rows that are out of range, as far as they are known."""
+    """Raises an error for an index of a row that is out of range, if the values are known."""
     if not isinstance(indices, jax.core.Tracer):
         indices = np.asarray(indices)
         is_wrong = ((indices < 0) | (indices >= length)) & (indices != padding)
@@ -127,14 +127,14 @@ def within(indices, length, padding, name):
 
 
 def summed_to(x, shape):
-    """What broadcasting spread out is added up again."""
+    """A gradient summed over the axes along which its array was broadcast, so that it has this shape."""
     extra = x.ndim - len(shape)
     axes = (*range(extra), *(extra + i for i, n in enumerate(shape) if n == 1))
     return jnp.sum(x, axes).reshape(shape)
 
 
 def integers(x, name):
-    """A vector of integers, wide enough for one more than any id; of NumPy, if its values are known."""
+    """A vector of integers, wide enough for one more than any id; a NumPy array if the values are known."""
     x = integers_of(x, name)
     if not jnp.issubdtype(x.dtype, jnp.integer) and x.size:
         raise TypeError(f"{name} must be integers, not {x.dtype}")
@@ -144,7 +144,7 @@ def integers(x, name):
 
 
 def offsets_of(offsets, length):
-    """As ids, the number of segments, and whether the offsets are right, which is known later where they are traced."""
+    """The offsets as ids, the number of segments, and whether the offsets are right, which is a traced value if they are traced."""
     offsets = integers(offsets, "offsets")
     is_right = len(offsets) > 0 and (offsets[0] == 0) & (offsets[-1] == length) & (offsets[1:] >= offsets[:-1]).all()
     if not isinstance(is_right, jax.core.Tracer) and not is_right:
@@ -153,7 +153,7 @@ def offsets_of(offsets, length):
 
 
 def ids_of(segment_ids, num_segments, mode, length):
-    """Ids, and the number of segments."""
+    """The ids, and the number of segments."""
     ids = integers(segment_ids, "segment_ids")
     are_known = isinstance(ids, np.ndarray)
     if len(ids) != length:
@@ -167,5 +167,5 @@ def ids_of(segment_ids, num_segments, mode, length):
     if mode == "raise" and are_known and is_outside.any():
         place = int(np.argmax(is_outside))
         raise ValueError(f"segment_ids has {ids[place]} at {place}, it must be from 0 to below {num_segments}, the number of segments")
-    # What is outside may not fit into 32 bits.
+    # Ids that are out of range may not fit into 32 bits.
     return jnp.asarray(np.where(is_outside, -1, ids) if are_known else ids), num_segments

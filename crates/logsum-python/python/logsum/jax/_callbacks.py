@@ -8,7 +8,7 @@ from jax.interpreters import ad, batching, mlir
 
 
 def called(function, shapes, *arrays):
-    """`function` of NumPy arrays, whose leading axes may be those of a vmap."""
+    """Calls `function` with NumPy arrays, whose leading axes may be those of a vmap."""
 
     def of_numpy(*arrays):
         results = function(*(np.asarray(x) for x in arrays))
@@ -18,13 +18,13 @@ def called(function, shapes, *arrays):
 
 
 def varying(x):
-    """The axes of a mesh along which an array of a shard_map differs, as its type has them in versions of JAX."""
+    """The axes of a mesh along which an array within a shard_map varies, in the types of older and newer versions of JAX."""
     kind = jax.typeof(x)
     return getattr(getattr(kind, "manual_axis_type", kind), "varying", getattr(kind, "vma", frozenset()))
 
 
 def alike(results, arrays):
-    """What is made of arrays differs along the axes that any of them does: JAX has to be told so of callbacks."""
+    """Results that vary along all mesh axes along which one of the arrays does: for callbacks JAX has to be told."""
     axes = frozenset().union(*map(varying, arrays))
 
     def told(x):
@@ -43,10 +43,12 @@ def like(x):
 
 
 def operator(*static):
-    """An operator to which a rule for derivatives is given, by all arguments but these, which are no arrays.
+    """A decorator that makes an operator, to which a rule for derivatives is given. The rule is with respect to all arguments but
+    `static`, which are not arrays.
 
-    It is a function that JAX compiles once for each shape and format, and each choice of those. The callbacks in it are
-    made anew whenever it is traced: of a function that JAX does not know it would compile, and keep, every one.
+    The operator is a function that JAX compiles once for each shape and format, and each value of the static arguments. The
+    callbacks in it are created anew whenever it is traced: called outside of a function that JAX knows, each of them would be
+    compiled, and kept.
     """
     return lambda function: jax.custom_jvp(jax.jit(function, static_argnums=static), nondiff_argnums=static)
 
@@ -54,14 +56,15 @@ def operator(*static):
 class Linear:
     """An operator with derivatives of any order, which is linear in some of its arguments.
 
-    `function(*arrays, **options)` counts axes from the end. `slope(arrays, tangents, options)` is what changes of the arguments
-    change; `transposes` has for each argument that it is linear in, by its place, `transpose(cotangent, arrays, options)`, where that
-    argument of `arrays` is unknown. JAX finds these only for a primitive of its own.
+    `function(*arrays, **options)` counts axes from the end. `slope(arrays, tangents, options)` returns the change of the result
+    for changes of the arguments. `transposes` maps the position of each argument in which the operator is linear to
+    `transpose(cotangent, arrays, options)`, for which that argument in `arrays` is unknown. JAX accepts such rules only for a
+    primitive.
     """
 
     def __init__(self, name, function, slope, transposes):
         self.primitive = primitive = Primitive(f"logsum_{name}")
-        # As an operator is.
+        # Compiled once for each shape, as in `operator`.
         compiled = jax.jit(lambda options, *arrays: function(*arrays, **dict(options)), static_argnums=0)
         primitive.def_impl(lambda *arrays, **options: compiled(tuple(options.items()), *arrays))
         primitive.def_abstract_eval(lambda *avals, **options: shaped(compiled, avals, options))
@@ -95,6 +98,6 @@ class Linear:
 
 
 def shaped(compiled, avals, options):
-    """What the result is like: it has the shape of an argument."""
+    """The shape and type of the result, which has the shape of an argument."""
     result = compiled.eval_shape(tuple(options.items()), *avals)
     return next(x for x in avals if x.shape == result.shape).update(dtype=result.dtype, weak_type=False)

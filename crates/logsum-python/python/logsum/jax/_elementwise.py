@@ -1,4 +1,4 @@
-"""Functions of one number, or of two of one shape, by element. Each one's derivatives are made of these functions again."""
+"""Functions by element, of one array or of two of the same shape. Their derivatives are composed of these functions again."""
 
 import jax
 import jax.numpy as jnp
@@ -50,21 +50,21 @@ def logsubexp_derivatives(x, y):
     difference = y - x
     back = difference - y
     rest = finite_or_0((y - (difference - back)) - (x + back))
-    # Of y = −∞ there is nothing to take off, also from −∞.
+    # With y = −∞ nothing is subtracted, even from x = −∞.
     ratio = odds(jnp.where(jnp.isneginf(y), -jnp.inf, difference))
-    # The difference counts absolutely: what rounding left out of it may be many ulps of its exponential.
+    # An absolute error of the difference is a relative one of its exponential: its rounding error may be many ulps there.
     ratio = ratio * (1 + times(jax.lax.stop_gradient(rest), 1 + ratio))
     return (1 + ratio).astype(dtype), (-ratio).astype(dtype)
 
 
 def by_jax(function, derivative):
-    """A function of JAX that derivatives are made of."""
+    """A function of JAX, of which derivatives are composed."""
     values = operator()(function)
     values.defjvp(lambda primals, tangents: (values(*primals), times(derivative(*primals), tangents[0])))
     return values
 
 
-# 1/x for x ≥ 0, +∞ at either zero; NaN below, where the functions are that have it as a derivative.
+# 1/x for x ≥ 0, +∞ at 0 and −0; NaN for x < 0, where the functions with this derivative are NaN.
 reciprocal = by_jax(lambda x: jnp.where(x < 0, jnp.nan, 1 / jnp.abs(x)), lambda x: -times(reciprocal(x), reciprocal(x)))
 log = by_jax(lambda x: jnp.log(x), lambda x: reciprocal(x))
 logit_slope = by_jax(
@@ -73,7 +73,7 @@ logit_slope = by_jax(
 )
 
 
-# x/y, the derivative of x log y by y.
+# x/y, the derivative of x log y with respect to y.
 @operator()
 def ratio(x, y):
     return jnp.where((x == 0) & (y == 0), 0, jnp.where(y < 0, jnp.nan, x / jnp.abs(y)))
@@ -89,7 +89,7 @@ def xlogy_derivatives(x, y):
     return jnp.where((x == 0) & (y == 0), 0, log(y)), ratio(x, y)
 
 
-# e^x / (1 − e^x) for x ≤ 0, +∞ at either zero, NaN above.
+# e^x / (1 − e^x) for x ≤ 0, +∞ at 0 and −0, NaN for x > 0.
 odds = of_one(
     "odds",
     lambda x: jnp.where(x > 0, jnp.nan, jnp.exp(x) / jnp.abs(jnp.expm1(x))),

@@ -1,4 +1,4 @@
-"""The losses of classification of rows of scores: a loss for each row, and the gradient of each."""
+"""Losses of the classification of rows of scores: the loss of each row, and its gradient."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ def by_core(logits, target, weight, ignored, smoothing, gradient):
     logits = np.broadcast_to(logits, (*rows, logits.shape[-1]))
     target = np.broadcast_to(target, logits.shape if is_soft else rows)
     if weight is not None and weight.size > logits.shape[-1]:
-        # Weights that differ within a vmap's leading axes: one after the other.
+        # Weights that differ along the leading axes of a vmap: the samples are computed one after the other.
         batch = _general.common_shape(weight.shape[:-1], logits.shape[: weight.ndim - 1])
         parts = [np.broadcast_to(x, batch + x.shape[len(batch) :]) for x in (logits, target, weight)]
         each = [by_core(*(x[i] for x in parts), ignored, smoothing, gradient) for i in np.ndindex(batch)]
@@ -27,7 +27,7 @@ def by_core(logits, target, weight, ignored, smoothing, gradient):
 
 
 def weights_of(logits, target, weight, ignored, smoothing):
-    """q: what each class weighs in each row."""
+    """q: the weight of each class in the loss of each row."""
     classes = logits.shape[-1]
     weight = None if weight is None else jnp.broadcast_to(weight, logits.shape)
     if jnp.issubdtype(target.dtype, jnp.floating):
@@ -42,7 +42,7 @@ def weights_of(logits, target, weight, ignored, smoothing):
 
 
 def of_rows(argument):
-    """The losses, of targets that users know as this argument."""
+    """The function of the losses, whose errors call the targets by the name of this argument."""
 
     @operator(3, 4)
     def losses(logits, target, weight, ignored, smoothing):
@@ -55,7 +55,7 @@ def of_rows(argument):
 
         def elsewhere(*arrays):
             q, powers = wide(weights_of(*given(arrays), ignored, smoothing)), Powers(arrays[0], (-1,))
-            # Halves do not overflow where their sum does not.
+            # Halves of differences do not overflow.
             below = wide(arrays[0]) / 2 - powers.shift / 2
             logs = jnp.where(jnp.isinf(powers.greatest), powers.logs, below) - powers.log_of_total / 2
             logs = jnp.where(powers.greatest == -jnp.inf, -jnp.inf, logs)
@@ -87,7 +87,7 @@ def given(arrays):
 
 
 def change_of_q(logits, target, weight, ignored, smoothing, dt, dw):
-    """What changes of probabilities and weights change: q is linear in them, by factors that may be 0 where a score is −∞."""
+    """The change of q for changes of probabilities and weights: q is linear in them, by factors that may be 0 where a score is −∞."""
     change = jnp.zeros_like(logits)
     spread = lambda x: jnp.broadcast_to(x, logits.shape).astype(logits.dtype)
     if jnp.issubdtype(target.dtype, jnp.floating):
@@ -98,7 +98,7 @@ def change_of_q(logits, target, weight, ignored, smoothing, dt, dw):
 
 
 def counted(logits, target, ignored):
-    """The scores, 0 in rows that do not count: those may hold anything."""
+    """The scores, with 0 in rows that do not count, since these may contain any numbers."""
     if jnp.issubdtype(target.dtype, jnp.floating):
         return logits
     return jnp.where((target == ignored)[..., None], 0, logits)
@@ -119,7 +119,7 @@ def whole_of(logits, target, weight, ignored, smoothing):
     return jnp.where(counts, (1 - smoothing) * own + smoothing * jnp.mean(weight), 0)
 
 
-# By y only as far as it is by x: what masks, and may be as far away as it will, has no part in it.
+# x/y. In its derivative with respect to y, 0 times an infinite x/y is 0: scores that mask classes out contribute nothing.
 quotient = Linear(
     "quotient",
     lambda x, y: x / y,
@@ -133,8 +133,8 @@ def greatest_of(logits):
 
 
 def at_temperature(logits, temperature):
-    """(logits − s) / temperature, which has the same losses, and s / temperature: the greatest score is s, so that nothing overflows
-    but what has no part in a loss."""
+    """(logits − s) / temperature, which has the same losses as logits / temperature, and s / temperature, with s the greatest score. Only
+    scores that contribute nothing to a loss can then overflow."""
     temperature = jnp.asarray(temperature, logits.dtype)
     greatest = finite_or_0(greatest_of(logits))
     # Differences of halves do not overflow.
@@ -145,7 +145,8 @@ def at_temperature(logits, temperature):
 
 
 def squares(logits, shift, whole):
-    """Squared log-sum-exps; of rows that do not count, which may hold anything, some number."""
+    """The squared log-sum-exps. A row that does not count may contain any numbers: zeros take its place if its greatest is
+    infinite or NaN."""
     is_void = (whole[..., None] == 0) & ~jnp.isfinite(greatest_of(logits))
     return (shift + logsumexp(jnp.where(is_void, 0, logits), (-1,))[..., 0]) ** 2
 
@@ -159,10 +160,10 @@ def losses_gradient(logits, target, weight, ignored, smoothing):
     def elsewhere(*arrays):
         q = weights_of(*given(arrays), ignored, smoothing)
         whole = jnp.sum(q, -1, keepdims=True)
-        # What does not count may hold anything; where all is −∞ nothing changes.
+        # Rows that do not count may contain any numbers; where all scores are −∞, the loss is constant.
         is_constant = (whole == 0) | (jnp.max(arrays[0], -1, keepdims=True) == -jnp.inf)
         p = softmax(arrays[0], (-1,))
-        # Of what is nearly certain, what the others have: it may be small.
+        # For a probability p > 0.5, 1 − p is the sum of the others, which may be small.
         others = jnp.sum(jnp.where(p > 0.5, 0, p), -1, keepdims=True)
         return jnp.where(is_constant, 0, jnp.where(p > 0.5, whole - q - whole * others, whole * p - q))
 

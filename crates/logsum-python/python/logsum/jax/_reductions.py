@@ -1,4 +1,5 @@
-"""Log-sum-exp, softmax, and what else is made of the numbers along axes, which are counted from the end and stay."""
+"""Log-sum-exp, softmax, and other functions of the numbers along axes. These are counted from the end, and stay in the result, with
+length 1 if they are reduced."""
 
 import functools
 import math
@@ -12,7 +13,7 @@ from ._callbacks import Linear, called, dispatched, like, operator
 
 
 def over_axes(function):
-    """With a rule for derivatives by all arguments but the last, the axes."""
+    """A decorator for an operator with a rule for derivatives with respect to all arguments but the last, the axes."""
     return operator(function.__code__.co_argcount - 1)(function)
 
 
@@ -22,7 +23,7 @@ def kept(a, axes):
 
 
 def wide(a):
-    """In single precision at least: sums of narrower formats would overflow, or stand still."""
+    """In float32 at least: sums of narrower formats would overflow, or stop growing."""
     return a.astype(jnp.float32) if a.dtype.itemsize == 2 else a
 
 
@@ -35,8 +36,8 @@ def count(a, axes):
 
 
 class Powers:
-    """e^{a − s} over axes, of which the greatest are 1; where there is +∞, that alone counts. On other devices than the CPU all is made
-    of this."""
+    """e^{a − s} over axes, with s the greatest number, so that the greatest power is 1. If there is a +∞, each +∞ has the power 1
+    and all other numbers have 0. On devices other than the CPU everything is composed of this."""
 
     def __init__(self, a, axes):
         a = wide(a)
@@ -51,7 +52,7 @@ class Powers:
 
 
 def logarithm_of_sum(logs, total):
-    """log Σ e^logs: the greatest, which are 1, apart, as what is beside them may be small."""
+    """log Σ e^logs. The greatest terms, which are 1, are summed apart from the rest, which may be small."""
     is_one = logs == 0
     ones, rest = total(is_one.astype(logs.dtype)), total(jnp.where(is_one, 0, jnp.exp(logs)))
     return jnp.where(ones == 0, jnp.log(rest), jnp.log(ones) + jnp.log1p(rest / ones))
@@ -118,14 +119,14 @@ def _(axes, primals, tangents):
 
 
 def cotangent_of_log_softmax(p, g, axes):
-    """g − p Σ g, also where the sum overflows: that of parts does not."""
+    """g − p Σ g, computed by parts where the sum overflows."""
     total = functools.partial(jnp.sum, axis=axes, keepdims=True)
     wide_g, part = wide(g), 0.5 ** max(count(g, axes), 1).bit_length()
     by_parts = (wide_g * part - p * total(wide_g * part)) / part
     return jnp.where(jnp.isfinite(total(wide_g)), wide_g - p * total(wide_g), by_parts).astype(g.dtype)
 
 
-# The derivative of log-softmax in a direction, and what takes cotangents back, given p = softmax(a): each other's
+# The derivative of log-softmax in a direction, and the pullback of cotangents, given p = softmax(a). They are each other's
 # transposes.
 log_softmax_slope = Linear(
     "log_softmax_slope",
@@ -144,7 +145,8 @@ log_softmax_gradient = Linear(
 
 
 class SignedTerms:
-    """b e^{a − s} over axes, of which the greatest are ±1; where there is +∞, that alone counts, with its weight."""
+    """b e^{a − s} over axes, with s such that the greatest magnitude is 1. If there is a +∞, each +∞ contributes its weight and all
+    other numbers contribute 0."""
 
     def __init__(self, a, b, axes):
         a, b = wide(a), wide(b)
@@ -153,7 +155,7 @@ class SignedTerms:
         self.greatest = jnp.max(logs, axes, keepdims=True, initial=-jnp.inf)
         is_infinite, is_greatest = self.greatest == jnp.inf, logs == jnp.inf
         self.shift = finite_or_0(self.greatest)
-        # Weights count where numbers are infinite, their signs where weights are.
+        # Infinite numbers contribute their weights; if there are infinite weights, these contribute their signs.
         is_weight = is_greatest & jnp.isinf(b)
         has_weight = jnp.any(is_weight, axes, keepdims=True)
         units = jnp.where(is_greatest & ~has_weight, 1.0, 0.0)
@@ -165,11 +167,11 @@ class SignedTerms:
         self.total = jnp.where(is_mixed, jnp.nan, total(self.terms))
 
     def over_total(self, terms):
-        """NaN where all cancels, 0 where there is nothing."""
+        """The terms divided by their sum: NaN where they cancel exactly, 0 where there are none."""
         return jnp.where(self.greatest == -jnp.inf, 0, terms / jnp.where(self.total == 0, jnp.nan, self.total))
 
 
-# log |Σ b e^a| and its sign, of as many weights as numbers.
+# log |Σ b e^a| and the sign of the sum, with a weight for each number.
 @over_axes
 def weighted(a, b, axes):
     on_cpu = lambda a, b: called(
@@ -188,7 +190,7 @@ def weighted(a, b, axes):
     return dispatched(on_cpu, elsewhere, a, b)
 
 
-# a b, where 0 · ∞ is 0: where nothing changes, nothing does, though its slope is infinite.
+# a b, where 0 · ∞ is 0: a change of 0 has no effect, even where the derivative is infinite.
 times = Linear(
     "times",
     lambda a, b: jnp.where((a == 0) | (b == 0), 0, a * b),
@@ -234,7 +236,7 @@ def _(axes, primals, tangents):
 def of_complex(a, b, axes):
     on_cpu = lambda a, b: _core.of_complex(*map(np.array, _general.broadcast(a, b)), axes, True)
     value = called(on_cpu, kept(a, axes), a, b)
-    # What is not finite is as JAX's own functions have it; a product with 1 would make NaN of ∞.
+    # Values that are not finite are those of JAX's own functions. A weight of 1 is not multiplied: that would turn ∞ into NaN.
     power = jnp.exp(a)
     terms = jnp.where(b == 1, power, jnp.where(b == 0, 0, b * power))
     return jnp.where(jnp.isfinite(value), value, jnp.log(jnp.sum(terms, axes, keepdims=True)))
@@ -282,7 +284,7 @@ def logvarexp(a, ddof, axes):
 
 
 def variance_gradient(a, axes):
-    """2 p (p − 1/n) / Σ (p − 1/n)²: NaN where all numbers are equal, which is where the logarithm is −∞."""
+    """2 p (p − 1/n) / Σ (p − 1/n)². NaN where all numbers are equal, and the logarithm of the variance is −∞."""
     p = softmax(wide(a), axes)
     spread = p - 1 / max(count(a, axes), 1)
     return (2 * p * spread / jnp.sum(spread**2, axes, keepdims=True)).astype(a.dtype)
@@ -294,7 +296,7 @@ def _(ddof, axes, primals, tangents):
 
 
 def surprisal(a, axes):
-    """−log softmax, 0 where that is 0 as a number."""
+    """−log softmax, and 0 where the softmax is 0 in its format."""
     return jnp.where(softmax(a, axes) == 0, 0, -log_softmax(a, axes))
 
 
@@ -307,8 +309,8 @@ def softmax_entropy(a, axes):
 @softmax_entropy.defjvp
 def _(axes, primals, tangents):
     (a,), (t,) = primals, tangents
-    # p (s − Σ p s) with s = −log p, or −a: what all numbers have in common has no part in it, and −a is not
-    # rounded. What is far below has none either, and its distance may overflow.
+    # p (s − Σ p s) with s = −log p. s may be replaced by −a, since a number common to all elements has no influence; −a is
+    # not rounded. Numbers far below the greatest contribute nothing, and their distance from it may overflow.
     p, greatest = softmax(a, axes), jax.lax.stop_gradient(jnp.max(a, axes, keepdims=True, initial=-jnp.inf))
     difference = jnp.where(p == 0, 0, finite_or_0(greatest) - a)
     surprisals = jnp.where(greatest == jnp.inf, surprisal(a, axes), difference)

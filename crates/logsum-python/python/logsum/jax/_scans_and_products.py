@@ -1,5 +1,6 @@
-"""Cumulative sums and matrix products in log space. All their derivatives are made of sums with factors e^x, which are linear in
-the rest: one operator for each, whose transposes are of its own kind. Axes are counted from the end."""
+"""Cumulative sums and matrix products in log space. All their derivatives are composed of sums of products with factors e^x,
+which are linear in the other factors: there is one operator for each kind of sum, and its transposes are of the same kind.
+Axes are counted from the end."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ from ._reductions import finite_or_0, logsumexp, times, wide
 
 
 def negated(y):
-    """−y, of what is infinite −∞: it has no part in derivatives."""
+    """−y, but −∞ where y is infinite: such sums contribute nothing to derivatives."""
     return jnp.where(jnp.isinf(y), -jnp.inf, -y)
 
 
@@ -19,7 +20,7 @@ def scaled(sums, z):
 
 
 def logarithms(x, t):
-    """Of t e^x, where it is positive, and of −t e^x, where it is negative."""
+    """The logarithms of t e^x where that is positive, and those of −t e^x where it is negative; −∞ elsewhere."""
     logs = jnp.where(jnp.isneginf(x) | (t == 0), -jnp.inf, jnp.log(jnp.abs(t)) + x)
     return jnp.where(t < 0, -jnp.inf, logs), jnp.where(t < 0, logs, -jnp.inf)
 
@@ -31,7 +32,7 @@ def logcumsumexp(a, axis, reverse):
 
 
 def unrounded(whole):
-    """What is divided by, so that y, which is rounded, may be any number near: Σ e^{x − y}, in place of the 1 that it nearly is."""
+    """The divisor Σ e^{x − y}, which would be 1 if y were not rounded: with it, derivatives do not depend on the rounding of y."""
     return jnp.where(whole == 0, 1, whole)
 
 
@@ -39,14 +40,14 @@ def unrounded(whole):
 def _(axis, reverse, primals, tangents):
     (a,), (t,), way = primals, tangents, dict(axis=axis, reverse=reverse)
     value = logcumsumexp(a, axis, reverse)
-    # In a narrow format a sum relative to its rounded logarithm may overflow.
+    # In a narrow format the sum divided by e^y, with its rounded logarithm y, may overflow.
     wide_a, z = wide(a), negated(wide(value))
     factor = 1 / unrounded(scan(wide_a, jnp.ones_like(wide_a), z, **way))
     return value, times(factor, scan(wide_a, wide(t), z, **way)).astype(a.dtype)
 
 
 def scaled_cumulative(x, t, z, axis, reverse):
-    """e^{z_i} Σ_{k ≤ i} t_k e^{x_k}; if `reverse`, Σ_{k ≥ i}."""
+    """e^{z_i} Σ_{k ≤ i} t_k e^{x_k}, or with `reverse` the sum over k ≥ i."""
     on_cpu = lambda *arrays: called(lambda x, t, z: _log_space.scan(x, t, z, axis, reverse), like(x), *arrays)
 
     def elsewhere(x, t, z):
@@ -78,11 +79,11 @@ def log_matmul(a, b):
 
 @log_matmul.defjvp
 def _(primals, tangents):
-    # Relative to the greatest of rows and columns, so that it does not depend on how large the logarithms are.
+    # Relative to the greatest of their rows or columns, so that derivatives do not depend on the size of the logarithms.
     a, b = (wide(x) - shift_of(wide(x), axis) for x, axis in zip(primals, (-1, -2)))
     t, u = map(wide, tangents)
     z, ones = negated(log_matmul(a, b)), (jnp.ones_like(a), jnp.ones_like(b))
-    # A factor +∞ is in no product but infinite ones, which have no part in derivatives.
+    # A factor +∞ occurs only in infinite elements, which contribute nothing to derivatives.
     a, b = (jnp.where(x == jnp.inf, -jnp.inf, x) for x in (a, b))
     change = product(a, t, b, ones[1], z) + product(a, ones[0], b, u, z)
     c = log_matmul(*primals)

@@ -10,10 +10,10 @@ from ._reductions import finite_or_0, logarithm_of_sum, wide
 
 
 def by_rows(function):
-    """Of NumPy arrays, whose leading axes, of the ids, too, may be those of a vmap."""
+    """The function for NumPy arrays whose leading axes may be those of a vmap; so may those of the ids."""
 
     def values(a, ids):
-        # Ids of a vmap have its axes, and none of the rows'.
+        # The ids may have the axes of a vmap, but not those of the rows.
         ids = ids.reshape(*ids.shape[:-1], *(1,) * (a.ndim - ids.ndim), ids.shape[-1])
         shape = _general.common_shape(a.shape, ids.shape)
         if ids.size == ids.shape[-1]:
@@ -30,7 +30,8 @@ def sums(a, ids, count):
 
 
 def logs_of(a, ids, count):
-    """a − s, of which the greatest of each segment are 0; where there is +∞, that alone counts. And what is greatest."""
+    """a − s, with s the greatest number of the segment, which is returned as well. If that is +∞, each +∞ of the segment has 0, and all
+    its other numbers have −∞."""
     a = wide(a)
     greatest = jnp.moveaxis(jax.ops.segment_max(jnp.moveaxis(a, -1, 0), ids, count), 0, -1)
     shift = greatest[..., ids]

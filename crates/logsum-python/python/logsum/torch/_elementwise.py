@@ -1,4 +1,4 @@
-"""Functions of one number, or of two of one shape, by element. Each one's derivatives are made of these functions again."""
+"""Functions by element, of one tensor or of two of the same shape. Their derivatives are composed of these functions again."""
 
 import torch
 from torch import Tensor
@@ -51,15 +51,15 @@ def logaddexp_shares(x, y):
 def logsubexp_derivatives(x, y):
     dtype, x, y = x.dtype, wide(x), wide(y)
     difference, rest = exact_difference(y, x)
-    # Of y = −∞ there is nothing to take off, also from −∞.
+    # With y = −∞ nothing is subtracted, even from x = −∞.
     ratio = odds(torch.where(y == -torch.inf, -torch.inf, difference))
-    # The difference counts absolutely: what rounding left out of it may be many ulps of its exponential.
+    # An absolute error of the difference is a relative one of its exponential: its rounding error may be many ulps there.
     ratio = ratio * (1 + times(rest.detach(), 1 + ratio))
     return (1 + ratio).to(dtype), (-ratio).to(dtype)
 
 
 def by_torch(name, function, derivative):
-    """A function of torch that derivatives are made of."""
+    """A function of torch, of which derivatives are composed."""
 
     def values(x: Tensor) -> Tensor:
         return function(x).contiguous()
@@ -73,7 +73,7 @@ def by_torch(name, function, derivative):
     )
 
 
-# 1/x for x ≥ 0, +∞ at either zero; NaN below, where the functions are that have it as a derivative.
+# 1/x for x ≥ 0, +∞ at 0 and −0; NaN for x < 0, where the functions with this derivative are NaN.
 reciprocal = by_torch("reciprocal", lambda x: torch.where(x < 0, torch.nan, 1 / x.abs()), lambda x: -times(reciprocal(x), reciprocal(x)))
 log = by_torch("log", torch.log, lambda x: reciprocal(x))
 logit_slope = by_torch(
@@ -91,7 +91,7 @@ def ratio_derivatives(x, y):
     return reciprocal(y), -times(ratio(x, y), reciprocal(y))
 
 
-# x/y, the derivative of x log y by y.
+# x/y, the derivative of x log y with respect to y.
 ratio = Differentiable(
     "ratio",
     ratio_or_0,
@@ -105,7 +105,7 @@ def xlogy_derivatives(x, y):
     return torch.where((x == 0) & (y == 0), 0, log(y)), ratio(x, y)
 
 
-# e^x / (1 − e^x) for x ≤ 0, +∞ at either zero, NaN above.
+# e^x / (1 − e^x) for x ≤ 0, +∞ at 0 and −0, NaN for x > 0.
 odds = of_one(
     "odds",
     lambda x: torch.where(x > 0, torch.nan, x.exp() / x.expm1().abs()),

@@ -1,4 +1,4 @@
-"""The losses of classification by linear functions of rows, whose scores are never stored whole."""
+"""Losses of classification whose scores are linear functions of rows, and are never all stored at once."""
 
 import torch
 from torch.nn.functional import linear
@@ -6,7 +6,7 @@ from torch.nn.functional import linear
 from . import _reductions
 from ._differentiable import only_once, refuse_transforms
 
-# So many scores are there at once, unless that is fewer rows than a matrix product needs to be fast.
+# The number of scores that are stored at once, and the fewest rows of scores with which a matrix product is fast.
 SCORES, FEWEST = 2**24, 256
 
 
@@ -16,14 +16,14 @@ def chunks(x, w):
 
 
 def losses_of(x, w, b, target, weight, loss):
-    """The losses of some rows, recorded, and the scores, in float32 at least: narrow scores would give narrow losses."""
+    """The losses of some rows, recorded, and their scores, in float32 at least: narrow scores would give narrow losses."""
     with torch.enable_grad():
         scores = _reductions.wide(linear(x, w, b).detach()).requires_grad_()
         return loss(scores, target, weight), scores
 
 
 class Slopes:
-    """The derivatives by x, w and b, as far as they are needed. Those by w and b are summed in float32 at least."""
+    """The derivatives with respect to x, w and b, if they are needed. Those with respect to w and b are summed in float32 at least."""
 
     def __init__(self, x, w, b, needed):
         self.inputs = x, w, b
@@ -32,7 +32,7 @@ class Slopes:
         self.of_w, self.of_b = (like(y) if is_needed else None for y, is_needed in zip((w, b), needed[1:]))
 
     def add(self, rows, of_scores):
-        """Those of these rows, by the derivatives by their scores."""
+        """Adds the contribution of these rows, given the derivatives with respect to their scores."""
         x, w, _ = self.inputs
         if self.of_b is not None:
             self.of_b += of_scores.sum(0)
@@ -50,13 +50,13 @@ class Slopes:
 
 
 def unit_of(numbers):
-    """What derivatives are divided by meanwhile, so that large and small factors leave them within narrow formats."""
+    """The number by which derivatives are divided meanwhile, so that they stay within narrow formats for large and small factors."""
     greatest = 1.0 if numbers is None or not numbers.numel() else numbers.abs().max()
     return torch.as_tensor(greatest).nan_to_num(1.0, 1.0).clamp(1e-18, 1e18)
 
 
 class SumOfLosses(torch.autograd.Function):
-    """The sum, and on the way its derivatives."""
+    """The sum of the losses. Its derivatives are computed in the same pass."""
 
     @staticmethod
     def forward(ctx, x, w, b, target, weight, loss, steepness, is_recorded):
@@ -78,7 +78,7 @@ class SumOfLosses(torch.autograd.Function):
 
 
 class EachLoss(torch.autograd.Function):
-    """Each; the scores are computed again for their derivatives."""
+    """The loss of each row. The scores are computed again for the derivatives."""
 
     @staticmethod
     def forward(ctx, x, w, b, target, weight, loss, steepness):

@@ -1,4 +1,4 @@
-"""The losses of classification of rows of scores: a loss for each row, and the gradient of each."""
+"""Losses of the classification of rows of scores: the loss of each row, and its gradient."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from ._reductions import Powers, finite_or_0, log_softmax, logsumexp, softmax, s
 
 
 def of_rows(argument):
-    """The losses, of targets that users know as this argument."""
+    """The function of the losses, whose errors call the targets by the name of this argument."""
 
     def each_loss(x: Tensor, target: Tensor, weight: Tensor | None, ignored: int, smoothing: float) -> Tensor:
         if not target.is_floating_point():
@@ -18,7 +18,7 @@ def of_rows(argument):
         if on_cpu(x):
             return by_core(x, target, weight, ignored, smoothing, False)[0]
         q, powers = weights_of(x, target, weight, ignored, smoothing), Powers(x, [-1])
-        # Halves do not overflow where their sum does not.
+        # Halves of differences do not overflow.
         below = x / 2 - powers.shift / 2
         logs = torch.where(torch.isinf(powers.greatest), powers.logs, below) - powers.log_of_total / 2
         logs = torch.where(powers.greatest == -torch.inf, -torch.inf, logs)
@@ -30,16 +30,16 @@ def of_rows(argument):
 def each_gradient(
     x: Tensor, target: Tensor, scale: Tensor, weight: Tensor | None, ignored: int, smoothing: float
 ) -> Tensor:
-    """The gradient of the losses' sum, where each counts `scale` times."""
+    """The gradient of the sum of the losses, each multiplied by `scale`."""
     if on_cpu(x):
         slope = by_core(x, target, weight, ignored, smoothing, True)[1].contiguous()
         return slope.mul_(scale[..., None])
     q = weights_of(x, target, weight, ignored, smoothing)
     whole = q.sum(-1, keepdim=True)
-    # What does not count may hold anything; where all is −∞ nothing changes.
+    # Rows that do not count may contain any numbers; where all scores are −∞, the loss is constant.
     is_constant = (whole == 0) | (x.amax(-1, keepdim=True) == -torch.inf)
     p = softmax(x, [-1])
-    # Of what is nearly certain, what the others have: it may be small.
+    # For a probability p > 0.5, 1 − p is the sum of the others, which may be small.
     others = torch.where(p > 0.5, 0, p).sum(-1, keepdim=True)
     slope = torch.where(p > 0.5, whole - q - whole * others, whole * p - q)
     return torch.where(is_constant, 0, slope * scale[..., None])
@@ -51,7 +51,7 @@ def by_core(x, target, weight, ignored, smoothing, gradient):
 
 
 def weights_of(x, target, weight, ignored, smoothing):
-    """q: what each class weighs in each row."""
+    """q: the weight of each class in the loss of each row."""
     classes = x.shape[-1]
     if target.is_floating_point():
         q = target * (1 - smoothing) + smoothing / classes
@@ -62,17 +62,17 @@ def weights_of(x, target, weight, ignored, smoothing):
         q = own * (1 - smoothing) + smoothing / classes
     else:
         q = own * weight * (1 - smoothing) + weight * (smoothing / classes)
-    # Where nobody could complain of it, what is out of range is not lost without a word.
+    # Where a target out of range could not raise an error, the result is NaN.
     is_within = (target >= 0) & (target < classes)
     return torch.where(counts[..., None], torch.where(is_within[..., None], q, torch.nan), 0)
 
 
-# q is linear in the probabilities and in the weights, by factors that may be 0 where a score is −∞. The functions below
-# give the change of q for changes of these, and take cotangents of q back to them.
+# q is linear in the probabilities and in the weights; the factors may be 0 where a score is −∞. The functions below
+# compute the change of q for changes of these, and pull cotangents of q back to them.
 
 
 def by_weight(x, target, ignored, smoothing):
-    """q without weights."""
+    """q without weights, which is the derivative of q with respect to them."""
     return weights_of(x, target, None, ignored, smoothing)
 
 
@@ -91,7 +91,7 @@ def change_of_q(x, target, weight, ignored, smoothing, dt, dw):
 
 
 def back_from_q(x, target, weight, ignored, smoothing, of_q):
-    """Cotangents of the target and the weights."""
+    """The cotangents of the target and of the weights, given that of q."""
     of_target = times(by_probability(x, weight, smoothing), of_q) if target.is_floating_point() else None
     if weight is None:
         return of_target, None
@@ -99,12 +99,12 @@ def back_from_q(x, target, weight, ignored, smoothing, of_q):
 
 
 def counted(x, target, ignored):
-    """The scores, 0 in rows that do not count: those may hold anything."""
+    """The scores, with 0 in rows that do not count, since these may contain any numbers."""
     return x if target.is_floating_point() else torch.where((target == ignored)[..., None], 0, x)
 
 
 def of_targets(weight, target, counts):
-    """The weight of each target, 0 of what does not count."""
+    """The weight of each target; 0 where it does not count."""
     own = weight.index_select(0, torch.where(counts, target, 0).reshape(-1)).reshape(target.shape)
     return torch.where(counts, own, 0)
 
@@ -123,7 +123,7 @@ def ratio(x: Tensor, y: Tensor) -> Tensor:
     return (x / y).contiguous()
 
 
-# By y only as far as it is by x: what masks, and may be as far away as it will, has no part in it.
+# x/y. In its derivative with respect to y, 0 times an infinite x/y is 0: scores that mask classes out contribute nothing.
 quotient = Differentiable(
     "quotient",
     ratio,
@@ -141,8 +141,8 @@ def greatest_of(x):
 
 
 def at_temperature(x, temperature):
-    """(x − s) / temperature, which has the same losses, and s / temperature: the greatest score is s, so that nothing overflows but
-    what has no part in a loss."""
+    """(x − s) / temperature, which has the same losses as x / temperature, and s / temperature, with s the greatest score. Only
+    scores that contribute nothing to a loss can then overflow."""
     temperature = torch.as_tensor(temperature, dtype=x.dtype, device=x.device)
     greatest = finite_or_0(greatest_of(x))
     # Differences of halves do not overflow.
@@ -153,7 +153,8 @@ def at_temperature(x, temperature):
 
 
 def squares(x, shift, whole):
-    """Squared log-sum-exps; of rows that do not count, which may hold anything, some number."""
+    """The squared log-sum-exps. A row that does not count may contain any numbers: zeros take its place if its greatest is
+    infinite or NaN."""
     is_void = (whole[..., None] == 0) & ~torch.isfinite(greatest_of(x))
     return (shift + logsumexp(torch.where(is_void, 0, x), [-1])[..., 0]).square()
 
@@ -177,7 +178,7 @@ def losses_slope(inputs, tangents):
 
 
 def second(x, p, target, scale, options, v):
-    """The Hessian of each row's loss, scaled, times a vector."""
+    """The Hessian of each row's loss, multiplied by `scale`, times a vector."""
     factor = (scale * whole_of(x, target, *options))[..., None].expand(x.shape)
     return times(factor, softmax_slope(p, torch.where(p == 0, 0, v), [-1]))
 
@@ -213,7 +214,7 @@ losses_gradient = Differentiable("cross_entropy_gradient", each_gradient, 3, gra
 
 
 def mean_of(total, count, target, weight, ignored):
-    """The sum of so many losses, divided by what all targets weigh: NaN, which does not change, if that is nothing."""
+    """The sum of `count` losses divided by the total weight of the targets. If that is 0, the result is NaN, and its derivative 0."""
     if target.is_floating_point():
         return total / count if count else total.masked_fill(torch.ones_like(total, dtype=torch.bool), torch.nan)
     counts = target != ignored

@@ -1,4 +1,5 @@
-"""Log-sum-exp, softmax, and what else is made of the numbers along dimensions, which are counted from the end and stay."""
+"""Log-sum-exp, softmax, and other functions of the numbers along dimensions. These are counted from the end, and stay in the
+result, with length 1 if they are reduced."""
 
 import math
 
@@ -12,7 +13,7 @@ from ._differentiable import Differentiable, by_numpy, on_cpu
 
 
 def room(x):
-    """Memory for a result like `x`: on the CPU NumPy's, which asks for large pages, and is there much sooner."""
+    """Memory for a result like `x`. On the CPU it is NumPy's, which asks for large pages and is thus available much sooner."""
     if not on_cpu(x) or x.numel() == 0:
         return torch.empty(x.shape, dtype=x.dtype, device=x.device)
     return torch.from_numpy(np.empty((*x.shape, x.itemsize), np.uint8)).view(x.dtype).squeeze(-1)
@@ -23,14 +24,14 @@ def finite_or_0(x):
 
 
 def exact_difference(x, y):
-    """x − y, and what rounding left out of it."""
+    """x − y rounded, and its rounding error."""
     s = x - y
     back = s - x
     return s, finite_or_0((x - (s - back)) - (y + back))
 
 
 def wide(x):
-    """In single precision at least: sums of narrower formats would overflow, or stand still."""
+    """In float32 at least: sums of narrower formats would overflow, or stop growing."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
@@ -39,7 +40,7 @@ def count(x, dim):
 
 
 def kept(x, *others):
-    """The shape of a reduction of `x` over the last of the arguments."""
+    """An empty tensor of the shape of a reduction of `x` over the dimensions in the last argument."""
     shape = list(x.shape)
     for d in others[-1]:
         shape[d] = 1
@@ -47,8 +48,8 @@ def kept(x, *others):
 
 
 class Powers:
-    """e^{x − s} along dimensions, of which the greatest are 1; where there is +∞, that alone counts. On other devices than the CPU, where
-    there are no kernels, all is made of this."""
+    """e^{x − s} along dimensions, with s the greatest number, so that the greatest power is 1. If there is a +∞, each +∞ has the
+    power 1 and all other numbers have 0. On devices without kernels of this package everything is composed of this."""
 
     def __init__(self, x, dim):
         x = wide(x)
@@ -62,7 +63,7 @@ class Powers:
 
 
 def logarithm_of_sum(logs, total):
-    """log Σ e^logs: the greatest, which are 1, apart, as what is beside them may be small."""
+    """log Σ e^logs. The greatest terms, which are 1, are summed apart from the rest, which may be small."""
     is_one = logs == 0
     ones, rest = total(is_one.to(logs.dtype)), total(torch.where(is_one, 0, logs.exp()))
     return torch.where(ones == 0, rest.log(), ones.log() + (rest / ones).log1p())
@@ -87,7 +88,7 @@ def shares(x: Tensor, dim: list[int]) -> Tensor:
 
 
 def scaled_shares(x: Tensor, scale: Tensor, dim: list[int]) -> Tensor:
-    """The gradient of log-sum-exp where each value counts `scale` times: the product takes no memory of its own."""
+    """The gradient of log-sum-exp times `scale`, one for each value, without memory for the product."""
     return softmax(x, dim).mul_(scale)
 
 
@@ -102,24 +103,24 @@ def log_shares(x: Tensor, dim: list[int]) -> Tensor:
 
 
 def log_shares_gradient(x: Tensor, g: Tensor, dim: list[int]) -> Tensor:
-    """g − softmax(x) Σ g: what takes the cotangents of log-softmax back."""
+    """g − softmax(x) Σ g: the pullback of a cotangent g through log-softmax."""
     p, wide_g = softmax(wide(x), dim), wide(g)
     total = wide_g.sum(dim, keepdim=True)
     if on_cpu(x) and torch.isfinite(total).all():
         return p.mul_(-total).add_(wide_g).to(x.dtype)
-    # The sum overflows, or may: that of parts does not.
+    # The sum overflows, or may overflow; that of the scaled cotangents does not.
     part = part_of(x, dim)
     total = (wide_g * part).sum(dim, keepdim=True)
     return p.mul_(-total).add_(wide_g, alpha=part).div_(part).to(x.dtype)
 
 
 def part_of(x, dim):
-    """A power of two, by which as many numbers add up to no more than the greatest of them."""
+    """A power of two such that as many numbers, multiplied by it, have a sum no greater than the greatest of them."""
     return 0.5 ** max(count(x, dim), 1).bit_length()
 
 
 def shares_slope(p: Tensor, t: Tensor, dim: list[int]) -> Tensor:
-    """p (t − Σ p t): the derivative of softmax in a direction, and what takes cotangents back."""
+    """p (t − Σ p t): the derivative of softmax in the direction t, and the pullback of a cotangent t."""
     if p.itemsize == 2:
         # Differences of narrow formats overflow.
         return shares_slope(wide(p), wide(t), dim).to(p.dtype)
@@ -170,7 +171,7 @@ def log_softmax_gradient_slope(inputs, tangents):
 
 
 def times_total(g, slope, dim):
-    """The slope Σ g times, where the sum may be out of the format's range."""
+    """The slope times Σ g, which may be out of the range of the format."""
     return (wide(g).sum(dim, keepdim=True) * slope).to(slope.dtype)
 
 
@@ -206,7 +207,7 @@ log_softmax = Differentiable(
 
 
 def weighted_values(x: Tensor, b: Tensor, is_signed: bool, dim: list[int]) -> Tensor:
-    """NaN for a negative sum, unless its sign is told beside it."""
+    """log |Σ b e^x| if the sign is returned as well, otherwise log Σ b e^x, which is NaN for a negative sum."""
     value, sign = signed_logarithm(x, b, tuple(dim))
     return value if is_signed else torch.where(sign < 0, torch.nan, value)
 
@@ -222,7 +223,8 @@ def signed_logarithm(x, b, dim):
 
 
 class SignedTerms:
-    """b e^{x − s} along dimensions, of which the greatest are ±1; where there is +∞, that alone counts, with its weight."""
+    """b e^{x − s} along dimensions, with s such that the greatest magnitude is 1. If there is a +∞, each +∞ contributes its weight and all
+    other numbers contribute 0."""
 
     def __init__(self, x, b, dim):
         x, b = wide(x), wide(b)
@@ -230,7 +232,7 @@ class SignedTerms:
         self.greatest = logs.amax(dim, keepdim=True) if count(x, dim) else x.sum(dim, keepdim=True) - torch.inf
         is_infinite, is_greatest = self.greatest == torch.inf, logs == torch.inf
         self.shift = finite_or_0(self.greatest)
-        # Weights count where numbers are infinite, their signs where weights are.
+        # Infinite numbers contribute their weights; if there are infinite weights, these contribute their signs.
         is_weight = is_greatest & torch.isinf(b)
         has_weight = is_weight.sum(dim, keepdim=True) > 0
         units = torch.where(is_greatest & ~has_weight, 1.0, 0.0)
@@ -243,7 +245,7 @@ class SignedTerms:
         self.total = torch.where(is_mixed, torch.nan, self.total)
 
     def over_total(self, terms):
-        """NaN where all cancels, 0 where there is nothing."""
+        """The terms divided by their sum: NaN where they cancel exactly, 0 where there are none."""
         return torch.where(self.greatest == -torch.inf, 0, terms / torch.where(self.total == 0, torch.nan, self.total))
 
 
@@ -266,7 +268,7 @@ def gradient_by_weight(x: Tensor, b: Tensor, dim: list[int]) -> Tensor:
 
 
 def product_or_0(a: Tensor, b: Tensor) -> Tensor:
-    """a b, where 0 · ∞ is 0: where nothing changes, nothing does, though its slope is infinite."""
+    """a b, where 0 · ∞ is 0: a change of 0 has no effect, even where the derivative is infinite."""
     return torch.where((a == 0) | (b == 0), 0, a * b).contiguous()
 
 
@@ -322,7 +324,7 @@ def by_weight_slope(inputs, tangents):
 weighted = Differentiable("weighted", weighted_values, 2, weighted_backward, weighted_slope, kept)
 by_number = Differentiable("by_number", gradient_by_number, 2, by_number_backward, by_number_slope)
 by_weight = Differentiable("by_weight", gradient_by_weight, 2, by_weight_backward, by_weight_slope)
-# Of the sum, which has no derivative but 0.
+# The sign of the sum, whose derivative is 0.
 sign_of_sum = Differentiable(
     "sign_of_sum", signs, 2, lambda *_: (None, None), lambda inputs, _: torch.zeros_like(kept(*inputs)), kept, saves=()
 )
@@ -358,20 +360,20 @@ def moments(name, x, dim, parameter):
 
 
 def surprisal(x, dim):
-    """−log softmax, 0 where that is 0 as a number."""
+    """−log softmax, and 0 where the softmax is 0 in its format."""
     return torch.where(softmax(x, dim) == 0, 0, -log_softmax(x, dim))
 
 
 def entropy_gradient(x, dim):
-    """p (s − Σ p s) with s = −log p, or −x, as what all numbers have in common has no part in it: so nothing is rounded before."""
+    """p (s − Σ p s) with s = −log p. s may be replaced by −x, since a number common to all elements has no influence; −x is not rounded."""
     p, greatest = softmax(x, dim), x.detach().amax(dim, keepdim=True) if x.numel() else x
-    # What is far below has no part in it, and its distance may overflow.
+    # Numbers far below the greatest contribute nothing, and their distance from it may overflow.
     difference = torch.where(p == 0, 0, finite_or_0(greatest) - x)
     return softmax_slope(p, torch.where(greatest == torch.inf, surprisal(x, dim), difference), dim)
 
 
 def variance_gradient(x, dim):
-    """2 p (p − 1/n) / Σ (p − 1/n)²: NaN where all numbers are equal, which is where the logarithm is −∞."""
+    """2 p (p − 1/n) / Σ (p − 1/n)². NaN where all numbers are equal, and the logarithm of the variance is −∞."""
     p = softmax(wide(x), dim)
     spread = p - 1 / max(count(x, dim), 1)
     return (2 * p * spread / spread.square().sum(dim, keepdim=True)).to(x.dtype)

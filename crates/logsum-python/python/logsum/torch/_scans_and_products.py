@@ -1,5 +1,6 @@
-"""Cumulative sums and matrix products in log space. All their derivatives are made of sums with factors e^x, which are linear in
-the rest: one operator for each, whose transposes are of its own kind. Dimensions are counted from the end."""
+"""Cumulative sums and matrix products in log space. All their derivatives are composed of sums of products with factors e^x,
+which are linear in the other factors: there is one operator for each kind of sum, and its transposes are of the same kind.
+Dimensions are counted from the end."""
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from ._reductions import finite_or_0, logsumexp, times, wide
 
 
 def negated(y):
-    """−y, of what is infinite −∞: it has no part in derivatives."""
+    """−y, but −∞ where y is infinite: such sums contribute nothing to derivatives."""
     return torch.where(torch.isinf(y), -torch.inf, -y)
 
 
@@ -21,7 +22,7 @@ def cumulative(x: Tensor, dim: int, reverse: bool) -> Tensor:
 
 
 def scaled_cumulative(x: Tensor, t: Tensor, z: Tensor, dim: int, reverse: bool) -> Tensor:
-    """e^{z_i} Σ_{k ≤ i} t_k e^{x_k}; if `reverse`, Σ_{k ≥ i}."""
+    """e^{z_i} Σ_{k ≤ i} t_k e^{x_k}, or with `reverse` the sum over k ≥ i."""
     if on_cpu(x):
         return by_numpy(lambda x, t, z: _log_space.scan(x, t, z, dim, reverse), x, t, z)
     positive, negative = (scaled(cumulative(part, dim, reverse), z) for part in logarithms(x, t))
@@ -29,7 +30,7 @@ def scaled_cumulative(x: Tensor, t: Tensor, z: Tensor, dim: int, reverse: bool) 
 
 
 def logarithms(x, t):
-    """Of t e^x, where it is positive, and of −t e^x, where it is negative."""
+    """The logarithms of t e^x where that is positive, and those of −t e^x where it is negative; −∞ elsewhere."""
     logs = torch.where((x == -torch.inf) | (t == 0), -torch.inf, t.abs().log() + x)
     return torch.where(t < 0, -torch.inf, logs), torch.where(t < 0, logs, -torch.inf)
 
@@ -39,13 +40,13 @@ def scaled(sums, z):
 
 
 def unrounded(whole):
-    """What is divided by, so that y, which is rounded, may be any number near: Σ e^{x − y}, in place of the 1 that it nearly is."""
+    """The divisor Σ e^{x − y}, which would be 1 if y were not rounded: with it, derivatives do not depend on the rounding of y."""
     return torch.where(whole == 0, 1, whole)
 
 
 def logcumsumexp_backward(inputs, y, g, needed):
     x, dim, reverse = inputs
-    # In a narrow format a sum relative to its rounded logarithm may overflow.
+    # In a narrow format the sum divided by e^y, with its rounded logarithm y, may overflow.
     wide_x, z = wide(x), negated(wide(y))
     whole = unrounded(scan(wide_x, torch.ones_like(wide_x), z, dim, reverse))
     return (scan(z, times(wide(g), 1 / whole), wide_x, dim, not reverse).to(x.dtype),)
@@ -94,9 +95,9 @@ def of_matrices(a, b):
 
 
 def relative(a, b):
-    """The factors relative to the greatest of their rows and columns, in double precision where that is at hand, and the logarithms of
-    their product, negated: derivatives are made of these, so that they do not depend on how large the logarithms are. A factor
-    +∞ is in no product but infinite ones, and has no part either."""
+    """The logarithms of the factors relative to the greatest of their rows or columns, in double precision if they are on the CPU,
+    and the negated logarithms of their product. Derivatives are computed from these, so that they do not depend on the size of
+    the logarithms. A factor +∞ is replaced by −∞: it occurs only in infinite elements, which contribute nothing."""
     a, b = (x.double() if on_cpu(x) else wide(x) for x in (a, b))
     a, b = (x - finite_or_0(x.detach().amax(d, keepdim=True)) if x.numel() else x for x, d in ((a, -1), (b, -2)))
     z = negated(log_matmul(a, b))

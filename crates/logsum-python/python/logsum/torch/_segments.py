@@ -1,4 +1,4 @@
-"""Log-sum-exps and softmaxes of segments along a dimension, which is counted from the end; ids are below `count`."""
+"""Log-sum-exps and softmaxes of segments along a dimension, which is counted from the end. Ids are below `count`."""
 
 import torch
 from torch import Tensor
@@ -31,7 +31,8 @@ def segment_shares(x: Tensor, ids: Tensor, count: int, dim: int) -> Tensor:
 
 
 def logs_of(x, ids, count, dim):
-    """x − s, of which the greatest of each segment are 0; where there is +∞, that alone counts. And what is greatest."""
+    """x − s, with s the greatest number of the segment, which is returned as well. If that is +∞, each +∞ of the segment has 0, and all
+    its other numbers have −∞."""
     x = wide(x)
     greatest = torch.full_like(with_length(x, count, dim), -torch.inf).index_reduce(dim, ids, x, "amax")
     shift = greatest.index_select(dim, ids)

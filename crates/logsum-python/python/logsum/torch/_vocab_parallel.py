@@ -1,4 +1,4 @@
-"""Log-probabilities of tokens over a vocabulary that is in shards, one for each process of a group."""
+"""Log-probabilities of tokens over a vocabulary that is split into shards, one for each process of a group."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from ._differentiable import only_once, refuse_transforms
 
 
 def gathered(states, place, device, group):
-    """The states of all processes, in the order of their ranks, and their places, which go in one more row of bytes."""
+    """The states of all processes, in the order of their ranks, and their places, which are sent in an additional row of bytes."""
     last = np.zeros((1, states.shape[1]), np.uint8)
     last.view(np.int64)[0, : len(place)] = place
     own = torch.from_numpy(np.concatenate([states, last])).to(device)
@@ -22,7 +22,7 @@ def gathered(states, place, device, group):
 
 
 def check_places(places):
-    """That no column is in two shards. All processes have the same places, and complain alike."""
+    """Raises an error if a column is in two shards. All processes have the same places, so that all raise the same error."""
     widths = [width for _, width, _ in places]
     if len(set(widths)) > 1 and any(is_default for *_, is_default in places):
         raise ValueError(f"the shards have {', '.join(map(str, widths))} columns: `start` must say where each begins")
@@ -33,7 +33,7 @@ def check_places(places):
 
 
 def of_whole_rows(scores, tokens, start, group):
-    """Log-probabilities of rows whose scores are brought together."""
+    """The log-probabilities of rows whose scores are gathered from all shards."""
     shards = [None] * dist.get_world_size(group)
     dist.all_gather_object(shards, (start, scores.shape[1], scores.tobytes()), group=group)
     shards.sort(key=lambda shard: shard[0])
@@ -47,7 +47,7 @@ def of_whole_rows(scores, tokens, start, group):
 
 
 class TokenLogProbs(torch.autograd.Function):
-    """Of a matrix of scores, a row for each token, of which this process has the columns from `start` on."""
+    """The log-probabilities for a matrix of scores with a row for each token, of which this process has the columns from `start` on."""
 
     @staticmethod
     def forward(ctx, x, tokens, padding, start, is_default, group):
@@ -57,7 +57,7 @@ class TokenLogProbs(torch.autograd.Function):
         place = start, scores.shape[1], is_default
         states, all_places = gathered(_core.shard_states(scores, places), place, x.device, group)
         check_places(all_places)
-        # All processes have the same states, and go the same way from here.
+        # All processes have the same states, so that all take the same branches from here on.
         states, log_probs, is_known, is_proved = _core.merged_shards(states, scores.dtype.name)
         counts = np.ones(len(tokens), bool) if padding is None else tokens != padding
         if (counts & ~is_known).any():
@@ -88,10 +88,10 @@ def slope_of(ctx, x, g):
 
 
 def token_log_probs(x, tokens, padding, start, group):
-    """Of rows along the last dimension of scores."""
+    """The log-probabilities for rows of scores along the last dimension."""
     if not (dist.is_available() and dist.is_initialized()):
         raise RuntimeError("there is no group of processes: call torch.distributed.init_process_group first")
-    # What new_group gives those who are not in it.
+    # new_group returns this in a process that is not in the group.
     is_outside = group is dist.GroupMember.NON_GROUP_MEMBER
     if not (is_outside or isinstance(group, dist.ProcessGroup | None)):
         raise TypeError(f"group must be a group of torch.distributed, or None for all processes, not {type(group).__name__}")
