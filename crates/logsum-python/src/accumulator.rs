@@ -1,4 +1,5 @@
-//! Sums that arrive in pieces. What the numbers are is settled in Python, in `python/logsum/_accumulator.py`.
+//! Sums of numbers that arrive in pieces. The numbers are checked and converted in Python, in
+//! `python/logsum/_accumulator.py`.
 
 use crate::memory::View;
 use crate::numbers::{Format, detached, exception, view};
@@ -11,7 +12,7 @@ use pyo3::types::PyBytes;
 use std::any::Any;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What the states have in common.
+/// The operations that all states have.
 trait Sum: Copy + PartialEq + Send + 'static {
     type Number: Format;
     fn empty() -> Self;
@@ -81,9 +82,9 @@ sum!(WeightedMean, |state, z, x| state.update(z, x.unwrap_or_default()), |_state
 
 /// A state of any kind and format.
 trait AnySum: Send {
-    /// The state of these numbers alone.
+    /// A state of the same kind with only these numbers.
     fn of<'py>(&self, a: &Bound<'py, PyAny>, b: Option<&Bound<'py, PyAny>>) -> PyResult<Box<dyn AnySum>>;
-    /// Whether the other one is of the same kind.
+    /// Adds the numbers of the other state, and returns whether it is of the same kind; if not, nothing is added.
     fn merge(&mut self, other: &dyn Any) -> bool;
     fn value(&self) -> f64;
     fn is_proved(&self) -> bool;
@@ -91,7 +92,7 @@ trait AnySum: Send {
     fn is(&self, other: &dyn Any) -> bool;
     fn copied(&self) -> Box<dyn AnySum>;
     fn as_any(&self) -> &dyn Any;
-    /// The number of terms, the greatest one, and the logarithm of the mean.
+    /// The number of terms, the greatest number, and the logarithm of the mean.
     fn statistics(&self) -> Option<(u64, f64, f64)>;
 }
 
@@ -144,18 +145,18 @@ where
     }
 }
 
-/// Exact: formats are no wider than f64.
+/// Exact, since no format is wider than f64.
 fn widened<T: Format>(x: T) -> f64 {
     x.widen()
 }
 
-/// A state that several threads may use.
+/// A state that threads may share.
 #[pyclass(frozen, module = "logsum._core")]
 struct State {
     sum: Mutex<Box<dyn AnySum>>,
 }
 
-/// The same expression for the state of a kind and format, by name.
+/// Evaluates an expression for the type of the state with this kind and format, which are given by name.
 macro_rules! in_kind {
     ($kind:expr, $dtype:expr, $State:ident => $then:expr) => {
         match ($kind, $dtype) {
@@ -216,7 +217,7 @@ macro_rules! in_kind {
 
 impl State {
     fn sum(&self) -> MutexGuard<'_, Box<dyn AnySum>> {
-        // What a panic left is whole: sums are replaced or merged at once.
+        // After a panic the state is still consistent: sums are replaced or merged in one step.
         self.sum.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -240,9 +241,9 @@ impl State {
         })
     }
 
-    /// Adds numbers, or nothing if an exception is raised.
+    /// Adds all numbers, or none if an exception is raised.
     fn update<'py>(&self, a: &Bound<'py, PyAny>, b: Option<&Bound<'py, PyAny>>) -> PyResult<()> {
-        // The sum of the new numbers alone, so that other threads may go on; in whatever order, the bits are the same.
+        // First a sum of only the new numbers, so that other threads need not wait. The order does not change the bits.
         let empty = self.sum().copied();
         let new = empty.of(a, b)?;
         self.sum().merge(new.as_any());

@@ -1,7 +1,7 @@
-//! What `logsum.torch` does with tensors in the memory of NVIDIA's GPUs. They are given by their addresses, for whose
-//! meaning the Python code vouches.
+//! The functions that `logsum.torch` calls for tensors in the memory of NVIDIA's GPUs. The tensors are given by their
+//! addresses, which the Python code guarantees to be right.
 
-// The addresses are those of tensors that live until the stream has done with them.
+// The addresses are those of tensors that live until the stream no longer uses them.
 #![allow(unsafe_code)]
 
 use logsum_cuda::{Format, Memory, Rows, Stream, WORKSPACE, is_available, log_softmax, logsumexp, softmax};
@@ -15,7 +15,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(cuda_shares, module)?)
 }
 
-/// Why a GPU can't be used, or None.
+/// Why a GPU cannot be used, or None if it can.
 #[pyfunction]
 fn cuda_problem(py: Python<'_>, device: i32) -> Option<String> {
     py.detach(|| is_available(device)).err().map(|error| error.to_string())
@@ -24,7 +24,7 @@ fn cuda_problem(py: Python<'_>, device: i32) -> Option<String> {
 /// A GPU, a stream, and the address of a workspace.
 type Place = (i32, usize, u64);
 
-/// A format, rows, numbers in each, the address of the first, and bytes from one to the next.
+/// A format, the number of rows, their length, the address of the first row, and the bytes from each row to the next.
 type Matrix<'a> = (&'a str, u64, u64, u64, u64);
 
 fn stream((device, handle, workspace): Place) -> Stream {

@@ -1,4 +1,4 @@
-//! The family: what is no log-sum-exp itself, row by row of a matrix, or over axes.
+//! The functions other than log-sum-exp, softmax and log-softmax, over axes or for each row of a matrix.
 
 use crate::memory::{View, collected, filled};
 use crate::numbers::{Format, Numbers, axes, detached, given, in_format, most, one, view};
@@ -9,7 +9,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-/// Values of each lane, by name: "logmeanexp", "logvarexp", or "softmax_entropy".
+/// The values over axes of the function with this name: "logmeanexp", "logvarexp", or "softmax_entropy".
 #[pyfunction]
 #[pyo3(signature = (name, a, axis, keepdims, parameter))]
 fn moment_value<'py>(
@@ -116,7 +116,7 @@ fn log_matmul<'py>(a: &Bound<'py, PyAny>, b: &Bound<'py, PyAny>) -> PyResult<Bou
     })
 }
 
-/// Log-probabilities of one token a row, the rows along an axis.
+/// The log-probability of one token for each row along an axis.
 #[pyfunction]
 #[pyo3(signature = (logits, tokens, axis))]
 fn token_log_probs<'py>(
@@ -125,7 +125,7 @@ fn token_log_probs<'py>(
     axis: isize,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = logits.py();
-    // What is negative is no token: as large as can be.
+    // A negative number is not a token: it becomes a very large one.
     let tokens = collected(view::<isize>(tokens)?.as_slice()?.iter().map(|&token| token as usize))?;
     in_format!(Numbers::needed(logits)?, logits => {
         let logits = logits.as_array();
@@ -134,7 +134,7 @@ fn token_log_probs<'py>(
     })
 }
 
-/// What a loss is, beside logits and targets.
+/// The options of a loss: everything except logits, targets and weights.
 #[derive(FromPyObject)]
 struct Options {
     #[pyo3(item)]
@@ -149,7 +149,8 @@ struct Options {
     reduction: String,
 }
 
-/// The loss of logits in rows of classes, in C order: one number, or one a row, and the gradient of their sum or mean.
+/// The cross-entropy of logits, in C order with the classes last: one number, or one for each row; on request with the
+/// gradient of it, or of the loss of each row.
 #[pyfunction]
 #[pyo3(signature = (logits, classes, probabilities, weight, options, gradient))]
 fn cross_entropy<'py>(
@@ -166,7 +167,7 @@ fn cross_entropy<'py>(
         let probabilities = probabilities.map(|targets| like(&logits, targets)).transpose()?;
         let (z, count) = rows(&logits)?;
         let ids = match classes {
-            // What is negative is no class: as large as can be, unless it is ignored.
+            // A negative number is not a class: it becomes a very large one, which may be the one to ignore.
             Some(classes) => collected(view::<isize>(classes)?.as_slice()?.iter().map(|&class| class as usize))?,
             None => Vec::new(),
         };
@@ -188,7 +189,7 @@ fn cross_entropy<'py>(
     })
 }
 
-/// The loss, or losses; and the gradient into `slope`, if there is one.
+/// Returns the loss, or the losses, and writes the gradient into `slope`, if that is given.
 fn loss<T: Format>(
     z: &[T],
     count: usize,

@@ -1,9 +1,9 @@
-//! The floating-point environment that Rust's code counts on. Callers may have changed it: JAX's threads, and those of
-//! `torch.set_flush_denormal(True)`, take subnormal numbers for 0.
+//! The floating-point environment that Rust code relies on. Callers may have changed it: JAX's threads, and threads
+//! after `torch.set_flush_denormal(True)`, treat subnormal numbers as 0.
 #![expect(unsafe_code, reason = "the control register is read and written by instructions of the processor")]
 
-/// Does some work with subnormal numbers and rounding to nearest. Threads that it starts inherit that, or have the
-/// system's default, which is the same.
+/// Does some work with subnormal numbers and rounding to nearest. Threads that the work starts inherit these settings,
+/// or have the system's default, which is the same.
 pub(crate) fn within_default<R>(work: impl FnOnce() -> R) -> R {
     struct Restored(Word);
     impl Drop for Restored {
@@ -20,7 +20,7 @@ pub(crate) fn within_default<R>(work: impl FnOnce() -> R) -> R {
     apart(work)
 }
 
-/// Nothing of the work is moved to before the register is written, as it might be if it were inlined.
+/// Not inlined, so that the compiler cannot move any of the work to before the register is written.
 #[inline(never)]
 fn apart<R>(work: impl FnOnce() -> R) -> R {
     work()
@@ -33,7 +33,7 @@ mod register {
     /// Nothing traps, rounding is to nearest, subnormals are numbers.
     pub(super) const DEFAULT: Word = 0x1f80;
 
-    /// Flush to zero, rounding, the masks of traps, subnormals are zeros.
+    /// Flush to zero, rounding, the masks of traps, subnormals as zeros.
     pub(super) const CHANGES: Word = 0xffc0;
 
     pub(super) fn read() -> Word {
@@ -57,7 +57,7 @@ mod register {
 
     pub(super) const DEFAULT: Word = 0;
 
-    /// Flush to zero, of inputs and of 16 bits, too; rounding; NaN by default; the traps.
+    /// Flush to zero, also of inputs and of 16-bit numbers; rounding; the default NaN; the traps.
     pub(super) const CHANGES: Word = 0x07ff_9f07;
 
     pub(super) fn read() -> Word {

@@ -1,5 +1,6 @@
-//! The compiled part of the Python package: NumPy arrays in and out. What has to be brought into shape first, lists, integers, other
-//! libraries' arrays, is seen to in Python, in `python/logsum/_general.py`.
+//! The compiled part of the Python package: functions from NumPy arrays to NumPy arrays. Arguments that must first be
+//! converted, such as lists, integers and other libraries' arrays, are handled in Python, in
+//! `python/logsum/_general.py`.
 
 mod accumulator;
 mod cuda;

@@ -1,5 +1,6 @@
-//! The memory of NumPy's arrays, to read and to write. As for NumPy itself, what other threads write meanwhile is up to
-//! the caller; whether arrays overlap is told by their addresses, as those of different owners may.
+//! The memory of NumPy's arrays, to read and to write. As with NumPy itself, the caller is responsible for other
+//! threads that write to it meanwhile. Whether arrays overlap is decided by their addresses, since arrays with
+//! different owners may.
 #![expect(unsafe_code, reason = "arrays are made and given by NumPy as pointers, lengths and steps")]
 
 use ndarray::{ArrayViewD, ArrayViewMutD, Axis, IxDyn, ShapeBuilder, StrideShape};
@@ -13,11 +14,11 @@ use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 use std::ops::Range;
 
-/// An array that is read where it is: aligned, its numbers whole steps apart.
+/// An array that is read in place: aligned, with strides that are multiples of the item size.
 pub(crate) struct View<'py, T>(Bound<'py, PyArrayDyn<T>>);
 
 impl<'py, T: Element> View<'py, T> {
-    /// None unless it is such an array of this format.
+    /// None unless `a` is such an array of this format.
     pub(crate) fn of(a: &Bound<'py, PyAny>) -> Option<Self> {
         let array = a.cast::<PyArrayDyn<T>>().ok()?;
         is_plain(array.as_untyped()).then(|| Self(array.clone()))
@@ -45,8 +46,8 @@ impl<'py, T: Element> View<'py, T> {
         self.0.ndim()
     }
 
-    /// An array's memory to write to. None unless it is of this format, and its numbers lie apart from those of this
-    /// one and from each other.
+    /// The memory of `out`, to write to. None unless it is a writeable array of this format whose elements do not
+    /// overlap each other or this array.
     pub(crate) fn apart<'a>(&self, out: &'a Bound<'py, PyAny>) -> Option<ArrayViewMutD<'a, T>> {
         let array = out.cast::<PyArrayDyn<T>>().ok()?;
         // SAFETY: the array is alive.
@@ -54,18 +55,18 @@ impl<'py, T: Element> View<'py, T> {
         let (read, written) = (addresses(&self.0), addresses(array));
         let is_apart = read.end <= written.start || written.end <= read.start;
         let may_be_written = is_writeable && is_plain(array.as_untyped()) && has_places_apart(array);
-        // SAFETY: no two numbers are in one place, and nothing that is read is written.
+        // SAFETY: no two elements overlap, and nothing that is read is written.
         (may_be_written && is_apart).then(|| unsafe { writeable(array) })
     }
 }
 
-/// Whether numbers are aligned, and whole steps apart.
+/// Whether the elements are aligned, and the strides are multiples of the item size.
 pub(crate) fn is_plain(array: &Bound<'_, PyUntypedArray>) -> bool {
     let size = array.dtype().itemsize().max(1) as isize;
     array.is_aligned() && array.strides().iter().all(|stride| stride % size == 0)
 }
 
-/// Shape and steps in the ascending order of addresses, the first of these, and the axes along which they go down.
+/// The shape with positive strides, the pointer to the lowest address, and the axes whose strides are negative.
 fn layout<T: Element>(array: &Bound<'_, PyArrayDyn<T>>) -> (StrideShape<IxDyn>, *mut T, Vec<usize>) {
     let (shape, strides) = (array.shape(), array.strides());
     if shape.contains(&0) {
@@ -75,22 +76,22 @@ fn layout<T: Element>(array: &Bound<'_, PyArrayDyn<T>>) -> (StrideShape<IxDyn>, 
     let back = inverted.iter().map(|&axis| strides[axis] * (shape[axis] as isize - 1)).sum();
     let mut steps = IxDyn::zeros(shape.len());
     (0..shape.len()).for_each(|axis| steps[axis] = strides[axis].unsigned_abs() / size_of::<T>());
-    // SAFETY: the last number along these axes is one of the array's.
+    // SAFETY: the last element along these axes is in the array.
     let first = unsafe { array.data().byte_offset(back) };
     (IxDyn(shape).strides(steps), first, inverted)
 }
 
 /// # Safety
-/// The numbers lie apart from each other, and nobody else reads or writes them.
+/// The elements do not overlap each other, and nothing else reads or writes them.
 unsafe fn writeable<'a, T: Element>(array: &'a Bound<'_, PyArrayDyn<T>>) -> ArrayViewMutD<'a, T> {
     let (shape, first, inverted) = layout(array);
-    // SAFETY: as for reading, and by the caller's promise.
+    // SAFETY: as for reading, and by the caller's guarantee.
     let mut view = unsafe { ArrayViewMutD::from_shape_ptr(shape, first) };
     inverted.into_iter().for_each(|axis| view.invert_axis(Axis(axis)));
     view
 }
 
-/// From the lowest address of an array to past the highest.
+/// The addresses of an array, from the lowest to the end of the highest element.
 fn addresses<T: Element>(array: &Bound<'_, PyArrayDyn<T>>) -> Range<isize> {
     let (mut low, mut high) = (array.data().addr() as isize, array.data().addr() as isize);
     if array.shape().contains(&0) {
@@ -103,7 +104,8 @@ fn addresses<T: Element>(array: &Bound<'_, PyArrayDyn<T>>) -> Range<isize> {
     low..high + size_of::<T>() as isize
 }
 
-/// Whether each axis steps over all that is within it, so that no two numbers share a place.
+/// Whether the stride of each axis is at least the extent of all axes with smaller strides, so that no two elements
+/// overlap.
 fn has_places_apart<T: Element>(array: &Bound<'_, PyArrayDyn<T>>) -> bool {
     let lengths = array.shape().iter().zip(array.strides()).filter(|&(&length, _)| length > 1);
     let mut axes: Vec<(isize, isize)> =
@@ -117,8 +119,8 @@ fn has_places_apart<T: Element>(array: &Bound<'_, PyArrayDyn<T>>) -> bool {
     })
 }
 
-/// An array of this shape in memory that NumPy gives, which asks for large pages, and is there much sooner; and what
-/// `fill` gives.
+/// A new array of this shape, and what `fill` returns for it. NumPy allocates the memory, since it asks for large
+/// pages, and the memory is thus available much sooner.
 pub(crate) fn filled<'py, T: Element, R>(
     py: Python<'py>,
     shape: &[usize],
@@ -126,17 +128,17 @@ pub(crate) fn filled<'py, T: Element, R>(
 ) -> PyResult<(Bound<'py, PyAny>, R)> {
     let mut lengths: Vec<npy_intp> = shape.iter().map(|&length| length as npy_intp).collect();
     let (rank, dtype) = (lengths.len() as i32, T::get_dtype(py).into_dtype_ptr());
-    // SAFETY: NumPy takes the format's reference, and gives an array, or an error.
+    // SAFETY: NumPy takes over the reference to the format, and returns an array, or null with an error.
     let array = unsafe {
         let array = PY_ARRAY_API.PyArray_Zeros(py, rank, lengths.as_mut_ptr(), dtype, 0);
         Bound::from_owned_ptr_or_err(py, array)?.cast_into_unchecked::<PyArrayDyn<T>>()
     };
-    // SAFETY: it is new.
+    // SAFETY: the array is new, so that nothing else refers to it.
     let beside = fill(unsafe { writeable(&array) })?;
     Ok((array.into_any(), beside))
 }
 
-/// As many as these are, if memory has room for them.
+/// The numbers as a vector, or an error if memory has no room for it.
 pub(crate) fn collected<T>(numbers: impl ExactSizeIterator<Item = T>) -> PyResult<Vec<T>> {
     let mut all = Vec::new();
     all.try_reserve_exact(numbers.len())

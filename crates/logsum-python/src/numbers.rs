@@ -13,7 +13,7 @@ use pyo3::types::{PyList, PyTuple};
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// The formats that are computed in as they are.
+/// An array of one of the formats that are computed without conversion.
 pub(crate) enum Numbers<'py> {
     F16(View<'py, f16>),
     BF16(View<'py, bf16>),
@@ -21,7 +21,7 @@ pub(crate) enum Numbers<'py> {
     F64(View<'py, f64>),
 }
 
-/// The same expression for the array of any format.
+/// Evaluates an expression for the array, whatever its format is.
 macro_rules! in_format {
     ($numbers:expr, $array:ident => $then:expr) => {
         match $numbers {
@@ -34,13 +34,14 @@ macro_rules! in_format {
 }
 pub(crate) use in_format;
 
-/// A float that NumPy has, too.
+/// A float format that NumPy arrays can have.
 pub(crate) trait Format: logsum::Float + Element {}
 
 impl<T: logsum::Float + Element> Format for T {}
 
 impl<'py> Numbers<'py> {
-    /// None unless it is an ndarray, no subclass, of native floats in whole steps.
+    /// None unless `a` is an ndarray, not of a subclass, of floats in native byte order, aligned, and with strides that
+    /// are multiples of the item size.
     pub(crate) fn of(a: &Bound<'py, PyAny>) -> PyResult<Option<Self>> {
         let Ok(array) = a.cast_exact::<PyUntypedArray>() else { return Ok(None) };
         let dtype = array.dtype();
@@ -49,13 +50,13 @@ impl<'py> Numbers<'py> {
             b'd' => Some(Self::F64(view(a)?)),
             b'f' => Some(Self::F32(view(a)?)),
             b'e' => Some(Self::F16(view(a)?)),
-            // What ml_dtypes registers; its character is not its own.
+            // The type that ml_dtypes registers. Its character code is not unique.
             _ if dtype.itemsize() == 2 && dtype.typeobj().name()? == "bfloat16" => Some(Self::BF16(view(a)?)),
             _ => None,
         })
     }
 
-    /// SciPy gives a scalar an axis, so that one can be named.
+    /// Whether the array has no axes. SciPy gives such arrays one, so that `axis` can refer to it.
     pub(crate) fn is_scalar(&self) -> bool {
         in_format!(self, array => array.ndim() == 0)
     }
@@ -66,7 +67,7 @@ impl<'py> Numbers<'py> {
     }
 }
 
-/// A view of an argument that goes with the first one.
+/// A view of an argument that must have the format of the first one.
 pub(crate) fn view<'py, T: Element>(a: &Bound<'py, PyAny>) -> PyResult<View<'py, T>> {
     View::of(a).ok_or_else(|| {
         let dtype = T::get_dtype(a.py());
@@ -74,7 +75,7 @@ pub(crate) fn view<'py, T: Element>(a: &Bound<'py, PyAny>) -> PyResult<View<'py,
     })
 }
 
-/// Axes as NumPy writes them: none, a number, or several, as a tuple or a list.
+/// Axes as NumPy takes them: None, an integer, or a tuple or list of integers.
 pub(crate) fn axes(axis: Option<&Bound<'_, PyAny>>, keepdims: bool) -> PyResult<Axes> {
     let axes = axis.map_or(Ok(Axes::all()), |axis| PyResult::Ok(Axes::from(indices(axis)?)))?;
     Ok(if keepdims { axes.keep() } else { axes })
@@ -87,7 +88,7 @@ pub(crate) fn indices(axis: &Bound<'_, PyAny>) -> PyResult<Vec<isize>> {
     Ok(vec![index(axis)?])
 }
 
-/// Whole numbers, and whatever says that it is one. One that is too large is as good as the largest: out of range.
+/// An integer, or an object with `__index__`. One that is too large becomes the largest, which is out of range as well.
 pub(crate) fn index(axis: &Bound<'_, PyAny>) -> PyResult<isize> {
     let number = axis.py().import("operator")?.call_method1("index", (axis,)).map_err(|_| {
         let name = axis.get_type().to_string();
@@ -98,21 +99,22 @@ pub(crate) fn index(axis: &Bound<'_, PyAny>) -> PyResult<isize> {
     number.extract().or(Ok(isize::MAX))
 }
 
-/// The most numbers that there are of an array's shape, or in what is reduced of it: axes of length 0 may go.
+/// The greatest number of elements of an array of this shape, or of a reduction of it, which may remove axes of length
+/// 0.
 pub(crate) fn most(shape: &[usize]) -> usize {
     shape.iter().map(|&length| length.max(1)).fold(1, usize::saturating_mul)
 }
 
-/// Runs what takes long without the interpreter, until an exception is raised by a signal's handler. `length` is how
-/// many numbers go in or come out, if more do.
+/// Runs `work` until it ends, or a signal handler raises an exception; long work runs without holding the interpreter.
+/// `length` is the number of inputs or results, whichever is greater.
 pub(crate) fn detached<R: Send>(
     py: Python<'_>,
     length: usize,
     work: impl FnOnce() -> Result<R, Error> + Send,
 ) -> PyResult<R> {
-    /// So few numbers take milliseconds at most, however hard they are.
+    /// Fewer numbers than this take milliseconds at most, however hard they are.
     const FEW: usize = 32;
-    /// It takes about as long to let go of the interpreter as to sum so many numbers.
+    /// Releasing the interpreter takes about as long as summing this many numbers.
     const SHORT: usize = 1024;
     let work = || within_default(work);
     let result = match length {
@@ -133,17 +135,17 @@ fn interruptible<R>(work: impl FnOnce() -> R) -> PyResult<R> {
             true
         }
     };
-    // What is given up has been by an exception.
+    // Work is given up only because of an exception.
     logsum::unless(is_interrupted, work)
         .ok_or_else(|| raised.take().unwrap_or_else(|| PyKeyboardInterrupt::new_err(())))
 }
 
-/// An array, or a scalar for one without axes.
+/// A result as a NumPy array, or as a scalar if it has no axes.
 pub(crate) fn given<A: Element, D: Dimension>(
     py: Python<'_>,
     array: Array<A, D>,
 ) -> PyResult<Bound<'_, PyAny>> {
-    /// More axes than NumPy once had are more than its bindings know.
+    /// The most axes that the bindings support: NumPy's former limit.
     const MOST_AXES: usize = 32;
     let array = array.into_dyn();
     if array.ndim() <= MOST_AXES {
@@ -155,7 +157,7 @@ pub(crate) fn given<A: Element, D: Dimension>(
     numbers.into_pyarray(py).call_method1("reshape", (shape,))
 }
 
-/// The same for an array of NumPy's.
+/// A NumPy array, or a scalar if it has no axes.
 pub(crate) fn scalar_of(array: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
     let is_scalar = array.cast::<PyUntypedArray>().is_ok_and(|array| array.ndim() == 0);
     if is_scalar { array.get_item(PyTuple::empty(array.py())) } else { Ok(array) }
@@ -176,7 +178,7 @@ impl<'py> ComplexNumbers<'py> {
     }
 }
 
-/// A result that is one number is an array without axes.
+/// One number as an array without axes.
 pub(crate) fn one<T>(value: T) -> ArrayD<T> {
     ndarray::arr0(value).into_dyn()
 }
@@ -190,7 +192,7 @@ pub(crate) fn exception(py: Python<'_>, mut error: Error) -> PyErr {
             let of_numpy = || py.import("numpy.exceptions")?.getattr("AxisError")?.call1((axis, rank));
             return of_numpy().map_or_else(|error| error, PyErr::from_value);
         }
-        // A label that was negative.
+        // The label was negative.
         &mut Error::TargetOutOfRange { row, target, classes, .. } if (target as isize) < 0 => {
             let target = target as isize;
             return PyValueError::new_err(format!(
@@ -214,7 +216,7 @@ pub(crate) fn exception(py: Python<'_>, mut error: Error) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
-/// What Python's functions call an argument of the library's.
+/// The name that the Python functions have for an argument of the library.
 fn name_in_python(argument: &'static str) -> &'static str {
     match argument {
         "self" | "z" => "a",

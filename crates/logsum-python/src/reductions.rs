@@ -10,7 +10,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-/// What Python's part of the package does with everything else.
+/// Calls the function in Python that handles all arguments which the compiled part does not.
 fn general<'py>(
     py: Python<'py>,
     name: &str,
@@ -21,33 +21,48 @@ fn general<'py>(
 
 /// log Σ b e^a over axes, correctly rounded.
 ///
-/// Takes what ``scipy.special.logsumexp`` takes, and returns the same type and dtype.
+/// Takes the arguments of ``scipy.special.logsumexp``, and returns the same type and dtype.
 ///
 /// Parameters
 /// ----------
 /// a : array_like
-///     Numbers: of any strides, float16, bfloat16, float32, float64, integers (as float64), complex. longdouble is
-///     computed in float64. Arrays of PyTorch, JAX, and other libraries of the array API on the CPU are read in
-///     place, and the result is of their type.
+///     Numbers in float16, bfloat16, float32, float64, complex formats, or integers, which are converted to float64.
+///     longdouble is computed in float64. Arrays may have any strides. Arrays of PyTorch, JAX, and other libraries that
+///     follow the array API are read in place if they are on the CPU, and the result has their type.
 /// axis : None, int or tuple of ints
-///     What to sum over: everything if None.
+///     The axes to sum over; None for all.
 /// b : array_like, optional
-///     Weights of any sign; they broadcast against `a`. What has weight 0 is absent, even if it is NaN.
+///     Weights of any sign, which broadcast against `a`. A term with the weight 0 is absent, even if it is NaN.
 /// keepdims : bool
 ///     Whether the axes stay, with length 1.
 /// return_sign : bool
-///     Whether to give the logarithm of the sum's magnitude, and its sign. Without it a negative sum gives NaN.
+///     Whether to return the logarithm of the sum's magnitude, and the sign of the sum. Without it a negative sum gives
+///     NaN.
 /// where : array_like of bool, optional
-///     What counts; it broadcasts against `a`.
+///     The terms to include; it broadcasts against `a`.
 /// out : ndarray, optional
-///     Where to write the values.
+///     The array into which the values are written.
 ///
 /// Returns
 /// -------
 /// value : array or scalar
-///     The float nearest to the exact one. Of nothing, or of −∞ alone: −∞. With +∞: +∞. With NaN: NaN.
+///     The float nearest to the exact value; of complex numbers within 1 ulp of the modulus. −∞ of no terms or of −∞
+///     alone; +∞ if there is a +∞ and no NaN; NaN if there is a NaN.
 /// sign : array or scalar
-///     1, −1, or 0 where all cancels or nothing is there; a phase for complex numbers. With `return_sign` only.
+///     Only with `return_sign`: 1, −1, or 0 where the terms cancel exactly or there are none; a phase for complex
+///     numbers.
+///
+/// Raises
+/// ------
+/// TypeError
+///     If `a` or `b` are not numbers, `where` is not boolean, an axis is not an integer, or `out` cannot hold the result.
+/// ValueError
+///     If the shapes do not broadcast, an axis does not exist or is given twice, or `out` has another shape than the
+///     result.
+///
+/// See Also
+/// --------
+/// logsumexp_value_and_grad, softmax, logmeanexp, logaddexp, Accumulator
 ///
 /// Examples
 /// --------
@@ -97,21 +112,45 @@ fn values<'py, T: Format>(
     given(py, values)
 }
 
-/// e^x / Σ e^x over axes, each correctly rounded; of −∞ alone 0, of c times +∞ 1/c at each.
+/// The softmax e^x / Σ e^x over axes, each element correctly rounded.
 ///
-/// Takes what ``scipy.special.softmax`` takes.
+/// Takes the arguments of ``scipy.special.softmax``.
 ///
 /// Parameters
 /// ----------
 /// x : array_like
 ///     Numbers, as for `logsumexp`.
 /// axis : None, int or tuple of ints
-///     What to sum over: everything if None.
+///     The axes to sum over; None for all.
 /// dtype : dtype, optional
-///     What to compute in and to give: by default that of x. float32 for float16 numbers is the nearest float32. It
-///     must hold the numbers: another float format that is wider, or an integer that it would round, is an error.
-/// out : array, optional
-///     Where to put the result; it may overlap x.
+///     The format of the computation and of the result; by default that of `x`. With float16 numbers, float32 gives the
+///     nearest float32. It must represent the numbers exactly: numbers of a wider float format, or an integer that it
+///     would round, are an error.
+/// out : ndarray, optional
+///     The array into which the result is written; it may overlap `x`.
+///
+/// Returns
+/// -------
+/// array or scalar
+///     Of the shape of `x`. 0 where all numbers are −∞; with c numbers +∞ and no NaN, 1/c at each of these and 0
+///     elsewhere; NaN where there is a NaN.
+///
+/// Raises
+/// ------
+/// TypeError
+///     If `x` is not of numbers, or `dtype` or `out` cannot hold the numbers.
+/// ValueError
+///     If an axis does not exist or is given twice, an integer would be rounded, or `out` has another shape than `x`.
+///
+/// See Also
+/// --------
+/// log_softmax, logsumexp, segment_softmax
+///
+/// Examples
+/// --------
+/// >>> import logsum
+/// >>> logsum.softmax([1000.0, 1001.0, 1002.0]).tolist()
+/// [0.09003057317038046, 0.24472847105479764, 0.6652409557748219]
 #[pyfunction]
 #[pyo3(signature = (x, axis=None, dtype=None, *, out=None))]
 fn softmax<'py>(
@@ -131,9 +170,35 @@ fn softmax<'py>(
     })
 }
 
-/// x − log Σ e^x over axes, each correctly rounded: log-softmax of what is nearly certain, too, has all its digits.
+/// The logarithm of the softmax, x − log Σ e^x over axes, each element correctly rounded, even where it is close to 0.
 ///
-/// Takes what ``scipy.special.log_softmax`` takes, and `dtype` and `out` as `softmax` does.
+/// Takes the arguments of ``scipy.special.log_softmax``, and `dtype` and `out` as `softmax` does.
+///
+/// Parameters
+/// ----------
+/// x, axis, dtype, out
+///     As for `softmax`.
+///
+/// Returns
+/// -------
+/// array or scalar
+///     Of the shape of `x`. −∞ where all numbers are −∞; with c numbers +∞ and no NaN, −log c at each of these and −∞
+///     elsewhere; NaN where there is a NaN.
+///
+/// Raises
+/// ------
+/// TypeError, ValueError
+///     As for `softmax`.
+///
+/// See Also
+/// --------
+/// softmax, token_log_probs, cross_entropy
+///
+/// Examples
+/// --------
+/// >>> import logsum
+/// >>> logsum.log_softmax([40.0, 0.0]).tolist()
+/// [-4.248354255291589e-18, -40.0]
 #[pyfunction]
 #[pyo3(signature = (x, axis=None, dtype=None, *, out=None))]
 fn log_softmax<'py>(
@@ -153,8 +218,8 @@ fn log_softmax<'py>(
     })
 }
 
-/// A result of the input's shape, in `out` if there is one. None if that is no array of this format and shape apart
-/// from the input: then the result has to be copied to it, or it is refused.
+/// A result of the input's shape, in `out` if that is given. None unless `out` is an array of this format and shape
+/// that does not overlap the input: the caller then copies the result to it, or refuses it.
 fn each<'py, T: Format>(
     py: Python<'py>,
     x: &View<'py, T>,
@@ -198,15 +263,15 @@ fn value_and_grad<'py>(
     })
 }
 
-/// Of each axis of an array of this rank, whether it is reduced over. What is no axis is left for the call to
-/// complain of.
+/// For each axis of an array of this rank, whether it is reduced. An axis out of range is ignored here, and refused by
+/// the call that follows.
 fn reduced(rank: usize, axis: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<bool>> {
     let Some(axis) = axis else { return Ok(vec![true; rank]) };
     let (axes, rank) = (indices(axis)?, rank as isize);
     Ok((0..rank).map(|i| axes.iter().any(|&axis| axis == i || axis == i - rank)).collect())
 }
 
-/// Weights and mask as far as there are any, of the first array's shape.
+/// The optional weights and mask, of the first array's shape, and the choice without mass.
 struct Beside<'py, T: Format> {
     b: Option<View<'py, T>>,
     mask: Option<View<'py, bool>>,
@@ -228,14 +293,14 @@ impl<'py, T: Format> Beside<'py, T> {
     }
 }
 
-/// Of what a call over weighted terms gives.
+/// The results that are wanted of a call for weighted terms.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Want {
     Values,
     Gradients,
 }
 
-/// Values and signs; and, if wanted, the gradient by a, and, with weights, that by b.
+/// Values and signs; on request also the gradient with respect to a, and, with weights, that with respect to b.
 #[pyfunction]
 #[pyo3(signature = (a, b, r#where, axis, keepdims, gradients, no_mass))]
 fn terms<'py>(

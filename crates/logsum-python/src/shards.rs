@@ -1,4 +1,4 @@
-//! Log-probabilities of tokens whose scores are in shards. What is sent between processes is seen to in Python, in
+//! Log-probabilities of tokens whose scores are split into shards. Python sends the states between processes, in
 //! `python/logsum/torch/_vocab_parallel.py`.
 
 use crate::memory::{View, collected, filled};
@@ -13,7 +13,7 @@ use pyo3::types::PyTuple;
 
 const BYTES: usize = ShardedLogProb::<f64>::BYTES;
 
-/// What is negative is in another shard.
+/// The tokens' places in this shard; None for a negative one, which stands for a token in another shard.
 fn tokens_of(tokens: &Bound<'_, PyAny>) -> PyResult<Vec<Option<usize>>> {
     collected(view::<isize>(tokens)?.as_slice()?.iter().map(|&token| usize::try_from(token).ok()))
 }
@@ -45,8 +45,8 @@ fn shard_states<'py>(scores: &Bound<'py, PyAny>, tokens: &Bound<'py, PyAny>) -> 
     })
 }
 
-/// The merged states of each row; its log-probability, 0 if no shard or several have the token; whether one has it; and
-/// whether the value is proved to be nearest.
+/// For each row: the merged state; the log-probability, or 0 unless exactly one shard has the token; whether exactly
+/// one has it; and whether the value is proved to be the nearest float.
 #[pyfunction]
 fn merged_shards<'py>(states: &Bound<'py, PyAny>, dtype: &str) -> PyResult<Bound<'py, PyTuple>> {
     match dtype {
@@ -79,7 +79,7 @@ fn merged<'py, T: Format>(states: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyT
         .into_pyobject(py)
 }
 
-/// The derivatives of the rows' log-probabilities by the scores of a shard.
+/// The derivatives of the rows' log-probabilities with respect to the scores of a shard.
 #[pyfunction]
 fn shard_gradients<'py>(
     states: &Bound<'py, PyAny>,

@@ -1,4 +1,5 @@
-//! The functions of one number or two as ufuncs of NumPy: broadcasting, `out`, `where`, `reduce`, `accumulate`, `at`.
+//! The functions of one or two numbers as ufuncs of NumPy, with broadcasting, `out`, `where`, `reduce`, `accumulate`
+//! and `at`.
 #![expect(
     unsafe_code,
     reason = "a ufunc's loop is called by NumPy with pointers and strides, and made by its C interface"
@@ -19,11 +20,11 @@ use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::time::{Duration, Instant};
 
-/// Numbers that are taken at a time.
+/// The number of elements that are processed at a time.
 const CHUNK: usize = 512;
 
-/// The fewest numbers that are reduced at once. After an interrupt NumPy still calls the loop for every row that is
-/// left. Such a call takes a tenth of the time of this many numbers; beside fewer it would delay the exception.
+/// The fewest numbers that are reduced at once. After an interrupt NumPy still calls the loop for every remaining row.
+/// Such a call takes a tenth of the time of reducing this many numbers; with fewer it would delay the exception.
 const MANY: usize = 4096;
 
 /// A function of one slice.
@@ -36,7 +37,7 @@ type Binary<T> = fn(&[T], &[T], &mut [T]) -> Result<(), Error>;
 trait Function {
     const ARGUMENTS: usize;
 
-    /// What a reduction of nothing gives, if anything.
+    /// The result of a reduction of no numbers, if there is one.
     const IDENTITY: Option<f64>;
 
     fn fill<T: Float>(a: &[T], b: &[T], out: &mut [T]) -> Result<(), Error>;
@@ -90,7 +91,7 @@ macro_rules! call {
     };
 }
 
-/// A ufunc of bfloat16 numbers, by name: NumPy has no number for their type until another package registers it.
+/// A ufunc of bfloat16 numbers, by name: NumPy has no type number for them until another package registers the type.
 #[pyfunction]
 #[pyo3(signature = (name, a, b=None))]
 fn of_bfloat16<'py>(
@@ -111,26 +112,56 @@ fn of_bfloat16<'py>(
     given(py, out)
 }
 
-/// e^−∞ is 0.
+/// The log-sum-exp of no numbers, as e^−∞ is 0.
 const OF_SUMS: Option<f64> = Some(f64::NEG_INFINITY);
 
 functions! {
-    of_two logaddexp LogAddExp OF_SUMS "log(e^x1 + e^x2), correctly rounded."
-    of_two logsubexp LogSubExp None "log(e^x1 - e^x2), correctly rounded; NaN where x1 < x2."
-    of_two xlogy XLogY None "x1 log x2, correctly rounded; 0 where x1 is 0, unless x2 is NaN."
-    of_one log1pexp Log1pExp None "log(1 + e^x), softplus, correctly rounded."
-    of_one log1mexp Log1mExp None "log(1 - e^x) for x <= 0, correctly rounded."
-    of_one logexpm1 LogExpm1 None "log(e^x - 1) for x >= 0, the inverse of log1pexp, correctly rounded."
-    of_one log_logistic LogLogistic None "-log(1 + e^-x), correctly rounded."
-    of_one logistic Logistic None "1/(1 + e^-x), correctly rounded."
-    of_one logit Logit None "log(p/(1 - p)), correctly rounded."
-    of_one xlogx XLogX None "x log x, correctly rounded; 0 at 0."
+    of_two logaddexp LogAddExp OF_SUMS "log(e^x1 + e^x2), correctly rounded.\n\n\
+        A number -inf adds nothing. The result is inf if a number is inf and none is NaN, and NaN if one is NaN.\n\n\
+        See Also\n--------\nlogsumexp, logsubexp\n\n\
+        Examples\n--------\n>>> import logsum\n>>> float(logsum.logaddexp(1000.0, 1000.0))\n1000.6931471805599\n"
+    of_two logsubexp LogSubExp None "log(e^x1 - e^x2), correctly rounded.\n\n\
+        The result is -inf where both are equal and not inf, and NaN where x1 < x2, both are inf, or one is NaN.\n\n\
+        See Also\n--------\nlogaddexp, log1mexp\n\n\
+        Examples\n--------\n>>> import logsum\n>>> float(logsum.logsubexp(1000.0, 999.0))\n999.5413248546129\n"
+    of_two xlogy XLogY None "x1 log x2, correctly rounded.\n\n\
+        The result is 0 where x1 is 0, unless x2 is NaN; otherwise it is NaN where x2 < 0 or a number is NaN.\n\n\
+        See Also\n--------\nxlogx\n\n\
+        Examples\n--------\n>>> import logsum\n>>> float(logsum.xlogy(3.0, 1.0000000000000002))\n6.661338147750938e-16\n"
+    of_one log1pexp Log1pExp None "log(1 + e^x), the softplus function, correctly rounded.\n\n\
+        The result is 0 at -inf, inf at inf, and NaN at NaN.\n\n\
+        See Also\n--------\nlogexpm1, log_logistic\n\n\
+        Examples\n--------\n>>> import logsum\n>>> float(logsum.log1pexp(-40.0))\n4.248354255291589e-18\n"
+    of_one log1mexp Log1mExp None "log(1 - e^x) for x <= 0, correctly rounded.\n\n\
+        The result is -inf at 0, 0 at -inf, and NaN for x > 0 and at NaN.\n\n\
+        See Also\n--------\nlogsubexp\n\n\
+        Examples\n--------\n>>> import logsum\n>>> float(logsum.log1mexp(-40.0))\n-4.248354255291589e-18\n"
+    of_one logexpm1 LogExpm1 None "log(e^x - 1) for x >= 0, the inverse of log1pexp, correctly rounded.\n\n\
+        The result is -inf at 0, inf at inf, and NaN for x < 0 and at NaN.\n\n\
+        See Also\n--------\nlog1pexp\n\n\
+        Examples\n--------\n>>> import logsum\n>>> float(logsum.logexpm1(1e-20))\n-46.051701859880914\n"
+    of_one log_logistic LogLogistic None "-log(1 + e^-x), the logarithm of logistic, correctly rounded.\n\n\
+        The result is -inf at -inf, 0 at inf, and NaN at NaN.\n\n\
+        See Also\n--------\nlogistic, log1pexp\n\n\
+        Examples\n--------\n>>> import logsum\n>>> float(logsum.log_logistic(40.0))\n-4.248354255291589e-18\n"
+    of_one logistic Logistic None "1/(1 + e^-x), the sigmoid function, correctly rounded.\n\n\
+        The result is 0 at -inf, 1 at inf, and NaN at NaN.\n\n\
+        See Also\n--------\nlogit, log_logistic\n\n\
+        Examples\n--------\n>>> import logsum\n>>> float(logsum.logistic(-740.0))\n4.2e-322\n"
+    of_one logit Logit None "log(p/(1 - p)), the inverse of logistic, correctly rounded.\n\n\
+        The result is -inf at 0, inf at 1, and NaN outside of 0 to 1 and at NaN.\n\n\
+        See Also\n--------\nlogistic\n\n\
+        Examples\n--------\n>>> import logsum\n>>> float(logsum.logit(0.5000000000000001))\n4.440892098500626e-16\n"
+    of_one xlogx XLogX None "x log x, correctly rounded.\n\n\
+        The result is 0 at 0, inf at inf, and NaN for x < 0 and at NaN.\n\n\
+        See Also\n--------\nxlogy, softmax_entropy\n\n\
+        Examples\n--------\n>>> import logsum\n>>> float(logsum.xlogx(2.0))\n1.3862943611198906\n"
 }
 
-/// The loop that NumPy calls: `dimensions[0]` numbers, each argument with its pointer and its step in bytes.
+/// The loop that NumPy calls for `dimensions[0]` elements; each argument has a pointer and a step in bytes.
 ///
 /// # Safety
-/// As NumPy calls it: there are as many arguments as the ufunc was made with, and one result, of this format.
+/// The call is NumPy's: there are as many arguments as the ufunc was made with, and one result, all of this format.
 unsafe extern "C" fn run<T: Float, F: Function>(
     arguments: *mut *mut c_char,
     dimensions: *mut npy_intp,
@@ -152,7 +183,7 @@ unsafe extern "C" fn run<T: Float, F: Function>(
             return sum::<T>(*arguments, count, *arguments.add(1), *steps.add(1));
         }
         let mut start = 0;
-        // In an accumulation each result is the next one's first argument: number by number.
+        // In an accumulation each result is the first argument of the next, so that elements are processed one by one.
         let is_chain = F::ARGUMENTS == 2
             && *steps == *steps.add(2)
             && (*arguments).wrapping_offset(*steps) == *arguments.add(2);
@@ -165,7 +196,7 @@ unsafe extern "C" fn run<T: Float, F: Function>(
             if F::ARGUMENTS == 2 {
                 load(1, start, &mut b[..length]);
             }
-            // The slices are of one length: there is no error.
+            // The slices have the same length, so there is no error.
             let _ = within_default(|| F::fill(&a[..length], &b[..length], &mut out[..length]));
             let (base, step) = (*arguments.add(F::ARGUMENTS), *steps.add(F::ARGUMENTS));
             for (i, value) in out[..length].iter().enumerate() {
@@ -203,9 +234,9 @@ unsafe fn sum<T: Float>(total: *mut c_char, count: usize, base: *const c_char, s
     clear_exceptions();
 }
 
-/// Whether a signal's handler has raised an exception, asked every 50 ms; there are `more` numbers to do.
+/// Whether a signal handler has raised an exception, checked every 50 ms, before `more` numbers are processed.
 ///
-/// NumPy looks for an exception when its last loop has ended: until then, loops find that there is one, and do nothing.
+/// NumPy checks for an exception only after its last loop. Until then, loops see that there is one, and do nothing.
 fn is_interrupted(more: usize) -> bool {
     thread_local! {
         static IS_RAISED: Cell<bool> = const { Cell::new(false) };
@@ -226,7 +257,7 @@ fn is_interrupted(more: usize) -> bool {
         return false;
     }
     DUE.set(Some(now + Duration::from_millis(50)));
-    // A handler must not run while there is an exception, whoever raised it.
+    // A handler must not run while an exception is set, whoever raised it.
     let raises = |py: Python<'_>| {
         !PyErr::occurred(py) && py.check_signals().map_err(|error| error.restore(py)).is_err()
     };
@@ -239,12 +270,13 @@ unsafe extern "C" {
     fn feclearexcept(exceptions: c_int) -> c_int;
 }
 
-/// What is computed beside the results (of padding, of both sides of a choice) must not be warned of.
+/// Clears exceptions that were raised by intermediate results, of padding or of a branch that is not taken: NumPy would
+/// warn of them.
 fn clear_exceptions() {
     #[cfg(unix)]
     {
         const ALL: c_int = if cfg!(any(target_arch = "x86_64", target_arch = "x86")) { 0x3d } else { 0x1f };
-        // SAFETY: of the C library; it takes any bits that name exceptions.
+        // SAFETY: the C library accepts any bits that stand for exceptions.
         unsafe { feclearexcept(ALL) };
     }
 }
@@ -259,17 +291,17 @@ fn add<F: Function>(
     let py = module.py();
     let loops: [PyUFuncGenericFunction; 3] = [Some(run::<f16, F>), Some(run::<f32, F>), Some(run::<f64, F>)];
     let types = TYPES.into_iter().flat_map(|format| std::iter::repeat_n(format as c_char, F::ARGUMENTS + 1));
-    // A ufunc keeps them as long as it lives, which is as long as the process does.
+    // The ufunc needs them for its whole life, which is that of the process.
     let (loops, types) = (Box::leak(Box::new(loops)), Vec::leak(types.collect()));
     let data: &mut [*mut c_void; 3] = Box::leak(Box::new([std::ptr::null_mut(); 3]));
     let text = |text: &'static str| {
         CStr::from_bytes_with_nul(text.as_bytes()).map(CStr::as_ptr).unwrap_or(c"".as_ptr())
     };
     let identity = F::IDENTITY.map(|identity| PyFloat::new(py, identity));
-    /// How NumPy is told that an object is the identity, and that there is none.
+    /// NumPy's codes for an identity that is given as an object, and for none.
     const GIVEN: c_int = -3;
     const NONE: c_int = -1;
-    // SAFETY: what is pointed to lives for ever, and the lengths are those that are given.
+    // SAFETY: the pointers stay valid for ever, and the lengths are right.
     let ufunc = unsafe {
         let ufunc = maker(py)?(
             loops.as_mut_ptr(),
@@ -290,8 +322,8 @@ fn add<F: Function>(
     module.add(name, ufunc)
 }
 
-/// `PyUFunc_FromFuncAndDataAndSignatureAndIdentity`, which the bindings leave out: loops, data, types, how many loops, inputs and
-/// results, kind of identity, name, documentation, 0, signature, identity.
+/// `PyUFunc_FromFuncAndDataAndSignatureAndIdentity`, which the bindings leave out: loops, data, types, how many loops,
+/// inputs and results, kind of identity, name, documentation, 0, signature, identity.
 type Maker = unsafe extern "C" fn(
     *mut PyUFuncGenericFunction,
     *mut *mut c_void,
@@ -312,6 +344,6 @@ fn maker(py: Python<'_>) -> PyResult<Maker> {
     const PLACE: usize = 42;
     let capsule = py.import("numpy._core._multiarray_umath")?.getattr("_UFUNC_API")?;
     let table = capsule.cast_into::<PyCapsule>()?.pointer_checked(None)?.cast::<*const c_void>();
-    // SAFETY: NumPy's table of functions, of which this one has this type.
+    // SAFETY: the table is NumPy's, and the function at this place has this type.
     Ok(unsafe { std::mem::transmute::<*const c_void, Maker>(table.add(PLACE).read()) })
 }

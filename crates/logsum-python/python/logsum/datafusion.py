@@ -1,6 +1,6 @@
-"""logsum's functions in the SQL of the package `datafusion`: `register_all(ctx)`.
+"""logsum's functions for SQL in the package `datafusion`: `register_all(ctx)`.
 
-It needs the package `logsum-datafusion`, which has them compiled for DataFusion.
+This module needs the package `logsum-datafusion`, which has the functions compiled for DataFusion.
 """
 
 __all__ = ["register_all"]
@@ -9,10 +9,27 @@ __all__ = ["register_all"]
 def register_all(context):
     """Registers all functions with a `datafusion.SessionContext`.
 
-    Aggregates: `logsumexp(z)`, `logsumexp(z, weight)`, `logmeanexp(z)`, `effective_sample_size(log_w)`, with GROUP BY, FILTER and
-    OVER; windows: `logcumsumexp(z) OVER (ORDER BY …)`, `softmax(z) OVER (…)`; of one row: `logaddexp`, `logsubexp`, `log1pexp`,
-    `log1mexp`, `logistic`, `logit`. REAL gives REAL, all other numbers are taken as DOUBLE; NULL is absent. The same numbers
-    give the same bits in any order, over any number of partitions.
+    Aggregates: `logsumexp(z)`, `logsumexp(z, weight)`, `logmeanexp(z)` and `effective_sample_size(log_w)`, also with GROUP BY,
+    FILTER and OVER. Window functions: `logcumsumexp(z) OVER (ORDER BY …)` and `softmax(z) OVER (…)`. Functions of one row:
+    `logaddexp`, `logsubexp`, `log1pexp`, `log1mexp`, `logistic` and `logit`. REAL gives REAL; all other numbers are converted
+    to DOUBLE. NULL is left out of sums, and gives NULL in functions of one row. The result for the same numbers has the
+    same bits in any order, and over any number of partitions.
+
+    Raises
+    ------
+    ImportError
+        If `datafusion` or `logsum-datafusion` is not installed.
+
+    Examples
+    --------
+    ::
+
+        from datafusion import SessionContext
+        from logsum.datafusion import register_all
+
+        ctx = SessionContext()
+        register_all(ctx)
+        ctx.sql("SELECT chain, logmeanexp(log_w) AS evidence FROM 'draws.parquet' GROUP BY chain")
     """
     try:
         import datafusion

@@ -1,8 +1,9 @@
 """logsum's functions as expressions of Polars: `pl.col("z").logsum.logsumexp()`, once `logsum.polars` is imported.
 
-They are there wherever Polars takes expressions: in `select`, `with_columns`, `group_by(…).agg(…)`, `over`, lazy frames and the
-streaming engine. Results have the format of the numbers, or Float64 where these are integers, decimals or booleans. Nulls are
-absent from sums, and stay null where each row has a result. Integers beyond 2⁵³ are rounded, as Polars casts them.
+The expressions work wherever Polars takes expressions: in `select`, `with_columns`, `group_by(…).agg(…)`, `over`, lazy
+frames and the streaming engine. Results have the format of the numbers, or Float64 if these are integers, decimals or
+booleans; other types raise TypeError. Integers beyond 2⁵³ are rounded, as in Polars' own casts. Nulls are left out of sums,
+and stay null where each row has a result.
 
 >>> import polars as pl
 >>> import logsum.polars
@@ -25,7 +26,7 @@ FLOATS = (pl.Float16, pl.Float32, pl.Float64)
 
 
 def by_format(expression, build):
-    """The expression that `build` makes of floats and their format, which is known when a query is planned."""
+    """The expression that `build` makes of the numbers as floats and of their format, which is known when the query is planned."""
 
     def planned(numbers, dtype):
         if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)):
@@ -37,7 +38,7 @@ def by_format(expression, build):
 
 
 def for_groups(expression, function):
-    """`function` of the numbers of all groups, and of where each begins and ends: one result for each."""
+    """`function` of the numbers of all groups and of the offsets of the groups: one result for each group."""
 
     def of_lists(lists):
         lists = lists.list.drop_nulls()
@@ -45,7 +46,7 @@ def for_groups(expression, function):
         numbers = numbers_of(lists.explode(empty_as_null=False, keep_nulls=False))
         return pl.Series(lists.name, function(numbers, offsets), dtype=lists.dtype.inner)
 
-    # The lists of all groups are one series.
+    # The function gets the lists of all groups as one series.
     build = lambda numbers, format: numbers.implode().map_batches(of_lists, format, is_elementwise=True)
     return by_format(expression, build)
 
@@ -60,7 +61,7 @@ def each_part(function):
 
 
 def for_each_group(expression, function):
-    """`function` of the numbers of each group; null of none."""
+    """`function` of the numbers of each group; null for a group without numbers."""
 
     def of_groups(numbers, offsets):
         return [function(part).item() if part.size else None for part in parts_of(numbers, offsets)]
@@ -69,7 +70,7 @@ def for_each_group(expression, function):
 
 
 def for_rows_of_groups(expression, function):
-    """`function` of the numbers of all groups, and of where each begins and ends: one result for each number."""
+    """`function` of the numbers of all groups and of the offsets of the groups: one result for each number."""
 
     def of_lists(lists):
         flat = lists.explode(empty_as_null=False, keep_nulls=False)
@@ -103,7 +104,7 @@ def numbers_of(series):
 
 
 def with_nulls(is_there, results):
-    """Results where something is there, and null elsewhere."""
+    """The results in the rows that have a number, and null in the others."""
     if is_there.all():
         return pl.Series(results)
     whole = np.zeros(len(is_there), results.dtype)
@@ -112,7 +113,7 @@ def with_nulls(is_there, results):
 
 
 def for_pairs(expression, other, function):
-    """`function` of two numbers in each row, in the wider format of both."""
+    """`function` of the two numbers in each row, in the wider format of both."""
 
     def of_pairs(pairs):
         x, y = (pairs.struct.field(name) for name in pairs.struct.fields)
@@ -122,12 +123,12 @@ def for_pairs(expression, other, function):
 
     def build(x, y):
         format = max((dtype for _, dtype in (x, y)), key=FLOATS.index)
-        # It has the name of the first, which no column shares with the second.
+        # The struct has the name of the first number. The name of the second must differ from that of any column.
         pair = pl.struct(x[0].cast(format), y[0].cast(format).alias("the second of two numbers"))
         return pair.map_batches(of_pairs, format, is_elementwise=True)
 
     if not isinstance(other, pl.Expr | str):
-        # A number has the format of what it goes with.
+        # A Python number gets the format of the expression.
         return by_format(expression, lambda *x: build(x, (pl.lit(other), x[1])))
     other = pl.col(other) if isinstance(other, str) else other
     return by_format(expression, lambda *x: by_format(other, lambda *y: build(x, y)))
@@ -141,63 +142,67 @@ def effective_sample_size(log_weights):
 
 @pl.api.register_expr_namespace("logsum")
 class Expressions:
-    """`pl.col(…).logsum`."""
+    """The expressions in `pl.col(…).logsum`.
+
+    `logsumexp` to `softmax_entropy` give one number for each group, or for the whole column outside of `group_by` and `over`;
+    the others give one number for each row. Special cases are those of the functions of the same names in `logsum`.
+    """
 
     def __init__(self, expression):
         self._expression = expression
 
     def logsumexp(self):
-        """log Σ e^z of a group: the nearest float. Of nothing −∞, as the sum of nothing is 0."""
+        """log Σ e^z of a group, correctly rounded; −∞ for a group without numbers, since the empty sum is 0."""
         return for_groups(self._expression, lambda numbers, offsets: _general.segment_logsumexp(numbers, offsets=offsets))
 
     def logmeanexp(self):
-        """log of the mean of e^z of a group: the nearest float. Null of nothing, as the mean."""
+        """The logarithm of the mean of e^z of a group, correctly rounded; null for a group without numbers."""
         return for_each_group(self._expression, _general.logmeanexp)
 
     def logvarexp(self, ddof=1):
-        """log of the variance of e^z of a group, over n − ddof."""
+        """The logarithm of the variance Σ (e^z − mean)² / (n − ddof) of a group, within 1 ulp; null for a group without numbers."""
         return for_each_group(self._expression, lambda z: np.asarray(_general.logvarexp(z, ddof=ddof)))
 
     def effective_sample_size(self):
-        """(Σ e^z)² / Σ e^2z of the log-weights z of a group. Null of nothing."""
+        """Kish's effective sample size (Σ e^z)² / Σ e^2z of log-weights z; null for a group without numbers."""
         return for_each_group(self._expression, effective_sample_size)
 
     def softmax_entropy(self):
-        """−Σ p log p with p = softmax(z) of a group, in nats. Null of nothing."""
+        """The entropy −Σ p log p of p = softmax(z) of a group, in nats, within 1 ulp; null for a group without numbers."""
         return for_each_group(self._expression, _general.softmax_entropy)
 
     def softmax(self):
-        """e^z / Σ e^z, each the nearest float: with `over` within each group."""
+        """e^z / Σ e^z, each correctly rounded; with `over` the sum is over each group."""
         return for_rows_of_groups(self._expression, lambda z, offsets: _general.segment_softmax(z, offsets=offsets))
 
     def log_softmax(self):
-        """z − log Σ e^z, each the nearest float: with `over` within each group."""
+        """z − log Σ e^z, each correctly rounded; with `over` the sum is over each group."""
         return for_rows_of_groups(self._expression, each_part(_core.log_softmax))
 
     def logcumsumexp(self, reverse=False):
-        """log of the cumulative sums of e^z, each the nearest float: with `over` within each group."""
+        """The logarithms of the cumulative sums of e^z, each correctly rounded; with `reverse` from the end, with `over` in each group."""
         return for_rows_of_groups(self._expression, each_part(lambda z: _general.logcumsumexp(z, reverse=reverse)))
 
     def logaddexp(self, other):
-        """log(e^x + e^y), with another expression, a column's name or a number."""
+        """log(e^x + e^y), correctly rounded; y is an expression, the name of a column, or a number."""
         return for_pairs(self._expression, other, _core.logaddexp)
 
     def logsubexp(self, other):
-        """log(e^x − e^y); NaN where x < y."""
+        """log(e^x − e^y), correctly rounded, with y as in `logaddexp`; NaN where x < y."""
         return for_pairs(self._expression, other, _core.logsubexp)
 
     def log1pexp(self):
-        """log(1 + e^x), softplus."""
+        """log(1 + e^x), the softplus function, correctly rounded."""
         return for_rows(self._expression, _core.log1pexp)
 
     def log1mexp(self):
-        """log(1 − e^x) for x ≤ 0."""
+        """log(1 − e^x) for x ≤ 0, correctly rounded; NaN for x > 0."""
         return for_rows(self._expression, _core.log1mexp)
 
     def logistic(self):
-        """1/(1 + e^−x)."""
+        """1/(1 + e^−x), the sigmoid function, correctly rounded."""
         return for_rows(self._expression, _core.logistic)
 
     def logit(self):
-        """log(p/(1 − p))."""
+        """log(p/(1 − p)), correctly rounded; NaN for p outside of 0 to 1."""
         return for_rows(self._expression, _core.logit)
