@@ -55,7 +55,8 @@ fn general<'py>(
 /// Raises
 /// ------
 /// TypeError
-///     If `a` or `b` are not numbers, `where` is not boolean, an axis is not an integer, or `out` cannot hold the result.
+///     If `a` or `b` are not numbers, `where` is not boolean, an axis is not an integer, or `out` cannot hold the
+///     result.
 /// ValueError
 ///     If the shapes do not broadcast, an axis does not exist or is given twice, or `out` has another shape than the
 ///     result.
