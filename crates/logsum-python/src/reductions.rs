@@ -134,7 +134,7 @@ fn values<'py, T: Format>(
 /// -------
 /// array or scalar
 ///     Of the shape of `x`. 0 where all numbers are −∞; with c numbers +∞ and no NaN, 1/c at each of these and 0
-///     elsewhere; NaN where there is a NaN.
+///     elsewhere; NaN everywhere if there is a NaN.
 ///
 /// Raises
 /// ------
@@ -184,7 +184,7 @@ fn softmax<'py>(
 /// -------
 /// array or scalar
 ///     Of the shape of `x`. −∞ where all numbers are −∞; with c numbers +∞ and no NaN, −log c at each of these and −∞
-///     elsewhere; NaN where there is a NaN.
+///     elsewhere; NaN everywhere if there is a NaN.
 ///
 /// Raises
 /// ------
