@@ -31,7 +31,7 @@ fn register(connection: duckdb_connection) -> Result<(), ExtensionError> {
     let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse().ok());
     if major.is_some_and(|major: u32| major < LEAST_MAJOR_VERSION) {
         return Err(ExtensionError::new(format!(
-            "logsum needs DuckDB {LEAST_MAJOR_VERSION}.0 or later, and this is {version}: its windows read past what aggregates are given"
+            "logsum needs DuckDB {LEAST_MAJOR_VERSION}.0 or later, but this is {version}, which passes fewer states than rows to the aggregates of extensions in windows"
         )));
     }
     let all = [
