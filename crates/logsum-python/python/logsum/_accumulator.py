@@ -26,7 +26,8 @@ class _Pieces:
 
     @property
     def value(self):
-        """The result for all numbers so far: the nearest float if `proved` is true, otherwise almost certainly the nearest."""
+        """The result for all numbers so far: the nearest float if `proved` is true, otherwise almost certainly the
+        nearest."""
         return self._dtype.type(self._state.value())
 
     @property
@@ -37,7 +38,8 @@ class _Pieces:
     def merge(self, other):
         """Adds all numbers of another state of the same type and dtype, and returns this one.
 
-        The resulting bits do not depend on the order in which states are merged. Another type or dtype raises TypeError.
+        The resulting bits do not depend on the order in which states are merged. Another type or dtype raises
+        TypeError.
         """
         if type(other) is not type(self):
             raise TypeError(f"only another {type(self).__name__} can be merged, not {type(other).__name__}")
@@ -97,8 +99,8 @@ class _Pieces:
         return f"<{type(self).__name__} of {self._dtype}: {self.value!s}>"
 
     def _numbers(self, x, name):
-        """The numbers as an array of the state's format. An array's dtype must be one whose numbers that format represents exactly;
-        Python's own numbers have no format, and are rounded to it."""
+        """The numbers as an array of the state's format. An array's dtype must be one whose numbers that format
+        represents exactly; Python's own numbers have no format, and are rounded to it."""
         if module_of(x) == "torch" and is_differentiated(x):
             raise TypeError(f"{name} is differentiated by torch, but a state has no derivatives: give {name}.detach()")
         if module_of(x) in ("jax", "jaxlib") and is_traced_by_jax(x):
@@ -166,8 +168,8 @@ class Accumulator(_Pieces):
     than 2⁻⁷⁵ (2⁻⁵¹ for narrower formats) of Σ |b| e^z, plus 2⁻¹¹⁶ of the greatest term for each number. Threads may
     share a state.
 
-    The value is −∞ if there are no numbers or all are −∞, +∞ if a term is +∞ and none is NaN, and NaN if a number is NaN,
-    if the sum is negative, or if there are terms +∞ and −∞.
+    The value is −∞ if there are no numbers or all are −∞, +∞ if a term is +∞ and none is NaN, and NaN if a number is
+    NaN, if the sum is negative, or if there are terms +∞ and −∞.
 
     Parameters
     ----------
@@ -202,11 +204,11 @@ class Accumulator(_Pieces):
         Parameters
         ----------
         a
-            Real numbers. The numbers of an array must be representable in the state's dtype: a wider float format raises
-            TypeError, an integer that would be rounded ValueError.
+            Real numbers. The numbers of an array must be representable in the state's dtype: a wider float format
+            raises TypeError, an integer that would be rounded ValueError.
         b
-            Weights of any sign, which broadcast to the shape of `a`. A number with the weight 0 counts as absent, even if
-            it is NaN.
+            Weights of any sign, which broadcast to the shape of `a`. A number with the weight 0 counts as absent, even
+            if it is NaN.
         """
         if b is None:
             self._state.update(self._flat(a, "a"), None)
@@ -216,7 +218,8 @@ class Accumulator(_Pieces):
 
     @property
     def logmeanexp(self):
-        """log((1/n) Σ b e^z) of all n numbers so far; NaN if there are none. Numbers with the weight 0 are not counted in n."""
+        """log((1/n) Σ b e^z) of all n numbers so far; NaN if there are none. Numbers with the weight 0 are not counted
+        in n."""
         return self._dtype.type(self._state.statistics()[2])
 
     @property
@@ -226,7 +229,8 @@ class Accumulator(_Pieces):
 
     @property
     def max(self):
-        """The greatest number so far; −∞ if there are none; NaN if a number or a weight is NaN, or if −∞ has an infinite weight."""
+        """The greatest number so far; −∞ if there are none; NaN if a number or a weight is NaN, or if −∞ has an
+        infinite weight."""
         return self._dtype.type(self._state.statistics()[1])
 
 
@@ -234,8 +238,8 @@ class EffectiveSampleSize(_Pieces):
     """Kish's effective sample size (Σ w)² / Σ w² of importance weights w = e^z that arrive in pieces.
 
     It lies between 1 and the number of weights, and is that number if all weights are equal. The state takes 256 bytes;
-    its bits and `value` have the properties of those of `Accumulator`. The value is NaN if there are no log-weights z or
-    all are −∞, and if one is +∞ or NaN.
+    its bits and `value` have the properties of those of `Accumulator`. The value is NaN if there are no log-weights z
+    or all are −∞, and if one is +∞ or NaN.
 
     See Also
     --------

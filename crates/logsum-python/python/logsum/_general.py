@@ -19,7 +19,8 @@ from ._libraries import (
 
 
 def brought(optional=(), are_complex=False, **named):
-    """The library, the format, and the arguments as NumPy arrays of that format; None for an optional argument that is None."""
+    """The library, the format, and the arguments as NumPy arrays of that format; None for an optional argument that is
+    None."""
     library = library_of(*named.values())
     arrays = {name: as_numbers(library, x, name) for name, x in named.items() if name not in optional or x is not None}
     # Python's own numbers have no format: they do not influence that of the result.
@@ -96,8 +97,8 @@ def written(out, value):
 
 
 def elsewhere(out, axis, *arrays):
-    """`logsum.torch` or `logsum.jax` if PyTorch or JAX records what is done with one of the arrays, or if one is on a device
-    other than the CPU; otherwise None."""
+    """`logsum.torch` or `logsum.jax` if PyTorch or JAX records what is done with one of the arrays, or if one is on a
+    device other than the CPU; otherwise None."""
     for x in arrays:
         name = module_of(x)
         if name == "torch" and is_recorded_by_torch(x):
@@ -201,15 +202,16 @@ def log_softmax(x, axis, dtype, out):
 
 @np.errstate(all="ignore")
 def by_shares(function, of_logarithm, x, axis):
-    """`function` of real numbers, and `of_logarithm` of the log-softmax of complex ones. A scalar counts as an array of one."""
+    """`function` of real numbers, and `of_logarithm` of the log-softmax of complex ones. A scalar counts as an array of
+    one."""
     rows = np.atleast_1d(x)
     value = of_logarithm(complex_log_softmax(rows, axis)) if x.dtype.kind == "c" else function(rows, axis)
     return np.reshape(value, x.shape)[()]
 
 
 def converted(x, dtype, name):
-    """The library, the format of the computation and of the result, which must represent all numbers of the array exactly, and
-    the array in that format."""
+    """The library, the format of the computation and of the result, which must represent all numbers of the array
+    exactly, and the array in that format."""
     library, is_given = library_of(x), dtype is not None
     x = as_numbers(library, x, name)
     try:
@@ -226,8 +228,8 @@ def converted(x, dtype, name):
 
 
 def complex_log_softmax(x, axis):
-    """The log-softmax of complex numbers, relative to the greatest real part, so that large numbers cause no rounding errors.
-    Where that part is +∞, only the numbers that have it count."""
+    """The log-softmax of complex numbers, relative to the greatest real part, so that large numbers cause no rounding
+    errors. Where that part is +∞, only the numbers that have it count."""
     if x.size == 0:
         return x.copy()
     greatest = x.real.max(axis if axis is None else tuple(np.atleast_1d(axis)), keepdims=True)
@@ -259,10 +261,10 @@ def logsumexp_value_and_grad(a, axis=None, b=None, where=None, *, keepdims=False
         The value of `logsumexp`: NaN where the sum is negative.
     grad : array, or with `b` a pair of arrays
         The derivatives with respect to `a`, b e^a / Σ b e^a, of the shape of `a`. With `b` also those with respect to
-        `b`, e^a / Σ b e^a, of the shape of `b`, at weights of 0 too. Where the sum is negative, they are the derivatives
-        of log |Σ b e^a|; where it is exactly 0, they are NaN. c numbers +∞ without weights have the derivative 1/c each.
-        Each derivative is correctly rounded; where `a` or `b` was broadcast, the derivatives of its copies are then added
-        with rounding.
+        `b`, e^a / Σ b e^a, of the shape of `b`, at weights of 0 too. Where the sum is negative, they are the
+        derivatives of log |Σ b e^a|; where it is exactly 0, they are NaN. c numbers +∞ without weights have the
+        derivative 1/c each. Each derivative is correctly rounded; where `a` or `b` was broadcast, the derivatives of
+        its copies are then added with rounding.
 
     Raises
     ------
@@ -388,9 +390,9 @@ def logsumexp_hvp(a, vector, axis=None, *, out=None):
     Returns
     -------
     array
-        Of the shape of `a`. Each element is within 1 ulp where v − Σ p v does not cancel; that difference has an absolute
-        error of at most 2⁻⁵⁹ (float32 and narrower: 2⁻²⁹) of Σ |p v|. All are 0 where all numbers are −∞, and NaN where
-        one is NaN.
+        Of the shape of `a`. Each element is within 1 ulp where v − Σ p v does not cancel; that difference has an
+        absolute error of at most 2⁻⁵⁹ (float32 and narrower: 2⁻²⁹) of Σ |p v|. All are 0 where all numbers are −∞, and
+        NaN where one is NaN.
 
     Raises
     ------
@@ -528,8 +530,8 @@ def softmax_entropy(a, axis=None, keepdims=False, *, out=None):
     Returns
     -------
     array or scalar
-        Within 1 ulp. 0 of no numbers, or of −∞ alone; log c where c numbers are +∞ and there is no NaN; NaN if there is a
-        NaN.
+        Within 1 ulp. 0 of no numbers, or of −∞ alone; log c where c numbers are +∞ and there is no NaN; NaN if there is
+        a NaN.
 
     Raises
     ------
@@ -613,12 +615,13 @@ def segment_logsumexp(a, segment_ids=None, num_segments=None, *, axis=0, offsets
     segment_ids : array_like of int
         The segment of each place along the axis, from 0 to num_segments − 1, in any order.
     num_segments : int, optional
-        The number of segments. By default one more than the greatest id. Not allowed with `offsets`, which determine it.
+        The number of segments. By default one more than the greatest id. Not allowed with `offsets`, which determine
+        it.
     axis : int
         The axis that is divided into segments.
     offsets : array_like of int
-        Segment s consists of the places offsets[s] to offsets[s + 1] − 1, as the rows of a sparse matrix in CSR format do.
-        They start at 0, never decrease, and end at the length of the axis.
+        Segment s consists of the places offsets[s] to offsets[s + 1] − 1, as the rows of a sparse matrix in CSR format
+        do. They start at 0, never decrease, and end at the length of the axis.
     mode : {"raise", "drop"}
         What to do with an id that is negative or not below num_segments: raise an error, or leave the place out of all
         segments.
@@ -628,14 +631,14 @@ def segment_logsumexp(a, segment_ids=None, num_segments=None, *, axis=0, offsets
     Returns
     -------
     array
-        The shape of `a` with one element for each segment along the axis. Each is correctly rounded, and −∞ for an empty
-        segment; other special cases are those of `logsumexp`.
+        The shape of `a` with one element for each segment along the axis. Each is correctly rounded, and −∞ for an
+        empty segment; other special cases are those of `logsumexp`.
 
     Raises
     ------
     TypeError
-        If `a` is not of real numbers, ids or offsets are not integers, both or neither of them are given, or `out` cannot
-        hold the result.
+        If `a` is not of real numbers, ids or offsets are not integers, both or neither of them are given, or `out`
+        cannot hold the result.
     ValueError
         If an id is out of range and `mode` is "raise", the offsets are not as described, the shape or number of the ids
         does not fit, the axis does not exist, or `out` has another shape than the result.
@@ -701,8 +704,8 @@ def segment_softmax(a, segment_ids=None, num_segments=None, *, axis=0, offsets=N
 
 
 def segments_of(a, segment_ids, num_segments, axis, offsets, mode):
-    """The library, the format, the numbers, their axis, ids that are at most the number of segments, that number, and whether each
-    place is in a segment, or None if all are. A place in no segment has that number as its id."""
+    """The library, the format, the numbers, their axis, ids that are at most the number of segments, that number, and
+    whether each place is in a segment, or None if all are. A place in no segment has that number as its id."""
     one_of(("raise", "drop"), mode, "mode")
     either(segment_ids, offsets, num_segments)
     library, dtype, (a,) = brought(a=a)
@@ -742,7 +745,8 @@ def integers(library, x, name):
 
 
 def clamped(x):
-    """Integers as signed ones of 64 bits. Those that do not fit become the greatest such integer, which is out of range as well."""
+    """Integers as signed ones of 64 bits. Those that do not fit become the greatest such integer, which is out of range
+    as well."""
     return np.minimum(x, np.uint64(2**63 - 1)) if x.dtype == np.uint64 else x
 
 
@@ -752,8 +756,8 @@ def log_matmul(a, b, *, out=None):
     Parameters
     ----------
     a, b : array_like
-        Real numbers: vectors, matrices, or batches of matrices in the last two axes, with the shapes and broadcasting of
-        `numpy.matmul`.
+        Real numbers: vectors, matrices, or batches of matrices in the last two axes, with the shapes and broadcasting
+        of `numpy.matmul`.
     out : ndarray, optional
         The array into which the result is written.
 
@@ -761,8 +765,8 @@ def log_matmul(a, b, *, out=None):
     -------
     array or scalar
         Of the shape of `numpy.matmul(a, b)`. Each element is correctly rounded: the float nearest to the log-sum-exp of
-        the exact sums a_ik + b_kj. −∞ if there are no sums or all are −∞; +∞ if one is +∞ and none is NaN; NaN if one is
-        NaN, as −∞ + ∞ is.
+        the exact sums a_ik + b_kj. −∞ if there are no sums or all are −∞; +∞ if one is +∞ and none is NaN; NaN if one
+        is NaN, as −∞ + ∞ is.
 
     Raises
     ------
@@ -807,11 +811,11 @@ def cross_entropy(
     z_loss=0.0,
     temperature=1.0,
 ):
-    """The cross-entropy loss of classification, −Σ q log softmax(logits) for each row, with PyTorch's definition of the options.
+    """The cross-entropy loss of classification, −Σ q log softmax(logits) for each row, with PyTorch's definition of the
+    options.
 
-    With all options, the loss of a row z with the temperature τ and the z-loss ζ is
-    Σ_k q_k (log Σ e^{z/τ} − z_k/τ) + ζ (Σ q_k) (log Σ e^{z/τ})². q is the target as probabilities, smoothed, and multiplied
-    by the class weights.
+    With all options, the loss of a row z with the temperature τ and the z-loss ζ is Σ_k q_k (log Σ e^{z/τ} − z_k/τ) + ζ
+    (Σ q_k) (log Σ e^{z/τ})². q is the target as probabilities, smoothed, and multiplied by the class weights.
 
     Parameters
     ----------
@@ -876,8 +880,8 @@ def cross_entropy(
 
 
 def token_log_probs(logits, tokens, *, axis=-1, dtype=None, entropy=False, out=None):
-    """The log-probability of one token for each row, z_t − log Σ e^z for the scores z and the token t: log-softmax at one
-    index, without the rest of the row.
+    """The log-probability of one token for each row, z_t − log Σ e^z for the scores z and the token t: log-softmax at
+    one index, without the rest of the row.
 
     Parameters
     ----------
@@ -888,9 +892,9 @@ def token_log_probs(logits, tokens, *, axis=-1, dtype=None, entropy=False, out=N
     axis : int
         The axis of the scores of a row.
     dtype : dtype, optional
-        The format of the computation and of the result; by default that of the logits. With float16 logits, float32 gives
-        the nearest float32. It must represent the logits exactly: logits of a wider float format, or an integer that it
-        would round, are an error.
+        The format of the computation and of the result; by default that of the logits. With float16 logits, float32
+        gives the nearest float32. It must represent the logits exactly: logits of a wider float format, or an integer
+        that it would round, are an error.
     entropy : bool
         Whether to also return the entropy −Σ p log p of each row's softmax.
     out : ndarray, optional

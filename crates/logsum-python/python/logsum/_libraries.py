@@ -224,8 +224,8 @@ def floating(dtype, default):
 
 
 def native(array, dtype):
-    """The numbers in the form that the compiled part reads: in one of its formats, aligned, with strides that are multiples of the item
-    size. Copied only if they are not."""
+    """The numbers in the form that the compiled part reads: in one of its formats, aligned, with strides that are
+    multiples of the item size. Copied only if they are not."""
     if dtype.char == "g":
         dtype = np.dtype(np.float64)
     elif dtype.char == "G":

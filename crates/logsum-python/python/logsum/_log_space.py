@@ -1,5 +1,5 @@
-"""Sums of products of both signs with factors given by their logarithms, from which the derivatives of cumulative sums and
-matrix products are computed.
+"""Sums of products of both signs with factors given by their logarithms, from which the derivatives of cumulative sums
+and matrix products are computed.
 
 A factor e^−∞ is 0, whatever it is multiplied by. Results have errors of some ulps times the size of the logarithms.
 """
@@ -30,8 +30,8 @@ def wide(*arrays):
 
 
 def parts(x, t):
-    """Yields 1 with the logarithms of t e^x where that is positive or NaN, and, if it is negative anywhere, −1 with the logarithms of
-    −t e^x there. The logarithms are −∞ elsewhere."""
+    """Yields 1 with the logarithms of t e^x where that is positive or NaN, and, if it is negative anywhere, −1 with the
+    logarithms of −t e^x there. The logarithms are −∞ elsewhere."""
     logs = np.where(np.isneginf(x) | (t == 0), -np.inf, np.log(np.abs(t)) + x)
     is_negative = t < 0
     yield 1.0, np.where(is_negative, -np.inf, logs)

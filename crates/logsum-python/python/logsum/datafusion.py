@@ -9,11 +9,11 @@ __all__ = ["register_all"]
 def register_all(context):
     """Registers all functions with a `datafusion.SessionContext`.
 
-    Aggregates: `logsumexp(z)`, `logsumexp(z, weight)`, `logmeanexp(z)` and `effective_sample_size(log_w)`, also with GROUP BY,
-    FILTER and OVER. Window functions: `logcumsumexp(z) OVER (ORDER BY …)` and `softmax(z) OVER (…)`. Functions of one row:
-    `logaddexp`, `logsubexp`, `log1pexp`, `log1mexp`, `logistic` and `logit`. REAL gives REAL; all other numbers are converted
-    to DOUBLE. NULL is left out of sums, and gives NULL in functions of one row. The result for the same numbers has the
-    same bits in any order, and over any number of partitions.
+    Aggregates: `logsumexp(z)`, `logsumexp(z, weight)`, `logmeanexp(z)` and `effective_sample_size(log_w)`, also with
+    GROUP BY, FILTER and OVER. Window functions: `logcumsumexp(z) OVER (ORDER BY …)` and `softmax(z) OVER (…)`.
+    Functions of one row: `logaddexp`, `logsubexp`, `log1pexp`, `log1mexp`, `logistic` and `logit`. REAL gives REAL; all
+    other numbers are converted to DOUBLE. NULL is left out of sums, and gives NULL in functions of one row. The result
+    for the same numbers has the same bits in any order, and over any number of partitions.
 
     Raises
     ------

@@ -2,8 +2,8 @@
 
 The expressions work wherever Polars takes expressions: in `select`, `with_columns`, `group_by(…).agg(…)`, `over`, lazy
 frames and the streaming engine. Results have the format of the numbers, or Float64 if these are integers, decimals or
-booleans; other types raise TypeError. Integers beyond 2⁵³ are rounded, as in Polars' own casts. Nulls are left out of sums,
-and stay null where each row has a result.
+booleans; other types raise TypeError. Integers beyond 2⁵³ are rounded, as in Polars' own casts. Nulls are left out of
+sums, and stay null where each row has a result.
 
 >>> import polars as pl
 >>> import logsum.polars
@@ -26,7 +26,8 @@ FLOATS = (pl.Float16, pl.Float32, pl.Float64)
 
 
 def by_format(expression, build):
-    """The expression that `build` makes of the numbers as floats and of their format, which is known when the query is planned."""
+    """The expression that `build` makes of the numbers as floats and of their format, which is known when the query is
+    planned."""
 
     def planned(numbers, dtype):
         if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)):
@@ -144,8 +145,9 @@ def effective_sample_size(log_weights):
 class Expressions:
     """The expressions in `pl.col(…).logsum`.
 
-    `logsumexp` to `softmax_entropy` give one number for each group, or for the whole column outside of `group_by` and `over`;
-    the others give one number for each row. Special cases are those of the functions of the same names in `logsum`.
+    `logsumexp` to `softmax_entropy` give one number for each group, or for the whole column outside of `group_by` and
+    `over`; the others give one number for each row. Special cases are those of the functions of the same names in
+    `logsum`.
     """
 
     def __init__(self, expression):
@@ -160,7 +162,8 @@ class Expressions:
         return for_each_group(self._expression, _general.logmeanexp)
 
     def logvarexp(self, ddof=1):
-        """The logarithm of the variance Σ (e^z − mean)² / (n − ddof) of a group, within 1 ulp; null for a group without numbers."""
+        """The logarithm of the variance Σ (e^z − mean)² / (n − ddof) of a group, within 1 ulp; null for a group without
+        numbers."""
         return for_each_group(self._expression, lambda z: np.asarray(_general.logvarexp(z, ddof=ddof)))
 
     def effective_sample_size(self):
@@ -168,7 +171,8 @@ class Expressions:
         return for_each_group(self._expression, effective_sample_size)
 
     def softmax_entropy(self):
-        """The entropy −Σ p log p of p = softmax(z) of a group, in nats, within 1 ulp; null for a group without numbers."""
+        """The entropy −Σ p log p of p = softmax(z) of a group, in nats, within 1 ulp; null for a group without
+        numbers."""
         return for_each_group(self._expression, _general.softmax_entropy)
 
     def softmax(self):
@@ -180,7 +184,8 @@ class Expressions:
         return for_rows_of_groups(self._expression, each_part(_core.log_softmax))
 
     def logcumsumexp(self, reverse=False):
-        """The logarithms of the cumulative sums of e^z, each correctly rounded; with `reverse` from the end, with `over` in each group."""
+        """The logarithms of the cumulative sums of e^z, each correctly rounded; with `reverse` from the end, with
+        `over` in each group."""
         return for_rows_of_groups(self._expression, each_part(lambda z: _general.logcumsumexp(z, reverse=reverse)))
 
     def logaddexp(self, other):

@@ -1,36 +1,36 @@
 """logsum's functions for JAX, with JAX's argument names and defaults, and derivatives of any order.
 
 They run under `jit`, `vmap`, `grad`, `jvp`, `hessian` and `shard_map`, in any composition, with one exception: where a
-`lax.scan` is differentiated backward and then again, as in `jax.hessian`, JAX loses the rule of callbacks, and raises an
-error. Use `jax.jacrev(jax.jacfwd(f))` there, which differentiates forward first.
+`lax.scan` is differentiated backward and then again, as in `jax.hessian`, JAX loses the rule of callbacks, and raises
+an error. Use `jax.jacrev(jax.jacfwd(f))` there, which differentiates forward first.
 
 Arguments
 ---------
-Numbers are arrays of JAX or NumPy, lists or Python's numbers, in float16, bfloat16, float32 or float64; integers and booleans
-are converted to JAX's default format, and formats are promoted as JAX promotes them. `logsumexp` also takes complex numbers.
-`axis` is an axis, a tuple or list of axes, or None for all; with `keepdims` they stay, with length 1.
+Numbers are arrays of JAX or NumPy, lists or Python's numbers, in float16, bfloat16, float32 or float64; integers and
+booleans are converted to JAX's default format, and formats are promoted as JAX promotes them. `logsumexp` also takes
+complex numbers. `axis` is an axis, a tuple or list of axes, or None for all; with `keepdims` they stay, with length 1.
 
 Traced labels, tokens, ids and weights are checked when the computation that uses them runs. Under `jit` JAX drops
-computations whose results are not needed, and their checks with them. So nothing is checked where only derivatives that do
-not need the value are computed.
+computations whose results are not needed, and their checks with them. So nothing is checked where only derivatives that
+do not need the value are computed.
 
 Accuracy
 --------
 On the CPU values are as accurate as those of the same functions of `logsum`: mostly correctly rounded. On other devices
 they are computed by JAX's own operations, by the same formulas and conventions, with errors of some ulps.
 
-First derivatives of log-sum-exps and losses are correctly rounded before they are multiplied by the cotangent. All other
-derivatives have an error of some ulps of their largest terms; these terms cancel where a row is nearly certain (one
-probability is close to 1) or nearly constant. For cumulative sums that error is multiplied by the size of the logarithms,
-for matrix products by the distances between the logarithms in a row or a column.
+First derivatives of log-sum-exps and losses are correctly rounded before they are multiplied by the cotangent. All
+other derivatives have an error of some ulps of their largest terms; these terms cancel where a row is nearly certain
+(one probability is close to 1) or nearly constant. For cumulative sums that error is multiplied by the size of the
+logarithms, for matrix products by the distances between the logarithms in a row or a column.
 
-Where all numbers are −∞, the gradient of a log-sum-exp is 0; with c numbers +∞ it is 1/c at each of these. Cumulative sums
-and products that are ±∞ have the gradient 0.
+Where all numbers are −∞, the gradient of a log-sum-exp is 0; with c numbers +∞ it is 1/c at each of these. Cumulative
+sums and products that are ±∞ have the gradient 0.
 
 Errors
 ------
-TypeError for an argument of the wrong type or dtype; ValueError for an axis out of range or given twice, shapes that do not
-fit, and options, classes, tokens or ids out of range.
+TypeError for an argument of the wrong type or dtype; ValueError for an axis out of range or given twice, shapes that do
+not fit, and options, classes, tokens or ids out of range.
 """
 
 import jax
@@ -88,12 +88,13 @@ __all__ = [
 def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False, where=None):
     """log Σ b e^a over axes: the arguments of `jax.nn.logsumexp`.
 
-    The weights `b`, of any sign, and the boolean mask `where` broadcast against `a`; terms that are masked out or have the
-    weight 0 are absent, even if they are NaN. Without `return_sign` a negative sum gives NaN; with it the result is the pair of
-    log |Σ b e^a| and the sign of the sum: 1, −1, or 0 where the terms cancel exactly or there are none; a phase for complex
-    numbers. Special cases are those of `logsum.logsumexp`.
+    The weights `b`, of any sign, and the boolean mask `where` broadcast against `a`; terms that are masked out or have
+    the weight 0 are absent, even if they are NaN. Without `return_sign` a negative sum gives NaN; with it the result is
+    the pair of log |Σ b e^a| and the sign of the sum: 1, −1, or 0 where the terms cancel exactly or there are none; a
+    phase for complex numbers. Special cases are those of `logsum.logsumexp`.
 
-    The gradient with respect to `a` is b e^a / Σ b e^a, without weights the softmax; that with respect to `b` is e^a / Σ b e^a.
+    The gradient with respect to `a` is b e^a / Σ b e^a, without weights the softmax; that with respect to `b` is e^a /
+    Σ b e^a.
     """
     terms = dict(zip("a" if b is None else "ab", inexact(a=a) if b is None else inexact(a=a, b=b)))
     terms = terms if where is None else terms | {"where": mask_of(where)}
@@ -128,8 +129,8 @@ def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False, where=Non
 
 
 def logsumexp_value_and_grad(a, axis=None, b=None, where=None, keepdims=False, no_mass="zero"):
-    """log Σ b e^a over axes, and its gradient; with weights `b` the pair of the gradients with respect to `a` and to `b`. As
-    `logsum.logsumexp_value_and_grad`, which documents `no_mass`."""
+    """log Σ b e^a over axes, and its gradient; with weights `b` the pair of the gradients with respect to `a` and to
+    `b`. As `logsum.logsumexp_value_and_grad`, which documents `no_mass`."""
     one_of(("zero", "uniform", "nan"), no_mass, "no_mass")
     value = logsumexp(a, axis, b, keepdims, where=where)
     shapes = [jnp.shape(a), () if b is None else jnp.shape(b)]
@@ -181,18 +182,18 @@ def by_shares(function, x, axis, dtype, where):
 
 
 def softmax(x, axis=-1, where=None, dtype=None):
-    """e^x / Σ e^x over axes: the arguments of `jax.nn.softmax`. 0 where all numbers are −∞, and where `where` is False; with c
-    numbers +∞, 1/c at each of these.
+    """e^x / Σ e^x over axes: the arguments of `jax.nn.softmax`. 0 where all numbers are −∞, and where `where` is False;
+    with c numbers +∞, 1/c at each of these.
 
-    With `dtype`, numbers are first converted to that format. It must represent them exactly: numbers of a wider format, or an
-    integer that it would round, are an error. Traced integers are rounded.
+    With `dtype`, numbers are first converted to that format. It must represent them exactly: numbers of a wider format,
+    or an integer that it would round, are an error. Traced integers are rounded.
     """
     return by_shares(_reductions.softmax, x, axis, dtype, where)
 
 
 def log_softmax(x, axis=-1, where=None, dtype=None):
-    """x − log Σ e^x over axes: the arguments of `jax.nn.log_softmax`. −∞ where all numbers are −∞, and where `where` is False.
-    `dtype` is as in `softmax`."""
+    """x − log Σ e^x over axes: the arguments of `jax.nn.log_softmax`. −∞ where all numbers are −∞, and where `where` is
+    False. `dtype` is as in `softmax`."""
     return by_shares(_reductions.log_softmax, x, axis, dtype, where)
 
 
@@ -205,7 +206,8 @@ def reduced(function, a, axis, keepdims, *parameters):
 
 
 def logmeanexp(a, axis=None, keepdims=False):
-    """The logarithm of the mean of e^a over axes; NaN of no numbers. Its gradient is the softmax. See also `logsum.logmeanexp`."""
+    """The logarithm of the mean of e^a over axes; NaN of no numbers. Its gradient is the softmax. See also
+    `logsum.logmeanexp`."""
     return reduced(_reductions.logmeanexp, a, axis, keepdims)
 
 
@@ -225,8 +227,8 @@ def softmax_entropy(a, axis=None, keepdims=False):
 def logcumsumexp(a, axis=0, reverse=False, exclusive=False):
     """The logarithms of the cumulative sums of e^a along an axis: the arguments of `jax.lax.cumlogsumexp`.
 
-    With `reverse` the sums start from the end. With `exclusive` each sum leaves out the number at its own place, so that the
-    first one (with `reverse` the last) is −∞.
+    With `reverse` the sums start from the end. With `exclusive` each sum leaves out the number at its own place, so
+    that the first one (with `reverse` the last) is −∞.
     """
     (a,) = real(a=a)
     if a.ndim == 0:
@@ -258,8 +260,8 @@ def log_matmul(a, b):
 
 
 def by_segments(function, a, segment_ids, num_segments, axis, offsets, mode):
-    """`function` of the numbers, with the axis of the segments last; the number of segments; and the axis. One more segment holds
-    what is in no segment, as −∞."""
+    """`function` of the numbers, with the axis of the segments last; the number of segments; and the axis. One more
+    segment holds what is in no segment, as −∞."""
     one_of(("raise", "drop"), mode, "mode")
     either(segment_ids, offsets, num_segments)
     a = jnp.atleast_1d(*real(a=a))
@@ -278,17 +280,17 @@ def by_segments(function, a, segment_ids, num_segments, axis, offsets, mode):
 def segment_logsumexp(a, segment_ids=None, num_segments=None, axis=0, offsets=None, mode="raise"):
     """The log-sum-exp of each segment of an array along an axis, which enumerates the segments in the result.
 
-    Segments are given by `segment_ids` or by `offsets`, as in `logsum.segment_logsumexp`. Where ids are traced, `num_segments`
-    must be given, and ids out of range are dropped, as `jax.ops.segment_sum` drops them. Where offsets are traced, and do not
-    start at 0, never decrease, and end at the length of the axis, the whole result is NaN.
+    Segments are given by `segment_ids` or by `offsets`, as in `logsum.segment_logsumexp`. Where ids are traced,
+    `num_segments` must be given, and ids out of range are dropped, as `jax.ops.segment_sum` drops them. Where offsets
+    are traced, and do not start at 0, never decrease, and end at the length of the axis, the whole result is NaN.
     """
     values, count, axis = by_segments(_segments.logsumexp, a, segment_ids, num_segments, axis, offsets, mode)
     return jnp.moveaxis(values[..., :count], -1, axis)
 
 
 def segment_softmax(a, segment_ids=None, num_segments=None, axis=0, offsets=None, mode="raise"):
-    """The softmax within each segment of an array along an axis. Segments are given as in `segment_logsumexp`; places in no
-    segment have 0."""
+    """The softmax within each segment of an array along an axis. Segments are given as in `segment_logsumexp`; places
+    in no segment have 0."""
     shares, _, axis = by_segments(_segments.softmax, a, segment_ids, num_segments, axis, offsets, mode)
     return jnp.moveaxis(shares, -1, axis)
 
@@ -345,7 +347,8 @@ def xlogx(x):
 
 
 def xlogy(x, y):
-    """x log y, of arrays that broadcast against each other: `jax.scipy.special.xlogy`; 0 where x is 0, unless y is NaN."""
+    """x log y, of arrays that broadcast against each other: `jax.scipy.special.xlogy`; 0 where x is 0, unless y is
+    NaN."""
     return of_two(_elementwise.xlogy, x, y)
 
 
@@ -360,17 +363,17 @@ def cross_entropy(
     z_loss=0.0,
     temperature=1.0,
 ):
-    """The cross-entropy loss of each row, −log softmax(logits) at its label: `optax.softmax_cross_entropy_with_integer_labels`,
-    with further options. `logsum.cross_entropy` has the formula.
+    """The cross-entropy loss of each row, −log softmax(logits) at its label:
+    `optax.softmax_cross_entropy_with_integer_labels`, with further options. `logsum.cross_entropy` has the formula.
 
-    `labels` is a class for each row, as integers of the shape of `logits` without `axis`, or probabilities of the shape of
-    `logits`. A row whose label is `ignore_index`, by default −1, has the loss 0 and is not counted in the mean. `reduction` is
-    "none" by default. The other options are those of `logsum.cross_entropy`; class weights and probabilities must not be
-    negative. Losses and gradients keep their digits even where a loss is as small as 1e-17.
+    `labels` is a class for each row, as integers of the shape of `logits` without `axis`, or probabilities of the shape
+    of `logits`. A row whose label is `ignore_index`, by default −1, has the loss 0 and is not counted in the mean.
+    `reduction` is "none" by default. The other options are those of `logsum.cross_entropy`; class weights and
+    probabilities must not be negative. Losses and gradients keep their digits even where a loss is as small as 1e-17.
 
-    Derivatives are with respect to the scores, probabilities, class weights, and a temperature that is an array of JAX. Without
-    z-loss and temperature each loss is correctly rounded; sum and mean are computed by JAX from these. The mean of losses whose
-    total weight is 0 is NaN.
+    Derivatives are with respect to the scores, probabilities, class weights, and a temperature that is an array of JAX.
+    Without z-loss and temperature each loss is correctly rounded; sum and mean are computed by JAX from these. The mean
+    of losses whose total weight is 0 is NaN.
     """
     for name, number in (("label_smoothing", label_smoothing), ("z_loss", z_loss)):
         if isinstance(number, jax.Array):
@@ -443,12 +446,13 @@ def cross_entropy(
 
 
 def token_log_probs(logits, tokens, axis=-1, dtype=None, entropy=False, *, padding=-1):
-    """The log-probability of one token for each row along `axis`: log softmax(logits) at one index, without the rest of the row.
+    """The log-probability of one token for each row along `axis`: log softmax(logits) at one index, without the rest of
+    the row.
 
-    `tokens` has the shape of `logits` without `axis`, and so has the result. Where a token equals `padding`, by default −1, its
-    log-probability is 0; with None every token must be an index. With `dtype`, scores are converted first, as in `softmax`:
-    float32 for float16 and bfloat16 scores gives the nearest float32. With `entropy` the result is a pair, the second of which
-    is the entropy −Σ p log p of each row's softmax.
+    `tokens` has the shape of `logits` without `axis`, and so has the result. Where a token equals `padding`, by default
+    −1, its log-probability is 0; with None every token must be an index. With `dtype`, scores are converted first, as
+    in `softmax`: float32 for float16 and bfloat16 scores gives the nearest float32. With `entropy` the result is a
+    pair, the second of which is the entropy −Σ p log p of each row's softmax.
     """
     logits = jnp.atleast_1d(converted(logits, dtype, "logits"))
     logits, tokens = jnp.moveaxis(logits, one_axis(axis, logits.ndim), -1), integers_of(tokens, "tokens")

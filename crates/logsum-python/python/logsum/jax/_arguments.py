@@ -82,7 +82,8 @@ def mask_of(where):
 
 
 def converted(x, dtype, name):
-    """The numbers in the format that is asked for, if any. It must represent them exactly; traced integers are rounded."""
+    """The numbers in the format that is asked for, if any. It must represent them exactly; traced integers are
+    rounded."""
     numbers = real(**{name: x})[0]
     if dtype is None:
         return numbers
@@ -104,8 +105,8 @@ def converted(x, dtype, name):
 
 
 def indices_of(integers):
-    """Integers as a JAX array of signed ones, wide enough for the label to ignore. Those that do not fit become the greatest such integer,
-    which is out of range as well."""
+    """Integers as a JAX array of signed ones, wide enough for the label to ignore. Those that do not fit become the
+    greatest such integer, which is out of range as well."""
     if integers.dtype in (np.int32, np.int64):
         return jnp.asarray(integers)
     is_wide = integers.dtype.kind == "u" and integers.dtype.itemsize >= 4
@@ -144,7 +145,8 @@ def integers(x, name):
 
 
 def offsets_of(offsets, length):
-    """The offsets as ids, the number of segments, and whether the offsets are right, which is a traced value if they are traced."""
+    """The offsets as ids, the number of segments, and whether the offsets are right, which is a traced value if they
+    are traced."""
     offsets = integers(offsets, "offsets")
     is_right = len(offsets) > 0 and (offsets[0] == 0) & (offsets[-1] == length) & (offsets[1:] >= offsets[:-1]).all()
     if not isinstance(is_right, jax.core.Tracer) and not is_right:

@@ -18,7 +18,8 @@ def called(function, shapes, *arrays):
 
 
 def varying(x):
-    """The axes of a mesh along which an array within a shard_map varies, in the types of older and newer versions of JAX."""
+    """The axes of a mesh along which an array within a shard_map varies, in the types of older and newer versions of
+    JAX."""
     kind = jax.typeof(x)
     return getattr(getattr(kind, "manual_axis_type", kind), "varying", getattr(kind, "vma", frozenset()))
 
@@ -43,12 +44,12 @@ def like(x):
 
 
 def operator(*static):
-    """A decorator that makes an operator, to which a rule for derivatives is given. The rule is with respect to all arguments but
-    `static`, which are not arrays.
+    """A decorator that makes an operator, to which a rule for derivatives is given. The rule is with respect to all
+    arguments but `static`, which are not arrays.
 
-    The operator is a function that JAX compiles once for each shape and format, and each value of the static arguments. The
-    callbacks in it are created anew whenever it is traced: called outside of a function that JAX knows, each of them would be
-    compiled, and kept.
+    The operator is a function that JAX compiles once for each shape and format, and each value of the static arguments.
+    The callbacks in it are created anew whenever it is traced: called outside of a function that JAX knows, each of
+    them would be compiled, and kept.
     """
     return lambda function: jax.custom_jvp(jax.jit(function, static_argnums=static), nondiff_argnums=static)
 
@@ -56,10 +57,10 @@ def operator(*static):
 class Linear:
     """An operator with derivatives of any order, which is linear in some of its arguments.
 
-    `function(*arrays, **options)` counts axes from the end. `slope(arrays, tangents, options)` returns the change of the result
-    for changes of the arguments. `transposes` maps the position of each argument in which the operator is linear to
-    `transpose(cotangent, arrays, options)`, for which that argument in `arrays` is unknown. JAX accepts such rules only for a
-    primitive.
+    `function(*arrays, **options)` counts axes from the end. `slope(arrays, tangents, options)` returns the change of
+    the result for changes of the arguments. `transposes` maps the position of each argument in which the operator is
+    linear to `transpose(cotangent, arrays, options)`, for which that argument in `arrays` is unknown. JAX accepts such
+    rules only for a primitive.
     """
 
     def __init__(self, name, function, slope, transposes):

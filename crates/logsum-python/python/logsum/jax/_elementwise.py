@@ -1,4 +1,5 @@
-"""Functions by element, of one array or of two of the same shape. Their derivatives are composed of these functions again."""
+"""Functions by element, of one array or of two of the same shape. Their derivatives are composed of these functions
+again."""
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +53,8 @@ def logsubexp_derivatives(x, y):
     rest = finite_or_0((y - (difference - back)) - (x + back))
     # With y = −∞ nothing is subtracted, even from x = −∞.
     ratio = odds(jnp.where(jnp.isneginf(y), -jnp.inf, difference))
-    # An absolute error of the difference is a relative one of its exponential: its rounding error may be many ulps there.
+    # An absolute error of the difference is a relative one of its exponential: its rounding error may be many ulps
+    # there.
     ratio = ratio * (1 + times(jax.lax.stop_gradient(rest), 1 + ratio))
     return (1 + ratio).astype(dtype), (-ratio).astype(dtype)
 

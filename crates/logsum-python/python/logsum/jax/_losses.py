@@ -87,7 +87,8 @@ def given(arrays):
 
 
 def change_of_q(logits, target, weight, ignored, smoothing, dt, dw):
-    """The change of q for changes of probabilities and weights: q is linear in them, by factors that may be 0 where a score is −∞."""
+    """The change of q for changes of probabilities and weights: q is linear in them, by factors that may be 0 where a
+    score is −∞."""
     change = jnp.zeros_like(logits)
     spread = lambda x: jnp.broadcast_to(x, logits.shape).astype(logits.dtype)
     if jnp.issubdtype(target.dtype, jnp.floating):
@@ -119,7 +120,8 @@ def whole_of(logits, target, weight, ignored, smoothing):
     return jnp.where(counts, (1 - smoothing) * own + smoothing * jnp.mean(weight), 0)
 
 
-# x/y. In its derivative with respect to y, 0 times an infinite x/y is 0: scores that mask classes out contribute nothing.
+# x/y. In its derivative with respect to y, 0 times an infinite x/y is 0: scores that mask classes out contribute
+# nothing.
 quotient = Linear(
     "quotient",
     lambda x, y: x / y,
@@ -133,8 +135,8 @@ def greatest_of(logits):
 
 
 def at_temperature(logits, temperature):
-    """(logits − s) / temperature, which has the same losses as logits / temperature, and s / temperature, with s the greatest score. Only
-    scores that contribute nothing to a loss can then overflow."""
+    """(logits − s) / temperature, which has the same losses as logits / temperature, and s / temperature, with s the
+    greatest score. Only scores that contribute nothing to a loss can then overflow."""
     temperature = jnp.asarray(temperature, logits.dtype)
     greatest = finite_or_0(greatest_of(logits))
     # Differences of halves do not overflow.
@@ -145,8 +147,8 @@ def at_temperature(logits, temperature):
 
 
 def squares(logits, shift, whole):
-    """The squared log-sum-exps. A row that does not count may contain any numbers: zeros take its place if its greatest is
-    infinite or NaN."""
+    """The squared log-sum-exps. A row that does not count may contain any numbers: zeros take its place if its greatest
+    is infinite or NaN."""
     is_void = (whole[..., None] == 0) & ~jnp.isfinite(greatest_of(logits))
     return (shift + logsumexp(jnp.where(is_void, 0, logits), (-1,))[..., 0]) ** 2
 

@@ -1,5 +1,5 @@
-"""Log-sum-exp, softmax, and other functions of the numbers along axes. These are counted from the end, and stay in the result, with
-length 1 if they are reduced."""
+"""Log-sum-exp, softmax, and other functions of the numbers along axes. These are counted from the end, and stay in the
+result, with length 1 if they are reduced."""
 
 import functools
 import math
@@ -36,8 +36,8 @@ def count(a, axes):
 
 
 class Powers:
-    """e^{a − s} over axes, with s the greatest number, so that the greatest power is 1. If there is a +∞, each +∞ has the power 1
-    and all other numbers have 0. On devices other than the CPU everything is composed of this."""
+    """e^{a − s} over axes, with s the greatest number, so that the greatest power is 1. If there is a +∞, each +∞ has
+    the power 1 and all other numbers have 0. On devices other than the CPU everything is composed of this."""
 
     def __init__(self, a, axes):
         a = wide(a)
@@ -126,8 +126,8 @@ def cotangent_of_log_softmax(p, g, axes):
     return jnp.where(jnp.isfinite(total(wide_g)), wide_g - p * total(wide_g), by_parts).astype(g.dtype)
 
 
-# The derivative of log-softmax in a direction, and the pullback of cotangents, given p = softmax(a). They are each other's
-# transposes.
+# The derivative of log-softmax in a direction, and the pullback of cotangents, given p = softmax(a). They are each
+# other's transposes.
 log_softmax_slope = Linear(
     "log_softmax_slope",
     lambda p, t, axes: (wide(t) - mean(p, wide(t), axes)).astype(t.dtype),
@@ -145,8 +145,8 @@ log_softmax_gradient = Linear(
 
 
 class SignedTerms:
-    """b e^{a − s} over axes, with s such that the greatest magnitude is 1. If there is a +∞, each +∞ contributes its weight and all
-    other numbers contribute 0."""
+    """b e^{a − s} over axes, with s such that the greatest magnitude is 1. If there is a +∞, each +∞ contributes its
+    weight and all other numbers contribute 0."""
 
     def __init__(self, a, b, axes):
         a, b = wide(a), wide(b)
@@ -236,7 +236,8 @@ def _(axes, primals, tangents):
 def of_complex(a, b, axes):
     on_cpu = lambda a, b: _core.of_complex(*map(np.array, _general.broadcast(a, b)), axes, True)
     value = called(on_cpu, kept(a, axes), a, b)
-    # Values that are not finite are those of JAX's own functions. A weight of 1 is not multiplied: that would turn ∞ into NaN.
+    # Values that are not finite are those of JAX's own functions. A weight of 1 is not multiplied: that would turn ∞
+    # into NaN.
     power = jnp.exp(a)
     terms = jnp.where(b == 1, power, jnp.where(b == 0, 0, b * power))
     return jnp.where(jnp.isfinite(value), value, jnp.log(jnp.sum(terms, axes, keepdims=True)))
@@ -309,8 +310,8 @@ def softmax_entropy(a, axes):
 @softmax_entropy.defjvp
 def _(axes, primals, tangents):
     (a,), (t,) = primals, tangents
-    # p (s − Σ p s) with s = −log p. s may be replaced by −a, since a number common to all elements has no influence; −a is
-    # not rounded. Numbers far below the greatest contribute nothing, and their distance from it may overflow.
+    # p (s − Σ p s) with s = −log p. s may be replaced by −a, since a number common to all elements has no influence; −a
+    # is not rounded. Numbers far below the greatest contribute nothing, and their distance from it may overflow.
     p, greatest = softmax(a, axes), jax.lax.stop_gradient(jnp.max(a, axes, keepdims=True, initial=-jnp.inf))
     difference = jnp.where(p == 0, 0, finite_or_0(greatest) - a)
     surprisals = jnp.where(greatest == jnp.inf, surprisal(a, axes), difference)

@@ -1,6 +1,6 @@
-"""Cumulative sums and matrix products in log space. All their derivatives are composed of sums of products with factors e^x,
-which are linear in the other factors: there is one operator for each kind of sum, and its transposes are of the same kind.
-Axes are counted from the end."""
+"""Cumulative sums and matrix products in log space. All their derivatives are composed of sums of products with factors
+e^x, which are linear in the other factors: there is one operator for each kind of sum, and its transposes are of the
+same kind. Axes are counted from the end."""
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +32,8 @@ def logcumsumexp(a, axis, reverse):
 
 
 def unrounded(whole):
-    """The divisor Σ e^{x − y}, which would be 1 if y were not rounded: with it, derivatives do not depend on the rounding of y."""
+    """The divisor Σ e^{x − y}, which would be 1 if y were not rounded: with it, derivatives do not depend on the
+    rounding of y."""
     return jnp.where(whole == 0, 1, whole)
 
 
@@ -79,7 +80,8 @@ def log_matmul(a, b):
 
 @log_matmul.defjvp
 def _(primals, tangents):
-    # Relative to the greatest of their rows or columns, so that derivatives do not depend on the size of the logarithms.
+    # Relative to the greatest of their rows or columns, so that derivatives do not depend on the size of the
+    # logarithms.
     a, b = (wide(x) - shift_of(wide(x), axis) for x, axis in zip(primals, (-1, -2)))
     t, u = map(wide, tangents)
     z, ones = negated(log_matmul(a, b)), (jnp.ones_like(a), jnp.ones_like(b))

@@ -30,8 +30,8 @@ def sums(a, ids, count):
 
 
 def logs_of(a, ids, count):
-    """a − s, with s the greatest number of the segment, which is returned as well. If that is +∞, each +∞ of the segment has 0, and all
-    its other numbers have −∞."""
+    """a − s, with s the greatest number of the segment, which is returned as well. If that is +∞, each +∞ of the
+    segment has 0, and all its other numbers have −∞."""
     a = wide(a)
     greatest = jnp.moveaxis(jax.ops.segment_max(jnp.moveaxis(a, -1, 0), ids, count), 0, -1)
     shift = greatest[..., ids]

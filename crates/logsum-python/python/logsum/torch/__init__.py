@@ -6,9 +6,9 @@ composition of these; exceptions are documented with the function.
 Arguments
 ---------
 `input` is a tensor of float16, bfloat16, float32 or float64; integers and booleans are converted to torch's default
-format. Other numbers may be tensors, arrays or Python's numbers, and formats are promoted as torch promotes them. `dim` is a
-dimension, a tuple or list of dimensions, or None or () for all of them; with `keepdim` they stay, with length 1. Under
-autocast, numbers of 16 bits are converted to float32, as for torch's own exponentials and losses.
+format. Other numbers may be tensors, arrays or Python's numbers, and formats are promoted as torch promotes them. `dim`
+is a dimension, a tuple or list of dimensions, or None or () for all of them; with `keepdim` they stay, with length 1.
+Under autocast, numbers of 16 bits are converted to float32, as for torch's own exponentials and losses.
 
 Accuracy
 --------
@@ -17,13 +17,13 @@ On the CPU values are as accurate as those of the same functions of `logsum`: mo
 kernels of this package, on torch's current stream. All other functions on GPUs, and all functions on other devices, are
 computed by torch's own operations, by the same formulas and conventions, with errors of some ulps.
 
-First derivatives of log-sum-exps and losses are correctly rounded before they are multiplied by the cotangent. All other
-derivatives have an error of some ulps of their largest terms; these terms cancel where a row is nearly certain (one
-probability is close to 1) or nearly constant. For cumulative sums that error is multiplied by the size of the logarithms,
-for matrix products by the distances between the logarithms in a row or a column.
+First derivatives of log-sum-exps and losses are correctly rounded before they are multiplied by the cotangent. All
+other derivatives have an error of some ulps of their largest terms; these terms cancel where a row is nearly certain
+(one probability is close to 1) or nearly constant. For cumulative sums that error is multiplied by the size of the
+logarithms, for matrix products by the distances between the logarithms in a row or a column.
 
-Where all numbers are −∞, the gradient of a log-sum-exp is 0; with c numbers +∞ it is 1/c at each of these. Cumulative sums
-and products that are ±∞ have the gradient 0.
+Where all numbers are −∞, the gradient of a log-sum-exp is 0; with c numbers +∞ it is 1/c at each of these. Cumulative
+sums and products that are ±∞ have the gradient 0.
 
 Errors
 ------
@@ -100,16 +100,16 @@ __all__ = [
 
 
 def logsumexp(input, dim=None, b=None, keepdim=False, return_sign=False, where=None):
-    """log Σ b e^input over dimensions: `torch.logsumexp(input, dim, keepdim=False)`, with optional weights `b` of any sign and
-    an optional boolean mask `where`.
+    """log Σ b e^input over dimensions: `torch.logsumexp(input, dim, keepdim=False)`, with optional weights `b` of any
+    sign and an optional boolean mask `where`.
 
-    `b` and `where` broadcast against `input`; terms that are masked out or have the weight 0 are absent, even if they are
-    NaN. A bool in the place of `b` is taken for `keepdim`, which is torch's third argument. Without `return_sign` a negative
-    sum gives NaN; with it the result is the pair of log |Σ b e^input| and the sign of the sum: 1, −1, or 0 where the terms
-    cancel exactly or there are none. Special cases are those of `logsum.logsumexp`.
+    `b` and `where` broadcast against `input`; terms that are masked out or have the weight 0 are absent, even if they
+    are NaN. A bool in the place of `b` is taken for `keepdim`, which is torch's third argument. Without `return_sign` a
+    negative sum gives NaN; with it the result is the pair of log |Σ b e^input| and the sign of the sum: 1, −1, or 0
+    where the terms cancel exactly or there are none. Special cases are those of `logsum.logsumexp`.
 
-    The gradient with respect to `input` is b e^input / Σ b e^input, without weights the softmax; that with respect to `b` is
-    e^input / Σ b e^input.
+    The gradient with respect to `input` is b e^input / Σ b e^input, without weights the softmax; that with respect to
+    `b` is e^input / Σ b e^input.
 
     >>> logsumexp(torch.tensor([1000.0, 1000.0]))
     tensor(1000.6931)
@@ -133,8 +133,8 @@ def logsumexp(input, dim=None, b=None, keepdim=False, return_sign=False, where=N
 
 
 def logsumexp_value_and_grad(input, dim=None, b=None, where=None, keepdim=False, no_mass="zero"):
-    """log Σ b e^input over dimensions, and its gradient; with weights `b` the pair of the gradients with respect to `input` and
-    to `b`. As `logsum.logsumexp_value_and_grad`, which documents `no_mass`.
+    """log Σ b e^input over dimensions, and its gradient; with weights `b` the pair of the gradients with respect to
+    `input` and to `b`. As `logsum.logsumexp_value_and_grad`, which documents `no_mass`.
 
     Value and gradients can be differentiated again, provided that the weights have the shape of `input`.
     """
@@ -178,18 +178,20 @@ def logsumexp_hvp(input, vector, dim=None):
 
 
 def softmax(input, dim=None, dtype=None):
-    """e^input / Σ e^input over dimensions: `torch.softmax`. 0 where all numbers are −∞; with c numbers +∞, 1/c at each of these.
+    """e^input / Σ e^input over dimensions: `torch.softmax`. 0 where all numbers are −∞; with c numbers +∞, 1/c at each
+    of these.
 
-    With `dtype`, numbers are first converted to that format, directly. It must represent them exactly: numbers of a wider
-    format, or an integer that it would round, are an error. Integers whose values cannot be checked, since they are traced or
-    on another device than the CPU, are rounded.
+    With `dtype`, numbers are first converted to that format, directly. It must represent them exactly: numbers of a
+    wider format, or an integer that it would round, are an error. Integers whose values cannot be checked, since they
+    are traced or on another device than the CPU, are rounded.
     """
     x, dims = of_dims(converted(input, dtype), dim)
     return _reductions.softmax(x, dims).reshape(input.shape)
 
 
 def log_softmax(input, dim=None, dtype=None):
-    """input − log Σ e^input over dimensions: `torch.log_softmax`. −∞ where all numbers are −∞. `dtype` is as in `softmax`."""
+    """input − log Σ e^input over dimensions: `torch.log_softmax`. −∞ where all numbers are −∞. `dtype` is as in
+    `softmax`."""
     x, dims = of_dims(converted(input, dtype), dim)
     return _reductions.log_softmax(x, dims).reshape(input.shape)
 
@@ -219,13 +221,14 @@ def softmax_entropy(input, dim=None, keepdim=False):
 
 
 def softmax_kl(input, other, dim=None, keepdim=False):
-    """The Kullback-Leibler divergence Σ p log(p/q) of p = softmax(input) and q = softmax(other) over dimensions, in nats.
+    """The Kullback-Leibler divergence Σ p log(p/q) of p = softmax(input) and q = softmax(other) over dimensions, in
+    nats.
 
-    `input` and `other` broadcast against each other. The result is never negative, and has an error of some ulps even where p
-    and q are close to each other: it is computed in float64 as Σ p (e^−d − 1 + d) with d = log p − log q. Where both scores
-    are −∞, an element is masked out and contributes nothing. Where p has mass and q has none, the result is +∞ with the
-    derivative 0. A row of `input` without mass, all −∞, gives 0; a NaN gives NaN. Derivatives of any order are with respect
-    to both arguments.
+    `input` and `other` broadcast against each other. The result is never negative, and has an error of some ulps even
+    where p and q are close to each other: it is computed in float64 as Σ p (e^−d − 1 + d) with d = log p − log q. Where
+    both scores are −∞, an element is masked out and contributes nothing. Where p has mass and q has none, the result is
+    +∞ with the derivative 0. A row of `input` without mass, all −∞, gives 0; a NaN gives NaN. Derivatives of any order
+    are with respect to both arguments.
 
     >>> softmax_kl(torch.tensor([0.0, 1.0]), torch.tensor([0.0, 1.0]))
     tensor(0.)
@@ -237,14 +240,14 @@ def softmax_kl(input, other, dim=None, keepdim=False):
 
 
 def merge_attention(outputs, logsumexps, *, base):
-    """Attention over all keys from attention over parts of them: `(output, logsumexp)`, given the outputs of the parts and the
-    log-sum-exps of their scores.
+    """Attention over all keys from attention over parts of them: `(output, logsumexp)`, given the outputs of the parts
+    and the log-sum-exps of their scores.
 
-    `outputs` and `logsumexps` are sequences of tensors, or tensors whose first dimension enumerates the parts; a part's output
-    has the shape (…, d), its log-sum-exp the shape (…). `base` is the base of these logarithms: "e" for log Σ e^s, "2" for
-    log2 Σ 2^s. It has no default, since attention kernels differ. A part without keys has the log-sum-exp −∞, and its output
-    is ignored, whatever it is; if no part has keys, the result is 0 and −∞. The log-sum-exp does not depend on the order of
-    the parts. Derivatives of any order are with respect to both arguments.
+    `outputs` and `logsumexps` are sequences of tensors, or tensors whose first dimension enumerates the parts; a part's
+    output has the shape (…, d), its log-sum-exp the shape (…). `base` is the base of these logarithms: "e" for log Σ
+    e^s, "2" for log2 Σ 2^s. It has no default, since attention kernels differ. A part without keys has the log-sum-exp
+    −∞, and its output is ignored, whatever it is; if no part has keys, the result is 0 and −∞. The log-sum-exp does not
+    depend on the order of the parts. Derivatives of any order are with respect to both arguments.
 
     >>> merge_attention(torch.tensor([[1.0], [3.0]]), torch.tensor([0.0, 0.0]), base="e")
     (tensor([2.]), tensor(0.6931))
@@ -271,8 +274,8 @@ def merge_attention(outputs, logsumexps, *, base):
 def logcumsumexp(input, dim, reverse=False, exclusive=False):
     """The logarithms of the cumulative sums of e^input along a dimension: `torch.logcumsumexp`.
 
-    With `reverse` the sums start from the end. With `exclusive` each sum leaves out the number at its own place, so that the
-    first one (with `reverse` the last) is −∞.
+    With `reverse` the sums start from the end. With `exclusive` each sum leaves out the number at its own place, so
+    that the first one (with `reverse` the last) is −∞.
     """
     x = floating(input)
     if x.ndim == 0:
@@ -287,8 +290,8 @@ def logcumsumexp(input, dim, reverse=False, exclusive=False):
 
 
 def log_matmul(input, other):
-    """The matrix product in log space, log Σ_k e^{input_ik + other_kj}, of vectors, matrices and batches with the shapes of
-    `torch.matmul`. See also `logsum.log_matmul`."""
+    """The matrix product in log space, log Σ_k e^{input_ik + other_kj}, of vectors, matrices and batches with the
+    shapes of `torch.matmul`. See also `logsum.log_matmul`."""
     a, b = in_common(input=input, other=other)
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError("log_matmul needs vectors, matrices or batches of them, not a scalar")
@@ -304,7 +307,8 @@ def log_matmul(input, other):
 
 
 def by_segments(function, input, segment_ids, num_segments, dim, offsets, mode):
-    """`function` of the segments, their number, and the dimension. One more segment holds what is in no segment, as −∞."""
+    """`function` of the segments, their number, and the dimension. One more segment holds what is in no segment, as
+    −∞."""
     one_of(("raise", "drop"), mode, "mode")
     either(segment_ids, offsets, num_segments)
     x = torch.atleast_1d(floating(input))
@@ -322,16 +326,16 @@ def by_segments(function, input, segment_ids, num_segments, dim, offsets, mode):
 def segment_logsumexp(input, segment_ids=None, num_segments=None, dim=0, offsets=None, mode="raise"):
     """The log-sum-exp of each segment of a tensor along a dimension, which enumerates the segments in the result.
 
-    Segments are given by `segment_ids` or by `offsets`, as in `logsum.segment_logsumexp`. Traced ids are checked when the
-    operator runs, on the CPU.
+    Segments are given by `segment_ids` or by `offsets`, as in `logsum.segment_logsumexp`. Traced ids are checked when
+    the operator runs, on the CPU.
     """
     values, count, dim = by_segments(_segments.segment_logsumexp, input, segment_ids, num_segments, dim, offsets, mode)
     return values.narrow(dim, 0, count)
 
 
 def segment_softmax(input, segment_ids=None, num_segments=None, dim=0, offsets=None, mode="raise"):
-    """The softmax within each segment of a tensor along a dimension. Segments are given as in `segment_logsumexp`; places in no
-    segment have 0."""
+    """The softmax within each segment of a tensor along a dimension. Segments are given as in `segment_logsumexp`;
+    places in no segment have 0."""
     return by_segments(_segments.segment_softmax, input, segment_ids, num_segments, dim, offsets, mode)[0]
 
 
@@ -387,9 +391,9 @@ def logit(input):
 def unproved():
     """The number of results on GPUs, since the program started, that were not proved to be the nearest numbers.
 
-    Each such result is the number nearest to an estimate with an error of about 2^-116. Usually there are none: they occur in
-    rows that were constructed to be hard, and in float64 for about one in 300 log-sum-exps of normalised log-probabilities,
-    whose values are near 1e-17. This function waits for the GPUs; functions that compute do not.
+    Each such result is the number nearest to an estimate with an error of about 2^-116. Usually there are none: they
+    occur in rows that were constructed to be hard, and in float64 for about one in 300 log-sum-exps of normalised
+    log-probabilities, whose values are near 1e-17. This function waits for the GPUs; functions that compute do not.
 
     >>> unproved()
     0
@@ -403,7 +407,8 @@ def xlogx(input):
 
 
 def xlogy(input, other):
-    """input log other, of tensors that broadcast against each other: `torch.xlogy`; 0 where input is 0, unless other is NaN."""
+    """input log other, of tensors that broadcast against each other: `torch.xlogy`; 0 where input is 0, unless other is
+    NaN."""
     return by_element(_elementwise.xlogy, input=input, other=other)
 
 
@@ -418,18 +423,18 @@ def cross_entropy(
     z_loss=0.0,
     temperature=1.0,
 ):
-    """The cross-entropy loss of classification: `torch.nn.functional.cross_entropy`, with a `dim` of the classes, a z-loss and a
-    temperature. `logsum.cross_entropy` has the formula.
+    """The cross-entropy loss of classification: `torch.nn.functional.cross_entropy`, with a `dim` of the classes, a
+    z-loss and a temperature. `logsum.cross_entropy` has the formula.
 
     The classes are in dimension 1, or 0 of a vector, unless `dim` says otherwise. `target` is a class for each row, as
     integers of the shape of `input` without `dim`, or probabilities of the shape of `input`. `z_loss` times the squared
-    log-sum-exp, times the total weight of the row's target, is added to each loss. Scores are divided by `temperature`, which
-    may be a tensor of one number with a gradient. A score of −∞ whose class has no weight in the target masks that class out:
-    it has no influence on the loss, and the gradient 0.
+    log-sum-exp, times the total weight of the row's target, is added to each loss. Scores are divided by `temperature`,
+    which may be a tensor of one number with a gradient. A score of −∞ whose class has no weight in the target masks
+    that class out: it has no influence on the loss, and the gradient 0.
 
     Derivatives are with respect to the scores, probabilities, class weights and such a temperature. Without z-loss and
-    temperature each loss is correctly rounded; sum and mean are computed by torch from these. The mean of losses whose total
-    weight is 0 is NaN.
+    temperature each loss is correctly rounded; sum and mean are computed by torch from these. The mean of losses whose
+    total weight is 0 is NaN.
     """
     refuse_tensors(label_smoothing=label_smoothing, z_loss=z_loss)
     is_learned = isinstance(temperature, torch.Tensor)
@@ -504,19 +509,19 @@ def linear_cross_entropy(
     """`cross_entropy` of the scores input · linear_weightᵀ + linear_bias, without storing all of these at once:
     `torch.nn.functional.linear_cross_entropy`, for rows in any number of dimensions.
 
-    `input` has the shape (…, d), `linear_weight` (classes, d), `linear_bias` (classes,); `target` has a class for each row of
-    `input`, or probabilities of the shape (…, classes). With `softcap` c each score s is replaced by c · tanh(s/c) first. The
-    other options are those of `cross_entropy`. Scores are torch's matrix products in the format of `input` and
-    `linear_weight`. The result has that format, or float32 if it is narrower; in it, the loss of each row of these scores is
-    correctly rounded if there is no z-loss, temperature or softcap.
+    `input` has the shape (…, d), `linear_weight` (classes, d), `linear_bias` (classes,); `target` has a class for each
+    row of `input`, or probabilities of the shape (…, classes). With `softcap` c each score s is replaced by c ·
+    tanh(s/c) first. The other options are those of `cross_entropy`. Scores are torch's matrix products in the format of
+    `input` and `linear_weight`. The result has that format, or float32 if it is narrower; in it, the loss of each row
+    of these scores is correctly rounded if there is no z-loss, temperature or softcap.
 
-    Derivatives are with respect to `input`, `linear_weight` and `linear_bias`. They are computed together with the loss; with
-    `reduction="none"` they are computed in the backward pass, from scores that are computed again. Those with respect to the
-    weight and the bias are summed in float32, or in float64 for float64. Second derivatives are an error, and so are
-    `torch.func`, `vmap` and forward mode, and derivatives with respect to `target` or `weight`.
+    Derivatives are with respect to `input`, `linear_weight` and `linear_bias`. They are computed together with the
+    loss; with `reduction="none"` they are computed in the backward pass, from scores that are computed again. Those
+    with respect to the weight and the bias are summed in float32, or in float64 for float64. Second derivatives are an
+    error, and so are `torch.func`, `vmap` and forward mode, and derivatives with respect to `target` or `weight`.
 
-    Beside the derivatives, and a float32 copy of that with respect to the weight, memory is needed at once for about four
-    times the scores of 256 rows, or four times 2^24 scores if that is more, whatever the number of rows.
+    Beside the derivatives, and a float32 copy of that with respect to the weight, memory is needed at once for about
+    four times the scores of 256 rows, or four times 2^24 scores if that is more, whatever the number of rows.
 
     >>> linear_cross_entropy(torch.zeros(2, 3), torch.zeros(4, 3), torch.tensor([0, 1]))
     tensor(1.3863)
@@ -574,12 +579,13 @@ def linear_cross_entropy(
 
 
 def token_log_probs(input, tokens, dim=-1, dtype=None, entropy=False, *, padding=None):
-    """The log-probability of one token for each row along `dim`: log softmax(input) at one index, without the rest of the row.
+    """The log-probability of one token for each row along `dim`: log softmax(input) at one index, without the rest of
+    the row.
 
-    `tokens` has the shape of `input` without `dim`, and so has the result. With `dtype`, scores are converted first, as in
-    `softmax`: float32 for float16 and bfloat16 scores gives the nearest float32. With `entropy` the result is a pair, the
-    second of which is the entropy −Σ p log p of each row's softmax. Both have derivatives of any order with respect to the
-    scores. Where a token equals `padding`, if that is given, its log-probability is 0.
+    `tokens` has the shape of `input` without `dim`, and so has the result. With `dtype`, scores are converted first, as
+    in `softmax`: float32 for float16 and bfloat16 scores gives the nearest float32. With `entropy` the result is a
+    pair, the second of which is the entropy −Σ p log p of each row's softmax. Both have derivatives of any order with
+    respect to the scores. Where a token equals `padding`, if that is given, its log-probability is 0.
 
     See also `cross_entropy` and `vocab_parallel_token_log_probs`.
 
@@ -602,23 +608,24 @@ def token_log_probs(input, tokens, dim=-1, dtype=None, entropy=False, *, padding
 
 
 def vocab_parallel_token_log_probs(input, tokens, start=None, group=None, dtype=None, *, padding=None):
-    """`token_log_probs` over a vocabulary whose scores are split into shards, one for each process of a `torch.distributed`
-    group.
+    """`token_log_probs` over a vocabulary whose scores are split into shards, one for each process of a
+    `torch.distributed` group.
 
-    Each process passes its columns of the scores, in the last dimension of `input`, and the same `tokens`, of the shape of
-    `input` without that dimension, which count from the start of the vocabulary. `start` is the column of the vocabulary at
-    which this process's columns begin. By default it is the rank times the number of columns, which must then be the same in
-    all processes. `group` is by default the group of all processes. `dtype` and `padding` are as in `token_log_probs`.
+    Each process passes its columns of the scores, in the last dimension of `input`, and the same `tokens`, of the shape
+    of `input` without that dimension, which count from the start of the vocabulary. `start` is the column of the
+    vocabulary at which this process's columns begin. By default it is the rank times the number of columns, which must
+    then be the same in all processes. `group` is by default the group of all processes. `dtype` and `padding` are as in
+    `token_log_probs`.
 
-    Every process gets the same values, which are correctly rounded: they have the bits of `token_log_probs` of the whole rows,
-    for any number of processes and wherever the vocabulary is cut. The bits of the gradient with respect to the shard do not
-    depend on the cut either; before the multiplication by the cotangent it is correctly rounded, except for one element in
-    some 10^7. The backward pass needs no communication; a second derivative is an error.
+    Every process gets the same values, which are correctly rounded: they have the bits of `token_log_probs` of the
+    whole rows, for any number of processes and wherever the vocabulary is cut. The bits of the gradient with respect to
+    the shard do not depend on the cut either; before the multiplication by the cotangent it is correctly rounded,
+    except for one element in some 10^7. The backward pass needs no communication; a second derivative is an error.
 
-    Processes exchange 64 bytes for each row, and 64 more, once. Rows whose value this does not prove to be the nearest number
-    are gathered whole in a second exchange: by chance one float32 row in some 10^8, and rows in which one score is more than
-    about 36 above all others while the token is another one. Scores on other devices than the CPU are copied to it, and
-    computed there.
+    Processes exchange 64 bytes for each row, and 64 more, once. Rows whose value this does not prove to be the nearest
+    number are gathered whole in a second exchange: by chance one float32 row in some 10^8, and rows in which one score
+    is more than about 36 above all others while the token is another one. Scores on other devices than the CPU are
+    copied to it, and computed there.
     """
     x = converted(input, dtype)
     tokens = integers_of(tokens, "tokens", x)
@@ -635,12 +642,12 @@ def vocab_parallel_token_log_probs(input, tokens, start=None, group=None, dtype=
 def vocab_parallel_cross_entropy(
     input, target, start=None, group=None, dtype=None, *, ignore_index=-100, reduction="mean"
 ):
-    """`cross_entropy` over a vocabulary whose scores are split into shards, one for each process of a `torch.distributed` group.
-    The classes are in the last dimension.
+    """`cross_entropy` over a vocabulary whose scores are split into shards, one for each process of a
+    `torch.distributed` group. The classes are in the last dimension.
 
-    The losses are the negated values of `vocab_parallel_token_log_probs`, which documents `start`, `group` and `dtype`. Rows
-    whose target is `ignore_index` have the loss 0, and are not counted in the mean. Sum and mean are computed by torch from
-    the losses.
+    The losses are the negated values of `vocab_parallel_token_log_probs`, which documents `start`, `group` and `dtype`.
+    Rows whose target is `ignore_index` have the loss 0, and are not counted in the mean. Sum and mean are computed by
+    torch from the losses.
     """
     options = loss_options(ignore_index, reduction, 0.0, 0.0, 1.0)
     target = integers_of(target, "target", floating(input))

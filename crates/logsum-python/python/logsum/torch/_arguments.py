@@ -49,14 +49,15 @@ def integers_of(x, name, input):
 
 
 def indices_of(x):
-    """Integers as signed ones of 64 bits. Those that do not fit become the greatest such integer, which is out of range as well."""
+    """Integers as signed ones of 64 bits. Those that do not fit become the greatest such integer, which is out of range
+    as well."""
     indices = x.to(torch.int64)
     return torch.where(indices < 0, torch.iinfo(torch.int64).max, indices) if x.dtype == torch.uint64 else indices
 
 
 def converted(x, dtype, name="input"):
-    """The numbers in the format that is asked for, if any. It must represent them exactly; integers whose values are not known are
-    rounded."""
+    """The numbers in the format that is asked for, if any. It must represent them exactly; integers whose values are
+    not known are rounded."""
     numbers = floating(x, name)
     if dtype is None:
         return numbers
@@ -127,7 +128,8 @@ def refuse_tensors(**named):
 
 
 def in_common(**named):
-    """The tensors in one format, as torch promotes: integers, and tensors without dimensions, count less than others."""
+    """The tensors in one format, as torch promotes: integers, and tensors without dimensions, count less than
+    others."""
     for name, x in named.items():
         floating(x, name)
     floats = [x for x in named.values() if x.is_floating_point()]
@@ -141,7 +143,8 @@ def in_common(**named):
 
 
 def terms_of(input, b, where):
-    """Numbers, weights and mask of one shape, and whether none of them had a dimension. What is masked out is −∞ with weight 0."""
+    """Numbers, weights and mask of one shape, and whether none of them had a dimension. What is masked out is −∞ with
+    weight 0."""
     x = floating(input)
     named = {"input": x}
     if b is not None:
@@ -172,7 +175,8 @@ def are_numbers(named):
 
 
 def without(is_number, dims, keepdim, *values):
-    """Values in the shape that is asked for: without the dimensions unless `keepdim`, and without any for a scalar input."""
+    """Values in the shape that is asked for: without the dimensions unless `keepdim`, and without any for a scalar
+    input."""
     return values if keepdim and not is_number else tuple(value.squeeze(dims) for value in values)
 
 
@@ -197,8 +201,8 @@ def offsets_of(offsets, x, dim):
 
 
 def ids_of(segment_ids, num_segments, mode, x, dim):
-    """Ids that are at most the number of segments, that number, and whether each place is in a segment, or None if all are. A place
-    in no segment has that number as its id."""
+    """Ids that are at most the number of segments, that number, and whether each place is in a segment, or None if all
+    are. A place in no segment has that number as its id."""
     ids, length = integers_of(segment_ids, "segment_ids", x), x.shape[dim]
     if ids.shape != (length,):
         raise ValueError(f"segment_ids has the shape {tuple(ids.shape)}, it must be ({length},): one id for each place along dim")
@@ -225,8 +229,8 @@ def are_hidden(indices):
 
 
 def within(indices, length, padding, name):
-    """Raises an error for an index that is out of range: on GPUs, too, unless a graph is being captured, during which the values
-    cannot be waited for."""
+    """Raises an error for an index that is out of range: on GPUs, too, unless a graph is being captured, during which
+    the values cannot be waited for."""
     device = indices.device.type
     if are_hidden(indices) or device not in ("cpu", "cuda") or device == "cuda" and torch.cuda.is_current_stream_capturing():
         return

@@ -1,5 +1,5 @@
-"""The kernels for NVIDIA's GPUs, called on tensors there. They give the bits of the CPU, run on torch's current stream, and are not
-waited for."""
+"""The kernels for NVIDIA's GPUs, called on tensors there. They give the bits of the CPU, run on torch's current stream,
+and are not waited for."""
 
 import functools
 import math
@@ -11,7 +11,8 @@ from .. import _core
 
 FORMATS = {torch.float16: "float16", torch.bfloat16: "bfloat16", torch.float32: "float32", torch.float64: "float64"}
 
-# Calls need memory beside that of their tensors: one workspace for each stream, and one for each call in a captured graph.
+# Calls need memory beside that of their tensors: one workspace for each stream, and one for each call in a captured
+# graph.
 workspaces = {}
 captured = []
 
@@ -51,8 +52,8 @@ def place(x):
 
 
 def as_rows(x, dim):
-    """A matrix whose rows are contiguous, with the numbers along these dimensions, which are sorted. Copied only if the numbers of a
-    row are not contiguous."""
+    """A matrix whose rows are contiguous, with the numbers along these dimensions, which are sorted. Copied only if the
+    numbers of a row are not contiguous."""
     last = x.movedim(dim, list(range(-len(dim), 0))) if dim else x.unsqueeze(-1)
     length = math.prod(x.shape[d] for d in dim)
     rows = last.reshape(math.prod(last.shape[: last.ndim - max(len(dim), 1)]), length)

@@ -1,4 +1,5 @@
-"""Operators of torch.library with derivatives of any order, backward and forward, under vmap, torch.func and torch.compile."""
+"""Operators of torch.library with derivatives of any order, backward and forward, under vmap, torch.func and
+torch.compile."""
 
 import importlib.util
 import sys
@@ -27,7 +28,8 @@ def is_number(x):
 
 
 def tangent_of(x):
-    """The tangent of a dual number. Dual numbers have one level, which torch.compile enters without Python's knowledge."""
+    """The tangent of a dual number. Dual numbers have one level, which torch.compile enters without Python's
+    knowledge."""
     return torch._VF._unpack_dual(x, level=0)[1]
 
 
@@ -50,8 +52,9 @@ def like_first(x, *_):
     return x.new_empty(x.shape)
 
 
-# torch.compile must not trace into an operator: which transforms are active is determined when the operator is recorded.
-# The compiler can be told so only once it has been imported. That takes more than a second, so we wait until a caller does it.
+# torch.compile must not trace into an operator: which transforms are active is determined when the operator is
+# recorded. The compiler can be told so only once it has been imported. That takes more than a second, so we wait until
+# a caller does it.
 COMPILER = "torch._dynamo"
 to_tell = []
 
@@ -87,14 +90,14 @@ class BeforeCompiler:
 class Differentiable:
     """An operator with its derivatives backward and forward, and its rule for vmap.
 
-    `function` takes first the differentiable tensors, as many as `tensors` says, whose dimensions are counted from the end, then
-    other arguments. `backward(inputs, output, cotangent, needed)` returns a cotangent for each of those tensors, or None where
-    `needed` says that it is not needed; `inputs` and `output` are None unless `saves` names them. `slope(inputs, tangents)`
-    returns the change of the output for changes of the arguments, of which `tangents` has one for each. Both are written with
-    differentiable functions, so that there are derivatives of any order.
+    `function` takes first the differentiable tensors, as many as `tensors` says, whose dimensions are counted from the
+    end, then other arguments. `backward(inputs, output, cotangent, needed)` returns a cotangent for each of those
+    tensors, or None where `needed` says that it is not needed; `inputs` and `output` are None unless `saves` names
+    them. `slope(inputs, tangents)` returns the change of the output for changes of the arguments, of which `tangents`
+    has one for each. Both are written with differentiable functions, so that there are derivatives of any order.
 
-    For the transforms of torch.func the rules are in an autograd.Function, for everything else in the operator itself. An
-    operator has no rule for forward mode, so that dual numbers are passed to the autograd.Function instead.
+    For the transforms of torch.func the rules are in an autograd.Function, for everything else in the operator itself.
+    An operator has no rule for forward mode, so that dual numbers are passed to the autograd.Function instead.
     """
 
     def __init__(self, name, function, tensors, backward, slope, shaped=like_first, saves=("inputs",)):
@@ -167,8 +170,8 @@ def is_any_dual(arguments):
 
 
 def refuse_transforms(name, *tensors):
-    """Raises an error under a transform, for an operator that has a derivative backward, once, and no other rule. The compiler detects
-    that by itself."""
+    """Raises an error under a transform, for an operator that has a derivative backward, once, and no other rule. The
+    compiler detects that by itself."""
     if torch.compiler.is_compiling():
         return
     if torch._C._are_functorch_transforms_active() or is_any_dual(tensors):
@@ -176,7 +179,8 @@ def refuse_transforms(name, *tensors):
 
 
 class OnlyOnce(torch.autograd.Function):
-    """The identity of a derivative that depends on some tensors; differentiating it with respect to them is an error."""
+    """The identity of a derivative that depends on some tensors; differentiating it with respect to them is an
+    error."""
 
     @staticmethod
     def forward(ctx, slope, name, *tensors):

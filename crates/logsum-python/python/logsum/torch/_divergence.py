@@ -35,8 +35,8 @@ NEAR = 32.0
 
 
 def log_shares(x, dim):
-    """log softmax. The least finite number in place of −∞ where a finite score is too far below the greatest for the format: −∞ is
-    reserved for elements without mass."""
+    """log softmax. The least finite number in place of −∞ where a finite score is too far below the greatest for the
+    format: −∞ is reserved for elements without mass."""
     log = log_softmax(x, dim)
     is_far = torch.isneginf(log) & torch.isfinite(x) & (logsumexp(x, dim) != torch.inf)
     return torch.where(is_far, torch.finfo(x.dtype).min, log)
@@ -45,10 +45,10 @@ def log_shares(x, dim):
 def log_ratios(x: torch.Tensor, y: torch.Tensor, dim: list[int]) -> torch.Tensor:
     """log p − log q, with p = softmax(x) and q = softmax(y); 0 where one of the logarithms is −∞.
 
-    The difference of the two logarithms would lose the digits that p and q have in common. It equals x − y − c − log W for any
-    c, with W = Σ q e^{x − y − c}, and x − y − c is exact if c is the difference of x and y where p and q are both large. Let P
-    and Q be the parts of p and q at the elements where x − y is far from c. Then W (1 − P) = 1 − Q + Σ q expm1(x − y − c), with
-    the sum over all other elements.
+    The difference of the two logarithms would lose the digits that p and q have in common. It equals x − y − c − log W
+    for any c, with W = Σ q e^{x − y − c}, and x − y − c is exact if c is the difference of x and y where p and q are
+    both large. Let P and Q be the parts of p and q at the elements where x − y is far from c. Then W (1 − P) = 1 − Q +
+    Σ q expm1(x − y − c), with the sum over all other elements.
     """
     p, q, log_p, log_q = softmax(x, dim), softmax(y, dim), log_shares(x, dim), log_shares(y, dim)
     shared = torch.minimum(p, q)
@@ -94,7 +94,8 @@ log_ratio = Differentiable("log_ratio", log_ratios, 2, log_ratio_backward, log_r
 
 
 def divergence(x: torch.Tensor, y: torch.Tensor, dim: list[int]) -> torch.Tensor:
-    """Σ p (e^−d − 1 + d) with d = log p − log q. It equals Σ p log(p/q), since Σ p = Σ q, and its terms are not negative."""
+    """Σ p (e^−d − 1 + d) with d = log p − log q. It equals Σ p log(p/q), since Σ p = Σ q, and its terms are not
+    negative."""
     dtype, x, y = x.dtype, x.double(), y.double()
     p, q, d = softmax(x, dim), softmax(y, dim), log_ratio(x, y, dim)
     # Where p is tiny, e^−d overflows; the term tends to q.

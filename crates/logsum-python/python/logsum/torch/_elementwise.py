@@ -1,4 +1,5 @@
-"""Functions by element, of one tensor or of two of the same shape. Their derivatives are composed of these functions again."""
+"""Functions by element, of one tensor or of two of the same shape. Their derivatives are composed of these functions
+again."""
 
 import torch
 from torch import Tensor
@@ -53,7 +54,8 @@ def logsubexp_derivatives(x, y):
     difference, rest = exact_difference(y, x)
     # With y = −∞ nothing is subtracted, even from x = −∞.
     ratio = odds(torch.where(y == -torch.inf, -torch.inf, difference))
-    # An absolute error of the difference is a relative one of its exponential: its rounding error may be many ulps there.
+    # An absolute error of the difference is a relative one of its exponential: its rounding error may be many ulps
+    # there.
     ratio = ratio * (1 + times(rest.detach(), 1 + ratio))
     return (1 + ratio).to(dtype), (-ratio).to(dtype)
 

@@ -16,14 +16,16 @@ def chunks(x, w):
 
 
 def losses_of(x, w, b, target, weight, loss):
-    """The losses of some rows, recorded, and their scores, in float32 at least: narrow scores would give narrow losses."""
+    """The losses of some rows, recorded, and their scores, in float32 at least: narrow scores would give narrow
+    losses."""
     with torch.enable_grad():
         scores = _reductions.wide(linear(x, w, b).detach()).requires_grad_()
         return loss(scores, target, weight), scores
 
 
 class Slopes:
-    """The derivatives with respect to x, w and b, if they are needed. Those with respect to w and b are summed in float32 at least."""
+    """The derivatives with respect to x, w and b, if they are needed. Those with respect to w and b are summed in
+    float32 at least."""
 
     def __init__(self, x, w, b, needed):
         self.inputs = x, w, b
@@ -50,7 +52,8 @@ class Slopes:
 
 
 def unit_of(numbers):
-    """The number by which derivatives are divided meanwhile, so that they stay within narrow formats for large and small factors."""
+    """The number by which derivatives are divided meanwhile, so that they stay within narrow formats for large and
+    small factors."""
     greatest = 1.0 if numbers is None or not numbers.numel() else numbers.abs().max()
     return torch.as_tensor(greatest).nan_to_num(1.0, 1.0).clamp(1e-18, 1e18)
 

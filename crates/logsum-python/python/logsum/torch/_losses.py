@@ -123,7 +123,8 @@ def ratio(x: Tensor, y: Tensor) -> Tensor:
     return (x / y).contiguous()
 
 
-# x/y. In its derivative with respect to y, 0 times an infinite x/y is 0: scores that mask classes out contribute nothing.
+# x/y. In its derivative with respect to y, 0 times an infinite x/y is 0: scores that mask classes out contribute
+# nothing.
 quotient = Differentiable(
     "quotient",
     ratio,
@@ -141,8 +142,8 @@ def greatest_of(x):
 
 
 def at_temperature(x, temperature):
-    """(x − s) / temperature, which has the same losses as x / temperature, and s / temperature, with s the greatest score. Only
-    scores that contribute nothing to a loss can then overflow."""
+    """(x − s) / temperature, which has the same losses as x / temperature, and s / temperature, with s the greatest
+    score. Only scores that contribute nothing to a loss can then overflow."""
     temperature = torch.as_tensor(temperature, dtype=x.dtype, device=x.device)
     greatest = finite_or_0(greatest_of(x))
     # Differences of halves do not overflow.
@@ -153,8 +154,8 @@ def at_temperature(x, temperature):
 
 
 def squares(x, shift, whole):
-    """The squared log-sum-exps. A row that does not count may contain any numbers: zeros take its place if its greatest is
-    infinite or NaN."""
+    """The squared log-sum-exps. A row that does not count may contain any numbers: zeros take its place if its greatest
+    is infinite or NaN."""
     is_void = (whole[..., None] == 0) & ~torch.isfinite(greatest_of(x))
     return (shift + logsumexp(torch.where(is_void, 0, x), [-1])[..., 0]).square()
 
@@ -214,7 +215,8 @@ losses_gradient = Differentiable("cross_entropy_gradient", each_gradient, 3, gra
 
 
 def mean_of(total, count, target, weight, ignored):
-    """The sum of `count` losses divided by the total weight of the targets. If that is 0, the result is NaN, and its derivative 0."""
+    """The sum of `count` losses divided by the total weight of the targets. If that is 0, the result is NaN, and its
+    derivative 0."""
     if target.is_floating_point():
         return total / count if count else total.masked_fill(torch.ones_like(total, dtype=torch.bool), torch.nan)
     counts = target != ignored

@@ -1,5 +1,5 @@
-"""Log-sum-exp, softmax, and other functions of the numbers along dimensions. These are counted from the end, and stay in the
-result, with length 1 if they are reduced."""
+"""Log-sum-exp, softmax, and other functions of the numbers along dimensions. These are counted from the end, and stay
+in the result, with length 1 if they are reduced."""
 
 import math
 
@@ -13,7 +13,8 @@ from ._differentiable import Differentiable, by_numpy, on_cpu
 
 
 def room(x):
-    """Memory for a result like `x`. On the CPU it is NumPy's, which asks for large pages and is thus available much sooner."""
+    """Memory for a result like `x`. On the CPU it is NumPy's, which asks for large pages and is thus available much
+    sooner."""
     if not on_cpu(x) or x.numel() == 0:
         return torch.empty(x.shape, dtype=x.dtype, device=x.device)
     return torch.from_numpy(np.empty((*x.shape, x.itemsize), np.uint8)).view(x.dtype).squeeze(-1)
@@ -48,8 +49,9 @@ def kept(x, *others):
 
 
 class Powers:
-    """e^{x − s} along dimensions, with s the greatest number, so that the greatest power is 1. If there is a +∞, each +∞ has the
-    power 1 and all other numbers have 0. On devices without kernels of this package everything is composed of this."""
+    """e^{x − s} along dimensions, with s the greatest number, so that the greatest power is 1. If there is a +∞, each
+    +∞ has the power 1 and all other numbers have 0. On devices without kernels of this package everything is composed
+    of this."""
 
     def __init__(self, x, dim):
         x = wide(x)
@@ -223,8 +225,8 @@ def signed_logarithm(x, b, dim):
 
 
 class SignedTerms:
-    """b e^{x − s} along dimensions, with s such that the greatest magnitude is 1. If there is a +∞, each +∞ contributes its weight and all
-    other numbers contribute 0."""
+    """b e^{x − s} along dimensions, with s such that the greatest magnitude is 1. If there is a +∞, each +∞ contributes
+    its weight and all other numbers contribute 0."""
 
     def __init__(self, x, b, dim):
         x, b = wide(x), wide(b)
@@ -365,7 +367,8 @@ def surprisal(x, dim):
 
 
 def entropy_gradient(x, dim):
-    """p (s − Σ p s) with s = −log p. s may be replaced by −x, since a number common to all elements has no influence; −x is not rounded."""
+    """p (s − Σ p s) with s = −log p. s may be replaced by −x, since a number common to all elements has no influence;
+    −x is not rounded."""
     p, greatest = softmax(x, dim), x.detach().amax(dim, keepdim=True) if x.numel() else x
     # Numbers far below the greatest contribute nothing, and their distance from it may overflow.
     difference = torch.where(p == 0, 0, finite_or_0(greatest) - x)

@@ -1,6 +1,6 @@
-"""Cumulative sums and matrix products in log space. All their derivatives are composed of sums of products with factors e^x,
-which are linear in the other factors: there is one operator for each kind of sum, and its transposes are of the same kind.
-Dimensions are counted from the end."""
+"""Cumulative sums and matrix products in log space. All their derivatives are composed of sums of products with factors
+e^x, which are linear in the other factors: there is one operator for each kind of sum, and its transposes are of the
+same kind. Dimensions are counted from the end."""
 
 import torch
 from torch import Tensor
@@ -40,7 +40,8 @@ def scaled(sums, z):
 
 
 def unrounded(whole):
-    """The divisor Σ e^{x − y}, which would be 1 if y were not rounded: with it, derivatives do not depend on the rounding of y."""
+    """The divisor Σ e^{x − y}, which would be 1 if y were not rounded: with it, derivatives do not depend on the
+    rounding of y."""
     return torch.where(whole == 0, 1, whole)
 
 
@@ -95,9 +96,10 @@ def of_matrices(a, b):
 
 
 def relative(a, b):
-    """The logarithms of the factors relative to the greatest of their rows or columns, in double precision if they are on the CPU,
-    and the negated logarithms of their product. Derivatives are computed from these, so that they do not depend on the size of
-    the logarithms. A factor +∞ is replaced by −∞: it occurs only in infinite elements, which contribute nothing."""
+    """The logarithms of the factors relative to the greatest of their rows or columns, in double precision if they are
+    on the CPU, and the negated logarithms of their product. Derivatives are computed from these, so that they do not
+    depend on the size of the logarithms. A factor +∞ is replaced by −∞: it occurs only in infinite elements, which
+    contribute nothing."""
     a, b = (x.double() if on_cpu(x) else wide(x) for x in (a, b))
     a, b = (x - finite_or_0(x.detach().amax(d, keepdim=True)) if x.numel() else x for x, d in ((a, -1), (b, -2)))
     z = negated(log_matmul(a, b))

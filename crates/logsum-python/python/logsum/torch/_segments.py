@@ -31,8 +31,8 @@ def segment_shares(x: Tensor, ids: Tensor, count: int, dim: int) -> Tensor:
 
 
 def logs_of(x, ids, count, dim):
-    """x − s, with s the greatest number of the segment, which is returned as well. If that is +∞, each +∞ of the segment has 0, and all
-    its other numbers have −∞."""
+    """x − s, with s the greatest number of the segment, which is returned as well. If that is +∞, each +∞ of the
+    segment has 0, and all its other numbers have −∞."""
     x = wide(x)
     greatest = torch.full_like(with_length(x, count, dim), -torch.inf).index_reduce(dim, ids, x, "amax")
     shift = greatest.index_select(dim, ids)

@@ -10,7 +10,8 @@ from ._differentiable import only_once, refuse_transforms
 
 
 def gathered(states, place, device, group):
-    """The states of all processes, in the order of their ranks, and their places, which are sent in an additional row of bytes."""
+    """The states of all processes, in the order of their ranks, and their places, which are sent in an additional row
+    of bytes."""
     last = np.zeros((1, states.shape[1]), np.uint8)
     last.view(np.int64)[0, : len(place)] = place
     own = torch.from_numpy(np.concatenate([states, last])).to(device)
@@ -22,7 +23,8 @@ def gathered(states, place, device, group):
 
 
 def check_places(places):
-    """Raises an error if a column is in two shards. All processes have the same places, so that all raise the same error."""
+    """Raises an error if a column is in two shards. All processes have the same places, so that all raise the same
+    error."""
     widths = [width for _, width, _ in places]
     if len(set(widths)) > 1 and any(is_default for *_, is_default in places):
         raise ValueError(f"the shards have {', '.join(map(str, widths))} columns: `start` must say where each begins")
@@ -47,7 +49,8 @@ def of_whole_rows(scores, tokens, start, group):
 
 
 class TokenLogProbs(torch.autograd.Function):
-    """The log-probabilities for a matrix of scores with a row for each token, of which this process has the columns from `start` on."""
+    """The log-probabilities for a matrix of scores with a row for each token, of which this process has the columns
+    from `start` on."""
 
     @staticmethod
     def forward(ctx, x, tokens, padding, start, is_default, group):
