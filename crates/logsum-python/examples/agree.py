@@ -1,9 +1,10 @@
-"""Log-probabilities of tokens from the same scores, computed in the ways in which samplers and trainers do: how many have other bits.
+"""Log-probabilities of tokens from the same scores, computed in several ways that samplers and trainers use: how many
+differ in their bits?
 
     python agree.py [PICTURE.png]
 
-The scores are those of 64 tokens over a vocabulary of 50 257, in float32 and in bfloat16. Each way is compared with the first: a row alone,
-by log-softmax. The ways over shards run in eight processes on this machine.
+The scores are those of 64 tokens over a vocabulary of 50 257, in float32 and in bfloat16. Each way is compared with the
+first, log-softmax of each row alone. The ways over shards run in eight processes on this machine.
 """
 
 import os
@@ -25,7 +26,7 @@ FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def scores_of(dtype):
-    """As of a language model: most are small, some stand out, some tokens are nearly certain."""
+    """Scores like those of a language model: most are small, some stand out, and some tokens are nearly certain."""
     random = torch.Generator().manual_seed(0)
     scores = torch.randn(ROWS, VOCABULARY, generator=random) * 3
     tokens = torch.randint(VOCABULARY, (ROWS,), generator=random)
@@ -63,7 +64,7 @@ def in_batches(way, size):
 
 
 def by_columns(way):
-    """Of scores that lie in memory by columns."""
+    """The same way, for scores that are stored in memory by columns."""
     return lambda scores, tokens: way(scores.T.contiguous().T, tokens)
 
 
@@ -81,7 +82,7 @@ OURS = ways(ours, {"score − log-sum-exp": None, "cross-entropy": our_cross_ent
 
 
 def by_reductions(shard, tokens, start, group):
-    """Over shards, as frameworks do it: the maximum, the sum and the token's score of all."""
+    """Over shards, as frameworks do it: reductions of the maximum, of the sum, and of the token's score."""
     greatest = shard.float().amax(-1)
     dist.all_reduce(greatest, dist.ReduceOp.MAX, group=group)
     below = shard.float() - greatest[:, None]

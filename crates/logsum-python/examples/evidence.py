@@ -1,14 +1,14 @@
-"""Predictive densities of the eight schools, left out one by one, by importance sampling over a Parquet file: in Polars, in SQL of DataFusion and
-DuckDB, and by the command. All give the same bits.
+"""Leave-one-out predictive densities of the eight schools, by importance sampling over a Parquet file: in Polars, in
+the SQL of DataFusion and DuckDB, and by the command `logsum`. All give the same bits.
 
     python evidence.py [DRAWS.parquet]
 
-The draws are those that arviz-base ships. With importance weights 1/p(y_i | θ_s) the density of school i given the others is
-p(y_i | y_-i) = 1 / mean_s e^{−log p(y_i | θ_s)}, so that its logarithm is −logmeanexp(−log p) over all draws. The effective sample size says
-whether that can be trusted.
+The draws are those that arviz-base ships. With the importance weights 1/p(y_i | θ_s), the density of school i given the
+others is p(y_i | y_-i) = 1 / mean_s e^{−log p(y_i | θ_s)}. Its logarithm is therefore −logmeanexp(−log p) over all
+draws. The effective sample size says whether that estimate can be trusted.
 
-SQL needs the package logsum-datafusion, or DuckDB's extension, whose path is in LOGSUM_DUCKDB; the command, `logsum` in the PATH. What is not
-there is left out.
+DataFusion needs the package logsum-datafusion. DuckDB needs its extension, with the path in the environment variable
+LOGSUM_DUCKDB. The command `logsum` must be in the PATH. What is not installed is left out.
 """
 
 import csv
@@ -31,7 +31,7 @@ FROM {draws} GROUP BY school ORDER BY school"""
 
 
 def write_draws(path):
-    """A row for each draw and school, with log w = −log p(y_i | θ)."""
+    """Writes a row for each draw and school, with log w = −log p(y_i | θ)."""
     draws = arviz_base.load_arviz_data("centered_eight").log_likelihood.obs
     table = pl.DataFrame(
         {
@@ -92,7 +92,7 @@ def main(path=None):
         print(f"| {school} | {log_density!r} | {draws:.0f} |")
     print(f"\nsum {sum(log_density for _, log_density, _ in first):.2f}")
     for name, rows in found.items():
-        # The command gives no sample sizes.
+        # The command does not compute sample sizes.
         differing = sum(row != expected[: len(row)] for row, expected in zip(rows, first, strict=True))
         print(f"{name}: {differing} of {len(rows)} rows have other bits than Polars")
     return found

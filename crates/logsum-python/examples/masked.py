@@ -1,10 +1,11 @@
-"""A classifier in PyTorch that is told of each image which digits it cannot be: their scores are −∞.
+"""A classifier in PyTorch that is told for each image which digits it cannot be: their scores are −∞.
 
     python masked.py [PICTURE.png]
 
-Targets are probabilities, 0 for what cannot be, so that −∞ has no part in the loss −Σ q log softmax(z). torch computes 0 · −∞ there:
-its loss is NaN at every step, so that nothing can be seen of the training, and whatever is made of the loss (a schedule, a scale, an
-early stop, a check that it is finite) fails.
+Targets are probabilities, which are 0 for impossible digits, so that scores of −∞ contribute nothing to the loss
+−Σ q log softmax(z). torch computes 0 · −∞ there, so that its loss is NaN at every step. The loss then shows nothing
+about the training, and everything that depends on it fails: a schedule, a loss scale, early stopping, a check that the
+loss is finite.
 """
 
 import sys
@@ -26,14 +27,14 @@ def data():
     generator = torch.Generator().manual_seed(0)
     possible = torch.rand(len(y), 10, generator=generator) < 0.3
     possible[torch.arange(len(y)), y] = True
-    # Nine tenths sure of the label, the rest over whatever it may be.
+    # 0.9 for the label; 0.1 spread over all possible digits.
     q = 0.1 * possible / possible.sum(1, keepdim=True)
     q[torch.arange(len(y)), y] += 0.9
     return x, y, possible, q
 
 
 def train(cross_entropy, x, y, possible, q, steps=150):
-    """The loss after each step, and the accuracy on the last 450 images, of which nothing is told."""
+    """The loss after each step, and the accuracy on the last 450 images, for which no digits are excluded."""
     torch.manual_seed(0)
     model = torch.nn.Linear(64, 10)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)

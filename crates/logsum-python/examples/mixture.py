@@ -1,8 +1,8 @@
-"""A Gaussian mixture by expectation and maximisation, in log space, beside scikit-learn's.
+"""A Gaussian mixture fitted by expectation-maximisation in log space, compared with scikit-learn's.
 
     python mixture.py [PICTURE.png]
 
-The log-likelihood is a log-sum-exp over components, the responsibilities are its gradient.
+The log-likelihood of a point is a log-sum-exp over components, and the responsibilities are its gradient.
 """
 
 import sys
@@ -23,7 +23,7 @@ FLOOR = 1e-6
 
 
 def log_densities(x, log_weights, means, covariances):
-    """log(w_k N(x_i | μ_k, Σ_k)), a row for each x."""
+    """log(w_k N(x_i | μ_k, Σ_k)), with a row for each x_i."""
     columns = []
     for log_weight, mean, covariance in zip(log_weights, means, covariances):
         root = np.linalg.cholesky(covariance)
@@ -44,7 +44,7 @@ def maximised(x, responsibilities):
 
 
 def fit(x, responsibilities, tolerance=1e-10):
-    """The mean log-likelihood after each step, and the mixture."""
+    """The mean log-likelihood after each step, the mixture, and the responsibilities."""
     history = []
     while len(history) < 2 or history[-1] - history[-2] > tolerance:
         mixture = maximised(x, responsibilities)
@@ -61,7 +61,7 @@ def main(picture=None):
         theirs = GaussianMixture(COMPONENTS, random_state=0, tol=1e-10, max_iter=1000).fit(x).score(x)
     history, (_, means, _), responsibilities = fit(x, start.predict_proba(x))
     print(f"mean log-likelihood after {len(history)} steps {history[-1]:.6f}, scikit-learn's {theirs:.6f}")
-    # Measured in units 1e6 times as small, no density is in the range of floats that is not 0; nothing else changes.
+    # In units 1e6 times as small each density is smaller by the factor 1e24; the log-likelihood changes by a constant only.
     small, _, _ = fit(x * 1e6, start.predict_proba(x))
     print(f"in other units {small[-1] + x.shape[1] * np.log(1e6):.6f}")
     if picture:

@@ -1,5 +1,6 @@
-"""A classifier whose loss and gradient are computed on a GPU, from the scores that the CPU gives: the curve of losses is that of the
-CPU to the last bit, as each log-probability is the nearest number to the exact one. torch's own are not.
+"""A classifier whose loss and gradient are computed on a GPU, from scores computed on the CPU. With logsum the losses
+are those of the CPU to the last bit, as each log-probability is correctly rounded; with torch's own functions they are
+not.
 
     python same_bits.py [PICTURE.png]
 
@@ -27,7 +28,7 @@ def train(log_softmax, device, steps=100):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     history = []
     for _ in range(steps):
-        # Log-probabilities on the device; what may add up in another order there is done on the CPU.
+        # Log-probabilities on the device. Sums, whose order may be different there, are computed on the CPU.
         log_p = log_softmax(model(x).to(device), 1).cpu()
         loss = -log_p.gather(1, y[:, None]).mean()
         optimizer.zero_grad()

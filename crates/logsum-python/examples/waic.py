@@ -1,8 +1,9 @@
-"""WAIC of the eight schools, from the draws that arviz-base ships: the widely applicable information criterion.
+"""WAIC, the widely applicable information criterion, of the eight schools, from the draws that arviz-base ships.
 
     python waic.py [PICTURE.png]
 
-elpd_waic = Σ_i (log mean_s p(y_i | θ_s) − var_s log p(y_i | θ_s)). The first part is a log-mean-exp over thousands of draws.
+elpd_waic = Σ_i (log mean_s p(y_i | θ_s) − var_s log p(y_i | θ_s)). The first part is a log-mean-exp over thousands of
+draws.
 """
 
 import sys
@@ -18,7 +19,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 
 def waic(log_likelihood):
-    """Of draws by observations: a part for each observation."""
+    """The contribution of each observation to elpd_waic, given the log-likelihoods, draws by observations."""
     lppd = logsum.logmeanexp(log_likelihood, axis=0)
     return lppd - log_likelihood.var(axis=0)
 
@@ -31,7 +32,8 @@ def main(picture=None):
     elpd = parts.sum()
     error = np.sqrt(len(parts) * parts.var())
     print(f"elpd_waic {elpd:.2f} ± {error:.2f} over {log_likelihood.shape[0]} draws and {len(parts)} schools")
-    # The same of densities scaled down by e^-800: naive averages of exponentials are 0, this moves by exactly 800 a school.
+    # For densities scaled down by e^-800, averages of exponentials underflow to 0; log-mean-exp moves by 800 for each
+    # school.
     moved = logsum.logmeanexp(log_likelihood - 800, axis=0)
     with np.errstate(divide="ignore"):
         naive = np.log(np.exp(log_likelihood - 800).mean(axis=0))
