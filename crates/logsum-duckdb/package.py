@@ -1,7 +1,7 @@
 """Makes a DuckDB extension of the compiled library: `python package.py LIBRARY OUT/logsum.duckdb_extension`.
 
-DuckDB reads 534 bytes at the end of the file: the header of a section of WebAssembly, eight fields of 32 bytes, the last of which is the
-first, and room for a signature, which this extension does not have.
+DuckDB reads 534 bytes at the end of the file: the header of a WebAssembly section; eight fields of 32 bytes, in reverse
+order; and room for a signature, which this extension does not have.
 """
 
 import pathlib
@@ -9,7 +9,7 @@ import platform
 import sys
 
 HEADER = b"\x00\x93\x04\x10duckdb_signature\x80\x04"
-# What the functions that are called are promised in, from that version on.
+# The first version of DuckDB's stable C interface with all functions that the extension calls.
 C_API = "v1.2.0"
 
 

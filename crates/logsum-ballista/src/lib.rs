@@ -15,14 +15,16 @@ use datafusion::execution::SessionState;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use std::sync::Arc;
 
-/// An executor that has not been heard of for so many seconds is lost. A busy one is heard of each 5.
+/// After so many seconds without a message from an executor the scheduler takes it for lost. A busy executor sends one
+/// every 5 seconds.
 const EXECUTOR_TIMEOUT: u64 = 10;
 
-/// The configuration of a client's session under which queries outlive an executor. All else is Ballista's default.
+/// The configuration of a client's session with which queries survive the loss of an executor. All other settings are
+/// Ballista's defaults.
 ///
-/// Ballista's adaptive planner waits for ever for what a lost executor had shuffled, so it is off. And what cannot be
-/// fetched is asked for again for longer than it takes the scheduler to know that an executor is lost: where the failed
-/// fetch came first, rows have been lost without a word.
+/// Ballista's adaptive planner is off, since it waits for ever for shuffled data of a lost executor. A failed fetch is
+/// repeated for longer than the scheduler needs to find that an executor is lost: when the fetch gave up first, rows
+/// have been lost without an error.
 pub fn session_config() -> SessionConfig {
     SessionConfig::new_with_ballista()
         .with_ballista_adaptive_query_planner(false)
@@ -30,7 +32,7 @@ pub fn session_config() -> SessionConfig {
         .set_u64("ballista.client.io_retry_wait_time_ms", 500 * EXECUTOR_TIMEOUT)
 }
 
-/// The state of a session in which a scheduler plans: Ballista's own, and logsum's functions.
+/// The state of a session in which a scheduler plans queries: Ballista's own, with logsum's functions.
 ///
 /// # Errors
 /// Those of DataFusion's runtime and registry.
@@ -40,8 +42,8 @@ pub fn session_state(config: SessionConfig) -> Result<SessionState> {
     Ok(state)
 }
 
-/// The configuration of a scheduler that knows logsum's functions, and soon that an executor is lost. All else is
-/// Ballista's default.
+/// The configuration of a scheduler that knows logsum's functions, and finds early that an executor is lost. All other
+/// settings are Ballista's defaults.
 pub fn scheduler_config() -> SchedulerConfig {
     SchedulerConfig {
         scheduling_policy: POLICY,
@@ -53,12 +55,12 @@ pub fn scheduler_config() -> SchedulerConfig {
     }
 }
 
-/// Executors ask for tasks. Where they are sent, the scheduler never counts the cores as free again on which it has
-/// cancelled tasks because another executor was lost.
+/// Executors pull tasks. If the scheduler pushes them instead, it cancels tasks when another executor is lost, and
+/// never counts their cores as free again.
 const POLICY: TaskSchedulingPolicy = TaskSchedulingPolicy::PullStaged;
 
-/// The configuration of an executor that knows logsum's functions, for a scheduler with [`scheduler_config`]. All else
-/// is Ballista's default.
+/// The configuration of an executor that knows logsum's functions, for a scheduler with [`scheduler_config`]. All other
+/// settings are Ballista's defaults.
 ///
 /// # Errors
 /// Those of [`session_state`].
@@ -71,13 +73,15 @@ pub fn executor_config() -> Result<ExecutorProcessConfig> {
     })
 }
 
-/// A client's session with the scheduler at a URL like `df://localhost:50050`, by [`session_config`] or another.
+/// A client's session with the scheduler at a URL like `df://localhost:50050`, with [`session_config`] or another
+/// configuration.
 ///
 /// # Errors
-/// Those of [`session_state`], and of a URL that is none. Whether a scheduler answers is known with the first query.
+/// Those of [`session_state`], and that of an invalid URL. Whether a scheduler answers is known only with the first
+/// query.
 pub async fn connect(url: &str, config: SessionConfig) -> Result<SessionContext> {
     let mut context = SessionContext::remote_with_state(url, session_state(config)?).await?;
-    // Ballista has put its own functions in the place of all that the state had.
+    // Ballista has replaced all functions of the state by its own.
     logsum_datafusion::register_all(&mut context)?;
     Ok(context)
 }

@@ -16,7 +16,7 @@ const START: Duration = Duration::from_secs(60);
 /// this process ends for whatever reason; the executors' folders go with them.
 #[derive(Debug)]
 pub struct LocalCluster {
-    // In this order they are dropped.
+    // Fields are dropped in this order.
     executors: Vec<Process>,
     _scheduler: Process,
     port: u16,
@@ -24,10 +24,10 @@ pub struct LocalCluster {
 }
 
 impl LocalCluster {
-    /// Starts it with the program `logsum-ballista`, and waits until all executors have registered.
+    /// Starts the cluster with the program `logsum-ballista`, and waits until all executors have registered.
     ///
     /// # Errors
-    /// Those of starting a process, and of one that ends before it is ready, or is not within a minute.
+    /// If a process cannot be started, ends before it is ready, or is not ready after a minute.
     pub async fn start(program: &Path, executors: usize) -> Result<Self> {
         let folders = TempDir::new()?;
         let (scheduler, port) =
@@ -47,15 +47,15 @@ impl LocalCluster {
         self.port
     }
 
-    /// Where an executor keeps what it shuffles.
+    /// The folder in which an executor keeps its shuffled data.
     pub fn work_dir(&self, executor: usize) -> PathBuf {
         self.folders.path().join(executor.to_string())
     }
 
-    /// Kills an executor, without a word to the others.
+    /// Kills an executor, without telling the scheduler or other executors.
     ///
     /// # Panics
-    /// There is no such executor.
+    /// If there is no such executor.
     pub fn kill_executor(&mut self, executor: usize) {
         self.executors[executor].kill();
     }
@@ -65,9 +65,9 @@ impl LocalCluster {
 struct Process(Child);
 
 impl Process {
-    /// Starts it and waits for its first line, which ends with its port.
+    /// Starts a process and waits for its first line of output, which ends with its port.
     async fn start(command: &mut Command) -> Result<(Self, u16)> {
-        // It ends with its standard input, which this process holds.
+        // The process ends when its standard input closes, which this process holds open.
         command.arg("--until-stdin-closes").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = Self(command.spawn()?);
         let name = command.get_args().next().unwrap_or_default().display();
@@ -80,7 +80,7 @@ impl Process {
     }
 
     fn kill(&mut self) {
-        // An error says that it has ended.
+        // An error means that the process has already ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -1,4 +1,4 @@
-//! A Ballista cluster with logsum's functions on this machine: its processes, and queries that they answer.
+//! A Ballista cluster with logsum's functions on this machine: starts its processes, and runs queries on it.
 
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 use ballista_scheduler::cluster::BallistaCluster;
@@ -22,36 +22,36 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 #[derive(Parser)]
 #[command(version)]
 enum Arguments {
-    /// Starts a scheduler and executors, runs a query, prints its rows, and ends them.
+    /// Starts a scheduler and executors, runs a query, prints its rows, and ends the processes.
     Cluster {
-        /// How many executors.
+        /// The number of executors.
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
         executors: u16,
         #[command(flatten)]
         query: Query,
     },
-    /// Runs a query on a cluster that is there, and prints its rows.
+    /// Runs a query on a running cluster, and prints its rows.
     Sql {
-        /// Where the scheduler listens.
+        /// The port of the scheduler.
         #[arg(long, default_value_t = 50050)]
         scheduler_port: u16,
         #[command(flatten)]
         query: Query,
     },
-    /// Is a scheduler.
+    /// Runs a scheduler.
     Scheduler {
-        /// Where to listen; 0 for any port that is free.
+        /// The port to listen on; 0 for any free port.
         #[arg(long, default_value_t = 50050)]
         port: u16,
         #[arg(long, hide = true)]
         until_stdin_closes: bool,
     },
-    /// Is an executor.
+    /// Runs an executor.
     Executor {
-        /// Where the scheduler listens.
+        /// The port of the scheduler.
         #[arg(long, default_value_t = 50050)]
         scheduler_port: u16,
-        /// The folder for what is shuffled.
+        /// The folder for shuffled data.
         #[arg(long)]
         work_dir: PathBuf,
         #[arg(long, hide = true)]
@@ -63,9 +63,9 @@ enum Arguments {
 struct Query {
     /// A Parquet file, or a folder of them: the table t.
     path: PathBuf,
-    /// What to select, like "SELECT k, logsumexp(z) FROM t GROUP BY k".
+    /// The query, like "SELECT k, logsumexp(z) FROM t GROUP BY k".
     sql: String,
-    /// How many partitions rows are shuffled into.
+    /// The number of partitions into which rows are shuffled.
     #[arg(long, default_value_t = 16)]
     partitions: usize,
 }
@@ -91,11 +91,11 @@ async fn main() -> ExitCode {
     };
     let result = tokio::select! {
         result = work => result,
-        // What the work holds is dropped, its processes with it.
+        // The future is dropped, and with it the processes that it has started.
         _ = tokio::signal::ctrl_c() => return ExitCode::from(130),
     };
     if let Err(error) = result {
-        // Those of the engine may have more.
+        // Errors of the engine may have several lines.
         let error = error.to_string();
         eprintln!("logsum-ballista: {}", error.lines().next().unwrap_or_default());
         return ExitCode::from(2);
@@ -128,7 +128,7 @@ async fn executor(scheduler_port: u16, work_dir: PathBuf) -> Result<()> {
     answers(scheduler_port).await?;
     std::fs::create_dir_all(&work_dir).map_err(|error| format!("{}: {error}", work_dir.display()))?;
     let work_dir = work_dir.into_os_string().into_string();
-    // It is free; Ballista binds it itself.
+    // A free port. Ballista needs its number, and binds it itself.
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?.local_addr()?.port();
     let config = Arc::new(ExecutorProcessConfig {
         port,
@@ -147,7 +147,7 @@ async fn executor(scheduler_port: u16, work_dir: PathBuf) -> Result<()> {
     Ok(start_executor_process(config).await?)
 }
 
-/// Whether there is a scheduler.
+/// Fails unless a scheduler listens on this port.
 async fn answers(scheduler_port: u16) -> Result<()> {
     let connection = TcpStream::connect((Ipv4Addr::LOCALHOST, scheduler_port)).await;
     connection.map_err(|error| format!("no scheduler on port {scheduler_port}: {error}"))?;
@@ -156,7 +156,7 @@ async fn answers(scheduler_port: u16) -> Result<()> {
 
 impl Query {
     async fn run(&self, scheduler_port: u16) -> Result<()> {
-        // The executors open it, too, wherever they were started.
+        // An absolute path, as the executors open it too, and may have another working directory.
         let path = self.path.canonicalize().map_err(|error| format!("{}: {error}", self.path.display()))?;
         let path = path.to_str().ok_or_else(|| format!("{} is not UTF-8", path.display()))?;
         answers(scheduler_port).await?;

@@ -1,4 +1,5 @@
-//! logsum's functions for the SQL of DataFusion's Python package, which takes functions of other libraries as capsules.
+//! logsum's functions for the SQL of DataFusion's Python package, which accepts functions of other libraries as
+//! capsules.
 
 use datafusion_ffi::udaf::FFI_AggregateUDF;
 use datafusion_ffi::udf::FFI_ScalarUDF;
@@ -6,7 +7,7 @@ use datafusion_ffi::udwf::FFI_WindowUDF;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
-/// A class of functions, each of which gives itself as a capsule.
+/// A Python class of functions, each of which has a method that returns it as a capsule.
 macro_rules! functions {
     ($Function:ident, $Ffi:ident, $capsule:literal, $method:ident, $all:path) => {
         /// A function of SQL.

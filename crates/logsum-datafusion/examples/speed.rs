@@ -1,4 +1,4 @@
-//! Times `logsumexp(z)` beside the engine's own `sum(z)`, over one group and many:
+//! Compares the time of `logsumexp(z)` with that of the engine's own `sum(z)`, over one group and over many:
 //! `cargo run --release --manifest-path crates/engines/Cargo.toml --example datafusion-speed -- 100000000`
 
 use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const BATCH: usize = 8192;
 const REPETITIONS: usize = 3;
 
-/// Rows with a group, of so many, and a number from −10 to 10, in two partitions.
+/// Rows with one of this many groups and a number from −10 to 10, in two partitions.
 fn table(rows: usize, groups: u64) -> Result<MemTable> {
     let mut state = 1_u64;
     let mut random = || {
@@ -45,7 +45,7 @@ async fn main() -> Result<()> {
         for _ in 0..REPETITIONS {
             for (best, function) in best.iter_mut().zip(["sum", "logsumexp"]) {
                 let by = if groups == 1 { "" } else { "GROUP BY g" };
-                // The largest value alone: not what it takes to show a million.
+                // Only the greatest value, so that the time to print a million of them does not count.
                 let sql = format!("SELECT max(s) FROM (SELECT {function}(z) AS s FROM t {by})");
                 let start = Instant::now();
                 context.sql(&sql).await?.collect().await?;

@@ -62,7 +62,7 @@ impl Aggregate {
     }
 }
 
-/// The same expression for the states of a kind and a type.
+/// Evaluates an expression for the states of an aggregate and a number type.
 macro_rules! in_kind {
     ($kind:expr, $args:expr, $states:ident => $then:expr) => {{
         let is_f32 = *$args.expr_fields[0].data_type() == DataType::Float32;
@@ -135,11 +135,11 @@ impl AggregateUDFImpl for Aggregate {
     }
 }
 
-/// A state for each group; none for a group without rows.
+/// The states of all groups, and whether each group has rows: without any, its value is NULL.
 #[derive(Debug)]
 struct Groups<S: State> {
     states: Vec<S>,
-    /// Whether the group has a row that is not NULL.
+    /// Whether each group has a row that is not NULL.
     has_rows: Vec<bool>,
     value: fn(&S) -> S::Number,
 }
@@ -228,8 +228,8 @@ impl<S: State> GroupsAccumulator for Groups<S> {
     }
 }
 
-/// What the engine sends on without grouping it first, where nearly every row has a group of its own: in place of a
-/// state the number, and the weight if there is one, which are far shorter.
+/// Rows that the engine passes on without grouping them first, because nearly every row has a group of its own. In
+/// place of a state each has only its number, and its weight if there is one, which are far shorter.
 struct SingleRows<T> {
     groups: Vec<usize>,
     z: Vec<T>,
@@ -243,7 +243,7 @@ impl<T> Default for SingleRows<T> {
 }
 
 impl<T: Number> SingleRows<T> {
-    /// Whether the bytes are those of a row; its group is to be added.
+    /// Reads the bytes of a row, and returns whether they are that; the caller then adds the group.
     fn read(&mut self, bytes: &[u8]) -> bool {
         if bytes.len() != size_of::<T>() && bytes.len() != 2 * size_of::<T>() {
             return false;
@@ -255,7 +255,7 @@ impl<T: Number> SingleRows<T> {
     }
 }
 
-/// The bytes of such rows.
+/// The bytes of such rows, with NULL for a row that is left out.
 fn single_rows<T: Number>(values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<ArrayRef> {
     let length = values[0].len();
     let Rows { rows, columns } = Rows::<T>::of(values, filter)?;
@@ -314,7 +314,8 @@ impl<S: State> Accumulator for One<S> {
     }
 }
 
-/// The rows of a window's frame. What leaves it cannot be taken away from a state, so that each value is a new sum.
+/// The rows of a window's frame. A row that leaves the frame cannot be subtracted from a state, so that each value is a
+/// new sum.
 #[derive(Debug)]
 struct Sliding<S: State> {
     rows: VecDeque<[Option<S::Number>; 2]>,

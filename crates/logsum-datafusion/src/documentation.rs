@@ -1,4 +1,4 @@
-//! What `information_schema.routines` and shells say of each function.
+//! The descriptions of the functions for `information_schema.routines` and shells.
 
 use datafusion::logical_expr::{
     DocSection, Documentation, aggregate_doc_sections, scalar_doc_sections, window_doc_sections,
@@ -10,9 +10,9 @@ const SUMS: DocSection = aggregate_doc_sections::DOC_SECTION_STATISTICAL;
 const WINDOWS: DocSection = window_doc_sections::DOC_SECTION_ANALYTICAL;
 const NUMBERS: DocSection = scalar_doc_sections::DOC_SECTION_MATH;
 
-const Z: (&str, &str) = ("z", "Numbers; integers and decimals count as doubles. NULL is left out.");
+const Z: (&str, &str) = ("z", "Numbers; integers and decimals are converted to doubles. NULL is left out.");
 const WEIGHT: (&str, &str) =
-    ("weight", "Of any sign. A row with the weight 0 is absent, whatever its number is.");
+    ("weight", "A weight of any sign. A row with the weight 0 is left out, whatever its number is.");
 const LOG_WEIGHT: (&str, &str) = ("log_w", "Logarithms of weights that are not negative.");
 const X: (&str, &str) = ("x", "A number; NULL gives NULL.");
 const Y: (&str, &str) = ("y", "A number; NULL gives NULL.");
@@ -25,9 +25,9 @@ const FUNCTIONS: [Function; 11] = [
         "logsumexp(z [, weight])",
         &[Z, WEIGHT],
         "log of the sum of weight * e^z, without overflow: the double nearest to the exact value, with the same bits for \
-         every order and partition of the rows. -Infinity of no mass, NULL of no rows.",
+         every order and partition of the rows. -Infinity if all terms are 0, NULL without rows.",
     ),
-    (SUMS, "logmeanexp(z)", &[Z], "log of the mean of e^z. NULL of no rows."),
+    (SUMS, "logmeanexp(z)", &[Z], "log of the mean of e^z. NULL without rows."),
     (
         SUMS,
         "effective_sample_size(log_w)",
@@ -38,8 +38,8 @@ const FUNCTIONS: [Function; 11] = [
         WINDOWS,
         "logcumsumexp(z) OVER (ORDER BY expression)",
         &[Z],
-        "log of the sum of e^z of the row and all before it in its partition. Rows that compare equal are taken one \
-         after the other, and a frame has no influence, as in row_number: for frames there is logsumexp(z) OVER.",
+        "log of the sum of e^z of the row and all before it in its partition. Rows that compare equal are added one \
+         after the other, and a frame has no influence, as in row_number; use logsumexp(z) OVER for frames.",
     ),
     (
         WINDOWS,
@@ -55,7 +55,7 @@ const FUNCTIONS: [Function; 11] = [
     (NUMBERS, "logit(x)", &[X], "log(x / (1 - x)); NaN outside of 0 to 1."),
 ];
 
-/// Of the function with this name.
+/// The documentation of the function with this name.
 pub(crate) fn of(name: &str) -> Option<&'static Documentation> {
     static ALL: LazyLock<HashMap<&str, Documentation>> = LazyLock::new(|| {
         let documented = |(section, syntax, arguments, description): Function| {

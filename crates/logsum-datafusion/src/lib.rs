@@ -7,16 +7,17 @@
 //! | `logsumexp(z)`, `logsumexp(z, weight)` | aggregate | log Σ e^z, log Σ weight · e^z |
 //! | `logmeanexp(z)` | aggregate | log((1/n) Σ e^z) |
 //! | `effective_sample_size(log_w)` | aggregate | (Σ w)² / Σ w², w = e^{log_w} |
-//! | `logcumsumexp(z) OVER (… ORDER BY …)` | window | log-sum-exp up to this row |
-//! | `softmax(z) OVER (…)` | window | e^z / Σ e^z of the partition |
+//! | `logcumsumexp(z) OVER (… ORDER BY …)` | window | log Σ e^z over the partition's rows up to this one |
+//! | `softmax(z) OVER (…)` | window | e^z / Σ e^z, with the sum over the partition |
 //! | `logaddexp(a, b)`, `logsubexp(a, b)` | scalar | log(e^a + e^b), log(e^a − e^b) |
 //! | `log1pexp(x)`, `log1mexp(x)` | scalar | log(1 + e^x), log(1 − e^x) |
 //! | `logistic(x)`, `logit(p)` | scalar | 1/(1 + e^-x), log(p/(1 − p)) |
 //!
-//! REAL gives REAL; all other numbers are taken as DOUBLE, to which integers beyond 2^53 are rounded. A frame has no
-//! influence on the window functions, as on `row_number`: `logcumsumexp` takes one row after the other, also those that
-//! compare equal, and `softmax` the whole partition. The aggregates take frames. NULL is absent, also as a weight; an
-//! aggregate of nothing is NULL. Rows that are all −∞ give −∞, not NaN.
+//! REAL gives REAL; all other numbers are converted to DOUBLE, and integers beyond 2^53 are thereby rounded. A frame
+//! has no influence on the window functions, as it has none on `row_number`: `logcumsumexp` adds one row after the
+//! other, even rows that compare equal, and `softmax` takes the whole partition. The aggregates do respect frames. Rows
+//! whose number or weight is NULL are left out of aggregates, and an aggregate of no rows is NULL. Rows that are all −∞
+//! give −∞, not NaN.
 
 mod aggregates;
 mod documentation;
@@ -45,7 +46,8 @@ pub fn scalars() -> Vec<Arc<ScalarUDF>> {
     scalars::all()
 }
 
-/// Registers all functions: with a `SessionContext`, or with what an executor of a cluster looks them up in.
+/// Registers all functions with a registry: a `SessionContext`, or the registry in which an executor of a cluster looks
+/// up functions.
 ///
 /// # Errors
 /// Those of the registry.

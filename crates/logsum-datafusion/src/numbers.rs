@@ -1,4 +1,4 @@
-//! Which types functions take, and their columns as slices.
+//! The types that functions take, and columns as slices.
 
 use datafusion::arrow::array::{Array, ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray};
 use datafusion::arrow::datatypes::{ArrowNativeType, DataType, Float32Type, Float64Type};
@@ -7,16 +7,16 @@ use datafusion::common::{Result, plan_err};
 use std::borrow::Cow;
 use std::fmt::Debug;
 
-/// f32 or f64, as Arrow and the library have it.
+/// f32 or f64, the formats that both Arrow and the library have.
 pub(crate) trait Number: logsum::Float + ArrowNativeType + Debug {
     type Arrow: ArrowPrimitiveType<Native = Self> + Debug;
 
     fn column(array: &ArrayRef) -> Result<&PrimitiveArray<Self::Arrow>>;
 
-    /// Little-endian.
+    /// Appends the number to the bytes, little-endian.
     fn write(self, bytes: &mut Vec<u8>);
 
-    /// What [`write`](Self::write) wrote, one number after the other.
+    /// The numbers that [`write`](Self::write) wrote, one after the other.
     fn read(bytes: &[u8]) -> impl Iterator<Item = Self>;
 }
 
@@ -52,7 +52,7 @@ impl Number for f64 {
     }
 }
 
-/// The types that arguments are converted to: REAL if none needs more, else DOUBLE.
+/// The types to which arguments are converted: REAL if that can represent all of them, otherwise DOUBLE.
 pub(crate) fn coerced(function: &str, counts: &[usize], types: &[DataType]) -> Result<Vec<DataType>> {
     if !counts.contains(&types.len()) {
         let counts: Vec<String> = counts.iter().map(ToString::to_string).collect();
@@ -68,7 +68,7 @@ pub(crate) fn coerced(function: &str, counts: &[usize], types: &[DataType]) -> R
     Ok(vec![common; types.len()])
 }
 
-/// The numbers of rows that have all columns and pass the filter, and which rows these are, if not all.
+/// The numbers of the rows that pass the filter and have no NULL, and the indices of these rows, unless they are all.
 pub(crate) struct Rows<'a, T: Clone> {
     pub(crate) rows: Option<Vec<usize>>,
     pub(crate) columns: Vec<Cow<'a, [T]>>,

@@ -1,4 +1,4 @@
-//! Functions of one row: `logaddexp`, `log1pexp` and their kin.
+//! Functions of one row: `logaddexp`, `log1pexp` and others.
 
 use crate::documentation;
 use crate::numbers::{Number, coerced};

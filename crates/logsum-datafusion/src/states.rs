@@ -1,16 +1,16 @@
-//! The states of aggregates: an accumulator of the library's for each group.
+//! The states of aggregates: an accumulator of the library for each group.
 
 use crate::numbers::Number;
 use datafusion::common::{DataFusionError, Result};
 use logsum::{Accumulator, EffectiveSampleSize, Error};
 use std::fmt::Debug;
 
-/// An error of the library's, in the words of the engine.
+/// An error of the library as one of the engine.
 pub(crate) fn failed(error: Error) -> DataFusionError {
     DataFusionError::Execution(error.to_string())
 }
 
-/// A state whose bits depend on nothing but its numbers.
+/// A state whose bits depend only on its numbers, not on their order or on how states are merged.
 pub(crate) trait State: Copy + Debug + Send + Sync + 'static {
     type Number: Number;
 

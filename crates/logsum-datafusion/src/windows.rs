@@ -19,9 +19,9 @@ pub(crate) fn all() -> Vec<Arc<WindowUDF>> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
-    /// Rows that are NULL have the value of the row before; NULL before the first.
+    /// A row with NULL has the value of the row before, or NULL if there is none.
     LogCumSumExp,
-    /// Rows that are NULL have none.
+    /// A row with NULL has the value NULL.
     Softmax,
 }
 

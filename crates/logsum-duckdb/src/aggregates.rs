@@ -1,15 +1,15 @@
-//! The aggregates: the state of a group, and its value.
+//! The aggregates: the states of groups, and their values.
 
 use logsum::{Accumulator, EffectiveSampleSize, Float};
 use quack_rs::aggregate::AggregateState;
 
-/// A state whose bits depend on nothing but its numbers.
+/// A state whose bits depend only on its numbers, not on their order or on how states are merged.
 pub(crate) trait Sum: Copy + Send + Sync + 'static {
     type Number: Float;
 
     const EMPTY: Self;
 
-    /// Adds numbers, with their weights if there are weights, of which there are as many.
+    /// Adds numbers, with their weights unless `weights` is empty; otherwise it is as long as `z`.
     fn update(&mut self, z: &[Self::Number], weights: &[Self::Number]);
 
     fn merge(&mut self, other: &Self);
@@ -24,7 +24,7 @@ impl<T: Float> Sum for Accumulator<T> {
         if weights.is_empty() {
             return Self::update(self, z);
         }
-        // Of the same length, they are no error.
+        // Both have the same length, so there is no error.
         let _ = self.update_weighted(z, weights);
     }
 
@@ -47,7 +47,7 @@ impl<T: Float> Sum for EffectiveSampleSize<T> {
     }
 }
 
-/// The state of a group; none without a row that is not NULL.
+/// The state of a group; None until there is a row without NULL.
 pub(crate) struct Group<S>(pub(crate) Option<S>);
 
 impl<S> Default for Group<S> {
@@ -70,7 +70,7 @@ impl<S: Sum> Group<S> {
     }
 }
 
-/// An aggregate: a state, and what is asked of it.
+/// An aggregate: a type of state, and the value that is computed from it.
 pub(crate) trait Aggregate: 'static {
     type Sum: Sum;
 

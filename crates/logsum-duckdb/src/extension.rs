@@ -1,4 +1,4 @@
-//! The extension's entry, and the functions that DuckDB calls, by pointers.
+//! The entry point of the extension, and the functions that DuckDB calls through pointers.
 #![allow(unsafe_code, reason = "DuckDB's interface is one of pointers")]
 
 use crate::aggregates::{Aggregate, Group, LogMeanExp, LogSumExp, SampleSize, Sum};
@@ -18,15 +18,15 @@ use quack_rs::types::{NullHandling, TypeId};
 use std::ffi::CStr;
 use std::slice;
 
-// Only what DuckDB has promised not to change is called: releases that quack-rs does not know will do.
+// Only the stable part of DuckDB's interface is called, so that releases which quack-rs does not know are accepted.
 quack_rs::entry_point!(logsum_init_c_api, AbiPolicy::AllowUnknownEngine, |connection| register(connection));
 
-/// Before this version DuckDB gave aggregates of extensions fewer states than rows, in windows over whole partitions
-/// and in ordered aggregates: <https://github.com/duckdb/duckdb/issues/26109>.
+/// Earlier versions of DuckDB passed fewer states than rows to the aggregates of extensions, in windows over whole
+/// partitions and in ordered aggregates: <https://github.com/duckdb/duckdb/issues/26109>.
 const LEAST_MAJOR_VERSION: u32 = 2;
 
 fn register(connection: duckdb_connection) -> Result<(), ExtensionError> {
-    // SAFETY: the interface has been set up, and gives a string that lives as long as the program.
+    // SAFETY: the interface has been set up, and returns a string that lives as long as the program.
     let version = unsafe { CStr::from_ptr(duckdb_library_version()) }.to_string_lossy();
     let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse().ok());
     if major.is_some_and(|major: u32| major < LEAST_MAJOR_VERSION) {
@@ -48,7 +48,7 @@ fn register(connection: duckdb_connection) -> Result<(), ExtensionError> {
             .overload(overload::<SampleSize<f64>>(TypeId::Double, 1)),
     ];
     for function in all {
-        // SAFETY: DuckDB's connection, which it gave the entry.
+        // SAFETY: the connection is the one that DuckDB passed to the entry point.
         unsafe { function.register(connection)? };
     }
     for function in scalars::all()? {
@@ -58,7 +58,7 @@ fn register(connection: duckdb_connection) -> Result<(), ExtensionError> {
     Ok(())
 }
 
-/// The aggregate of so many numbers a row, of a type that is that of its values.
+/// An overload of an aggregate with `count` arguments of a number type, which is also the type of the result.
 fn overload<A: Aggregate>(number: TypeId, count: usize) -> AggregateOverloadBuilder {
     let builder = (0..count).fold(AggregateOverloadBuilder::new(), |builder, _| builder.param(number));
     builder
@@ -74,7 +74,7 @@ fn overload<A: Aggregate>(number: TypeId, count: usize) -> AggregateOverloadBuil
 
 fn guarded(info: duckdb_function_info, body: impl FnOnce()) {
     if let Err(message) = catch_ffi_panic(body) {
-        // SAFETY: DuckDB's own pointer, for this call.
+        // SAFETY: the pointer is DuckDB's, and valid during this call.
         unsafe { AggregateFunctionInfo::new(info) }.set_error(&message);
     }
 }
@@ -94,9 +94,9 @@ impl<T> Column<'_, T> {
 }
 
 /// # Safety
-/// The vector has so many rows, of T.
+/// The vector has this many rows, of type T.
 unsafe fn column<'a, T>(vector: duckdb_vector, rows: usize) -> Column<'a, T> {
-    // SAFETY: by the caller's promise; the mask has a bit for each row, if there is one.
+    // SAFETY: the caller guarantees it; the validity mask, if there is one, has a bit for each row.
     unsafe {
         let validity = duckdb_vector_get_validity(vector);
         Column {
@@ -106,25 +106,25 @@ unsafe fn column<'a, T>(vector: duckdb_vector, rows: usize) -> Column<'a, T> {
     }
 }
 
-/// Adds the rows of a chunk, each to the state of its group: those of a group together, in whatever order.
+/// Adds the rows of a chunk to the states of their groups: the rows of each group together, in any order.
 unsafe extern "C" fn update<A: Aggregate>(
     info: duckdb_function_info,
     chunk: duckdb_data_chunk,
     states: *mut duckdb_aggregate_state,
 ) {
     guarded(info, || {
-        // SAFETY: the chunk is DuckDB's, for this call.
+        // SAFETY: the chunk is DuckDB's, and valid during this call.
         let rows = unsafe { duckdb_data_chunk_get_size(chunk) } as usize;
         if rows == 0 {
             return;
         }
-        // SAFETY: columns have the type that is registered; there is a second one where there are weights.
+        // SAFETY: columns have the registered type; there is a second one if there are weights.
         let (z, weights) = unsafe {
             let weights = duckdb_data_chunk_get_vector(chunk, 1);
             let of = |vector| column::<Number<A>>(vector, rows);
             (of(duckdb_data_chunk_get_vector(chunk, 0)), (!weights.is_null()).then(|| of(weights)))
         };
-        // SAFETY: there is one for each row.
+        // SAFETY: there is one state for each row.
         let states = unsafe { slice::from_raw_parts(states, rows) };
         let is_there = |row: &usize| z.is_valid(*row) && weights.as_ref().is_none_or(|w| w.is_valid(*row));
         let mut order: Vec<usize> = (0..rows).filter(is_there).collect();
@@ -137,7 +137,7 @@ unsafe extern "C" fn update<A: Aggregate>(
             numbers.extend(group.iter().map(|&row| z.numbers[row]));
             factors.clear();
             factors.extend(weights.iter().flat_map(|weights| group.iter().map(|&row| weights.numbers[row])));
-            // SAFETY: a state that `init` made, and of which this thread has the only reference.
+            // SAFETY: `init` made the state, and this thread has the only reference to it.
             if let Some(state) = unsafe { FfiState::<Group<A::Sum>>::with_state_mut(states[group[0]]) } {
                 state.update(&numbers, &factors);
             }
@@ -153,7 +153,7 @@ unsafe extern "C" fn combine<A: Aggregate>(
 ) {
     guarded(info, || {
         for i in 0..count as usize {
-            // SAFETY: there are so many of both, made by `init`, and no source is a target.
+            // SAFETY: there are `count` states of both kinds, made by `init`, and no source is a target.
             let pair = unsafe {
                 let target = FfiState::<Group<A::Sum>>::with_state_mut(*targets.add(i));
                 target.zip(FfiState::<Group<A::Sum>>::with_state(*sources.add(i)))
@@ -175,8 +175,8 @@ unsafe extern "C" fn finalize<A: Aggregate>(
     guarded(info, || {
         for i in 0..count as usize {
             let row = offset as usize + i;
-            // SAFETY: there are so many states, made by `init`, and so many places in the result, of the type that is
-            // registered; its mask may be written once that has been asked for.
+            // SAFETY: there are `count` states, made by `init`, and as many places in the result, which has the
+            // registered type; its validity mask may be written after it has been made writable.
             unsafe {
                 let state = FfiState::<Group<A::Sum>>::with_state(*states.add(i));
                 match state.and_then(|state| state.0.as_ref()) {

@@ -9,8 +9,8 @@
 //! | `log1pexp(x)`, `log1mexp(x)` | scalar | log(1 + e^x), log(1 − e^x) |
 //! | `logistic(x)`, `logit(p)` | scalar | 1/(1 + e^-x), log(p/(1 − p)) |
 //!
-//! FLOAT gives FLOAT; all other numbers are taken as DOUBLE. NULL is absent, also as a weight; an aggregate of nothing is
-//! NULL.
+//! FLOAT gives FLOAT; all other numbers are converted to DOUBLE. Rows whose number or weight is NULL are left out of
+//! aggregates, and an aggregate of no rows is NULL.
 
 mod aggregates;
 mod extension;
