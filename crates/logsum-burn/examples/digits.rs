@@ -28,7 +28,7 @@ fn main() -> ExitCode {
 
 fn run() -> Outcome<()> {
     let (training, held_out) = Images::read()?.split();
-    // Once before, so that neither pays for the first use of memory and threads.
+    // A run that does not count, so that neither pays for the first use of memory and threads.
     train("", ours, &training, &held_out, 20)?;
     let trainings = [
         train("ours", ours, &training, &held_out, STEPS)?,
@@ -45,7 +45,7 @@ fn burns(scores: Tensor<2>, classes: Tensor<1, Int>) -> Outcome<Tensor<1>> {
     Ok(CrossEntropyLossConfig::new().init(&scores.device()).forward(scores, classes))
 }
 
-/// Pixels, and the classes.
+/// The pixels, and the classes.
 fn tensors(images: &Images, device: &Device) -> (Tensor<2>, Tensor<1, Int>) {
     let pixels: Vec<f32> = images.pixels.iter().map(|&pixel| pixel as f32).collect();
     let classes: Vec<i64> = images.classes.iter().map(|&class| class as i64).collect();

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
 fn run() -> Outcome<()> {
     let (training, held_out) = Images::read()?.split();
     let (training, held_out) = (tensors(training)?, tensors(held_out)?);
-    // Once before, so that neither pays for the first use of memory and threads.
+    // A run that does not count, so that neither pays for the first use of memory and threads.
     train("", logsum_candle::cross_entropy, &training, &held_out, 20)?;
     let trainings = [
         train("ours", logsum_candle::cross_entropy, &training, &held_out, STEPS)?,
@@ -38,7 +38,7 @@ fn run() -> Outcome<()> {
     compare(&trainings, "candle")
 }
 
-/// Pixels, and the classes.
+/// The pixels, and the classes.
 fn tensors(images: Images) -> Result<(Tensor, Tensor)> {
     let classes: Vec<u32> = images.classes.iter().map(|&class| class as u32).collect();
     let pixels = images.pixels.into_raw_vec_and_offset().0;

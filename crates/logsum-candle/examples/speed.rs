@@ -1,5 +1,5 @@
-//! The times of our operators beside those of candle's own, forward, and forward with backward. Both take turns;
-//! each time is the median of `TURNS`. It prints the README's table:
+//! Compares the times of our operators with those of candle's own, forward, and forward with backward. Both take turns;
+//! each time is the median of `TURNS`. It prints the table of the README:
 //! `cargo run --release --manifest-path crates/frameworks/Cargo.toml --example candle-speed`.
 
 use candle_core::{D, Device, Result, Tensor, Var};
@@ -51,7 +51,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Milliseconds of each.
+/// The median times of both, in milliseconds.
 fn times(works: [&Work<'_>; 2], z: &Var, backward: bool) -> Result<[f64; 2]> {
     let mut turns = [const { Vec::new() }; 2];
     let constant = z.as_detached_tensor();

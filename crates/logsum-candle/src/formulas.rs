@@ -1,5 +1,5 @@
-//! The same functions as candle's own operations, for devices that the library does not compute on: differentiable by
-//! candle, with the conventions for rows of −∞, and not correctly rounded.
+//! The same functions composed of candle's own operations, for devices on which the library does not compute. candle
+//! differentiates them; they have the same conventions for rows of −∞, and are not correctly rounded.
 
 use candle_core::{Result, Tensor};
 
@@ -23,7 +23,7 @@ pub(crate) fn log_softmax(z: &Tensor, dims: &[usize]) -> Result<Tensor> {
     z.broadcast_sub(&sum.log()?)
 }
 
-/// e^z, their sum, or 1 where all is −∞ so that nothing is divided by 0, and where that is.
+/// e^z; the sum, or 1 for a row that is all −∞, to avoid a division by 0; and which rows these are.
 fn terms(z: &Tensor, dims: &[usize]) -> Result<(Tensor, Tensor, Tensor)> {
     let terms = z.exp()?;
     let sum = terms.sum_keepdim(dims)?;
@@ -32,7 +32,7 @@ fn terms(z: &Tensor, dims: &[usize]) -> Result<(Tensor, Tensor, Tensor)> {
     Ok((terms, sum, none))
 }
 
-/// The greatest number, or 0 where that is infinite, which the logarithm does not depend on.
+/// The greatest number, or 0 if that is infinite. It is detached, as the result does not depend on it.
 fn shift(z: &Tensor, dims: &[usize]) -> Result<Tensor> {
     let mut max = z.detach();
     for &dim in dims {

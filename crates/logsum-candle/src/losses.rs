@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 /// The mean of the rows' losses log Σ e^z − z_t: [`CrossEntropy::mean`] without options.
 ///
-/// `logits` has the classes along its last dimension, `targets` one class for each row, or the probabilities of all.
+/// `logits` has the classes along its last dimension; `targets` has one class for each row, or the probabilities of all
+/// classes.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -28,11 +29,11 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     CrossEntropy::new().mean(logits, targets)
 }
 
-/// The log-probability of one token for each row of `logits`, z_t − log Σ e^z, without writing the row.
+/// The log-probability of one token for each row of `logits`, z_t − log Σ e^z, without the rest of the row.
 ///
-/// `logits` has the shape of `tokens` and one more dimension, the last, that the tokens are indexes of. Each result
-/// has the bits of [`log_softmax`](crate::log_softmax) there; its derivatives [k = t] − p_k are correctly rounded
-/// before they are multiplied by what comes back.
+/// `logits` has the shape of `tokens` and one more dimension, the last, into which the tokens are indices. Each result
+/// has the bits of [`log_softmax`](crate::log_softmax) at that index; its derivatives [k = t] − p_k are correctly
+/// rounded before they are multiplied by the cotangent.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -52,10 +53,10 @@ pub fn token_log_probs(logits: &Tensor, tokens: &Tensor) -> Result<Tensor> {
 
 /// Cross-entropy with options, which are those of [`logsum::CrossEntropy`], with its definitions and bounds.
 ///
-/// The loss of a row is Σ q_k (log Σ e^{z/τ} − z_k/τ) + Q ζ (log Σ e^{z/τ})² with Q = Σ q_k: the targets with label
-/// smoothing and class weights are q, the temperature is τ and the coefficient of the z-loss ζ. `logits` has the
-/// classes along its last dimension. `targets` has its other dimensions and integers, one class for each row, or all
-/// its dimensions and floats, the probabilities of all classes.
+/// The loss of a row is Σ q_k (log Σ e^{z/τ} − z_k/τ) + Q ζ (log Σ e^{z/τ})² with Q = Σ q_k, where q is the target with
+/// label smoothing and class weights, τ the temperature, and ζ the coefficient of the z-loss. `logits` has the classes
+/// along its last dimension. `targets` is a tensor of integers with the shape of the other dimensions, one class for
+/// each row, or a tensor of floats with the shape of `logits`, the probabilities of all classes.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -67,8 +68,9 @@ pub fn token_log_probs(logits: &Tensor, tokens: &Tensor) -> Result<Tensor> {
 /// ```
 ///
 /// # Errors
-/// The three functions give candle's errors if shapes or types do not fit, a target is not a class or an option is out
-/// of its range; and where derivatives by probabilities or class weights are asked for, which are not provided.
+/// [`mean`](Self::mean), [`sum`](Self::sum) and [`losses`](Self::losses) return candle's errors if shapes or types do
+/// not fit, a target is not a class, or an option is out of its range; also if probabilities or class weights require
+/// derivatives, which are not provided.
 #[derive(Debug, Clone)]
 pub struct CrossEntropy {
     class_weights: Option<Tensor>,
@@ -90,27 +92,27 @@ impl CrossEntropy {
         Self::default()
     }
 
-    /// One weight for each class, which the mean is divided by the total of.
+    /// Sets one weight for each class. The mean is divided by the total weight of the targets.
     pub fn class_weights(self, weights: &Tensor) -> Self {
         Self { class_weights: Some(weights.clone()), ..self }
     }
 
-    /// Rows with this target, which need not be a class, count as nothing.
+    /// Ignores rows with this target, which need not be a class.
     pub fn ignore(self, target: i64) -> Self {
         Self { ignored: Some(target), ..self }
     }
 
-    /// The part of each target, from 0 to 1, that is spread evenly over all classes.
+    /// Sets the part of each target, from 0 to 1, that is spread evenly over all classes.
     pub fn label_smoothing(self, smoothing: f64) -> Self {
         Self { smoothing, ..self }
     }
 
-    /// The coefficient of the squared log-sum-exp, which keeps the latter near 0.
+    /// Sets the coefficient of the squared log-sum-exp, which keeps the latter near 0.
     pub fn z_loss(self, z_loss: f64) -> Self {
         Self { z_loss, ..self }
     }
 
-    /// The number that logits are divided by.
+    /// Sets the number by which the logits are divided.
     pub fn temperature(self, temperature: f64) -> Self {
         Self { temperature, ..self }
     }
@@ -142,15 +144,15 @@ impl CrossEntropy {
     }
 }
 
-/// What the rows are held against.
+/// The targets of the rows.
 #[derive(Clone)]
 enum Targets {
-    /// One class for each row, `IGNORED` for those that count as nothing.
+    /// One class for each row; `IGNORED` for rows that are ignored.
     Classes(Arc<Vec<usize>>),
     Probabilities(Tensor),
 }
 
-/// No class: a row has fewer numbers.
+/// Not a class: no row has this many numbers.
 const IGNORED: usize = usize::MAX;
 
 impl Targets {
@@ -191,7 +193,7 @@ impl Targets {
         let (storage, layout) = targets.storage_and_layout();
         let places = layout.start_offset()..layout.start_offset() + targets.elem_count();
         let classes: Result<Vec<usize>> = match &*storage {
-            // The types that indexes have are read where they lie.
+            // The types that indices usually have are read in place.
             Storage::Cpu(CpuStorage::U32(numbers)) => {
                 numbers[places].iter().map(|&target| i64::from(target)).enumerate().map(class).collect()
             }
@@ -207,7 +209,7 @@ impl Targets {
     }
 }
 
-/// A tensor beside the logits, of their format, that derivatives are not given by.
+/// An argument other than the logits, of their format, with respect to which there are no derivatives.
 fn constant(tensor: &Tensor, logits: &Tensor, name: &str) -> Result<Tensor> {
     if tensor.track_op() {
         bail!("cross-entropy has no derivatives by {name}: detach them");
@@ -218,7 +220,7 @@ fn constant(tensor: &Tensor, logits: &Tensor, name: &str) -> Result<Tensor> {
     tensor.contiguous()
 }
 
-/// Which numbers are wanted of the rows' losses.
+/// The result: the reduction of the rows' losses, or each of them.
 #[derive(Clone, Copy)]
 enum Of {
     All(Reduction),
@@ -234,7 +236,7 @@ struct Loss {
 }
 
 impl Loss {
-    /// What `work` makes of the library's loss, its targets, and the rows of logits.
+    /// Calls `work` with the library's loss, its targets, and the rows of logits.
     fn on_rows<T: Number, R>(
         &self,
         logits: &ArrayViewD<'_, T>,
@@ -301,7 +303,7 @@ impl CustomOp1 for Loss {
     }
 }
 
-/// The gradient of the losses, each row times the number g of its loss.
+/// The gradient of the losses, where each row is multiplied by the cotangent g of its loss.
 struct Gradient(Loss);
 
 impl CustomOp2 for Gradient {
@@ -351,7 +353,7 @@ impl CustomOp2 for Gradient {
     }
 }
 
-/// The Hessian of the losses times a vector, where derivatives end.
+/// The Hessian of the losses times a vector. It has no further derivatives.
 struct Curvature(Loss);
 
 impl CustomOp2 for Curvature {
@@ -373,7 +375,7 @@ impl CustomOp2 for Curvature {
             self.0.on_rows(&logits, |loss, targets, logits| {
                 let reduction = match self.0.of {
                     Of::All(reduction) => reduction,
-                    // A row depends on nothing but itself.
+                    // The loss of a row depends on that row only.
                     Of::Each => Reduction::Sum,
                 };
                 let v = v.as_slice().expect("rows follow each other");
@@ -384,7 +386,8 @@ impl CustomOp2 for Curvature {
     }
 }
 
-/// The losses by candle's own operations, for devices that the library does not compute on: q is made in full.
+/// The losses composed of candle's own operations, for devices on which the library does not compute. q is stored
+/// whole.
 fn formula(options: &CrossEntropy, logits: &Tensor, targets: &Targets, of: Of) -> Result<Tensor> {
     let classes = logits.dim(D::Minus1)?;
     let (shares, counted) = match targets {

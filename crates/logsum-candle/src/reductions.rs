@@ -8,10 +8,10 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Error, Layout, Result, Shape
 use logsum::{Axes, LogSumExp};
 use ndarray::{ArrayD, ArrayView1, ArrayViewD, Axis, Zip};
 
-/// log Σ e^z over `dims`, which the result lacks.
+/// log Σ e^z over `dims`, which are removed from the result.
 ///
-/// `dims` is one dimension or several, as candle takes them: `0`, `D::Minus1`, `(0, 2)`, `[1]`, a slice. Over none,
-/// `()`, the result is z. The gradient is [`softmax`].
+/// `dims` is one dimension or several, as candle takes them: `0`, `D::Minus1`, `(0, 2)`, `[1]`, a slice. With no
+/// dimensions, `()`, the result is z. The gradient is [`softmax`].
 ///
 /// ```
 /// # use candle_core::{D, Device, Tensor};
@@ -98,7 +98,7 @@ fn of_indexes(z: &Tensor, dims: Vec<usize>) -> Result<Tensor> {
 
 #[derive(Clone, Copy)]
 enum Function {
-    /// With its dimensions kept.
+    /// With the reduced dimensions kept.
     LogSumExp,
     Softmax,
     LogSoftmax,
@@ -154,7 +154,7 @@ impl CustomOp1 for Reduction {
     }
 }
 
-/// g p with p = softmax(z) and one number g for each sum: what comes back through log Σ e^z.
+/// g p with p = softmax(z) and the cotangent g of each sum: the pullback through log Σ e^z.
 struct ScaledSoftmax {
     dims: Vec<usize>,
 }
@@ -179,7 +179,7 @@ impl CustomOp2 for ScaledSoftmax {
         })
     }
 
-    /// By z as through a softmax that is multiplied by g; by g it is linear.
+    /// With respect to z, the pullback through softmax of v g; with respect to g it is linear.
     fn bwd(
         &self,
         z: &Tensor,
@@ -194,8 +194,8 @@ impl CustomOp2 for ScaledSoftmax {
     }
 }
 
-/// p (v − Σ p v) with p = softmax(z): the derivative of softmax in the direction v, which is also what comes back
-/// through it, and the Hessian of log Σ e^z times v.
+/// p (v − Σ p v) with p = softmax(z): the derivative of softmax in the direction v, the pullback of v through softmax,
+/// and the Hessian of log Σ e^z times v.
 struct SoftmaxSlope {
     dims: Vec<usize>,
 }
@@ -218,8 +218,8 @@ impl CustomOp2 for SoftmaxSlope {
         })
     }
 
-    /// By v the same again, as a Hessian is symmetric. By z, with u coming back, a = Σ p v, b = Σ p u and c = Σ p u v:
-    /// p ((u − b) (v − a) − (c − a b)).
+    /// With respect to v the same function of the cotangent u, as a Hessian is symmetric. With respect to z it is
+    /// p ((u − b) (v − a) − (c − a b)) with a = Σ p v, b = Σ p u and c = Σ p u v.
     fn bwd(
         &self,
         z: &Tensor,
@@ -237,7 +237,7 @@ impl CustomOp2 for SoftmaxSlope {
     }
 }
 
-/// v − p Σ v with p = softmax(z): what comes back through log-softmax.
+/// v − p Σ v with p = softmax(z): the pullback of v through log-softmax.
 struct LogSoftmaxSlope {
     dims: Vec<usize>,
 }
@@ -264,7 +264,7 @@ impl CustomOp2 for LogSoftmaxSlope {
         })
     }
 
-    /// By v it is linear; by z it is a softmax, multiplied by −Σ v.
+    /// With respect to v it is linear; with respect to z it is a softmax, multiplied by −Σ v.
     fn bwd(
         &self,
         z: &Tensor,
@@ -287,7 +287,7 @@ fn sums<T: Number>(v: &ArrayViewD<'_, T>, dims: &[usize]) -> ArrayD<f64> {
     others.iter().fold(of_first, |sums, &dim| sums.sum_axis(Axis(dim)).insert_axis(Axis(dim)))
 }
 
-/// In eight parts, which do not wait for each other.
+/// The sum of a lane, in eight parts that are independent of each other.
 fn sum<T: Number>(lane: ArrayView1<'_, T>) -> f64 {
     let Some(numbers) = lane.as_slice() else { return lane.iter().map(|x| x.to_f64()).sum() };
     let (eights, rest) = numbers.as_chunks::<8>();

@@ -1,16 +1,16 @@
-//! candle's memory as ndarray's views, and arrays as candle's memory.
+//! candle's storage as views of ndarray, and arrays of ndarray as candle's storage.
 
 use candle_core::{CpuStorage, Error, Layout, Result, Shape, WithDType};
 use logsum::Float;
 use ndarray::{ArrayD, ArrayView, ArrayViewD, IxDyn, ShapeBuilder};
 
-/// The formats that both candle and logsum compute in.
+/// The formats in which both candle and logsum compute.
 pub(crate) trait Number: WithDType + Float {}
 
 impl<T: WithDType + Float> Number for T {}
 
-/// Does `$work` with `$T` for the format `$dtype`; an error that names the operator `$op` where it is not one of
-/// floats.
+/// Evaluates `$work` with `$T` as the type of the format `$dtype`. If that is not a supported float, it is an error
+/// that names the operator `$op`.
 macro_rules! for_format {
     ($op:expr, $dtype:expr, $T:ident => $work:expr) => {
         match $dtype {
@@ -36,10 +36,10 @@ macro_rules! for_format {
 }
 pub(crate) use for_format;
 
-/// The numbers of a tensor, where they lie.
+/// A view of the numbers of a tensor, in place.
 pub(crate) fn view<'a, T: Number>(storage: &'a CpuStorage, layout: &Layout) -> Result<ArrayViewD<'a, T>> {
     let shape = IxDyn(layout.dims());
-    // One without numbers may have strides, and a start, beyond its memory.
+    // An empty tensor may have strides, and a start, beyond its memory.
     let view = match layout.shape().elem_count() {
         0 => ArrayView::from_shape(shape, &[]),
         _ => {
@@ -50,7 +50,7 @@ pub(crate) fn view<'a, T: Number>(storage: &'a CpuStorage, layout: &Layout) -> R
     view.map_err(Error::wrap)
 }
 
-/// The memory of a tensor with the numbers of `array`, and its shape.
+/// The storage of a tensor with the numbers of `array`, and its shape.
 pub(crate) fn into_storage<T: Number>(array: ArrayD<T>) -> (CpuStorage, Shape) {
     let shape = Shape::from(array.shape());
     let numbers = match array.is_standard_layout() {
@@ -60,9 +60,9 @@ pub(crate) fn into_storage<T: Number>(array: ArrayD<T>) -> (CpuStorage, Shape) {
     (T::to_cpu_storage_owned(numbers), shape)
 }
 
-/// Multiplies by `factors`, one for each or for each row or sum.
+/// Multiplies by `factors`, one for each number, row or sum.
 pub(crate) fn multiply<T: Number>(numbers: &mut ArrayD<T>, factors: ArrayViewD<'_, T>) {
-    // What a backward pass begins with: no need to read and write all again.
+    // A backward pass begins with ones: then the numbers need not be read and written again.
     if factors.iter().all(|&factor| factor == T::one()) {
         return;
     }
