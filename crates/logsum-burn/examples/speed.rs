@@ -1,4 +1,5 @@
-//! The time of this crate's operations beside burn's own, on the backend Flex: forward, and forward with backward.
+//! Compares the times of this crate's operations with those of burn's own, on the backend Flex: forward, and forward
+//! with backward.
 //!
 //! ```text
 //! cargo run --release --manifest-path crates/frameworks/Cargo.toml --example burn-speed
@@ -46,7 +47,7 @@ fn main() -> Result<(), logsum_burn::Error> {
     Ok(())
 }
 
-/// Each operation of this crate, and burn's.
+/// Each operation of this crate, and the corresponding one of burn.
 fn operations(targets: &Tensor<1, Int>) -> Vec<(&'static str, Operation, Operation)> {
     let (ours, theirs) = (targets.clone(), targets.clone());
     const VALID: &str = "the shapes and targets are right";
@@ -79,7 +80,7 @@ fn operations(targets: &Tensor<1, Int>) -> Vec<(&'static str, Operation, Operati
     ]
 }
 
-/// The median times of two operations that take turns, after one that does not count.
+/// The median times of two operations that take turns, after a first turn that does not count.
 fn medians(operations: [&Operation; 2], run: impl Fn(&Operation)) -> [Duration; 2] {
     let mut times = [const { Vec::new() }; 2];
     for _ in 0..=TURNS {

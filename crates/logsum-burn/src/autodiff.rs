@@ -1,4 +1,5 @@
-//! Derivatives: the operations on burn's `Autodiff` of any backend that has them, hence also on `Autodiff` of that.
+//! Derivatives: the operations on burn's `Autodiff` of any backend that has them, which includes
+//! `Autodiff<Autodiff<B>>`.
 
 use crate::error::Error;
 use crate::extension::Host;
@@ -70,7 +71,7 @@ impl<B: Host, C: CheckpointStrategy> Host for Autodiff<B, C> {
     }
 }
 
-/// The step of an operation with one number for many: its gradient, computed with it, times the cotangent.
+/// The backward step of a reduction: its gradient, which was computed with its value, times the cotangent.
 #[derive(Debug)]
 struct OfRows;
 
@@ -86,7 +87,7 @@ impl<B: Host> Backward<B, 1> for OfRows {
     }
 }
 
-/// The step of an operation with a number for each of the input.
+/// The backward step of an operation whose result has the shape of the input.
 #[derive(Debug)]
 struct OfEach;
 
@@ -102,8 +103,9 @@ impl<B: Host> Backward<B, 1> for OfEach {
     }
 }
 
-/// The step of a Hessian times a vector, H(z) v. Its derivatives are those of uᵀ H(z) v: by v, H u; by z, those of
-/// Σ p u v − Σ p u · Σ p v with p = softmax(z), if H is the Hessian of the log-sum-exp.
+/// The backward step of a Hessian times a vector, H(z) v. For the cotangent u, the derivatives are those of uᵀ H(z) v:
+/// with respect to v H u; with respect to z, if H is the Hessian of the log-sum-exp, those of Σ p u v − Σ p u · Σ p v
+/// with p = softmax(z).
 #[derive(Debug)]
 struct HessianTimesVector;
 
@@ -137,8 +139,8 @@ fn sum<B: Backend>(tensor: FloatTensor<B>, dims: &[isize]) -> FloatTensor<B> {
     dims.iter().fold(tensor, |tensor, dim| B::float_sum_dim(tensor, dim.rem_euclid(rank) as usize))
 }
 
-/// The result of an operation in a backward pass, for which burn has no errors: that of arguments which the forward
-/// pass has accepted.
+/// The result of an operation in a backward pass. burn has no errors there, and the forward pass has already accepted
+/// the arguments.
 fn expect<T>(result: Result<T, Error>) -> T {
     result.unwrap_or_else(|error| panic!("logsum-burn, in a backward pass: {error}"))
 }

@@ -5,8 +5,9 @@ use std::fmt;
 
 /// Why a call has no result: an argument that does not fit, or a tensor that this crate cannot read.
 ///
-/// burn's own functions panic in such cases. These do not: shapes, labels and options often come from data, and what
-/// reads the data can say more about it than a backtrace. `?` and `expect` turn one into the other.
+/// burn's own functions panic in such cases. The functions of this crate do not: shapes, labels and options often come
+/// from data, and the code that reads the data can say more about the cause than a backtrace. `expect` turns an error
+/// into a panic.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -28,18 +29,18 @@ pub enum Error {
         /// The shape that it has.
         found: Vec<usize>,
     },
-    /// A target or token is negative, and not the one to ignore.
+    /// A target or token is negative, and is not the target to ignore.
     NegativeTarget {
         /// The index of the row.
         row: usize,
         /// Its target.
         target: i64,
     },
-    /// A tensor's numbers are not f16, bf16, f32 or f64, or not those of the logits.
+    /// A tensor's numbers are not f16, bf16, f32 or f64, or not of the format of the logits.
     DType {
         /// The name of the tensor.
         argument: &'static str,
-        /// What its numbers are.
+        /// The format of its numbers.
         found: DType,
     },
     /// A tensor is on a backend for which this crate was not compiled.
@@ -51,7 +52,7 @@ pub enum Error {
     TrackedTargets,
     /// burn could not read a tensor.
     Read {
-        /// What burn says.
+        /// burn's message.
         reason: String,
     },
 }

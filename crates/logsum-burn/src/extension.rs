@@ -1,4 +1,4 @@
-//! The backends: where each keeps its numbers, and burn's dispatch to them.
+//! The backends: the memory in which each keeps its numbers, and burn's dispatch to the backends.
 
 use crate::error::Error;
 use crate::memory::Numbers;
@@ -9,11 +9,11 @@ use burn::backend::{
 };
 use burn::tensor::{Device, try_read_sync};
 
-/// A backend on which the operations are computed: by the library, on the CPU.
+/// A backend for whose tensors the operations are available. They are computed by the library, on the CPU.
 ///
-/// The methods other than [`numbers`](Self::numbers) are for backends that wrap others, as `Autodiff` does.
+/// Only backends that wrap others, as `Autodiff` does, implement other methods than [`numbers`](Self::numbers).
 pub trait Host: Backend {
-    /// The numbers of a tensor. Backends whose memory the CPU can read lend it; others copy it.
+    /// The numbers of a tensor: in place for backends whose memory the CPU can read, otherwise a copy.
     fn numbers(tensor: FloatTensor<Self>) -> Result<Numbers, Error> {
         match try_read_sync(Self::float_into_data(tensor)) {
             Some(Ok(data)) => Ok(Numbers::Data(data)),
@@ -28,7 +28,7 @@ pub trait Host: Backend {
         Ok(Self::float_from_data(operation.value(&Self::numbers(z)?)?, &device))
     }
 
-    /// The result of an operation that gives one number for many, and its gradient.
+    /// The result of a reduction, and its gradient.
     fn value_and_gradient(
         z: FloatTensor<Self>,
         operation: &Operation,
@@ -38,9 +38,9 @@ pub trait Host: Backend {
         Ok((Self::float_from_data(value, &device), Self::float_from_data(gradient, &device)))
     }
 
-    /// The gradient of each row times the cotangent of its value, which broadcasts.
+    /// The gradient of each row times the cotangent of its value, which is broadcast.
     fn scaled(gradient: FloatTensor<Self>, cotangent: FloatTensor<Self>) -> FloatTensor<Self> {
-        // A backward pass begins with the cotangent 1, which a loss mostly sees: no need to read and write all again.
+        // The cotangent of a loss is mostly 1, with which a backward pass begins: then nothing needs to be multiplied.
         match Self::numbers(cotangent.clone()) {
             Ok(numbers) if numbers.are_ones() => gradient,
             _ => Self::float_mul(gradient, cotangent),
@@ -73,21 +73,22 @@ impl Host for burn::backend::NdArray {
     }
 }
 
-/// Every runtime of CubeCL, wrapped in `Fusion` if that feature is on: reading a tensor ends the fusion before it.
+/// Every runtime of CubeCL, wrapped in `Fusion` if that feature is on. Reading a tensor ends the fusion of the
+/// operations before it.
 #[cfg(any(feature = "cpu", feature = "cuda", feature = "wgpu"))]
 impl Host for burn::backend::Cube {}
 
-/// What an operation gives, in a form that burn's dispatch can carry.
+/// The result of an operation, in a form that burn's dispatch can pass on.
 #[derive(Debug, ExtensionType)]
 pub enum Outcome<B: Backend> {
     /// A tensor.
     Done(FloatTensor<B>),
-    /// Why there is none.
+    /// Why there is no tensor.
     Failed(Error),
 }
 
-/// The operations as an extension of burn's backends, `Autodiff` of each included: what the functions of this crate
-/// call on `Dispatch`. Every [`Host`] has it.
+/// The operations as an extension of burn's backends, including `Autodiff` of each. The functions of this crate call it
+/// on `Dispatch`, and every [`Host`] implements it.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
     NdArray: cfg(feature = "ndarray"),
@@ -130,7 +131,8 @@ pub(crate) fn hold(tensor: DispatchTensor) -> Result<Numbers, Error> {
     <Dispatch as LogSumExpOps>::hold(tensor)
 }
 
-/// Refuses what burn's dispatch would panic about: quantized numbers, and backends that the extension does not list.
+/// Refuses tensors for which burn's dispatch would panic: quantized ones, and those of backends that the extension does
+/// not list.
 fn supported(tensor: &DispatchTensor, argument: &'static str) -> Result<(), Error> {
     let found = tensor.dtype();
     if !found.is_float() {

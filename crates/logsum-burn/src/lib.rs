@@ -21,8 +21,8 @@ use extension::run;
 
 /// log Σ e^z over one dimension, which stays with the length 1, as in burn's `sum_dim`.
 ///
-/// Each number is the float nearest to the exact one. The dimension counts from the back if it is negative. The
-/// gradient is that of [`softmax`], times the derivative of what follows.
+/// Each value is the float nearest to the exact one. A negative dimension is counted from the back. The gradient is the
+/// [`softmax`], times the cotangent.
 ///
 /// | row | value | gradient |
 /// |---|---|---|
@@ -40,13 +40,13 @@ use extension::run;
 /// ```
 ///
 /// # Errors
-/// [`Error::Logsum`] for a dimension that the tensor has not; [`Error::DType`] for numbers that are not f16, bf16, f32
+/// [`Error::Logsum`] for a dimension out of range; [`Error::DType`] for numbers that are not f16, bf16, f32
 /// or f64; [`Error::Backend`] for a tensor of a backend whose feature is off.
 pub fn logsumexp<const D: usize>(z: Tensor<D>, dim: impl AsIndex) -> Result<Tensor<D>, Error> {
     logsumexp_dims(z, &[dim])
 }
 
-/// [`logsumexp`] over several dimensions at once, which stay with the length 1; over none, z itself.
+/// [`logsumexp`] over several dimensions at once, which stay with the length 1; with no dimensions, z itself.
 ///
 /// # Errors
 /// As [`logsumexp`], and [`Error::Logsum`] for a dimension that is given twice.
@@ -64,8 +64,8 @@ pub fn logsumexp_all<const D: usize>(z: Tensor<D>) -> Result<Tensor<1>, Error> {
 
 /// e^{z − log Σ e^z}, with the sum over one dimension; each number is the float nearest to the exact one.
 ///
-/// In rows that are all −∞, or have +∞ or NaN, it is the gradient in the table of [`logsumexp`]. The backward pass is
-/// p_i (v_i − Σ p_k v_k) for the cotangent v, as [`logsum::logsumexp_hvp`] computes it.
+/// In rows that are all −∞, or have +∞ or NaN, it is the gradient in the table of [`logsumexp`]. The backward pass
+/// gives p_i (v_i − Σ p_k v_k) for the cotangent v, as computed by [`logsum::logsumexp_hvp`].
 ///
 /// # Errors
 /// As [`logsumexp`].
@@ -75,7 +75,7 @@ pub fn softmax<const D: usize>(z: Tensor<D>, dim: impl AsIndex) -> Result<Tensor
 
 /// z − log Σ e^z, with the sum over one dimension; each number is the float nearest to the exact one.
 ///
-/// The backward pass is v_i − p_i Σ v_k for the cotangent v.
+/// The backward pass gives v_i − p_i Σ v_k for the cotangent v.
 ///
 /// # Errors
 /// As [`logsumexp`].
@@ -83,11 +83,11 @@ pub fn log_softmax<const D: usize>(z: Tensor<D>, dim: impl AsIndex) -> Result<Te
     apply(z, Operation::LogSoftmax(dim.as_index()))
 }
 
-/// The log-probability of one token a row: log-softmax over the last dimension, at the token, without the rest of the
-/// row; each number is the float nearest to the exact one.
+/// The log-probability of one token for each row: log-softmax over the last dimension at the token, without the rest of
+/// the row. Each is the float nearest to the exact value.
 ///
-/// `tokens` has the shape of the logits without the last dimension, and so has the result: R = D − 1, or it does not
-/// compile.
+/// `tokens` has the shape of the logits without the last dimension, and so has the result. Calls with another rank than
+/// R = D − 1 do not compile.
 ///
 /// ```
 /// use burn::tensor::{Device, Int, Tensor};

@@ -37,9 +37,10 @@ pub fn cross_entropy<const D: usize>(
 /// Cross-entropy with its options: those of [`logsum::CrossEntropy`], under the same formulas and special cases.
 ///
 /// The loss of a row is Σ_k q_k (LSE(z/τ) − z_k/τ) + Q ζ LSE(z/τ)² with Q = Σ q_k, the temperature τ and the z-loss ζ;
-/// q is the target as probabilities, smoothed and weighted. Without z-loss and temperature, losses, means, sums and
-/// gradients are correctly rounded; with one of them, losses are within 2 ulp. The gradient is computed with the loss,
-/// in one pass, where the logits require one, and is then multiplied by the derivative of what follows.
+/// LSE is the log-sum-exp, and q the target as probabilities, smoothed and weighted. Without z-loss and temperature,
+/// losses, means, sums and gradients are correctly rounded; with one of them, losses are within 2 ulp. If the logits
+/// require a gradient, it is computed together with the loss, in one pass, and is multiplied by the cotangent
+/// afterwards.
 ///
 /// ```
 /// use burn::tensor::{Device, Int, Tensor};
@@ -54,7 +55,7 @@ pub fn cross_entropy<const D: usize>(
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Derivatives by targets and weights are not provided.
+/// Derivatives with respect to targets and weights are not provided.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CrossEntropy {
     class_weights: Option<Vec<f64>>,
@@ -76,7 +77,7 @@ impl CrossEntropy {
         Self::default()
     }
 
-    /// Sets one weight per class; each is rounded to the format of the logits.
+    /// Sets one weight for each class; each is rounded to the format of the logits.
     pub fn class_weights(self, weights: impl Into<Vec<f64>>) -> Self {
         Self { class_weights: Some(weights.into()), ..self }
     }
@@ -106,7 +107,7 @@ impl CrossEntropy {
     ///
     /// # Errors
     /// [`Error::Logsum`] for an option or a label out of range, or without classes; [`Error::NegativeTarget`];
-    /// [`Error::Shape`] if `targets` has not the shape of `logits` (probabilities), or that of all its dimensions but
+    /// [`Error::Shape`] unless `targets` has the shape of `logits` (probabilities), or that of all its dimensions but
     /// the last (classes); [`Error::DType`] if probabilities are not of the type of the logits;
     /// [`Error::TrackedTargets`]; [`Error::Backend`] for a tensor of an unknown backend.
     pub fn mean<const D: usize>(
@@ -129,7 +130,8 @@ impl CrossEntropy {
         self.loss(logits, targets, Some(Reduction::Sum)).map(Tensor::from_dispatch)
     }
 
-    /// The loss of each row, of the shape of the logits without the last dimension: R = D − 1, or it does not compile.
+    /// The loss of each row, of the shape of the logits without the last dimension. Calls with another rank than R = D
+    /// − 1 do not compile.
     ///
     /// ```compile_fail
     /// use burn::tensor::{Device, Int, Tensor};
@@ -153,7 +155,7 @@ impl CrossEntropy {
     /// sum, or, without a reduction, the loss of each row.
     ///
     /// # Errors
-    /// As [`mean`](Self::mean), but for those that depend on the logits' numbers.
+    /// As [`mean`](Self::mean), except for those that depend on the logits' numbers.
     pub fn operation(
         &self,
         logits: &[usize],
@@ -204,7 +206,7 @@ impl<const D: usize> From<Tensor<D>> for Targets {
 }
 
 impl Targets {
-    /// The targets of logits of this shape, where the CPU can read them.
+    /// The targets for logits of this shape, in memory that the CPU can read.
     fn labels(self, logits: &[usize], ignored: Option<i64>) -> Result<Labels, Error> {
         let expected = match self.of {
             Kind::Classes(_) => &logits[..logits.len().saturating_sub(1)],
@@ -231,17 +233,17 @@ impl Targets {
     }
 }
 
-/// Stands for the target to ignore, which may be negative. It is no class of any logits that fit into memory.
+/// Stands for the target to ignore, which may be negative. No logits that fit into memory have this many classes.
 const IGNORED: usize = usize::MAX;
 
-/// The targets, where the CPU can read them.
+/// The targets, in memory that the CPU can read.
 #[derive(Debug)]
 enum Labels {
     Classes(Vec<usize>),
     Probabilities(Numbers),
 }
 
-/// A cross-entropy with all but its logits.
+/// A cross-entropy with its options and targets, but without its logits.
 #[derive(Debug)]
 pub struct Loss {
     options: CrossEntropy,
@@ -284,7 +286,7 @@ impl Loss {
         Ok((value, gradient))
     }
 
-    /// The Hessian times a vector: of each row's loss, if losses are not reduced.
+    /// The Hessian of the result times a vector, or, if losses are not reduced, that of each row's loss.
     pub(crate) fn hvp<T: Number>(
         &self,
         z: &ArrayViewD<'_, T>,
@@ -327,14 +329,14 @@ impl Loss {
     }
 }
 
-/// Why an array in standard layout has a slice.
+/// The message of a panic that cannot occur: an array in standard layout always has a slice.
 const STANDARD: &str = "the standard layout is contiguous";
 
 fn slice_mut<T>(array: &mut ArrayD<T>) -> &mut [T] {
     array.as_slice_mut().expect(STANDARD)
 }
 
-/// The shape of one number a row.
+/// The shape of the losses, with one number for each row.
 fn rows<'a, T>(z: &'a ArrayViewD<'_, T>) -> &'a [usize] {
     &z.shape()[..z.ndim().saturating_sub(1)]
 }

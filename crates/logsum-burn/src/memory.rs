@@ -9,7 +9,7 @@ use burn::backend::flex::FlexTensor;
 #[cfg(feature = "ndarray")]
 use burn::backend::ndarray::NdArrayTensor;
 
-/// Numbers that the CPU can read: a tensor of a CPU backend, or a copy of one that is elsewhere.
+/// Numbers that the CPU can read: a tensor of a CPU backend, or a copy of another tensor.
 #[derive(Debug, Clone)]
 pub enum Numbers {
     /// A tensor of the backend Flex, with any strides.
@@ -18,7 +18,7 @@ pub enum Numbers {
     /// A tensor of the backend NdArray, with any strides.
     #[cfg(feature = "ndarray")]
     NdArray(NdArrayTensor),
-    /// What another backend wrote.
+    /// A copy that another backend has made.
     Data(TensorData),
 }
 
@@ -112,7 +112,7 @@ impl Numbers {
     }
 }
 
-/// Why a view of a tensor's memory can be made.
+/// The message of a panic that cannot occur: a view of a tensor's memory can always be made.
 const FITS: &str = "a tensor's layout fits its memory";
 
 /// A view with any strides: 0 where a dimension is expanded, negative where it is flipped.
@@ -126,7 +126,7 @@ fn strided<'a, T>(
     if shape.contains(&0) {
         return ArrayViewD::from_shape(shape, &[]).expect(FITS);
     }
-    // ndarray makes views with strides that are not negative, and turns their axes round afterwards.
+    // ndarray makes views only with strides that are not negative; their axes are inverted afterwards.
     let is_flipped = |axis: usize| strides[axis] < 0 && shape[axis] > 1;
     for axis in (0..shape.len()).filter(|&axis| is_flipped(axis)) {
         start -= (shape[axis] - 1) * strides[axis].unsigned_abs();
@@ -145,7 +145,7 @@ pub(crate) fn fresh<T: Number>(shape: &[usize]) -> Result<ArrayD<T>, logsum::Err
     logsum::array_of_zeros(IxDyn(shape))
 }
 
-/// The data of a tensor, from an array's own memory if that is in row-major order.
+/// The data of a tensor with the numbers of an array, without a copy if these are in row-major order.
 pub(crate) fn data<T: Number>(array: ArrayD<T>) -> TensorData {
     let shape = array.shape().to_vec();
     let numbers = match array.is_standard_layout() {

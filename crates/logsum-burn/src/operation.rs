@@ -1,4 +1,4 @@
-//! What is computed, by the library, of the numbers of one tensor.
+//! The operations that the library computes of the numbers of one tensor.
 
 use crate::error::Error;
 use crate::loss::Loss;
@@ -8,7 +8,7 @@ use logsum::{Axes, LogSumExp};
 use ndarray::{ArrayViewD, Axis, Zip};
 use std::sync::Arc;
 
-/// What is computed of a tensor. Dimensions are counted from the front, or, if negative, from the back.
+/// An operation on a tensor. Dimensions are counted from the front, or, if negative, from the back.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Operation {
@@ -25,7 +25,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// The operation whose result is the gradient of this one, if this one gives one number for many.
+    /// The operation whose result is the gradient of this one, if this one is a reduction.
     pub(crate) fn gradient(&self) -> Option<Self> {
         match self {
             Self::LogSumExp(dims) => Some(Self::Softmax(dims.clone())),
@@ -50,12 +50,12 @@ impl Operation {
         by_format!(z, T => self.value_of(z.view::<T>("logits")?))
     }
 
-    /// The result, and its gradient, in one pass, if there is one number for many.
+    /// The result and its gradient, in one pass, if this is a reduction.
     pub(crate) fn value_and_gradient(&self, z: &Numbers) -> Result<(TensorData, TensorData), Error> {
         by_format!(z, T => self.value_and_gradient_of(z.view::<T>("logits")?))
     }
 
-    /// The product of the transposed Jacobian with a vector of the input's shape, if the result has this shape.
+    /// The product of the transposed Jacobian with a vector, if the result has the shape of the input.
     pub(crate) fn vjp(&self, z: &Numbers, vector: &Numbers) -> Result<TensorData, Error> {
         by_format!(z, T => self.vjp_of(z.view::<T>("logits")?, vector.view("vector")?))
     }
@@ -122,7 +122,7 @@ impl Operation {
     }
 }
 
-/// The shape with these dimensions of length 1. Those that are out of range are refused by the library.
+/// The shape with these dimensions of length 1. Dimensions out of range are refused later, by the library.
 fn kept(shape: &[usize], dims: &[isize]) -> Vec<usize> {
     let mut kept = shape.to_vec();
     for dim in dims {
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
     use burn::backend::flex::FlexTensor;
 
-    /// What reaches the CPU as a copy, as from a GPU, gives what is read in place.
+    /// Numbers that reach the CPU as a copy, as from a GPU, give the same result as those that are read in place.
     #[test]
     fn of_a_copy() {
         let values: Vec<f32> = (0..24u16).map(|k| f32::from(k * k % 11)).collect();
