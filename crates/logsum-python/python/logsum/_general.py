@@ -223,7 +223,7 @@ def converted(x, dtype, name):
     if is_given:
         refuse_rounding(x, dtype, name)
     if x.dtype.kind not in "biu" and not np.can_cast(x.dtype, dtype):
-        raise TypeError(f"{name} is of {x.dtype}, which {dtype} would round: convert it first if that is meant")
+        raise TypeError(f"{name} is of {x.dtype}, which {dtype} would round: convert it first if rounding is intended")
     return library, dtype, native(x, dtype)
 
 

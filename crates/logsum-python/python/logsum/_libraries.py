@@ -190,7 +190,7 @@ def refuse_rounding(x, dtype, name):
         is_rounded |= magnitudes > 65504
     if is_rounded.any():
         number = x[is_rounded].flat[0]
-        raise ValueError(f"{name} has {number}, which {dtype} would round: convert it first if that is meant")
+        raise ValueError(f"{name} has {number}, which {dtype} would round: convert it first if rounding is intended")
 
 
 def module_within(x, *modules):

@@ -100,7 +100,7 @@ def converted(x, dtype, name):
             refuse_rounding(np.asarray(x), np.dtype(jax.dtypes.canonicalize_dtype(dtype)), name)
         return jnp.asarray(x, dtype)
     if not np.can_cast(x.dtype, dtype):
-        raise TypeError(f"{name} is of {x.dtype}, which {dtype} would round: convert it first if that is meant")
+        raise TypeError(f"{name} is of {x.dtype}, which {dtype} would round: convert it first if rounding is intended")
     return numbers.astype(dtype)
 
 

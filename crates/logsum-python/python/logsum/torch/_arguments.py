@@ -70,7 +70,7 @@ def converted(x, dtype, name="input"):
         return x.to(dtype)
     x = numbers
     if torch.promote_types(x.dtype, dtype) != dtype:
-        raise TypeError(f"{name} is of {x.dtype}, which {dtype} would round: convert it first if that is meant")
+        raise TypeError(f"{name} is of {x.dtype}, which {dtype} would round: convert it first if rounding is intended")
     return x.to(dtype)
 
 
