@@ -1,5 +1,5 @@
-//! A scheduler and executors as processes: the bits of one process, over any number of partitions, and when an executor
-//! is killed.
+//! A scheduler and executors as processes give the bits of one process, for any number of partitions, and when an
+//! executor is killed.
 
 use ballista::prelude::SessionConfigExt;
 use datafusion::arrow::array::{ArrayRef, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray};
@@ -173,7 +173,7 @@ async fn kill_in_stage(stage: usize) {
     assert!(!query.is_finished(), "it came too late");
     let (found, context) = query.await.expect("rows");
     assert_eq!(rows(&local(), table.path(), LONG_QUERY).await, found);
-    // The other one goes on alone.
+    // The other executor continues alone.
     let expected = rows(&local(), table.path(), QUERIES[0]).await;
     assert_eq!(expected, rows(&context, table.path(), QUERIES[0]).await);
 }
@@ -223,7 +223,7 @@ fn complaints_are_one_line() {
     }
 }
 
-/// Whatever ends the command ends what it has started.
+/// Whatever ends the command also ends the processes that it has started.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn no_process_is_left() {
@@ -241,7 +241,7 @@ async fn no_process_is_left() {
     }
     cluster.kill().and_then(|()| cluster.wait()).expect("it is killed");
     let end = Instant::now() + Duration::from_secs(10);
-    // One that has ended, and that nobody has asked for, has no command line.
+    // A process that has ended, and has not been waited for, has no command line.
     while processes.iter().any(|process| fs::read(process).is_ok_and(|command| !command.is_empty())) {
         assert!(Instant::now() < end, "{processes:?} are left");
         std::thread::sleep(Duration::from_millis(5));

@@ -1,4 +1,4 @@
-//! The functions in SQL: values, NULLs, types, errors, and the same bits over any number of partitions.
+//! The functions in SQL: values, NULLs, types, errors, and the same bits for any number of partitions.
 
 use datafusion::arrow::array::{ArrayRef, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray};
 use datafusion::arrow::util::pretty::pretty_format_batches;
@@ -11,7 +11,7 @@ fn context(partitions: usize) -> SessionContext {
     with_config(SessionConfig::new().with_target_partitions(partitions))
 }
 
-/// One that sends rows on without grouping them first, as if nearly each had a group of its own.
+/// A context that passes rows on without grouping them first, as if nearly every row had a group of its own.
 fn context_without_partial_groups(partitions: usize) -> SessionContext {
     let mut config = SessionConfig::new().with_target_partitions(partitions).with_batch_size(512);
     config.options_mut().execution.skip_partial_aggregation_probe_rows_threshold = 1;
@@ -54,7 +54,7 @@ async fn double(sql: &str) -> Option<f64> {
     }
 }
 
-/// Why a query fails.
+/// The error of a query.
 async fn error(sql: &str) -> String {
     let context = context(2);
     let plan = match context.sql(sql).await {
@@ -73,7 +73,7 @@ async fn aggregates() {
         double(&of("(-1000), (-1000), (-1001)", "effective_sample_size(z)")).await,
         Some(2.6257483271778526)
     );
-    // Nothing, and nothing but NULL.
+    // No rows, and only NULL.
     assert_eq!(double(&of("(1.0)", "logsumexp(z) FILTER (WHERE z > 2)")).await, None);
     assert_eq!(double(&of("(CAST(NULL AS DOUBLE)), (NULL)", "logsumexp(z)")).await, None);
     assert_eq!(double("SELECT logsumexp(NULL)").await, None);
@@ -89,7 +89,7 @@ async fn aggregates() {
 async fn weights() {
     let of = |list: &str| format!("SELECT logsumexp(z, w) FROM (VALUES {list}) t(z, w)");
     assert_eq!(double(&of("(0.0, 3), (3.0, -0.05)")).await, Some(0.691006467788818));
-    // A NULL on either side is absent, and so is a weight of 0.
+    // Rows with NULL as number or weight, and rows with a weight of 0, are left out.
     assert_eq!(
         double(&of("(0.0, 2), (NULL, 1), (5.0, NULL), (CAST('NaN' AS DOUBLE), 0)")).await,
         Some(2_f64.ln())
@@ -113,7 +113,7 @@ async fn types() {
     for cast in ["TINYINT", "BIGINT UNSIGNED"] {
         assert_eq!(double(&format!("SELECT logsumexp(CAST(2 AS {cast}))")).await, Some(2.0));
     }
-    // A REAL beside a DOUBLE.
+    // A REAL and a DOUBLE.
     assert_eq!(
         double("SELECT logaddexp(CAST(0 AS REAL), CAST(0 AS DOUBLE))").await,
         Some(std::f64::consts::LN_2)
@@ -155,7 +155,7 @@ async fn windows() {
     assert_eq!(column(of("logsumexp(z)", "ORDER BY i")).await, expected);
     let expected = [Some(0.5), None, Some(0.5), None, Some(1.0)].map(ScalarValue::Float64);
     assert_eq!(column(of("softmax(z)", "")).await, expected);
-    // What leaves a frame is gone.
+    // Rows that have left the frame have no influence.
     let sliding = of("logsumexp(z)", "ORDER BY i ROWS BETWEEN 1 PRECEDING AND CURRENT ROW");
     let expected = [Some(0.0), Some(0.0), Some(0.0), None, Some(-5e3)].map(ScalarValue::Float64);
     assert_eq!(column(sliding).await, expected);
@@ -179,7 +179,7 @@ async fn errors_say_what_is_wrong() {
     }
 }
 
-/// A table whose rows lie in so many partitions, in an order of their own.
+/// A table with its rows in a given number of partitions, in an order that depends on this number.
 fn table(partitions: usize, rows: usize) -> Arc<MemTable> {
     let z = |i: usize| ((i * 7919 % 100_003) as f64 / 100_003.0 - 0.5) * 60.0 - 3000.0;
     let stride = [1, 17, 19, 23][partitions % 4];
@@ -198,7 +198,7 @@ fn table(partitions: usize, rows: usize) -> Arc<MemTable> {
     });
     let parts: Vec<_> = parts.collect();
     let schema = parts[0][0].schema_ref();
-    // Nullable where any part is.
+    // A column is nullable if it is in any part.
     Arc::new(MemTable::try_new(Arc::clone(schema), parts).expect("a table"))
 }
 
@@ -221,7 +221,7 @@ async fn bits_are_the_same_over_any_partitions() {
             context.register_table("t", table(partitions, ROWS)).expect("a table");
             let mut rows = rows(&context, sql).await;
             if which == 1 {
-                // That of the engine's own sum is not.
+                // The engine's own sum does not have this property.
                 rows[0].pop();
             }
             let first = first.get_or_insert_with(|| rows.clone());
