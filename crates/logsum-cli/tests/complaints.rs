@@ -573,5 +573,8 @@ fn help_completions_and_manual_page() {
         assert!(place.run(&format!("completions {shell}")).text().contains("log-softmax"), "{shell}");
     }
     assert!(place.run("man").text().contains(".TH logsum 1"));
-    assert!(place.run("--version").text().starts_with("logsum 0."));
+    let version = place.run("--version").text();
+    assert!(version.starts_with(concat!("logsum ", env!("CARGO_PKG_VERSION"), "\n")), "{version}");
+    assert!(version.contains("SIMD level: ") && version.contains("portable"), "{version}");
+    assert_eq!(place.run("-V").text(), concat!("logsum ", env!("CARGO_PKG_VERSION"), "\n"));
 }
