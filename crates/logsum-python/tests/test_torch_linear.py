@@ -95,6 +95,20 @@ def test_derivatives_by_differences(chunked):
         assert torch.autograd.gradcheck(loss, (x, w, b), fast_mode=True)
 
 
+def test_padded_classes_have_no_share_under_a_soft_cap(chunked):
+    """A class with the bias −∞ is not there: c · tanh(−∞/c) would be −c, a score like any other."""
+    x, w, b, target = arguments()
+    padded_w, padded_b = torch.cat([w, torch.ones(4, 6)]), torch.cat([b, torch.full((4,), -torch.inf)])
+    for reduction in ("mean", "none"):
+        losses, padded = (
+            T.linear_cross_entropy(x, w_, target, linear_bias=b_, reduction=reduction, softcap=3.0)
+            for w_, b_ in ((w, b), (padded_w, padded_b))
+        )
+        torch.testing.assert_close(padded, losses, rtol=1e-14, atol=0)
+        slopes, padded_slopes = (torch.autograd.grad(found.sum(), (x, w)) for found in (losses, padded))
+        torch.testing.assert_close(padded_slopes, slopes, rtol=1e-12, atol=1e-14)
+
+
 def test_narrow_formats_are_summed_in_float32():
     """Scores in bfloat16 have losses in float32; derivatives by the weight do not stand still over many chunks."""
     random = torch.Generator().manual_seed(4)
@@ -209,7 +223,7 @@ def test_complaints():
         (dict(target=torch.rand(3, 4, 33).requires_grad_()), TypeError, "target requires a derivative"),
         (dict(weight=torch.ones(33).requires_grad_()), TypeError, "weight requires a derivative"),
         (dict(weight=torch.ones(32)), ValueError, r"weight has the shape \(32,\), it must be \(33,\)"),
-        (dict(softcap=0), ValueError, "softcap is 0.0, it must be finite and positive"),
+        (dict(softcap=0), ValueError, "softcap is 0, it must be finite and positive"),
         (dict(softcap="a"), TypeError, "softcap must be a number, not str"),
         (dict(temperature=-1), ValueError, "temperature is -1"),
         (dict(reduction="all"), ValueError, "reduction is 'all'"),

@@ -50,6 +50,68 @@ def test_divergence_where_a_logarithm_is_out_of_range():
     assert T.softmax_kl(x, y, 0).item() == pytest.approx(4.834741468769534e307, rel=1e-14)
 
 
+def exact_scores(x, temperature, softcap):
+    cap = (lambda z: z) if softcap is None else lambda z: softcap * mpmath.tanh(z / softcap)
+    return [None if z == -INF else cap(mpmath.mpf(z)) / mpmath.mpf(temperature) for z in x.tolist()]
+
+
+def exact_shares(scores):
+    e = [0 if z is None else mpmath.e**z for z in scores]
+    return [z / sum(e) for z in e]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
+@pytest.mark.parametrize("temperature, softcap", [(0.25, None), (3.0, None), (1.0, 5.0), (0.5, 2.5)])
+def test_temperature_and_softcap(dtype, temperature, softcap):
+    """Of masked scores, too: −∞ stays −∞ under a soft cap, and has neither a share nor a slope."""
+    torch.manual_seed(1)
+    x, y = (torch.randn(4, 9).mul(8).to(dtype) for _ in range(2))
+    x[:, 3] = y[:, 3] = -INF
+    options = dict(temperature=temperature, softcap=softcap)
+    entropies, divergences = T.softmax_entropy(x, -1, **options), T.softmax_kl(x, y, -1, **options)
+    assert entropies.dtype == divergences.dtype == dtype
+    for row in range(4):
+        with mpmath.workdps(50):
+            p, q = (exact_shares(exact_scores(z[row], temperature, softcap)) for z in (x, y))
+            entropy = float(-sum(a * mpmath.log(a) for a in p if a))
+            divergence = float(sum(a * mpmath.log(a / b) for a, b in zip(p, q) if a))
+        within = 1e-12 if dtype == torch.float64 else torch.finfo(dtype).eps
+        assert entropies[row].item() == pytest.approx(entropy, rel=within)
+        assert divergences[row].item() == pytest.approx(divergence, rel=within)
+    x, y = x.double().requires_grad_(), y.double().requires_grad_()
+    present = [i for i in range(9) if i != 3]
+    for function, inputs in ((T.softmax_entropy, (x,)), (T.softmax_kl, (x, y))):
+        slopes = torch.autograd.grad(function(*inputs, -1, **options).sum(), inputs)
+        alone = [z.detach()[:, present].requires_grad_() for z in inputs]
+        assert all((slope[:, 3] == 0).all() for slope in slopes)
+        of_alone = torch.autograd.grad(function(*alone, -1, **options).sum(), alone)
+        for slope, other in zip(slopes, of_alone):
+            assert torch.allclose(slope[:, present], other, rtol=1e-12, atol=1e-15)
+        assert torch.autograd.gradcheck(lambda *z: function(*z, -1, **options), alone)
+        assert torch.autograd.gradgradcheck(lambda *z: function(*z, -1, **options), alone)
+
+
+def test_temperature_of_rows_without_mass_and_of_extremes():
+    nothing = torch.full((2, 3), -INF, requires_grad=True)
+    entropy = T.softmax_entropy(nothing, -1, temperature=0.5, softcap=30.0)
+    assert torch.equal(entropy, T.softmax_entropy(nothing, -1))
+    assert torch.equal(torch.autograd.grad(entropy.sum(), nothing)[0], torch.zeros(2, 3))
+    # No step overflows in float32, float16 or float64.
+    for dtype, great in ((torch.float16, 6e4), (torch.float32, 3e38), (torch.float64, 1e308)):
+        x = torch.tensor([great, great, -great], dtype=dtype)
+        assert T.softmax_entropy(x, temperature=1e-3).item() == pytest.approx(math.log(2), rel=1e-3)
+        assert T.softmax_kl(x, x, temperature=1e-3).item() == 0
+    x = torch.tensor([INF, 1.0, INF], dtype=torch.float64)
+    assert T.softmax_entropy(x, temperature=2.0).item() == math.log(2)
+    for function in (T.softmax_entropy, lambda x, **options: T.softmax_kl(x, x, **options)):
+        with pytest.raises(ValueError, match="^temperature is 0, it must be finite and positive$"):
+            function(x, temperature=0)
+        with pytest.raises(ValueError, match="^softcap is -1.0, it must be finite and positive$"):
+            function(x, softcap=-1.0)
+        with pytest.raises(TypeError, match="^temperature must be a number, not a Tensor: there is no derivative by it$"):
+            function(x, temperature=torch.tensor(1.0))
+
+
 def test_divergence_far_from_0():
     """Where logarithms of sums have lost the digits of the difference."""
     torch.manual_seed(1)

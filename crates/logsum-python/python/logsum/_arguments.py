@@ -22,6 +22,13 @@ def real(number, name):
         raise TypeError(f"{name} must be a number, not {type(number).__name__}") from None
 
 
+def positive(number, name):
+    found = real(number, name)
+    if not 0 < found < float("inf"):
+        raise ValueError(f"{name} is {number!r}, it must be finite and positive")
+    return found
+
+
 def one_of(choices, choice, name):
     if not isinstance(choice, str) or choice not in choices:
         raise ValueError(f"{name} is {choice!r}, it must be {', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}")
@@ -35,13 +42,12 @@ def loss_options(ignore_index, reduction, label_smoothing, z_loss, temperature):
     limits = {
         "label_smoothing": (label_smoothing, lambda x: 0 <= x <= 1, "between 0 and 1"),
         "z_loss": (z_loss, lambda x: 0 <= x < float("inf"), "finite and not negative"),
-        "temperature": (temperature, lambda x: 0 < x < float("inf"), "finite and positive"),
     }
     for name, (number, is_right, limit) in limits.items():
         options[name] = real(number, name)
         if not is_right(options[name]):
             raise ValueError(f"{name} is {number!r}, it must be {limit}")
-    return options
+    return options | {"temperature": positive(temperature, "temperature")}
 
 
 def either(segment_ids, offsets, num_segments):

@@ -38,7 +38,7 @@ import math
 import numpy as np
 import torch
 
-from .._arguments import either, loss_options, one_of, real, whole
+from .._arguments import either, loss_options, one_of, whole
 from . import _cuda, _divergence, _elementwise, _linear, _losses, _reductions, _scans_and_products, _segments, _vocab_parallel
 from ._arguments import (
     are_known,
@@ -214,13 +214,19 @@ def logvarexp(input, dim=None, ddof=0, keepdim=False):
     return without(input.ndim == 0, dims, keepdim, _reductions.logvarexp(x, whole(ddof, "ddof", 0), dims))[0]
 
 
-def softmax_entropy(input, dim=None, keepdim=False):
-    """The entropy −Σ p log p of p = softmax(input) over dimensions, in nats. See also `logsum.softmax_entropy`."""
-    x, dims = of_dims(floating(input), dim)
-    return without(input.ndim == 0, dims, keepdim, _reductions.softmax_entropy(x, dims))[0]
+def softmax_entropy(input, dim=None, keepdim=False, *, temperature=1.0, softcap=None):
+    """The entropy −Σ p log p of p = softmax(input) over dimensions, in nats. See also `logsum.softmax_entropy`.
+
+    With `softcap` c each score s is first replaced by c · tanh(s / c), except −∞, which stays masked out; then scores are
+    divided by `temperature`. Either is computed in float64, and derivatives are with respect to `input`.
+    """
+    (temperature, softcap), dtype = _losses.scaling(temperature, softcap), floating(input).dtype
+    x, dims = of_dims(input, dim)
+    entropy = _reductions.softmax_entropy(_losses.scaled(x, dims, temperature, softcap), dims)
+    return without(input.ndim == 0, dims, keepdim, entropy.to(dtype))[0]
 
 
-def softmax_kl(input, other, dim=None, keepdim=False):
+def softmax_kl(input, other, dim=None, keepdim=False, *, temperature=1.0, softcap=None):
     """The Kullback-Leibler divergence Σ p log(p/q) of p = softmax(input) and q = softmax(other) over dimensions, in
     nats.
 
@@ -228,15 +234,17 @@ def softmax_kl(input, other, dim=None, keepdim=False):
     where p and q are close to each other: it is computed in float64 as Σ p (e^−d − 1 + d) with d = log p − log q. Where
     both scores are −∞, an element is masked out and contributes nothing. Where p has mass and q has none, the result is
     +∞ with the derivative 0. A row of `input` without mass, all −∞, gives 0; a NaN gives NaN. Derivatives of any order
-    are with respect to both arguments.
+    are with respect to both arguments. `temperature` and `softcap` apply to both, as in `softmax_entropy`.
 
     >>> softmax_kl(torch.tensor([0.0, 1.0]), torch.tensor([0.0, 1.0]))
     tensor(0.)
     """
+    temperature, softcap = _losses.scaling(temperature, softcap)
     named = dict(input=floating(input), other=as_tensor(other, "other", input))
     x, y = together(**dict(zip(named, in_common(**named))))
-    dims = dims_of(x, dim)
-    return without(are_numbers(named), dims, keepdim, _divergence.softmax_kl(x, y, dims))[0]
+    dims, dtype = dims_of(x, dim), x.dtype
+    x, y = (_losses.scaled(scores, dims, temperature, softcap) for scores in (x, y))
+    return without(are_numbers(named), dims, keepdim, _divergence.softmax_kl(x, y, dims).to(dtype))[0]
 
 
 def merge_attention(outputs, logsumexps, *, base):
@@ -511,9 +519,10 @@ def linear_cross_entropy(
 
     `input` has the shape (…, d), `linear_weight` (classes, d), `linear_bias` (classes,); `target` has a class for each
     row of `input`, or probabilities of the shape (…, classes). With `softcap` c each score s is replaced by c ·
-    tanh(s/c) first. The other options are those of `cross_entropy`. Scores are torch's matrix products in the format of
-    `input` and `linear_weight`. The result has that format, or float32 if it is narrower; in it, the loss of each row
-    of these scores is correctly rounded if there is no z-loss, temperature or softcap.
+    tanh(s/c) first, except −∞ (of a class with the bias −∞), which stays. The other options are those of
+    `cross_entropy`. Scores are torch's matrix products in the format of `input` and `linear_weight`. The result has
+    that format, or float32 if it is narrower; in it, the loss of each row of these scores is correctly rounded if there
+    is no z-loss, temperature or softcap.
 
     Derivatives are with respect to `input`, `linear_weight` and `linear_bias`. They are computed together with the
     loss; with `reduction="none"` they are computed in the backward pass, from scores that are computed again. Those
@@ -538,11 +547,9 @@ def linear_cross_entropy(
         )
     if b is not None and b.shape != w.shape[:1]:
         raise ValueError(f"linear_bias has the shape {tuple(b.shape)}, it must be {tuple(w.shape[:1])}: one for each class")
-    refuse_tensors(label_smoothing=label_smoothing, z_loss=z_loss, temperature=temperature, softcap=softcap)
+    refuse_tensors(label_smoothing=label_smoothing, z_loss=z_loss)
+    _, softcap = _losses.scaling(temperature, softcap)
     options = loss_options(ignore_index, reduction, label_smoothing, z_loss, temperature)
-    softcap = None if softcap is None else real(softcap, "softcap")
-    if softcap is not None and not 0 < softcap < math.inf:
-        raise ValueError(f"softcap is {softcap!r}, it must be finite and positive")
     target = as_tensor(target, "target", x)
     if not target.is_floating_point():
         target = integers_of(target, "target", x)
@@ -559,7 +566,7 @@ def linear_cross_entropy(
 
     def losses(scores, target, weight):
         if softcap is not None:
-            scores = softcap * torch.tanh(scores / softcap)
+            scores = _losses.capped(scores, softcap)
         return cross_entropy(scores, target, weight, reduction="none", dim=-1, **numbers)
 
     rows, targets = x.reshape(-1, x.shape[-1]), target.reshape(-1, *target.shape[x.ndim - 1 :])

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from .. import _general
-from ._arguments import within
+from .._arguments import positive
+from ._arguments import refuse_tensors, within
 from ._differentiable import Differentiable, on_cpu
 from ._reductions import Powers, finite_or_0, log_softmax, logsumexp, softmax, softmax_slope, times
 
@@ -151,6 +152,27 @@ def at_temperature(x, temperature):
     # What is infinite does not change with the temperature.
     half = torch.where(torch.isinf(below / half), half.detach(), half)
     return quotient(below, half), quotient(greatest, temperature.expand(greatest.shape))[..., 0]
+
+
+def scaling(temperature, softcap):
+    """A temperature and a soft cap (or None), checked."""
+    refuse_tensors(temperature=temperature, softcap=softcap)
+    return positive(temperature, "temperature"), None if softcap is None else positive(softcap, "softcap")
+
+
+def capped(x, softcap):
+    """c · tanh(x / c), which lies within ±c; −∞ stays what it is, so that a masked score gets no share."""
+    return torch.where(torch.isneginf(x), x, softcap * torch.tanh(x / softcap))
+
+
+def scaled(x, dim, temperature, softcap):
+    """The scores with a soft cap, divided by a temperature, in float64. The greatest finite one is subtracted first, which
+    does not change their softmax, so that it does not overflow."""
+    if temperature == 1 and softcap is None:
+        return x
+    x = x.double()
+    x = x if softcap is None else capped(x, softcap)
+    return (x - finite_or_0(x.detach().amax(dim, keepdim=True))) / temperature if x.numel() else x
 
 
 def squares(x, shift, whole):
