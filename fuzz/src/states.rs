@@ -13,7 +13,7 @@ fn check<T: Float>(data: &[u8]) {
         let _ = (state.value(), state.logmeanexp(), state.max(), state.is_proved_nearest());
     }
     if let [Ok(a), Ok(b)] = states {
-        let [mut ab, mut ba] = [a.clone(), b.clone()];
+        let [mut ab, mut ba] = [a, b];
         ab.merge(&b);
         ba.merge(&a);
         assert_eq!(ab.to_bytes(), ba.to_bytes());

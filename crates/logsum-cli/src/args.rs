@@ -425,7 +425,8 @@ pub(crate) enum Format {
 
 /// What `--version` says, for reports of errors and of speed: results depend on nothing but the version.
 static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
-    let levels: Vec<_> = Level::ALL.into_iter().rev().filter(|level| level.is_available()).map(Level::name).collect();
+    let levels: Vec<_> =
+        Level::ALL.into_iter().rev().filter(|level| level.is_available()).map(Level::name).collect();
     let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     format!(
         "{}\nplatform: {} {}\nSIMD level: {} (this machine has {})\nthreads: {threads}\n\

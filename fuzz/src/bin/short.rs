@@ -10,15 +10,20 @@ use std::time::Instant;
 use std::{fs, io};
 
 /// Each target, its corpus, and how many changed inputs it gets: some seconds' worth.
-const TARGETS: [(&str, fn(&[u8]), usize); 4] =
-    [("command", command, 4000), ("explain", explain, 200), ("states", states, 200_000), ("values", values, 4000)];
+const TARGETS: [(&str, fn(&[u8]), usize); 4] = [
+    ("command", command, 4000),
+    ("explain", explain, 200),
+    ("states", states, 200_000),
+    ("values", values, 4000),
+];
 
 fn main() -> io::Result<()> {
     for (name, target, count) in TARGETS {
         let start = Instant::now();
-        let mut files: Vec<_> = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name))?
-            .map(|entry| Ok(entry?.path()))
-            .collect::<io::Result<_>>()?;
+        let mut files: Vec<_> =
+            fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name))?
+                .map(|entry| Ok(entry?.path()))
+                .collect::<io::Result<_>>()?;
         files.sort();
         let seeds = files.iter().map(fs::read).collect::<io::Result<Vec<_>>>()?;
         seeds.iter().for_each(|seed| target(seed));
@@ -44,10 +49,13 @@ fn change(input: &mut Vec<u8>, other: &[u8], random: &mut impl Rng) {
     let end = (place + random.random_range(1..32)).min(input.len());
     match random.random_range(0..7) {
         0 if place < input.len() => input[place] ^= 1 << random.random_range(0..8),
-        1 if place < input.len() => input[place] = [0, 1, 0x7f, 0x80, 0xff, b'"', b',', b'\n'][random.random_range(0..8)],
+        1 if place < input.len() => {
+            input[place] = [0, 1, 0x7f, 0x80, 0xff, b'"', b',', b'\n'][random.random_range(0..8)]
+        }
         2 if place + 8 <= input.len() => {
             let telling = [0.0, -0.0, f64::INFINITY, f64::NAN, f64::MIN_POSITIVE, -f64::MAX, 5e-324, -745.2];
-            input[place..place + 8].copy_from_slice(&telling[random.random_range(0..telling.len())].to_le_bytes());
+            input[place..place + 8]
+                .copy_from_slice(&telling[random.random_range(0..telling.len())].to_le_bytes());
         }
         3 => drop(input.drain(place..end)),
         4 => input.extend_from_within(place..end),

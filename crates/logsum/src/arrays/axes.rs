@@ -25,11 +25,13 @@ pub struct Axes {
 
 impl Axes {
     /// Every axis: one log-sum-exp over the whole array.
+    #[must_use]
     pub fn all() -> Self {
         Self { which: None, keep: false }
     }
 
     /// Keeps the reduced axes in the result, with length 1, so that the result broadcasts against the input.
+    #[must_use]
     pub fn keep(mut self) -> Self {
         self.keep = true;
         self

@@ -82,6 +82,7 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     }
 
     /// Sets the gradient and softmax of rows without mass, as [`Terms::no_mass`].
+    #[must_use]
     pub fn no_mass(self, no_mass: NoMass) -> Self {
         Self { no_mass, ..self }
     }

@@ -60,6 +60,7 @@ impl<T> Accumulator<T> {
     pub const BYTES: usize = 128;
 
     /// An accumulator without numbers, whose value is −∞.
+    #[must_use]
     pub const fn new() -> Self {
         Self { state: Binned::EMPTY, format: PhantomData }
     }
@@ -72,6 +73,7 @@ impl<T> Accumulator<T> {
     /// assert_eq!((sum.count(), sum.max()), (2, 1.0));
     /// # Ok::<(), logsum::Error>(())
     /// ```
+    #[must_use]
     pub fn count(&self) -> u64 {
         self.state.count
     }
@@ -149,11 +151,13 @@ impl<T: Float> Accumulator<T> {
     /// | a NaN | NaN |
     /// | one number, with weight 1 | that number |
     /// | weights whose sum is negative, or terms +∞ and −∞ | NaN |
+    #[must_use]
     pub fn value(&self) -> T {
         <T as Compiled<T>>::value(&self.state).value
     }
 
     /// Whether [`value`](Self::value) is proved to be the float nearest to the exact value. If false, it may still be.
+    #[must_use]
     pub fn is_proved_nearest(&self) -> bool {
         <T as Compiled<T>>::value(&self.state).is_proved
     }
@@ -167,6 +171,7 @@ impl<T: Float> Accumulator<T> {
     /// sum.update(&[-1000.0, 0.0]);
     /// assert_eq!(sum.logmeanexp(), -std::f64::consts::LN_2);
     /// ```
+    #[must_use]
     pub fn logmeanexp(&self) -> T {
         <T as Compiled<T>>::mean(&self.state).value
     }
@@ -179,12 +184,14 @@ impl<T: Float> Accumulator<T> {
     /// assert!(sum.is_logmeanexp_proved_nearest());
     /// assert_eq!(sum.logmeanexp(), logsum::logmeanexp(&[0.0, 3.0]));
     /// ```
+    #[must_use]
     pub fn is_logmeanexp_proved_nearest(&self) -> bool {
         <T as Compiled<T>>::mean(&self.state).is_proved
     }
 
     /// The greatest number so far, whatever its weight, except that numbers of weight 0 are ignored; NaN if the sum has
     /// a NaN, −∞ if there are no numbers.
+    #[must_use]
     pub fn max(&self) -> T {
         T::narrow(match () {
             () if self.state.has(kind::NAN) => f64::NAN,
@@ -206,6 +213,7 @@ impl<T: Float> Accumulator<T> {
     /// | 24 to 31 | the number of terms, as in [`count`](Self::count) |
     /// | 32 to 95 | the sums of four cells |
     /// | 96 to 127 | the magnitudes of negative terms in two cells |
+    #[must_use]
     pub fn to_bytes(&self) -> [u8; 128] {
         let state = &self.state;
         let mut bytes = [0; 128];
@@ -540,6 +548,7 @@ impl<T: Float> EffectiveSampleSize<T> {
     pub const BYTES: usize = 256;
 
     /// A state without log-weights, whose value is NaN.
+    #[must_use]
     pub const fn new() -> Self {
         Self { weights: Accumulator::new(), squares: Accumulator::new() }
     }
@@ -577,11 +586,13 @@ impl<T: Float> EffectiveSampleSize<T> {
     }
 
     /// (Σ w_k)² / Σ w_k²; NaN if no log-weight is finite, or if one is +∞ or NaN.
+    #[must_use]
     pub fn value(&self) -> T {
         self.found().value
     }
 
     /// Whether [`value`](Self::value) is proved to be the float nearest to the exact value.
+    #[must_use]
     pub fn is_proved_nearest(&self) -> bool {
         self.found().is_proved
     }
@@ -606,11 +617,13 @@ impl<T: Float> EffectiveSampleSize<T> {
     /// weights.update(&[0.0, 0.0]);
     /// assert_eq!(weights.log_weights().value(), std::f64::consts::LN_2);
     /// ```
+    #[must_use]
     pub fn log_weights(&self) -> &Accumulator<T> {
         &self.weights
     }
 
     /// The state as bytes: those of two accumulators.
+    #[must_use]
     pub fn to_bytes(&self) -> [u8; 256] {
         joined(PairKind::EffectiveSampleSize, self.weights.to_bytes(), self.squares.to_bytes())
     }
@@ -650,6 +663,7 @@ impl<T: Float> WeightedMean<T> {
     pub const BYTES: usize = 256;
 
     /// A state without pairs, whose value is NaN.
+    #[must_use]
     pub const fn new() -> Self {
         Self { products: Accumulator::new(), weights: Accumulator::new() }
     }
@@ -673,11 +687,13 @@ impl<T: Float> WeightedMean<T> {
 
     /// Σ x_k e^{z_k} / Σ e^{z_k}; NaN if no log-weight is finite, if one is +∞, or if there is a NaN. An infinite x_k
     /// makes the value infinite; or NaN, if there is one of the other sign, or if its log-weight is −∞ (∞ · 0).
+    #[must_use]
     pub fn value(&self) -> T {
         self.found().value
     }
 
     /// Whether [`value`](Self::value) is proved to be the float nearest to the exact value.
+    #[must_use]
     pub fn is_proved_nearest(&self) -> bool {
         self.found().is_proved
     }
@@ -707,6 +723,7 @@ impl<T: Float> WeightedMean<T> {
     }
 
     /// The state as bytes: those of two accumulators.
+    #[must_use]
     pub fn to_bytes(&self) -> [u8; 256] {
         joined(PairKind::WeightedMean, self.products.to_bytes(), self.weights.to_bytes())
     }

@@ -41,6 +41,7 @@ use num_complex::Complex;
 /// let z = [Complex::new(0.0, 0.0), Complex::new(0.0, std::f64::consts::PI)];
 /// assert_eq!(complex_logsumexp(&z), Complex::new(-36.63870901270898, 1.5707963267948966));
 /// ```
+#[must_use]
 pub fn complex_logsumexp<T: Float>(z: &[Complex<T>]) -> Complex<T> {
     <T as Compiled<T>>::complex_logsumexp(z)
 }

@@ -66,6 +66,7 @@ impl Cumulative {
     /// assert_eq!(out, [0.0, std::f64::consts::LN_2]);
     /// # Ok::<(), logsum::Error>(())
     /// ```
+    #[must_use]
     pub fn forward() -> Self {
         Self { is_reverse: false, is_exclusive: false }
     }
@@ -78,6 +79,7 @@ impl Cumulative {
     /// assert_eq!(out, [std::f64::consts::LN_2, 0.0]);
     /// # Ok::<(), logsum::Error>(())
     /// ```
+    #[must_use]
     pub fn reverse() -> Self {
         Self { is_reverse: true, is_exclusive: false }
     }
@@ -90,6 +92,7 @@ impl Cumulative {
     /// assert_eq!(out, [f64::NEG_INFINITY, 5.0]);
     /// # Ok::<(), logsum::Error>(())
     /// ```
+    #[must_use]
     pub fn exclusive(self) -> Self {
         Self { is_exclusive: true, ..self }
     }

@@ -38,6 +38,7 @@ use crate::ziv::variance::settle_log_variance;
 /// assert_eq!(logvarexp(&[1000.0, 1001.0], 0), 1999.696355348106); // e^1000 overflows
 /// assert_eq!(logvarexp(&[0.0, 1e-15], 0), -70.46384715094126);
 /// ```
+#[must_use]
 pub fn logvarexp<T: Float>(z: &[T], ddof: usize) -> T {
     <T as Compiled<T>>::logvarexp(z, ddof)
 }

@@ -43,12 +43,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// assert_eq!(logsumexp::<f32>(&[]), f32::NEG_INFINITY);
 /// ```
 #[doc(alias("lse", "log_sum_exp"))]
+#[must_use]
 pub fn logsumexp<T: Float>(z: &[T]) -> T {
     <T as Compiled<T>>::logsumexp(z)
 }
 
 /// [`logsumexp`], and the phase of Ziv's strategy that settled it.
 #[doc(hidden)]
+#[must_use]
 pub fn logsumexp_and_phase<T: Float>(z: &[T]) -> (T, Phase) {
     <T as Compiled<T>>::logsumexp_and_phase(z)
 }

@@ -108,6 +108,7 @@ impl Segments {
     }
 
     /// The number of segments.
+    #[must_use]
     pub fn count(&self) -> usize {
         self.offsets.len() - 1
     }

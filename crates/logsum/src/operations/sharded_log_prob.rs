@@ -64,6 +64,7 @@ impl<T> ShardedLogProb<T> {
     pub const BYTES: usize = 64;
 
     /// The state of a shard without scores.
+    #[must_use]
     pub const fn new() -> Self {
         Self { row: Row::EMPTY, format: PhantomData }
     }
@@ -102,12 +103,14 @@ impl<T: Float> ShardedLogProb<T> {
     /// It is the nearest float if that is [proved](Self::is_proved_nearest), otherwise almost certainly the nearest.
     /// The special cases are those of [`token_log_probs`](crate::token_log_probs): −∞ if z_t is −∞, or if z_t is finite
     /// and another score is +∞; −log c if z_t is one of c scores +∞; NaN if a score is NaN.
+    #[must_use]
     pub fn log_prob(&self) -> Option<T> {
         <T as Compiled<T>>::found(&self.row).map(|found| found.value)
     }
 
     /// Whether [`log_prob`](Self::log_prob) is proved to be the float nearest to the exact value. If false, it may
     /// still be.
+    #[must_use]
     pub fn is_proved_nearest(&self) -> bool {
         <T as Compiled<T>>::found(&self.row).is_some_and(|found| found.is_proved)
     }
@@ -158,6 +161,7 @@ impl<T: Float> ShardedLogProb<T> {
     /// | 63 | the number of significand bits of T: 53 for f64, 24 for f32 |
     ///
     /// A row must have fewer than 2^39 scores; the state of a longer row has no log-probability.
+    #[must_use]
     pub fn to_bytes(&self) -> [u8; 64] {
         let Row { others, token, shards, special } = &self.row;
         let mut bytes = [0; 64];

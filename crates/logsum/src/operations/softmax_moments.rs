@@ -41,6 +41,7 @@ use crate::ziv::weighted;
 /// assert_eq!(logmeanexp(&[-1000.0, 0.0]), -std::f64::consts::LN_2);
 /// ```
 #[doc(alias("log_mean_exp"))]
+#[must_use]
 pub fn logmeanexp<T: Float>(z: &[T]) -> T {
     Terms::new(z).logmeanexp()
 }
@@ -106,6 +107,7 @@ pub fn logsumexp_hvp<T: Float>(z: &[T], vector: &[T], out: &mut [T]) -> Result<(
 /// assert_eq!(softmax_entropy(&[40.0, 0.0]), 1.7418252446695514e-16);
 /// ```
 #[doc(alias("entropy"))]
+#[must_use]
 pub fn softmax_entropy<T: Float>(z: &[T]) -> T {
     Terms::new(z).softmax_entropy()
 }

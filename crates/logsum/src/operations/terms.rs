@@ -105,6 +105,7 @@ impl<'a, T: Float> Terms<'a, T> {
     /// let z = [1000.0, 1000.0];
     /// assert_eq!(logsum::Terms::new(&z).logsumexp(), logsum::logsumexp(&z));
     /// ```
+    #[must_use]
     pub fn new(z: &'a [T]) -> Self {
         Self { z, weights: None, mask: None, temperature: 1.0, no_mass: NoMass::Zero }
     }
@@ -164,6 +165,7 @@ impl<'a, T: Float> Terms<'a, T> {
     }
 
     /// Sets the gradient and softmax of a sum without mass; [`NoMass`] has an example.
+    #[must_use]
     pub fn no_mass(self, no_mass: NoMass) -> Self {
         Self { no_mass, ..self }
     }
@@ -178,6 +180,7 @@ impl<'a, T: Float> Terms<'a, T> {
     /// assert!(Terms::new(&[1.0, 2.0]).weights(&[1.0, -1.0])?.logsumexp().is_nan()); // e − e² is negative
     /// # Ok::<(), logsum::Error>(())
     /// ```
+    #[must_use]
     pub fn logsumexp(&self) -> T {
         let (value, sign) = self.logsumexp_with_sign();
         if sign.widen() < 0.0 { T::narrow(f64::NAN) } else { value }
@@ -191,6 +194,7 @@ impl<'a, T: Float> Terms<'a, T> {
     /// assert_eq!(terms.logsumexp_with_sign(), (1.5413248546129181, -1.0)); // e − e² = −4.67…
     /// # Ok::<(), logsum::Error>(())
     /// ```
+    #[must_use]
     pub fn logsumexp_with_sign(&self) -> (T, T) {
         <T as Compiled<T>>::logsumexp_with_sign(self)
     }
@@ -281,6 +285,7 @@ impl<'a, T: Float> Terms<'a, T> {
     /// assert_eq!(terms.logmeanexp(), 0.40546510810816444); // log 1.5, of these floats
     /// # Ok::<(), logsum::Error>(())
     /// ```
+    #[must_use]
     pub fn logmeanexp(&self) -> T {
         <T as Compiled<T>>::terms_logmeanexp(self)
     }
@@ -296,6 +301,7 @@ impl<'a, T: Float> Terms<'a, T> {
     /// assert_eq!(terms.logvarexp(0), logsum::logvarexp(&[1000.0, 1001.0], 0));
     /// # Ok::<(), logsum::Error>(())
     /// ```
+    #[must_use]
     pub fn logvarexp(&self, ddof: usize) -> T {
         <T as Compiled<T>>::terms_logvarexp(self, ddof)
     }
@@ -310,6 +316,7 @@ impl<'a, T: Float> Terms<'a, T> {
     /// assert_eq!(terms.softmax_entropy(), std::f64::consts::LN_2);
     /// # Ok::<(), logsum::Error>(())
     /// ```
+    #[must_use]
     pub fn softmax_entropy(&self) -> T {
         <T as Compiled<T>>::terms_entropy(self)
     }

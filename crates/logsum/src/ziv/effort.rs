@@ -19,6 +19,7 @@ impl Effort {
     }
 
     /// The terms summed after `start`.
+    #[must_use]
     pub fn since(start: Self) -> Self {
         let now = Self::so_far();
         Self {

@@ -185,6 +185,7 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
     /// assert_eq!(loss, 4.248354255291589e-18);
     /// # Ok::<(), logsum::Error>(())
     /// ```
+    #[must_use]
     pub fn new(classes: usize) -> Self {
         Self { classes, class_weights: None, ignored: None, smoothing: 0.0, z_loss: 0.0, temperature: 1.0 }
     }
@@ -222,6 +223,7 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
     /// assert_eq!(mean, std::f64::consts::LN_2);
     /// # Ok::<(), logsum::Error>(())
     /// ```
+    #[must_use]
     pub fn ignore(self, target: usize) -> Self {
         Self { ignored: Some(target), ..self }
     }

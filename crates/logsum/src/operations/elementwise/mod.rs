@@ -39,12 +39,14 @@ macro_rules! table {
     ) => {
         $(
             $(#[$doc2])*
+            #[must_use]
             pub fn $two<T: Float>($a: T, $b: T) -> T {
                 <T as Compiled<T>>::at(Name::$Two, $a, $b)
             }
         )*
         $(
             $(#[$doc1])*
+            #[must_use]
             pub fn $one<T: Float>($x: T) -> T {
                 <T as Compiled<T>>::at(Name::$One, $x, $x)
             }
@@ -100,12 +102,14 @@ macro_rules! table {
 
             $(
                 #[doc = concat!("Of [`", stringify!($two), "`](crate::", stringify!($two), "): ", $slopes, ".")]
+                #[must_use]
                 pub fn $two<T: Float>($a: T, $b: T) -> [T; 2] {
                     <T as Compiled<T>>::slopes(Name::$Two, $a, $b)
                 }
             )*
             $(
                 #[doc = concat!("Of [`", stringify!($one), "`](crate::", stringify!($one), "): ", $slope, ".")]
+                #[must_use]
                 pub fn $one<T: Float>($x: T) -> T {
                     <T as Compiled<T>>::slopes(Name::$One, $x, $x)[0]
                 }
@@ -127,12 +131,14 @@ macro_rules! table {
 
             $(
                 #[doc = concat!("Of [`", stringify!($two), "`](crate::", stringify!($two), "): ", $curvatures, ".")]
+                #[must_use]
                 pub fn $two<T: Float>($a: T, $b: T) -> [T; 3] {
                     <T as Compiled<T>>::curvatures(Name::$Two, $a, $b)
                 }
             )*
             $(
                 #[doc = concat!("Of [`", stringify!($one), "`](crate::", stringify!($one), "): ", $curvature, ".")]
+                #[must_use]
                 pub fn $one<T: Float>($x: T) -> T {
                     <T as Compiled<T>>::curvatures(Name::$One, $x, $x)[0]
                 }
