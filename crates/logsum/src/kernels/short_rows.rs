@@ -148,7 +148,7 @@ fn write_shares<T: Format, V: Vector>(
     mask
 }
 
-/// Likewise the logarithms of shares.
+/// Replaces each number by the logarithm of its share, and returns the mask of the rows in which one is not settled.
 #[inline(always)]
 fn write_log_shares<T: Format, V: Vector>(tile: &mut Tile, tails: Tails<T::Elements, V>) -> u8 {
     let Tails { max, tail, error, .. } = tails;

@@ -87,9 +87,9 @@ pub fn logvarexp_jvp<T: Float>(z: &[T], ddof: usize, tangent: &[T]) -> Result<(T
 ///
 /// ```
 /// let mut out = [9.0; 2];
-/// // log((e^a − 0)²/2) = 2a − log 2 is linear in a.
+/// // log((e^a − 0)²/2) = 2a − log 2 is linear in a: the Hessian is 0, up to rounding errors.
 /// logsum::logvarexp_hvp(&[0.0, f64::NEG_INFINITY], 1, &[1.0, 0.0], &mut out)?;
-/// assert_eq!(out, [0.0, 0.0]);
+/// assert!(out.iter().all(|x: &f64| x.abs() < 1e-30));
 /// # Ok::<(), logsum::Error>(())
 /// ```
 ///

@@ -177,7 +177,7 @@ impl<'a, T: Float> Terms<'a, T> {
     /// ```
     /// use logsum::Terms;
     /// assert_eq!(Terms::new(&[5.0, 1.0]).weights(&[0.0, 1.0])?.logsumexp(), 1.0);
-    /// assert!(Terms::new(&[1.0, 2.0]).weights(&[1.0, -1.0])?.logsumexp().is_nan()); // e − e² is negative
+    /// assert!(Terms::new(&[1f64, 2.0]).weights(&[1.0, -1.0])?.logsumexp().is_nan()); // e − e² is negative
     /// # Ok::<(), logsum::Error>(())
     /// ```
     #[must_use]

@@ -13,7 +13,7 @@ use crate::threads::{in_parts, worth};
 ///
 /// Each value is correctly rounded: it has the bits of element t of the row's [`log_softmax`](crate::log_softmax),
 /// special cases included, except perhaps the sign of a zero. So it depends on nothing but the row: not on the other
-/// rows of a batch, nor on the number of threads. The row is read once, and nothing of its length is written.
+/// rows of a batch, nor on the number of threads. The row is read once, and its log-softmax is not written.
 ///
 /// See also [`token_log_probs_with_gradient`], [`token_log_probs_with_entropy`],
 /// [`ShardedLogProb`](crate::ShardedLogProb) for rows that are split over several machines, and [`CrossEntropy`].

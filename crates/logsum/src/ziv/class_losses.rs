@@ -81,7 +81,7 @@ impl<T: Format> LossRow<'_, T> {
         self.whole() == IBig::ZERO
     }
 
-    /// Whether the loss is infinite: if a class with a weight has no mass beside the greatest number.
+    /// Whether the loss is infinite: if a class of positive weight has the softmax 0.
     pub(crate) fn is_infinite(&self) -> bool {
         let z = Self::counted(self.z);
         self.weighted().any(|k| z[k].widen() == f64::NEG_INFINITY && self.weight(k) > IBig::ZERO)

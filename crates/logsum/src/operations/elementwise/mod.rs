@@ -101,14 +101,14 @@ macro_rules! table {
             use super::{Compiled, Float, Name};
 
             $(
-                #[doc = concat!("Of [`", stringify!($two), "`](crate::", stringify!($two), "): ", $slopes, ".")]
+                #[doc = concat!("Derivatives of [`", stringify!($two), "`](crate::", stringify!($two), "): ", $slopes, ".")]
                 #[must_use]
                 pub fn $two<T: Float>($a: T, $b: T) -> [T; 2] {
                     <T as Compiled<T>>::slopes(Name::$Two, $a, $b)
                 }
             )*
             $(
-                #[doc = concat!("Of [`", stringify!($one), "`](crate::", stringify!($one), "): ", $slope, ".")]
+                #[doc = concat!("Derivative of [`", stringify!($one), "`](crate::", stringify!($one), "): ", $slope, ".")]
                 #[must_use]
                 pub fn $one<T: Float>($x: T) -> T {
                     <T as Compiled<T>>::slopes(Name::$One, $x, $x)[0]
@@ -130,14 +130,14 @@ macro_rules! table {
             use super::{Compiled, Float, Name};
 
             $(
-                #[doc = concat!("Of [`", stringify!($two), "`](crate::", stringify!($two), "): ", $curvatures, ".")]
+                #[doc = concat!("Second derivatives of [`", stringify!($two), "`](crate::", stringify!($two), "): ", $curvatures, ".")]
                 #[must_use]
                 pub fn $two<T: Float>($a: T, $b: T) -> [T; 3] {
                     <T as Compiled<T>>::curvatures(Name::$Two, $a, $b)
                 }
             )*
             $(
-                #[doc = concat!("Of [`", stringify!($one), "`](crate::", stringify!($one), "): ", $curvature, ".")]
+                #[doc = concat!("Second derivative of [`", stringify!($one), "`](crate::", stringify!($one), "): ", $curvature, ".")]
                 #[must_use]
                 pub fn $one<T: Float>($x: T) -> T {
                     <T as Compiled<T>>::curvatures(Name::$One, $x, $x)[0]
@@ -236,7 +236,7 @@ table! {
         /// assert_eq!([xlogy(0.0, 0.0), xlogy(2.0, 0.0), xlogy(0.0, -1.0)], [0.0, f64::NEG_INFINITY, 0.0]);
         /// assert_eq!(xlogy(3.0, 1.0000000000000002), 6.661338147750938e-16);
         /// ```
-        xlogy(x, y): XLogY, "log y and x/y, which is 0 where x is", "0, 1/y, −x/y²";
+        xlogy(x, y): XLogY, "log y and x/y, where the latter is 0 for x = 0", "0, 1/y, −x/y²";
     }
     of one number {
         /// log(1 + e^x), correctly rounded; also known as softplus.
