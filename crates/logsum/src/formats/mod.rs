@@ -28,8 +28,8 @@ pub trait Format: Copy + Default + PartialOrd + Debug + Display + Send + Sync + 
     #[cfg(feature = "half")]
     const HAS_SINGLES: bool = false;
 
-    /// Σ e^z of a block in f32 arithmetic, with an error bounded by
-    /// [`exp_sum_f32::ERROR`](crate::formats::exp_sum_f32::ERROR); `None` if a number is too great.
+    /// Σ e^z of a block in f32 arithmetic, with an error bounded by [`exp_sum_f32::ERROR`]; `None` if a number is too
+    /// great.
     #[cfg(feature = "half")]
     #[inline(always)]
     fn sum_in_singles<V: Vector>(_: &[Self], _: V) -> Option<f64> {

@@ -10,7 +10,7 @@ use crate::simd::{Keep, Vector};
 pub(super) const STEP: usize = 16;
 
 /// The maximum m of some numbers and Σ e^{z − shift} over all of them, in units of
-/// [`UNSCALE`](super::exp::UNSCALE).
+/// [`UNSCALE`](crate::arithmetic::exp::UNSCALE).
 ///
 /// The order of summation depends only on the number of elements: element i is added to partial sum i mod 8, in
 /// order, and the eight are added in pairs. A NaN makes m or the sum NaN; if m is infinite, the sum is

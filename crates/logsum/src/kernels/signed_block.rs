@@ -6,7 +6,7 @@ use crate::formats::Format;
 use crate::kernels::block::{STEP, exp_from, load, maximum, shift_for};
 use crate::simd::{Vector, lanes};
 
-/// Sums over a block, in units of [`UNSCALE`](super::exp::UNSCALE).
+/// Sums over a block, in units of [`UNSCALE`](crate::arithmetic::exp::UNSCALE).
 #[derive(Clone, Copy)]
 pub(crate) struct Weighted {
     pub(crate) shift: f64,
