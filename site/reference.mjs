@@ -1,10 +1,7 @@
 // The reference: what the library's own documentation says of every operation, and how correct rounding works, as one page.
-import { readFileSync, writeFileSync } from "node:fs";
-import { marked } from "marked";
-import { document, escape } from "./document.mjs";
-
-const root = new URL("..", import.meta.url).pathname;
-const read = (path) => readFileSync(`${root}${path}`, "utf8");
+import { writeFileSync } from "node:fs";
+import { document, escape, read } from "./document.mjs";
+import { toHtml } from "./markdown.mjs";
 
 const SECTIONS = [
   ["Log-sum-exp, softmax, log-softmax", "operations/row_reduction.rs"],
@@ -88,11 +85,6 @@ const sections = SECTIONS.map(([title, ...files]) => {
   return [title, once];
 });
 
-// What scrolls can be reached by the keyboard; a heading without words is none.
-function page(markdown) {
-  return marked.parse(markdown, { async: false }).replaceAll("<pre>", '<pre tabindex="0">').replaceAll(/<th>(\s*)<\/th>/g, "<td></td>");
-}
-
 // Documentation as HTML: links to items stay on the page, lines that documentation hides are hidden.
 function html(markdown) {
   const target = (path) => known.get(path.replace(/^(crate|Self|self|super)::/, "")) ?? known.get(path.split("::").pop());
@@ -102,21 +94,21 @@ function html(markdown) {
     .replace(/\[(`([^`\]]+)`)\]\(([\w:]+)\)/g, (_, text, __, path) => link(text, path))
     .replace(/\[(`([^`\]]+)`)\](?!\()/g, (_, text, path) => link(text, path))
     .replace(/^# (.*)/gm, "#### $1");
-  return page(text);
+  return toHtml(text);
 }
 
 const design = read("DESIGN.md");
 const chapter = (title) => {
   const text = design.split(`## ${title}\n`)[1]?.split("\n## ")[0];
   if (!text) throw new Error(`DESIGN.md has no chapter "${title}"`);
-  return page(text.replace(/\[([^\]]+)\]\(crates[^)]*\)/g, "$1"));
+  return toHtml(text, { link: (address) => (address.startsWith("crates") ? null : address) });
 };
 const chapters = [
   ["How correct rounding works", "rounding", chapter("The idea")],
   ["Why the phases end", "phases", chapter("Why the phases end")],
 ];
 const readme = read("README.md");
-const conventions = page(readme.split("## Conventions\n")[1].split("\n## ")[0]);
+const conventions = toHtml(readme.split("## Conventions\n")[1].split("\n## ")[0]);
 
 const body = sections.map(
   ([title, found], i) =>
@@ -135,9 +127,11 @@ const lists = sections.map(
 writeFileSync(
   process.argv[2],
   document({
+    file: "reference.html",
     kind: "reference",
     title: "logsum: reference",
-    header: `<h1>logsum: reference</h1><nav><a href="index.html">The derivation</a></nav>
+    description: "Every operation of the Rust library: formula, edges, derivatives and bounds.",
+    header: `<h1>Reference</h1>
 <p>Every operation of the Rust library: formula, edges, derivatives and bounds, from its own documentation.</p>`,
     main: `
 <nav class="contents" aria-label="Contents"><ul>${contents}${lists.join("")}</ul></nav>

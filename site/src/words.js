@@ -3,8 +3,6 @@ export const words = {
   en: {
     title: "Why is the gradient of log-sum-exp the softmax?",
     lead: "LSE(z) = log Σ e^z, worked out with your numbers: change them and follow both cases of the derivation, and what becomes of the maximum. Every line is compared with the one above it in arbitrary precision before you see it.",
-    lesson: "A lesson: the tape",
-    reference: "Reference",
     numbers: "The numbers z",
     examples: "Telling examples",
     add: "Add a number",
@@ -35,8 +33,6 @@ export const words = {
   zh: {
     title: "LogSumExp 的梯度为什么是 softmax？",
     lead: "LSE(z) = log Σ e^z，用你自己的数一步步算：改动数字，看推导的两种情形，以及最大值的去向。每一行在显示之前，都已用任意精度与上一行核对过。",
-    lesson: "一课：反向求导（英文）",
-    reference: "参考（英文）",
     numbers: "这些数 z",
     examples: "有代表性的例子",
     add: "添加一个数",
