@@ -1,15 +1,17 @@
 // The first page: what logsum is, for whom, how right and how fast, and how to start.
 import { writeFileSync } from "node:fs";
+import { marked } from "marked";
 import { document, escape, read } from "./document.mjs";
 import { answers, date, machine, speeds, summary } from "./figures.mjs";
 
 const versions = Object.fromEntries(summary.map(({ name, version }) => [name, version]));
 const grouped = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 const source = `<a href="compare.html">the comparison</a>, measured on ${machine.replace(", 2 cores", " with 2 cores")}, <time datetime="${date}">${date}</time>`;
+const raised = (text) => text.replaceAll(/\^(\w+)/g, "<sup>$1</sup>");
 
 // An answer as COMPARE.md has it: ✓, "630 ulp", "✗ ∞", or nothing.
 function cell(said) {
-  if (!said) return `<td class="none"><span class="hidden">no such function</span></td>`;
+  if (!said) return `<td class="dim"><span aria-hidden="true">–</span><span class="hidden">no such function</span></td>`;
   if (said === "✓") return `<td class="good">✓<span class="hidden"> the nearest float</span></td>`;
   const ulp = said.match(/^(.*) ulp$/);
   if (ulp) return `<td class="off">${grouped(Number(ulp[1]))} ulp off</td>`;
@@ -45,7 +47,7 @@ const inputs = `<table>
 ${INPUTS.map(([title, heading, what, input, address]) => {
   const row = answers(heading, what, input);
   const shown = address ? `<a href="derivation.html#z=${address}">${input}</a>` : input;
-  return `<tr><th scope="row">${title}<br><small>${what} of ${shown}</small></th><td>${row.exact}</td>${others.map((name) => cell(row[name])).join("")}</tr>`;
+  return `<tr><th scope="row">${title}<br><small>${raised(`${what} of ${shown}`)}</small></th><td>${row.exact}</td>${others.map((name) => cell(row[name])).join("")}</tr>`;
 }).join("\n")}
 </tbody>
 </table>`;
@@ -58,7 +60,7 @@ function stack(parts) {
   const bars = Object.entries(parts).map(([kind, count]) => {
     const [x, width] = [at, (100 * count) / most];
     at += width;
-    return `<rect class="${kind}" x="${x}%" width="${width}%" height="100%"/>${count > 7 ? `<text class="on-${kind}" x="${x + width / 2}%" y="50%">${count}</text>` : ""}`;
+    return `<rect class="${kind}" x="${x}%" width="${width}%" height="100%"/>${count > 7 && kind !== "near" ? `<text x="${x + width / 2}%" y="50%">${count}</text>` : ""}`;
   });
   return `<svg aria-hidden="true">${bars.join("")}</svg>`;
 }
@@ -83,16 +85,14 @@ function panel({ work, times }) {
   const [, name, rows, length] = work.match(/^(.*), (\d+) × (\d+)$/);
   const title = `${name}, ${rows === "1" ? "one row" : `${grouped(rows)} rows`} of ${grouped(length)}`;
   const slowest = Math.max(...times.map(({ milliseconds }) => milliseconds));
-  const ours = times.find((one) => one.name === "logsum").milliseconds;
   return `<table class="bars">
 <caption>${title}</caption>
 <thead class="hidden"><tr><th scope="col">system</th><th scope="col">chart</th><th scope="col">time</th><th scope="col">as a multiple of logsum's</th></tr></thead>
 <tbody>
 ${times
-  .map(({ name, milliseconds }) => {
+  .map(({ name, milliseconds, multiple }) => {
     const bar = `<svg aria-hidden="true"><rect class="${name === "logsum" ? "nearest" : "other"}" width="${((100 * milliseconds) / slowest).toFixed(2)}%" height="100%"/></svg>`;
-    const multiple = name === "logsum" ? "" : `${(milliseconds / ours).toFixed(1)}×`;
-    return `<tr${name === "logsum" ? ' class="ours"' : ""}><th scope="row">${name}</th><td class="bar-cell">${bar}</td><td>${grouped(milliseconds)} ms</td><td>${multiple}</td></tr>`;
+    return `<tr${name === "logsum" ? ' class="ours"' : ""}><th scope="row">${name}</th><td class="bar-cell">${bar}</td><td>${grouped(milliseconds)} ms</td><td>${multiple ? `${multiple}×` : ""}</td></tr>`;
   })
   .join("\n")}
 </tbody>
@@ -100,29 +100,30 @@ ${times
 }
 
 // The library's own example, which cargo test runs, without the lines that documentation hides.
-const rust = read("crates/logsum/src/lib.rs")
-  .match(/^\/\/! ```\n([\s\S]*?)^\/\/! ```$/m)[1]
-  .replace(/^\/\/! ?/gm, "")
-  .replace(/^# .*\n/gm, "");
-const python = `from logsum import logsumexp, logsumexp_value_and_grad   # instead of scipy.special
+const documentation = [...read("crates/logsum/src/lib.rs").matchAll(/^\/\/! ?(.*)$/gm)].map((match) => match[1]).join("\n");
+const rust = marked
+  .lexer(documentation)
+  .find(({ type, lang }) => type === "code" && !lang)
+  .text.replaceAll(/^# .*$/gm, "");
+const python = `from logsum import logsumexp, logsumexp_value_and_grad
 
-logsumexp([0.0, -40.0])                                  # 4.248354255291589e-18
-value, gradient = logsumexp_value_and_grad([1000.0, 1001.0, 1002.0])
+logsumexp([0.0, -40.0])             # 4.248354255291589e-18
+logsumexp_value_and_grad([1000.0, 1001.0, 1002.0])
 
-import logsum.torch                                      # or logsum.jax, logsum.polars
-loss = logsum.torch.cross_entropy(scores, classes)       # differentiable, to any order`;
-const shell = `seq 1 10 | logsum lse -                                  # 10.45862974442671
-logsum softmax scores.csv --axis 1 -o p.npy              # .npy, .csv, .json
-logsum lse draws.parquet --column log_w --by chain       # one value for each chain
-logsum explain 1000 1001 1002                            # why the gradient is the softmax`;
+import logsum.torch                 # or logsum.jax, logsum.polars
+loss = logsum.torch.cross_entropy(scores, classes)`;
+const shell = `seq 1 10 | logsum lse -             # 10.45862974442671
+logsum softmax scores.csv --axis 1 -o p.npy
+logsum lse draws.parquet --column log_w --by chain
+logsum explain 1000 1001 1002       # derives the gradient`;
 
 const start = [
-  ["Rust", "cargo add logsum --path ../logsum/crates/logsum", "beside the clone; Rust 1.95 or later", rust],
-  ["Python", "pip install ./crates/logsum-python", "in the clone; Python 3.11 or later. It compiles for some minutes.", python],
-  ["Shell", "cargo install --path crates/logsum-cli", "in the clone", shell],
+  ["Rust", "cargo add logsum --path ../logsum/crates/logsum", "In a package beside the clone; Rust 1.95 or later.", rust],
+  ["Python", "pip install ./crates/logsum-python", "In the clone; Python 3.11 or later. It compiles for some minutes. The names of scipy.special take the same arguments.", python],
+  ["Shell", "cargo install --path crates/logsum-cli", "In the clone; Rust 1.95 or later.", shell],
 ].map(
-  ([name, install, where, code]) => `<section class="start"><div><h3>${name}</h3><pre tabindex="0" aria-label="To install, ${name}"><code>${escape(install)}</code></pre><p class="dim">${where}</p></div>
-<pre tabindex="0" aria-label="Example, ${name}"><code>${escape(code.trim())}</code></pre></section>`,
+  ([name, install, where, code]) => `<section class="start"><div><h3>${name}</h3><p class="dim">${where}</p></div>
+<div><pre tabindex="0"><code>${escape(install)}</code></pre><pre tabindex="0"><code>${escape(code.trim())}</code></pre></div></section>`,
 );
 
 const READ = [
@@ -144,7 +145,7 @@ writeFileSync(
     description: "The correctly rounded, differentiable log-sum-exp, in Rust, for Python, the shell and SQL.",
     header: `
 <div>
-<h1>Log-sum-exp, right to the last bit</h1>
+<h1><span class="whole">Log-sum-exp,</span> right to the last bit</h1>
 <p class="lead">logsum computes log Σ e<sup>z</sup>, its derivatives, softmax and log-softmax. The value, and each element of the gradient, of softmax and of
 log-softmax, is the floating-point number nearest to the exact one. So it has one answer: the same bits at each SIMD level, on any number of threads, in any layout.</p>
 <p class="lead">In Rust, in Python, on the command line and in SQL; differentiable in PyTorch, JAX, candle and burn.</p>
@@ -164,7 +165,7 @@ log-softmax, is the floating-point number nearest to the exact one. So it has on
 <section aria-labelledby="wrong">
 <h2 id="wrong">Where others go wrong</h2>
 <p>The formulas in use subtract the maximum first, which cures overflow. What is left are lost digits near 0, sums that leave the format, and weights that turn the order of the terms around.</p>
-<div class="scroll" tabindex="0" role="group" aria-label="Six inputs, and what each system gives for them">${inputs}</div>
+<div class="scroll inputs" tabindex="0" role="group" aria-label="Six inputs, and what each system gives for them">${inputs}</div>
 <p class="dim">✓ is the nearest float; float64, but where f32 is said. ${others.map((name) => `${name} ${versions[name]}`).join(", ")}. Links lead to the live derivation. From ${source}.</p>
 </section>
 <section aria-labelledby="right">

@@ -1,7 +1,7 @@
-// The page in a real browser: `site/test`, after `site/build`.
+// The pages in a real browser: `site/test`, after `site/build`.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync } from "node:fs";
 import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 import { AxeBuilder } from "@axe-core/playwright";
@@ -11,7 +11,10 @@ import { chromium } from "playwright-core";
 const dist = new URL("dist/", import.meta.url).pathname;
 const pictures = new URL("../target/site/", import.meta.url).pathname;
 mkdirSync(pictures, { recursive: true });
-const types = { html: "text/html", js: "text/javascript", mjs: "text/javascript", css: "text/css", wasm: "application/wasm", woff2: "font/woff2" };
+const types = { html: "text/html", js: "text/javascript", mjs: "text/javascript", css: "text/css", wasm: "application/wasm", woff2: "font/woff2", svg: "image/svg+xml" };
+const pages = readdirSync(dist).filter((name) => name.endsWith(".html"));
+const texts = pages.filter((name) => name !== "derivation.html");
+const schemes = ["light", "dark"];
 const server = createServer((request, response) => {
   const path = new URL(request.url, "http://page").pathname.replace(/\/$/, "/index.html").replaceAll("..", "");
   try {
@@ -22,10 +25,11 @@ const server = createServer((request, response) => {
   }
 });
 
-let browser, home;
+let browser, home, live;
 before(async () => {
   await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
   home = `http://127.0.0.1:${server.address().port}/`;
+  live = `${home}derivation.html`;
   const quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
   browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: quiet });
 });
@@ -35,7 +39,7 @@ after(async () => {
 });
 
 // A page that has nothing to complain of, and asks nobody else for anything.
-async function open(t, address = "", options = {}) {
+async function open(t, address = "derivation.html", options = {}) {
   const context = await browser.newContext({ locale: "en-GB", ...options });
   const page = await context.newPage();
   const complaints = [];
@@ -48,7 +52,7 @@ async function open(t, address = "", options = {}) {
     assert.deepEqual(complaints, []);
   });
   await page.goto(home + address);
-  if (!/^(reference|lesson)/.test(address)) await page.waitForSelector("body[data-ready]");
+  if (address.startsWith("derivation")) await page.waitForSelector("body[data-ready]");
   return page;
 }
 
@@ -65,7 +69,7 @@ const number = (x) => (typeof x === "number" ? x : Number(x.replace("inf", "Infi
 test("values are the library's, to the bit", async (t) => {
   const page = await open(t);
   for (const z of [["3", "1", "-2"], ["1000", "1001", "1002"], ["0", "-40"], ["-1.2039728043259361", "-0.35667494393873245"], ["1e-300", "-5e-9", "-800"], ["7", "-inf"], ["inf", "inf", "2"]]) {
-    await page.goto(`${home}#z=${z.join(",")}&t=1&i=1&lang=en`);
+    await page.goto(`${live}#z=${z.join(",")}&t=1&i=1&lang=en`);
     await settled(page);
     const expected = command(...z);
     assert.equal(Number(await shown(page)), number(expected.value), z);
@@ -119,12 +123,12 @@ test("numbers are typed, dragged, added and removed", async (t) => {
   assert.equal(await shown(page), String(command("-inf", "-2", "0").value));
 });
 
-const texts = (page, what) => page.$$eval(what, (nodes) => nodes.map((node) => node.textContent));
+const textsOf = (page, what) => page.$$eval(what, (nodes) => nodes.map((node) => node.textContent));
 const invalid = (page) => page.$$eval("#numbers [type=text]", (inputs) => inputs.flatMap((input, k) => (input.getAttribute("aria-invalid") === "true" ? [k] : [])));
 const isStale = (page) => page.evaluate(() => document.body.classList.contains("stale") && !document.getElementById("stale").hidden);
 
 test("a number that cannot be read is marked, and the rest is seen to be old", async (t) => {
-  const page = await open(t, "#z=3,1,-2&t=1&i=2&lang=zh");
+  const page = await open(t, "derivation.html#z=3,1,-2&t=1&i=2&lang=zh");
   const second = page.locator("#numbers [type=text]").nth(1);
   for (const [wrong, said] of [["−x", "“−x”不是数"], ["∞x", "“∞x”不是数"], ["1,5", "“1,5”不是数"]]) {
     await second.fill(wrong);
@@ -138,7 +142,7 @@ test("a number that cannot be read is marked, and the rest is seen to be old", a
   await page.click("#add");
   await page.locator("#temperature").fill("-0.3");
   await settled(page);
-  assert.deepEqual(await texts(page, ".bar.z span"), ["3", "", "−2", ""]);
+  assert.deepEqual(await textsOf(page, ".bar.z span"), ["3", "", "−2", ""]);
   assert.equal(await shown(page), String(command("3", "1", "-2").value));
   assert.ok(await isStale(page));
   await page.click("#language");
@@ -160,14 +164,14 @@ test("any address shows a page", async (t) => {
   const plain = String(command("3", "1", "-2").value);
   for (const hash of ["lang=constructor", "lang=__proto__", "lang=toString", "t=Infinity", "t=1e400", "t=0x10", "t=0", "t=-1", "t=1000", "t=.001", "t=", "z=", "i=-5", ""]) {
     await page.goto("about:blank");
-    await page.goto(`${home}#${hash}`);
+    await page.goto(`${live}#${hash}`);
     await page.waitForSelector("body[data-ready]");
     assert.equal(await shown(page), plain, hash);
     assert.equal(await isStale(page), false, hash);
   }
   for (const [hash, said] of [["z=abc,1", '"abc" is not a number'], ["z=1e308,3&t=0.01", "1e308/τ is too large for f64"]]) {
     await page.goto("about:blank");
-    await page.goto(`${home}#${hash}`);
+    await page.goto(`${live}#${hash}`);
     await page.waitForSelector("body[data-ready]");
     assert.equal(await page.textContent("#said"), said);
     assert.deepEqual(await invalid(page), [0]);
@@ -175,11 +179,11 @@ test("any address shows a page", async (t) => {
     assert.equal(await shown(page), plain, "the example's");
     assert.deepEqual(await page.$$eval("#numbers [type=range]", (sliders) => sliders.map((slider) => slider.value)), hash.startsWith("z=abc") ? ["0", "1"] : ["20", "3"]);
   }
-  await page.goto(`${home}#z=7,8&t=2`);
-  await page.goto(`${home}#`);
+  await page.goto(`${live}#z=7,8&t=2`);
+  await page.goto(`${live}#`);
   await settled(page);
   assert.equal(await shown(page), plain);
-  assert.deepEqual(await texts(page, ".bar.z span"), ["3", "1", "−2"]);
+  assert.deepEqual(await textsOf(page, ".bar.z span"), ["3", "1", "−2"]);
 });
 
 test("a slider that is held does not wear out the address", async (t) => {
@@ -200,20 +204,20 @@ test("a slider that is held does not wear out the address", async (t) => {
 });
 
 test("at another temperature, rows show z and the rest says what z is", async (t) => {
-  const page = await open(t, "#z=3,1,-2&t=0.5");
+  const page = await open(t, "derivation.html#z=3,1,-2&t=0.5");
   assert.equal(await page.textContent("#scaled:visible"), "Below, z stands for z/τ.");
-  assert.deepEqual(await texts(page, ".bar.z span"), ["3", "1", "−2"]);
-  await page.goto(`${home}#z=1e306,3&t=0.01&lang=zh`);
+  assert.deepEqual(await textsOf(page, ".bar.z span"), ["3", "1", "−2"]);
+  await page.goto(`${live}#z=1e306,3&t=0.01&lang=zh`);
   await settled(page);
   assert.equal(await page.textContent("#scaled:visible"), "下文的 z 指 z/τ。");
-  assert.deepEqual(await texts(page, ".bar.z span"), ["1.00e+306", "3"]);
-  await page.goto(`${home}#z=3,1,-2&t=1.0`);
+  assert.deepEqual(await textsOf(page, ".bar.z span"), ["1.00e+306", "3"]);
+  await page.goto(`${live}#z=3,1,-2&t=1.0`);
   await settled(page);
   assert.equal(await page.locator("#scaled:visible").count(), 0);
 });
 
 test("bars and sliders say what they show", async (t) => {
-  const page = await open(t, "#z=3,1000&t=0.5&lang=zh");
+  const page = await open(t, "derivation.html#z=3,1000&t=0.5&lang=zh");
   const labels = (what, attribute) => page.$$eval(what, (nodes, attribute) => nodes.map((node) => node.getAttribute(attribute)), attribute);
   assert.deepEqual(await labels("#numbers li:nth-child(2) .bar", "aria-label"), ["z₂ 1000", "e^(ẑ₂/τ) 1", "∂LSE/∂z₂ 1"]);
   assert.deepEqual(await labels("[type=range]", "aria-valuetext"), ["3", "1000", "0.5"]);
@@ -222,13 +226,13 @@ test("bars and sliders say what they show", async (t) => {
   assert.equal(await page.getAttribute("#temperature", "aria-valuetext"), "10");
   await page.click("[data-example=none]");
   await settled(page);
-  assert.deepEqual(await texts(page, ".bar.power span"), ["0", "0"]);
+  assert.deepEqual(await textsOf(page, ".bar.power span"), ["0", "0"]);
   await page.setViewportSize({ width: 360, height: 800 });
   assert.ok(await page.isVisible(".legend"));
 });
 
 test("there are 32 numbers at most", async (t) => {
-  const page = await open(t, `#z=${Array(31).fill("1")}`);
+  const page = await open(t, `derivation.html#z=${Array(31).fill("1")}`);
   await page.click("#add");
   assert.ok(await page.isDisabled("#add"));
   await page.locator(".remove").last().click();
@@ -240,13 +244,13 @@ test("without the library it says so", async (t) => {
   t.after(() => context.close());
   const page = await context.newPage();
   await page.route("**/logsum.wasm", (route) => route.abort());
-  await page.goto(home);
+  await page.goto(live);
   await page.waitForSelector("main:has-text('没有加载成功')");
   assert.match(await page.textContent("h1"), /softmax/);
 });
 
 test("the case of the chosen number is the current one", async (t) => {
-  const page = await open(t, "#z=3,1,-2&i=3&lang=en");
+  const page = await open(t, "derivation.html#z=3,1,-2&i=3&lang=en");
   const current = () => page.getAttribute(".case[aria-current=true]", "data-case");
   assert.equal(await current(), "other");
   assert.match(await page.textContent(".case[data-case=other] h3"), /i = 3/);
@@ -273,7 +277,7 @@ test("each example, both languages, the temperature", async (t) => {
   await settled(page);
   assert.match(await page.textContent("#remark"), /概率质量/);
   assert.equal(await page.getAttribute("html", "lang"), "zh");
-  await page.goto(`${home}#z=3,1,-2&t=0.5&i=1&lang=zh`);
+  await page.goto(`${live}#z=3,1,-2&t=0.5&i=1&lang=zh`);
   await settled(page);
   const cold = command("6", "2", "-4");
   assert.ok(Math.abs(Number(await shown(page)) - cold.value / 2) < 1e-15 * 4);
@@ -283,7 +287,8 @@ test("each example, both languages, the temperature", async (t) => {
 });
 
 test("screen readers and keyboards find their way", async (t) => {
-  for (const [address, options] of [["", {}], ["", { colorScheme: "dark" }], ["#z=3,-inf&t=0.5&lang=zh", {}], ["reference.html", {}], ["reference.html", { colorScheme: "dark" }], ["lesson.html", {}], ["lesson.html", { colorScheme: "dark" }]]) {
+  const views = [...pages, "derivation.html#z=3,-inf&t=0.5&lang=zh"].flatMap((address) => schemes.map((colorScheme) => [address, { colorScheme }]));
+  for (const [address, options] of views) {
     const page = await open(t, address, options);
     // KaTeX's own markup is hidden from screen readers, which read its MathML.
     const { violations } = await new AxeBuilder({ page }).exclude(".katex").analyze();
@@ -294,23 +299,110 @@ test("screen readers and keyboards find their way", async (t) => {
 test("it fits a phone and a desk, light and dark", async (t) => {
   for (const [width, language] of [[360, "zh"], [1280, "en"]]) {
     for (const colorScheme of ["light", "dark"]) {
-      const page = await open(t, `#z=1000,1001,1002&i=3&lang=${language}`, { viewport: { width, height: 900 }, colorScheme });
+      const page = await open(t, `derivation.html#z=1000,1001,1002&i=3&lang=${language}`, { viewport: { width, height: 900 }, colorScheme });
       assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width}: it is wider than the screen`);
       await page.screenshot({ path: `${pictures}page-${width}-${colorScheme}.png`, fullPage: true });
-      await page.goto(`${home}#z=3,1e,-2&t=0.5&lang=${language}`);
+      await page.goto(`${live}#z=3,1e,-2&t=0.5&lang=${language}`);
       await settled(page);
       await page.screenshot({ path: `${pictures}stale-${width}-${colorScheme}.png`, fullPage: true });
-      await page.goto(`${home}#z=3,1,-2&t=0.5&lang=${language}`);
+      await page.goto(`${live}#z=3,1,-2&t=0.5&lang=${language}`);
       await settled(page);
       assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width}: it is wider than the screen`);
       await page.screenshot({ path: `${pictures}scaled-${width}-${colorScheme}.png`, fullPage: true });
-      for (const name of ["reference", "lesson"]) {
-        await page.goto(`${home}${name}.html`);
-        assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width}: the ${name} is wider than the screen`);
-        await page.screenshot({ path: `${pictures}${name}-${width}-${colorScheme}.png` });
+    }
+  }
+});
+
+test("no page is wider than its window, light and dark", async (t) => {
+  for (const width of [360, 800, 1400]) {
+    for (const colorScheme of schemes) {
+      const page = await open(t, "index.html", { viewport: { width, height: 900 }, colorScheme });
+      for (const name of texts) {
+        await page.goto(home + name);
+        assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width}: ${name} is wider than the screen`);
+        await page.screenshot({ path: `${pictures}${name.replace(".html", "")}-${width}-${colorScheme}.png`, fullPage: name === "index.html" });
       }
     }
   }
+});
+
+test("every page has a title, one main heading, headings in order, landmarks and the policy", async (t) => {
+  const page = await open(t, "index.html");
+  assert.equal(await page.title(), "logsum: log-sum-exp, right to the last bit");
+  const titles = new Set();
+  for (const name of pages) {
+    await page.goto(home + name);
+    titles.add(await page.title());
+    const levels = await page.$$eval("h1, h2, h3, h4, h5, h6", (headings) => headings.map((heading) => Number(heading.tagName[1])));
+    assert.equal(levels[0], 1, name);
+    assert.ok(levels.every((level, k) => k === 0 || (level > 1 && level <= levels[k - 1] + 1)), `${name}: ${levels}`);
+    for (const landmark of ["nav.pages", "header", "main", "footer"]) assert.equal(await page.locator(`body > ${landmark}`).count(), 1, `${name}: ${landmark}`);
+    assert.deepEqual(await page.$$eval("nav.pages [aria-current=page]", (links) => links.map((link) => link.getAttribute("href"))), [name]);
+    const policy = await page.getAttribute("meta[http-equiv=Content-Security-Policy]", "content");
+    assert.equal(policy, name === "derivation.html" ? "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data:" : "default-src 'self'; img-src 'self' data:");
+  }
+  assert.equal(titles.size, pages.length);
+});
+
+test("links lead to files and places that are there", async (t) => {
+  const page = await open(t, "index.html");
+  const places = new Map();
+  const links = [];
+  for (const name of pages) {
+    await page.goto(home + name);
+    places.set(name, new Set(await page.$$eval("[id]", (nodes) => nodes.map((node) => node.id))));
+    for (const address of await page.$$eval("a[href], img[src]", (nodes) => nodes.map((node) => node.href ?? node.src))) if (address.startsWith(home)) links.push([name, address.slice(home.length)]);
+  }
+  assert.ok(links.length > 300);
+  for (const [from, address] of links) {
+    const [file, place] = address.split("#");
+    assert.ok(existsSync(dist + file), `${from}: ${address}`);
+    if (place && file !== "derivation.html") assert.ok(places.get(file).has(decodeURIComponent(place)), `${from}: ${address}`);
+  }
+});
+
+test("the charts have the figures of COMPARE.md, and say when and where", async (t) => {
+  const page = await open(t, "index.html", { javaScriptEnabled: false });
+  const compared = readFileSync(new URL("../COMPARE.md", import.meta.url), "utf8");
+  const rowsOf = (heading) => compared.split(`## ${heading}\n`)[1].split("\n## ")[0].split("\n").filter((line) => line.startsWith("| ")).slice(1).map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim()));
+  const counts = await page.$$eval("details tbody tr", (rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
+  assert.deepEqual(counts, rowsOf("In short").map(([name, , ...figures]) => [name, ...figures]));
+  const widths = await page.$$eval("figure .bars tbody tr", (rows) => rows.map((row) => [...row.querySelectorAll("rect")].map((rect) => Number.parseFloat(rect.getAttribute("width")))));
+  for (const [k, row] of widths.entries()) assert.ok(Math.abs(row.reduce((sum, width) => sum + width) - (100 * counts[k][1]) / counts[0][1]) < 1e-9, counts[k][0]);
+  const times = await page.$$eval(".panels .bars", (tables) => tables.map((table) => [...table.tBodies[0].rows].map((row) => [row.cells[2].textContent.replaceAll("\u202f", ""), row.cells[3].textContent])));
+  const measured = rowsOf("Speed").map(([, ...cells]) => cells.filter(Boolean).map((cell) => cell.match(/^(\S+) ms(?: \((.*)\))?$/)).map(([, time, multiple]) => [`${Number(time)} ms`, multiple ? `${multiple}×` : ""]));
+  assert.deepEqual(times, measured);
+  const [, machine, date] = compared.match(/writes this page\. (.*), \d cores, (\S+)\.\n/);
+  for (const section of ["wrong", "right", "fast"]) assert.match(await page.textContent(`section[aria-labelledby=${section}]`), new RegExp(`${machine}.*${date}`));
+});
+
+// Axe does not look into drawings.
+test("charts are seen in both schemes", async (t) => {
+  for (const colorScheme of schemes) {
+    const page = await open(t, "index.html", { colorScheme });
+    const [onGround, onBars] = await page.evaluate(() => {
+      const light = (colour) => {
+        const [r, g, b] = colour.match(/[\d.]+/g).map((part) => (part / 255 <= 0.04045 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4));
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+      };
+      const contrast = (a, b) => (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
+      const fill = (node) => getComputedStyle(node).fill;
+      const ground = getComputedStyle(document.body).backgroundColor;
+      return [
+        [...document.querySelectorAll("rect")].map((bar) => contrast(fill(bar), ground)),
+        [...document.querySelectorAll("svg text")].map((text) => contrast(fill(text), fill(text.previousElementSibling))),
+      ];
+    });
+    assert.ok(Math.min(...onGround) >= 3, `${colorScheme}: bars ${Math.min(...onGround)}`);
+    assert.ok(Math.min(...onBars) >= 4.5, `${colorScheme}: figures on bars ${Math.min(...onBars)}`);
+  }
+});
+
+test("the landing page's command prints what it says", async (t) => {
+  const page = await open(t, "index.html");
+  const [, said] = (await page.textContent("main")).match(/seq 1 10 \| logsum lse - +# (\S+)/);
+  const numbers = Array.from({ length: 10 }, (_, k) => k + 1).join("\n");
+  assert.equal(execFileSync("cargo", ["run", "--quiet", "-p", "logsum-cli", "--", "lse", "-"], { encoding: "utf8", input: numbers }).trim(), said);
 });
 
 test("the reference has every exported operation", async (t) => {
