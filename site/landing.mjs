@@ -6,7 +6,7 @@ import { answers, date, machine, speeds, summary } from "./figures.mjs";
 
 const versions = Object.fromEntries(summary.map(({ name, version }) => [name, version]));
 const grouped = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, "\u202f");
-const source = `<a href="compare.html">the comparison</a>, measured on ${machine.replace(", 2 cores", " with 2 cores")}, <time datetime="${date}">${date}</time>`;
+const source = `<a href="compare.html">the comparison</a> (${machine}, <time datetime="${date}">${date}</time>)`;
 const raised = (text) => text.replaceAll(/\^(\w+)/g, "<sup>$1</sup>");
 
 // An answer as COMPARE.md has it: ✓, "630 ulp", "✗ ∞", or nothing.
@@ -147,7 +147,7 @@ writeFileSync(
 <div>
 <h1><span class="whole">Log-sum-exp,</span> right to the last bit</h1>
 <p class="lead">logsum computes log Σ e<sup>z</sup>, its derivatives, softmax and log-softmax. The value, and each element of the gradient, of softmax and of
-log-softmax, is the floating-point number nearest to the exact one. So it has one answer: the same bits at each SIMD level, on any number of threads, in any layout.</p>
+log-softmax, is the floating-point number nearest to the exact one. So there is one answer: the same bits at each SIMD level, on any number of threads, in any layout.</p>
 <p class="lead">In Rust, in Python, on the command line and in SQL; differentiable in PyTorch, JAX, candle and burn.</p>
 <p class="actions"><a class="main" href="#start">Start in thirty seconds</a> <a href="derivation.html">See it derived, live</a></p>
 </div>
@@ -157,7 +157,7 @@ log-softmax, is the floating-point number nearest to the exact one. So it has on
 <h2 id="whom">For whom</h2>
 <ul class="cards">
 <li><h3>Statistics</h3><p>Evidence, mixtures, importance weights: sums of what is known by its logarithm, with weights of any sign, means, variances, effective sample sizes.</p></li>
-<li><h3>Machine learning</h3><p>Softmax, cross-entropy and token log-probabilities with gradients that stay finite where a whole row is masked. On NVIDIA's GPUs log-sum-exp, softmax and log-softmax in PyTorch have the CPU's bits.</p></li>
+<li><h3>Machine learning</h3><p>Softmax, cross-entropy and token log-probabilities with gradients that stay finite where a whole row is masked. On NVIDIA's GPUs log-sum-exp, softmax and log-softmax without weights have the CPU's bits, in PyTorch.</p></li>
 <li><h3>Data</h3><p><code>GROUP BY</code> in DataFusion and DuckDB, expressions of Polars, tables and arrays by a command. The state of a sum that arrives in pieces has the same bytes in any order.</p></li>
 <li><h3>Reproducible work</h3><p>Batch, padding, split and threads change no bit of a correctly rounded value. A difference between two runs is then a difference of their inputs, or an error.</p></li>
 </ul>
@@ -172,17 +172,16 @@ log-softmax, is the floating-point number nearest to the exact one. So it has on
 <h2 id="right">How right it is</h2>
 <p>${most} inputs that were chosen because they are hard, some of them from public reports. A bar is as long as the number of those for which the system has a function.</p>
 <figure>${accuracy}</figure>
-<p class="dim">Of everyday numbers the others lose some units in the last place, if anything. That ours is the nearest float has
-<a href="design.html">a proof</a>, and tests that try to refute it. The wider family, such as entropies and temperatures, has bounds of 1 or 2 ulp: <a href="manual.html#in-rust">the manual</a> has each. From ${source}.</p>
+<p class="dim">Of everyday numbers the others lose some units in the last place, if anything. That log-sum-exp, its gradient, softmax and log-softmax
+are the nearest floats has <a href="design.html">a proof</a>, and tests that try to refute it. Some of the wider family, such as entropies, have bounds of 1 or 2 ulp instead: <a href="manual.html#in-rust">the manual</a> has each. From ${source}.</p>
 </section>
 <section aria-labelledby="fast">
 <h2 id="fast">How fast it is</h2>
-<p>Everyday rows are settled in the first of its phases, which is vectorised; rows that were built to be hard take longer.</p>
+<p>Everyday rows are settled in the first of its phases, which is vectorised. Rows whose value is near 0, such as normalised log-probabilities, and rows that were built to be hard take longer.</p>
 <div class="panels">
 ${speeds.map(panel).join("\n")}
-<p class="dim">Milliseconds on one thread, float32 over the last axis: a short bar is a fast system. Each chart has its own scale; × is the multiple of logsum's time.
-For rows as short as 16, JAX's softmax and both libraries' losses are faster. On GPUs, and for what has no kernel there, see
-<a href="manual.html#on-gpus">the manual</a>; what hard rows cost is there, <a href="manual.html#what-other-rows-cost">too</a>. From ${source}.</p>
+<p class="dim">Milliseconds on one thread, float32 over the last axis: a short bar is a fast system. Each chart has its own scale. × is the multiple of logsum's time: where it is below 1,
+the other is faster. The manual has <a href="manual.html#what-other-rows-cost">what hard rows cost</a> and <a href="manual.html#on-gpus">GPUs</a>. From ${source}.</p>
 </div>
 </section>
 <section aria-labelledby="start">
