@@ -173,7 +173,7 @@ log-softmax, is the floating-point number nearest to the exact one. So there is 
 <p>${most} inputs that were chosen because they are hard, some of them from public reports. A bar is as long as the number of those for which the system has a function.</p>
 <figure>${accuracy}</figure>
 <p class="dim">Of everyday numbers the others lose some units in the last place, if anything. That log-sum-exp, its gradient, softmax and log-softmax
-are the nearest floats has <a href="design.html">a proof</a>, and tests that try to refute it. Some of the wider family, such as entropies, have bounds of 1 or 2 ulp instead: <a href="manual.html#in-rust">the manual</a> has each. From ${source}.</p>
+are the nearest floats has <a href="design.html">a proof</a>, and tests that try to refute it. Some of the wider family, such as entropies, have bounds of 1 or 2 ulp instead: <a href="manual.html">the manual</a> has each. From ${source}.</p>
 </section>
 <section aria-labelledby="fast">
 <h2 id="fast">How fast it is</h2>
@@ -181,7 +181,7 @@ are the nearest floats has <a href="design.html">a proof</a>, and tests that try
 <div class="panels">
 ${speeds.map(panel).join("\n")}
 <p class="dim">Milliseconds on one thread, float32 over the last axis: a short bar is a fast system. Each chart has its own scale. × is the multiple of logsum's time: where it is below 1,
-the other is faster. The manual has <a href="manual.html#what-other-rows-cost">what hard rows cost</a> and <a href="manual.html#on-gpus">GPUs</a>. From ${source}.</p>
+the other is faster. <a href="manual.html">The manual</a> has what hard rows cost, and GPUs. From ${source}.</p>
 </div>
 </section>
 <section aria-labelledby="start">
