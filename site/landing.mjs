@@ -108,7 +108,7 @@ const rust = marked
 const python = `from logsum import logsumexp, logsumexp_value_and_grad
 
 logsumexp([0.0, -40.0])             # 4.248354255291589e-18
-logsumexp_value_and_grad([1000.0, 1001.0, 1002.0])
+value, gradient = logsumexp_value_and_grad([1000.0, 1001.0, 1002.0])
 
 import logsum.torch                 # or logsum.jax, logsum.polars
 loss = logsum.torch.cross_entropy(scores, classes)`;
