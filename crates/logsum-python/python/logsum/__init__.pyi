@@ -1,8 +1,40 @@
 from collections.abc import Sequence
-from typing import Any, Literal, Self, SupportsIndex, TypeAlias, overload
+from typing import Any, ClassVar, Literal, Self, SupportsFloat, SupportsIndex, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+__all__ = [
+    "Accumulator",
+    "EffectiveSampleSize",
+    "WeightedMean",
+    "__version__",
+    "cross_entropy",
+    "log1mexp",
+    "log1pexp",
+    "log_logistic",
+    "log_matmul",
+    "log_softmax",
+    "logaddexp",
+    "logcumsumexp",
+    "logexpm1",
+    "logistic",
+    "logit",
+    "logmeanexp",
+    "logsubexp",
+    "logsumexp",
+    "logsumexp_hvp",
+    "logsumexp_jvp",
+    "logsumexp_value_and_grad",
+    "logvarexp",
+    "segment_logsumexp",
+    "segment_softmax",
+    "softmax",
+    "softmax_entropy",
+    "token_log_probs",
+    "xlogx",
+    "xlogy",
+]
 
 __version__: str
 
@@ -11,15 +43,21 @@ _Axis: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | None
 _Result: TypeAlias = Any
 _Array: TypeAlias = Any
 _Out: TypeAlias = NDArray[Any] | None
+_Real: TypeAlias = float | np.floating[Any] | np.integer[Any]
+_NoMass: TypeAlias = Literal["zero", "uniform", "nan"]
 
 class Accumulator:
     def __init__(self, dtype: DTypeLike | Any = ...) -> None: ...
     def update(self, a: ArrayLike | _Array, b: ArrayLike | _Array | None = None) -> Self: ...
-    def merge(self, other: Accumulator) -> Self: ...
+    def merge(self, other: Self) -> Self: ...
     def copy(self) -> Self: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self: ...
     def __bytes__(self) -> bytes: ...
+    def __eq__(self, other: object) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
     @classmethod
-    def from_bytes(cls, state: bytes, dtype: DTypeLike | Any = ...) -> Self: ...
+    def from_bytes(cls, state: bytes | bytearray | memoryview, dtype: DTypeLike | Any = ...) -> Self: ...
     @property
     def dtype(self) -> np.dtype[Any]: ...
     @property
@@ -36,11 +74,15 @@ class Accumulator:
 class EffectiveSampleSize:
     def __init__(self, dtype: DTypeLike | Any = ...) -> None: ...
     def update(self, log_weights: ArrayLike | _Array) -> Self: ...
-    def merge(self, other: EffectiveSampleSize) -> Self: ...
+    def merge(self, other: Self) -> Self: ...
     def copy(self) -> Self: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self: ...
     def __bytes__(self) -> bytes: ...
+    def __eq__(self, other: object) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
     @classmethod
-    def from_bytes(cls, state: bytes, dtype: DTypeLike | Any = ...) -> Self: ...
+    def from_bytes(cls, state: bytes | bytearray | memoryview, dtype: DTypeLike | Any = ...) -> Self: ...
     @property
     def dtype(self) -> np.dtype[Any]: ...
     @property
@@ -53,11 +95,15 @@ class EffectiveSampleSize:
 class WeightedMean:
     def __init__(self, dtype: DTypeLike | Any = ...) -> None: ...
     def update(self, log_weights: ArrayLike | _Array, x: ArrayLike | _Array) -> Self: ...
-    def merge(self, other: WeightedMean) -> Self: ...
+    def merge(self, other: Self) -> Self: ...
     def copy(self) -> Self: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self: ...
     def __bytes__(self) -> bytes: ...
+    def __eq__(self, other: object) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
     @classmethod
-    def from_bytes(cls, state: bytes, dtype: DTypeLike | Any = ...) -> Self: ...
+    def from_bytes(cls, state: bytes | bytearray | memoryview, dtype: DTypeLike | Any = ...) -> Self: ...
     @property
     def dtype(self) -> np.dtype[Any]: ...
     @property
@@ -90,6 +136,17 @@ def logsumexp(
 @overload
 def logsumexp(
     a: ArrayLike | _Array,
+    axis: _Axis,
+    b: ArrayLike | _Array | None,
+    keepdims: bool,
+    return_sign: Literal[True],
+    *,
+    where: ArrayLike | _Array | None = None,
+    out: _Out = None,
+) -> tuple[_Result, _Result]: ...
+@overload
+def logsumexp(
+    a: ArrayLike | _Array,
     axis: _Axis = None,
     b: ArrayLike | _Array | None = None,
     keepdims: bool = False,
@@ -98,6 +155,17 @@ def logsumexp(
     where: ArrayLike | _Array | None = None,
     out: _Out = None,
 ) -> tuple[_Result, _Result]: ...
+@overload
+def logsumexp(
+    a: ArrayLike | _Array,
+    axis: _Axis = None,
+    b: ArrayLike | _Array | None = None,
+    keepdims: bool = False,
+    return_sign: bool = False,
+    *,
+    where: ArrayLike | _Array | None = None,
+    out: _Out = None,
+) -> _Result | tuple[_Result, _Result]: ...
 def softmax(
     x: ArrayLike | _Array, axis: _Axis = None, dtype: DTypeLike | Any = None, *, out: _Out = None
 ) -> _Result: ...
@@ -112,9 +180,20 @@ def logsumexp_value_and_grad(
     where: ArrayLike | _Array | None = None,
     *,
     keepdims: bool = False,
-    no_mass: Literal["zero", "uniform", "nan"] = "zero",
+    no_mass: _NoMass = "zero",
     out: _Out = None,
 ) -> tuple[_Result, _Array]: ...
+@overload
+def logsumexp_value_and_grad(
+    a: ArrayLike | _Array,
+    axis: _Axis,
+    b: ArrayLike | _Array,
+    where: ArrayLike | _Array | None = None,
+    *,
+    keepdims: bool = False,
+    no_mass: _NoMass = "zero",
+    out: _Out = None,
+) -> tuple[_Result, tuple[_Array, _Array]]: ...
 @overload
 def logsumexp_value_and_grad(
     a: ArrayLike | _Array,
@@ -123,7 +202,7 @@ def logsumexp_value_and_grad(
     b: ArrayLike | _Array,
     where: ArrayLike | _Array | None = None,
     keepdims: bool = False,
-    no_mass: Literal["zero", "uniform", "nan"] = "zero",
+    no_mass: _NoMass = "zero",
     out: _Out = None,
 ) -> tuple[_Result, tuple[_Array, _Array]]: ...
 def logsumexp_jvp(
@@ -131,17 +210,17 @@ def logsumexp_jvp(
 ) -> tuple[_Result, _Result]: ...
 def logsumexp_hvp(a: ArrayLike | _Array, vector: ArrayLike | _Array, axis: _Axis = None, *, out: _Out = None) -> _Array: ...
 def logmeanexp(a: ArrayLike | _Array, axis: _Axis = None, keepdims: bool = False, *, out: _Out = None) -> _Result: ...
-def logvarexp(a: ArrayLike | _Array, axis: _Axis = None, ddof: int = 0, keepdims: bool = False, *, out: _Out = None) -> _Result: ...
+def logvarexp(a: ArrayLike | _Array, axis: _Axis = None, ddof: SupportsIndex = 0, keepdims: bool = False, *, out: _Out = None) -> _Result: ...
 def softmax_entropy(a: ArrayLike | _Array, axis: _Axis = None, keepdims: bool = False, *, out: _Out = None) -> _Result: ...
 def logcumsumexp(
-    a: ArrayLike | _Array, axis: int = -1, reverse: bool = False, exclusive: bool = False, *, out: _Out = None
+    a: ArrayLike | _Array, axis: SupportsIndex = -1, reverse: bool = False, exclusive: bool = False, *, out: _Out = None
 ) -> _Array: ...
 def segment_logsumexp(
     a: ArrayLike | _Array,
     segment_ids: ArrayLike | _Array | None = None,
-    num_segments: int | None = None,
+    num_segments: SupportsIndex | None = None,
     *,
-    axis: int = 0,
+    axis: SupportsIndex = 0,
     offsets: ArrayLike | _Array | None = None,
     mode: Literal["raise", "drop"] = "raise",
     out: _Out = None,
@@ -149,9 +228,9 @@ def segment_logsumexp(
 def segment_softmax(
     a: ArrayLike | _Array,
     segment_ids: ArrayLike | _Array | None = None,
-    num_segments: int | None = None,
+    num_segments: SupportsIndex | None = None,
     *,
-    axis: int = 0,
+    axis: SupportsIndex = 0,
     offsets: ArrayLike | _Array | None = None,
     mode: Literal["raise", "drop"] = "raise",
     out: _Out = None,
@@ -162,19 +241,19 @@ def cross_entropy(
     target: ArrayLike | _Array,
     weight: ArrayLike | _Array | None = None,
     *,
-    axis: int = -1,
-    ignore_index: int = -100,
+    axis: SupportsIndex = -1,
+    ignore_index: SupportsIndex = -100,
     reduction: Literal["mean", "sum", "none"] = "mean",
-    label_smoothing: float = 0.0,
-    z_loss: float = 0.0,
-    temperature: float = 1.0,
+    label_smoothing: _Real = 0.0,
+    z_loss: _Real = 0.0,
+    temperature: SupportsFloat = 1.0,
 ) -> _Result: ...
 @overload
 def token_log_probs(
     logits: ArrayLike | _Array,
     tokens: ArrayLike | _Array,
     *,
-    axis: int = -1,
+    axis: SupportsIndex = -1,
     dtype: DTypeLike | Any = None,
     entropy: Literal[False] = False,
     out: _Out = None,
@@ -184,8 +263,18 @@ def token_log_probs(
     logits: ArrayLike | _Array,
     tokens: ArrayLike | _Array,
     *,
-    axis: int = -1,
+    axis: SupportsIndex = -1,
     dtype: DTypeLike | Any = None,
     entropy: Literal[True],
     out: _Out = None,
 ) -> tuple[_Result, _Result]: ...
+@overload
+def token_log_probs(
+    logits: ArrayLike | _Array,
+    tokens: ArrayLike | _Array,
+    *,
+    axis: SupportsIndex = -1,
+    dtype: DTypeLike | Any = None,
+    entropy: bool = False,
+    out: _Out = None,
+) -> _Result | tuple[_Result, _Result]: ...
