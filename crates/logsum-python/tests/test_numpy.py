@@ -4,7 +4,6 @@ import concurrent.futures
 import doctest
 import math
 import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import ml_dtypes
 import mpmath
 import numpy as np
 import pytest
+import type_checks
 from family import complaints
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
@@ -801,16 +801,9 @@ def test_examples_in_the_documentation():
         assert runner.run(example).failed == 0, name
 
 
-def test_types_are_right():
-    """The stubs, by mypy and pyright, on a file that uses them."""
-    here = pathlib.Path(__file__).parent
-    for checker in (["mypy", "--strict"], ["pyright", "--pythonpath", sys.executable]):
-        command = [sys.executable, "-m", *checker, here / "typed.py"]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-    stub = (pathlib.Path(logsum.__file__).parent / "__init__.pyi").read_text()
-    for name in logsum.__all__:
-        assert any(words in stub for words in (f"def {name}(", f"{name}: ", f"class {name}:"))
+def test_types_are_right(tmp_path):
+    type_checks.check_calls("typed.py")
+    type_checks.check_stubs(logsum, tmp_path)
 
 
 @pytest.mark.filterwarnings("ignore")
