@@ -1,3 +1,4 @@
+//! `explain` for libFuzzer.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| logsum_fuzz::explain(data));

@@ -185,7 +185,7 @@ mod tests {
             for _ in 0..100_000 {
                 softmax(&z, &mut out).expect("equal lengths");
                 logcumsumexp(&z, &mut out).expect("equal lengths");
-                Terms::new(&z).weights(&z).expect("equal lengths").logsumexp();
+                let _ = Terms::new(&z).weights(&z).expect("equal lengths").logsumexp();
             }
         });
         assert_eq!(done, None);

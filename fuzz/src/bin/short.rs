@@ -9,8 +9,10 @@ use std::path::Path;
 use std::time::Instant;
 use std::{fs, io};
 
-/// Each target, its corpus, and how many changed inputs it gets: some seconds' worth.
-const TARGETS: [(&str, fn(&[u8]), usize); 4] = [
+type Target = fn(&[u8]);
+
+/// Each target with the name of its corpus, and how many changed inputs it gets: some seconds' worth.
+const TARGETS: [(&str, Target, usize); 4] = [
     ("command", command, 4000),
     ("explain", explain, 200),
     ("states", states, 200_000),
