@@ -32,10 +32,16 @@
 //! # Ok::<(), logsum::Error>(())
 //! ```
 //!
-//! The feature `ndarray` provides the same functions as methods of ndarray's arrays and views, in the trait
-//! `LogSumExp`: over any axes, in any layout. With the feature `half` everything also accepts f16 and bf16 of the
-//! crate half: inputs and results are narrow, and each result is computed in a wider format and rounded once. The
-//! feature `complex` adds `complex_logsumexp`.
+//! # Features
+//!
+//! None is on by default.
+//!
+//! - `ndarray`: the same functions as methods of ndarray's arrays and views, in the trait `LogSumExp`, over any axes,
+//!   in any layout.
+//! - `rayon`: long rows, and the rows of an array, are shared by rayon's threads. No bit of a result depends on it.
+//! - `half`: everything also accepts f16 and bf16 of the crate half. Inputs and results are narrow, and each result is
+//!   computed in a wider format and rounded once.
+//! - `complex`: `complex_logsumexp` of the complex numbers of the crate num-complex.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
