@@ -53,7 +53,7 @@ ${INPUTS.map(([title, heading, what, input, address]) => {
 </table>`;
 
 // A bar is a row of a table, so that its figures can be read where it cannot be seen.
-const PARTS = { nearest: "the nearest float", near: "within 4 ulp", far: "farther off", wrong: "wrong, NaN or an error" };
+const PARTS = { nearest: "the nearest float", near: "within 4 ulp", far: "farther off", wrong: "1000 ulp or more off, NaN, or an error" };
 const most = Math.max(...summary.map(({ asked }) => asked));
 function stack(parts) {
   let at = 0;
@@ -119,7 +119,7 @@ logsum explain 1000 1001 1002       # derives the gradient`;
 
 const start = [
   ["Rust", "cargo add logsum --path ../logsum/crates/logsum", "In a package beside the clone; Rust 1.95 or later.", rust],
-  ["Python", "pip install ./crates/logsum-python", "In the clone; Python 3.11 or later. It compiles for some minutes. The names of scipy.special take the same arguments.", python],
+  ["Python", "pip install ./crates/logsum-python", "In the clone; Python 3.11 or later and Rust 1.95 or later. It compiles for some minutes. logsumexp, softmax and log_softmax take SciPy's arguments.", python],
   ["Shell", "cargo install --path crates/logsum-cli", "In the clone; Rust 1.95 or later.", shell],
 ].map(
   ([name, install, where, code]) => `<section class="start"><div><h3>${name}</h3><p class="dim">${where}</p></div>
@@ -130,7 +130,7 @@ const READ = [
   ["derivation.html", "Why the gradient is the softmax", "A live derivation: type your numbers, and follow each step, checked by the machine."],
   ["compare.html", "The comparison", `${most} hard inputs, ${summary.length} systems, each answer, and what the others do better.`],
   ["guide.html", "Log-probabilities that agree", "Why a sampler and a trainer disagree about one token, and what to do."],
-  ["manual.html", "The manual", "Everything it does, in Rust, in Python and on files."],
+  ["manual.html", "The manual", "What it does, in Rust, in Python and on files."],
   ["reference.html", "The reference", "Each operation: formula, special cases, derivatives, bounds."],
   ["design.html", "The design", "How it rounds correctly, with the proof, and what bounds the speed."],
   ["lesson.html", "A lesson", "Reverse-mode differentiation in a hundred lines of Rust."],
@@ -154,17 +154,17 @@ log-softmax, is the floating-point number nearest to the exact one. So there is 
 <div class="card">${first}</div>`,
     main: `
 <section aria-labelledby="whom">
-<h2 id="whom">For whom</h2>
+<h2 id="whom">Who it is for</h2>
 <ul class="cards">
 <li><h3>Statistics</h3><p>Evidence, mixtures, importance weights: sums of what is known by its logarithm, with weights of any sign, means, variances, effective sample sizes.</p></li>
 <li><h3>Machine learning</h3><p>Softmax, cross-entropy and token log-probabilities with gradients that stay finite where a whole row is masked. On NVIDIA's GPUs log-sum-exp, softmax and log-softmax without weights have the CPU's bits, in PyTorch.</p></li>
-<li><h3>Data</h3><p><code>GROUP BY</code> in DataFusion and DuckDB, expressions of Polars, tables and arrays by a command. The state of a sum that arrives in pieces has the same bytes in any order.</p></li>
+<li><h3>Data</h3><p><code>GROUP BY</code> in DataFusion and DuckDB, Polars expressions, tables and arrays by a command. The state of a sum that arrives in pieces has the same bytes in any order.</p></li>
 <li><h3>Reproducible work</h3><p>Batch, padding, split and threads change no bit of a correctly rounded value. A difference between two runs is then a difference of their inputs, or an error.</p></li>
 </ul>
 </section>
 <section aria-labelledby="wrong">
 <h2 id="wrong">Where others go wrong</h2>
-<p>The formulas in use subtract the maximum first, which cures overflow. What is left are lost digits near 0, sums that leave the format, and weights that turn the order of the terms around.</p>
+<p>The formulas in use subtract the maximum first, which cures overflow. What is left are lost digits near 0, sums too large for the format, and weights that make a small exponential the largest term.</p>
 <div class="scroll inputs" tabindex="0" role="group" aria-label="Six inputs, and what each system gives for them">${inputs}</div>
 <p class="dim">✓ is the nearest float; float64, but where f32 is said. ${others.map((name) => `${name} ${versions[name]}`).join(", ")}. Links lead to the live derivation. From ${source}.</p>
 </section>
