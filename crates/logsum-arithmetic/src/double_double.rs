@@ -4,7 +4,7 @@
 //! basic building blocks of double-double arithmetic" (ACM TOMS 44, 2017); u = 2^-53. They need results that neither
 //! overflow nor underflow, which each caller sees to.
 
-use crate::float64::Float64;
+use crate::float64::{Float64, called_as_one};
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// `hi + lo`, where hi is the f64 nearest to the sum.
@@ -16,27 +16,30 @@ pub struct DoubleDouble<F = f64> {
     pub lo: F,
 }
 
-/// a + b exactly (Knuth's 2Sum), for any order of magnitudes.
-#[inline(always)]
-pub fn two_sum<F: Float64>(a: F, b: F) -> DoubleDouble<F> {
-    let hi = a + b;
-    let b_part = hi - a;
-    let a_part = hi - b_part;
-    DoubleDouble { hi, lo: (a - a_part) + (b - b_part) }
+called_as_one! {
+    /// a + b exactly (Knuth's 2Sum), for any order of magnitudes.
+    pub fn two_sum<F: Float64>(a: F, b: F) -> DoubleDouble<F> {
+        let hi = a + b;
+        let b_part = hi - a;
+        let a_part = hi - b_part;
+        DoubleDouble { hi, lo: (a - a_part) + (b - b_part) }
+    }
 }
 
-/// a + b exactly where |a| ≥ |b| (Dekker's Fast2Sum).
-#[inline(always)]
-pub fn fast_two_sum<F: Float64>(a: F, b: F) -> DoubleDouble<F> {
-    let hi = a + b;
-    DoubleDouble { hi, lo: b - (hi - a) }
+called_as_one! {
+    /// a + b exactly where |a| ≥ |b| (Dekker's Fast2Sum).
+    pub fn fast_two_sum<F: Float64>(a: F, b: F) -> DoubleDouble<F> {
+        let hi = a + b;
+        DoubleDouble { hi, lo: b - (hi - a) }
+    }
 }
 
-/// a · b exactly.
-#[inline(always)]
-pub fn two_product<F: Float64>(a: F, b: F) -> DoubleDouble<F> {
-    let hi = a * b;
-    DoubleDouble { hi, lo: a.mul_add(b, -hi) }
+called_as_one! {
+    /// a · b exactly.
+    pub fn two_product<F: Float64>(a: F, b: F) -> DoubleDouble<F> {
+        let hi = a * b;
+        DoubleDouble { hi, lo: a.mul_add(b, -hi) }
+    }
 }
 
 /// 2^n, for −1074 ≤ n ≤ 1023.
@@ -98,8 +101,14 @@ impl<F: Float64> Add for DoubleDouble<F> {
 
     #[inline(always)]
     fn add(self, other: Self) -> Self {
-        let high = two_sum(self.hi, other.hi);
-        let low = two_sum(self.lo, other.lo);
+        sum(self, other)
+    }
+}
+
+called_as_one! {
+    fn sum<F: Float64>(x: DoubleDouble<F>, y: DoubleDouble<F>) -> DoubleDouble<F> {
+        let high = two_sum(x.hi, y.hi);
+        let low = two_sum(x.lo, y.lo);
         let sum = fast_two_sum(high.hi, high.lo + low.hi);
         fast_two_sum(sum.hi, sum.lo + low.lo)
     }
@@ -111,8 +120,14 @@ impl<F: Float64> Add<F> for DoubleDouble<F> {
 
     #[inline(always)]
     fn add(self, other: F) -> Self {
-        let high = two_sum(self.hi, other);
-        fast_two_sum(high.hi, high.lo + self.lo)
+        sum_with_one(self, other)
+    }
+}
+
+called_as_one! {
+    fn sum_with_one<F: Float64>(x: DoubleDouble<F>, y: F) -> DoubleDouble<F> {
+        let high = two_sum(x.hi, y);
+        fast_two_sum(high.hi, high.lo + x.lo)
     }
 }
 
@@ -132,8 +147,14 @@ impl<F: Float64> Mul for DoubleDouble<F> {
 
     #[inline(always)]
     fn mul(self, other: Self) -> Self {
-        let high = two_product(self.hi, other.hi);
-        let cross = self.lo.mul_add(other.hi, self.hi.mul_add(other.lo, self.lo * other.lo));
+        product(self, other)
+    }
+}
+
+called_as_one! {
+    fn product<F: Float64>(x: DoubleDouble<F>, y: DoubleDouble<F>) -> DoubleDouble<F> {
+        let high = two_product(x.hi, y.hi);
+        let cross = x.lo.mul_add(y.hi, x.hi.mul_add(y.lo, x.lo * y.lo));
         fast_two_sum(high.hi, high.lo + cross)
     }
 }
@@ -149,10 +170,16 @@ impl<F: Float64> Div for DoubleDouble<F> {
 
     #[inline(always)]
     fn div(self, divisor: Self) -> Self {
-        let quotient = self.hi.div(divisor.hi);
-        let product = divisor * Self::from(quotient);
-        let rest = (self.hi - product.hi) + (self.lo - product.lo);
-        fast_two_sum(quotient, rest.div(divisor.hi))
+        quotient(self, divisor)
+    }
+}
+
+called_as_one! {
+    fn quotient<F: Float64>(x: DoubleDouble<F>, y: DoubleDouble<F>) -> DoubleDouble<F> {
+        let quotient = x.hi.div(y.hi);
+        let product = y * DoubleDouble::from(quotient);
+        let rest = (x.hi - product.hi) + (x.lo - product.lo);
+        fast_two_sum(quotient, rest.div(y.hi))
     }
 }
 

@@ -5,7 +5,7 @@
 //! that nothing that could still matter underflows.
 
 use crate::double_double::{DoubleDouble, fast_two_sum, power_of_two, two_product, two_sum};
-use crate::float64::Float64;
+use crate::float64::{Float64, called_as_one};
 
 /// Exponentials and sums of them are kept in units of 2^-SCALE. With −1000 ≤ z − c ≤ 128 they lie between 2^-931
 /// and 2^697: with 2^64 of them the sum does not overflow, and the low part of the smallest does not underflow.
@@ -195,13 +195,14 @@ pub fn exp_f64<F: Float64>(z: F, c: F) -> F {
 /// e^z likewise.
 #[inline(always)]
 pub fn exp_f64_at_0<F: Float64>(z: F) -> F {
-    exp_f64_by(z.splat(LEAST).max(z), EXP_F64)
+    exp_f64_of_clamped(z.splat(LEAST).max(z))
 }
 
-/// The same for z ≥ −1000.
-#[inline(always)]
-pub fn exp_f64_of_clamped<F: Float64>(z: F) -> F {
-    exp_f64_by(z, EXP_F64)
+called_as_one! {
+    /// The same for z ≥ −1000.
+    pub fn exp_f64_of_clamped<F: Float64>(z: F) -> F {
+        exp_f64_by(z, EXP_F64)
+    }
 }
 
 /// e^{z − c} likewise, with one more coefficient, for numbers that are results themselves.
@@ -224,37 +225,40 @@ pub fn exp_f64_fine<F: Float64>(z: F, c: F) -> F {
 /// e^z likewise.
 #[inline(always)]
 pub fn exp_f64_fine_at_0<F: Float64>(z: F) -> F {
-    exp_f64_by(z.splat(LEAST).max(z), EXP_F64_FINE)
+    exp_f64_fine_of_clamped(z.splat(LEAST).max(z))
 }
 
-/// The same for z ≥ −1000.
-#[inline(always)]
-pub fn exp_f64_fine_of_clamped<F: Float64>(z: F) -> F {
-    exp_f64_by(z, EXP_F64_FINE)
+called_as_one! {
+    /// The same for z ≥ −1000.
+    pub fn exp_f64_fine_of_clamped<F: Float64>(z: F) -> F {
+        exp_f64_by(z, EXP_F64_FINE)
+    }
 }
 
-/// e^d to nearly the full precision of f64, for a normalised d of two f64 that is at least −1000.
-///
-/// With s = r₀ + r₁ as in [`exp_dd`], it is 1 + s + s²·P(s) times the table's entry. The bound, relative to e^d, in units
-/// of 2^-53:
-///
-/// | error | at most |
-/// |---|---|
-/// | the result is rounded once | 1.000 |
-/// | s and s + s²·P, below 2^-5.5, are rounded, each by 2^-59 | 0.032 |
-/// | interpolation, and roundings of s² and P | 0.001 |
-/// | these two are relative to 1, e^r may be 2^-0.0313 | × 1.022 |
-///
-/// together below 1.034 · 2^-53 < [`EXP_F64_FULL_ERROR`]. e^0 is exactly 1.
-#[inline(always)]
-pub fn exp_f64_full<F: Float64>(d: DoubleDouble<F>) -> F {
-    Reduced::of(d).exp_full()
+called_as_one! {
+    /// e^d to nearly the full precision of f64, for a normalised d of two f64 that is at least −1000.
+    ///
+    /// With s = r₀ + r₁ as in [`exp_dd`], it is 1 + s + s²·P(s) times the table's entry. The bound, relative to e^d, in units
+    /// of 2^-53:
+    ///
+    /// | error | at most |
+    /// |---|---|
+    /// | the result is rounded once | 1.000 |
+    /// | s and s + s²·P, below 2^-5.5, are rounded, each by 2^-59 | 0.032 |
+    /// | interpolation, and roundings of s² and P | 0.001 |
+    /// | these two are relative to 1, e^r may be 2^-0.0313 | × 1.022 |
+    ///
+    /// together below 1.034 · 2^-53 < [`EXP_F64_FULL_ERROR`]. e^0 is exactly 1.
+    pub fn exp_f64_full<F: Float64>(d: DoubleDouble<F>) -> F {
+        Reduced::of(d).exp_full()
+    }
 }
 
-/// e^z likewise.
-#[inline(always)]
-pub fn exp_f64_full_at_0<F: Float64>(z: F) -> F {
-    Reduced::of_f64(z.splat(LEAST).max(z)).exp_full()
+called_as_one! {
+    /// e^z likewise.
+    pub fn exp_f64_full_at_0<F: Float64>(z: F) -> F {
+        Reduced::of_f64(z.splat(LEAST).max(z)).exp_full()
+    }
 }
 
 /// e^d by the interpolation of (e^r − 1)/r that has these coefficients, for d ≥ −1000.
@@ -286,19 +290,21 @@ fn exp_f64_by<const N: usize, F: Float64>(d: F, coefficients: [f64; N]) -> F {
 /// together below 6.6 · 2^-65 < 2^-62.2 < [`EXP_DD_ERROR`]. e^0 is exactly 1.
 #[inline(always)]
 pub fn exp_dd<F: Float64>(z: F, c: F) -> DoubleDouble<F> {
-    Reduced::of(difference(z, c)).exp()
+    exp_dd_of_dd(difference(z, c))
 }
 
-/// e^z likewise: [`exp_dd`] where c = 0, in fewer steps.
-#[inline(always)]
-pub fn exp_dd_at_0<F: Float64>(z: F) -> DoubleDouble<F> {
-    Reduced::of_f64(z.splat(LEAST).max(z)).exp()
+called_as_one! {
+    /// e^z likewise: [`exp_dd`] where c = 0, in fewer steps.
+    pub fn exp_dd_at_0<F: Float64>(z: F) -> DoubleDouble<F> {
+        Reduced::of_f64(z.splat(LEAST).max(z)).exp()
+    }
 }
 
-/// e^d likewise, for a normalised d of two f64 that is at least −1000.
-#[inline(always)]
-pub fn exp_dd_of_dd<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
-    Reduced::of(d).exp()
+called_as_one! {
+    /// e^d likewise, for a normalised d of two f64 that is at least −1000.
+    pub fn exp_dd_of_dd<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
+        Reduced::of(d).exp()
+    }
 }
 
 /// e^{z − c} likewise, with r² in double-double, for numbers that are results themselves.
@@ -319,19 +325,21 @@ pub fn exp_dd_of_dd<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
 /// together below 5.5 · 2^-72 < 2^-69.5 < [`EXP_DD_FINE_ERROR`]. e^0 is exactly 1.
 #[inline(always)]
 pub fn exp_dd_fine<F: Float64>(z: F, c: F) -> DoubleDouble<F> {
-    Reduced::of(difference(z, c)).exp_fine()
+    exp_dd_fine_of_dd(difference(z, c))
 }
 
-/// e^z likewise.
-#[inline(always)]
-pub fn exp_dd_fine_at_0<F: Float64>(z: F) -> DoubleDouble<F> {
-    Reduced::of_f64(z.splat(LEAST).max(z)).exp_fine()
+called_as_one! {
+    /// e^z likewise.
+    pub fn exp_dd_fine_at_0<F: Float64>(z: F) -> DoubleDouble<F> {
+        Reduced::of_f64(z.splat(LEAST).max(z)).exp_fine()
+    }
 }
 
-/// e^d likewise, for a normalised d of two f64 that is at least −1000.
-#[inline(always)]
-pub fn exp_dd_fine_of_dd<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
-    Reduced::of(d).exp_fine()
+called_as_one! {
+    /// e^d likewise, for a normalised d of two f64 that is at least −1000.
+    pub fn exp_dd_fine_of_dd<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
+        Reduced::of(d).exp_fine()
+    }
 }
 
 /// e^{z − c} likewise, with r³ in double-double, too, for sums that settle such results.
@@ -351,28 +359,31 @@ pub fn exp_dd_fine_of_dd<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
 /// together below 8.8 · 2^-80 < 2^-76.8 < [`EXP_DD_FINER_ERROR`]. e^0 is exactly 1.
 #[inline(always)]
 pub fn exp_dd_finer<F: Float64>(z: F, c: F) -> DoubleDouble<F> {
-    Reduced::of(difference(z, c)).exp_finer()
+    exp_dd_finer_of_dd(difference(z, c))
 }
 
-/// e^z likewise.
-#[inline(always)]
-pub fn exp_dd_finer_at_0<F: Float64>(z: F) -> DoubleDouble<F> {
-    Reduced::of_f64(z.splat(LEAST).max(z)).exp_finer()
+called_as_one! {
+    /// e^z likewise.
+    pub fn exp_dd_finer_at_0<F: Float64>(z: F) -> DoubleDouble<F> {
+        Reduced::of_f64(z.splat(LEAST).max(z)).exp_finer()
+    }
 }
 
-/// e^d likewise, for a normalised d of two f64 that is at least −1000.
-#[inline(always)]
-pub fn exp_dd_finer_of_dd<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
-    Reduced::of(d).exp_finer()
+called_as_one! {
+    /// e^d likewise, for a normalised d of two f64 that is at least −1000.
+    pub fn exp_dd_finer_of_dd<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
+        Reduced::of(d).exp_finer()
+    }
 }
 
-/// z − c exactly, or −1000 where it is less.
-#[inline(always)]
-fn difference<F: Float64>(z: F, c: F) -> DoubleDouble<F> {
-    let d = two_sum(z, -c);
-    // What counts as −1000 has no low part: it might be anything.
-    let lo = d.hi.where_at_most(LEAST, z.splat(0.0), d.lo);
-    DoubleDouble { hi: z.splat(LEAST).max(d.hi), lo }
+called_as_one! {
+    /// z − c exactly, or −1000 where it is less.
+    fn difference<F: Float64>(z: F, c: F) -> DoubleDouble<F> {
+        let d = two_sum(z, -c);
+        // What counts as −1000 has no low part: it might be anything.
+        let lo = d.hi.where_at_most(LEAST, z.splat(0.0), d.lo);
+        DoubleDouble { hi: z.splat(LEAST).max(d.hi), lo }
+    }
 }
 
 /// An exponent as k·(ln 2)/16 + r₀ + r₁, with 2^{k/16} in units of 2^-SCALE.
@@ -500,39 +511,40 @@ const SMALL_INVERSE_FACTORIALS: [f64; 7] = [
     1.0 / 6_227_020_800.0,
 ];
 
-/// e^{z − c} in units of 2^-[`SCALE`], as a double-double to nearly its full precision, for a c in double-double.
-///
-/// d = z − c₀ exactly, as d + d' with |d'| ≤ 2^-44. All of d', −c₁, the table's lost part and the least part of
-/// the step go into the low part of r = r₀ + r₁, which is below 2^-44 + 2^-53 |c| and is rounded four times. The
-/// bound, relative to e^{z − c}, without 4 · 2^-106 |c|:
-///
-/// | error | at most |
-/// |---|---|
-/// | four roundings of the low part, each 2^-53 · 2^-44 | 2^-95 |
-/// | k times the error of the step, 23 100 · 2^-125; the logarithm's, 2^-107 | 2^-106.8 |
-/// | Taylor series in double-double down to r⁶/6!: 4u² for its last step, the others by r less each | 2^-103.9 |
-/// | its rest r⁷/7! + …, below 2^-50.7, in f64 | 2^-102 |
-/// | r^14/14! and what follows | 2^-113 |
-/// | the product with the table's entry, 2u² | 2^-105 |
-///
-/// together below 2^-94.9 < [`WIDE_ERROR`]. For |d| ≤ 2^n, n < 10, the first line is 2^(n − 105).
-#[inline(always)]
-pub fn exp_dd_wide<F: Float64>(z: F, c: DoubleDouble<F>) -> DoubleDouble<F> {
-    let d = two_sum(z, -c.hi);
-    let low = d.hi.where_at_most(LEAST, z.splat(0.0), d.lo - c.lo);
-    let d = z.splat(LEAST).max(d.hi);
-    let (k, minus_k) = step(d);
-    let [step0, step1, step2] = WIDE_STEP;
-    let high = two_sum(minus_k.mul_add(z.splat(step0), d), minus_k * z.splat(step1));
-    let low = minus_k.mul_add(z.splat(step2), low + k.entry(&LOGS_OF_ROUNDING));
-    let r = two_sum(high.hi, high.lo + low);
-    let mut e = DoubleDouble::from(polynomial(r.hi, SMALL_INVERSE_FACTORIALS));
-    for inverse in INVERSE_FACTORIALS[..7].iter().rev() {
-        e = times_and(e, r, inverse.splat(z));
+called_as_one! {
+    /// e^{z − c} in units of 2^-[`SCALE`], as a double-double to nearly its full precision, for a c in double-double.
+    ///
+    /// d = z − c₀ exactly, as d + d' with |d'| ≤ 2^-44. All of d', −c₁, the table's lost part and the least part of
+    /// the step go into the low part of r = r₀ + r₁, which is below 2^-44 + 2^-53 |c| and is rounded four times. The
+    /// bound, relative to e^{z − c}, without 4 · 2^-106 |c|:
+    ///
+    /// | error | at most |
+    /// |---|---|
+    /// | four roundings of the low part, each 2^-53 · 2^-44 | 2^-95 |
+    /// | k times the error of the step, 23 100 · 2^-125; the logarithm's, 2^-107 | 2^-106.8 |
+    /// | Taylor series in double-double down to r⁶/6!: 4u² for its last step, the others by r less each | 2^-103.9 |
+    /// | its rest r⁷/7! + …, below 2^-50.7, in f64 | 2^-102 |
+    /// | r^14/14! and what follows | 2^-113 |
+    /// | the product with the table's entry, 2u² | 2^-105 |
+    ///
+    /// together below 2^-94.9 < [`WIDE_ERROR`]. For |d| ≤ 2^n, n < 10, the first line is 2^(n − 105).
+    pub fn exp_dd_wide<F: Float64>(z: F, c: DoubleDouble<F>) -> DoubleDouble<F> {
+        let d = two_sum(z, -c.hi);
+        let low = d.hi.where_at_most(LEAST, z.splat(0.0), d.lo - c.lo);
+        let d = z.splat(LEAST).max(d.hi);
+        let (k, minus_k) = step(d);
+        let [step0, step1, step2] = WIDE_STEP;
+        let high = two_sum(minus_k.mul_add(z.splat(step0), d), minus_k * z.splat(step1));
+        let low = minus_k.mul_add(z.splat(step2), low + k.entry(&LOGS_OF_ROUNDING));
+        let r = two_sum(high.hi, high.lo + low);
+        let mut e = DoubleDouble::from(polynomial(r.hi, SMALL_INVERSE_FACTORIALS));
+        for inverse in INVERSE_FACTORIALS[..7].iter().rev() {
+            e = times_and(e, r, inverse.splat(z));
+        }
+        let power = k.scaled_entry(&SCALED_POWERS);
+        let product = two_product(e.hi, power);
+        fast_two_sum(product.hi, e.lo.mul_add(power, product.lo))
     }
-    let power = k.scaled_entry(&SCALED_POWERS);
-    let product = two_product(e.hi, power);
-    fast_two_sum(product.hi, e.lo.mul_add(power, product.lo))
 }
 
 /// e · r + c for |e r| ≤ |c|/8, |r.lo| ≤ u |r|, |c.lo| ≤ u |c| and |e.lo| ≤ 2u |e|: the high parts wait for
@@ -551,53 +563,57 @@ fn times_and<F: Float64>(e: DoubleDouble<F>, r: DoubleDouble<F>, c: DoubleDouble
 /// 3!, 4!, …, 9!
 const FACTORIALS: [f64; 7] = [6.0, 24.0, 120.0, 720.0, 5040.0, 40_320.0, 362_880.0];
 
-/// e^d − 1 for |d| ≤ 2^-6, relative error below 2^-65: d²/3! and what follows is below 2^-14.5, with four
-/// roundings in f64; the first term left out, d⁹/10!, is below 2^-75.
-#[inline(always)]
-pub fn expm1_dd_near_0<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
-    let like = d.hi;
-    let [.., last] = FACTORIALS;
-    let mut series = like.splat(1.0 / last);
-    for factorial in FACTORIALS.into_iter().rev().skip(1) {
-        series = series.mul_add(d.hi, like.splat(1.0 / factorial));
+called_as_one! {
+    /// e^d − 1 for |d| ≤ 2^-6, relative error below 2^-65: d²/3! and what follows is below 2^-14.5, with four
+    /// roundings in f64; the first term left out, d⁹/10!, is below 2^-75.
+    pub fn expm1_dd_near_0<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
+        let like = d.hi;
+        let [.., last] = FACTORIALS;
+        let mut series = like.splat(1.0 / last);
+        for factorial in FACTORIALS.into_iter().rev().skip(1) {
+            series = series.mul_add(d.hi, like.splat(1.0 / factorial));
+        }
+        let half = like.splat(0.5);
+        let first = fast_two_sum(like.splat(1.0), half * d.hi);
+        d * fast_two_sum(first.hi, first.lo + (d.hi * d.hi).mul_add(series, half * d.lo))
     }
-    let half = like.splat(0.5);
-    let first = fast_two_sum(like.splat(1.0), half * d.hi);
-    d * fast_two_sum(first.hi, first.lo + (d.hi * d.hi).mul_add(series, half * d.lo))
 }
 
-/// The same in f64, relative error below 2^-51: that of its first rounding and its last two.
-#[inline(always)]
-pub fn expm1_f64_near_0<F: Float64>(d: F) -> F {
-    let [.., last, _, _] = FACTORIALS;
-    let mut series = d.splat(1.0 / last);
-    for factorial in FACTORIALS.into_iter().rev().skip(3) {
-        series = series.mul_add(d, d.splat(1.0 / factorial));
+called_as_one! {
+    /// The same in f64, relative error below 2^-51: that of its first rounding and its last two.
+    pub fn expm1_f64_near_0<F: Float64>(d: F) -> F {
+        let [.., last, _, _] = FACTORIALS;
+        let mut series = d.splat(1.0 / last);
+        for factorial in FACTORIALS.into_iter().rev().skip(3) {
+            series = series.mul_add(d, d.splat(1.0 / factorial));
+        }
+        (d * d).mul_add(series.mul_add(d, d.splat(0.5)), d)
     }
-    (d * d).mul_add(series.mul_add(d, d.splat(0.5)), d)
 }
 
 /// Where a series takes over from e^d less 1.
 const NEAR: f64 = power_of_two(-6);
 
-/// e^d − 1 in f64, for d ≤ 128; what is below −1000 counts as that. The exponential's error is to e^d − 1 as 1 to
-/// 1 − e^-d, at most 2^6.1 times as large.
-#[inline(always)]
-pub fn expm1_f64<F: Float64>(d: F) -> F {
-    let far = exp_f64_at_0(d).mul_add(d.splat(UNSCALE), d.splat(-1.0));
-    d.max(-d).where_at_most(NEAR, expm1_f64_near_0(d), far)
+called_as_one! {
+    /// e^d − 1 in f64, for d ≤ 128; what is below −1000 counts as that. The exponential's error is to e^d − 1 as 1 to
+    /// 1 − e^-d, at most 2^6.1 times as large.
+    pub fn expm1_f64<F: Float64>(d: F) -> F {
+        let far = exp_f64_at_0(d).mul_add(d.splat(UNSCALE), d.splat(-1.0));
+        d.max(-d).where_at_most(NEAR, expm1_f64_near_0(d), far)
+    }
 }
 
-/// e^d − 1, relative error below 2^-64, for d ≤ 128; what is below −1000 counts as that.
-#[inline(always)]
-pub fn expm1_dd<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
-    let far = exp_dd_wide(d.hi, DoubleDouble::from(-d.lo)).scaled(d.hi.splat(UNSCALE));
-    let far = far + d.hi.splat(-1.0);
-    let near = expm1_dd_near_0(d);
-    let size = d.hi.max(-d.hi);
-    DoubleDouble {
-        hi: size.where_at_most(NEAR, near.hi, far.hi),
-        lo: size.where_at_most(NEAR, near.lo, far.lo),
+called_as_one! {
+    /// e^d − 1, relative error below 2^-64, for d ≤ 128; what is below −1000 counts as that.
+    pub fn expm1_dd<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
+        let far = exp_dd_wide(d.hi, DoubleDouble::from(-d.lo)).scaled(d.hi.splat(UNSCALE));
+        let far = far + d.hi.splat(-1.0);
+        let near = expm1_dd_near_0(d);
+        let size = d.hi.max(-d.hi);
+        DoubleDouble {
+            hi: size.where_at_most(NEAR, near.hi, far.hi),
+            lo: size.where_at_most(NEAR, near.lo, far.lo),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::double_double::{DoubleDouble, fast_two_sum, power_of_two, two_product, two_sum};
 use crate::exp::{INVERSE_FACTORIALS, LEAST, LOGS_OF_ROUNDING, SCALED_POWERS, WIDE_STEP, polynomial, step};
-use crate::float64::Float64;
+use crate::float64::{Float64, called_as_one};
 use crate::triple_double::TripleDouble;
 
 /// |[`exp_td`] − exact| ≤ this · exact · min(1, 2^11 |d|). Derivation there.
@@ -38,86 +38,88 @@ const SMALL_INVERSE_FACTORIALS: [f64; 6] = [
     1.0 / 87_178_291_200.0,
 ];
 
-/// e^d in units of 2^-[`SCALE`](crate::exp::SCALE), for a normalised d from −1000 to 300. e^0 is exactly 1. The words
-/// overlap: |mid| ≤ 2^-43 |hi|, |lo| ≤ 2^-53 |mid|.
-///
-/// d = k·(ln 2)/16 + a + m, where a is one word with |a| < 2^-5.52 and m, below 2^-43 and for |d| ≤ 32 below 2^-48, has
-/// two. With P = e^a − 1 = a + a²/2 + a³·R(a) and M = e^m − 1 = m + m²/2 but for m³/6, e^{a + m} = 1 + P + M + P·M. The
-/// bound, relative to e^d and in units of 2^-120:
-///
-/// | error | at most |
-/// |---|---|
-/// | a^15/15! and what follows | 0.11 |
-/// | Σ a^n/n! from n = 9 on, below 2^-68.1, in f64: 1.7 roundings, with that of 1/9! | 0.75 |
-/// | R in double-double, its last step by 4u²; a·R and a²·(a·R) by 13u²: 17u² · 2^-19.1 | 0.47 |
-/// | k times the error of the step, 23 100 · 2^-140 | 0.03 |
-/// | the second word of m, below 2^-67, rounded three times, by 2^-121 each | 1.50 |
-/// | m³/6; the low part of P times the second word of m | 0.02 |
-/// | the third word of e^{a + m} − 1, below 2^-66.9, rounded twice at this size | 1.00 |
-/// | these are relative to 1, e^a may be 2^-0.0313 | × 1.022 |
-/// | the third word of the result, below 2^-66 of the power, rounded once at this size | 1.00 |
-///
-/// together below 5.0 · 2^-120 < 2^-117.6 < [`EXP_TD_ERROR`].
-///
-/// For |d| < 2^-6, k is 0 and m are the low words of d: each error above is then |a| 2^-112 at most, or has a higher
-/// power of a. Beside 1, the least of the three words of a tiny d is lost: 2^-106 |d|, 2^11 |d| times the bound.
-#[inline(always)]
-pub fn exp_td<F: Float64>(d: TripleDouble<F>) -> TripleDouble<F> {
-    let like = d.hi;
-    let (k, minus_k) = step(d.hi);
-    let [step0, step1, step2] = WIDE_STEP.map(|word| like.splat(word));
-    // Exact: the first product and its difference, the second product.
-    let first = two_sum(minus_k.mul_add(step0, d.hi), minus_k * step1);
-    let a = first.hi;
-    let middle = two_sum(first.lo, d.mid);
-    let with_log = two_sum(middle.hi, k.entry(&LOGS_OF_ROUNDING));
-    let m0 = with_log.hi;
-    let m1 = (middle.lo + with_log.lo) + minus_k.mul_add(step2, d.lo + k.entry(&LOW_LOGS_OF_ROUNDING));
+called_as_one! {
+    /// e^d in units of 2^-[`SCALE`](crate::exp::SCALE), for a normalised d from −1000 to 300. e^0 is exactly 1. The words
+    /// overlap: |mid| ≤ 2^-43 |hi|, |lo| ≤ 2^-53 |mid|.
+    ///
+    /// d = k·(ln 2)/16 + a + m, where a is one word with |a| < 2^-5.52 and m, below 2^-43 and for |d| ≤ 32 below 2^-48, has
+    /// two. With P = e^a − 1 = a + a²/2 + a³·R(a) and M = e^m − 1 = m + m²/2 but for m³/6, e^{a + m} = 1 + P + M + P·M. The
+    /// bound, relative to e^d and in units of 2^-120:
+    ///
+    /// | error | at most |
+    /// |---|---|
+    /// | a^15/15! and what follows | 0.11 |
+    /// | Σ a^n/n! from n = 9 on, below 2^-68.1, in f64: 1.7 roundings, with that of 1/9! | 0.75 |
+    /// | R in double-double, its last step by 4u²; a·R and a²·(a·R) by 13u²: 17u² · 2^-19.1 | 0.47 |
+    /// | k times the error of the step, 23 100 · 2^-140 | 0.03 |
+    /// | the second word of m, below 2^-67, rounded three times, by 2^-121 each | 1.50 |
+    /// | m³/6; the low part of P times the second word of m | 0.02 |
+    /// | the third word of e^{a + m} − 1, below 2^-66.9, rounded twice at this size | 1.00 |
+    /// | these are relative to 1, e^a may be 2^-0.0313 | × 1.022 |
+    /// | the third word of the result, below 2^-66 of the power, rounded once at this size | 1.00 |
+    ///
+    /// together below 5.0 · 2^-120 < 2^-117.6 < [`EXP_TD_ERROR`].
+    ///
+    /// For |d| < 2^-6, k is 0 and m are the low words of d: each error above is then |a| 2^-112 at most, or has a higher
+    /// power of a. Beside 1, the least of the three words of a tiny d is lost: 2^-106 |d|, 2^11 |d| times the bound.
+    pub fn exp_td<F: Float64>(d: TripleDouble<F>) -> TripleDouble<F> {
+        let like = d.hi;
+        let (k, minus_k) = step(d.hi);
+        let [step0, step1, step2] = WIDE_STEP.map(|word| like.splat(word));
+        // Exact: the first product and its difference, the second product.
+        let first = two_sum(minus_k.mul_add(step0, d.hi), minus_k * step1);
+        let a = first.hi;
+        let middle = two_sum(first.lo, d.mid);
+        let with_log = two_sum(middle.hi, k.entry(&LOGS_OF_ROUNDING));
+        let m0 = with_log.hi;
+        let m1 = (middle.lo + with_log.lo) + minus_k.mul_add(step2, d.lo + k.entry(&LOW_LOGS_OF_ROUNDING));
 
-    let mut r = DoubleDouble::from(polynomial(a, SMALL_INVERSE_FACTORIALS));
-    for inverse in INVERSE_FACTORIALS[3..9].iter().rev() {
-        r = times_and(r, a, inverse.splat(like));
+        let mut r = DoubleDouble::from(polynomial(a, SMALL_INVERSE_FACTORIALS));
+        for inverse in INVERSE_FACTORIALS[3..9].iter().rev() {
+            r = times_and(r, a, inverse.splat(like));
+        }
+        // a²/2 exactly, and a³·R.
+        let square = two_product(a, a);
+        let half = square.scaled(like.splat(0.5));
+        let along = two_product(r.hi, a);
+        let along = DoubleDouble { hi: along.hi, lo: r.lo.mul_add(a, along.lo) };
+        let cube = two_product(square.hi, along.hi);
+        let cube =
+            DoubleDouble { hi: cube.hi, lo: square.hi.mul_add(along.lo, square.lo.mul_add(along.hi, cube.lo)) };
+        // P + M + P·M, in three words.
+        let curve = fast_two_sum(half.hi, cube.hi);
+        let p = fast_two_sum(a, curve.hi);
+        let product = two_product(p.hi, m0);
+        let low = two_sum(curve.lo, half.lo);
+        let w = two_sum(p.lo, m0);
+        let with_product = two_sum(w.hi, product.hi);
+        let mid = two_sum(with_product.hi, low.hi);
+        let m1 = m0.mul_add(m0.mul_add(like.splat(0.5), m1), m1);
+        let of_products = p.hi.mul_add(m1, (p.lo + (low.hi + cube.lo)).mul_add(m0, product.lo));
+        let errors = (w.lo + with_product.lo) + (mid.lo + low.lo);
+        let lo = (cube.lo + m1) + (errors + of_products);
+        // The power times 1 + that.
+        let power = k.scaled_entry(&SCALED_POWERS);
+        let high = two_product(power, p.hi);
+        let middle = two_product(power, mid.hi);
+        let sum = fast_two_sum(power, high.hi);
+        let first = two_sum(sum.lo, high.lo);
+        let second = two_sum(first.hi, middle.hi);
+        let third = power.mul_add(lo, middle.lo + (first.lo + second.lo));
+        let low = fast_two_sum(second.hi, third);
+        TripleDouble { hi: sum.hi, mid: low.hi, lo: low.lo }
     }
-    // a²/2 exactly, and a³·R.
-    let square = two_product(a, a);
-    let half = square.scaled(like.splat(0.5));
-    let along = two_product(r.hi, a);
-    let along = DoubleDouble { hi: along.hi, lo: r.lo.mul_add(a, along.lo) };
-    let cube = two_product(square.hi, along.hi);
-    let cube =
-        DoubleDouble { hi: cube.hi, lo: square.hi.mul_add(along.lo, square.lo.mul_add(along.hi, cube.lo)) };
-    // P + M + P·M, in three words.
-    let curve = fast_two_sum(half.hi, cube.hi);
-    let p = fast_two_sum(a, curve.hi);
-    let product = two_product(p.hi, m0);
-    let low = two_sum(curve.lo, half.lo);
-    let w = two_sum(p.lo, m0);
-    let with_product = two_sum(w.hi, product.hi);
-    let mid = two_sum(with_product.hi, low.hi);
-    let m1 = m0.mul_add(m0.mul_add(like.splat(0.5), m1), m1);
-    let of_products = p.hi.mul_add(m1, (p.lo + (low.hi + cube.lo)).mul_add(m0, product.lo));
-    let errors = (w.lo + with_product.lo) + (mid.lo + low.lo);
-    let lo = (cube.lo + m1) + (errors + of_products);
-    // The power times 1 + that.
-    let power = k.scaled_entry(&SCALED_POWERS);
-    let high = two_product(power, p.hi);
-    let middle = two_product(power, mid.hi);
-    let sum = fast_two_sum(power, high.hi);
-    let first = two_sum(sum.lo, high.lo);
-    let second = two_sum(first.hi, middle.hi);
-    let third = power.mul_add(lo, middle.lo + (first.lo + second.lo));
-    let low = fast_two_sum(second.hi, third);
-    TripleDouble { hi: sum.hi, mid: low.hi, lo: low.lo }
 }
 
-/// max(d, −1000): below, the low words have no meaning.
-#[inline(always)]
-pub fn at_least<F: Float64>(d: TripleDouble<F>) -> TripleDouble<F> {
-    let zero = d.hi.splat(0.0);
-    TripleDouble {
-        hi: d.hi.splat(LEAST).max(d.hi),
-        mid: d.hi.where_at_most(LEAST, zero, d.mid),
-        lo: d.hi.where_at_most(LEAST, zero, d.lo),
+called_as_one! {
+    /// max(d, −1000): below, the low words have no meaning.
+    pub fn at_least<F: Float64>(d: TripleDouble<F>) -> TripleDouble<F> {
+        let zero = d.hi.splat(0.0);
+        TripleDouble {
+            hi: d.hi.splat(LEAST).max(d.hi),
+            mid: d.hi.where_at_most(LEAST, zero, d.mid),
+            lo: d.hi.where_at_most(LEAST, zero, d.lo),
+        }
     }
 }
 

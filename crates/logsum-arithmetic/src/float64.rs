@@ -8,6 +8,9 @@ use core::ops::{Add, Mul, Neg, Sub};
 pub trait Float64:
     Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Neg<Output = Self>
 {
+    /// Whether each operation is a function call, as where there are neither vectors nor fused multiply-adds.
+    const HAS_CALLS: bool = false;
+
     /// x in every lane. `self` only proves that this machine supports the type.
     fn splat(self, x: f64) -> Self;
 
@@ -32,6 +35,30 @@ pub trait Float64:
     /// For a finite number of at least √½: the whole k with √½ ≤ self · 2^-k < √2, and 2^-k.
     fn power_and_inverse(self) -> (Self, Self);
 }
+
+/// Makes functions that are calls as a whole for types [whose operations are calls](Float64::HAS_CALLS), and inlined for
+/// all others. Each of them, repeated wherever it is used, would be most of the library's code.
+macro_rules! called_as_one {
+    (
+        $(#[$attribute:meta])*
+        $visibility:vis fn $name:ident<F: Float64>($($argument:ident: $type:ty),* $(,)?) -> $result:ty $body:block
+    ) => {
+        $(#[$attribute])*
+        #[inline(always)]
+        $visibility fn $name<F: Float64>($($argument: $type),*) -> $result {
+            #[inline(always)]
+            fn inlined<F: Float64>($($argument: $type),*) -> $result $body
+
+            #[inline(never)]
+            fn called<F: Float64>($($argument: $type),*) -> $result {
+                inlined($($argument),*)
+            }
+
+            if F::HAS_CALLS { called($($argument),*) } else { inlined($($argument),*) }
+        }
+    };
+}
+pub(crate) use called_as_one;
 
 /// The bits of √½: subtracting them first makes exponents count from √½ rather than 1.
 pub const FROM: u64 = core::f64::consts::FRAC_1_SQRT_2.to_bits();

@@ -6,7 +6,7 @@
 
 use crate::double_double::{DoubleDouble, fast_two_sum, parts, power_of_two};
 use crate::exp::{UNSCALE, exp_dd_wide, polynomial_by_halves};
-use crate::float64::Float64;
+use crate::float64::{Float64, called_as_one};
 
 /// 1/3 in double-double.
 const THIRD: (f64, f64) = (1.0 / 3.0, 1.850371707708594e-17);
@@ -25,30 +25,32 @@ const ODD_INVERSES: [f64; 13] = {
 /// For t up to this, f = t.
 const SMALL: f64 = core::f64::consts::SQRT_2 - 1.0;
 
-/// log(1 + t) for t ≥ 0, and a bound on its absolute error, in f64.
-///
-/// Errors relative to the result: the rounding of 1 + t, which matters only above √2, where the logarithm is above
-/// 0.34, 2^-51.4; w 3 roundings; the series' remainder w²⁰/21 < 2^-55; 5 roundings to combine the parts; in all
-/// below 2^-49.
-#[inline(always)]
-pub fn log1p_f64<F: Float64>(t: F) -> (F, F) {
-    let (k, scale) = (t + t.splat(1.0)).power_and_inverse();
-    let scaled = (t + t.splat(1.0)) * scale - t.splat(1.0);
-    let f = t.where_at_most(SMALL, t, scaled);
-    let k = t.where_at_most(SMALL, t.splat(0.0), k);
-    let log = ln_f64_reduced(f, k);
-    (log, log * log.splat(power_of_two(-49)))
+called_as_one! {
+    /// log(1 + t) for t ≥ 0, and a bound on its absolute error, in f64.
+    ///
+    /// Errors relative to the result: the rounding of 1 + t, which matters only above √2, where the logarithm is above
+    /// 0.34, 2^-51.4; w 3 roundings; the series' remainder w²⁰/21 < 2^-55; 5 roundings to combine the parts; in all
+    /// below 2^-49.
+    pub fn log1p_f64<F: Float64>(t: F) -> (F, F) {
+        let (k, scale) = (t + t.splat(1.0)).power_and_inverse();
+        let scaled = (t + t.splat(1.0)) * scale - t.splat(1.0);
+        let f = t.where_at_most(SMALL, t, scaled);
+        let k = t.where_at_most(SMALL, t.splat(0.0), k);
+        let log = ln_f64_reduced(f, k);
+        (log, log * log.splat(power_of_two(-49)))
+    }
 }
 
-/// log s and a bound on its absolute error, for 2^-500 ≤ s ≤ 2^520, in f64.
-///
-/// f is exact here, but k log 2 and log(1 + f) may have opposite signs; then |k log 2| is at most 2 |log s|.
-#[inline(always)]
-pub fn ln_f64<F: Float64>(s: F) -> (F, F) {
-    let scaled = s * s.splat(power_of_two(500));
-    let (k, scale) = scaled.power_and_inverse();
-    let log = ln_f64_reduced(scaled * scale - s.splat(1.0), k - s.splat(500.0));
-    (log, log.max(-log) * log.splat(power_of_two(-48)))
+called_as_one! {
+    /// log s and a bound on its absolute error, for 2^-500 ≤ s ≤ 2^520, in f64.
+    ///
+    /// f is exact here, but k log 2 and log(1 + f) may have opposite signs; then |k log 2| is at most 2 |log s|.
+    pub fn ln_f64<F: Float64>(s: F) -> (F, F) {
+        let scaled = s * s.splat(power_of_two(500));
+        let (k, scale) = scaled.power_and_inverse();
+        let log = ln_f64_reduced(scaled * scale - s.splat(1.0), k - s.splat(500.0));
+        (log, log.max(-log) * log.splat(power_of_two(-48)))
+    }
 }
 
 /// k log 2 + log(1 + f).
@@ -61,74 +63,78 @@ fn ln_f64_reduced<F: Float64>(f: F, k: F) -> F {
     k.mul_add(k.splat(core::f64::consts::LN_2), (w + w).mul_add(u, w + w))
 }
 
-/// log(1 + t) for t ≥ 0, and a bound on its absolute error, in double-double.
-///
-/// U is computed as w² · (1/3 + w²·Q), where only the last sum is in f64.
-///
-/// The bound, relative to log(1 + f): w²·Q < 2^-7.3 has an error of at most 3.8 roundings (2^-58.4), which enters
-/// U times w² (2^-5.08): 2^-63.4; the series' remainder w²⁸/29/(1 − w²) < 2^-75; double-double steps below 2^-99.
-/// Also, |log(1 + f)| ≤ 0.347, and k·log 2 has relative error 2^-104. For t below 2^-120 the result is t itself,
-/// with relative error 2^-121: it may be subnormal.
-#[inline(always)]
-pub fn log1p_dd<F: Float64>(t: DoubleDouble<F>) -> (DoubleDouble<F>, F) {
-    const TINY: f64 = power_of_two(-120);
-    let like = t.hi;
-    let s = t + like.splat(1.0);
-    let (k, scale) = s.hi.power_and_inverse();
-    let scaled = s.scaled(scale) + like.splat(-1.0);
-    let f = t.where_at_most(SMALL, t, scaled);
-    let k = like.where_at_most(SMALL, like.splat(0.0), k);
-    let (log, error) = ln_dd_reduced(f, k);
-    (t.where_at_most(TINY, t, log), like.where_at_most(TINY, like * like.splat(TINY), error))
+called_as_one! {
+    /// log(1 + t) for t ≥ 0, and a bound on its absolute error, in double-double.
+    ///
+    /// U is computed as w² · (1/3 + w²·Q), where only the last sum is in f64.
+    ///
+    /// The bound, relative to log(1 + f): w²·Q < 2^-7.3 has an error of at most 3.8 roundings (2^-58.4), which enters
+    /// U times w² (2^-5.08): 2^-63.4; the series' remainder w²⁸/29/(1 − w²) < 2^-75; double-double steps below 2^-99.
+    /// Also, |log(1 + f)| ≤ 0.347, and k·log 2 has relative error 2^-104. For t below 2^-120 the result is t itself,
+    /// with relative error 2^-121: it may be subnormal.
+    pub fn log1p_dd<F: Float64>(t: DoubleDouble<F>) -> (DoubleDouble<F>, F) {
+        const TINY: f64 = power_of_two(-120);
+        let like = t.hi;
+        let s = t + like.splat(1.0);
+        let (k, scale) = s.hi.power_and_inverse();
+        let scaled = s.scaled(scale) + like.splat(-1.0);
+        let f = t.where_at_most(SMALL, t, scaled);
+        let k = like.where_at_most(SMALL, like.splat(0.0), k);
+        let (log, error) = ln_dd_reduced(f, k);
+        (t.where_at_most(TINY, t, log), like.where_at_most(TINY, like * like.splat(TINY), error))
+    }
 }
 
-/// log(1 + t) for 0 ≤ t ≤ 2^64, with a relative error below 2^-80.
-///
-/// From y, [`log1p_dd`]'s, one step of Newton's method: δ = (1 + t) e^-y − 1 is below 2^-57, so that log(1 + δ)
-/// is δ but for δ²/2 < 2^-115. The product and the sums have an error of 12u², the exponential one of 2^-94 (1 +
-/// 2^-10 y), for y ≤ 2 of 2^-101.2: together below 2^-100.6 or 2^-93.5, which is 2^-80.5 of the logarithm where t
-/// ≥ 2^-20. Below that, t − t²/2 + t³/3 − t⁴/4 with t²/2 in double-double; t⁵/5 is below 2^-82.3 of t.
-#[inline(always)]
-pub fn log1p_dd_fine<F: Float64>(t: DoubleDouble<F>) -> DoubleDouble<F> {
-    const NEAR: f64 = power_of_two(-20);
-    let like = t.hi;
-    let y = log1p_dd(t).0;
-    let zero = like.splat(0.0);
-    let inverse = exp_dd_wide(-y.hi, DoubleDouble { hi: zero, lo: y.lo }).scaled(like.splat(UNSCALE));
-    let far = y + ((t + like.splat(1.0)) * inverse + like.splat(-1.0));
-    let third = t.hi * t.hi.mul_add(like.splat(-0.25), like.splat(1.0 / 3.0));
-    let half = fast_two_sum(like.splat(0.5), -third);
-    let near = t - t * (t * half);
-    // A t so small that its square would be subnormal is its own logarithm.
-    let near = t.where_at_most(power_of_two(-120), t, near);
-    t.where_at_most(NEAR, near, far)
+called_as_one! {
+    /// log(1 + t) for 0 ≤ t ≤ 2^64, with a relative error below 2^-80.
+    ///
+    /// From y, [`log1p_dd`]'s, one step of Newton's method: δ = (1 + t) e^-y − 1 is below 2^-57, so that log(1 + δ)
+    /// is δ but for δ²/2 < 2^-115. The product and the sums have an error of 12u², the exponential one of 2^-94 (1 +
+    /// 2^-10 y), for y ≤ 2 of 2^-101.2: together below 2^-100.6 or 2^-93.5, which is 2^-80.5 of the logarithm where t
+    /// ≥ 2^-20. Below that, t − t²/2 + t³/3 − t⁴/4 with t²/2 in double-double; t⁵/5 is below 2^-82.3 of t.
+    pub fn log1p_dd_fine<F: Float64>(t: DoubleDouble<F>) -> DoubleDouble<F> {
+        const NEAR: f64 = power_of_two(-20);
+        let like = t.hi;
+        let y = log1p_dd(t).0;
+        let zero = like.splat(0.0);
+        let inverse = exp_dd_wide(-y.hi, DoubleDouble { hi: zero, lo: y.lo }).scaled(like.splat(UNSCALE));
+        let far = y + ((t + like.splat(1.0)) * inverse + like.splat(-1.0));
+        let third = t.hi * t.hi.mul_add(like.splat(-0.25), like.splat(1.0 / 3.0));
+        let half = fast_two_sum(like.splat(0.5), -third);
+        let near = t - t * (t * half);
+        // A t so small that its square would be subnormal is its own logarithm.
+        let near = t.where_at_most(power_of_two(-120), t, near);
+        t.where_at_most(NEAR, near, far)
+    }
 }
 
-/// log(1 + s) for |s| ≤ 2^-20, of any sign, with a relative error below 2^-100.
-///
-/// s − s²/2 + s³/3 − s⁴/4 + s⁵/5; s⁶/6 and what follows is below 2^-102.5 of s. The last two terms are in f64: 2^-53 of
-/// 2^-62. The sum of the first two with the rest, and its product with s, have an error of 3u² + 5u², and what is below
-/// 2^-20 of that.
-#[inline(always)]
-pub fn log1p_dd_near_0<F: Float64>(s: DoubleDouble<F>) -> DoubleDouble<F> {
-    const THIRD: DoubleDouble = DoubleDouble { hi: 1.0 / 3.0, lo: 1.850371707708594e-17 };
-    let [fifth, fourth, half, one] = [0.2, 0.25, 0.5, 1.0].map(|x| s.hi.splat(x));
-    let last = s.hi.mul_add(-fifth, fourth) * s.hi;
-    let rest = s * (THIRD.splat(s.hi) + -last);
-    s * (-(s * (-rest + half)) + one)
+called_as_one! {
+    /// log(1 + s) for |s| ≤ 2^-20, of any sign, with a relative error below 2^-100.
+    ///
+    /// s − s²/2 + s³/3 − s⁴/4 + s⁵/5; s⁶/6 and what follows is below 2^-102.5 of s. The last two terms are in f64: 2^-53 of
+    /// 2^-62. The sum of the first two with the rest, and its product with s, have an error of 3u² + 5u², and what is below
+    /// 2^-20 of that.
+    pub fn log1p_dd_near_0<F: Float64>(s: DoubleDouble<F>) -> DoubleDouble<F> {
+        const THIRD: DoubleDouble = DoubleDouble { hi: 1.0 / 3.0, lo: 1.850371707708594e-17 };
+        let [fifth, fourth, half, one] = [0.2, 0.25, 0.5, 1.0].map(|x| s.hi.splat(x));
+        let last = s.hi.mul_add(-fifth, fourth) * s.hi;
+        let rest = s * (THIRD.splat(s.hi) + -last);
+        s * (-(s * (-rest + half)) + one)
+    }
 }
 
-/// log s and a bound on its absolute error, for 2^-1000 ≤ s ≤ 2^1000.
-///
-/// The bound is derived as in [`log1p_dd`]; here f = s · 2^-k − 1 has a relative error below 2u².
-#[inline(always)]
-pub fn ln_dd<F: Float64>(s: DoubleDouble<F>) -> (DoubleDouble<F>, F) {
-    let like = s.hi;
-    let raised = s.scaled(like.splat(power_of_two(1000)));
-    let raised = s.where_at_most(1.0, raised, s);
-    let (k, scale) = raised.hi.power_and_inverse();
-    let k = like.where_at_most(1.0, k - like.splat(1000.0), k);
-    ln_dd_reduced(raised.scaled(scale) + like.splat(-1.0), k)
+called_as_one! {
+    /// log s and a bound on its absolute error, for 2^-1000 ≤ s ≤ 2^1000.
+    ///
+    /// The bound is derived as in [`log1p_dd`]; here f = s · 2^-k − 1 has a relative error below 2u².
+    pub fn ln_dd<F: Float64>(s: DoubleDouble<F>) -> (DoubleDouble<F>, F) {
+        let like = s.hi;
+        let raised = s.scaled(like.splat(power_of_two(1000)));
+        let raised = s.where_at_most(1.0, raised, s);
+        let (k, scale) = raised.hi.power_and_inverse();
+        let k = like.where_at_most(1.0, k - like.splat(1000.0), k);
+        ln_dd_reduced(raised.scaled(scale) + like.splat(-1.0), k)
+    }
 }
 
 /// k log 2 + log(1 + f), and the bound derived at [`log1p_dd`].

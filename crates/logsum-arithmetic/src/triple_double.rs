@@ -2,7 +2,7 @@
 //! do not settle. Operations neither overflow nor underflow, which each caller sees to; u = 2^-53.
 
 use crate::double_double::{DoubleDouble, fast_two_sum, two_product, two_sum};
-use crate::float64::Float64;
+use crate::float64::{Float64, called_as_one};
 use core::ops::{Mul, Neg};
 
 /// `hi + mid + lo`, of decreasing magnitudes: unless said otherwise |mid| ≤ 2^-51 |hi| and |lo| ≤ 2^-52 |mid|.
@@ -40,22 +40,13 @@ impl<F: Float64> TripleDouble<F> {
     /// a + b + c + d, off by at most 15u³ (|a| + |b| + |c| + |d|), for any order of magnitudes.
     #[inline(always)]
     pub fn sum_of(a: F, b: F, c: F, d: F) -> Self {
-        let first = two_sum(a, b);
-        let second = two_sum(first.hi, c);
-        let third = two_sum(second.hi, d);
-        let rest = two_sum(first.lo, second.lo);
-        let all = two_sum(rest.hi, third.lo);
-        Self { hi: third.hi, mid: all.hi, lo: rest.lo + all.lo }.normalised()
+        sum_of_four(a, b, c, d)
     }
 
     /// The same number, with words that overlap by one bit at most. The rounding is below 2u · |lo|.
     #[inline(always)]
     pub fn normalised(self) -> Self {
-        let high = two_sum(self.hi, self.mid);
-        let low = two_sum(high.lo, self.lo);
-        let high = fast_two_sum(high.hi, low.hi);
-        let low = fast_two_sum(high.lo, low.lo);
-        Self { hi: high.hi, mid: low.hi, lo: low.lo }
+        normalised(self)
     }
 
     /// The sum of both, for any order of magnitudes, not normalised. The first two words are added exactly, so that
@@ -63,11 +54,7 @@ impl<F: Float64> TripleDouble<F> {
     /// result's.
     #[inline(always)]
     pub fn plus(self, other: Self) -> Self {
-        let high = two_sum(self.hi, other.hi);
-        let middle = two_sum(self.mid, other.mid);
-        let carried = two_sum(middle.hi, high.lo);
-        let lo = self.lo + (other.lo + (middle.lo + carried.lo));
-        Self { hi: high.hi, mid: carried.hi, lo }
+        sum(self, other)
     }
 
     /// The product with an f64, off by less than 2^-154 of it; for |mid| ≤ 2^-43 |hi|, as of what
@@ -77,9 +64,7 @@ impl<F: Float64> TripleDouble<F> {
     /// each is 2^8 times as much.
     #[inline(always)]
     pub fn by(self, factor: F) -> Self {
-        let (high, middle) = (two_product(self.hi, factor), two_product(self.mid, factor));
-        let mid = two_sum(middle.hi, high.lo);
-        Self { hi: high.hi, mid: mid.hi, lo: self.lo.mul_add(factor, middle.lo + mid.lo) }.normalised()
+        product_with_one(self, factor)
     }
 
     /// The product of normalised numbers, with a relative error below 2^-151; its words overlap: |mid| ≤ 2^-50 |hi| and
@@ -88,13 +73,7 @@ impl<F: Float64> TripleDouble<F> {
     /// Products of the words that are not exact, and roundings of the third word, are each below 2^-153.
     #[inline(always)]
     pub fn times(self, other: Self) -> Self {
-        let high = two_product(self.hi, other.hi);
-        let cross = [two_product(self.hi, other.mid), two_product(self.mid, other.hi)];
-        let sum = two_sum(cross[0].hi, cross[1].hi);
-        let mid = two_sum(high.lo, sum.hi);
-        let least = self.mid.mul_add(other.mid, self.hi.mul_add(other.lo, self.lo * other.hi));
-        let lo = ((cross[0].lo + cross[1].lo) + (sum.lo + mid.lo)) + least;
-        Self { hi: high.hi, mid: mid.hi, lo }
+        product(self, other)
     }
 
     /// Exact, where no word leaves the normal range.
@@ -107,6 +86,57 @@ impl<F: Float64> TripleDouble<F> {
     #[inline(always)]
     pub fn to_dd(self) -> DoubleDouble<F> {
         DoubleDouble { hi: self.hi, lo: self.mid }
+    }
+}
+
+called_as_one! {
+    fn sum_of_four<F: Float64>(a: F, b: F, c: F, d: F) -> TripleDouble<F> {
+        let first = two_sum(a, b);
+        let second = two_sum(first.hi, c);
+        let third = two_sum(second.hi, d);
+        let rest = two_sum(first.lo, second.lo);
+        let all = two_sum(rest.hi, third.lo);
+        TripleDouble { hi: third.hi, mid: all.hi, lo: rest.lo + all.lo }.normalised()
+    }
+}
+
+called_as_one! {
+    fn normalised<F: Float64>(x: TripleDouble<F>) -> TripleDouble<F> {
+        let high = two_sum(x.hi, x.mid);
+        let low = two_sum(high.lo, x.lo);
+        let high = fast_two_sum(high.hi, low.hi);
+        let low = fast_two_sum(high.lo, low.lo);
+        TripleDouble { hi: high.hi, mid: low.hi, lo: low.lo }
+    }
+}
+
+called_as_one! {
+    fn sum<F: Float64>(x: TripleDouble<F>, y: TripleDouble<F>) -> TripleDouble<F> {
+        let high = two_sum(x.hi, y.hi);
+        let middle = two_sum(x.mid, y.mid);
+        let carried = two_sum(middle.hi, high.lo);
+        let lo = x.lo + (y.lo + (middle.lo + carried.lo));
+        TripleDouble { hi: high.hi, mid: carried.hi, lo }
+    }
+}
+
+called_as_one! {
+    fn product_with_one<F: Float64>(x: TripleDouble<F>, factor: F) -> TripleDouble<F> {
+        let (high, middle) = (two_product(x.hi, factor), two_product(x.mid, factor));
+        let mid = two_sum(middle.hi, high.lo);
+        TripleDouble { hi: high.hi, mid: mid.hi, lo: x.lo.mul_add(factor, middle.lo + mid.lo) }.normalised()
+    }
+}
+
+called_as_one! {
+    fn product<F: Float64>(x: TripleDouble<F>, y: TripleDouble<F>) -> TripleDouble<F> {
+        let high = two_product(x.hi, y.hi);
+        let cross = [two_product(x.hi, y.mid), two_product(x.mid, y.hi)];
+        let sum = two_sum(cross[0].hi, cross[1].hi);
+        let mid = two_sum(high.lo, sum.hi);
+        let least = x.mid.mul_add(y.mid, x.hi.mul_add(y.lo, x.lo * y.hi));
+        let lo = ((cross[0].lo + cross[1].lo) + (sum.lo + mid.lo)) + least;
+        TripleDouble { hi: high.hi, mid: mid.hi, lo }
     }
 }
 

@@ -59,6 +59,8 @@ impl Neg for Portable {
 // Not inlined: without hardware vectors and fused multiply-adds each of these is eight times the code, and the
 // inlined kernels would be three quarters of the library's size and compile time.
 impl Float64 for Portable {
+    const HAS_CALLS: bool = true;
+
     #[inline(always)]
     fn splat(self, x: f64) -> Self {
         Self([x; 8])
