@@ -1,10 +1,10 @@
 //! Writing results to a file or to standard output.
 //!
-//! A file is written under another name in its folder and takes its place when it is complete: a run that fails
-//! leaves what was there.
+//! A file takes its place when it is complete: a run that fails leaves what was there.
 
 mod groups;
 mod interrupt;
+mod new_file;
 mod table;
 mod text;
 
@@ -14,11 +14,11 @@ use crate::args::{Destination, Format};
 use crate::input::Number;
 use anyhow::{Context, Error, Result, bail};
 use ndarray::ArrayD;
+use new_file::NewFile;
 use same_file::Handle;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
 
 /// Where and in which format a result is written.
 pub(crate) struct Target {
@@ -31,7 +31,7 @@ pub(crate) struct Target {
 enum Place {
     Stdout,
     /// The new file, and the path where it will be.
-    File(NamedTempFile, PathBuf),
+    File(NewFile, PathBuf),
     /// A device or a pipe, which cannot be replaced.
     Special(File),
 }
@@ -140,12 +140,7 @@ impl Place {
         if !folder.is_dir() {
             bail!("there is no folder {}", folder.display());
         }
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".logsum-");
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as usual
-        let file = builder.tempfile_in(folder).map_err(cannot_be_written)?;
-        interrupt::remove_when_interrupted(file.path());
+        let file = NewFile::in_folder(folder).map_err(cannot_be_written)?;
         if let Some(permissions) = permissions {
             file.as_file().set_permissions(permissions)?;
         }
@@ -157,9 +152,7 @@ impl Place {
     /// The new file takes the place of the old one.
     fn finish(self) -> Result<()> {
         match self {
-            Self::File(file, path) => {
-                file.persist(path).map_err(|error| error.error)?;
-            }
+            Self::File(file, path) => file.persist(&path)?,
             mut other => other.flush()?,
         }
         Ok(())
@@ -192,7 +185,7 @@ impl Write for Place {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Stdout => io::stdout().write(bytes),
-            Self::File(file, _) => file.write(bytes),
+            Self::File(file, _) => file.as_file().write(bytes),
             Self::Special(file) => file.write(bytes),
         }
     }
@@ -200,7 +193,7 @@ impl Write for Place {
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Stdout => io::stdout().flush(),
-            Self::File(file, _) => file.flush(),
+            Self::File(file, _) => file.as_file().flush(),
             Self::Special(file) => file.flush(),
         }
     }
