@@ -220,10 +220,10 @@ def softmax_entropy(input, dim=None, keepdim=False, *, temperature=1.0, softcap=
     With `softcap` c each score s is first replaced by c · tanh(s / c), except −∞, which stays masked out; then scores are
     divided by `temperature`. Either is computed in float64, and derivatives are with respect to `input`.
     """
-    (temperature, softcap), dtype = _losses.scaling(temperature, softcap), floating(input).dtype
-    x, dims = of_dims(input, dim)
+    temperature, softcap = _losses.scaling(temperature, softcap)
+    x, dims = of_dims(floating(input), dim)
     entropy = _reductions.softmax_entropy(_losses.scaled(x, dims, temperature, softcap), dims)
-    return without(input.ndim == 0, dims, keepdim, entropy.to(dtype))[0]
+    return without(input.ndim == 0, dims, keepdim, entropy.to(x.dtype))[0]
 
 
 def softmax_kl(input, other, dim=None, keepdim=False, *, temperature=1.0, softcap=None):
