@@ -14,7 +14,7 @@ use crate::args::{Destination, Format};
 use crate::input::Number;
 use anyhow::{Context, Error, Result, bail};
 use ndarray::ArrayD;
-use new_file::NewFile;
+use new_file::{NewFile, folder_of};
 use same_file::Handle;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -133,10 +133,7 @@ impl Place {
             Err(_) => {}
         }
         let path = follow(path)?;
-        let folder = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
+        let folder = folder_of(&path);
         if !folder.is_dir() {
             bail!("there is no folder {}", folder.display());
         }

@@ -49,6 +49,10 @@ impl NewFile {
     }
 }
 
+pub(super) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
+}
+
 /// Of the names that new files have.
 fn builder() -> Builder<'static, 'static> {
     let mut builder = Builder::new();
@@ -58,7 +62,7 @@ fn builder() -> Builder<'static, 'static> {
 
 #[cfg(target_os = "linux")]
 mod unnamed {
-    use super::builder;
+    use super::{builder, folder_of};
     use rustix::fs::{AtFlags, CWD, Mode, OFlags};
     use std::fs::File;
     use std::io;
@@ -75,8 +79,7 @@ mod unnamed {
 
     /// Gives the file a name of its own beside the path, since a link cannot replace what is there.
     pub(super) fn named(file: &File, path: &Path) -> io::Result<NamedTempFile<()>> {
-        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-        builder().make_in(folder, |name| {
+        builder().make_in(folder_of(path), |name| {
             Ok(rustix::fs::linkat(CWD, place(file), CWD, name, AtFlags::SYMLINK_FOLLOW)?)
         })
     }
