@@ -17,8 +17,8 @@ const PAGES = [
 const version = read("Cargo.toml").match(/^version = "(.*)"/m)[1];
 const icon = "%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath d='M2 14V9h3v5zm4.5 0V2h3v12zM11 14V6h3v8z' fill='%234a7bd0'/%3E%3C/svg%3E";
 
-// `file` is the page's name in site/dist; `kind` the class that style.css knows; `policy` and `head` are for what needs more than text. The rest is HTML.
-// The pages' names are in English also where a page is in another language.
+// `file` is the page's name in site/dist; `kind` the class that style.css knows; `policy` and `head` are for what needs
+// more than text. The rest is HTML. The pages' names are in English also where a page is in another language.
 export const document = ({ file, kind, title, description, policy = "default-src 'self'; img-src 'self' data:", head = "", header, main, footer = "" }) => `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

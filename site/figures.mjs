@@ -13,7 +13,8 @@ function must(found, what) {
 // Where and when: "AMD EPYC, 2 cores", "2026-11-28".
 export const [, machine, date] = must(text.match(/writes this page\. (.+), (\d{4}-\d\d-\d\d)\./), "machine and date");
 
-// The first table under a heading, each row by the names of its columns; a first column that is empty is that of the row above.
+// The first table under a heading, each row by the names of its columns; a first column that is empty is that of the
+// row above.
 export function table(heading) {
   const start = tokens.findIndex((token) => token.type === "heading" && token.text === heading);
   const { header, rows } = must(start >= 0 && tokens.slice(start).find((token) => token.type === "table"), `table "${heading}"`);

@@ -31,7 +31,8 @@ ${["logsum", "NumPy", "SciPy", "PyTorch", "JAX"]
 </table>
 <p class="dim">The sum, 70${"\u202f"}000, is more than float16 holds; its logarithm is not. From ${source}.</p>`;
 
-// Several in short: what is hard, in our words, and where COMPARE.md has it. Those that the live derivation can take have an address there.
+// Several in short: what is hard, in our words, and where COMPARE.md has it. Those that the live derivation can take
+// have an address there.
 const INPUTS = [
   ["A small term beside a large one", "Sums", "log Σ e^z", "[0, −40]", "0,-40"],
   ["Probabilities that add up to 1", "Sums", "log Σ e^z", "[ln .3, ln .7]", "-1.2039728043259361,-0.35667494393873245"],

@@ -4,7 +4,8 @@ import { Marked, Renderer } from "marked";
 // As GitHub makes them, so that links in the texts hold on both.
 const slug = (text) => text.toLowerCase().replace(/[^\p{L}\p{N}\s_-]/gu, "").trim().replace(/\s/g, "-");
 
-// `link` and `image` say where a link leads here, and where an image is: null for nowhere, of which the words stay. `hasAnchors`: headings can be linked to.
+// `link` and `image` say where a link leads here, and where an image is: null for nowhere, of which the words stay.
+// `hasAnchors`: headings can be linked to.
 export function toHtml(markdown, { link = (address) => address, image = () => null, hasAnchors = false } = {}) {
   const plain = Renderer.prototype;
   let chapter = "";

@@ -238,8 +238,8 @@ called_as_one! {
 called_as_one! {
     /// e^d to nearly the full precision of f64, for a normalised d of two f64 that is at least −1000.
     ///
-    /// With s = r₀ + r₁ as in [`exp_dd`], it is 1 + s + s²·P(s) times the table's entry. The bound, relative to e^d, in units
-    /// of 2^-53:
+    /// With s = r₀ + r₁ as in [`exp_dd`], it is 1 + s + s²·P(s) times the table's entry. The bound, relative to e^d, in
+    /// units of 2^-53:
     ///
     /// | error | at most |
     /// |---|---|

@@ -39,12 +39,12 @@ const SMALL_INVERSE_FACTORIALS: [f64; 6] = [
 ];
 
 called_as_one! {
-    /// e^d in units of 2^-[`SCALE`](crate::exp::SCALE), for a normalised d from −1000 to 300. e^0 is exactly 1. The words
-    /// overlap: |mid| ≤ 2^-43 |hi|, |lo| ≤ 2^-53 |mid|.
+    /// e^d in units of 2^-[`SCALE`](crate::exp::SCALE), for a normalised d from −1000 to 300. e^0 is exactly 1. The
+    /// words overlap: |mid| ≤ 2^-43 |hi|, |lo| ≤ 2^-53 |mid|.
     ///
-    /// d = k·(ln 2)/16 + a + m, where a is one word with |a| < 2^-5.52 and m, below 2^-43 and for |d| ≤ 32 below 2^-48, has
-    /// two. With P = e^a − 1 = a + a²/2 + a³·R(a) and M = e^m − 1 = m + m²/2 but for m³/6, e^{a + m} = 1 + P + M + P·M. The
-    /// bound, relative to e^d and in units of 2^-120:
+    /// d = k·(ln 2)/16 + a + m, where a is one word with |a| < 2^-5.52 and m, below 2^-43 and for |d| ≤ 32 below 2^-48,
+    /// has two. With P = e^a − 1 = a + a²/2 + a³·R(a) and M = e^m − 1 = m + m²/2 but for m³/6, e^{a + m} = 1 + P + M +
+    /// P·M. The bound, relative to e^d and in units of 2^-120:
     ///
     /// | error | at most |
     /// |---|---|
@@ -60,8 +60,9 @@ called_as_one! {
     ///
     /// together below 5.0 · 2^-120 < 2^-117.6 < [`EXP_TD_ERROR`].
     ///
-    /// For |d| < 2^-6, k is 0 and m are the low words of d: each error above is then |a| 2^-112 at most, or has a higher
-    /// power of a. Beside 1, the least of the three words of a tiny d is lost: 2^-106 |d|, 2^11 |d| times the bound.
+    /// For |d| < 2^-6, k is 0 and m are the low words of d: each error above is then |a| 2^-112 at most, or has a
+    /// higher power of a. Beside 1, the least of the three words of a tiny d is lost: 2^-106 |d|, 2^11 |d| times the
+    /// bound.
     pub fn exp_td<F: Float64>(d: TripleDouble<F>) -> TripleDouble<F> {
         let like = d.hi;
         let (k, minus_k) = step(d.hi);

@@ -111,9 +111,9 @@ called_as_one! {
 called_as_one! {
     /// log(1 + s) for |s| ≤ 2^-20, of any sign, with a relative error below 2^-100.
     ///
-    /// s − s²/2 + s³/3 − s⁴/4 + s⁵/5; s⁶/6 and what follows is below 2^-102.5 of s. The last two terms are in f64: 2^-53 of
-    /// 2^-62. The sum of the first two with the rest, and its product with s, have an error of 3u² + 5u², and what is below
-    /// 2^-20 of that.
+    /// s − s²/2 + s³/3 − s⁴/4 + s⁵/5; s⁶/6 and what follows is below 2^-102.5 of s. The last two terms are in f64:
+    /// 2^-53 of 2^-62. The sum of the first two with the rest, and its product with s, have an error of 3u² + 5u², and
+    /// what is below 2^-20 of that.
     pub fn log1p_dd_near_0<F: Float64>(s: DoubleDouble<F>) -> DoubleDouble<F> {
         const THIRD: DoubleDouble = DoubleDouble { hi: 1.0 / 3.0, lo: 1.850371707708594e-17 };
         let [fifth, fourth, half, one] = [0.2, 0.25, 0.5, 1.0].map(|x| s.hi.splat(x));

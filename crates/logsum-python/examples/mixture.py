@@ -61,7 +61,8 @@ def main(picture=None):
         theirs = GaussianMixture(COMPONENTS, random_state=0, tol=1e-10, max_iter=1000).fit(x).score(x)
     history, (_, means, _), responsibilities = fit(x, start.predict_proba(x))
     print(f"mean log-likelihood after {len(history)} steps {history[-1]:.6f}, scikit-learn's {theirs:.6f}")
-    # In units 1e6 times as small each density is smaller by the factor 1e24; the log-likelihood changes by a constant only.
+    # In units 1e6 times as small each density is smaller by the factor 1e24; the log-likelihood changes by a constant
+    # only.
     small, _, _ = fit(x * 1e6, start.predict_proba(x))
     print(f"in other units {small[-1] + x.shape[1] * np.log(1e6):.6f}")
     if picture:

@@ -45,7 +45,8 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Flips a bit, sets a byte or a word of eight to a telling value, cuts, repeats, or takes over a part of another input.
+/// Flips a bit, sets a byte or a word of eight to a telling value, cuts, repeats, or takes over a part of another
+/// input.
 fn change(input: &mut Vec<u8>, other: &[u8], random: &mut impl Rng) {
     let place = random.random_range(0..=input.len());
     let end = (place + random.random_range(1..32)).min(input.len());

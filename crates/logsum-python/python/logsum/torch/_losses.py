@@ -166,8 +166,8 @@ def capped(x, softcap):
 
 
 def scaled(x, dim, temperature, softcap):
-    """The scores with a soft cap, divided by a temperature, in float64. The greatest finite one is subtracted first, which
-    does not change their softmax, so that it does not overflow."""
+    """The scores with a soft cap, divided by a temperature, in float64. The greatest finite one is subtracted first,
+    which leaves their softmax as it is, so that only scores without a share can overflow."""
     if temperature == 1 and softcap is None:
         return x
     x = x.double()
