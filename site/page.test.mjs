@@ -59,10 +59,14 @@ async function open(t, address = "derivation.html", options = {}) {
 const shown = async (page) => (await page.textContent("#value")).replaceAll("−", "-").replace("∞", "Infinity");
 const settled = (page) => page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
 
-// What the command, built for this machine, says of the same numbers.
-function command(...numbers) {
-  const said = execFileSync("cargo", ["run", "--quiet", "-p", "logsum-cli", "--", "explain", ...numbers, "--format", "json"], { encoding: "utf8" });
-  return JSON.parse(said);
+// The command, built for this machine. With an example, the features are those of cargo test, and nothing is compiled
+// again.
+execFileSync("cargo", ["build", "--locked", "--quiet", "--bins", "--example", "digits"]);
+const command = (rest, options) => execFileSync("../target/debug/logsum", rest, { encoding: "utf8", ...options });
+
+// What it says of the same numbers.
+function explained(...numbers) {
+  return JSON.parse(command(["explain", ...numbers, "--format", "json"]));
 }
 const number = (x) => (typeof x === "number" ? x : Number(x.replace("inf", "Infinity")));
 
@@ -71,7 +75,7 @@ test("values are the library's, to the bit", async (t) => {
   for (const z of [["3", "1", "-2"], ["1000", "1001", "1002"], ["0", "-40"], ["-1.2039728043259361", "-0.35667494393873245"], ["1e-300", "-5e-9", "-800"], ["7", "-inf"], ["inf", "inf", "2"]]) {
     await page.goto(`${live}#z=${z.join(",")}&t=1&i=1&lang=en`);
     await settled(page);
-    const expected = command(...z);
+    const expected = explained(...z);
     assert.equal(Number(await shown(page)), number(expected.value), z);
     const shares = await page.$$eval(".bar.share span", (bars) => bars.map((bar) => bar.textContent));
     assert.equal(shares.length, z.length);
@@ -97,18 +101,18 @@ test("numbers are typed, dragged, added and removed", async (t) => {
   const first = page.locator("#numbers [type=text]").first();
   await first.fill("1000");
   await settled(page);
-  assert.equal(await shown(page), String(command("1000", "1", "-2").value));
+  assert.equal(await shown(page), String(explained("1000", "1", "-2").value));
   assert.match(await page.textContent("#attempts tr:first-child"), /∞\s*0\.0/);
   await page.locator("#numbers [type=range]").first().fill("2.5");
   await settled(page);
   assert.equal(await first.inputValue(), "2.5");
-  assert.equal(await shown(page), String(command("2.5", "1", "-2").value));
+  assert.equal(await shown(page), String(explained("2.5", "1", "-2").value));
   await page.click("#add");
   await settled(page);
-  assert.equal(await shown(page), String(command("2.5", "1", "-2", "0").value));
+  assert.equal(await shown(page), String(explained("2.5", "1", "-2", "0").value));
   await page.locator(".remove").first().click();
   await settled(page);
-  assert.equal(await shown(page), String(command("1", "-2", "0").value));
+  assert.equal(await shown(page), String(explained("1", "-2", "0").value));
   const address = /#z=1,-2,0&t=1&i=2&lang=en$/;
   await page.waitForURL(address, { timeout: 5000 });
   assert.match(page.url(), address);
@@ -117,10 +121,10 @@ test("numbers are typed, dragged, added and removed", async (t) => {
   await settled(page);
   assert.equal(await page.textContent("#said"), '"1x" is not a number');
   assert.equal(await first.getAttribute("aria-invalid"), "true");
-  assert.equal(await shown(page), String(command("1", "-2", "0").value));
+  assert.equal(await shown(page), String(explained("1", "-2", "0").value));
   await first.fill("−∞");
   await settled(page);
-  assert.equal(await shown(page), String(command("-inf", "-2", "0").value));
+  assert.equal(await shown(page), String(explained("-inf", "-2", "0").value));
 });
 
 const textsOf = (page, what) => page.$$eval(what, (nodes) => nodes.map((node) => node.textContent));
@@ -143,7 +147,7 @@ test("a number that cannot be read is marked, and the rest is seen to be old", a
   await page.locator("#temperature").fill("-0.3");
   await settled(page);
   assert.deepEqual(await textsOf(page, ".bar.z span"), ["3", "", "−2", ""]);
-  assert.equal(await shown(page), String(command("3", "1", "-2").value));
+  assert.equal(await shown(page), String(explained("3", "1", "-2").value));
   assert.ok(await isStale(page));
   await page.click("#language");
   await settled(page);
@@ -161,7 +165,7 @@ test("a number that cannot be read is marked, and the rest is seen to be old", a
 
 test("any address shows a page", async (t) => {
   const page = await open(t);
-  const plain = String(command("3", "1", "-2").value);
+  const plain = String(explained("3", "1", "-2").value);
   for (const hash of ["lang=constructor", "lang=__proto__", "lang=toString", "t=Infinity", "t=1e400", "t=0x10", "t=0", "t=-1", "t=1000", "t=.001", "t=", "z=", "i=-5", ""]) {
     await page.goto("about:blank");
     await page.goto(`${live}#${hash}`);
@@ -198,7 +202,7 @@ test("a slider that is held does not wear out the address", async (t) => {
   const slider = page.locator("#numbers [type=range]").first();
   for (let k = 0; k < 30; k++) await slider.fill(String(k / 10));
   await settled(page);
-  assert.equal(await shown(page), String(command("2.9", "1", "-2").value));
+  assert.equal(await shown(page), String(explained("2.9", "1", "-2").value));
   await page.waitForFunction(() => window.changes > 0);
   assert.ok((await page.evaluate(() => window.changes)) < 5);
 });
@@ -279,11 +283,11 @@ test("each example, both languages, the temperature", async (t) => {
   assert.equal(await page.getAttribute("html", "lang"), "zh");
   await page.goto(`${live}#z=3,1,-2&t=0.5&i=1&lang=zh`);
   await settled(page);
-  const cold = command("6", "2", "-4");
+  const cold = explained("6", "2", "-4");
   assert.ok(Math.abs(Number(await shown(page)) - cold.value / 2) < 1e-15 * 4);
   await page.locator("#temperature").fill("0");
   await settled(page);
-  assert.equal(await shown(page), String(command("3", "1", "-2").value));
+  assert.equal(await shown(page), String(explained("3", "1", "-2").value));
 });
 
 test("screen readers and keyboards find their way", async (t) => {
@@ -402,7 +406,7 @@ test("the landing page's command prints what it says", async (t) => {
   const page = await open(t, "index.html");
   const [, said] = (await page.textContent("main")).match(/seq 1 10 \| logsum lse - +# (\S+)/);
   const numbers = Array.from({ length: 10 }, (_, k) => k + 1).join("\n");
-  assert.equal(execFileSync("cargo", ["run", "--quiet", "-p", "logsum-cli", "--", "lse", "-"], { encoding: "utf8", input: numbers }).trim(), said);
+  assert.equal(command(["lse", "-"], { input: numbers }).trim(), said);
 });
 
 test("the reference has every exported operation", async (t) => {
@@ -417,7 +421,7 @@ test("the reference has every exported operation", async (t) => {
 });
 
 test("documents by the command are well-formed", async (t) => {
-  const write = (format, ...rest) => execFileSync("cargo", ["run", "--quiet", "-p", "logsum-cli", "--", "explain", ...rest, "--format", format], { encoding: "utf8" });
+  const write = (format, ...rest) => command(["explain", ...rest, "--format", format]);
   for (const arguments_ of [["3", "1", "-2"], ["1e-300", "-5e-9", "-inf", "--lang", "zh"], ["inf", "inf"], ["nan"], ["1", "2", "3", "4", "5", "6", "7", "8", "9"]]) {
     const tex = write("tex", ...arguments_);
     const formulas = [...tex.matchAll(/\\begin\{align\*\}[\s\S]*?\\end\{align\*\}/g), ...tex.matchAll(/\$([^$]+)\$/g)].map((match) => match[1] ?? match[0]);

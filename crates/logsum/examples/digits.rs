@@ -10,7 +10,7 @@
 //! Two runs: with pixels from 0 to 1, and with the same pixels times 10 000, where the scores grow so large that
 //! log Σ e^z, as it is written, overflows. That is what the shift by the maximum is for.
 //!
-//! Run it with `cargo run --release --example digits`.
+//! Run it with `cargo run --example digits`.
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressStyle};

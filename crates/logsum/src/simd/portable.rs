@@ -7,7 +7,8 @@ use std::ops::{Add, Mul, Neg, Sub};
 #[derive(Clone, Copy)]
 pub(super) struct Portable([f64; 8]);
 
-/// Runs a task at this level.
+/// Runs a task at this level. Not inlined, or each caller of a task would have a copy of it.
+#[inline(never)]
 pub(super) fn run_task<T: Task>(task: T) -> T::Output {
     task.run(Portable([0.0; 8]))
 }
