@@ -126,15 +126,30 @@ fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + 
         return (a(), b());
     }
     checkpoint();
+    let (mut a, mut b) = (Some(a), Some(b));
+    let (mut of_a, mut of_b) = (None, None);
+    in_pool(&mut || of_a = a.take().map(|a| a()), &mut || of_b = b.take().map(|b| b()));
+    (of_a.expect("both have run"), of_b.expect("both have run"))
+}
+
+/// Work whose type is left out, so that rayon's scheduling is compiled once and not for each operation and format.
+#[cfg(feature = "rayon")]
+type Work<'a> = &'a mut (dyn FnMut() + Send);
+
+/// Does both in the pool.
+#[cfg(feature = "rayon")]
+fn in_pool(a: Work<'_>, b: Work<'_>) {
     let work = interrupt::of_this_thread();
-    let both = || interrupt::aside(|| rayon::join(|| work.within(a), || work.within(b)));
+    let both = || {
+        interrupt::aside(|| rayon::join(|| work.within(a), || work.within(b)));
+    };
     let is_outside = rayon::current_thread_index().is_none();
-    if is_outside && interrupt::is_asking() { by_the_pool(both) } else { both() }
+    if is_outside && interrupt::is_asking() { while_asking(both) } else { both() }
 }
 
 /// Lets the pool do some work; meanwhile this thread asks whether to give it up.
 #[cfg(feature = "rayon")]
-fn by_the_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+fn while_asking(work: impl FnOnce() + Send) {
     let outcome = rayon::in_place_scope(|scope| {
         let (sender, outcome) = mpsc::sync_channel(1);
         // The receiver outlives the send.

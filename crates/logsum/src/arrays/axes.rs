@@ -25,12 +25,27 @@ pub struct Axes {
 
 impl Axes {
     /// Every axis: one log-sum-exp over the whole array.
+    ///
+    /// ```
+    /// use logsum::{Axes, LogSumExp};
+    /// let z = ndarray::array![[0.0, 0.0], [0.0, 0.0]];
+    /// assert_eq!(z.logsumexp(Axes::all())?, ndarray::arr0(4f64.ln()).into_dyn());
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     #[must_use]
     pub fn all() -> Self {
         Self { which: None, keep: false }
     }
 
     /// Keeps the reduced axes in the result, with length 1, so that the result broadcasts against the input.
+    ///
+    /// ```
+    /// use logsum::{Axes, LogSumExp};
+    /// let z = ndarray::array![[2.0, 2.0], [0.0, 0.0]].into_dyn();
+    /// let means = z.logmeanexp(Axes::from(1).keep())?;
+    /// assert_eq!(&z - &means, ndarray::ArrayD::<f64>::zeros(vec![2, 2]));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     #[must_use]
     pub fn keep(mut self) -> Self {
         self.keep = true;

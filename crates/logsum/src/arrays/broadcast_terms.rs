@@ -58,6 +58,14 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
 
     /// Sets the weights, of any sign, which broadcast to the array's shape.
     ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// let (z, weights) = (array![[0.0, 0.0], [0.0, 1e4]], array![3.0, 1.0]);
+    /// assert_eq!(z.terms(1)?.weights(&weights)?.logsumexp()?, array![4f64.ln(), 1e4].into_dyn());
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::ShapeMismatch`] if they do not broadcast.
     pub fn weights<E: Dimension>(self, b: &'a ArrayRef<T, E>) -> Result<Self, Error> {
@@ -65,6 +73,14 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     }
 
     /// Includes only the terms for which the mask is true; it broadcasts to the array's shape.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// let (z, mask) = (array![[0.0, 7.0], [1.0, f64::NAN]], array![true, false]);
+    /// assert_eq!(z.terms(1)?.mask(&mask)?.logsumexp()?, array![0.0, 1.0].into_dyn());
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::ShapeMismatch`] if it does not broadcast.
@@ -74,6 +90,14 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
 
     /// Sets the temperature, as [`Terms::temperature`].
     ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// let z = array![[1e4, 1e4 - 2.0]];
+    /// assert_eq!(z.terms(1)?.temperature(2.0)?.softmax()?, array![[0.7310585786300049, 0.2689414213699951]]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::TemperatureOutOfRange`] unless `temperature` is positive and finite.
     pub fn temperature(self, temperature: f64) -> Result<Self, Error> {
@@ -82,6 +106,14 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     }
 
     /// Sets the gradient and softmax of rows without mass, as [`Terms::no_mass`].
+    ///
+    /// ```
+    /// use logsum::{LogSumExp, NoMass};
+    /// use ndarray::array;
+    /// let z = array![[f64::NEG_INFINITY, f64::NEG_INFINITY]];
+    /// assert_eq!(z.terms(1)?.no_mass(NoMass::Uniform).softmax()?, array![[0.5, 0.5]]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     #[must_use]
     pub fn no_mass(self, no_mass: NoMass) -> Self {
         Self { no_mass, ..self }
@@ -104,11 +136,28 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     }
 
     /// [`Terms::logsumexp`] of each row.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// let (z, b) = (array![[2.0, 2.0]], array![1.5, -0.5]);
+    /// assert_eq!(z.terms(1)?.weights(&b)?.logsumexp()?, array![2.0].into_dyn());
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     pub fn logsumexp(&self) -> Result<ArrayD<T>, Error> {
         self.one_each(|terms| terms.logsumexp())
     }
 
     /// [`Terms::logsumexp_with_sign`] of each row.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// let (z, b) = (array![[2.0, 2.0]], array![0.5, -1.5]);
+    /// let (values, signs) = z.terms(1)?.weights(&b)?.logsumexp_with_sign()?;
+    /// assert_eq!((values, signs), (array![2.0].into_dyn(), array![-1.0].into_dyn()));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     pub fn logsumexp_with_sign(&self) -> Result<(ArrayD<T>, ArrayD<T>), Error> {
         let [value, sign] = self.plan.each([PerRow::One; 2], |i, [value, sign]| {
             (value[0], sign[0]) = self.row(i, |terms| terms.logsumexp_with_sign());
@@ -117,6 +166,15 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     }
 
     /// [`Terms::logsumexp_with_gradient`] of each row: the values (NaN where the sum is negative) and the gradients.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// let (z, b) = (array![[2.0, 2.0]], array![1.5, -0.5]);
+    /// let (values, gradient) = z.terms(1)?.weights(&b)?.logsumexp_with_gradient()?;
+    /// assert_eq!((values, gradient), (array![2.0].into_dyn(), array![[1.5, -0.5]]));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     pub fn logsumexp_with_gradient(&self) -> Result<(ArrayD<T>, Array<T, D>), Error> {
         let [value, gradient] = self.plan.each([PerRow::One, PerRow::Each], |i, [value, gradient]| {
             value[0] = self.row(i, |terms| terms.logsumexp_with_gradient(gradient).expect(EQUAL));
@@ -126,6 +184,15 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
 
     /// [`Terms::logsumexp_with_gradients`] of each row: the gradients with respect to z and to the weights, both
     /// of the array's shape.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// let (z, b) = (array![[2.0, 2.0]], array![1.5, 0.5]);
+    /// let [by_z, by_weight] = z.terms(1)?.weights(&b)?.gradients()?;
+    /// assert_eq!((by_z, by_weight), (array![[0.75, 0.25]], array![[0.5, 0.5]]));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     pub fn gradients(&self) -> Result<[Array<T, D>; 2], Error> {
         let [by_z, by_weight] = self.plan.each([PerRow::Each; 2], |i, [by_z, by_weight]| {
             self.row(i, |terms| terms.logsumexp_with_gradients(by_z, by_weight).expect(EQUAL));
@@ -134,6 +201,14 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     }
 
     /// [`Terms::softmax`] of each row.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// let (z, b) = (array![[2.0, 2.0]], array![3.0, 1.0]);
+    /// assert_eq!(z.terms(1)?.weights(&b)?.softmax()?, array![[0.75, 0.25]]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     pub fn softmax(&self) -> Result<Array<T, D>, Error> {
         let [p] =
             self.plan.each([PerRow::Each], |i, [p]| self.row(i, |terms| terms.softmax(p).expect(EQUAL)))?;
@@ -141,6 +216,16 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     }
 
     /// [`Terms::log_softmax`] of each row.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// use std::f64::consts::LN_2;
+    /// let (z, mask) = (array![[2.0, 2.0, 2.0]], array![true, true, false]);
+    /// let log_p = z.terms(1)?.mask(&mask)?.log_softmax()?;
+    /// assert_eq!(log_p, array![[-LN_2, -LN_2, f64::NEG_INFINITY]]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::OutOfMemory`] alone: the arguments were checked when they were set.
@@ -153,6 +238,14 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
 
     /// [`Terms::logmeanexp`] of each row.
     ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// let (z, mask) = (array![[2.0, 2.0, 7.0]], array![true, true, false]);
+    /// assert_eq!(z.terms(1)?.mask(&mask)?.logmeanexp()?, array![2.0].into_dyn());
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::OutOfMemory`] alone: the arguments were checked when they were set.
     pub fn logmeanexp(&self) -> Result<ArrayD<T>, Error> {
@@ -161,6 +254,15 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
 
     /// [`Terms::logvarexp`] of each row.
     ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// use std::f64::consts::LN_2;
+    /// let (z, mask) = (array![[0.0, f64::NEG_INFINITY, 7.0]], array![true, true, false]);
+    /// assert_eq!(z.terms(1)?.mask(&mask)?.logvarexp(1)?, array![-LN_2].into_dyn());
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::OutOfMemory`] alone: the arguments were checked when they were set.
     pub fn logvarexp(&self, ddof: usize) -> Result<ArrayD<T>, Error> {
@@ -168,6 +270,15 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     }
 
     /// [`Terms::softmax_entropy`] of each row.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// use std::f64::consts::LN_2;
+    /// let (z, mask) = (array![[2.0, 2.0, 7.0]], array![true, true, false]);
+    /// assert_eq!(z.terms(1)?.mask(&mask)?.softmax_entropy()?, array![LN_2].into_dyn());
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::OutOfMemory`] alone: the arguments were checked when they were set.
@@ -182,6 +293,15 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
 
     /// [`Terms::jvp`] of each row.
     ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// let (z, b) = (array![[0.0, 0.0]], array![3.0, 1.0]);
+    /// let (values, derivatives) = z.terms(1)?.weights(&b)?.jvp(&array![[1.0, 2.0]])?;
+    /// assert_eq!((values, derivatives), (array![4f64.ln()].into_dyn(), array![1.25].into_dyn()));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::ShapeMismatch`] if `tangent` does not have the array's shape.
     pub fn jvp(&self, tangent: &ArrayRef<T, D>) -> Result<(ArrayD<T>, ArrayD<T>), Error> {
@@ -193,6 +313,15 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     }
 
     /// [`Terms::hvp`] of each row.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// let (z, mask) = (array![[0.0, 0.0, 7.0]], array![true, true, false]);
+    /// let out = z.terms(1)?.mask(&mask)?.hvp(&array![[1.0, 0.0, 1.0]])?;
+    /// assert_eq!(out, array![[0.25, -0.25, 0.0]]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::ShapeMismatch`] if `vector` does not have the array's shape.

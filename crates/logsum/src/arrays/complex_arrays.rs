@@ -32,6 +32,15 @@ use num_complex::Complex;
 /// broadcast to the array's shape, [`Error::OutOfMemory`] if a result does not fit into memory.
 pub trait ComplexLogSumExp<T: Float, D: Dimension>: Sealed<Complex<T>, D> {
     /// [`complex_logsumexp`](crate::complex_logsumexp) of each row.
+    ///
+    /// ```
+    /// use logsum::ComplexLogSumExp;
+    /// use ndarray::array;
+    /// use num_complex::Complex;
+    /// let z = array![[1e3, 1e3]].mapv(Complex::from);
+    /// assert_eq!(z.complex_logsumexp(1)?[0], Complex::from(1000.6931471805599));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn complex_logsumexp(&self, axes: impl Into<Axes>) -> Result<ArrayD<Complex<T>>, Error> {
         let plan = Plan::new(self.array(), axes)?;
         let z = plan.rows(self.array())?;
@@ -43,6 +52,16 @@ pub trait ComplexLogSumExp<T: Float, D: Dimension>: Sealed<Complex<T>, D> {
 
     /// [`complex_logsumexp_weighted`](crate::complex_logsumexp_weighted) of each row; the weights broadcast to the
     /// array's shape.
+    ///
+    /// ```
+    /// use logsum::ComplexLogSumExp;
+    /// use ndarray::array;
+    /// use num_complex::Complex;
+    /// // log 4i
+    /// let (z, b) = (array![[0.0, 0.0]].mapv(Complex::from), array![Complex::new(0.0, 3.0), Complex::new(0.0, 1.0)]);
+    /// assert_eq!(z.complex_logsumexp_weighted(1, &b)?[0], Complex::new(4f64.ln(), std::f64::consts::FRAC_PI_2));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn complex_logsumexp_weighted<E: Dimension>(
         &self,
         axes: impl Into<Axes>,
@@ -58,6 +77,16 @@ pub trait ComplexLogSumExp<T: Float, D: Dimension>: Sealed<Complex<T>, D> {
 
     /// [`complex_logsumexp_with_gradient`](crate::complex_logsumexp_with_gradient) of each row: the values and the
     /// gradient, which has the array's shape.
+    ///
+    /// ```
+    /// use logsum::ComplexLogSumExp;
+    /// use ndarray::array;
+    /// use num_complex::Complex;
+    /// let (values, gradient) = array![[1e3, 1e3]].mapv(Complex::from).complex_logsumexp_with_gradient(1)?;
+    /// assert_eq!(values[0], Complex::from(1000.6931471805599));
+    /// assert_eq!(gradient, array![[0.5, 0.5]].mapv(Complex::from));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn complex_logsumexp_with_gradient(&self, axes: impl Into<Axes>) -> Result<WithGradient<T, D>, Error> {
         let plan = Plan::new(self.array(), axes)?;
         let z = plan.rows(self.array())?;

@@ -33,6 +33,14 @@ type Gradients<T, D, E> = (Array<T, D>, Array<T, E>);
 /// [`Error::ShapeTooLarge`] if the product would be too large, [`Error::OutOfMemory`] if it does not fit into memory.
 pub trait LogMatmul<T: Float, D: Dimension>: Sealed<T, D> {
     /// The matrix product in log space with `right`: C_ij = log Σ_k e^{A_ik + B_kj}, correctly rounded.
+    ///
+    /// ```
+    /// use logsum::LogMatmul;
+    /// use ndarray::array;
+    /// let (a, b) = (array![[1e4, 1e4]], array![[2.0], [2.0]]);
+    /// assert_eq!(a.log_matmul(&b)?, array![[1e4 + 2.0 + 2f64.ln()]].into_dyn());
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn log_matmul<E: Dimension>(&self, right: &ArrayRef<T, E>) -> Result<ArrayD<T>, Error> {
         let shapes = Shapes::new(self.array().shape(), right.shape())?;
         let Shapes { rows, inner, columns, .. } = shapes;

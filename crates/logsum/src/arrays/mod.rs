@@ -58,6 +58,15 @@ use ndarray::{
 /// written then.
 pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
     /// The log-sum-exp over the axes, correctly rounded.
+    ///
+    /// ```
+    /// use logsum::{Axes, LogSumExp};
+    /// use ndarray::array;
+    /// let z = array![[1e4, 1e4, 1e4, 1e4], [0.0, 0.0, 0.0, 0.0]];
+    /// assert_eq!(z.logsumexp(1)?, array![1e4 + 4f64.ln(), 4f64.ln()].into_dyn());
+    /// assert_eq!(z.logsumexp(Axes::from(1).keep())?.shape(), [2, 1]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn logsumexp(&self, axes: impl Into<Axes>) -> Result<ArrayD<T>, Error> {
         let plan = Plan::new(self.array(), axes)?;
         let mut out = array_of_zeros(IxDyn(&plan.reduced_shape))?;
@@ -66,6 +75,16 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
     }
 
     /// Writes [`logsumexp`](LogSumExp::logsumexp) into `out`, which must have the shape of the result.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// use std::f64::consts::LN_2;
+    /// let mut values = array![9.0, 9.0];
+    /// array![[1e4, f64::NEG_INFINITY], [0.0, 0.0]].logsumexp_into(1, values.view_mut())?;
+    /// assert_eq!(values, array![1e4, LN_2]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn logsumexp_into<E: Dimension>(
         &self,
         axes: impl Into<Axes>,
@@ -95,6 +114,15 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
 
     /// Writes [`logsumexp_with_gradient`](LogSumExp::logsumexp_with_gradient) into `value`, which must have the shape
     /// of the result, and `gradient`.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// let (mut value, mut gradient) = (array![9.0], array![[9.0, 9.0]]);
+    /// array![[4.0, 4.0]].logsumexp_with_gradient_into(1, value.view_mut(), gradient.view_mut())?;
+    /// assert_eq!((value, gradient), (array![4.0 + 2f64.ln()], array![[0.5, 0.5]]));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn logsumexp_with_gradient_into<E: Dimension>(
         &self,
         axes: impl Into<Axes>,
@@ -106,6 +134,13 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
     }
 
     /// The softmax e^{z − LSE(z)}, with the log-sum-exp over the axes, correctly rounded.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// assert_eq!(array![[1e4, 1e4], [0.0, f64::NEG_INFINITY]].softmax(1)?, array![[0.5, 0.5], [1.0, 0.0]]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn softmax(&self, axes: impl Into<Axes>) -> Result<Array<T, D>, Error> {
         let mut out = array_of_zeros(self.array().raw_dim())?;
         self.softmax_into(axes, out.view_mut())?;
@@ -113,6 +148,15 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
     }
 
     /// Writes [`softmax`](LogSumExp::softmax) into `out`.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// let mut p = array![[9.0], [9.0]];
+    /// array![[1e4], [1e4]].softmax_into(0, p.view_mut())?;
+    /// assert_eq!(p, array![[0.5], [0.5]]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn softmax_into(&self, axes: impl Into<Axes>, out: ArrayViewMut<'_, T, D>) -> Result<(), Error> {
         let plan = Plan::new(self.array(), axes)?;
         reduce(self.array(), &plan, None, Some((Each::Share, out.into_dyn())))
@@ -133,6 +177,16 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
     }
 
     /// Writes [`log_softmax`](LogSumExp::log_softmax) into `out`.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// use std::f64::consts::LN_2;
+    /// let mut log_p = array![[9.0], [9.0]];
+    /// array![[1e4], [1e4]].log_softmax_into(0, log_p.view_mut())?;
+    /// assert_eq!(log_p, array![[-LN_2], [-LN_2]]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn log_softmax_into(&self, axes: impl Into<Axes>, out: ArrayViewMut<'_, T, D>) -> Result<(), Error> {
         let plan = Plan::new(self.array(), axes)?;
         reduce(self.array(), &plan, None, Some((Each::LogShare, out.into_dyn())))
@@ -140,6 +194,15 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
 
     /// The terms e^{z_k} over the axes; [`ArrayTerms`] adds weights, a mask, a temperature, and a convention for sums
     /// without mass.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// use std::f64::consts::LN_2;
+    /// let (z, mask) = (array![[0.0, 0.0, 7.0]], array![true, true, false]);
+    /// assert_eq!(z.terms(1)?.mask(&mask)?.logsumexp()?, array![LN_2].into_dyn());
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn terms<'a>(&'a self, axes: impl Into<Axes>) -> Result<ArrayTerms<'a, T, D>, Error>
     where
         D: 'a,
@@ -149,6 +212,15 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
 
     /// [`logsumexp_jvp`](crate::logsumexp_jvp) of each row: the values and their derivatives in the direction
     /// `tangent`.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// use std::f64::consts::LN_2;
+    /// let (values, derivatives) = array![[0.0, 0.0]].logsumexp_jvp(1, &array![[1.0, 2.0]])?;
+    /// assert_eq!((values, derivatives), (array![LN_2].into_dyn(), array![1.5].into_dyn()));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn logsumexp_jvp(
         &self,
         axes: impl Into<Axes>,
@@ -158,21 +230,53 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
     }
 
     /// [`logsumexp_hvp`](crate::logsumexp_hvp) of each row: the Hessian times a vector of the input's shape.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// assert_eq!(array![[0.0, 0.0]].logsumexp_hvp(1, &array![[1.0, 0.0]])?, array![[0.25, -0.25]]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn logsumexp_hvp(&self, axes: impl Into<Axes>, vector: &ArrayRef<T, D>) -> Result<Array<T, D>, Error> {
         self.terms(axes)?.hvp(vector)
     }
 
     /// [`logmeanexp`](crate::logmeanexp) of each row.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// assert_eq!(array![[1e8, 1e8, 1e8]].logmeanexp(1)?, array![1e8].into_dyn());
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn logmeanexp(&self, axes: impl Into<Axes>) -> Result<ArrayD<T>, Error> {
         per_row(self.array(), axes, operations::logmeanexp)
     }
 
     /// [`logvarexp`](crate::logvarexp) of each row.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// use std::f64::consts::LN_2;
+    /// // The variance of 1 and 0 is 1/2.
+    /// assert_eq!(array![[0.0, f64::NEG_INFINITY]].logvarexp(1, 1)?, array![-LN_2].into_dyn());
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn logvarexp(&self, axes: impl Into<Axes>, ddof: usize) -> Result<ArrayD<T>, Error> {
         per_row(self.array(), axes, |z| operations::logvarexp(z, ddof))
     }
 
     /// [`logvarexp_with_gradient`](crate::logvarexp_with_gradient) of each row.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// use std::f64::consts::LN_2;
+    /// let (values, gradient) = array![[0.0, f64::NEG_INFINITY]].logvarexp_with_gradient(1, 1)?;
+    /// assert_eq!((values, gradient), (array![-LN_2].into_dyn(), array![[2.0, 0.0]]));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn logvarexp_with_gradient(
         &self,
         axes: impl Into<Axes>,
@@ -182,11 +286,28 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
     }
 
     /// [`softmax_entropy`](crate::softmax_entropy) of each row.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// use std::f64::consts::LN_2;
+    /// assert_eq!(array![[1e4, 1e4], [0.0, f64::NEG_INFINITY]].softmax_entropy(1)?, array![LN_2, 0.0].into_dyn());
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn softmax_entropy(&self, axes: impl Into<Axes>) -> Result<ArrayD<T>, Error> {
         per_row(self.array(), axes, operations::softmax_entropy)
     }
 
     /// [`softmax_entropy_with_gradient`](crate::softmax_entropy_with_gradient) of each row.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// use std::f64::consts::LN_2;
+    /// let (values, gradient) = array![[1e4, 1e4]].softmax_entropy_with_gradient(1)?;
+    /// assert_eq!((values, gradient), (array![LN_2].into_dyn(), array![[0.0, 0.0]]));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn softmax_entropy_with_gradient(
         &self,
         axes: impl Into<Axes>,
@@ -314,46 +435,107 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
     }
 
     /// [`logsubexp`](crate::logsubexp) of each pair; `other` broadcasts to this array's shape.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// let difference = array![1e3, 2.0].logsubexp(&array![f64::NEG_INFINITY, 2.0])?;
+    /// assert_eq!(difference, array![1e3, f64::NEG_INFINITY]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn logsubexp<E: Dimension>(&self, other: &ArrayRef<T, E>) -> Result<Array<T, D>, Error> {
         of_pairs(self.array(), ("other", other), each::logsubexp)
     }
 
     /// [`xlogy`](crate::xlogy) of each pair; `y` broadcasts to this array's shape.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// use std::f64::consts::LN_2;
+    /// assert_eq!(array![0.0, 3.0].xlogy(&array![0.0, 2.0])?, array![0.0, 3.0 * LN_2]);
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
     fn xlogy<E: Dimension>(&self, y: &ArrayRef<T, E>) -> Result<Array<T, D>, Error> {
         of_pairs(self.array(), ("y", y), each::xlogy)
     }
 
     /// [`log1pexp`](crate::log1pexp) of each element.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// use std::f64::consts::LN_2;
+    /// assert_eq!(array![f64::NEG_INFINITY, 0.0, 1e3].log1pexp(), array![0.0, LN_2, 1e3]);
+    /// ```
     fn log1pexp(&self) -> Array<T, D> {
         of_each(self.array(), each::log1pexp)
     }
 
     /// [`log1mexp`](crate::log1mexp) of each element.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// assert_eq!(array![f64::NEG_INFINITY, -1e-300, 0.0].log1mexp(), array![0.0, 1e-300_f64.ln(), f64::NEG_INFINITY]);
+    /// ```
     fn log1mexp(&self) -> Array<T, D> {
         of_each(self.array(), each::log1mexp)
     }
 
     /// [`logexpm1`](crate::logexpm1) of each element.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// assert_eq!(array![0.0, 1e-300, 1e3].logexpm1(), array![f64::NEG_INFINITY, 1e-300_f64.ln(), 1e3]);
+    /// ```
     fn logexpm1(&self) -> Array<T, D> {
         of_each(self.array(), each::logexpm1)
     }
 
     /// [`log_logistic`](crate::log_logistic) of each element.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// use std::f64::consts::LN_2;
+    /// assert_eq!(array![-1e3, 0.0, 1e3].log_logistic(), array![-1e3, -LN_2, 0.0]);
+    /// ```
     fn log_logistic(&self) -> Array<T, D> {
         of_each(self.array(), each::log_logistic)
     }
 
     /// [`logistic`](crate::logistic) of each element.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// assert_eq!(array![-1e3, 0.0, 1e3].logistic(), array![0.0, 0.5, 1.0]);
+    /// ```
     fn logistic(&self) -> Array<T, D> {
         of_each(self.array(), each::logistic)
     }
 
     /// [`logit`](crate::logit) of each element.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// assert_eq!(array![0.0, 0.5, 1.0].logit(), array![f64::NEG_INFINITY, 0.0, f64::INFINITY]);
+    /// ```
     fn logit(&self) -> Array<T, D> {
         of_each(self.array(), each::logit)
     }
 
     /// [`xlogx`](crate::xlogx) of each element.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// use std::f64::consts::LN_2;
+    /// assert_eq!(array![0.0, 1.0, 2.0].xlogx(), array![0.0, 0.0, 2.0 * LN_2]);
+    /// ```
     fn xlogx(&self) -> Array<T, D> {
         of_each(self.array(), each::xlogx)
     }
