@@ -9,6 +9,7 @@ use dashu_float::{FBig, round::mode};
 use dashu_int::{IBig, Sign, UBig, ops::BitTest};
 use half::{bf16, f16};
 use logsum::Float;
+use rayon::prelude::*;
 
 pub type Big = FBig<mode::HalfEven, 2>;
 
@@ -165,8 +166,10 @@ impl Shifted {
         // is 0.
         const GRADIENT: f64 = -760.0;
         let least = greatest - (precision as f64 + 100.0) * std::f64::consts::LN_2;
+        // A thread for a part of a long row: no exponential depends on another.
         let exponentials: Vec<Option<Big>> = z
-            .iter()
+            .par_iter()
+            .with_min_len(512)
             .map(|&z| {
                 let d = z - max;
                 (d >= least.clamp(-5000.0, GRADIENT)).then(|| {
