@@ -233,14 +233,16 @@ fn tame_lanes_have_the_values_of_each_alone() {
     let singles = |lanes: &[Vec<f64>]| each(lanes, |z| z as f32);
     for level in each_level() {
         let what = format!("{level:?}");
-        for rows in [63, 64, 65, 71, 72, 1023, 1024, 1087, 1088, 1089, 3000] {
+        let lengths = [63, 64, 65, 71, 72, 1023, 1024, 1087, 1088, 1089, 3000];
+        lengths.into_iter().par_bridge().for_each(|rows| {
             for columns in [1, 7, 8, 9, 15, 16, 17, 24, 127, 128, 129, 145, 300] {
                 for wild in [usize::MAX, 0, 20, columns - 1] {
                     check_lanes(&singles(&lanes(rows, columns, wild)), &what);
                 }
             }
-        }
-        for length in (1..64).step_by(3).chain([8, 15, 16, 17, 24, 32, 63]) {
+        });
+        let short = (1..64).step_by(3).chain([8, 15, 16, 17, 24, 32, 63]);
+        short.par_bridge().for_each(|length| {
             for rows in [1, 7, 8, 9, 63, 64, 65, 130] {
                 check_lanes(&singles(&lanes(length, rows, usize::MAX)), &what);
                 check_lanes(&singles(&lanes(length, rows, 3 * rows / 4)), &what);
@@ -255,7 +257,7 @@ fn tame_lanes_have_the_values_of_each_alone() {
                 check_lanes(&singles(&normalised.collect::<Vec<_>>()), &what);
             }
             check_lanes(&singles(&vec![vec![f64::NEG_INFINITY; length]; 70]), &what);
-        }
+        });
         // A number that needs a shift after the first row or in the second block, numbers at the limit, and a row
         // without mass.
         for (place, z) in
