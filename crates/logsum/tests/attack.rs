@@ -1,6 +1,6 @@
 //! Random and adversarial rows against the run-time oracle: values, gradients and log-softmax to the bit.
 //!
-//! Every row is compared with the oracle at the portable level, and must have the same bits at the other levels of
+//! Every row is compared with the oracle at the first level, and must have the same bits at the other levels of
 //! the machine. There are more than 100 000 rows, multiplied by the environment variable LOGSUM_ATTACK_SCALE
 //! (0.05 on emulated CPUs). To print the statistics: `cargo test --test attack -- --nocapture`.
 
@@ -331,7 +331,7 @@ fn attack<T: Format>(name: &str) {
     println!("{name:<18}{:>8}  phases of the values", "rows");
     for (number, regime) in regimes::<T>().into_iter().enumerate() {
         let mut levels = each_level();
-        levels.next().expect("there is the portable level");
+        levels.next().expect("each machine has a level");
         let count = (regime.rows as f64 * scale).ceil() as usize;
         let (tally, rows) = (Mutex::new(Tally::default()), Mutex::new(Vec::new()));
         std::thread::scope(|scope| {

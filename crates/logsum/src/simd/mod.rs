@@ -9,6 +9,7 @@ mod avx2;
 mod avx512;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 mod neon;
+#[cfg(not(all(target_arch = "aarch64", target_feature = "neon")))]
 mod portable;
 pub(crate) mod scalar_tasks;
 mod storage;
@@ -21,42 +22,32 @@ pub(crate) use vector::Vector;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// `Level` and `run`, from a table: first the level that every machine has, then better and better ones, each with
-/// the `cfg` under which its module is compiled and the expression that detects it at run time.
+/// `Level` and `run`, from a table of better and better levels, each with the `cfg` under which its module is compiled
+/// and the expression that detects it at run time. The first one of a target must be there on all its machines.
 macro_rules! levels {
-    (
-        $least:ident, $least_name:literal, $least_module:ident;
-        $($level:ident, $name:literal, $module:ident, cfg($target:meta), $is_detected:expr;)*
-    ) => {
+    ($($level:ident, $name:literal, $module:ident, cfg($target:meta), $is_detected:expr;)*) => {
         /// An instruction set that the kernels can run in. All give the same bits.
         #[doc(hidden)]
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[repr(u8)]
         pub enum Level {
-            $least = 1,
-            $($level,)*
+            $(#[cfg($target)] $level,)*
         }
 
         impl Level {
-            pub const ALL: [Self; 1 + [$($name),*].len()] = [Self::$least, $(Self::$level),*];
+            /// Those that machines of this target may have.
+            pub const ALL: [Self; [$(#[cfg($target)] (),)*].len()] = [$(#[cfg($target)] Self::$level,)*];
 
             pub fn name(self) -> &'static str {
                 match self {
-                    Self::$least => $least_name,
-                    $(Self::$level => $name,)*
+                    $(#[cfg($target)] Self::$level => $name,)*
                 }
             }
 
             /// Whether this machine supports the level.
             pub fn is_available(self) -> bool {
                 match self {
-                    Self::$least => true,
-                    $(
-                        #[cfg($target)]
-                        Self::$level => $is_detected,
-                        #[cfg(not($target))]
-                        Self::$level => false,
-                    )*
+                    $(#[cfg($target)] Self::$level => $is_detected,)*
                 }
             }
 
@@ -64,16 +55,14 @@ macro_rules! levels {
             #[inline]
             fn current() -> Self {
                 let current = CURRENT.load(Ordering::Relaxed);
-                if current == Self::$least as u8 {
-                    return Self::$least;
-                }
                 $(
-                    if current == Self::$level as u8 {
+                    #[cfg($target)]
+                    if current == Self::$level.stored() {
                         return Self::$level;
                     }
                 )*
-                let best = Self::ALL.into_iter().rfind(|level| level.is_available()).unwrap_or(Self::$least);
-                CURRENT.store(best as u8, Ordering::Relaxed);
+                let best = Self::ALL.into_iter().rfind(|level| level.is_available()).unwrap_or(Self::ALL[0]);
+                CURRENT.store(best.stored(), Ordering::Relaxed);
                 best
             }
         }
@@ -92,14 +81,13 @@ macro_rules! levels {
                     #[cfg($target)]
                     Level::$level => unsafe { $module::run_task(task) },
                 )*
-                _ => $least_module::run_task(task),
             }
         }
     };
 }
 
 levels! {
-    Portable, "portable", portable;
+    Portable, "portable", portable, cfg(not(all(target_arch = "aarch64", target_feature = "neon"))), true;
     Neon, "NEON", neon, cfg(all(target_arch = "aarch64", target_feature = "neon")), true;
     Avx2, "AVX2", avx2, cfg(target_arch = "x86_64"),
         is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
@@ -113,14 +101,22 @@ impl Level {
     pub fn force(level: Option<Self>) -> bool {
         let available = level.is_none_or(Self::is_available);
         if available {
-            CURRENT.store(level.map_or(0, |level| level as u8), Ordering::Relaxed);
+            CURRENT.store(level.map_or(UNKNOWN, Self::stored), Ordering::Relaxed);
         }
         available
     }
+
+    /// What `CURRENT` is at this level.
+    const fn stored(self) -> u8 {
+        self as u8 + 1
+    }
 }
 
-/// 0 until the level is known. Only available levels are ever stored.
-static CURRENT: AtomicU8 = AtomicU8::new(0);
+/// What `CURRENT` is until the level is known.
+const UNKNOWN: u8 = 0;
+
+/// Only available levels are ever stored.
+static CURRENT: AtomicU8 = AtomicU8::new(UNKNOWN);
 
 /// A loop that can run at any level.
 pub(crate) trait Task {
