@@ -445,7 +445,8 @@ impl<F: Float64> Reduced<F> {
     #[inline(always)]
     fn exp_finer(self) -> DoubleDouble<F> {
         let Self { power, r0, r1 } = self;
-        let [half, sixth, rest_of_sixth] = [0.5, 1.0 / 6.0, 9.25185853854297e-18].map(|x| r0.splat(x));
+        let (half, sixth) = (r0.splat(0.5), r0.splat(1.0 / 6.0));
+        let rest_of_sixth = r0.splat(9.25185853854297e-18);
         let square = two_product(r0, r0);
         let cube = two_product(square.hi, r0);
         let cube = DoubleDouble { lo: square.lo.mul_add(r0, cube.lo), ..cube };

@@ -66,7 +66,8 @@ called_as_one! {
     pub fn exp_td<F: Float64>(d: TripleDouble<F>) -> TripleDouble<F> {
         let like = d.hi;
         let (k, minus_k) = step(d.hi);
-        let [step0, step1, step2] = WIDE_STEP.map(|word| like.splat(word));
+        let [step0, step1, step2] = WIDE_STEP;
+        let (step0, step1, step2) = (like.splat(step0), like.splat(step1), like.splat(step2));
         // Exact: the first product and its difference, the second product.
         let first = two_sum(minus_k.mul_add(step0, d.hi), minus_k * step1);
         let a = first.hi;

@@ -116,8 +116,8 @@ called_as_one! {
     /// what is below 2^-20 of that.
     pub fn log1p_dd_near_0<F: Float64>(s: DoubleDouble<F>) -> DoubleDouble<F> {
         const THIRD: DoubleDouble = DoubleDouble { hi: 1.0 / 3.0, lo: 1.850371707708594e-17 };
-        let [fifth, fourth, half, one] = [0.2, 0.25, 0.5, 1.0].map(|x| s.hi.splat(x));
-        let last = s.hi.mul_add(-fifth, fourth) * s.hi;
+        let (half, one) = (s.hi.splat(0.5), s.hi.splat(1.0));
+        let last = s.hi.mul_add(s.hi.splat(-0.2), s.hi.splat(0.25)) * s.hi;
         let rest = s * (THIRD.splat(s.hi) + -last);
         s * (-(s * (-rest + half)) + one)
     }

@@ -66,12 +66,12 @@ pub fn error_of_share<P: Precision, F: Float64>(sum: F, error: F) -> F {
 /// log(1 + t), and a bound on its absolute error, for a tail and its error in units of UNSCALE and relative to e^max.
 #[inline(always)]
 pub fn log_of_tail<P: Precision, F: Float64>(tail: DoubleDouble<F>, error: F) -> (DoubleDouble<F>, F) {
-    let [zero, one, unscale, slack] = [0.0, 1.0, UNSCALE, SLACK].map(|x| error.splat(x));
+    let (zero, one, unscale) = (error.splat(0.0), error.splat(1.0), error.splat(UNSCALE));
     let t = tail.scaled(unscale);
     let (log, of_log) = P::log1p(t);
     let from_t = (error * unscale).div(t.hi + one);
     // What t may have lost to underflow is below 2^-1070.
-    let bound = (from_t + of_log).mul_add(slack, error.splat(power_of_two(-1070)));
+    let bound = (from_t + of_log).mul_add(error.splat(SLACK), error.splat(power_of_two(-1070)));
     let log = tail.where_at_most(NOTHING, DoubleDouble::from(zero), log);
     (log, tail.hi.where_at_most(NOTHING, zero, bound))
 }
@@ -83,7 +83,7 @@ pub fn log_of_tail<P: Precision, F: Float64>(tail: DoubleDouble<F>, error: F) ->
 #[inline(always)]
 pub fn scaled_log_of_tail<P: Precision, F: Float64>(tail: DoubleDouble<F>, error: F) -> (DoubleDouble<F>, F) {
     const SMALL: f64 = power_of_two(-60);
-    let [one, half, scale] = [1.0, 0.5, 1.0 / UNSCALE].map(|x| error.splat(x));
+    let (one, half, scale) = (error.splat(1.0), error.splat(0.5), error.splat(1.0 / UNSCALE));
     let t = tail.scaled(error.splat(UNSCALE));
     let (log, of_log) = P::log1p(t);
     let small = tail - DoubleDouble::from(tail.hi * (t.hi * half));

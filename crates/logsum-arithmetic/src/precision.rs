@@ -213,7 +213,7 @@ impl<const FINE: bool> Precision for F64<FINE> {
     /// The two differences and each end are rounded once, by 2^-53 of the result, and so is the error's sum.
     #[inline(always)]
     fn log_share_ends<F: Float64>(z: F, max: F, log: DoubleDouble<F>, error: F) -> [F; 2] {
-        let [shrink, grow] = [1.0 - power_of_two(-50), 1.0 + power_of_two(-50)].map(|factor| z.splat(factor));
+        let (shrink, grow) = (z.splat(1.0 - power_of_two(-50)), z.splat(1.0 + power_of_two(-50)));
         let (v, error) = (z - max - log.hi, error * grow);
         [v.mul_add(grow, -error), v.mul_add(shrink, error)]
     }
@@ -416,8 +416,11 @@ impl<const FINENESS: u8> Precision for Two<FINENESS> {
         let v = difference - log;
         let bound = v.hi.mul_add(z.splat(-power_of_two(-100)), error);
         let minus_infinity = z.splat(f64::NEG_INFINITY);
-        [v.lo - bound, v.lo + bound]
-            .map(|low| difference.hi.where_at_most(f64::NEG_INFINITY, minus_infinity, v.hi + low))
+        let (low, high) = (v.hi + (v.lo - bound), v.hi + (v.lo + bound));
+        [
+            difference.hi.where_at_most(f64::NEG_INFINITY, minus_infinity, low),
+            difference.hi.where_at_most(f64::NEG_INFINITY, minus_infinity, high),
+        ]
     }
 }
 

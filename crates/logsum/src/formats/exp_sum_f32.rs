@@ -103,8 +103,8 @@ fn exp<S: Sixteen>(z: S) -> S {
     let k = d.mul_add(z.splat(PER_STEP), z.splat(ROUNDER));
     let r = k.add(z.splat(-ROUNDER)).mul_add(z.splat(-LOG_STEP), d);
     let power = k.scaled_entry(&POWERS);
-    let [c0, c1] = POLYNOMIAL.map(|c| z.splat(c));
-    power.mul_add(r.mul(r.mul_add(c1, c0)), power)
+    let [c0, c1] = POLYNOMIAL;
+    power.mul_add(r.mul(r.mul_add(z.splat(c1), z.splat(c0))), power)
 }
 
 #[cfg(test)]

@@ -128,7 +128,7 @@ fn power<V: Vector>(z: V) -> TripleDouble<V> {
 #[inline(always)]
 fn nearest_logarithms<T: Format, V: Vector>(sum: &Sum, simd: V) -> ([T; 8], [bool; 8]) {
     const NEAR: f64 = power_of_two(-20);
-    let [zero, nan] = [0.0, f64::NAN].map(|x| simd.splat(x));
+    let (zero, nan) = (simd.splat(0.0), simd.splat(f64::NAN));
     let whole = sum.sum.load(simd);
     let rest = whole.plus(TripleDouble { hi: simd.splat(-1.0), mid: zero, lo: zero }).normalised().to_dd();
     let log = log1p_dd_near_0(rest);

@@ -297,8 +297,8 @@ impl Vector for V256 {
     fn differ_as_f32(self, other: Self) -> u8 {
         let ([a, b], [c, d]) = (self.0, other.0);
         unsafe {
-            let [x, y] = [[a, b], [c, d]]
-                .map(|[low, high]| _mm256_set_m128(_mm256_cvtpd_ps(high), _mm256_cvtpd_ps(low)));
+            let x = _mm256_set_m128(_mm256_cvtpd_ps(b), _mm256_cvtpd_ps(a));
+            let y = _mm256_set_m128(_mm256_cvtpd_ps(d), _mm256_cvtpd_ps(c));
             _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(x, y)) as u8
         }
     }

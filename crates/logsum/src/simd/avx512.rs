@@ -232,7 +232,8 @@ impl Vector for V512 {
     fn differ_as_f32(self, other: Self) -> u8 {
         // The upper halves are 0 in both.
         unsafe {
-            let [a, b] = [self.0, other.0].map(|x| _mm512_zextps256_ps512(_mm512_cvtpd_ps(x)));
+            let a = _mm512_zextps256_ps512(_mm512_cvtpd_ps(self.0));
+            let b = _mm512_zextps256_ps512(_mm512_cvtpd_ps(other.0));
             _mm512_cmpneq_ps_mask(a, b) as u8
         }
     }

@@ -16,7 +16,7 @@ pub(super) fn run_task<T: Task>(task: T) -> T::Output {
 impl Portable {
     #[inline(always)]
     fn each(self, f: impl Fn(f64) -> f64) -> Self {
-        Self(self.0.map(f))
+        Self(std::array::from_fn(|i| f(self.0[i])))
     }
 
     #[inline(always)]

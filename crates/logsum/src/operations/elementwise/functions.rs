@@ -58,7 +58,8 @@ pub(super) struct LogLogistic;
 impl<T: Format> Function<T> for LogLogistic {
     #[inline(always)]
     fn ends<V: Vector>(self, x: V, _: V) -> [V; 2] {
-        sum_ends::<T, V>(-x, x.splat(0.0)).map(|end| -end)
+        let [low, high] = sum_ends::<T, V>(-x, x.splat(0.0));
+        [-low, -high]
     }
 
     fn alone(self, x: T, _: T) -> T {
