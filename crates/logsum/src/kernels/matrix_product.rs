@@ -428,6 +428,10 @@ impl Tile<'_> {
 
     /// Σ_p left(p) · right(p) for R rows and N panels of columns, each a chain of fused multiply-adds over
     /// `slices` slices: from the first one of the left factor and from `from` on of the right one.
+    #[allow(
+        clippy::needless_range_loop,
+        reason = "a pair of iterators that is not inlined keeps the sums in memory"
+    )]
     #[inline(always)]
     fn chains<const R: usize, const N: usize, V: Vector>(
         self,
@@ -445,13 +449,13 @@ impl Tile<'_> {
         let mut sums = [[simd.splat(0.0); N]; R];
         for p in 0..length {
             let mut eights = [simd; N];
-            for (eight, column) in eights.iter_mut().zip(columns) {
-                *eight = simd.load(&column[p].0);
+            for n in 0..N {
+                eights[n] = simd.load(&columns[n][p].0);
             }
-            for (r, sums) in sums.iter_mut().enumerate() {
+            for r in 0..R {
                 let x = simd.splat(left[p].0[first + r]);
-                for (sum, &eight) in sums.iter_mut().zip(&eights) {
-                    *sum = x.mul_add(eight, *sum);
+                for n in 0..N {
+                    sums[r][n] = x.mul_add(eights[n], sums[r][n]);
                 }
             }
         }
