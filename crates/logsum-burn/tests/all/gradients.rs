@@ -92,7 +92,7 @@ fn finite_differences() {
 }
 
 /// The gradients that the library gives, times the derivative of what follows, to the bit.
-fn check_bits<T: logsum::Float + Element>(device: &Device) {
+pub(crate) fn check_bits<T: logsum::Float + Element>(device: &Device) {
     let shape = [3, 4];
     let what = format!("{:?} on {device:?}", T::dtype());
     let z = tensor(&numbers(12, 8), shape, T::dtype(), device).require_grad();

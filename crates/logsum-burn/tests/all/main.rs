@@ -8,6 +8,8 @@ mod gradients;
 mod in_place;
 mod second_derivatives;
 mod values;
+#[cfg(feature = "wgpu")]
+mod wgpu;
 
 use burn::tensor::{DType, Device, Element, Shape, Tensor, TensorData};
 use ndarray::ArrayD;

@@ -9,7 +9,7 @@ const INF: f64 = f64::INFINITY;
 const NAN: f64 = f64::NAN;
 
 /// One tensor in each layout: of shape [4, 6, 5], whose memory is in order, or is not.
-fn layouts(dtype: DType, device: &Device) -> Vec<(&'static str, Tensor<3>)> {
+pub(crate) fn layouts(dtype: DType, device: &Device) -> Vec<(&'static str, Tensor<3>)> {
     let of = |shape: [usize; 3]| tensor(&numbers(shape.iter().product(), 1), shape, dtype, device);
     vec![
         ("in order", of([4, 6, 5])),
@@ -27,7 +27,7 @@ fn layouts(dtype: DType, device: &Device) -> Vec<(&'static str, Tensor<3>)> {
     ]
 }
 
-fn check<T: logsum::Float + Element>(z: &Tensor<3>, what: &str) {
+pub(crate) fn check<T: logsum::Float + Element>(z: &Tensor<3>, what: &str) {
     let plain = array::<T, 3>(z);
     for dim in [0, 1, 2, -1, -3] {
         let what = format!("{what}, dimension {dim}");
@@ -82,8 +82,7 @@ fn every_layout_and_format() {
     }
 }
 
-#[test]
-fn special_rows() {
+pub(crate) fn special_values() -> Vec<f64> {
     let rows = [
         [1e8, 1e8, 1e8, 1e8, 1e8],
         [-INF, -INF, -INF, -INF, -INF],
@@ -92,7 +91,12 @@ fn special_rows() {
         [0.0, -40.0, -800.0, -INF, 0.0],
         [1000.0, 1000.0, -1000.0, 0.0, 999.0],
     ];
-    let values: Vec<f64> = rows.iter().flatten().copied().cycle().take(4 * 6 * 5).collect();
+    rows.iter().flatten().copied().cycle().take(4 * 6 * 5).collect()
+}
+
+#[test]
+fn special_rows() {
+    let values = special_values();
     for device in devices() {
         check::<f64>(&tensor(&values, [4, 6, 5], DType::F64, &device), "special rows in f64");
         check::<f32>(&tensor(&values, [4, 6, 5], DType::F32, &device), "special rows in f32");
@@ -115,7 +119,7 @@ fn empty_tensors() {
 }
 
 /// All options of the cross-entropy, in each format, with classes and with probabilities.
-fn check_losses<T: logsum::Float + Element>(device: &Device) {
+pub(crate) fn check_losses<T: logsum::Float + Element>(device: &Device) {
     let (rows, classes) = (6, 4);
     let z: Tensor<2> = tensor(&numbers(rows * classes, 2), [rows, classes], T::dtype(), device);
     let weights = [0.5, 0.0, 2.0, 1.25];
