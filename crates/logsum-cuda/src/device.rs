@@ -129,6 +129,7 @@ impl Device {
 }
 
 /// An argument of a kernel.
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Argument {
     Long(u64),
     Short(u32),

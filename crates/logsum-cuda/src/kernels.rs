@@ -49,6 +49,11 @@ pub(crate) enum Kernel {
     Softmax,
     LogSoftmax,
     SettleShares,
+    Losses,
+    LossesByParts,
+    SettleLosses,
+    LossGradients,
+    SettleLossGradients,
 }
 
 impl Kernel {
@@ -60,6 +65,11 @@ impl Kernel {
             Self::Softmax => "softmax",
             Self::LogSoftmax => "log_softmax",
             Self::SettleShares => "settle_shares",
+            Self::Losses => "losses",
+            Self::LossesByParts => "losses_by_parts",
+            Self::SettleLosses => "settle_losses",
+            Self::LossGradients => "loss_gradients",
+            Self::SettleLossGradients => "settle_loss_gradients",
         };
         format!("{operation}_{}", format.name())
     }
@@ -89,8 +99,12 @@ mod tests {
     #[test]
     fn each_kernel_is_there() {
         use Format::{BF16, F16, F32, F64};
-        use Kernel::{LogSoftmax, Logsumexp, LogsumexpByParts, Settle, SettleShares, Softmax};
-        for kernel in [Logsumexp, LogsumexpByParts, Settle, Softmax, LogSoftmax, SettleShares] {
+        use Kernel::*;
+        let of_losses = [Losses, LossesByParts, SettleLosses, LossGradients, SettleLossGradients];
+        for kernel in [Logsumexp, LogsumexpByParts, Settle, Softmax, LogSoftmax, SettleShares]
+            .into_iter()
+            .chain(of_losses)
+        {
             for format in [F16, BF16, F32, F64] {
                 let name = kernel.name(format);
                 let module = module(&name).expect("it is there");

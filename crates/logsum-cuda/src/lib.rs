@@ -1,5 +1,5 @@
-//! The correctly rounded log-sum-exp, softmax and log-softmax of rows on NVIDIA's GPUs: of f16, bf16, f32 and f64, with
-//! the bits that `logsum` gives on a CPU.
+//! The correctly rounded log-sum-exp, softmax, log-softmax and cross-entropy of rows, with its gradient, on NVIDIA's GPUs:
+//! of f16, bf16, f32 and f64, with the bits that `logsum` gives on a CPU.
 //!
 //! The kernels are those of `logsum-gpu`, in Rust, compiled to PTX; NVIDIA's driver makes machine code of
 //! it when a kernel is first used, in some tenths of a second, and keeps that. The driver is looked for when it is
@@ -16,4 +16,7 @@ mod shape;
 
 pub use error::Error;
 pub use kernels::Format;
-pub use operations::{Memory, Rows, Stream, WORKSPACE, is_available, log_softmax, logsumexp, softmax};
+pub use operations::{
+    Memory, Rows, Stream, Targets, WORKSPACE, is_available, log_softmax, logsumexp, loss_gradients, losses,
+    softmax,
+};

@@ -46,6 +46,19 @@ pub struct Rows {
     pub memory: Memory,
 }
 
+impl Rows {
+    /// The arguments of a kernel for so many rows from this one on.
+    fn arguments(self, first: u64, count: u64) -> Result<[Argument; 4], Error> {
+        let Memory { address, stride } = self.memory;
+        match u32::try_from(self.length) {
+            Ok(length) if length <= 1 << 31 => {
+                Ok([Long(address + stride * first), Long(stride), Long(count), Short(length)])
+            }
+            _ => Err(Error::TooLong { length: self.length }),
+        }
+    }
+}
+
 /// Where rows are.
 #[derive(Debug, Clone, Copy)]
 pub struct Memory {
@@ -53,6 +66,23 @@ pub struct Memory {
     pub address: u64,
     /// Bytes from a row to the next, likewise; the numbers of a row follow each other.
     pub stride: u64,
+}
+
+/// The target of each row, in a GPU's memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Targets {
+    /// The address of as many signed 64-bit indices as there are rows. Where one is not that of a number of its row, the
+    /// results are NaN.
+    pub address: u64,
+    /// The index of rows that do not count: their loss is 0, and so is its gradient.
+    pub ignored: i64,
+}
+
+impl Targets {
+    /// The arguments of a kernel that begins with this row.
+    fn arguments(self, first: u64) -> [Argument; 2] {
+        [Long(self.address + 8 * first), Long(self.ignored as u64)]
+    }
 }
 
 /// Whether this GPU can be used, or why not.
@@ -72,44 +102,62 @@ pub fn is_available(device: i32) -> Result<(), Error> {
 /// # Errors
 /// [`Error`]; nothing was started then.
 pub unsafe fn logsumexp(stream: Stream, rows: Rows, out: u64) -> Result<(), Error> {
+    // SAFETY: the caller's.
+    unsafe { reduce(stream, rows, None, out) }
+}
+
+/// Writes the loss log Σ e^{z_k} − z_t of each row z with its target t to `out`, likewise: each is the number nearest
+/// to the exact value, with the bits and the special cases of `logsum::CrossEntropy::losses`.
+///
+/// # Safety
+/// As for [`logsumexp`], and the targets may be read.
+///
+/// # Errors
+/// [`Error`]; nothing was started then.
+pub unsafe fn losses(stream: Stream, rows: Rows, targets: Targets, out: u64) -> Result<(), Error> {
+    // SAFETY: the caller's.
+    unsafe { reduce(stream, rows, Some(targets), out) }
+}
+
+unsafe fn reduce(stream: Stream, rows: Rows, targets: Option<Targets>, out: u64) -> Result<(), Error> {
     let device = Device::get(stream.device)?;
-    let length = length(rows)?;
-    let Rows { format, memory: Memory { address, stride }, .. } = rows;
-    let _one_call = device.one_call();
+    // SAFETY: the caller's.
+    unsafe { start(device, stream, rows.format, reduction(device.processors, stream, rows, targets, out)?) }
+}
+
+/// What computes log-sum-exps, or, with targets, losses.
+fn reduction(
+    processors: u32,
+    stream: Stream,
+    rows: Rows,
+    targets: Option<Targets>,
+    out: u64,
+) -> Result<Vec<Launch>, Error> {
+    let (by_teams, by_parts, settle) = match targets {
+        None => (Kernel::Logsumexp, Kernel::LogsumexpByParts, Kernel::Settle),
+        Some(_) => (Kernel::Losses, Kernel::LossesByParts, Kernel::SettleLosses),
+    };
+    let (queue, parts) = (Long(stream.workspace), Long(stream.workspace + QUEUE));
+    let mut launches = Vec::new();
     for (first, count) in in_calls(rows.count) {
-        let head = || {
-            [
-                Long(address + stride * first),
-                Long(stride),
-                Long(count),
-                Short(length),
-                Long(out + format.bytes() * first),
-            ]
-        };
-        let with = |more: Vec<Argument>| head().into_iter().chain(more).collect::<Vec<_>>();
-        let (queue, parts) = (stream.workspace, stream.workspace + QUEUE);
-        // SAFETY: the caller's, and these are the arguments that the kernels have.
-        unsafe {
-            match Shape::for_values(count, rows.length, format.bytes(), device.processors) {
-                Shape::Teams(lanes) => {
-                    let (blocks, threads) = grid(count, lanes);
-                    let arguments = with(vec![Short(lanes), Long(queue)]);
-                    let name = Kernel::Logsumexp.name(format);
-                    device.launch(&name, stream.handle, blocks, threads, &arguments)?;
-                }
-                Shape::Parts(of_row) => {
-                    let arguments = with(vec![Long(queue), Long(parts)]);
-                    let blocks = [count as u32, of_row];
-                    let name = Kernel::LogsumexpByParts.name(format);
-                    device.launch(&name, stream.handle, blocks, THREADS, &arguments)?;
-                }
+        let mut head = rows.arguments(first, count)?.to_vec();
+        head.extend(targets.into_iter().flat_map(|targets| targets.arguments(first)));
+        head.push(Long(out + rows.format.bytes() * first));
+        let with = |more: &[Argument]| [&head, more].concat();
+        launches.push(match Shape::for_values(count, rows.length, rows.format.bytes(), processors) {
+            Shape::Teams(lanes) => {
+                let (blocks, threads) = grid(count, lanes);
+                Launch { kernel: by_teams, blocks, threads, arguments: with(&[Short(lanes), queue]) }
             }
-            let arguments = with(vec![Long(queue), Long(parts)]);
-            let blocks = [2 * device.processors, 1];
-            device.launch(&Kernel::Settle.name(format), stream.handle, blocks, THREADS, &arguments)?;
-        }
+            Shape::Parts(of_row) => {
+                let (blocks, arguments) = ([count as u32, of_row], with(&[queue, parts]));
+                Launch { kernel: by_parts, blocks, threads: THREADS, arguments }
+            }
+        });
+        let arguments = if targets.is_none() { with(&[queue, parts]) } else { with(&[queue]) };
+        launches.push(Launch::of_the_rest(processors, settle, arguments));
     }
-    Ok(())
+    Ok(launches)
 }
 
 /// Writes softmax of each row to `out`, e^{z_i}/Σ e^{z_k}, which is the gradient of the log-sum-exp, and that to
@@ -123,7 +171,7 @@ pub unsafe fn logsumexp(stream: Stream, rows: Rows, out: u64) -> Result<(), Erro
 /// [`Error`]; nothing was started then.
 pub unsafe fn softmax(stream: Stream, rows: Rows, out: Memory, values: u64) -> Result<(), Error> {
     // SAFETY: the caller's.
-    unsafe { shares(stream, rows, out, values, Kernel::Softmax) }
+    unsafe { write_each(stream, rows, Each::Softmax { values }, out) }
 }
 
 /// Writes log-softmax of each row to `out`, z_i − log Σ e^{z_k}, likewise.
@@ -135,48 +183,105 @@ pub unsafe fn softmax(stream: Stream, rows: Rows, out: Memory, values: u64) -> R
 /// [`Error`]; nothing was started then.
 pub unsafe fn log_softmax(stream: Stream, rows: Rows, out: Memory, values: u64) -> Result<(), Error> {
     // SAFETY: the caller's.
-    unsafe { shares(stream, rows, out, values, Kernel::LogSoftmax) }
+    unsafe { write_each(stream, rows, Each::LogSoftmax { values }, out) }
 }
 
-unsafe fn shares(stream: Stream, rows: Rows, out: Memory, values: u64, kernel: Kernel) -> Result<(), Error> {
+/// Writes the derivatives of the loss of each row to `out`, softmax(z)_i − [i = t], each rounded to the nearest number,
+/// with the special cases of `logsum::CrossEntropy::losses_with_gradient` and its bits, but for the sign of zeros, and then
+/// multiplied by the row's factor: `factors` is the address of a number of the same format for each row.
+///
+/// # Safety
+/// As for [`softmax`], and the targets and the factors may be read.
+///
+/// # Errors
+/// [`Error`]; nothing was started then.
+pub unsafe fn loss_gradients(
+    stream: Stream,
+    rows: Rows,
+    targets: Targets,
+    factors: u64,
+    out: Memory,
+) -> Result<(), Error> {
+    // SAFETY: the caller's.
+    unsafe { write_each(stream, rows, Each::LossGradient { targets, factors }, out) }
+}
+
+/// What is written for each number of a row.
+enum Each {
+    Softmax { values: u64 },
+    LogSoftmax { values: u64 },
+    LossGradient { targets: Targets, factors: u64 },
+}
+
+unsafe fn write_each(stream: Stream, rows: Rows, each: Each, out: Memory) -> Result<(), Error> {
     let device = Device::get(stream.device)?;
-    let length = length(rows)?;
-    let Rows { format, memory: Memory { address, stride }, .. } = rows;
-    let _one_call = device.one_call();
+    // SAFETY: the caller's.
+    unsafe { start(device, stream, rows.format, of_each(device.processors, stream, rows, each, out)?) }
+}
+
+/// What computes a number for each of the rows'.
+fn of_each(
+    processors: u32,
+    stream: Stream,
+    rows: Rows,
+    each: Each,
+    out: Memory,
+) -> Result<Vec<Launch>, Error> {
+    let (kernel, settle) = match each {
+        Each::Softmax { .. } => (Kernel::Softmax, Kernel::SettleShares),
+        Each::LogSoftmax { .. } => (Kernel::LogSoftmax, Kernel::SettleShares),
+        Each::LossGradient { .. } => (Kernel::LossGradients, Kernel::SettleLossGradients),
+    };
+    let queue = Long(stream.workspace);
+    let mut launches = Vec::new();
     for (first, count) in in_calls(rows.count) {
-        let values = if values == 0 { 0 } else { values + format.bytes() * first };
-        let with = |more: [Argument; 2]| {
-            let head = [
-                Long(address + stride * first),
-                Long(stride),
-                Long(count),
-                Short(length),
-                Long(out.address + out.stride * first),
-                Long(out.stride),
-                Long(values),
-            ];
-            head.into_iter().chain(more).collect::<Vec<_>>()
+        let numbers =
+            |address: u64| Long(if address == 0 { 0 } else { address + rows.format.bytes() * first });
+        let results = [Long(out.address + out.stride * first), Long(out.stride)];
+        let (head, is_log) = match each {
+            Each::Softmax { values } => ([&results[..], &[numbers(values)]].concat(), Some(0)),
+            Each::LogSoftmax { values } => ([&results[..], &[numbers(values)]].concat(), Some(1)),
+            Each::LossGradient { targets, factors } => {
+                ([&targets.arguments(first)[..], &[numbers(factors)], &results].concat(), None)
+            }
         };
-        let lanes = Shape::for_shares(count, rows.length, format.bytes(), device.processors);
+        let head = [&rows.arguments(first, count)?[..], &head].concat();
+        let with = |more: &[Argument]| [&head, more].concat();
+        let lanes = Shape::for_shares(count, rows.length, rows.format.bytes(), processors);
         let (blocks, threads) = grid(count, lanes);
-        let arguments = with([Short(lanes), Long(stream.workspace)]);
-        let is_log = u32::from(kernel == Kernel::LogSoftmax);
-        // SAFETY: the caller's, and these are the arguments that the kernels have.
-        unsafe {
-            device.launch(&kernel.name(format), stream.handle, blocks, threads, &arguments)?;
-            let arguments = with([Short(is_log), Long(stream.workspace)]);
-            let blocks = [2 * device.processors, 1];
-            device.launch(&Kernel::SettleShares.name(format), stream.handle, blocks, THREADS, &arguments)?;
-        }
+        launches.push(Launch { kernel, blocks, threads, arguments: with(&[Short(lanes), queue]) });
+        let arguments = is_log.map_or_else(|| with(&[queue]), |is_log| with(&[Short(is_log), queue]));
+        launches.push(Launch::of_the_rest(processors, settle, arguments));
+    }
+    Ok(launches)
+}
+
+/// A kernel with its grid and its arguments.
+struct Launch {
+    kernel: Kernel,
+    blocks: [u32; 2],
+    threads: u32,
+    arguments: Vec<Argument>,
+}
+
+impl Launch {
+    /// Of a kernel that settles what another one left.
+    fn of_the_rest(processors: u32, kernel: Kernel, arguments: Vec<Argument>) -> Self {
+        Self { kernel, blocks: [2 * processors, 1], threads: THREADS, arguments }
+    }
+}
+
+/// Puts kernels into a stream, one after the other, and none of another call between them.
+///
+/// # Safety
+/// The arguments are good for the kernels.
+unsafe fn start(device: &Device, stream: Stream, format: Format, launches: Vec<Launch>) -> Result<(), Error> {
+    let _one_call = device.one_call();
+    for Launch { kernel, blocks, threads, arguments } in launches {
+        // SAFETY: the caller's.
+        unsafe { device.launch(&kernel.name(format), stream.handle, blocks, threads, &arguments)? };
     }
     Ok(())
-}
-
-fn length(rows: Rows) -> Result<u32, Error> {
-    match u32::try_from(rows.length) {
-        Ok(length) if length <= 1 << 31 => Ok(length),
-        _ => Err(Error::TooLong { length: rows.length }),
-    }
 }
 
 /// Rows in calls of at most [`ROOM`]: the first row of each, and how many.
@@ -187,7 +292,51 @@ fn in_calls(count: u64) -> impl Iterator<Item = (u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::module;
     use logsum_gpu::{parts, queue};
+
+    /// The types of a kernel's parameters, as its PTX has them.
+    fn parameters(name: &str) -> Vec<&'static str> {
+        let module = module(name).expect("it is there");
+        let (_, from_entry) = module.split_once(".entry").expect("it is a kernel");
+        let (list, _) = from_entry.split_once(')').expect("it has parameters");
+        let of =
+            |line: &str| [".u64", ".u32"].into_iter().find(|kind| line.contains(&format!(".param {kind} ")));
+        list.lines().filter_map(of).collect()
+    }
+
+    #[test]
+    fn arguments_are_those_of_the_kernels() {
+        let stream = Stream { device: 0, handle: 0, workspace: 1 << 12 };
+        let out = Memory { address: 1 << 20, stride: 4000 };
+        let targets = Targets { address: 1 << 30, ignored: -100 };
+        for format in [Format::F16, Format::BF16, Format::F32, Format::F64] {
+            for (count, length) in [(3 * ROOM / 2, 1000), (4, 1 << 20), (1, 0)] {
+                let rows = Rows { format, count, length, memory: Memory { address: 1 << 40, stride: 4096 } };
+                let mut all = Vec::new();
+                for targets in [None, Some(targets)] {
+                    all.extend(reduction(132, stream, rows, targets, out.address).unwrap());
+                }
+                for each in [
+                    Each::Softmax { values: 0 },
+                    Each::LogSoftmax { values: 1 << 29 },
+                    Each::LossGradient { targets, factors: 1 << 28 },
+                ] {
+                    all.extend(of_each(132, stream, rows, each, out).unwrap());
+                }
+                assert_eq!(all.len() as u64, 10 * count.div_ceil(ROOM));
+                for Launch { kernel, blocks, threads, arguments } in all {
+                    let kinds = arguments.iter().map(|argument| match argument {
+                        Long(_) => ".u64",
+                        Short(_) => ".u32",
+                    });
+                    let name = kernel.name(format);
+                    assert_eq!(kinds.collect::<Vec<_>>(), parameters(&name), "{name}");
+                    assert!(threads.is_power_of_two() && threads >= 32 && blocks[0] > 0, "{name}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn the_workspace_is_what_the_kernels_need() {

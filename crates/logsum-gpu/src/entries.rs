@@ -5,11 +5,12 @@
 
 use crate::format::{BF16, F16, F32, F64};
 use crate::logsumexp::{logsumexp, logsumexp_by_parts};
+use crate::losses::{Targets, Weighted, loss_gradients, losses, losses_by_parts};
 use crate::parts::Parts;
 use crate::ptx::Ptx;
 use crate::queue::Queue;
 use crate::row::Rows;
-use crate::settle::{settle, settle_shares};
+use crate::settle::{settle, settle_loss_gradients, settle_losses, settle_shares};
 use crate::shares::{Results, shares};
 use core::marker::PhantomData;
 
@@ -39,7 +40,8 @@ macro_rules! kernel {
 
 macro_rules! entries {
     ($($format:ident: $logsumexp:ident, $logsumexp_by_parts:ident, $settle:ident, $softmax:ident, $log_softmax:ident,
-        $settle_shares:ident, $loads:literal;)*) => {$(
+        $settle_shares:ident, $losses:ident, $losses_by_parts:ident, $settle_losses:ident, $loss_gradients:ident,
+        $settle_loss_gradients:ident, $loads:literal;)*) => {$(
         kernel! {
             /// See [`logsumexp`].
             ///
@@ -87,6 +89,69 @@ macro_rules! entries {
                 settle_shares(gpu, rows, results, log != 0, Queue { address: queue });
             }
         }
+
+        kernel! {
+            /// See [`losses`].
+            ///
+            /// # Safety
+            ///
+            /// As for log-sum-exps, with `targets` as [`Targets`] has them.
+            $losses, $format, (targets: u64, ignored: u64, out: u64, lanes: u32, queue: u64),
+            |gpu, rows| losses(gpu, rows, of(targets, ignored), out, lanes, Queue { address: queue })
+        }
+
+        kernel! {
+            /// See [`losses_by_parts`].
+            ///
+            /// # Safety
+            ///
+            /// As for log-sum-exps by parts, with `targets` as [`Targets`] has them.
+            $losses_by_parts, $format, (targets: u64, ignored: u64, out: u64, queue: u64, parts: u64),
+            |gpu, rows| {
+                let (queue, parts) = (Queue { address: queue }, Parts { address: parts });
+                losses_by_parts(gpu, rows, of(targets, ignored), out, queue, parts);
+            }
+        }
+
+        kernel! {
+            /// See [`settle_losses`].
+            ///
+            /// # Safety
+            ///
+            /// As for the kernel that filled the queue.
+            $settle_losses, $format, (targets: u64, ignored: u64, out: u64, queue: u64),
+            |gpu, rows| settle_losses(gpu, rows, of(targets, ignored), out, Queue { address: queue })
+        }
+
+        kernel! {
+            /// See [`loss_gradients`].
+            ///
+            /// # Safety
+            ///
+            /// As for softmax, with `targets` as [`Targets`] has them, and `factors` as [`Weighted`].
+            $loss_gradients, $format,
+            (targets: u64, ignored: u64, factors: u64, out: u64, out_stride: u64, lanes: u32, queue: u64),
+            |gpu, rows| {
+                let of = Weighted { targets: of(targets, ignored), factors };
+                let results = Results { out, stride: out_stride, values: 0 };
+                loss_gradients::<_, $loads, _>(gpu, rows, of, results, lanes, Queue { address: queue });
+            }
+        }
+
+        kernel! {
+            /// See [`settle_loss_gradients`].
+            ///
+            /// # Safety
+            ///
+            /// As for the kernel that filled the queue.
+            $settle_loss_gradients, $format,
+            (targets: u64, ignored: u64, factors: u64, out: u64, out_stride: u64, queue: u64),
+            |gpu, rows| {
+                let of = Weighted { targets: of(targets, ignored), factors };
+                let results = Results { out, stride: out_stride, values: 0 };
+                settle_loss_gradients(gpu, rows, of, results, Queue { address: queue });
+            }
+        }
     )*};
 }
 
@@ -108,9 +173,17 @@ macro_rules! shares_kernel {
     };
 }
 
+fn of(address: u64, ignored: u64) -> Targets {
+    Targets { address, ignored: ignored as i64 }
+}
+
 entries! {
-    F16: logsumexp_f16, logsumexp_by_parts_f16, settle_f16, softmax_f16, log_softmax_f16, settle_shares_f16, 4;
-    BF16: logsumexp_bf16, logsumexp_by_parts_bf16, settle_bf16, softmax_bf16, log_softmax_bf16, settle_shares_bf16, 4;
-    F32: logsumexp_f32, logsumexp_by_parts_f32, settle_f32, softmax_f32, log_softmax_f32, settle_shares_f32, 8;
-    F64: logsumexp_f64, logsumexp_by_parts_f64, settle_f64, softmax_f64, log_softmax_f64, settle_shares_f64, 8;
+    F16: logsumexp_f16, logsumexp_by_parts_f16, settle_f16, softmax_f16, log_softmax_f16, settle_shares_f16,
+        losses_f16, losses_by_parts_f16, settle_losses_f16, loss_gradients_f16, settle_loss_gradients_f16, 4;
+    BF16: logsumexp_bf16, logsumexp_by_parts_bf16, settle_bf16, softmax_bf16, log_softmax_bf16, settle_shares_bf16,
+        losses_bf16, losses_by_parts_bf16, settle_losses_bf16, loss_gradients_bf16, settle_loss_gradients_bf16, 4;
+    F32: logsumexp_f32, logsumexp_by_parts_f32, settle_f32, softmax_f32, log_softmax_f32, settle_shares_f32,
+        losses_f32, losses_by_parts_f32, settle_losses_f32, loss_gradients_f32, settle_loss_gradients_f32, 8;
+    F64: logsumexp_f64, logsumexp_by_parts_f64, settle_f64, softmax_f64, log_softmax_f64, settle_shares_f64,
+        losses_f64, losses_by_parts_f64, settle_losses_f64, loss_gradients_f64, settle_loss_gradients_f64, 8;
 }

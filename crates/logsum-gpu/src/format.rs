@@ -133,6 +133,16 @@ pub trait Format: Copy {
         Self::nearest(gpu, odd_f64(sum))
     }
 
+    /// The number of these bits.
+    fn of_bits<G: Thread>(gpu: G, bits: u64) -> Self::Number;
+
+    /// The bits of the number nearest to the product of the number of these bits with another of the format.
+    #[inline(always)]
+    fn times<G: Thread>(gpu: G, bits: u64, factor: f64) -> u64 {
+        // Exact but in f64.
+        Self::nearest(gpu, Self::of_bits(gpu, bits).to_f64() * factor)
+    }
+
     /// Writes a number of these bits.
     #[inline(always)]
     fn store<G: Thread>(gpu: G, address: u64, bits: u64) {
@@ -185,6 +195,11 @@ impl Format for F32 {
     }
 
     #[inline(always)]
+    fn of_bits<G: Thread>(_: G, bits: u64) -> f32 {
+        f32::from_bits(bits as u32)
+    }
+
+    #[inline(always)]
     fn nearest<G: Thread>(_: G, x: f64) -> u64 {
         (x as f32).to_bits().into()
     }
@@ -207,6 +222,11 @@ impl Format for F64 {
     #[inline(always)]
     fn load<G: Thread>(gpu: G, address: u64) -> f64 {
         f64::from_bits(gpu.load_u64(address))
+    }
+
+    #[inline(always)]
+    fn of_bits<G: Thread>(_: G, bits: u64) -> f64 {
+        f64::from_bits(bits)
     }
 
     #[inline(always)]
@@ -243,6 +263,11 @@ impl Format for F16 {
     }
 
     #[inline(always)]
+    fn of_bits<G: Thread>(gpu: G, bits: u64) -> f32 {
+        gpu.f32_of_f16(bits as u16)
+    }
+
+    #[inline(always)]
     fn nearest<G: Thread>(gpu: G, x: f64) -> u64 {
         gpu.f16_of_f32(odd_f32(x)).into()
     }
@@ -263,6 +288,11 @@ impl Format for BF16 {
     #[inline(always)]
     fn load<G: Thread>(gpu: G, address: u64) -> f32 {
         f32::from_bits(u32::from(gpu.load_u16(address)) << 16)
+    }
+
+    #[inline(always)]
+    fn of_bits<G: Thread>(_: G, bits: u64) -> f32 {
+        f32::from_bits((bits as u32) << 16)
     }
 
     #[inline(always)]

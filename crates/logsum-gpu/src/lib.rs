@@ -27,6 +27,8 @@ pub mod logsumexp;
 
 pub mod shares;
 
+pub mod losses;
+
 pub mod settle;
 
 #[cfg(not(target_arch = "nvptx64"))]

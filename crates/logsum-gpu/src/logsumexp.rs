@@ -78,7 +78,7 @@ impl Relative {
     /// The sum of all parts of this row, for the threads of the block that is the last to come here; nothing for
     /// others. All threads of the block must call it.
     #[inline(always)]
-    fn with_other_parts<P: Precision, G: Thread>(
+    pub(crate) fn with_other_parts<P: Precision, G: Thread>(
         self,
         gpu: G,
         row: u64,

@@ -1,6 +1,7 @@
 //! Rows that the first phase did not settle: their sum in triple-doubles about an estimate of its logarithm.
 
 use crate::format::{Format, Number as _};
+use crate::losses::{Target, Targets, Weighted, rest_of_lesser};
 use crate::parts::Parts;
 use crate::queue::{Queue, Unsettled};
 use crate::row::{Row, Rows};
@@ -12,7 +13,7 @@ use logsum_arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use logsum_arithmetic::exp::{NOTHING, SCALE, UNSCALE, WIDE_ERROR, exp_dd_wide};
 use logsum_arithmetic::exp_td::{at_least, error_of_sum, exp_td, share_of_error};
 use logsum_arithmetic::ln::log1p_dd_near_0;
-use logsum_arithmetic::log_of_sum::{error_of_share, scaled_log_of_tail};
+use logsum_arithmetic::log_of_sum::{error_of_share, scaled_log_of_tail, share_of_tail};
 use logsum_arithmetic::precision::{Number, Precision};
 use logsum_arithmetic::rounding_test::{TINY, ends_as_sums, nearest_of_least};
 use logsum_arithmetic::triple_double::TripleDouble;
@@ -53,22 +54,16 @@ pub fn settle_shares<T: Format, G: Thread>(gpu: G, rows: Rows<T>, results: Resul
     while index < count {
         let Unsettled { row: at, estimate } = queue.get(gpu, index as u32);
         let row = rows.row(at);
-        let (fine, _) = Sum::<T::Finer>::of::<T, LOADS, false, G>(gpu, row, team);
-        let relative_error = Sum::<T::Finer>::relative_error(additions(rows.length, team.lanes));
-        let centred = CentredSum::of(gpu, row, team, estimate);
+        let elements = Elements::of_row(gpu, rows, at, team, estimate);
         if team.lane == 0 && results.values != 0 {
-            centred.store::<T, G>(gpu, results.values + at * u64::from(T::BYTES), queue);
+            elements.centred.store::<T, G>(gpu, results.values + at * u64::from(T::BYTES), queue);
         }
-        let elements = Elements::of(fine, relative_error, centred);
         let out = results.out + results.stride * at;
         let mut number = team.lane;
         while number < rows.length {
             let z = T::load(gpu, row.number(number)).to_f64();
             let found = if log { elements.log_share::<T, G>(gpu, z) } else { elements.share::<T, G>(gpu, z) };
-            let bits = found.unwrap_or_else(|estimate| {
-                queue.leave(gpu);
-                T::nearest_to_sum(gpu, estimate)
-            });
+            let bits = or_estimate::<T, G>(gpu, found, queue);
             T::store(gpu, out + u64::from(number) * u64::from(T::BYTES), bits);
             number += team.lanes;
         }
@@ -77,37 +72,118 @@ pub fn settle_shares<T: Format, G: Thread>(gpu: G, rows: Rows<T>, results: Resul
     queue.finish(gpu);
 }
 
+/// Writes the loss of each row of the queue likewise.
+#[inline(always)]
+pub fn settle_losses<T: Format, G: Thread>(gpu: G, rows: Rows<T>, targets: Targets, out: u64, queue: Queue) {
+    let (team, mut index) = Team::of(gpu, gpu.count());
+    let count = u64::from(queue.len(gpu));
+    while index < count {
+        let Unsettled { row: at, estimate } = queue.get(gpu, index as u32);
+        let elements = Elements::of_row(gpu, rows, at, team, estimate);
+        // No other rows were put there.
+        if let (Target::Class(class), 0) = (targets.of(gpu, at, rows.length), team.lane) {
+            let z = T::load(gpu, rows.row(at).number(class)).to_f64();
+            let bits = or_estimate::<T, G>(gpu, elements.log_share::<T, G>(gpu, z), queue);
+            let sign = 1 << (8 * T::BYTES - 1);
+            T::store(gpu, out + at * u64::from(T::BYTES), bits ^ sign);
+        }
+        index += u64::from(gpu.blocks()[0]);
+    }
+    queue.finish(gpu);
+}
+
+/// Writes the derivatives of the loss of each row of the queue likewise.
+#[inline(always)]
+pub fn settle_loss_gradients<T: Format, G: Thread>(
+    gpu: G,
+    rows: Rows<T>,
+    of: Weighted,
+    results: Results,
+    queue: Queue,
+) {
+    let (team, mut index) = Team::of(gpu, gpu.count());
+    let count = u64::from(queue.len(gpu));
+    while index < count {
+        let Unsettled { row: at, estimate } = queue.get(gpu, index as u32);
+        let row = rows.row(at);
+        let elements = Elements::of_row(gpu, rows, at, team, estimate);
+        let factor = of.factor::<T, G>(gpu, at, rows.count);
+        let out = results.out + results.stride * at;
+        let target = match of.targets.of(gpu, at, rows.length) {
+            Target::Class(class) => class,
+            // No other rows were put there.
+            _ => rows.length,
+        };
+        let mut number = team.lane;
+        while number < rows.length {
+            let z = T::load(gpu, row.number(number)).to_f64();
+            let found = if number == target {
+                elements.share_less_one::<T, G>(gpu, z)
+            } else {
+                elements.share::<T, G>(gpu, z)
+            };
+            let bits = T::times(gpu, or_estimate::<T, G>(gpu, found, queue), factor);
+            T::store(gpu, out + u64::from(number) * u64::from(T::BYTES), bits);
+            number += team.lanes;
+        }
+        index += u64::from(gpu.blocks()[0]);
+    }
+    queue.finish(gpu);
+}
+
+/// The bits that were found, or those of the number nearest to an estimate, which is counted.
+#[inline(always)]
+fn or_estimate<T: Format, G: Thread>(gpu: G, found: Result<u64, DoubleDouble>, queue: Queue) -> u64 {
+    found.unwrap_or_else(|estimate| {
+        queue.leave(gpu);
+        T::nearest_to_sum(gpu, estimate)
+    })
+}
+
 /// What the results of a row with a finite maximum are computed from: its sum in double-doubles, and about its
 /// logarithm.
 struct Elements<P> {
     sum: Sum<P>,
+    /// A bound on its relative error.
+    relative_error: f64,
     /// 1/Σ e^{z − center}, and a bound on the relative error of a share that is computed from it.
     inverse: DoubleDouble,
     error_of_share: f64,
     /// log(1 + t) = LSE − max in units of [`UNSCALE`], and a bound on its error.
     log: DoubleDouble,
     error_of_log: f64,
-    /// The logarithm, as a float and what it lacks, and a bound on its error.
-    center: f64,
-    rest: DoubleDouble,
+    /// The sum about its logarithm; what that float lacks of the logarithm, and a bound on its error.
+    centred: CentredSum,
+    rest_of_log: DoubleDouble,
     bound: f64,
 }
 
 impl<P: Precision> Elements<P> {
+    /// All threads of the block must call it.
     #[inline(always)]
-    fn of(sum: Sum<P>, relative_error: f64, centred: CentredSum) -> Self {
+    fn of_row<T: Format<Finer = P>, G: Thread>(
+        gpu: G,
+        rows: Rows<T>,
+        row: u64,
+        team: Team,
+        estimate: f64,
+    ) -> Self {
+        let (sum, _) = Sum::<P>::of::<T, LOADS, false, G>(gpu, rows.row(row), team);
+        let relative_error = Sum::<P>::relative_error(additions(rows.length, team.lanes));
+        let centred = CentredSum::of(gpu, rows.row(row), team, estimate);
         let whole = sum.whole().to_dd();
         let tail = sum.tail();
         let (log, error_of_log) = scaled_log_of_tail::<P, f64>(tail, tail.hi * relative_error);
-        let (rest, bound) = centred.rest();
+        let (rest_of_log, bound) = centred.rest();
         Self {
             inverse: inverse::<P>(whole),
             error_of_share: error_of_share::<P, f64>(whole.hi, whole.hi * relative_error),
             sum,
+            relative_error,
             log,
             error_of_log,
-            center: centred.center,
-            rest,
+            centred,
+            rest_of_log,
             bound,
         }
     }
@@ -123,11 +199,27 @@ impl<P: Precision> Elements<P> {
             .or_else(|| {
                 // The exponent is rounded by 3u² of less than 1000.
                 let error = (self.bound + WIDE_ERROR + power_of_two(-94)) * 1.001;
-                let d = two_sum(z, -self.center) - self.rest;
+                let d = two_sum(z, -self.centred.center) - self.rest_of_log;
                 let share = exp_dd_wide(d.hi, DoubleDouble::from(-d.lo));
                 nearest_scaled::<T, G>(gpu, share, share.hi * error)
             })
             .ok_or(share.scaled(UNSCALE))
+    }
+
+    /// The bits of the number nearest to e^{z − LSE} − 1, or the best estimate of it.
+    #[inline(always)]
+    fn share_less_one<T: Format, G: Thread>(&self, gpu: G, z: f64) -> Result<u64, DoubleDouble> {
+        if z < self.sum.max {
+            let (rest, bound) = rest_of_lesser(&self.sum, self.relative_error, z);
+            let [low, high] = ends_as_sums(-rest, bound).map(|end| T::nearest_to_sum(gpu, end));
+            return if low == high { Ok(low) } else { Err(-rest) };
+        }
+        let tail = self.sum.tail();
+        if tail.hi < NOTHING {
+            return Ok(0);
+        }
+        let (rest, bound) = share_of_tail(tail, tail.hi * self.relative_error);
+        nearest_scaled::<T, G>(gpu, -rest, bound).ok_or(-rest.scaled(UNSCALE))
     }
 
     /// The bits of the number nearest to z − LSE, or the best estimate of it.
@@ -153,7 +245,7 @@ impl<P: Precision> Elements<P> {
         };
         let value = difference - self.log.scaled(UNSCALE);
         let bound = self.error_of_log * UNSCALE + power_of_two(-100) * value.hi.abs();
-        let near = two_sum(z, -self.center) - self.rest;
+        let near = two_sum(z, -self.centred.center) - self.rest_of_log;
         same(ends_as_sums(value, bound))
             .or_else(|| {
                 // The exact result is below the difference, which is often half-way between two floats.
@@ -167,6 +259,7 @@ impl<P: Precision> Elements<P> {
 
 /// Σ e^{z − c}, in units of [`UNSCALE`], about an estimate of its logarithm, or about 0 if that is near 0. What bounds
 /// its error is said at [`error_of_sum`].
+#[derive(Clone, Copy)]
 struct CentredSum {
     center: f64,
     terms: Terms,
@@ -228,10 +321,7 @@ impl CentredSum {
     /// Writes the number nearest to the logarithm, or to the best estimate of it, which is counted.
     #[inline(always)]
     fn store<T: Format, G: Thread>(&self, gpu: G, address: u64, queue: Queue) {
-        let bits = self.nearest::<T, G>(gpu).unwrap_or_else(|estimate| {
-            queue.leave(gpu);
-            T::nearest_to_sum(gpu, estimate)
-        });
+        let bits = or_estimate::<T, G>(gpu, self.nearest::<T, G>(gpu), queue);
         T::store(gpu, address, bits);
     }
 

@@ -90,7 +90,7 @@ pub fn shares<T: Format, const LOG: bool, const LOADS: usize, G: Thread>(
 
 /// Whether two numbers of these bits differ; zeros do not, and the upper one is taken.
 #[inline(always)]
-fn differ<T: Format>(low: u64, high: u64) -> bool {
+pub(crate) fn differ<T: Format>(low: u64, high: u64) -> bool {
     let sign = 1 << (8 * T::BYTES - 1);
     low != high && (low | high) & !sign != 0
 }

@@ -4,20 +4,26 @@ use half::{bf16, f16};
 use logsum_gpu::emulator::{Memory, launch};
 use logsum_gpu::format::{BF16, F16, F32, F64, Format};
 use logsum_gpu::logsumexp::{logsumexp, logsumexp_by_parts};
+use logsum_gpu::losses::{Targets, Weighted, loss_gradients, losses, losses_by_parts};
 use logsum_gpu::parts::{self, Parts};
 use logsum_gpu::queue::Queue;
 use logsum_gpu::row::Rows;
-use logsum_gpu::settle::{settle, settle_shares};
+use logsum_gpu::settle::{settle, settle_loss_gradients, settle_losses, settle_shares};
 use logsum_gpu::shares::{Results, shares};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use std::cmp::Ordering;
 use std::marker::PhantomData;
+
+/// The target of rows that do not count.
+const IGNORED: i64 = -100;
 
 /// A format of the library, and what the kernels call it.
 trait Both: logsum::Float + PartialEq {
     type OnGpu: Format + 'static;
 
     fn of(x: f64) -> Self;
+    fn wide(self) -> f64;
     fn bits(self) -> u64;
 
     fn same(self, other: Self) -> bool {
@@ -33,6 +39,10 @@ macro_rules! both {
 
             fn of(x: f64) -> Self {
                 ($of)(x)
+            }
+
+            fn wide(self) -> f64 {
+                self.into()
             }
 
             fn bits(self) -> u64 {
@@ -169,6 +179,108 @@ impl<T: Both> Matrix<T> {
         left
     }
 
+    /// The losses by the kernels, and how many no phase settled.
+    fn losses(&self, targets: &[i64], lanes: u32, parts: u32) -> (Vec<T>, u32) {
+        let rows = self.rows();
+        let mut out = vec![T::of(0.5); self.count];
+        let mut queue = vec![0_u64; 2 + 2 * self.count];
+        let mut partials = vec![0_u64; parts::BYTES as usize / 8];
+        let of = Targets { address: targets.as_ptr() as u64, ignored: IGNORED };
+        let (first, queued, kept) = (
+            out.as_mut_ptr() as u64,
+            Queue { address: queue.as_mut_ptr() as u64 },
+            Parts { address: partials.as_mut_ptr() as u64 },
+        );
+        let mut memory = Memory::default().writes(&mut out).writes(&mut queue).writes(&mut partials);
+        memory = memory.reads(targets);
+        for i in 0..self.count {
+            memory = memory.reads(self.row(i));
+        }
+        if parts > 1 {
+            let blocks = [self.count as u32, parts];
+            launch(&memory, blocks, lanes, move |gpu| losses_by_parts(gpu, rows, of, first, queued, kept));
+        } else {
+            let threads = lanes.max(64);
+            let blocks = (self.count as u32).div_ceil(threads / lanes).max(1);
+            launch(&memory, [blocks, 1], threads, move |gpu| losses(gpu, rows, of, first, lanes, queued));
+        }
+        launch(&memory, [2, 1], 64, move |gpu| settle_losses(gpu, rows, of, first, queued));
+        assert_eq!(queue[0], 0, "the queue is not empty afterwards");
+        (out, queue[1] as u32)
+    }
+
+    /// The gradients of the losses, multiplied by the factors, by the kernels, and how many numbers no phase settled.
+    fn loss_gradients(&self, targets: &[i64], factors: &[T], lanes: u32) -> (Vec<T>, u32) {
+        let rows = self.rows();
+        let mut out = vec![T::of(0.5); self.count * self.length];
+        let mut queue = vec![0_u64; 2 + 2 * self.count];
+        let of = Weighted {
+            targets: Targets { address: targets.as_ptr() as u64, ignored: IGNORED },
+            factors: factors.as_ptr() as u64,
+        };
+        let results = Results {
+            out: out.as_mut_ptr() as u64,
+            stride: (self.length * size_of::<T>()) as u64,
+            values: 0,
+        };
+        let queued = Queue { address: queue.as_mut_ptr() as u64 };
+        let mut memory = Memory::default().writes(&mut out).writes(&mut queue).reads(targets).reads(factors);
+        for i in 0..self.count {
+            memory = memory.reads(self.row(i));
+        }
+        let (threads, teams) = if lanes > 32 { (lanes, 1) } else { (32, 32 / lanes) };
+        let blocks = (self.count as u32).div_ceil(teams).max(1);
+        launch(&memory, [blocks, 1], threads, move |gpu| {
+            loss_gradients::<_, 4, _>(gpu, rows, of, results, lanes, queued)
+        });
+        launch(&memory, [2, 1], 32, move |gpu| settle_loss_gradients(gpu, rows, of, results, queued));
+        assert_eq!(queue[0], 0, "the queue is not empty afterwards");
+        (out, queue[1] as u32)
+    }
+
+    /// Losses and gradients against the library's, for targets and factors that depend on the row's index and `turn`.
+    fn check_losses(&self, lanes: u32, parts: u32, turn: usize) {
+        let class = |i: usize| match (i + turn) % 8 {
+            0 => IGNORED,
+            1 => -1 - i as i64,
+            2 => (self.length + i % 3) as i64,
+            // The greatest score, whose probability may be nearly 1.
+            3 | 4 => (0..self.length)
+                .max_by(|&j, &k| self.row(i)[j].partial_cmp(&self.row(i)[k]).unwrap_or(Ordering::Equal))
+                .unwrap_or(0) as i64,
+            k => (k * i % self.length.max(1)) as i64,
+        };
+        let targets: Vec<i64> = (0..self.count).map(class).collect();
+        let factors: Vec<T> =
+            (0..self.count).map(|i| T::of([1.0, -0.3, 0.0, 1.0 / 3.0, 300.0][(i + turn) % 5])).collect();
+        let (losses, left) = self.losses(&targets, lanes, parts);
+        let (gradients, left_of_gradients) = self.loss_gradients(&targets, &factors, lanes);
+        assert_eq!((left, left_of_gradients), (0, 0));
+        for (i, &target) in targets.iter().enumerate() {
+            let row = self.row(i);
+            let (mut loss, mut gradient) = ([T::of(f64::NAN)], vec![T::of(f64::NAN); self.length]);
+            let is_ignored = target == IGNORED;
+            // What the library refuses is NaN here.
+            if self.length == 0 && is_ignored {
+                loss = [T::of(0.0)];
+            } else if is_ignored || (0..self.length as i64).contains(&target) {
+                let index = [if is_ignored { usize::MAX } else { target as usize }];
+                logsum::CrossEntropy::new(self.length)
+                    .ignore(usize::MAX)
+                    .losses_with_gradient(row, logsum::Targets::Classes(&index), &mut loss, &mut gradient)
+                    .unwrap();
+            }
+            let what = format!("row {i}, target {target}, {lanes} lanes, {parts} parts, {row:?}");
+            assert!(losses[i].same(loss[0]), "{what}: {:?}, not {:?}", losses[i], loss[0]);
+            for (k, slope) in gradient.into_iter().enumerate() {
+                let exact = T::of(slope.wide() * factors[i].wide());
+                let found = gradients[i * self.length + k];
+                let are_zeros = found.wide() == 0.0 && exact.wide() == 0.0;
+                assert!(are_zeros || found.same(exact), "{what}, number {k}: {found:?}, not {exact:?}");
+            }
+        }
+    }
+
     fn check(&self, lanes: u32, parts: u32) -> u32 {
         let (values, left) = self.logsumexp(lanes, parts);
         let mut wrong = 0;
@@ -248,11 +360,14 @@ fn all_lengths<T: Both>(random: &mut StdRng) {
             assert_eq!(matrix.check_shares::<false>(lanes), 0);
             assert_eq!(matrix.check_shares::<true>(lanes), 0);
         }
+        matrix.check_losses([1, 4, 32][length % 3], 1, length);
         if length % 7 == 0 {
             assert_eq!(matrix.check(64, 1), 0);
             assert_eq!(matrix.check(64, 4), 0);
             assert_eq!(matrix.check_shares::<false>(64), 0);
             assert_eq!(matrix.check_shares::<true>(64), 0);
+            matrix.check_losses(64, 1, length);
+            matrix.check_losses(64, 4, length);
         }
     }
 }
@@ -285,6 +400,7 @@ fn wide<T: Both>(random: &mut StdRng, spread: f64) {
             assert_eq!(matrix.check_shares::<false>(lanes), 0);
             assert_eq!(matrix.check_shares::<true>(lanes), 0);
         }
+        matrix.check_losses(8, 1, length);
     }
 }
 
@@ -325,6 +441,9 @@ fn of_all_sizes<T: Both>() {
         assert_eq!(matrix.check(lanes, 1), 0);
         assert_eq!(matrix.check_shares::<false>(lanes), 0);
         assert_eq!(matrix.check_shares::<true>(lanes), 0);
+        for turn in 0..8 {
+            matrix.check_losses(lanes, 1, turn);
+        }
     }
 }
 

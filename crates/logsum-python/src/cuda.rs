@@ -4,7 +4,10 @@
 // The addresses are those of tensors that live until the stream no longer uses them.
 #![allow(unsafe_code)]
 
-use logsum_cuda::{Format, Memory, Rows, Stream, WORKSPACE, is_available, log_softmax, logsumexp, softmax};
+use logsum_cuda::{
+    Format, Memory, Rows, Stream, Targets, WORKSPACE, is_available, log_softmax, logsumexp, loss_gradients,
+    losses, softmax,
+};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
@@ -12,7 +15,9 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("CUDA_WORKSPACE", WORKSPACE)?;
     module.add_function(wrap_pyfunction!(cuda_problem, module)?)?;
     module.add_function(wrap_pyfunction!(cuda_logsumexp, module)?)?;
-    module.add_function(wrap_pyfunction!(cuda_shares, module)?)
+    module.add_function(wrap_pyfunction!(cuda_shares, module)?)?;
+    module.add_function(wrap_pyfunction!(cuda_losses, module)?)?;
+    module.add_function(wrap_pyfunction!(cuda_loss_gradients, module)?)
 }
 
 /// Why a GPU cannot be used, or None if it can.
@@ -67,4 +72,34 @@ fn cuda_shares(
         }
     })
     .map_err(|error| PyRuntimeError::new_err(error.to_string()))
+}
+
+/// The address of the target of each row, and the one of rows that do not count.
+type Classes = (u64, i64);
+
+fn targets((address, ignored): Classes) -> Targets {
+    Targets { address, ignored }
+}
+
+#[pyfunction]
+fn cuda_losses(py: Python<'_>, place: Place, matrix: Matrix<'_>, of: Classes, out: u64) -> PyResult<()> {
+    let (stream, rows) = (stream(place), rows(matrix)?);
+    // SAFETY: likewise.
+    py.detach(|| unsafe { losses(stream, rows, targets(of), out) })
+        .map_err(|error| PyRuntimeError::new_err(error.to_string()))
+}
+
+#[pyfunction]
+fn cuda_loss_gradients(
+    py: Python<'_>,
+    place: Place,
+    matrix: Matrix<'_>,
+    of: Classes,
+    factors: u64,
+    out: (u64, u64),
+) -> PyResult<()> {
+    let (stream, rows, out) = (stream(place), rows(matrix)?, Memory { address: out.0, stride: out.1 });
+    // SAFETY: likewise.
+    py.detach(|| unsafe { loss_gradients(stream, rows, targets(of), factors, out) })
+        .map_err(|error| PyRuntimeError::new_err(error.to_string()))
 }

@@ -11,7 +11,7 @@ import torch
 
 import logsum.torch as L
 from logsum import _core
-from logsum.torch import _cuda, _reductions
+from logsum.torch import _cuda, _losses, _reductions
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
@@ -41,6 +41,25 @@ def kernels(monkeypatch):
         x = in_memory(dtypes[name], count, length, address, stride)
         in_memory(x.dtype, count, length, *out).copy_(L.log_softmax(x, 1) if is_log else L.softmax(x, 1))
 
+    def cross_entropy(place, matrix, targets):
+        name, count, length, address, stride = matrix
+        x = in_memory(dtypes[name], count, length, address, stride)
+        target = in_memory(torch.int64, count, 1, targets[0], 8)[:, 0]
+        return x, target, dict(ignore_index=targets[1], reduction="none")
+
+    def losses(place, matrix, targets, out):
+        x, target, options = cross_entropy(place, matrix, targets)
+        in_memory(x.dtype, len(x), 1, out, x.itemsize)[:, 0].copy_(L.cross_entropy(x, target, **options))
+
+    def loss_gradients(place, matrix, targets, factors, out):
+        x, target, options = cross_entropy(place, matrix, targets)
+        x = x.detach().requires_grad_()
+        loss = L.cross_entropy(x, target, **options)
+        loss.backward(in_memory(x.dtype, len(x), 1, factors, x.itemsize)[:, 0])
+        in_memory(x.dtype, *x.shape, *out).copy_(x.grad)
+
+    monkeypatch.setattr(_core, "cuda_losses", losses, raising=True)
+    monkeypatch.setattr(_core, "cuda_loss_gradients", loss_gradients, raising=True)
     monkeypatch.setattr(_core, "cuda_logsumexp", logsumexp, raising=True)
     monkeypatch.setattr(_core, "cuda_shares", shares, raising=True)
     monkeypatch.setattr(_cuda, "place", lambda x: (0, 0, 0))
@@ -69,6 +88,39 @@ def test_kernels_are_given_the_rows(kernels, dtype):
             for is_log, function in [(False, _reductions.shares), (True, _reductions.log_shares)]:
                 result = _cuda.shares(x, dim, is_log)
                 assert torch.equal(result, function(x, dim)) and result.is_contiguous(), (x.shape, dim)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("ignored", [-100, 1])
+def test_kernels_are_given_the_targets(kernels, monkeypatch, dtype, ignored):
+    """All ways to the kernels of losses: with and without weights, of which one is 0, and cotangents."""
+    for x in tensors(dtype):
+        if x.numel() == 0:
+            continue
+        classes = x.shape[-1]
+        target = torch.arange(x[..., 0].numel()).reshape(x.shape[:-1]) % classes
+        if ignored == -100:
+            target[0] = -100
+        for weight in [None, torch.linspace(0, 2, classes, dtype=dtype)]:
+            scale = torch.linspace(-1, 2, target.numel(), dtype=dtype).reshape(target.shape)
+            options = (target, weight, ignored, 0.0)
+            exact = _losses.of_rows("target")(x, *options), _losses.each_gradient(x, target, scale, weight, ignored, 0.0)
+            with monkeypatch.context() as patch:
+                patch.setattr(_losses, "on_cpu", lambda x: False)
+                patch.setattr(_cuda, "takes", lambda x: True)
+                # Within the place of the kernels the CPU's own functions are called.
+                for name in ("cuda_losses", "cuda_loss_gradients"):
+                    kernel = getattr(_core, name)
+
+                    def on_the_cpu(*arguments, kernel=kernel):
+                        with pytest.MonkeyPatch.context() as inner:
+                            inner.setattr(_losses, "on_cpu", lambda x: True)
+                            kernel(*arguments)
+
+                    patch.setattr(_core, name, on_the_cpu)
+                found = _losses.of_rows("target")(x, *options), _losses.each_gradient(x, target, scale, weight, ignored, 0.0)
+            tolerance = dict(rtol=2 * torch.finfo(dtype).eps, atol=torch.finfo(dtype).tiny) if weight is not None else dict(rtol=0, atol=0)
+            torch.testing.assert_close(found, exact, **tolerance)
 
 
 def test_rows_that_follow_each_other_are_not_copied(kernels):

@@ -13,9 +13,10 @@ Under autocast, numbers of 16 bits are converted to float32, as for torch's own 
 Accuracy
 --------
 On the CPU values are as accurate as those of the same functions of `logsum`: mostly correctly rounded. On NVIDIA's GPUs
-(Ampere and later) log-sum-exp, softmax and log-softmax without weights have the same bits as on the CPU: they run as
-kernels of this package, on torch's current stream. All other functions on GPUs, and all functions on other devices, are
-computed by torch's own operations, by the same formulas and conventions, with errors of some ulps.
+(Ampere and later) log-sum-exp, softmax and log-softmax without weights have the same bits as on the CPU, and so have
+token log-probabilities and losses of classes without weights and smoothing, with their gradients: they run as kernels of
+this package, on torch's current stream. All other functions on GPUs, and all functions on other devices, are computed by
+torch's own operations, by the same formulas and conventions, with errors of some ulps.
 
 First derivatives of log-sum-exps and losses are correctly rounded before they are multiplied by the cotangent. All
 other derivatives have an error of some ulps of their largest terms; these terms cancel where a row is nearly certain

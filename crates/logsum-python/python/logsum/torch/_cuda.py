@@ -84,6 +84,28 @@ def shares(x, dim, is_log):
     return out.view(x.movedim(dim, order).shape).movedim(order, dim).contiguous()
 
 
+def losses(x, target, ignored):
+    """The cross-entropy of each row along the last dimension with its target, an int64; 0 where that is `ignored`."""
+    rows, target = as_rows(x, [-1]), per_row(x, target)
+    out = rows.new_empty(rows.shape[0])
+    _core.cuda_losses(place(x), matrix(rows), (target.data_ptr(), ignored), out.data_ptr())
+    return out.view(x.shape[:-1])
+
+
+def loss_gradients(x, target, ignored, factors):
+    """The gradient of each row's loss, multiplied by its factor."""
+    rows, target, factors = as_rows(x, [-1]), per_row(x, target), per_row(x, factors.to(x.dtype))
+    out = torch.empty_like(rows, memory_format=torch.contiguous_format)
+    results = (out.data_ptr(), out.stride(0) * out.itemsize)
+    _core.cuda_loss_gradients(place(x), matrix(rows), (target.data_ptr(), ignored), factors.data_ptr(), results)
+    return out.view(x.shape)
+
+
+def per_row(x, numbers):
+    """A number for each row along the last dimension, one after the other."""
+    return numbers.expand(x.shape[:-1]).reshape(-1).contiguous()
+
+
 def unproved():
     """The number of results that were not proved to be the nearest numbers."""
     # The count is in the second 64-bit word of a workspace.

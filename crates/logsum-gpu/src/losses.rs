@@ -1,0 +1,259 @@
+//! The loss −log softmax(z)_t of each row z with its target t, and its gradient: the first phases.
+
+use crate::format::{Format, Number as _};
+use crate::logsumexp::Relative;
+use crate::parts::Parts;
+use crate::queue::{Queue, Unsettled};
+use crate::row::Rows;
+use crate::shares::{Results, differ, inverse};
+use crate::sum::{Sum, additions};
+use crate::team::{Any, Team};
+use crate::thread::Thread;
+use logsum_arithmetic::double_double::{DoubleDouble, power_of_two};
+use logsum_arithmetic::exp::{NOTHING, UNSCALE};
+use logsum_arithmetic::ln::log1p_dd;
+use logsum_arithmetic::log_of_sum::{SLACK, error_of_share, log_of_tail, share_of_tail};
+use logsum_arithmetic::precision::{Number, Precision};
+
+/// Pieces of 16 bytes that a thread loads at once.
+const LOADS: usize = 4;
+
+/// The target of each row, in the GPU's memory.
+#[derive(Clone, Copy)]
+pub struct Targets {
+    /// The address of as many signed 64-bit indices as there are rows.
+    pub address: u64,
+    /// The index that rows which do not count have.
+    pub ignored: i64,
+}
+
+/// What the loss of a row is about.
+#[derive(Clone, Copy)]
+pub(crate) enum Target {
+    /// The probability of this class.
+    Class(u32),
+    /// Nothing: the loss is 0.
+    Ignored,
+    /// A class that the row does not have: the loss is NaN, since a kernel has no errors.
+    OutOfRange,
+}
+
+impl Targets {
+    #[inline(always)]
+    pub(crate) fn of<G: Thread>(self, gpu: G, row: u64, length: u32) -> Target {
+        let index = gpu.load_u64(self.address + 8 * row);
+        if index == self.ignored as u64 {
+            Target::Ignored
+        } else if index < u64::from(length) {
+            Target::Class(index as u32)
+        } else {
+            Target::OutOfRange
+        }
+    }
+}
+
+/// Writes the loss of each row: a team of `lanes` threads for each. A row that this phase does not settle goes into the
+/// queue.
+#[inline(always)]
+pub fn losses<T: Format, G: Thread>(
+    gpu: G,
+    rows: Rows<T>,
+    targets: Targets,
+    out: u64,
+    lanes: u32,
+    queue: Queue,
+) {
+    let (team, index) = Team::of(gpu, lanes);
+    let (sum, _) = Sum::<T::First>::of::<T, LOADS, true, G>(gpu, rows.row(index), team);
+    if team.lane == 0 && index < rows.count {
+        let error = Sum::<T::First>::relative_error(additions(rows.length, lanes));
+        write::<T, T::First, G>(gpu, rows, index, Relative::from(sum), error, targets, out, queue);
+    }
+}
+
+/// The same for few long rows: a block for each of several parts of a row, as many as the grid has blocks in its second
+/// direction, a power of 2.
+#[inline(always)]
+pub fn losses_by_parts<T: Format, G: Thread>(
+    gpu: G,
+    rows: Rows<T>,
+    targets: Targets,
+    out: u64,
+    queue: Queue,
+    parts: Parts,
+) {
+    let (team, index) = Team::of(gpu, gpu.count());
+    let (part, count) = (gpu.block()[1], gpu.blocks()[1]);
+    let (sum, _) = Sum::<T::First>::of::<T, LOADS, true, G>(gpu, rows.row(index).part(part, count), team);
+    let all = Relative::from(sum).with_other_parts::<T::First, G>(gpu, index, parts, team);
+    if let (Some(sum), 0) = (all, team.lane) {
+        let error = Sum::<T::First>::relative_error(additions(rows.length, team.lanes * count));
+        let error = error + T::First::EXP_ERROR * SLACK;
+        write::<T, T::First, G>(gpu, rows, index, sum, error, targets, out, queue);
+    }
+}
+
+/// Writes the loss of a row, or puts the row into the queue.
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "what a row's loss is made of")]
+fn write<T: Format, P: Precision, G: Thread>(
+    gpu: G,
+    rows: Rows<T>,
+    row: u64,
+    sum: Relative,
+    relative_error: f64,
+    targets: Targets,
+    out: u64,
+    queue: Queue,
+) {
+    let found = match targets.of(gpu, row, rows.length) {
+        Target::Class(class) => {
+            let z = T::load(gpu, rows.row(row).number(class)).to_f64();
+            loss::<T, P, G>(gpu, sum, relative_error, z)
+        }
+        Target::Ignored => Ok(T::nearest(gpu, 0.0)),
+        Target::OutOfRange => Ok(T::nearest(gpu, f64::NAN)),
+    };
+    match found {
+        Ok(bits) => T::store(gpu, out + row * u64::from(T::BYTES), bits),
+        Err(estimate) => queue.push(gpu, Unsettled { row, estimate }),
+    }
+}
+
+/// The bits of the number nearest to LSE − z, or an estimate of the log-sum-exp.
+#[inline(always)]
+fn loss<T: Format, P: Precision, G: Thread>(
+    gpu: G,
+    sum: Relative,
+    relative_error: f64,
+    z: f64,
+) -> Result<u64, f64> {
+    let Relative { max, tail } = sum;
+    if tail.hi.is_nan() {
+        return Ok(T::nearest(gpu, f64::NAN));
+    }
+    if !max.is_finite() {
+        let is_counted = max == f64::INFINITY && z == f64::INFINITY;
+        // The tail is the number of the other infinite scores.
+        let of_count = log1p_dd(DoubleDouble::from(tail.hi * UNSCALE)).0.hi;
+        return Ok(T::nearest(gpu, if is_counted { of_count } else { f64::INFINITY }));
+    }
+    let (log, error) = log_of_tail::<P, f64>(tail, tail.hi * relative_error);
+    let [high, low] = P::log_share_ends(z, max, log, error).map(|end| T::nearest(gpu, 0.0 - end));
+    if differ::<T>(low, high) { Err(sum.estimate::<P>()) } else { Ok(high) }
+}
+
+/// The rows, targets and factors that the gradients of losses are computed from.
+#[derive(Clone, Copy)]
+pub struct Weighted {
+    /// The target of each row.
+    pub targets: Targets,
+    /// The address of a number of the rows' format for each row, by which its gradient is multiplied.
+    pub factors: u64,
+}
+
+impl Weighted {
+    /// The factor of a row; 0 for one that the rows do not have.
+    #[inline(always)]
+    pub(crate) fn factor<T: Format, G: Thread>(self, gpu: G, row: u64, count: u64) -> f64 {
+        if row < count { T::load(gpu, self.factors + row * u64::from(T::BYTES)).to_f64() } else { 0.0 }
+    }
+}
+
+/// Writes the derivatives of each row's loss, softmax(z)_i − [i = t], rounded to the nearest number and then multiplied
+/// by the row's factor: a team of `lanes` threads for each row. A row with a result that this phase does not settle goes
+/// into the queue. The log-sum-exps are not written. Of zeros the sign means nothing.
+#[inline(always)]
+pub fn loss_gradients<T: Format, const LOADS: usize, G: Thread>(
+    gpu: G,
+    rows: Rows<T>,
+    of: Weighted,
+    results: Results,
+    lanes: u32,
+    queue: Queue,
+) {
+    let (team, index) = Team::of(gpu, lanes);
+    let row = rows.row(index);
+    let target = if index < rows.count { of.targets.of(gpu, index, rows.length) } else { Target::Ignored };
+    let factor = of.factor::<T, G>(gpu, index, rows.count);
+    let times_factor = |bits: u64| T::times(gpu, bits, factor);
+    let (sum, held) = Sum::<T::Elements>::of::<T, LOADS, false, G>(gpu, row, team);
+    let relative_error = Sum::<T::Elements>::relative_error(additions(rows.length, lanes));
+    let out = results.out + results.stride * index;
+    let mut is_unsettled = false;
+    if !matches!(target, Target::Class(_)) || sum.is_nan() || !sum.max.is_finite() {
+        let (is_infinite, count) = (sum.max == f64::INFINITY, f64::from(sum.greatest));
+        // Shares at +∞ and elsewhere, and both less 1.
+        let [at_infinity, elsewhere] = match target {
+            Target::Ignored => [[0.0; 2]; 2],
+            _ if sum.is_nan() || matches!(target, Target::OutOfRange) => [[f64::NAN; 2]; 2],
+            _ if is_infinite => [[1.0 / count, (1.0 - count) / count], [0.0, -1.0]],
+            // Without any mass the loss is constant.
+            _ => [[0.0; 2]; 2],
+        };
+        let mut number = team.lane;
+        while number < row.length() {
+            let z = T::load(gpu, row.number(number)).to_f64();
+            let is_target = matches!(target, Target::Class(class) if class == number);
+            let [share, less_one] = if z == f64::INFINITY { at_infinity } else { elsewhere };
+            let slope = if is_target { less_one } else { share };
+            let bits = times_factor(T::nearest(gpu, slope));
+            T::store(gpu, out + u64::from(number) * u64::from(T::BYTES), bits);
+            number += lanes;
+        }
+    } else {
+        let whole = sum.whole().to_dd();
+        let error = error_of_share::<T::Elements, f64>(whole.hi, whole.hi * relative_error);
+        let inverse = inverse::<T::Elements>(whole);
+        row.write::<T, LOADS, G>(gpu, team, held, out, |z| {
+            let term = if sum.center == 0.0 {
+                z.exp::<T::Elements, G>(gpu)
+            } else {
+                T::Elements::exp(z.to_f64(), sum.center)
+            };
+            let [low, high] = term.scaled_ends(inverse, error).map(|end| T::nearest(gpu, end));
+            is_unsettled |= differ::<T>(low, high);
+            times_factor(high)
+        });
+    }
+    // The target's own derivative takes the place of its share.
+    gpu.barrier();
+    if let (Target::Class(class), 0, true) = (target, team.lane, sum.max.is_finite() && !sum.is_nan()) {
+        let z = T::load(gpu, row.number(class)).to_f64();
+        let [low, high] = rest_ends::<T, _>(&sum, relative_error, z).map(|end| T::nearest(gpu, 0.0 - end));
+        is_unsettled |= differ::<T>(low, high);
+        T::store(gpu, out + u64::from(class) * u64::from(T::BYTES), times_factor(high));
+    }
+    if team.all(gpu, Any(is_unsettled)).0 && team.lane == 0 && index < rows.count {
+        let estimate = Relative::from(sum).estimate::<T::Elements>();
+        queue.push(gpu, Unsettled { row: index, estimate });
+    }
+}
+
+/// Two ends with 1 − p between them, where p is the share of z. Where they are subnormal in f64, they differ.
+#[inline(always)]
+fn rest_ends<T: Format, P: Precision>(sum: &Sum<P>, relative_error: f64, z: f64) -> [f64; 2] {
+    if z < sum.max {
+        let (rest, bound) = rest_of_lesser(sum, relative_error, z);
+        return T::ends(rest, bound);
+    }
+    let tail = sum.tail();
+    if tail.hi < NOTHING {
+        return [0.0; 2];
+    }
+    let (rest, bound) = share_of_tail(tail, tail.hi * relative_error);
+    // Where f64s are enough the low part is left out; and the ends are rounded.
+    let of_rounding = power_of_two(if P::IS_DOUBLE_DOUBLE { -101 } else { -50 });
+    P::Number::of(rest).scaled_ends(DoubleDouble::ONE, bound / rest.hi * SLACK + of_rounding)
+}
+
+/// 1 − p, and a bound on its error, where p is the share of a z that is not the greatest: it is at most a half, so that
+/// the difference keeps its accuracy.
+#[inline(always)]
+pub(crate) fn rest_of_lesser<P: Precision>(sum: &Sum<P>, relative_error: f64, z: f64) -> (DoubleDouble, f64) {
+    let whole = sum.whole().to_dd();
+    let error = error_of_share::<P, f64>(whole.hi, whole.hi * relative_error);
+    let p = (P::exp(z, sum.center) * P::Number::of(inverse::<P>(whole))).to_dd().scaled(UNSCALE);
+    // The difference is off by 3u² of at most 1.
+    (DoubleDouble::ONE - p, p.hi * error * SLACK + power_of_two(-104))
+}
