@@ -1,9 +1,9 @@
-//! The correctly rounded log-sum-exp, softmax, log-softmax and cross-entropy of rows, with its gradient, on NVIDIA's GPUs:
-//! of f16, bf16, f32 and f64, with the bits that `logsum` gives on a CPU.
+//! The correctly rounded log-sum-exp, softmax, log-softmax and cross-entropy of rows, with its gradient, on NVIDIA's
+//! GPUs: of f16, bf16, f32 and f64, with the bits that `logsum` gives on a CPU.
 //!
-//! The kernels are those of `logsum-gpu`, in Rust, compiled to PTX; NVIDIA's driver makes machine code of
-//! it when a kernel is first used, in some tenths of a second, and keeps that. The driver is looked for when it is
-//! first needed, so that a program with this crate starts on machines without one; no CUDA toolkit is needed anywhere.
+//! The kernels are those of `logsum-gpu`, in Rust, compiled to PTX; NVIDIA's driver makes machine code of it when a
+//! kernel is first used, in some tenths of a second, and keeps that. The driver is looked for when it is first needed,
+//! so that a program with this crate starts on machines without one; no CUDA toolkit is needed anywhere.
 //!
 //! Calls are put into a stream and return at once. Each row is read once (twice where its numbers are far from 0), and
 //! no memory is allocated.

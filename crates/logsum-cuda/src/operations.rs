@@ -71,8 +71,8 @@ pub struct Memory {
 /// The target of each row, in a GPU's memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Targets {
-    /// The address of as many signed 64-bit indices as there are rows. Where one is not that of a number of its row, the
-    /// results are NaN.
+    /// The address of as many signed 64-bit indices as there are rows. Where one is not that of a number of its row,
+    /// the results are NaN.
     pub address: u64,
     /// The index of rows that do not count: their loss is 0, and so is its gradient.
     pub ignored: i64,
@@ -187,8 +187,8 @@ pub unsafe fn log_softmax(stream: Stream, rows: Rows, out: Memory, values: u64) 
 }
 
 /// Writes the derivatives of the loss of each row to `out`, softmax(z)_i − [i = t], each rounded to the nearest number,
-/// with the special cases of `logsum::CrossEntropy::losses_with_gradient` and its bits, but for the sign of zeros, and then
-/// multiplied by the row's factor: `factors` is the address of a number of the same format for each row.
+/// with the special cases of `logsum::CrossEntropy::losses_with_gradient` and its bits, but for the sign of zeros, and
+/// then multiplied by the row's factor: `factors` is the address of a number of the same format for each row.
 ///
 /// # Safety
 /// As for [`softmax`], and the targets and the factors may be read.

@@ -161,8 +161,8 @@ impl Weighted {
 }
 
 /// Writes the derivatives of each row's loss, softmax(z)_i − [i = t], rounded to the nearest number and then multiplied
-/// by the row's factor: a team of `lanes` threads for each row. A row with a result that this phase does not settle goes
-/// into the queue. The log-sum-exps are not written. Of zeros the sign means nothing.
+/// by the row's factor: a team of `lanes` threads for each row. A row with a result that this phase does not settle
+/// goes into the queue. The log-sum-exps are not written. Of zeros the sign means nothing.
 #[inline(always)]
 pub fn loss_gradients<T: Format, const LOADS: usize, G: Thread>(
     gpu: G,
