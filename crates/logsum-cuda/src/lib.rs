@@ -5,8 +5,9 @@
 //! kernel is first used, in some tenths of a second, and keeps that. The driver is looked for when it is first needed,
 //! so that a program with this crate starts on machines without one; no CUDA toolkit is needed anywhere.
 //!
-//! Calls are put into a stream and return at once. Each row is read once (twice where its numbers are far from 0), and
-//! no memory is allocated.
+//! Calls are put into a stream and return at once. For a value each row is read once (twice where its numbers are far
+//! from 0); for a result of each number, once more if it is longer than what the threads' registers hold. No memory is
+//! allocated.
 
 mod device;
 mod error;

@@ -5,13 +5,12 @@ use crate::logsumexp::Relative;
 use crate::parts::Parts;
 use crate::queue::{Queue, Unsettled};
 use crate::row::Rows;
-use crate::shares::{Results, differ, inverse};
+use crate::shares::{Results, differ, inverse, log_of_count};
 use crate::sum::{Sum, additions};
 use crate::team::{Any, Team};
 use crate::thread::Thread;
 use logsum_arithmetic::double_double::{DoubleDouble, power_of_two};
 use logsum_arithmetic::exp::{NOTHING, UNSCALE};
-use logsum_arithmetic::ln::log1p_dd;
 use logsum_arithmetic::log_of_sum::{SLACK, error_of_share, log_of_tail, share_of_tail};
 use logsum_arithmetic::precision::{Number, Precision};
 
@@ -133,10 +132,11 @@ fn loss<T: Format, P: Precision, G: Thread>(
         return Ok(T::nearest(gpu, f64::NAN));
     }
     if !max.is_finite() {
-        let is_counted = max == f64::INFINITY && z == f64::INFINITY;
-        // The tail is the number of the other infinite scores.
-        let of_count = log1p_dd(DoubleDouble::from(tail.hi * UNSCALE)).0.hi;
-        return Ok(T::nearest(gpu, if is_counted { of_count } else { f64::INFINITY }));
+        if max == f64::INFINITY && z == f64::INFINITY {
+            // The tail is the number of the other infinite scores.
+            return Ok(T::nearest_to_sum(gpu, log_of_count(1.0 + tail.hi * UNSCALE)));
+        }
+        return Ok(T::nearest(gpu, f64::INFINITY));
     }
     let (log, error) = log_of_tail::<P, f64>(tail, tail.hi * relative_error);
     let [high, low] = P::log_share_ends(z, max, log, error).map(|end| T::nearest(gpu, 0.0 - end));
@@ -182,22 +182,24 @@ pub fn loss_gradients<T: Format, const LOADS: usize, G: Thread>(
     let out = results.out + results.stride * index;
     let mut is_unsettled = false;
     if !matches!(target, Target::Class(_)) || sum.is_nan() || !sum.max.is_finite() {
-        let (is_infinite, count) = (sum.max == f64::INFINITY, f64::from(sum.greatest));
-        // Shares at +∞ and elsewhere, and both less 1.
-        let [at_infinity, elsewhere] = match target {
-            Target::Ignored => [[0.0; 2]; 2],
-            _ if sum.is_nan() || matches!(target, Target::OutOfRange) => [[f64::NAN; 2]; 2],
-            _ if is_infinite => [[1.0 / count, (1.0 - count) / count], [0.0, -1.0]],
+        let is_infinite = sum.max == f64::INFINITY;
+        let [nan, zero, minus_one] = [f64::NAN, 0.0, -1.0].map(|x| T::nearest(gpu, x));
+        let share = T::nearest(gpu, 1.0 / f64::from(sum.greatest));
+        let less_one = T::nearest_to_sum(gpu, less_one_of_equal(sum.greatest));
+        // At +∞ and elsewhere: for other classes, and for the target.
+        let [others, own] = match target {
+            Target::Ignored => [[zero; 2]; 2],
+            _ if sum.is_nan() || matches!(target, Target::OutOfRange) => [[nan; 2]; 2],
+            _ if is_infinite => [[share, zero], [less_one, minus_one]],
             // Without any mass the loss is constant.
-            _ => [[0.0; 2]; 2],
+            _ => [[zero; 2]; 2],
         };
         let mut number = team.lane;
         while number < row.length() {
-            let z = T::load(gpu, row.number(number)).to_f64();
             let is_target = matches!(target, Target::Class(class) if class == number);
-            let [share, less_one] = if z == f64::INFINITY { at_infinity } else { elsewhere };
-            let slope = if is_target { less_one } else { share };
-            let bits = times_factor(T::nearest(gpu, slope));
+            let [infinite, finite] = if is_target { own } else { others };
+            let z = T::load(gpu, row.number(number)).to_f64();
+            let bits = times_factor(if z == f64::INFINITY { infinite } else { finite });
             T::store(gpu, out + u64::from(number) * u64::from(T::BYTES), bits);
             number += lanes;
         }
@@ -228,6 +230,13 @@ pub fn loss_gradients<T: Format, const LOADS: usize, G: Thread>(
         let estimate = Relative::from(sum).estimate::<T::Elements>();
         queue.push(gpu, Unsettled { row: index, estimate });
     }
+}
+
+/// The share of one of so many equal scores less 1, where no others count: exact where their number is a power of 2.
+#[inline(always)]
+pub(crate) fn less_one_of_equal(count: u32) -> DoubleDouble {
+    let count = f64::from(count);
+    DoubleDouble::from(1.0 - count) / DoubleDouble::from(count)
 }
 
 /// Two ends with 1 − p between them, where p is the share of z. Where they are subnormal in f64, they differ.

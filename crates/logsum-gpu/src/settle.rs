@@ -1,7 +1,7 @@
 //! Rows that the first phase did not settle: their sum in triple-doubles about an estimate of its logarithm.
 
 use crate::format::{Format, Number as _};
-use crate::losses::{Target, Targets, Weighted, rest_of_lesser};
+use crate::losses::{Target, Targets, Weighted, less_one_of_equal, rest_of_lesser};
 use crate::parts::Parts;
 use crate::queue::{Queue, Unsettled};
 use crate::row::{Row, Rows};
@@ -84,8 +84,9 @@ pub fn settle_losses<T: Format, G: Thread>(gpu: G, rows: Rows<T>, targets: Targe
         if let (Target::Class(class), 0) = (targets.of(gpu, at, rows.length), team.lane) {
             let z = T::load(gpu, rows.row(at).number(class)).to_f64();
             let bits = or_estimate::<T, G>(gpu, elements.log_share::<T, G>(gpu, z), queue);
+            // The loss is the magnitude.
             let sign = 1 << (8 * T::BYTES - 1);
-            T::store(gpu, out + at * u64::from(T::BYTES), bits ^ sign);
+            T::store(gpu, out + at * u64::from(T::BYTES), bits & !sign);
         }
         index += u64::from(gpu.blocks()[0]);
     }
@@ -168,7 +169,7 @@ impl<P: Precision> Elements<P> {
         team: Team,
         estimate: f64,
     ) -> Self {
-        let (sum, _) = Sum::<P>::of::<T, LOADS, false, G>(gpu, rows.row(row), team);
+        let sum = Sum::<P>::about_max::<T, LOADS, G>(gpu, rows.row(row), team);
         let relative_error = Sum::<P>::relative_error(additions(rows.length, team.lanes));
         let centred = CentredSum::of(gpu, rows.row(row), team, estimate);
         let whole = sum.whole().to_dd();
@@ -197,29 +198,52 @@ impl<P: Precision> Elements<P> {
         let share = P::exp(z, self.sum.center).to_dd() * self.inverse;
         nearest_scaled::<T, G>(gpu, share, share.hi * self.error_of_share)
             .or_else(|| {
-                // The exponent is rounded by 3u² of less than 1000.
-                let error = (self.bound + WIDE_ERROR + power_of_two(-94)) * 1.001;
-                let d = two_sum(z, -self.centred.center) - self.rest_of_log;
-                let share = exp_dd_wide(d.hi, DoubleDouble::from(-d.lo));
+                let (share, error) = self.centred_share(z);
                 nearest_scaled::<T, G>(gpu, share, share.hi * error)
             })
             .ok_or(share.scaled(UNSCALE))
     }
 
+    /// e^{z − LSE} by the estimate of the logarithm, in units of [`UNSCALE`], and a bound on its relative error.
+    #[inline(always)]
+    fn centred_share(&self, z: f64) -> (DoubleDouble, f64) {
+        // The exponent is rounded by 3u² of less than 1000.
+        let error = (self.bound + WIDE_ERROR + power_of_two(-94)) * 1.001;
+        let d = two_sum(z, -self.centred.center) - self.rest_of_log;
+        (exp_dd_wide(d.hi, DoubleDouble::from(-d.lo)), error)
+    }
+
     /// The bits of the number nearest to e^{z − LSE} − 1, or the best estimate of it.
     #[inline(always)]
     fn share_less_one<T: Format, G: Thread>(&self, gpu: G, z: f64) -> Result<u64, DoubleDouble> {
+        let same = |ends: [DoubleDouble; 2]| {
+            let [low, high] = ends.map(|end| T::nearest_to_sum(gpu, end));
+            (low == high).then_some(low)
+        };
         if z < self.sum.max {
             let (rest, bound) = rest_of_lesser(&self.sum, self.relative_error, z);
-            let [low, high] = ends_as_sums(-rest, bound).map(|end| T::nearest_to_sum(gpu, end));
-            return if low == high { Ok(low) } else { Err(-rest) };
+            return same(ends_as_sums(-rest, bound))
+                .or_else(|| {
+                    let (share, error) = self.centred_share(z);
+                    let less_one = share.scaled(UNSCALE) - DoubleDouble::ONE;
+                    same(ends_as_sums(less_one, share.hi * UNSCALE * error + power_of_two(-104)))
+                })
+                .ok_or(-rest);
         }
-        let tail = self.sum.tail();
-        if tail.hi < NOTHING {
-            return Ok(0);
+        let (tail, equal) = (self.sum.tail(), less_one_of_equal(self.sum.greatest));
+        if !self.sum.has_lesser() {
+            return Ok(T::nearest_to_sum(gpu, equal));
         }
         let (rest, bound) = share_of_tail(tail, tail.hi * self.relative_error);
-        nearest_scaled::<T, G>(gpu, -rest, bound).ok_or(-rest.scaled(UNSCALE))
+        nearest_scaled::<T, G>(gpu, -rest, bound)
+            .or_else(|| {
+                // Lesser scores make the result less than of equal ones alone, which may be half-way between two floats
+                // where their number is a power of 2. It is exact then.
+                let [least, _] = ends_as_sums(-rest.scaled(UNSCALE), bound * UNSCALE);
+                let below = two_sum(equal.hi, equal.lo.next_down());
+                if self.sum.greatest.is_power_of_two() { same([least, below]) } else { None }
+            })
+            .ok_or(-rest.scaled(UNSCALE))
     }
 
     /// The bits of the number nearest to z − LSE, or the best estimate of it.
@@ -253,7 +277,7 @@ impl<P: Precision> Elements<P> {
                 same([value + DoubleDouble::from(-bound), below])
             })
             .or_else(|| same(ends_as_sums(near, self.bound + power_of_two(-100) * near.hi.abs())))
-            .ok_or(near)
+            .ok_or(if self.bound.is_finite() { near } else { value })
     }
 }
 
@@ -338,8 +362,12 @@ impl CentredSum {
     /// What the centre lacks of the logarithm, and a bound on its error.
     #[inline(always)]
     fn rest(&self) -> (DoubleDouble, f64) {
+        /// Up to here the logarithm has the accuracy that the bound says. Beyond it the estimate was too far off, as
+        /// one f64 is where the logarithm is above 2^33.
+        const NEAR: f64 = power_of_two(-20);
         let (rest, bound) = self.less_one();
         let log = log1p_dd_near_0(rest.scaled(UNSCALE));
+        let bound = if rest.hi.abs() * UNSCALE <= NEAR { bound } else { f64::INFINITY };
         (log, bound * UNSCALE + power_of_two(-99) * log.hi.abs() + power_of_two(-1060))
     }
 

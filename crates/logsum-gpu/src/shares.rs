@@ -9,7 +9,7 @@ use crate::team::{Any, Team};
 use crate::thread::Thread;
 use logsum_arithmetic::double_double::DoubleDouble;
 use logsum_arithmetic::exp::UNSCALE;
-use logsum_arithmetic::ln::log1p_dd;
+use logsum_arithmetic::ln::log1p_dd_fine;
 use logsum_arithmetic::log_of_sum::{error_of_share, log_of_tail};
 use logsum_arithmetic::precision::{Number, Precision};
 
@@ -43,8 +43,7 @@ pub fn shares<T: Format, const LOG: bool, const LOADS: usize, G: Thread>(
     let out = results.out + results.stride * index;
     let mut is_unsettled = false;
     if sum.is_nan() || !sum.max.is_finite() {
-        let [infinite, other] =
-            without_answer::<LOG>(sum.is_nan(), sum.max, sum.greatest).map(|x| T::nearest(gpu, x));
+        let [infinite, other] = without_answer::<T, LOG, G>(gpu, sum.is_nan(), sum.max, sum.greatest);
         let mut number = team.lane;
         while number < row.length() {
             let z = T::load(gpu, row.number(number)).to_f64();
@@ -95,23 +94,30 @@ pub(crate) fn differ<T: Format>(low: u64, high: u64) -> bool {
     low != high && (low | high) & !sign != 0
 }
 
-/// What stands at +∞ and elsewhere in rows without an ordinary answer.
+/// The bits of what stands at +∞ and elsewhere in rows without an ordinary answer.
 #[inline(always)]
-fn without_answer<const LOG: bool>(is_nan: bool, max: f64, infinite: u32) -> [f64; 2] {
+fn without_answer<T: Format, const LOG: bool, G: Thread>(
+    gpu: G,
+    is_nan: bool,
+    max: f64,
+    infinite: u32,
+) -> [u64; 2] {
+    let [nan, zero, minus_infinity] = [f64::NAN, 0.0, f64::NEG_INFINITY].map(|x| T::nearest(gpu, x));
+    let count = f64::from(infinite);
     if is_nan {
-        [f64::NAN; 2]
-    } else if max == f64::INFINITY {
-        let count = f64::from(infinite);
-        if LOG {
-            [0.0 - log1p_dd(DoubleDouble::from(count - 1.0)).0.hi, f64::NEG_INFINITY]
-        } else {
-            [1.0 / count, 0.0]
-        }
+        [nan; 2]
     } else if LOG {
-        [f64::NEG_INFINITY; 2]
+        let log = DoubleDouble::ZERO - log_of_count(count);
+        [if max == f64::INFINITY { T::nearest_to_sum(gpu, log) } else { minus_infinity }, minus_infinity]
     } else {
-        [0.0; 2]
+        [if max == f64::INFINITY { T::nearest(gpu, 1.0 / count) } else { zero }, zero]
     }
+}
+
+/// log n, for a number n ≥ 1 of scores that are +∞; its relative error is below 2^-80.
+#[inline(always)]
+pub(crate) fn log_of_count(count: f64) -> DoubleDouble {
+    log1p_dd_fine(DoubleDouble::from(count - 1.0))
 }
 
 /// 1/(a sum in units of [`UNSCALE`]).

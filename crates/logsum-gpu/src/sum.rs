@@ -6,7 +6,7 @@ use crate::team::{Combined, Team};
 use crate::thread::{Thread, exchange_f64};
 use core::marker::PhantomData;
 use logsum_arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
-use logsum_arithmetic::exp::{EXP_F64_FINE_ERROR, UNSCALE};
+use logsum_arithmetic::exp::{EXP_F64_FINE_ERROR, NOTHING, UNSCALE};
 use logsum_arithmetic::log_of_sum::SLACK;
 use logsum_arithmetic::precision::{FineF64, Number, Precision};
 
@@ -35,6 +35,24 @@ impl<P: Precision> Sum<P> {
         row: Row<T>,
         team: Team,
     ) -> (Self, Held<LOADS>) {
+        Self::within::<T, LOADS, WHOLE, G>(gpu, row, team, REACH)
+    }
+
+    /// Of a row, relative to its maximum, wherever that is: so all numbers that equal it are counted. All threads of
+    /// the block must call it.
+    #[inline(always)]
+    pub fn about_max<T: Format, const LOADS: usize, G: Thread>(gpu: G, row: Row<T>, team: Team) -> Self {
+        Self::within::<T, LOADS, false, G>(gpu, row, team, -1.0).0
+    }
+
+    /// Relative to 0 if the maximum is within `reach`, and else to the maximum.
+    #[inline(always)]
+    fn within<T: Format, const LOADS: usize, const WHOLE: bool, G: Thread>(
+        gpu: G,
+        row: Row<T>,
+        team: Team,
+        reach: f64,
+    ) -> (Self, Held<LOADS>) {
         // One of each thread's greatest numbers stays out of its sum.
         let mut max = T::Number::NEG_INFINITY;
         let mut sums = [DoubleDouble::ZERO; 2];
@@ -44,7 +62,7 @@ impl<P: Precision> Sum<P> {
             sums[i % 2] = other.exp::<P, G>(gpu).added_to(sums[i % 2]);
         });
         let greatest = team.greatest(gpu, max).to_f64();
-        let is_near = greatest.abs() <= REACH;
+        let is_near = greatest.abs() <= reach;
         let mut terms = Terms::<P>::of(sums, 1);
         if max.to_f64() < greatest {
             terms = Terms::of([terms.sum, P::exp_at_0(max.to_f64()).to_dd()], 0);
@@ -87,6 +105,12 @@ impl<P: Precision> Sum<P> {
     #[inline(always)]
     pub fn is_nan(&self) -> bool {
         self.others.hi.is_nan()
+    }
+
+    /// Whether numbers below the greatest one may be seen in a result, where the sum is relative to that.
+    #[inline(always)]
+    pub fn has_lesser(&self) -> bool {
+        self.others.hi >= NOTHING
     }
 
     /// Σ e^{z − center}, in units of [`UNSCALE`].

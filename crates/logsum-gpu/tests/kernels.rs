@@ -372,6 +372,39 @@ fn all_lengths<T: Both>(random: &mut StdRng) {
     }
 }
 
+/// Rows of equal scores, among which a derivative of the loss may be half-way between two floats, and others that lie far
+/// below these, or of infinite ones.
+fn equal_scores<T: Both>(length: usize) {
+    let rows: Vec<Vec<T>> = [0.0, 1.5, 3.0, -2.5, 40.0, 90.0, f64::INFINITY]
+        .into_iter()
+        .flat_map(|score| [score, score - 40.0, score - 800.0, f64::NEG_INFINITY].map(|last| [score, last]))
+        .map(|[score, last]| {
+            let mut row = vec![T::of(score); length + 1];
+            row[length] = T::of(last);
+            row
+        })
+        .collect();
+    for rows in [&rows[..], &rows.iter().map(|row| row[..length].to_vec()).collect::<Vec<_>>()] {
+        let matrix = Matrix::new(rows, 0, 0);
+        assert_eq!(matrix.check(32, 1), 0);
+        assert_eq!(matrix.check_shares::<true>(32), 0);
+        for turn in 3..8 {
+            matrix.check_losses(32, 1, turn);
+        }
+    }
+}
+
+#[test]
+fn scores_that_equal_each_other() {
+    for length in [1, 2, 256, 512, 513] {
+        equal_scores::<bf16>(length);
+        equal_scores::<f16>(length);
+        equal_scores::<f32>(length);
+        equal_scores::<f64>(length);
+    }
+    equal_scores::<f16>(4096);
+}
+
 #[test]
 fn rows_of_all_lengths_and_kinds() {
     let mut random = StdRng::seed_from_u64(1);

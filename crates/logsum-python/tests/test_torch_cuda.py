@@ -92,35 +92,38 @@ def test_kernels_are_given_the_rows(kernels, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("ignored", [-100, 1])
-def test_kernels_are_given_the_targets(kernels, monkeypatch, dtype, ignored):
-    """All ways to the kernels of losses: with and without weights, of which one is 0, and cotangents."""
+@pytest.mark.parametrize("integers", [torch.int64, torch.int8])
+def test_kernels_are_given_the_targets(kernels, monkeypatch, dtype, ignored, integers):
     for x in tensors(dtype):
         if x.numel() == 0:
             continue
-        classes = x.shape[-1]
-        target = torch.arange(x[..., 0].numel()).reshape(x.shape[:-1]) % classes
+        target = (torch.arange(x[..., 0].numel()).reshape(x.shape[:-1]) % x.shape[-1]).to(integers)
         if ignored == -100:
             target[0] = -100
-        for weight in [None, torch.linspace(0, 2, classes, dtype=dtype)]:
-            scale = torch.linspace(-1, 2, target.numel(), dtype=dtype).reshape(target.shape)
-            options = (target, weight, ignored, 0.0)
-            exact = _losses.of_rows("target")(x, *options), _losses.each_gradient(x, target, scale, weight, ignored, 0.0)
-            with monkeypatch.context() as patch:
-                patch.setattr(_losses, "on_cpu", lambda x: False)
-                patch.setattr(_cuda, "takes", lambda x: True)
-                # Within the place of the kernels the CPU's own functions are called.
-                for name in ("cuda_losses", "cuda_loss_gradients"):
-                    kernel = getattr(_core, name)
+        scale = torch.linspace(-1, 2, target.numel(), dtype=dtype).reshape(target.shape)
 
-                    def on_the_cpu(*arguments, kernel=kernel):
-                        with pytest.MonkeyPatch.context() as inner:
-                            inner.setattr(_losses, "on_cpu", lambda x: True)
-                            kernel(*arguments)
+        def both():
+            loss = _losses.of_rows("target")(x, target, None, ignored, 0.0)
+            return loss, _losses.each_gradient(x, target, scale, None, ignored, 0.0)
 
-                    patch.setattr(_core, name, on_the_cpu)
-                found = _losses.of_rows("target")(x, *options), _losses.each_gradient(x, target, scale, weight, ignored, 0.0)
-            tolerance = dict(rtol=2 * torch.finfo(dtype).eps, atol=torch.finfo(dtype).tiny) if weight is not None else dict(rtol=0, atol=0)
-            torch.testing.assert_close(found, exact, **tolerance)
+        exact, calls = both(), []
+        with monkeypatch.context() as patch:
+            patch.setattr(_losses, "on_cpu", lambda x: False)
+            patch.setattr(_cuda, "takes", lambda x: True)
+            # Within the place of the kernels the CPU's own functions are called.
+            for name in ("cuda_losses", "cuda_loss_gradients"):
+                kernel = getattr(_core, name)
+
+                def on_the_cpu(*arguments, name=name, kernel=kernel):
+                    calls.append(name)
+                    with pytest.MonkeyPatch.context() as inner:
+                        inner.setattr(_losses, "on_cpu", lambda x: True)
+                        kernel(*arguments)
+
+                patch.setattr(_core, name, on_the_cpu)
+            found = both()
+        assert calls == ["cuda_losses", "cuda_loss_gradients"]
+        torch.testing.assert_close(found, exact, rtol=0, atol=0)
 
 
 def test_rows_that_follow_each_other_are_not_copied(kernels):

@@ -14,8 +14,8 @@ Accuracy
 --------
 On the CPU values are as accurate as those of the same functions of `logsum`: mostly correctly rounded. On NVIDIA's GPUs
 (Ampere and later) log-sum-exp, softmax and log-softmax without weights have the same bits as on the CPU, and so have
-token log-probabilities and losses of classes without weights and smoothing, with their gradients: they run as kernels of
-this package, on torch's current stream. All other functions on GPUs, and all functions on other devices, are computed by
+token log-probabilities and losses of classes without weights and smoothing, with their gradients but for the sign of
+zeros. These run as kernels of this package, on torch's current stream, and `unproved` counts possible exceptions. All other functions on GPUs, and all functions on other devices, are computed by
 torch's own operations, by the same formulas and conventions, with errors of some ulps.
 
 First derivatives of log-sum-exps and losses are correctly rounded before they are multiplied by the cotangent. All
@@ -400,9 +400,11 @@ def logit(input):
 def unproved():
     """The number of results on GPUs, since the program started, that were not proved to be the nearest numbers.
 
-    Each such result is the number nearest to an estimate with an error of about 2^-116. Usually there are none: they
-    occur in rows that were constructed to be hard, and in float64 for about one in 300 log-sum-exps of normalised
-    log-probabilities, whose values are near 1e-17. This function waits for the GPUs; functions that compute do not.
+    Each such result is the number nearest to an estimate with an error of about 2^-116, or 2^-76 for the derivative of a
+    loss with respect to the score of its target. Usually there are none: they occur in rows that were constructed to be
+    hard, and in float64 for about one in 300 log-sum-exps of normalised log-probabilities, whose values are near 1e-17.
+    This function waits for the GPUs. Functions that compute do not, except that losses wait for their targets, as these
+    may be out of range, unless a graph is captured or the function is compiled.
 
     >>> unproved()
     0

@@ -85,8 +85,8 @@ def shares(x, dim, is_log):
 
 
 def losses(x, target, ignored):
-    """The cross-entropy of each row along the last dimension with its target, an int64; 0 where that is `ignored`."""
-    rows, target = as_rows(x, [-1]), per_row(x, target)
+    """The cross-entropy of each row along the last dimension with its target; 0 where that is `ignored`."""
+    rows, target = as_rows(x, [-1]), per_row(x, target.to(torch.int64))
     out = rows.new_empty(rows.shape[0])
     _core.cuda_losses(place(x), matrix(rows), (target.data_ptr(), ignored), out.data_ptr())
     return out.view(x.shape[:-1])
@@ -94,7 +94,7 @@ def losses(x, target, ignored):
 
 def loss_gradients(x, target, ignored, factors):
     """The gradient of each row's loss, multiplied by its factor."""
-    rows, target, factors = as_rows(x, [-1]), per_row(x, target), per_row(x, factors.to(x.dtype))
+    rows, target, factors = as_rows(x, [-1]), per_row(x, target.to(torch.int64)), per_row(x, factors.to(x.dtype))
     out = torch.empty_like(rows, memory_format=torch.contiguous_format)
     results = (out.data_ptr(), out.stride(0) * out.itemsize)
     _core.cuda_loss_gradients(place(x), matrix(rows), (target.data_ptr(), ignored), factors.data_ptr(), results)

@@ -19,10 +19,8 @@ def of_rows(argument):
             within(target, x.shape[-1], ignored, argument)
         if on_cpu(x):
             return by_core(x, target, weight, ignored, smoothing, False)[0]
-        if has_kernel(x, target, smoothing):
-            *classes, weights = for_kernel(target, weight, ignored)
-            loss = _cuda.losses(x, *classes)
-            return loss if weights is None else (loss * weights).to(x.dtype)
+        if has_kernel(x, target, weight, smoothing):
+            return _cuda.losses(x, target, ignored)
         q, powers = weights_of(x, target, weight, ignored, smoothing), Powers(x, [-1])
         # Halves of differences do not overflow.
         below = x / 2 - powers.shift / 2
@@ -40,9 +38,8 @@ def each_gradient(
     if on_cpu(x):
         slope = by_core(x, target, weight, ignored, smoothing, True)[1].contiguous()
         return slope.mul_(scale[..., None])
-    if has_kernel(x, target, smoothing):
-        *classes, weights = for_kernel(target, weight, ignored)
-        return _cuda.loss_gradients(x, *classes, scale if weights is None else scale * weights)
+    if has_kernel(x, target, weight, smoothing):
+        return _cuda.loss_gradients(x, target, ignored, scale)
     q = weights_of(x, target, weight, ignored, smoothing)
     whole = q.sum(-1, keepdim=True)
     # Rows that do not count may contain any numbers; where all scores are −∞, the loss is constant.
@@ -54,19 +51,9 @@ def each_gradient(
     return torch.where(is_constant, 0, slope * scale[..., None])
 
 
-def has_kernel(x, target, smoothing):
-    """Whether there is a kernel for the GPU that the scores are on: for classes as targets."""
-    return not target.is_floating_point() and smoothing == 0 and _cuda.takes(x)
-
-
-def for_kernel(target, weight, ignored):
-    """The targets, the index of those that do not count, which those of weight 0 get, too, and their weights."""
-    target = target.to(torch.int64)
-    if weight is None:
-        return target, ignored, None
-    is_within = (target != ignored) & (target >= 0) & (target < len(weight))
-    weights = of_targets(weight, target, is_within)
-    return torch.where(is_within & (weights == 0), ignored, target), ignored, weights
+def has_kernel(x, target, weight, smoothing):
+    """Whether there is a kernel for the GPU that the scores are on: for classes as targets, without further options."""
+    return not target.is_floating_point() and weight is None and smoothing == 0 and _cuda.takes(x)
 
 
 def by_core(x, target, weight, ignored, smoothing, gradient):
