@@ -1,6 +1,6 @@
 //! e^{z − c}, in f64 and in double-double, with proved bounds.
 //!
-//! Both split z − c = k·(ln 2)/16 + r with |r| ≤ (ln 2)/32 · (1 + 2^-20) < 2^-5.527, k = 16q + j, and take
+//! Both split z − c = k·(ln 2)/16 + r with |r| ≤ (ln 2)/32 · (1 + 2^-16) < 2^-5.527, k = 16q + j, and take
 //! 2^q · 2^{j/16} · e^r: a table of sixteen entries and a short polynomial. Results are in units of 2^-[`SCALE`], so
 //! that nothing that could still matter underflows.
 
@@ -386,55 +386,132 @@ called_as_one! {
     }
 }
 
-/// An exponent as k·(ln 2)/16 + r₀ + r₁, with 2^{k/16} in units of 2^-SCALE.
-struct Reduced<F> {
-    power: F,
+/// An exponent as k·(ln 2)/16 + r₀ + r₁, of which r₁ has what the table's entry for k lost.
+///
+/// Whole powers of 2 can be taken out of an exponential before it is computed: 16 less in k is 1 less in the exponent
+/// of 2.
+#[derive(Clone, Copy)]
+pub struct Reduced<F> {
+    /// [`ROUNDER`] + k, with k in its low bits.
+    k: F,
     r0: F,
     r1: F,
 }
 
+/// The greatest magnitude that [`Reduced::of_f64`] takes; |k| < 23 100.
+pub const NEAR_RANGE: f64 = 1000.0;
+
+/// The greatest magnitude that [`Reduced::of_far`] takes.
+pub const FAR_RANGE: f64 = power_of_two(32);
+
+/// [`STEP`] less (ln 2)/16, off by less than 2^-154.
+const LOW_STEP: f64 = 6.298718209940715e-30;
+
 impl<F: Float64> Reduced<F> {
+    /// A normalised d at most [`NEAR_RANGE`] in magnitude.
     #[inline(always)]
-    fn of(d: DoubleDouble<F>) -> Self {
+    pub fn of(d: DoubleDouble<F>) -> Self {
         let (k, minus_k) = step(d.hi);
         Self::by_steps(d.hi, k, minus_k, d.lo + k.entry(&LOGS_OF_ROUNDING))
     }
 
+    /// A d at most [`NEAR_RANGE`] in magnitude.
     #[inline(always)]
-    fn of_f64(d: F) -> Self {
-        let (k, minus_k) = step(d);
-        Self::by_steps(d, k, minus_k, k.entry(&LOGS_OF_ROUNDING))
+    pub fn of_f64(d: F) -> Self {
+        Self::of_f64_less(d, 0.0)
+    }
+
+    /// The same, with `steps` less in k: a whole multiple of 16, below 2^50. This takes no operation more.
+    #[inline(always)]
+    pub fn of_f64_less(d: F, steps: f64) -> Self {
+        let rounder = d.splat(ROUNDER - steps);
+        let k = d.mul_add(d.splat(PER_STEP), rounder);
+        Self::by_steps(d, k, rounder - k, k.entry(&LOGS_OF_ROUNDING))
+    }
+
+    /// The same for a d at most [`FAR_RANGE`] in magnitude, without what the table's entry lost, below 2^-53.5, and with
+    /// an error below 2^-58: −k·STEP₁, below 2^-6, is rounded by 2^-60, and both parts of the step are off by 2^-96.
+    #[inline(always)]
+    pub fn of_f64_coarse_less(d: F, steps: f64) -> Self {
+        let rounder = d.splat(ROUNDER - steps);
+        let k = d.mul_add(d.splat(PER_STEP), rounder);
+        Self::by_steps(d, k, rounder - k, d.splat(0.0))
+    }
+
+    /// As [`of_f64_less`](Self::of_f64_less), with its bits for a d at most [`NEAR_RANGE`] in magnitude, but for a d of up to
+    /// [`FAR_RANGE`].
+    ///
+    /// Beyond [`NEAR_RANGE`], d and k·STEP₀ are multiples of 2^-42 whose difference is below 1, so that it is exact. r₁, below
+    /// 2^-49, is rounded twice: by 2^-101.
+    #[inline(always)]
+    pub fn of_far_less(d: F, steps: f64) -> Self {
+        let near = Self::of_f64_less(d, steps);
+        let minus_k = d.splat(ROUNDER - steps) - near.k;
+        let second = two_product(minus_k, d.splat(STEP[1]));
+        let r0 = two_sum(near.r0, second.hi);
+        let low = minus_k.mul_add(d.splat(-LOW_STEP), near.k.entry(&LOGS_OF_ROUNDING));
+        let far = Self { k: near.k, r0: r0.hi, r1: r0.lo + (second.lo + low) };
+        far.unless_within(d, near)
+    }
+
+    /// `near` where d is at most [`NEAR_RANGE`] in magnitude.
+    #[inline(always)]
+    fn unless_within(self, d: F, near: Self) -> Self {
+        let size = d.max(-d);
+        let of = |near: F, far: F| size.where_at_most(NEAR_RANGE, near, far);
+        Self { k: near.k, r0: of(near.r0, self.r0), r1: of(near.r1, self.r1) }
     }
 
     /// `low`: what is to be added to d and does not fit into it.
     #[inline(always)]
     fn by_steps(d: F, k: F, minus_k: F, low: F) -> Self {
         let [step0, step1] = STEP;
-        Self {
-            power: k.scaled_entry(&SCALED_POWERS),
-            r0: minus_k.mul_add(d.splat(step0), d),
-            r1: minus_k.mul_add(d.splat(step1), low),
-        }
+        Self { k, r0: minus_k.mul_add(d.splat(step0), d), r1: minus_k.mul_add(d.splat(step1), low) }
+    }
+
+    /// The exponent plus this many steps of (ln 2)/16.
+    #[inline(always)]
+    pub fn plus_steps(self, steps: F) -> Self {
+        Self { k: self.k + steps, ..self }
+    }
+
+    /// The exponent plus a small number.
+    #[inline(always)]
+    pub fn plus(self, low: F) -> Self {
+        Self { r1: self.r1 + low, ..self }
+    }
+
+    /// −k, for an exponent with no steps less.
+    #[inline(always)]
+    pub fn minus_k(&self) -> F {
+        self.k.splat(ROUNDER) - self.k
+    }
+
+    /// 2^{k/16} in units of 2^-[`SCALE`], without what the table's entry lost.
+    #[inline(always)]
+    fn power(&self) -> F {
+        self.k.scaled_entry(&SCALED_POWERS)
     }
 
     #[inline(always)]
     fn exp(self) -> DoubleDouble<F> {
-        let Self { power, r0, r1 } = self;
+        let (power, Self { r0, r1, .. }) = (self.power(), self);
         let s = r0 + r1;
         let q = (s * s).mul_add(polynomial(s, EXP_DD), r1);
         times_one_and(power, r0, q)
     }
 
+    /// [`exp_f64_full`].
     #[inline(always)]
-    fn exp_full(self) -> F {
-        let Self { power, r0, r1 } = self;
+    pub fn exp_full(self) -> F {
+        let (power, Self { r0, r1, .. }) = (self.power(), self);
         let s = r0 + r1;
         power.mul_add((s * s).mul_add(polynomial(s, EXP_DD), s), power)
     }
 
     #[inline(always)]
     fn exp_fine(self) -> DoubleDouble<F> {
-        let Self { power, r0, r1 } = self;
+        let (power, Self { r0, r1, .. }) = (self.power(), self);
         let half = r0.splat(0.5);
         let square = two_product(r0, r0);
         let e = fast_two_sum(r0, square.hi * half);
@@ -442,9 +519,10 @@ impl<F: Float64> Reduced<F> {
         times_one_and(power, e.hi, q + grown(r1, e.hi + q))
     }
 
+    /// [`exp_dd_finer`].
     #[inline(always)]
-    fn exp_finer(self) -> DoubleDouble<F> {
-        let Self { power, r0, r1 } = self;
+    pub fn exp_finer(self) -> DoubleDouble<F> {
+        let (power, Self { r0, r1, .. }) = (self.power(), self);
         let (half, sixth) = (r0.splat(0.5), r0.splat(1.0 / 6.0));
         let rest_of_sixth = r0.splat(9.25185853854297e-18);
         let square = two_product(r0, r0);

@@ -306,7 +306,7 @@ impl<S: State> Accumulator for One<S> {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        Ok(vec![ScalarValue::Binary(self.state.map(|state| state.bytes()))])
+        Ok(vec![ScalarValue::Binary(self.state.map(|state| state.bytes().as_ref().to_vec()))])
     }
 
     fn size(&self) -> usize {

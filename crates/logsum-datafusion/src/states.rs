@@ -28,7 +28,7 @@ pub(crate) trait State: Copy + Debug + Send + Sync + 'static {
     ) -> Result<(), Error>;
 
     fn merge(&mut self, other: &Self);
-    fn bytes(&self) -> Vec<u8>;
+    fn bytes(&self) -> impl AsRef<[u8]>;
     fn read(bytes: &[u8]) -> Result<Self, Error>;
 }
 
@@ -62,8 +62,8 @@ impl<T: Number> State for Accumulator<T> {
         Self::merge(self, other);
     }
 
-    fn bytes(&self) -> Vec<u8> {
-        self.to_bytes().to_vec()
+    fn bytes(&self) -> impl AsRef<[u8]> {
+        self.to_bytes()
     }
 
     fn read(bytes: &[u8]) -> Result<Self, Error> {
@@ -96,8 +96,8 @@ impl<T: Number> State for EffectiveSampleSize<T> {
         Self::merge(self, other);
     }
 
-    fn bytes(&self) -> Vec<u8> {
-        self.to_bytes().to_vec()
+    fn bytes(&self) -> impl AsRef<[u8]> {
+        self.to_bytes()
     }
 
     fn read(bytes: &[u8]) -> Result<Self, Error> {

@@ -105,7 +105,7 @@ fn sum<const AT_0: bool, P: Keep, T: Format, V: Vector>(block: &[T], c: V, bound
 /// Prefetches at the pace of the summation: the maximum of the next block comes first, and would wait for the
 /// whole block.
 #[inline(always)]
-fn ask_ahead<T, V: Vector>(numbers: &[T; STEP], simd: V) {
+pub(super) fn ask_ahead<T, const N: usize, V: Vector>(numbers: &[T; N], simd: V) {
     const LINE: usize = 64;
     const AHEAD: usize = 8 << 10;
     for line in (0..size_of_val(numbers)).step_by(LINE) {

@@ -21,8 +21,8 @@ use std::marker::PhantomData;
 /// [`value`](Self::value).
 ///
 /// The value is the float nearest to the exact one whenever the bound on the error of the sum
-/// [proves](Self::is_proved_nearest) it. That bound is 2^-75.9 of Σ |b_k| e^{z_k} (2^-51.9 for f32 and narrower
-/// formats), plus 2^-116 of the greatest term for each number and, for a number of magnitude 2^48 or more, 2^-65 of
+/// [proves](Self::is_proved_nearest) it. That bound is 2^-75.9 of Σ |b_k| e^{z_k} (2^-51.5 for f32 and narrower
+/// formats), plus 2^-98 of the greatest term for each number and, for a number of magnitude 2^48 or more, 2^-65 of
 /// that magnitude. On average it leaves unproved about one value in 10^7 of f64 and one in 10^8 of f32, and also values
 /// near 0 and sums whose weights nearly cancel. [`logsumexp`](crate::logsumexp) and [`Terms`](crate::Terms), which have
 /// all numbers at once, return the nearest float in these cases, too.
@@ -47,7 +47,7 @@ use std::marker::PhantomData;
 /// ```
 ///
 /// The method: [each term is cut into integers](https://doi.org/10.1145/3389360) at bit positions that depend only on
-/// the term's own exponent. These are added exactly, in four cells of 40 bits each, the first of them that of the
+/// the term's own exponent. These are added exactly, in three cells of 50 bits each, the first of them that of the
 /// greatest term.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Accumulator<T> {
@@ -57,7 +57,7 @@ pub struct Accumulator<T> {
 
 impl<T> Accumulator<T> {
     /// The length of [`to_bytes`](Self::to_bytes).
-    pub const BYTES: usize = 128;
+    pub const BYTES: usize = 112;
 
     /// An accumulator without numbers, whose value is −∞.
     #[must_use]
@@ -211,19 +211,19 @@ impl<T: Float> Accumulator<T> {
     /// | 8 to 15 | the index of the greatest cell |
     /// | 16 to 23 | the greatest number, as f64 |
     /// | 24 to 31 | the number of terms, as in [`count`](Self::count) |
-    /// | 32 to 95 | the sums of four cells |
-    /// | 96 to 127 | the magnitudes of negative terms in two cells |
+    /// | 32 to 79 | the sums of three cells |
+    /// | 80 to 111 | the magnitudes of negative terms in two cells |
     #[must_use]
-    pub fn to_bytes(&self) -> [u8; 128] {
+    pub fn to_bytes(&self) -> [u8; 112] {
         let state = &self.state;
-        let mut bytes = [0; 128];
+        let mut bytes = [0; 112];
         bytes[..4].copy_from_slice(&MAGIC);
         bytes[4] = T::SIGNIFICAND_BITS as u8;
         bytes[6..8].copy_from_slice(&(state.kinds as u16).to_le_bytes());
         bytes[8..16].copy_from_slice(&state.top.to_le_bytes());
         bytes[16..24].copy_from_slice(&state.max.to_le_bytes());
         bytes[24..32].copy_from_slice(&state.count.to_le_bytes());
-        let sums = state.sums.iter().chain(&state.negative);
+        let sums = state.sums().into_iter().chain(state.negative);
         for (place, sum) in bytes[32..].as_chunks_mut::<16>().0.iter_mut().zip(sums) {
             *place = sum.to_le_bytes();
         }
@@ -254,7 +254,7 @@ impl<T: Float> Accumulator<T> {
 const MAGIC: [u8; 4] = *b"LSE1";
 
 fn read(bytes: &[u8], significand_bits: u8) -> Result<Binned, &'static str> {
-    let bytes: &[u8; 128] = bytes.try_into().map_err(|_| "a state of this kind has 128 bytes")?;
+    let bytes: &[u8; 112] = bytes.try_into().map_err(|_| "a state of this kind has 112 bytes")?;
     let word = |at: usize| -> [u8; 8] { std::array::from_fn(|i| bytes[at + i]) };
     let wide = |at: usize| i128::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
     if bytes[..4] != MAGIC {
@@ -266,14 +266,15 @@ fn read(bytes: &[u8], significand_bits: u8) -> Result<Binned, &'static str> {
     if bytes[5] != 0 {
         return Err("the state is of another kind");
     }
-    checked(Binned {
-        sums: std::array::from_fn(|i| wide(32 + 16 * i)),
-        negative: std::array::from_fn(|i| wide(96 + 16 * i)),
+    let state = Binned {
+        negative: std::array::from_fn(|i| wide(32 + 16 * (CELLS + i))),
         top: i64::from_le_bytes(word(8)),
         max: u64::from_le_bytes(word(16)),
         count: u64::from_le_bytes(word(24)),
         kinds: u64::from(u16::from_le_bytes([bytes[6], bytes[7]])),
-    })
+        ..Binned::EMPTY
+    };
+    checked(state, std::array::from_fn(|i| wide(32 + 16 * i)))
 }
 
 /// What is wrong with a state of numbers with this many significand bits, if another format is expected.
@@ -287,8 +288,8 @@ pub(crate) fn of_another_format(significand_bits: u8) -> &'static str {
     }
 }
 
-/// The same state, unless it is recognisably not the state of any numbers.
-pub(crate) fn checked(state: Binned) -> Result<Binned, &'static str> {
+/// A state with these sums, unless it is recognisably not the state of any numbers.
+pub(crate) fn checked(state: Binned, sums: [i128; CELLS]) -> Result<Binned, &'static str> {
     let has = |kinds: u64| state.has(kinds);
     let is_consistent = state.kinds & !kind::ALL == 0
         && (!has(kind::SEVERAL) || has(kind::FINITE))
@@ -306,18 +307,18 @@ pub(crate) fn checked(state: Binned) -> Result<Binned, &'static str> {
         return Err("its maximum is not valid");
     }
     let most = i128::from(state.count) << (BITS + 1);
-    let are_sums = state.sums.iter().all(|sum| sum.unsigned_abs() <= most.unsigned_abs())
+    let are_sums = sums.iter().all(|sum| sum.unsigned_abs() <= most.unsigned_abs())
         && state.negative.iter().all(|sum| sum.unsigned_abs() <= most.unsigned_abs());
     let is_top = if has(kind::FINITE) {
         state.top.unsigned_abs() < 1 << 59 || state.top == i64::MIN
     } else {
         state.top == i64::MIN
     };
-    let is_empty = state.sums == [0; CELLS] && state.negative == [0; 2];
+    let is_empty = sums == [0; CELLS] && state.negative == [0; 2];
     if !are_sums || !is_top || (state.top == i64::MIN && !is_empty) {
         return Err("its sums do not fit its number of terms");
     }
-    Ok(state)
+    Ok(state.with_sums(sums))
 }
 
 /// A result, and whether it is the float nearest to the exact one.
@@ -451,11 +452,11 @@ fn doubled<T: Format>(log_weights: &[T]) -> [f64; AT_ONCE] {
 }
 
 task! {
-    /// Fetches the states of these groups into the caches.
+    /// Fetches what the terms of these groups change of their states into the caches.
     fn fetch<S: Sync>(states: &[S], groups: &[usize]; simd: V) {
         for &group in groups {
             let state = &states[group];
-            for line in (0..size_of_val(state)).step_by(64) {
+            for line in (0..size_of_val(state)).step_by(size_of::<Binned>()) {
                 simd.prefetch(state, line);
             }
         }
@@ -545,7 +546,7 @@ pub struct EffectiveSampleSize<T> {
 
 impl<T: Float> EffectiveSampleSize<T> {
     /// The length of [`to_bytes`](Self::to_bytes).
-    pub const BYTES: usize = 256;
+    pub const BYTES: usize = 224;
 
     /// A state without log-weights, whose value is NaN.
     #[must_use]
@@ -624,7 +625,7 @@ impl<T: Float> EffectiveSampleSize<T> {
 
     /// The state as bytes: those of two accumulators.
     #[must_use]
-    pub fn to_bytes(&self) -> [u8; 256] {
+    pub fn to_bytes(&self) -> [u8; 224] {
         joined(PairKind::EffectiveSampleSize, self.weights.to_bytes(), self.squares.to_bytes())
     }
 
@@ -660,7 +661,7 @@ pub struct WeightedMean<T> {
 
 impl<T: Float> WeightedMean<T> {
     /// The length of [`to_bytes`](Self::to_bytes).
-    pub const BYTES: usize = 256;
+    pub const BYTES: usize = 224;
 
     /// A state without pairs, whose value is NaN.
     #[must_use]
@@ -724,7 +725,7 @@ impl<T: Float> WeightedMean<T> {
 
     /// The state as bytes: those of two accumulators.
     #[must_use]
-    pub fn to_bytes(&self) -> [u8; 256] {
+    pub fn to_bytes(&self) -> [u8; 224] {
         joined(PairKind::WeightedMean, self.products.to_bytes(), self.weights.to_bytes())
     }
 
@@ -750,18 +751,18 @@ enum PairKind {
 
 const KIND: usize = 5;
 
-fn joined(kind: PairKind, first: [u8; 128], second: [u8; 128]) -> [u8; 256] {
-    let mut bytes = [0; 256];
-    for (place, mut half) in bytes.as_chunks_mut::<128>().0.iter_mut().zip([first, second]) {
+fn joined(kind: PairKind, first: [u8; 112], second: [u8; 112]) -> [u8; 224] {
+    let mut bytes = [0; 224];
+    for (place, mut half) in bytes.as_chunks_mut::<112>().0.iter_mut().zip([first, second]) {
         half[KIND] = kind as u8;
         *place = half;
     }
     bytes
 }
 
-fn halves(kind: PairKind, bytes: &[u8]) -> Result<[[u8; 128]; 2], Error> {
-    let (&[mut first, mut second], []) = bytes.as_chunks::<128>() else {
-        return Err(Error::NotAState { reason: "a state of this kind has 256 bytes" });
+fn halves(kind: PairKind, bytes: &[u8]) -> Result<[[u8; 112]; 2], Error> {
+    let (&[mut first, mut second], []) = bytes.as_chunks::<112>() else {
+        return Err(Error::NotAState { reason: "a state of this kind has 224 bytes" });
     };
     for half in [&mut first, &mut second] {
         if std::mem::take(&mut half[KIND]) != kind as u8 {

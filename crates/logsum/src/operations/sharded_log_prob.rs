@@ -1,10 +1,11 @@
 //! The log-probability of a token whose row of scores is split into shards, as on several machines.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
-use crate::arithmetic::exp::{LEAST, UNSCALE};
+use crate::arithmetic::exp::{LEAST, UNSCALE, exp_f64_full};
 use crate::arithmetic::exp_td::exp_td;
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::ln::log1p_dd_fine;
+use crate::arithmetic::precision::{Number, Precision};
 use crate::arithmetic::triple_double::TripleDouble;
 use crate::error::Error;
 use crate::formats::Format;
@@ -153,7 +154,8 @@ impl<T: Float> ShardedLogProb<T> {
     ///
     /// | bytes | content, little-endian |
     /// |---|---|
-    /// | 0 to 39 | the sums of four cells, of 10 bytes each |
+    /// | 0 to 38 | the sums of three cells, of 13 bytes each |
+    /// | 39 | 0 |
     /// | 40 to 47 | the greatest of the other scores, as f64 |
     /// | 48 to 55 | the token's score, as f64 |
     /// | 56 to 60 | the number of other scores |
@@ -165,8 +167,8 @@ impl<T: Float> ShardedLogProb<T> {
     pub fn to_bytes(&self) -> [u8; 64] {
         let Row { others, token, shards, special } = &self.row;
         let mut bytes = [0; 64];
-        for (place, sum) in bytes.as_chunks_mut::<10>().0.iter_mut().zip(&others.sums) {
-            place.copy_from_slice(&sum.to_le_bytes()[..10]);
+        for (place, sum) in bytes.as_chunks_mut::<13>().0.iter_mut().zip(others.sums()) {
+            place.copy_from_slice(&sum.to_le_bytes()[..13]);
         }
         bytes[40..48].copy_from_slice(&others.max.to_le_bytes());
         bytes[48..56].copy_from_slice(&token.to_le_bytes());
@@ -387,7 +389,9 @@ fn share<T: Format, F: Float64>(total: Total, z: F) -> F {
         lo: rough.where_at_most(LEAST, least.lo, d.lo),
     };
     let near = near.where_at_most(LEAST, least, near);
-    -(grid::exp_of_rest::<T, F>(near).hi * z.splat(UNSCALE))
+    let power =
+        if T::First::IS_DOUBLE_DOUBLE { T::Finer::exp_of_dd(near).to_dd().hi } else { exp_f64_full(near) };
+    -(power * z.splat(UNSCALE))
 }
 
 compiled! {
@@ -467,10 +471,13 @@ fn read(bytes: &[u8], significand_bits: u8) -> Result<Row, &'static str> {
     if bytes[63] != significand_bits {
         return Err(of_another_format(bytes[63]));
     }
+    if bytes[39] != 0 {
+        return Err("its sums do not fit its number of terms");
+    }
     let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte));
     let sum = |i: usize| {
-        let mut sum = [if bytes[10 * i + 9] < 128 { 0 } else { 255 }; 16];
-        sum[..10].copy_from_slice(&bytes[10 * i..][..10]);
+        let mut sum = [if bytes[13 * i + 12] < 128 { 0 } else { 255 }; 16];
+        sum[..13].copy_from_slice(&bytes[13 * i..][..13]);
         i128::from_le_bytes(sum)
     };
     let kinds = number(&bytes[61..63]);
@@ -478,15 +485,15 @@ fn read(bytes: &[u8], significand_bits: u8) -> Result<Row, &'static str> {
     let (max, kinds) = (number(&bytes[40..48]), kinds & kind::ALL);
     let is_max = f64::from_bits(max).is_finite() && kinds & kind::FINITE != 0;
     let others = Binned {
-        sums: std::array::from_fn(sum),
-        negative: [0; 2],
         top: if is_max { grid::cell(f64::from_bits(max)) } else { i64::MIN },
         max,
         count: number(&bytes[56..61]),
         kinds,
+        ..Binned::EMPTY
     };
+    let others = checked(others, std::array::from_fn(sum))?;
     let row = Row {
-        others: checked(others)?,
+        others,
         token: number(&bytes[48..56]),
         shards,
         special: match special {

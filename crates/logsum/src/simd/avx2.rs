@@ -284,6 +284,16 @@ impl Vector for V256 {
     }
 
     #[inline(always)]
+    fn plus_bits(self, other: Self) -> Self {
+        let ([a, b], [c, d]) = (self.0, other.0);
+        unsafe {
+            let low = _mm256_add_epi64(_mm256_castpd_si256(a), _mm256_castpd_si256(c));
+            let high = _mm256_add_epi64(_mm256_castpd_si256(b), _mm256_castpd_si256(d));
+            Self([_mm256_castsi256_pd(low), _mm256_castsi256_pd(high)])
+        }
+    }
+
+    #[inline(always)]
     fn differ(self, other: Self) -> u8 {
         let ([a, b], [c, d]) = (self.0, other.0);
         unsafe {

@@ -224,6 +224,14 @@ impl Vector for V512 {
     }
 
     #[inline(always)]
+    fn plus_bits(self, other: Self) -> Self {
+        unsafe {
+            let sum = _mm512_add_epi64(_mm512_castpd_si512(self.0), _mm512_castpd_si512(other.0));
+            Self(_mm512_castsi512_pd(sum))
+        }
+    }
+
+    #[inline(always)]
     fn differ(self, other: Self) -> u8 {
         unsafe { _mm512_cmpneq_pd_mask(self.0, other.0) }
     }

@@ -240,6 +240,13 @@ impl Vector for V128 {
     }
 
     #[inline(always)]
+    fn plus_bits(self, other: Self) -> Self {
+        self.with(other, |a, b| unsafe {
+            vreinterpretq_f64_u64(vaddq_u64(vreinterpretq_u64_f64(a), vreinterpretq_u64_f64(b)))
+        })
+    }
+
+    #[inline(always)]
     fn differ(self, other: Self) -> u8 {
         let [mut a, mut b] = [[0.0; 8]; 2];
         self.store(&mut a);

@@ -161,6 +161,11 @@ impl Vector for Portable {
         *numbers = self.0.map(|x| x as f32);
     }
 
+    #[inline(never)]
+    fn plus_bits(self, other: Self) -> Self {
+        self.with(other, |a, b| f64::from_bits(a.to_bits().wrapping_add(b.to_bits())))
+    }
+
     #[inline(always)]
     fn differ(self, other: Self) -> u8 {
         differing(&self.0, &other.0)

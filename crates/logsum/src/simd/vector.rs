@@ -58,6 +58,9 @@ pub trait Vector: Float64 {
     /// Rounds each number to the nearest f32.
     fn store_f32(self, numbers: &mut [f32; 8]);
 
+    /// The numbers whose bits are the sums of the bits, as integers of 64 bits.
+    fn plus_bits(self, other: Self) -> Self;
+
     /// Bit i is set where the numbers i are not equal, or one is NaN.
     fn differ(self, other: Self) -> u8;
 

@@ -8,7 +8,7 @@ use crate::arithmetic::triple_double::TripleDouble;
 use crate::formats::Format;
 use crate::interrupt::checkpoint;
 use crate::kernels::block::maximum;
-use crate::kernels::grid::{self, BITS, CELL, CELLS, Digits, HUGE, TERMS, error_of_terms};
+use crate::kernels::grid::{self, BITS, CELL, CELLS, Digits, HUGE, TERMS, Terms, error_of_terms};
 use crate::kernels::row_access::{BLOCK, PIECE};
 use crate::simd::{Vector, task};
 
@@ -17,15 +17,14 @@ use crate::simd::{Vector, task};
 /// Which cells these are, and which digits a term has there, depends on the terms alone, and integers are added
 /// exactly. So the state is the same, bit for bit, in whatever order and parts the terms come. If the magnitude of the
 /// greatest number is [`HUGE`] or more, only numbers equal to it have digits, relative to e^max. The state is 128
-/// bytes.
+/// bytes, of which an ordinary term without a weight changes the first 56, in one cache line.
 ///
 /// Additions wrap around: sums of terms never overflow, but the sums in bytes from elsewhere may be any.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
 pub struct Binned {
-    /// In units of 2^{40 (top − i)}; each term adds less than 2^40.
-    pub(crate) sums: [i128; CELLS],
-    /// The magnitudes of the negative terms in the first two cells.
-    pub(crate) negative: [i128; 2],
+    /// The sums of the digits, in units of 2^{50 (top − i)}, but for what is in `high`. Each term adds at most 2^50.
+    pub(crate) low: [i64; CELLS],
     /// The cell of the greatest term; `i64::MIN` if there is none.
     pub(crate) top: i64,
     /// The bits of the greatest number that is finite; −∞ if there is none.
@@ -34,7 +33,17 @@ pub struct Binned {
     pub(crate) count: u64,
     /// Which kinds of terms there are.
     pub(crate) kinds: u64,
+    /// The magnitudes of the negative terms in the first two cells.
+    pub(crate) negative: [i128; 2],
+    /// What was taken out of `low`, in units of 2^[`LOW_BITS`] of its own.
+    pub(crate) high: [i64; CELLS],
 }
+
+const LOW_BITS: u32 = 60;
+const LOW: i128 = (1 << LOW_BITS) - 1;
+
+/// From this many terms on, nothing is proved: the sum of their digits may have more bits than two f64 have.
+const MOST_TERMS: u64 = 1 << 55;
 
 /// Bits of [`Binned::kinds`].
 pub(crate) mod kind {
@@ -66,7 +75,7 @@ pub(crate) struct Logarithm {
     pub(crate) bound: f64,
 }
 
-/// S = `sum` · 2^{40 top} · e^{anchor}, and a bound on its relative error.
+/// S = `sign` · `magnitude` · 2^{50 top} · e^{anchor}, and a bound on its relative error.
 #[derive(Clone, Copy)]
 pub(crate) struct Sum {
     pub(crate) magnitude: TripleDouble,
@@ -78,13 +87,32 @@ pub(crate) struct Sum {
 
 impl Binned {
     pub(crate) const EMPTY: Self = Self {
-        sums: [0; CELLS],
-        negative: [0; 2],
+        low: [0; CELLS],
         top: i64::MIN,
         max: f64::NEG_INFINITY.to_bits(),
         count: 0,
         kinds: 0,
+        negative: [0; 2],
+        high: [0; CELLS],
     };
+
+    /// The sums of the digits, in units of 2^{50 (top − i)}.
+    pub(crate) fn sums(&self) -> [i128; CELLS] {
+        let mut sums = [0; CELLS];
+        for i in 0..CELLS {
+            sums[i] = (i128::from(self.high[i]) << LOW_BITS).wrapping_add(i128::from(self.low[i]));
+        }
+        sums
+    }
+
+    /// With these sums of digits, below 2^120 in magnitude.
+    pub(crate) fn with_sums(self, sums: [i128; CELLS]) -> Self {
+        Self {
+            low: sums.map(|sum| (sum & LOW) as i64),
+            high: sums.map(|sum| (sum >> LOW_BITS) as i64),
+            ..self
+        }
+    }
 
     pub(crate) fn max(&self) -> f64 {
         f64::from_bits(self.max)
@@ -114,7 +142,28 @@ impl Binned {
 
     /// Adds the term weight · e^z, given with its digits if z and the weight are finite; a weight of 0 adds nothing,
     /// whatever z is.
-    pub(crate) fn add_term(&mut self, Term { z, weight, digits }: Term) {
+    #[inline(always)]
+    pub(crate) fn add_term(&mut self, term: Term) {
+        let Term { z, weight, digits } = term;
+        let has_weight = weight != 1.0;
+        let usual =
+            kind::FINITE | kind::SEVERAL | kind::DISTINCT | if has_weight { kind::WEIGHTED } else { 0 };
+        let is_usual = self.kinds & usual == usual
+            && z <= self.max()
+            && z > -HUGE
+            && self.max() < HUGE
+            && (!has_weight || (weight != 0.0 && weight.is_finite()));
+        if is_usual {
+            self.count = self.count.saturating_add(1);
+            self.add_digits(&digits, weight < 0.0);
+        } else {
+            self.add_any_term(term);
+        }
+    }
+
+    /// [`add_term`](Self::add_term), for terms that change more than the sums.
+    #[inline(never)]
+    fn add_any_term(&mut self, Term { z, weight, digits }: Term) {
         if weight == 0.0 {
             return;
         }
@@ -123,7 +172,7 @@ impl Binned {
             self.note(if weight == 1.0 { 0 } else { kind::WEIGHTED });
             self.note_number(z);
             if self.rise_to_max(z) {
-                self.add_digits(digits, weight < 0.0);
+                self.add_digits(&digits, weight < 0.0);
             }
             return;
         }
@@ -188,7 +237,7 @@ impl Binned {
     }
 
     fn drop_digits(&mut self) {
-        (self.sums, self.negative, self.top) = ([0; CELLS], [0; 2], i64::MIN);
+        (self.low, self.high, self.negative, self.top) = ([0; CELLS], [0; CELLS], [0; 2], i64::MIN);
     }
 
     #[inline(always)]
@@ -201,11 +250,11 @@ impl Binned {
         let lower = lower as usize;
         if lower == 0 {
             for i in 0..CELLS {
-                self.sums[i] = self.sums[i].wrapping_add(i128::from(term.digits[i]));
+                self.add_to_cell(i, term.digits[i]);
             }
         } else {
             for i in lower..CELLS {
-                self.sums[i] = self.sums[i].wrapping_add(i128::from(term.digits[i - lower]));
+                self.add_to_cell(i, term.digits[i - lower]);
             }
         }
         if is_negative {
@@ -215,16 +264,39 @@ impl Binned {
         }
     }
 
+    /// Adds at most 2^62 units.
+    #[inline(always)]
+    fn add_to_cell(&mut self, i: usize, digits: i64) {
+        match self.low[i].checked_add(digits) {
+            Some(sum) => self.low[i] = sum,
+            None => {
+                self.carry_from_low(i);
+                self.low[i] += digits;
+            }
+        }
+    }
+
+    #[cold]
+    fn carry_from_low(&mut self, i: usize) {
+        self.high[i] = self.high[i].wrapping_add(self.low[i] >> LOW_BITS);
+        self.low[i] &= LOW as i64;
+    }
+
     /// Makes `top` the first cell, if it is above the current one.
     #[inline(always)]
     fn rise_to(&mut self, top: i64) {
-        if top <= self.top {
-            return;
+        if top > self.top {
+            self.rise_by(top.saturating_sub(self.top));
+            self.top = top;
         }
-        let cells = usize::try_from(top.saturating_sub(self.top)).unwrap_or(CELLS).min(CELLS);
-        self.top = top;
-        self.sums.copy_within(..CELLS - cells, cells);
-        self.sums[..cells].fill(0);
+    }
+
+    fn rise_by(&mut self, cells: i64) {
+        let cells = usize::try_from(cells).unwrap_or(CELLS).min(CELLS);
+        for sums in [&mut self.low, &mut self.high] {
+            sums.copy_within(..CELLS - cells, cells);
+            sums[..cells].fill(0);
+        }
         let cells = cells.min(2);
         self.negative.copy_within(..2 - cells, cells);
         self.negative[..cells].fill(0);
@@ -243,7 +315,9 @@ impl Binned {
         self.rise_to(other.top);
         let lower = self.top.saturating_sub(other.top).min(CELLS as i64) as usize;
         for i in lower..CELLS {
-            self.sums[i] = self.sums[i].wrapping_add(other.sums[i - lower]);
+            let (low, high) = (other.low[i - lower], other.high[i - lower]);
+            self.high[i] = self.high[i].wrapping_add(high).wrapping_add(low >> LOW_BITS);
+            self.add_to_cell(i, low & LOW as i64);
         }
         for i in lower..2 {
             self.negative[i] = self.negative[i].wrapping_add(other.negative[i - lower]);
@@ -254,9 +328,8 @@ impl Binned {
     /// their magnitudes. In addition, each term loses at most one unit of the last cell when it is cut: half a unit for
     /// each of its two words, or the whole term if it is below the last cell.
     pub(crate) fn sum<T: Format>(&self) -> Sum {
-        let (sign, words) = words(self.sums);
-        let magnitude = TripleDouble::sum_of(words[0], words[1], words[2], words[3]);
-        let magnitude = magnitude.plus(TripleDouble { hi: words[4], mid: 0.0, lo: 0.0 }).normalised();
+        let (sign, [high, low, second, third]) = words(self.sums());
+        let magnitude = TripleDouble::sum_of(high, low, second, third).normalised();
         let (count, unit) = (self.count as f64, power_of_two(-BITS as i32));
         let negative = self.negative[0] as f64 + (self.negative[1] as f64 + count) * unit;
         let negative = if self.negative == [0; 2] { 0.0 } else { negative };
@@ -265,6 +338,7 @@ impl Binned {
         let farthest = self.max().abs() + 4096.0;
         let error = error_of_terms::<T>(if self.max().abs() >= HUGE { HUGE } else { farthest }) * size
             + count * power_of_two(-BITS as i32 * (CELLS as i32 - 1));
+        let error = if self.count < MOST_TERMS { error } else { f64::INFINITY };
         Sum {
             magnitude,
             sign,
@@ -277,15 +351,15 @@ impl Binned {
 
 /// The term weight · e^z.
 #[derive(Clone, Copy)]
-pub(crate) struct Term<'a> {
+pub(crate) struct Term {
     z: f64,
     weight: f64,
-    digits: &'a Digits,
+    digits: Digits,
 }
 
 /// Passes the term weight · e^z of each number, or e^z, to `add`, with its index.
 pub(crate) fn terms_of<T: Format>(numbers: &[T], weights: Option<&[T]>, mut add: impl FnMut(usize, Term)) {
-    let mut terms = [Digits { top: 0, digits: [0; CELLS] }; TERMS];
+    let mut terms = Terms::EMPTY;
     for (i, numbers) in numbers.chunks(TERMS).enumerate() {
         let first = i * TERMS;
         if first.is_multiple_of(PIECE) && numbers.len() == TERMS {
@@ -293,25 +367,27 @@ pub(crate) fn terms_of<T: Format>(numbers: &[T], weights: Option<&[T]>, mut add:
         }
         let weights = weights.map(|weights| &weights[first..first + numbers.len()]);
         grid::terms(numbers, weights, &mut terms);
-        for (j, (z, digits)) in numbers.iter().zip(&terms).enumerate() {
+        for (j, z) in numbers.iter().enumerate() {
             let weight = weights.map_or(1.0, |weights| weights[j].widen());
-            add(first + j, Term { z: z.widen(), weight, digits });
+            add(first + j, Term { z: z.widen(), weight, digits: terms.at(j) });
         }
     }
 }
 
-/// The sign and the magnitude of Σ sums_i 2^{-40 i}, as a sum of numbers of decreasing size without cancellation.
+/// The sign and the magnitude of Σ sums_i 2^{-50 i}, as a sum of numbers of decreasing size without cancellation.
 fn words(mut sums: [i128; CELLS]) -> (f64, [f64; CELLS + 1]) {
     carry(&mut sums);
     let sign = f64::from(sums[0].signum() as i8);
     if sums[0] < 0 {
-        sums = sums.map(i128::wrapping_neg);
+        for sum in &mut sums {
+            *sum = sum.wrapping_neg();
+        }
         carry(&mut sums);
     }
     let sign = if sign == 0.0 && sums.iter().any(|&sum| sum > 0) { 1.0 } else { sign };
     const LOW: i128 = (1 << 52) - 1;
     let mut words = [0.0; CELLS + 1];
-    // Below 2^106: two words are exact.
+    // Two words are exact below 2^105, as they are for fewer than MOST_TERMS terms.
     words[0] = (sums[0] & !LOW) as f64;
     words[1] = (sums[0] & LOW) as f64;
     for i in 1..CELLS {
@@ -320,12 +396,20 @@ fn words(mut sums: [i128; CELLS]) -> (f64, [f64; CELLS + 1]) {
     (sign, words)
 }
 
-/// Makes all digits but the first nonnegative and less than 2^40.
+/// Makes all digits but the first nonnegative and less than 2^50.
 fn carry(sums: &mut [i128; CELLS]) {
     for i in (1..CELLS).rev() {
         let carried = sums[i] >> BITS;
         sums[i] -= carried << BITS;
         sums[i - 1] = sums[i - 1].wrapping_add(carried);
+    }
+}
+
+impl PartialEq for Binned {
+    /// How sums are split into `low` and `high` makes no difference.
+    fn eq(&self, other: &Self) -> bool {
+        let fields = |state: &Self| (state.top, state.max, state.count, state.kinds, state.negative);
+        self.sums() == other.sums() && fields(self) == fields(other)
     }
 }
 
@@ -383,7 +467,7 @@ fn add_block<T: Format, V: Vector>(state: &mut Binned, block: &[T], simd: V) {
 
 /// Whether a maximum allows adding a block as a whole.
 fn is_ordinary(max: f64) -> bool {
-    max.abs() < power_of_two(47) || max == f64::NEG_INFINITY
+    max.abs() < power_of_two(31) || max == f64::NEG_INFINITY
 }
 
 /// Adds a block; false, with nothing added, if it has a NaN.
