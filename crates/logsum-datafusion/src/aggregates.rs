@@ -3,7 +3,10 @@
 use crate::documentation;
 use crate::numbers::{Number, Rows, coerced};
 use crate::states::{State, failed};
-use datafusion::arrow::array::{Array, ArrayRef, BinaryBuilder, BooleanArray, PrimitiveArray};
+use datafusion::arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, BinaryBuilder, BooleanArray, PrimitiveArray, new_null_array,
+};
+use datafusion::arrow::compute::{not, nullif, prep_null_mask_filter};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::cast::as_binary_array;
 use datafusion::common::{Result, ScalarValue, not_impl_err};
@@ -14,6 +17,7 @@ use datafusion::logical_expr::{
     Signature, Volatility,
 };
 use logsum::EffectiveSampleSize;
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -67,16 +71,16 @@ macro_rules! in_kind {
     ($kind:expr, $args:expr, $states:ident => $then:expr) => {{
         let is_f32 = *$args.expr_fields[0].data_type() == DataType::Float32;
         match ($kind, is_f32) {
-            (Kind::LogSumExp, true) => in_kind!(logsum::Accumulator::<f32>::value, $states => $then),
-            (Kind::LogSumExp, false) => in_kind!(logsum::Accumulator::<f64>::value, $states => $then),
-            (Kind::LogMeanExp, true) => in_kind!(logsum::Accumulator::<f32>::logmeanexp, $states => $then),
-            (Kind::LogMeanExp, false) => in_kind!(logsum::Accumulator::<f64>::logmeanexp, $states => $then),
-            (Kind::EffectiveSampleSize, true) => in_kind!(EffectiveSampleSize::<f32>::value, $states => $then),
-            (Kind::EffectiveSampleSize, false) => in_kind!(EffectiveSampleSize::<f64>::value, $states => $then),
+            (Kind::LogSumExp, true) => in_kind!(@ logsum::Accumulator::<f32>::value, $args, $states => $then),
+            (Kind::LogSumExp, false) => in_kind!(@ logsum::Accumulator::<f64>::value, $args, $states => $then),
+            (Kind::LogMeanExp, true) => in_kind!(@ logsum::Accumulator::<f32>::logmeanexp, $args, $states => $then),
+            (Kind::LogMeanExp, false) => in_kind!(@ logsum::Accumulator::<f64>::logmeanexp, $args, $states => $then),
+            (Kind::EffectiveSampleSize, true) => in_kind!(@ EffectiveSampleSize::<f32>::value, $args, $states => $then),
+            (Kind::EffectiveSampleSize, false) => in_kind!(@ EffectiveSampleSize::<f64>::value, $args, $states => $then),
         }
     }};
-    ($value:expr, $states:ident => $then:expr) => {{
-        let $states = Groups::with_value($value);
+    (@ $value:expr, $args:expr, $states:ident => $then:expr) => {{
+        let $states = Groups::with_value($value, $args.expr_fields.len());
         $then
     }};
 }
@@ -105,7 +109,7 @@ impl AggregateUDFImpl for Aggregate {
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         self.takes_it(&args)?;
-        in_kind!(self.kind, args, states => Ok(Box::new(One { state: None, value: states.value })))
+        in_kind!(self.kind, args, states => Ok(Box::new(One::with_value(states.value, states.arguments))))
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
@@ -123,7 +127,11 @@ impl AggregateUDFImpl for Aggregate {
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        Ok(vec![Arc::new(Field::new(format!("{}[state]", args.name), DataType::Binary, true))])
+        let state = Field::new(format!("{}[state]", args.name), DataType::Binary, true);
+        let row = args.input_fields.iter().enumerate().map(|(i, field)| {
+            Arc::new(Field::new(format!("{}[row {i}]", args.name), field.data_type().clone(), true))
+        });
+        Ok(std::iter::once(Arc::new(state)).chain(row).collect())
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
@@ -136,17 +144,23 @@ impl AggregateUDFImpl for Aggregate {
 }
 
 /// The states of all groups, and whether each group has rows: without any, its value is NULL.
+///
+/// What partitions send has a column of states, followed by the columns of the arguments. In each row the former or the
+/// latter are NULL: rows that the engine passes on without grouping them first, because nearly every row has a group of
+/// its own, are sent as they are, for they are far shorter than states.
 #[derive(Debug)]
 struct Groups<S: State> {
     states: Vec<S>,
     /// Whether each group has a row that is not NULL.
     has_rows: Vec<bool>,
     value: fn(&S) -> S::Number,
+    /// The number of arguments.
+    arguments: usize,
 }
 
 impl<S: State> Groups<S> {
-    fn with_value(value: fn(&S) -> S::Number) -> Self {
-        Self { states: Vec::new(), has_rows: Vec::new(), value }
+    fn with_value(value: fn(&S) -> S::Number, arguments: usize) -> Self {
+        Self { states: Vec::new(), has_rows: Vec::new(), value, arguments }
     }
 
     fn resize(&mut self, groups: usize) {
@@ -154,11 +168,23 @@ impl<S: State> Groups<S> {
         self.has_rows.resize(groups, false);
     }
 
-    fn update(&mut self, groups: &[usize], z: &[S::Number], weights: Option<&[S::Number]>) -> Result<()> {
-        for &group in groups {
+    /// Adds the rows with these arguments.
+    fn update(
+        &mut self,
+        arguments: &[ArrayRef],
+        filter: Option<&BooleanArray>,
+        groups: &[usize],
+    ) -> Result<()> {
+        let Rows { rows, columns } = Rows::of(arguments, filter)?;
+        let groups: Cow<'_, [usize]> = match rows {
+            None => groups.into(),
+            Some(rows) => rows.into_iter().map(|row| groups[row]).collect(),
+        };
+        for &group in &*groups {
             self.has_rows[group] = true;
         }
-        S::update_groups(&mut self.states, groups, z, weights).map_err(failed)
+        let weights = columns.get(1).map(AsRef::as_ref);
+        S::update_groups(&mut self.states, &groups, &columns[0], weights).map_err(failed)
     }
 
     fn take(&mut self, emit_to: EmitTo) -> impl Iterator<Item = Option<S>> {
@@ -177,32 +203,25 @@ impl<S: State> GroupsAccumulator for Groups<S> {
         groups: usize,
     ) -> Result<()> {
         self.resize(groups);
-        let Rows { rows, columns } = Rows::of(values, filter)?;
-        let weights = columns.get(1).map(AsRef::as_ref);
-        match rows {
-            None => self.update(group_indices, &columns[0], weights),
-            Some(rows) => {
-                let group_indices: Vec<usize> = rows.into_iter().map(|row| group_indices[row]).collect();
-                self.update(&group_indices, &columns[0], weights)
-            }
-        }
+        self.update(values, filter, group_indices)
     }
 
     fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], groups: usize) -> Result<()> {
         self.resize(groups);
-        let mut rows = SingleRows::default();
-        for (bytes, &group) in as_binary_array(&values[0])?.iter().zip(group_indices) {
-            match bytes {
-                None => {}
-                Some(bytes) if rows.read(bytes) => rows.groups.push(group),
-                Some(bytes) => {
-                    self.states[group].merge(&S::read(bytes).map_err(failed)?);
-                    self.has_rows[group] = true;
-                }
+        let states = as_binary_array(&values[0])?;
+        if states.null_count() > 0 {
+            self.update(&values[1..], None, group_indices)?;
+        }
+        if states.null_count() == states.len() {
+            return Ok(());
+        }
+        for (bytes, &group) in states.iter().zip(group_indices) {
+            if let Some(bytes) = bytes {
+                self.states[group].merge(&S::read(bytes).map_err(failed)?);
+                self.has_rows[group] = true;
             }
         }
-        let SingleRows { groups, z, weights } = &rows;
-        self.update(groups, z, (!weights.is_empty()).then_some(weights))
+        Ok(())
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
@@ -216,11 +235,19 @@ impl<S: State> GroupsAccumulator for Groups<S> {
         for state in self.take(emit_to) {
             array.append_option(state.map(|state| state.bytes()));
         }
-        Ok(vec![Arc::new(array.finish())])
+        let states: ArrayRef = Arc::new(array.finish());
+        let no_rows = new_null_array(&<S::Number as Number>::Arrow::DATA_TYPE, states.len());
+        Ok(std::iter::once(states).chain(std::iter::repeat_n(no_rows, self.arguments)).collect())
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        Ok(vec![single_rows::<S::Number>(values, filter)?])
+        let no_states = new_null_array(&DataType::Binary, values[0].len());
+        let Some(filter) = filter else {
+            return Ok(std::iter::once(no_states).chain(values.iter().cloned()).collect());
+        };
+        let is_left_out = not(&prep_null_mask_filter(filter))?;
+        let rows = values.iter().map(|column| Ok(nullif(column, &is_left_out)?));
+        std::iter::once(Ok(no_states)).chain(rows).collect()
     }
 
     fn size(&self) -> usize {
@@ -228,58 +255,19 @@ impl<S: State> GroupsAccumulator for Groups<S> {
     }
 }
 
-/// Rows that the engine passes on without grouping them first, because nearly every row has a group of its own. In
-/// place of a state each has only its number, and its weight if there is one, which are far shorter.
-struct SingleRows<T> {
-    groups: Vec<usize>,
-    z: Vec<T>,
-    weights: Vec<T>,
-}
-
-impl<T> Default for SingleRows<T> {
-    fn default() -> Self {
-        Self { groups: Vec::new(), z: Vec::new(), weights: Vec::new() }
-    }
-}
-
-impl<T: Number> SingleRows<T> {
-    /// Reads the bytes of a row, and returns whether they are that; the caller then adds the group.
-    fn read(&mut self, bytes: &[u8]) -> bool {
-        if bytes.len() != size_of::<T>() && bytes.len() != 2 * size_of::<T>() {
-            return false;
-        }
-        let mut numbers = T::read(bytes);
-        self.z.extend(numbers.next());
-        self.weights.extend(numbers.next());
-        true
-    }
-}
-
-/// The bytes of such rows, with NULL for a row that is left out.
-fn single_rows<T: Number>(values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<ArrayRef> {
-    let length = values[0].len();
-    let Rows { rows, columns } = Rows::<T>::of(values, filter)?;
-    let mut array = BinaryBuilder::with_capacity(length, length * columns.len() * size_of::<T>());
-    let (mut bytes, mut rows) = (Vec::new(), rows.map(|rows| rows.into_iter().peekable()));
-    let mut found = 0;
-    for row in 0..length {
-        if rows.as_mut().is_some_and(|rows| rows.next_if_eq(&row).is_none()) {
-            array.append_null();
-            continue;
-        }
-        bytes.clear();
-        columns.iter().for_each(|column| column[found].write(&mut bytes));
-        array.append_value(&bytes);
-        found += 1;
-    }
-    Ok(Arc::new(array.finish()))
-}
-
 /// The one group of an aggregate without GROUP BY.
 #[derive(Debug)]
 struct One<S: State> {
     state: Option<S>,
     value: fn(&S) -> S::Number,
+    /// The number of arguments.
+    arguments: usize,
+}
+
+impl<S: State> One<S> {
+    fn with_value(value: fn(&S) -> S::Number, arguments: usize) -> Self {
+        Self { state: None, value, arguments }
+    }
 }
 
 impl<S: State> Accumulator for One<S> {
@@ -306,7 +294,9 @@ impl<S: State> Accumulator for One<S> {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        Ok(vec![ScalarValue::Binary(self.state.map(|state| state.bytes().as_ref().to_vec()))])
+        let state = ScalarValue::Binary(self.state.map(|state| state.bytes().as_ref().to_vec()));
+        let no_row = ScalarValue::try_new_null(&<S::Number as Number>::Arrow::DATA_TYPE)?;
+        Ok(std::iter::once(state).chain(std::iter::repeat_n(no_row, self.arguments)).collect())
     }
 
     fn size(&self) -> usize {
@@ -352,7 +342,7 @@ impl<S: State> Accumulator for Sliding<S> {
         let z: Vec<S::Number> = self.rows.iter().filter_map(|row| row[0]).collect();
         let weights: Vec<S::Number> = self.rows.iter().filter_map(|row| row[1]).collect();
         let weights = (!weights.is_empty()).then_some(&weights[..]);
-        let mut one = One { state: None, value: self.value };
+        let mut one = One::with_value(self.value, 1 + usize::from(weights.is_some()));
         if !z.is_empty() {
             one.state.insert(S::empty()).update(&z, weights).map_err(failed)?;
         }

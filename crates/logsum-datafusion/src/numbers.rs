@@ -12,12 +12,6 @@ pub(crate) trait Number: logsum::Float + ArrowNativeType + Debug {
     type Arrow: ArrowPrimitiveType<Native = Self> + Debug;
 
     fn column(array: &ArrayRef) -> Result<&PrimitiveArray<Self::Arrow>>;
-
-    /// Appends the number to the bytes, little-endian.
-    fn write(self, bytes: &mut Vec<u8>);
-
-    /// The numbers that [`write`](Self::write) wrote, one after the other.
-    fn read(bytes: &[u8]) -> impl Iterator<Item = Self>;
 }
 
 impl Number for f32 {
@@ -26,14 +20,6 @@ impl Number for f32 {
     fn column(array: &ArrayRef) -> Result<&PrimitiveArray<Float32Type>> {
         as_float32_array(array)
     }
-
-    fn write(self, bytes: &mut Vec<u8>) {
-        bytes.extend(self.to_le_bytes());
-    }
-
-    fn read(bytes: &[u8]) -> impl Iterator<Item = Self> {
-        bytes.as_chunks().0.iter().map(|bytes| Self::from_le_bytes(*bytes))
-    }
 }
 
 impl Number for f64 {
@@ -41,14 +27,6 @@ impl Number for f64 {
 
     fn column(array: &ArrayRef) -> Result<&PrimitiveArray<Float64Type>> {
         as_float64_array(array)
-    }
-
-    fn write(self, bytes: &mut Vec<u8>) {
-        bytes.extend(self.to_le_bytes());
-    }
-
-    fn read(bytes: &[u8]) -> impl Iterator<Item = Self> {
-        bytes.as_chunks().0.iter().map(|bytes| Self::from_le_bytes(*bytes))
     }
 }
 

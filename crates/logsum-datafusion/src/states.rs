@@ -28,7 +28,7 @@ pub(crate) trait State: Copy + Debug + Send + Sync + 'static {
     ) -> Result<(), Error>;
 
     fn merge(&mut self, other: &Self);
-    fn bytes(&self) -> impl AsRef<[u8]>;
+    fn bytes(&self) -> impl AsRef<[u8]> + use<Self>;
     fn read(bytes: &[u8]) -> Result<Self, Error>;
 }
 
@@ -62,7 +62,7 @@ impl<T: Number> State for Accumulator<T> {
         Self::merge(self, other);
     }
 
-    fn bytes(&self) -> impl AsRef<[u8]> {
+    fn bytes(&self) -> impl AsRef<[u8]> + use<T> {
         self.to_bytes()
     }
 
@@ -96,7 +96,7 @@ impl<T: Number> State for EffectiveSampleSize<T> {
         Self::merge(self, other);
     }
 
-    fn bytes(&self) -> impl AsRef<[u8]> {
+    fn bytes(&self) -> impl AsRef<[u8]> + use<T> {
         self.to_bytes()
     }
 

@@ -165,7 +165,7 @@ class Accumulator(_Pieces):
     parts in which they arrive, on how states are merged, or on the machine. `value` is the float nearest to the exact
     value whenever that can be proved; `proved` tells whether it is. Typically one float64 value in some 10⁷ is not
     proved, nor are values near 0, or sums whose terms of both signs nearly cancel. The sum Σ b e^z has an error of less
-    than 2⁻⁷⁵ (2⁻⁵¹ for narrower formats) of Σ |b| e^z, plus 2⁻¹¹⁶ of the greatest term for each number; from |z| = 2⁴⁸
+    than 2⁻⁷⁵ (2⁻⁵¹ for narrower formats) of Σ |b| e^z, plus 2⁻⁹⁸ of the greatest term for each number; from |z| = 2⁴⁸
     on, a term also has a relative error of 2⁻⁶⁵ |z|. Threads may share a state.
 
     The value is −∞ if there are no numbers or all are −∞, +∞ if a term is +∞ and none is NaN, and NaN if a number is

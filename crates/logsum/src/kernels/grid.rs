@@ -11,6 +11,10 @@
 //!
 //! These are the bins of Ahrens, Demmel & Nguyen, "Algorithms for efficient reproducible floating point summation"
 //! (ACM TOMS 46, 2020), for terms that are exponentials.
+#![expect(
+    clippy::needless_range_loop,
+    reason = "with iterators the vectors go through memory: twice the time"
+)]
 
 use crate::arithmetic::double_double::{
     DoubleDouble, fast_two_sum, parts, power_of_two, two_product, two_sum,
@@ -233,8 +237,8 @@ fn eight<const IS_WEIGHTED: bool, T: Format, V: Vector>(
     let tops = (cells + rounder).plus_bits(simd.splat(f64::from_bits(ROUNDER.to_bits().wrapping_neg())));
     store_bits(tops, &mut terms.tops, first);
     if !are_near {
-        for j in 0..8 {
-            terms.tops[first + j] += far[j];
+        for (top, far) in terms.tops[first..].iter_mut().zip(far) {
+            *top += far;
         }
     }
 }

@@ -383,7 +383,7 @@ compiled! {
         check_groups(states, groups, "z", z)?;
         let all = groups.chunks(AT_ONCE).zip(z.chunks(AT_ONCE)).enumerate();
         for (i, (groups, z)) in all {
-            fetch(states, groups);
+            fetch(states, groups, weights.is_some());
             let weights = weights.map(|weights| &weights[i * AT_ONCE..][..z.len()]);
             terms_of(z, weights, |j, term| states[groups[j]].state.add_term(term));
         }
@@ -397,7 +397,7 @@ compiled! {
     ) -> Result<(), Error> {
         check_groups(states, groups, "log_weights", z)?;
         for (groups, z) in groups.chunks(AT_ONCE).zip(z.chunks(AT_ONCE)) {
-            fetch(states, groups);
+            fetch(states, groups, false);
             terms_of(z, None, |j, term| states[groups[j]].weights.state.add_term(term));
             let doubled = doubled(z);
             terms_of(&doubled[..z.len()], None, |j, term| states[groups[j]].squares.state.add_term(term));
@@ -452,11 +452,13 @@ fn doubled<T: Format>(log_weights: &[T]) -> [f64; AT_ONCE] {
 }
 
 task! {
-    /// Fetches what the terms of these groups change of their states into the caches.
-    fn fetch<S: Sync>(states: &[S], groups: &[usize]; simd: V) {
+    /// Fetches what terms change of the states of these groups into the caches: without weights, the first line of each
+    /// [`Binned`].
+    fn fetch<S: Sync>(states: &[S], groups: &[usize], have_weights: bool; simd: V) {
+        let step = if have_weights { 64 } else { size_of::<Binned>() };
         for &group in groups {
             let state = &states[group];
-            for line in (0..size_of_val(state)).step_by(size_of::<Binned>()) {
+            for line in (0..size_of_val(state)).step_by(step) {
                 simd.prefetch(state, line);
             }
         }

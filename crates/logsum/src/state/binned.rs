@@ -99,8 +99,8 @@ impl Binned {
     /// The sums of the digits, in units of 2^{50 (top − i)}.
     pub(crate) fn sums(&self) -> [i128; CELLS] {
         let mut sums = [0; CELLS];
-        for i in 0..CELLS {
-            sums[i] = (i128::from(self.high[i]) << LOW_BITS).wrapping_add(i128::from(self.low[i]));
+        for (sum, (&low, &high)) in sums.iter_mut().zip(self.low.iter().zip(&self.high)) {
+            *sum = (i128::from(high) << LOW_BITS).wrapping_add(i128::from(low));
         }
         sums
     }
