@@ -401,7 +401,7 @@ pub struct Reduced<F> {
 /// The greatest magnitude that [`Reduced::of_f64`] takes; |k| < 23 100.
 pub const NEAR_RANGE: f64 = 1000.0;
 
-/// The greatest magnitude that [`Reduced::of_far`] takes.
+/// The greatest magnitude that [`Reduced::of_far_less`] takes.
 pub const FAR_RANGE: f64 = power_of_two(32);
 
 /// [`STEP`] less (ln 2)/16, off by less than 2^-154.

@@ -6,7 +6,7 @@ use crate::states::{State, failed};
 use datafusion::arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, BinaryBuilder, BooleanArray, PrimitiveArray, new_null_array,
 };
-use datafusion::arrow::compute::{not, nullif, prep_null_mask_filter};
+use datafusion::arrow::compute::nullif;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::cast::as_binary_array;
 use datafusion::common::{Result, ScalarValue, not_impl_err};
@@ -245,7 +245,7 @@ impl<S: State> GroupsAccumulator for Groups<S> {
         let Some(filter) = filter else {
             return Ok(std::iter::once(no_states).chain(values.iter().cloned()).collect());
         };
-        let is_left_out = not(&prep_null_mask_filter(filter))?;
+        let is_left_out = BooleanArray::from_iter(filter.iter().map(|passes| Some(passes != Some(true))));
         let rows = values.iter().map(|column| Ok(nullif(column, &is_left_out)?));
         std::iter::once(Ok(no_states)).chain(rows).collect()
     }
