@@ -6,7 +6,7 @@
 //! time to the nearest, ties to even: a digit is x rounded to its unit, and what is left goes on to the next cell.
 //! Every step is exact. The first cell that can have a digit is the term's own ([`cell_of`]); above it x is less
 //! than half a unit, and rounds to 0. So the digit of a cell is the same whatever cell the cutting starts from. A
-//! digit is dropped only if its cell is more than two below the greatest cell of all terms; whether it is, in the
+//! digit is dropped only if its cell is more than three below the greatest cell of all terms; whether it is, in the
 //! end, does not depend on the order of the terms.
 //!
 //! These are the bins of Ahrens, Demmel & Nguyen, "Algorithms for efficient reproducible floating point summation"
@@ -30,8 +30,8 @@ use crate::simd::{Vector, task};
 /// Bits of a cell.
 pub(crate) const BITS: i64 = 50;
 
-/// The number of cells that are kept: the digits below them are less than 2^-98 of the greatest term.
-pub(crate) const CELLS: usize = 3;
+/// The number of cells that are kept: the digits below them are less than 2^-148 of the greatest term.
+pub(crate) const CELLS: usize = 4;
 
 /// 50 · log 2, off by less than 2^-158.
 pub(crate) const CELL: TripleDouble =
@@ -290,7 +290,7 @@ fn exponential<T: Format, F: Float64>(reduced: Reduced<F>) -> DoubleDouble<F> {
 #[inline(always)]
 pub(crate) fn summed<T: Format, V: Vector>(block: &[T], top: i64, simd: V) -> Option<[i64; CELLS]> {
     // No number below that has a digit in the cells that are kept.
-    let floor = (top as f64 - 4.0) * CELL.hi;
+    let floor = (top as f64 - 5.0) * CELL.hi;
     let is_near = floor >= -NEAR_RANGE && (top + 1) as f64 * CELL.hi <= NEAR_RANGE;
     let (sums, vectors) = if is_near {
         sums::<true, T, V>(block, top as f64, floor, simd)

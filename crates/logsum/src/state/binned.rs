@@ -17,7 +17,7 @@ use crate::simd::{Vector, task};
 /// Which cells these are, and which digits a term has there, depends on the terms alone, and integers are added
 /// exactly. So the state is the same, bit for bit, in whatever order and parts the terms come. If the magnitude of the
 /// greatest number is [`HUGE`] or more, only numbers equal to it have digits, relative to e^max. The state is 128
-/// bytes, of which an ordinary term without a weight changes the first 56, in one cache line.
+/// bytes, of which an ordinary term without a weight changes the first 64, one cache line.
 ///
 /// Additions wrap around: sums of terms never overflow, but the sums in bytes from elsewhere may be any.
 #[derive(Debug, Clone, Copy)]
@@ -328,8 +328,9 @@ impl Binned {
     /// their magnitudes. In addition, each term loses at most one unit of the last cell when it is cut: half a unit for
     /// each of its two words, or the whole term if it is below the last cell.
     pub(crate) fn sum<T: Format>(&self) -> Sum {
-        let (sign, [high, low, second, third]) = words(self.sums());
-        let magnitude = TripleDouble::sum_of(high, low, second, third).normalised();
+        let (sign, words) = words(self.sums());
+        let magnitude = TripleDouble::sum_of(words[0], words[1], words[2], words[3]);
+        let magnitude = magnitude.plus(TripleDouble { hi: words[4], mid: 0.0, lo: 0.0 }).normalised();
         let (count, unit) = (self.count as f64, power_of_two(-BITS as i32));
         let negative = self.negative[0] as f64 + (self.negative[1] as f64 + count) * unit;
         let negative = if self.negative == [0; 2] { 0.0 } else { negative };
