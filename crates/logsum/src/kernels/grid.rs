@@ -127,9 +127,9 @@ impl Place {
     }
 }
 
-/// The cell of x · 2^{exponent + k/16} · e^r for all x from 1 to 2 and |r| ≤ (log 2)/31: ⌊(⌊k/16⌋ + exponent + 1)/50⌋. The
-/// term's logarithm to base 2, from −1.1, is less than 49 above that of the cell's unit if x is 1, and less than 50 if
-/// it is not.
+/// The cell of x · 2^{exponent + k/16} · e^r for all x from 1 to 2 and |r| ≤ (log 2)/31:
+/// ⌊(⌊k/16⌋ + exponent + 1)/50⌋. The logarithm of the term to base 2, in units of the cell, is at least −1.1; it is below
+/// 49 if x is 1, and below 50 if it is not.
 ///
 /// The quotient is at least 0.5/800 from where it would be rounded to another integer.
 #[inline(always)]
