@@ -148,7 +148,13 @@ const ROUNDER: f64 = 6755399441055744.0; // 1.5 · 2^52
 /// The step that d is nearest to: k in the low bits of the first, −k the second.
 #[inline(always)]
 pub(crate) fn step<F: Float64>(d: F) -> (F, F) {
-    let rounder = d.splat(ROUNDER);
+    step_less(d, 0.0)
+}
+
+/// The same with `steps` less in the low bits of the first.
+#[inline(always)]
+fn step_less<F: Float64>(d: F, steps: f64) -> (F, F) {
+    let rounder = d.splat(ROUNDER - steps);
     let k = d.mul_add(d.splat(PER_STEP), rounder);
     (k, rounder - k)
 }
@@ -424,29 +430,26 @@ impl<F: Float64> Reduced<F> {
     /// The same, with `steps` less in k: a whole multiple of 16, below 2^50. This takes no operation more.
     #[inline(always)]
     pub fn of_f64_less(d: F, steps: f64) -> Self {
-        let rounder = d.splat(ROUNDER - steps);
-        let k = d.mul_add(d.splat(PER_STEP), rounder);
-        Self::by_steps(d, k, rounder - k, k.entry(&LOGS_OF_ROUNDING))
+        let (k, minus_k) = step_less(d, steps);
+        Self::by_steps(d, k, minus_k, k.entry(&LOGS_OF_ROUNDING))
     }
 
     /// The same for a d at most [`FAR_RANGE`] in magnitude, without what the table's entry lost, below 2^-53.5, and with
     /// an error below 2^-58: −k·STEP₁, below 2^-6, is rounded by 2^-60, and both parts of the step are off by 2^-96.
     #[inline(always)]
     pub fn of_f64_coarse_less(d: F, steps: f64) -> Self {
-        let rounder = d.splat(ROUNDER - steps);
-        let k = d.mul_add(d.splat(PER_STEP), rounder);
-        Self::by_steps(d, k, rounder - k, d.splat(0.0))
+        let (k, minus_k) = step_less(d, steps);
+        Self::by_steps(d, k, minus_k, d.splat(0.0))
     }
 
-    /// As [`of_f64_less`](Self::of_f64_less), with its bits for a d at most [`NEAR_RANGE`] in magnitude, but for a d of up to
+    /// As [`of_f64_less`](Self::of_f64_less), and with its bits up to [`NEAR_RANGE`], but for a d of up to
     /// [`FAR_RANGE`].
     ///
-    /// Beyond [`NEAR_RANGE`], d and k·STEP₀ are multiples of 2^-42 whose difference is below 1, so that it is exact. r₁, below
-    /// 2^-49, is rounded twice: by 2^-101.
+    /// Beyond [`NEAR_RANGE`], d and k·STEP₀ are multiples of 2^-43 whose difference is below 1, so that it is exact.
+    /// r₁, below 2^-49, is rounded twice: by 2^-101.
     #[inline(always)]
     pub fn of_far_less(d: F, steps: f64) -> Self {
-        let near = Self::of_f64_less(d, steps);
-        let minus_k = d.splat(ROUNDER - steps) - near.k;
+        let (near, (_, minus_k)) = (Self::of_f64_less(d, steps), step_less(d, steps));
         let second = two_product(minus_k, d.splat(STEP[1]));
         let r0 = two_sum(near.r0, second.hi);
         let low = minus_k.mul_add(d.splat(-LOW_STEP), near.k.entry(&LOGS_OF_ROUNDING));
