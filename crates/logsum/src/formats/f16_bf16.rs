@@ -174,7 +174,9 @@ impl<T: Half> Format for T {
         *numbers = T::from_singles(singles, vector);
     }
 
-    /// An ordinary store: exponentials take far longer than the reading of the lines to be written.
+    /// Exponentials take far longer than the reading of the lines to be written.
+    const HAS_STREAM: bool = false;
+
     #[inline(always)]
     fn stream<V: Vector>(vector: V, numbers: &mut [Self; 8]) {
         T::store(vector, numbers);

@@ -56,6 +56,9 @@ pub trait Format: Copy + Default + PartialOrd + Debug + Display + Send + Sync + 
     /// Rounds each number to nearest.
     fn store<V: Vector>(vector: V, numbers: &mut [Self; 8]);
 
+    /// Whether [`stream`](Format::stream) is another way than [`store`](Format::store).
+    const HAS_STREAM: bool = true;
+
     /// Rounds each number to nearest and uses a non-temporal store where there is one.
     fn stream<V: Vector>(vector: V, numbers: &mut [Self; 8]);
 

@@ -88,16 +88,15 @@ fn nan_in<T: Format>(block: &[T]) -> Option<f64> {
 fn sum<const AT_0: bool, P: Keep, T: Format, V: Vector>(block: &[T], c: V, bound: f64) -> P::Sum<V> {
     let mut sum = <P::Sum<V>>::empty(c.splat(bound));
     let (whole, rest) = block.as_chunks();
-    for numbers in whole {
-        ask_ahead(numbers, c);
-        sum = plus::<AT_0, P, T, V>(sum, numbers, c);
-    }
     // The padding with −∞ adds terms too small to change any bit that is used.
-    if !rest.is_empty() {
-        sum = sum + exp_from::<AT_0, P, V>(T::load_up_to(rest, c), c);
-    }
-    if let Some(rest) = rest.get(STEP / 2..) {
-        sum = sum + exp_from::<AT_0, P, V>(T::load_up_to(rest, c), c);
+    let last = [padded(rest)];
+    // One loop over the whole steps and the last one, so that the exponential is in the code once.
+    for steps in [whole, &last[..usize::from(!rest.is_empty())]] {
+        for numbers in steps {
+            ask_ahead(numbers, c);
+            let [low, high] = exps::<AT_0, P, T, V>(numbers, c);
+            sum = sum + low + high;
+        }
     }
     sum
 }
@@ -114,14 +113,12 @@ pub(super) fn ask_ahead<T, const N: usize, V: Vector>(numbers: &[T; N], simd: V)
 }
 
 #[inline(always)]
-fn plus<const AT_0: bool, P: Keep, T: Format, V: Vector>(
-    sum: P::Sum<V>,
+fn exps<const AT_0: bool, P: Precision, T: Format, V: Vector>(
     numbers: &[T; STEP],
     c: V,
-) -> P::Sum<V> {
+) -> [P::Number<V>; 2] {
     let [low, high] = load(numbers, c);
-    let (low, high) = (exp_from::<AT_0, P, V>(low, c), exp_from::<AT_0, P, V>(high, c));
-    sum + low + high
+    [exp_from::<AT_0, P, V>(low, c), exp_from::<AT_0, P, V>(high, c)]
 }
 
 #[inline(always)]
@@ -133,29 +130,18 @@ fn sum_and_keep<const AT_0: bool, P: Keep, T: Format, V: Vector>(
 ) -> P::Sum<V> {
     let mut sum = <P::Sum<V>>::empty(c.splat(bound));
     let (whole, rest) = block.as_chunks();
-    let (pairs, _) = kept.as_chunks_mut::<2>();
-    for (numbers, places) in whole.iter().zip(pairs.iter_mut()) {
-        ask_ahead(numbers, c);
-        sum = plus_and_keep::<AT_0, P, T, V>(sum, numbers, c, places);
-    }
-    if let (false, Some(places)) = (rest.is_empty(), pairs.get_mut(whole.len())) {
-        sum = plus_and_keep::<AT_0, P, T, V>(sum, &padded(rest), c, places);
+    let last = [padded(rest)];
+    let (places, last_places) = kept.as_chunks_mut::<2>().0.split_at_mut(whole.len());
+    for (steps, places) in [(whole, places), (&last[..usize::from(!rest.is_empty())], last_places)] {
+        for (numbers, places) in steps.iter().zip(places) {
+            ask_ahead(numbers, c);
+            let [low, high] = exps::<AT_0, P, T, V>(numbers, c);
+            P::keep(low, &mut places[0]);
+            P::keep(high, &mut places[1]);
+            sum = sum + low + high;
+        }
     }
     sum
-}
-
-#[inline(always)]
-fn plus_and_keep<const AT_0: bool, P: Keep, T: Format, V: Vector>(
-    sum: P::Sum<V>,
-    numbers: &[T; STEP],
-    c: V,
-    places: &mut [P::Kept; 2],
-) -> P::Sum<V> {
-    let [low, high] = load(numbers, c);
-    let (low, high) = (exp_from::<AT_0, P, V>(low, c), exp_from::<AT_0, P, V>(high, c));
-    P::keep(low, &mut places[0]);
-    P::keep(high, &mut places[1]);
-    sum + low + high
 }
 
 /// How results are stored: through the caches, or by non-temporal stores, for an output larger than the caches.
@@ -175,8 +161,8 @@ impl Store {
 
     /// Whether to write `out` by non-temporal stores, which need an alignment of 16 bytes.
     #[inline(always)]
-    pub(super) fn is_memory<T>(self, out: &[T]) -> bool {
-        self == Self::Memory && out.as_ptr().addr().is_multiple_of(16)
+    pub(super) fn is_memory<T: Format>(self, out: &[T]) -> bool {
+        T::HAS_STREAM && self == Self::Memory && out.as_ptr().addr().is_multiple_of(16)
     }
 }
 

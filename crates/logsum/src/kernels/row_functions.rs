@@ -431,13 +431,15 @@ task! {
         simd: V
     ) -> bool {
         let is_memory = to.is_memory(out);
-        let ((whole, rest), (out, rest_out)) = (block.z.as_chunks::<8>(), out.as_chunks_mut::<8>());
-        let (vs, ws) = (whole_eights(block.v, F::USES.v), whole_eights(block.w, F::USES.w));
-        let ((pairs, few), mut unsettled) = (out.as_chunks_mut::<2>(), 0);
-        let in_pairs = 2 * pairs.len();
-        for (i, out) in pairs.iter_mut().enumerate() {
-            let [low, high] = ends_of_eight::<T, F, V>(whole, vs, ws, 2 * i, f, simd);
-            let [low2, high2] = ends_of_eight::<T, F, V>(whole, vs, ws, 2 * i + 1, f, simd);
+        let (last, mut last_out) = (Last::of(block, F::USES), [[T::default(); 8]]);
+        let (out, rest) = out.as_chunks_mut();
+        let (whole, last) = (Eights::of(block, F::USES), last.eights());
+        let in_pairs = whole.z.len() / 2 * 2;
+        let ((pairs, few), (out, few_out)) = (whole.split_at(in_pairs), out.split_at_mut(in_pairs));
+        let mut unsettled = 0;
+        for (i, out) in out.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+            let [low, high] = pairs.ends::<F, V>(2 * i, f, simd);
+            let [low2, high2] = pairs.ends::<F, V>(2 * i + 1, f, simd);
             if is_memory {
                 T::stream(high, &mut out[0]);
                 T::stream(high2, &mut out[1]);
@@ -447,52 +449,42 @@ task! {
             }
             unsettled |= T::differ(low, high) | T::differ(low2, high2);
         }
-        for (i, out) in few.iter_mut().enumerate() {
-            let [low, high] = ends_of_eight::<T, F, V>(whole, vs, ws, in_pairs + i, f, simd);
-            if is_memory { T::stream(high, out) } else { T::store(high, out) }
-            unsettled |= T::differ(low, high);
+        // One loop over both, so that the function is in the code once.
+        let last_eight = &mut last_out[..last.z.len()];
+        for (eights, out, is_number) in [(few, few_out, u8::MAX), (last, last_eight, first(rest.len()))] {
+            for (i, out) in out.iter_mut().enumerate() {
+                let [low, high] = eights.ends::<F, V>(i, f, simd);
+                T::store(high, out);
+                unsettled |= T::differ(low, high) & is_number;
+            }
         }
         if is_memory {
             simd.fence();
         }
-        if !rest.is_empty() {
-            let (v, w) = second_at_rest(block, rest, F::USES, simd);
-            let [low, high] = f.ends::<T::Elements, V>(T::load(&padded(rest), simd), v, w);
-            let mut last = [T::default(); 8];
-            T::store(high, &mut last);
-            rest_out.copy_from_slice(&last[..rest.len()]);
-            unsettled |= T::differ(low, high) & first(rest.len());
-        }
+        rest.copy_from_slice(&last_out[0][..rest.len()]);
         unsettled != 0
     }
-}
-
-/// The ends of a function of the i-th eight numbers. A closure would not be compiled for the level.
-#[inline(always)]
-fn ends_of_eight<T: Format, F: Bounded, V: Vector>(
-    z: &[[T; 8]],
-    v: Option<&[[T; 8]]>,
-    w: Option<&[[T; 8]]>,
-    i: usize,
-    f: F,
-    simd: V,
-) -> [V; 2] {
-    let (v, w) = (eight(v, i, simd.splat(0.0)), eight(w, i, simd.splat(1.0)));
-    f.ends::<T::Elements, V>(T::load(&z[i], simd), v, w)
 }
 
 task! {
     /// Writes a function of each number again, with more work where it is subnormal. Sets bit i of mask j if the
     /// function of number 8j + i is not settled, and clears the other bits.
     fn mark<T: Format, F: Bounded>(block: Block<'_, T>, f: F, out: &mut [T], masks: &mut [u8]; simd: V) {
-        for (i, ((z, out), mask)) in block.z.chunks(8).zip(out.chunks_mut(8)).zip(masks).enumerate() {
-            let (v, w) = second_at_rest(block.part(8 * i, 8), z, F::USES, simd);
-            let [low, high] = f.ends_among_least::<T::Elements, V>(T::load(&padded(z), simd), v, w);
-            let mut eight = [T::default(); 8];
-            T::store(high, &mut eight);
-            out.copy_from_slice(&eight[..out.len()]);
-            *mask = T::differ(low, high) & first(z.len());
+        let (last, mut last_out) = (Last::of(block, F::USES), [[T::default(); 8]]);
+        let (out, rest) = out.as_chunks_mut();
+        let (whole, last) = (Eights::of(block, F::USES), last.eights());
+        let (masks, last_mask) = masks.split_at_mut(whole.z.len());
+        for (eights, out, masks, is_number) in
+            [(whole, out, masks, u8::MAX), (last, &mut last_out, last_mask, first(rest.len()))]
+        {
+            for i in 0..eights.z.len() {
+                let [z, v, w] = eights.load(i, simd);
+                let [low, high] = f.ends_among_least::<T::Elements, V>(z, v, w);
+                T::store(high, &mut out[i]);
+                masks[i] = T::differ(low, high) & is_number;
+            }
         }
+        rest.copy_from_slice(&last_out[0][..rest.len()]);
     }
 }
 
@@ -551,23 +543,25 @@ impl Function for Product {
 
 task! {
     fn sum_of_block<P: Precision, T: Format, F: Function>(block: Block<'_, T>, f: F; simd: V) -> DoubleDouble {
-        let mut sum = DoubleDouble::from(simd.splat(0.0));
-        let (whole, rest) = block.z.as_chunks();
-        let (vs, ws) = (whole_eights(block.v, F::USES.v), whole_eights(block.w, F::USES.w));
-        let (zero, one) = (simd.splat(0.0), simd.splat(1.0));
-        for (i, z) in whole.iter().enumerate() {
-            let (v, w) = (eight(vs, i, zero), eight(ws, i, one));
-            sum = f.at::<P, V>(T::load(z, simd), v, w).added_to(sum);
+        let (whole, last) = (Eights::of(block, F::USES), Last::of(block, F::USES));
+        let (mut sum, mut last_terms) = (DoubleDouble::from(simd.splat(0.0)), [DoubleDouble::ZERO; 8]);
+        // One loop over both, so that the function is in the code once.
+        for (eights, are_whole) in [(whole, true), (last.eights(), false)] {
+            for i in 0..eights.z.len() {
+                let terms = eights.function::<P, F, V>(i, f, simd);
+                if are_whole {
+                    sum = terms.added_to(sum);
+                } else {
+                    last_terms = lanes(terms.to_dd());
+                }
+            }
         }
         let mut all = DoubleDouble::ZERO;
         for sum in lanes(sum) {
             all = all + two_sum(sum.hi, sum.lo);
         }
-        if !rest.is_empty() {
-            let last = lanes(at_rest::<P, T, F, V>(block, rest, f, simd));
-            for &term in &last[..rest.len()] {
-                all = all + term;
-            }
+        for &term in &last_terms[..block.z.len() % 8] {
+            all = all + term;
         }
         all
     }
@@ -583,17 +577,14 @@ task! {
         simd: V
     ) {
         let is_memory = to.is_memory(out);
-        let ((whole, rest), (out, rest_out)) = (block.z.as_chunks(), out.as_chunks_mut());
-        let (vs, ws) = (whole_eights(block.v, F::USES.v), whole_eights(block.w, F::USES.w));
-        let (zero, one) = (simd.splat(0.0), simd.splat(1.0));
-        let pairs = if F::IS_SHORT { whole.len() / 2 } else { 0 };
-        let (in_pairs, few) = whole.split_at(2 * pairs);
-        let (out_in_pairs, few_out) = out.split_at_mut(2 * pairs);
-        for (i, (z, out)) in in_pairs.as_chunks::<2>().0.iter().zip(out_in_pairs.as_chunks_mut::<2>().0).enumerate() {
-            let (v, w) = (eight(vs, 2 * i, zero), eight(ws, 2 * i, one));
-            let (v2, w2) = (eight(vs, 2 * i + 1, zero), eight(ws, 2 * i + 1, one));
-            let (z, z2) = (T::load(&z[0], simd), T::load(&z[1], simd));
-            let (result, result2) = (f.at::<P, V>(z, v, w).to_dd().hi, f.at::<P, V>(z2, v2, w2).to_dd().hi);
+        let (last, mut last_out) = (Last::of(block, F::USES), [[T::default(); 8]]);
+        let (out, rest) = out.as_chunks_mut();
+        let (whole, last) = (Eights::of(block, F::USES), last.eights());
+        let in_pairs = if F::IS_SHORT { whole.z.len() / 2 * 2 } else { 0 };
+        let ((pairs, few), (out, few_out)) = (whole.split_at(in_pairs), out.split_at_mut(in_pairs));
+        for (i, out) in out.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+            let result = pairs.function::<P, F, V>(2 * i, f, simd).to_dd().hi;
+            let result2 = pairs.function::<P, F, V>(2 * i + 1, f, simd).to_dd().hi;
             if is_memory {
                 T::stream(result, &mut out[0]);
                 T::stream(result2, &mut out[1]);
@@ -602,28 +593,99 @@ task! {
                 T::store(result2, &mut out[1]);
             }
         }
-        for (i, (z, out)) in few.iter().zip(few_out).enumerate() {
-            let (v, w) = (eight(vs, 2 * pairs + i, zero), eight(ws, 2 * pairs + i, one));
-            let result = f.at::<P, V>(T::load(z, simd), v, w).to_dd().hi;
-            if is_memory { T::stream(result, out) } else { T::store(result, out) }
+        // One loop over both, so that the function is in the code once.
+        let last_eight = &mut last_out[..last.z.len()];
+        for (eights, out, is_memory) in [(few, few_out, is_memory), (last, last_eight, false)] {
+            for (i, out) in out.iter_mut().enumerate() {
+                let result = eights.function::<P, F, V>(i, f, simd).to_dd().hi;
+                if is_memory { T::stream(result, out) } else { T::store(result, out) }
+            }
         }
         if is_memory {
             simd.fence();
         }
-        if !rest.is_empty() {
-            let mut last = [T::default(); 8];
-            T::store(at_rest::<P, T, F, V>(block, rest, f, simd).hi, &mut last);
-            rest_out.copy_from_slice(&last[..rest.len()]);
-        }
+        rest.copy_from_slice(&last_out[0][..rest.len()]);
     }
 }
 
-/// The whole eights of the second numbers or weights, if there are any and the function uses them.
-#[inline(always)]
-fn whole_eights<T>(numbers: Option<&[T]>, is_used: bool) -> Option<&[[T; 8]]> {
-    match numbers {
-        Some(numbers) if is_used => Some(numbers.as_chunks().0),
-        _ => None,
+/// Eights of the numbers of a block, and of its second numbers and weights as far as a function uses them.
+#[derive(Clone, Copy)]
+struct Eights<'a, T> {
+    z: &'a [[T; 8]],
+    v: Option<&'a [[T; 8]]>,
+    w: Option<&'a [[T; 8]]>,
+}
+
+impl<'a, T: Format> Eights<'a, T> {
+    /// Those of a block that are whole.
+    #[inline(always)]
+    fn of(block: Block<'a, T>, uses: Uses) -> Self {
+        Self {
+            z: block.z.as_chunks().0,
+            v: block.v.filter(|_| uses.v).map(|v| v.as_chunks().0),
+            w: block.w.filter(|_| uses.w).map(|w| w.as_chunks().0),
+        }
+    }
+
+    /// The first `count`, and the others.
+    #[inline(always)]
+    fn split_at(self, count: usize) -> (Self, Self) {
+        let (z, z_after) = self.z.split_at(count);
+        let (v, v_after) = self.v.map(|v| v.split_at(count)).unzip();
+        let (w, w_after) = self.w.map(|w| w.split_at(count)).unzip();
+        (Self { z, v, w }, Self { z: z_after, v: v_after, w: w_after })
+    }
+
+    /// The i-th eight: z, v and w.
+    #[inline(always)]
+    fn load<V: Vector>(self, i: usize, simd: V) -> [V; 3] {
+        let z = T::load(&self.z[i], simd);
+        [z, eight(self.v, i, simd.splat(0.0)), eight(self.w, i, simd.splat(1.0))]
+    }
+
+    /// A function of the i-th eight.
+    #[inline(always)]
+    fn function<P: Precision, F: Function, V: Vector>(self, i: usize, f: F, simd: V) -> P::Number<V> {
+        let [z, v, w] = self.load(i, simd);
+        f.at::<P, V>(z, v, w)
+    }
+
+    /// The ends of a function of the i-th eight.
+    #[inline(always)]
+    fn ends<F: Bounded, V: Vector>(self, i: usize, f: F, simd: V) -> [V; 2] {
+        let [z, v, w] = self.load(i, simd);
+        f.ends::<T::Elements, V>(z, v, w)
+    }
+}
+
+/// The numbers of a block after its whole eights, if there are any, padded with zeros.
+struct Last<T> {
+    z: [[T; 8]; 1],
+    v: Option<[[T; 8]; 1]>,
+    w: Option<[[T; 8]; 1]>,
+    is_empty: bool,
+}
+
+impl<T: Format> Last<T> {
+    #[inline(always)]
+    fn of(block: Block<'_, T>, uses: Uses) -> Self {
+        let rest = |numbers: &[T]| [padded(numbers.as_chunks::<8>().1)];
+        Self {
+            z: rest(block.z),
+            v: block.v.filter(|_| uses.v).map(rest),
+            w: block.w.filter(|_| uses.w).map(rest),
+            is_empty: block.z.len().is_multiple_of(8),
+        }
+    }
+
+    #[inline(always)]
+    fn eights(&self) -> Eights<'_, T> {
+        let count = usize::from(!self.is_empty);
+        Eights {
+            z: &self.z[..count],
+            v: self.v.as_ref().map(|v| &v[..count]),
+            w: self.w.as_ref().map(|w| &w[..count]),
+        }
     }
 }
 
@@ -634,36 +696,6 @@ fn eight<T: Format, V: Vector>(eights: Option<&[[T; 8]]>, i: usize, default: V) 
         Some(eights) => T::load(&eights[i], default),
         None => default,
     }
-}
-
-/// The function of the last numbers of a block, fewer than eight; the lanes after them are meaningless.
-#[inline(always)]
-fn at_rest<P: Precision, T: Format, F: Function, V: Vector>(
-    block: Block<'_, T>,
-    rest: &[T],
-    f: F,
-    simd: V,
-) -> DoubleDouble<V> {
-    let (v, w) = second_at_rest(block, rest, F::USES, simd);
-    f.at::<P, V>(T::load(&padded(rest), simd), v, w).to_dd()
-}
-
-/// The second numbers and the weights of the last numbers of a block, at most eight, as far as they are used.
-#[inline(always)]
-fn second_at_rest<T: Format, V: Vector>(block: Block<'_, T>, rest: &[T], uses: Uses, simd: V) -> (V, V) {
-    let start = block.z.len() - rest.len();
-    let (mut v, mut w) = (simd.splat(0.0), simd.splat(1.0));
-    if uses.v
-        && let Some(numbers) = block.v
-    {
-        v = T::load(&padded(&numbers[start..]), simd);
-    }
-    if uses.w
-        && let Some(weights) = block.w
-    {
-        w = T::load(&padded(&weights[start..]), simd);
-    }
-    (v, w)
 }
 
 /// At most eight numbers, padded with zeros.

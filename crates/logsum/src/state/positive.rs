@@ -14,7 +14,7 @@ use crate::kernels::block::{self, Store, Summed};
 use crate::kernels::columns::{self, LANES};
 use crate::kernels::row_access::{BLOCK, PIECE, Series};
 use crate::kernels::{Constants, Each, Factor, Scaled};
-use crate::simd::{Keep, Vector, task};
+use crate::simd::{Keep, task};
 use crate::threads::{grain, in_tree};
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -76,7 +76,14 @@ impl<P: Keep> Partial<P> {
     /// The state of a piece of at most [`PIECE`] numbers.
     pub(crate) fn of<T: Format>(piece: &[T]) -> Self {
         checkpoint();
-        of_piece(piece)
+        of_piece(piece).unwrap_or_else(|| Self::of_each_block(piece))
+    }
+
+    /// The state of a piece in which too few terms are near some maximum: it is left out in each block where that is
+    /// necessary.
+    #[cold]
+    fn of_each_block<T: Format>(piece: &[T]) -> Self {
+        piece.chunks(BLOCK).fold(Self::EMPTY, |all, block| all.merge(of_block(block)))
     }
 
     /// The state of a whole row. Pieces are merged in a binary tree, with or without threads.
@@ -157,15 +164,9 @@ impl<P: Keep> Partial<P> {
         is_enough.then_some(Self { max, shift, tail, error, precision: PhantomData })
     }
 
-    /// The state of a block with finite maximum, whose first occurrence is left out of the sum.
+    /// The state of a block with this finite maximum, given the sum of its other numbers.
     #[inline(always)]
-    fn of_rest<T: Format, V: Vector>(block: &[T], max: f64, simd: V) -> Self {
-        let mut rest = [T::NEG_INFINITY; BLOCK];
-        let rest = &mut rest[..block.len()];
-        rest.copy_from_slice(block);
-        let first = rest.iter().position(|z| z.widen() == max).unwrap_or(0);
-        rest[first] = T::NEG_INFINITY;
-        let Summed { max: second, shift, sum } = block::summed::<P, T, V>(rest, simd);
+    fn from_rest(max: f64, Summed { max: second, shift, sum }: Summed) -> Self {
         let alone = Self { max, shift: max, ..Self::EMPTY };
         if second == f64::NEG_INFINITY {
             return alone;
@@ -362,27 +363,38 @@ task! {
 }
 
 task! {
-    fn of_piece<T: Format, P: Keep>(numbers: &[T]; simd: V) -> Partial<P> {
+    /// `None` if subtracting the term of some maximum left too little.
+    fn of_piece<T: Format, P: Keep>(numbers: &[T]; simd: V) -> Option<Partial<P>> {
         let mut piece = Piece::EMPTY;
         for block in numbers.chunks(BLOCK) {
             piece.push(block::summed::<P, T, V>(block, simd));
         }
         piece.close();
-        if !piece.has_failed {
-            return piece.done;
+        (!piece.has_failed).then_some(piece.done)
+    }
+}
+
+task! {
+    fn of_block<T: Format, P: Keep>(block: &[T]; simd: V) -> Partial<P> {
+        let (mut room, mut max) = ([T::NEG_INFINITY; BLOCK], None);
+        let mut numbers = block;
+        loop {
+            let summed = block::summed::<P, T, V>(numbers, simd);
+            if let Some(max) = max {
+                return Partial::from_rest(max, summed);
+            }
+            if let Some(partial) = Partial::from_sum(summed) {
+                return partial;
+            }
+            // Once more, without the first occurrence of the maximum.
+            max = Some(summed.max);
+            let rest = &mut room[..block.len()];
+            rest.copy_from_slice(block);
+            if let Some(first) = rest.iter_mut().find(|z| z.widen() == summed.max) {
+                *first = T::NEG_INFINITY;
+            }
+            numbers = rest;
         }
-        // Too few terms are near some maximum: sum again, leaving the maximum out in each block where that is
-        // necessary.
-        let mut all = Partial::EMPTY;
-        for block in numbers.chunks(BLOCK) {
-            let summed = block::summed::<P, T, V>(block, simd);
-            let partial = match Partial::from_sum(summed) {
-                Some(partial) => partial,
-                None => Partial::of_rest(block, summed.max, simd),
-            };
-            all = all.merged(partial);
-        }
-        all
     }
 }
 

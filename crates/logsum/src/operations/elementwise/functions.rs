@@ -9,6 +9,7 @@ use crate::arithmetic::precision::{InDoubleDouble, Number, Precision};
 use crate::formats::Format;
 use crate::formats::nearest::{Zero, nearest, settled_between};
 use crate::kernels::Each;
+use crate::kernels::row_functions::padded;
 use crate::operations::row_reduction::value;
 use crate::simd::{Vector, scalar_tasks, task};
 use crate::ziv::elements::Elements;
@@ -322,17 +323,17 @@ pub(super) fn at<T: Format, F: Function<T>>(function: F, a: T, b: T) -> T {
 
 task! {
     pub(super) fn map<T: Format, F: Function<T>>(function: F, a: &[T], b: &[T], out: &mut [T]; simd: V) {
-        let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-        let (out, rest) = out.as_chunks_mut::<8>();
-        for ((a, b), out) in a.iter().zip(b).zip(out) {
-            *out = eight(function, a, b, simd);
+        let ((a, rest_a), (b, rest_b)) = (a.as_chunks(), b.as_chunks());
+        let (out, rest) = out.as_chunks_mut();
+        let (last_a, last_b, mut last) = ([padded(rest_a)], [padded(rest_b)], [[T::default(); 8]]);
+        let count = usize::from(!rest.is_empty());
+        // One loop over the whole eights and the last one, so that the function is in the code once.
+        for (a, b, out) in [(a, b, out), (&last_a[..], &last_b[..], &mut last[..count])] {
+            for i in 0..out.len() {
+                out[i] = eight(function, &a[i], &b[i], simd);
+            }
         }
-        if !rest.is_empty() {
-            let (mut last_a, mut last_b) = ([T::default(); 8], [T::default(); 8]);
-            last_a[..rest_a.len()].copy_from_slice(rest_a);
-            last_b[..rest_b.len()].copy_from_slice(rest_b);
-            rest.copy_from_slice(&eight(function, &last_a, &last_b, simd)[..rest.len()]);
-        }
+        rest.copy_from_slice(&last[0][..rest.len()]);
     }
 }
 
