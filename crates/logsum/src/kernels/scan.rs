@@ -52,12 +52,14 @@ pub(crate) struct Before {
 /// t has relative error 2^-62.2, from the exponentials; sums in double-double add less than 2^-88. For narrower formats
 /// the logarithm is in f64, or in double-double if f64 leaves a value of the tile unsettled.
 pub(crate) fn logarithms<T: Format>(sums: &Sums, before: &Before, tile: &mut Tile, marks: &mut Tile) {
-    let all = run(Logarithms::<T, false> { sums, before, tile, marks, format: PhantomData });
-    if all == [0.0; LANES] {
-        marks.fill(all);
-    } else {
-        run(Logarithms::<T, true> { sums, before, tile, marks, format: PhantomData });
+    if const { !is_widest::<T>() } {
+        let all = run(Logarithms::<T, false> { sums, before, tile, marks, format: PhantomData });
+        if all == [0.0; LANES] {
+            marks.fill(all);
+            return;
+        }
     }
+    run(Logarithms::<T, true> { sums, before, tile, marks, format: PhantomData });
 }
 
 struct Logarithms<'a, T, const MARKS: bool> {
@@ -92,7 +94,7 @@ impl<T: Format, const MARKS: bool> Task for Logarithms<'_, T, MARKS> {
         for (i, ((hi, lo), (place, mark))) in
             sums.hi.iter().zip(&sums.lo).zip(tile.iter_mut().zip(marks)).enumerate()
         {
-            let t = if const { MARKS || is_widest::<T>() } {
+            let t = if MARKS {
                 (carry + fast_two_sum(simd.load(hi), simd.load(lo))).scaled(unscale)
             } else {
                 // The logarithm in f64 uses only one word of t.
@@ -100,7 +102,7 @@ impl<T: Format, const MARKS: bool> Task for Logarithms<'_, T, MARKS> {
                 DoubleDouble::from(word * unscale)
             };
             let least_one = -(-t.hi).max(simd.splat(-1.0));
-            let error_of_t = const { if MARKS || is_widest::<T>() { T_ERROR } else { WORD_ERROR } };
+            let error_of_t = const { if MARKS { T_ERROR } else { WORD_ERROR } };
             let from_t = least_one * simd.splat(error_of_t);
             let (mut value, mut bound) = if MARKS {
                 estimate_of_log::<InDoubleDouble, V>(max, t, from_t)

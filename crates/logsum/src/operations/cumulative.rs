@@ -354,6 +354,13 @@ impl<T: Format> Work<T> {
     fn run(&mut self, states: &mut [State; LANES], are_one_row: bool, columns: usize, height: usize) {
         let (numbers, tile) = (&mut self.numbers[..LANES * height], &mut self.tile[..height]);
         columns::from_rows(numbers, tile);
+        if columns < LANES {
+            // In columns without a chunk: sums of −∞ alone would underflow in every step, which takes Intel's
+            // processors over a hundred cycles each time.
+            for row in &mut *tile {
+                row[columns..].fill(0.0);
+            }
+        }
         let mut before = Before { max: [0.0; LANES], hi: [0.0; LANES], lo: [0.0; LANES], first: [0; LANES] };
         let mut is_edge = [false; LANES];
         // The maximum before each chunk.
