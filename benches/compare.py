@@ -51,7 +51,7 @@ def in_own_environment():
         print("installing the rivals: several hundred megabytes", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", python.parent.parent], check=True)
     subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES], check=True)
-    subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=HERE, check=True)
+    subprocess.run(["cargo", "build", "--release", "--quiet", "--target-dir", TARGET], cwd=HERE, check=True)
     os.execv(python, [python, *sys.argv])
 
 
