@@ -49,7 +49,7 @@ pub fn estimate_of_log<P: Precision, F: Float64>(
     let estimate = log + max;
     // The sum max + log is exact up to its low part. t may have lost up to 2^-1074 to underflow.
     let size = max.max(-max) + log.hi;
-    // Not fused: with a subnormal operand that takes Intel's processors over a hundred cycles.
+    // Not fused: with a subnormal operand that takes Intel's processors about a hundred cycles.
     let from_sum = size * max.splat(power_of_two(-103)) + max.splat(power_of_two(-1070));
     (estimate, (from_t + log_error + from_sum) * max.splat(SLACK))
 }

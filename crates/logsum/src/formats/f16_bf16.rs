@@ -174,14 +174,6 @@ impl<T: Half> Format for T {
         *numbers = T::from_singles(singles, vector);
     }
 
-    /// Exponentials take far longer than the reading of the lines to be written.
-    const HAS_STREAM: bool = false;
-
-    #[inline(always)]
-    fn stream<V: Vector>(vector: V, numbers: &mut [Self; 8]) {
-        T::store(vector, numbers);
-    }
-
     type Wide<V: Vector> = V::Singles;
 
     #[inline(always)]

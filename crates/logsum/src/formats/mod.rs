@@ -56,11 +56,15 @@ pub trait Format: Copy + Default + PartialOrd + Debug + Display + Send + Sync + 
     /// Rounds each number to nearest.
     fn store<V: Vector>(vector: V, numbers: &mut [Self; 8]);
 
-    /// Whether [`stream`](Format::stream) is another way than [`store`](Format::store).
-    const HAS_STREAM: bool = true;
+    /// Whether [`stream`](Format::stream) is another way than [`store`](Format::store). It is not for 16-bit formats,
+    /// where exponentials take far longer than the reading of the lines to be written.
+    const HAS_STREAM: bool = false;
 
     /// Rounds each number to nearest and uses a non-temporal store where there is one.
-    fn stream<V: Vector>(vector: V, numbers: &mut [Self; 8]);
+    #[inline(always)]
+    fn stream<V: Vector>(vector: V, numbers: &mut [Self; 8]) {
+        Self::store(vector, numbers);
+    }
 
     /// Sixteen numbers, for maxima.
     type Wide<V: Vector>: Copy;
@@ -120,6 +124,8 @@ impl Format for f32 {
     fn store<V: Vector>(vector: V, numbers: &mut [Self; 8]) {
         vector.store_f32(numbers);
     }
+
+    const HAS_STREAM: bool = true;
 
     #[inline(always)]
     fn stream<V: Vector>(vector: V, numbers: &mut [Self; 8]) {
@@ -192,6 +198,8 @@ impl Format for f64 {
     fn store<V: Vector>(vector: V, numbers: &mut [Self; 8]) {
         vector.store(numbers);
     }
+
+    const HAS_STREAM: bool = true;
 
     #[inline(always)]
     fn stream<V: Vector>(vector: V, numbers: &mut [Self; 8]) {

@@ -90,7 +90,7 @@ fn sum<const AT_0: bool, P: Keep, T: Format, V: Vector>(block: &[T], c: V, bound
     let (whole, rest) = block.as_chunks();
     // The padding with −∞ adds terms too small to change any bit that is used.
     let last = [padded(rest)];
-    // One loop over the whole steps and the last one, so that the exponential is in the code once.
+    // One loop over the whole steps and the last one, so that a step is in the code once.
     for steps in [whole, &last[..usize::from(!rest.is_empty())]] {
         for numbers in steps {
             ask_ahead(numbers, c);

@@ -449,7 +449,7 @@ task! {
             }
             unsettled |= T::differ(low, high) | T::differ(low2, high2);
         }
-        // One loop over both, so that the function is in the code once.
+        // One loop over both, so that the function is in the code once more, not twice.
         let last_eight = &mut last_out[..last.z.len()];
         for (eights, out, is_number) in [(few, few_out, u8::MAX), (last, last_eight, first(rest.len()))] {
             for (i, out) in out.iter_mut().enumerate() {
@@ -593,7 +593,7 @@ task! {
                 T::store(result2, &mut out[1]);
             }
         }
-        // One loop over both, so that the function is in the code once.
+        // One loop over both, so that the function is in the code once more, not twice.
         let last_eight = &mut last_out[..last.z.len()];
         for (eights, out, is_memory) in [(few, few_out, is_memory), (last, last_eight, false)] {
             for (i, out) in out.iter_mut().enumerate() {
@@ -663,7 +663,8 @@ struct Last<T> {
     z: [[T; 8]; 1],
     v: Option<[[T; 8]; 1]>,
     w: Option<[[T; 8]; 1]>,
-    is_empty: bool,
+    /// 0 or 1.
+    count: usize,
 }
 
 impl<T: Format> Last<T> {
@@ -674,17 +675,16 @@ impl<T: Format> Last<T> {
             z: rest(block.z),
             v: block.v.filter(|_| uses.v).map(rest),
             w: block.w.filter(|_| uses.w).map(rest),
-            is_empty: block.z.len().is_multiple_of(8),
+            count: usize::from(!block.z.len().is_multiple_of(8)),
         }
     }
 
     #[inline(always)]
     fn eights(&self) -> Eights<'_, T> {
-        let count = usize::from(!self.is_empty);
         Eights {
-            z: &self.z[..count],
-            v: self.v.as_ref().map(|v| &v[..count]),
-            w: self.w.as_ref().map(|w| &w[..count]),
+            z: &self.z[..self.count],
+            v: self.v.as_ref().map(|v| &v[..self.count]),
+            w: self.w.as_ref().map(|w| &w[..self.count]),
         }
     }
 }

@@ -18,9 +18,11 @@ use std::marker::PhantomData;
 /// order of summation is the same whether the eight chunks belong to one row or to eight.
 pub(crate) const CHUNK: usize = 128;
 
+/// Cumulative sums, as the rows of a tile.
+#[derive(Default)]
 pub(crate) struct Sums {
-    pub(crate) hi: [[f64; LANES]; CHUNK],
-    pub(crate) lo: [[f64; LANES]; CHUNK],
+    pub(crate) hi: Vec<[f64; LANES]>,
+    pub(crate) lo: Vec<[f64; LANES]>,
 }
 
 task! {

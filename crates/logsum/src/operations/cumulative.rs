@@ -227,6 +227,7 @@ impl Cumulative {
 
     /// Writes the values of rows on the current thread.
     fn rows_alone<T: Format>(self, z: &[T], length: usize, out: &mut [T], work: &mut Work<T>) {
+        work.make_room(length.min(CHUNK));
         for (z, out) in z.chunks(LANES * length).zip(out.chunks_mut(LANES * length)) {
             let rows = z.len() / length;
             let mut states = [State::EMPTY; LANES];
@@ -328,35 +329,33 @@ impl State {
 }
 
 /// Buffers for eight chunks.
+#[derive(Default)]
 struct Work<T> {
     /// The numbers, chunk by chunk; later the values.
     numbers: Vec<T>,
     tile: Vec<[f64; LANES]>,
-    sums: Box<Sums>,
+    sums: Sums,
     /// 0 where the rounding test settles a value.
     marks: Vec<[f64; LANES]>,
 }
 
-impl<T: Format> Default for Work<T> {
-    fn default() -> Self {
-        Self {
-            numbers: vec![T::NEG_INFINITY; LANES * CHUNK],
-            tile: vec![[f64::NEG_INFINITY; LANES]; CHUNK],
-            sums: Box::new(Sums { hi: [[0.0; LANES]; CHUNK], lo: [[0.0; LANES]; CHUNK] }),
-            marks: vec![[0.0; LANES]; CHUNK],
+impl<T: Format> Work<T> {
+    /// Makes room for chunks of this length.
+    fn make_room(&mut self, height: usize) {
+        self.numbers.resize(LANES * height, T::NEG_INFINITY);
+        for rows in [&mut self.tile, &mut self.sums.hi, &mut self.sums.lo, &mut self.marks] {
+            rows.resize(height, [0.0; LANES]);
         }
     }
-}
 
-impl<T: Format> Work<T> {
     /// Replaces the numbers of each chunk by values, and marks those that are not settled. The chunks are
     /// consecutive if `are_one_row`; otherwise each belongs to its own row and state.
     fn run(&mut self, states: &mut [State; LANES], are_one_row: bool, columns: usize, height: usize) {
         let (numbers, tile) = (&mut self.numbers[..LANES * height], &mut self.tile[..height]);
         columns::from_rows(numbers, tile);
         if columns < LANES {
-            // In columns without a chunk: sums of −∞ alone would underflow in every step, which takes Intel's
-            // processors over a hundred cycles each time.
+            // In columns without a chunk: sums of −∞ alone would leave a subnormal bound, whose products take Intel's
+            // processors about a hundred cycles in every step.
             for row in &mut *tile {
                 row[columns..].fill(0.0);
             }

@@ -79,8 +79,7 @@ impl<P: Keep> Partial<P> {
         of_piece(piece).unwrap_or_else(|| Self::of_each_block(piece))
     }
 
-    /// The state of a piece in which too few terms are near some maximum: it is left out in each block where that is
-    /// necessary.
+    /// The state of a piece in which too few terms are near some maximum, block by block.
     #[cold]
     fn of_each_block<T: Format>(piece: &[T]) -> Self {
         piece.chunks(BLOCK).fold(Self::EMPTY, |all, block| all.merge(of_block(block)))
@@ -375,6 +374,7 @@ task! {
 }
 
 task! {
+    /// Its maximum is left out of the sum if subtracting its term leaves too little.
     fn of_block<T: Format, P: Keep>(block: &[T]; simd: V) -> Partial<P> {
         let (mut room, mut max) = ([T::NEG_INFINITY; BLOCK], None);
         let mut numbers = block;

@@ -276,7 +276,7 @@ fn estimate_of_difference<P: Precision, W: Float64>(a: W, b: W) -> (DoubleDouble
     let of_exponential = a.splat(P::EXP_ERROR + P::SUM_ERROR);
     let of_t = d.hi.where_at_most(-NEAR, one + t.hi, a.splat(2.0)) * u.hi * of_exponential;
     let size = a.max(-a) + log.hi;
-    // Not fused: with a subnormal operand that takes Intel's processors over a hundred cycles.
+    // Not fused: with a subnormal operand that takes Intel's processors about a hundred cycles.
     let of_sum = size * a.splat(power_of_two(-98)) + a.splat(power_of_two(-1070));
     let value = -log + a;
     // The formulas above are valid for negative d only.
