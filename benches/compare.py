@@ -172,7 +172,7 @@ def write(rows, counts, quick):
         f"# {date}, {cpu}",
         "",
         "`python3 benches/compare.py`. Medians on one thread but where it says 2, as multiples of a plain read (a copy,",
-        "for gradients and softmax) of the same memory in the same run. Versions: " + ", ".join(PACKAGES[1:4]) + ", and those of benches/Cargo.lock.",
+        "for gradients and softmax) of the same memory in the same run. Versions: " + ", ".join(PACKAGES[1:4]) + ", and those of crates/frameworks/Cargo.lock.",
         "",
         "| work | unit | target | " + " | ".join(names) + " |",
         "|---|---|---|" + "---|" * len(names),

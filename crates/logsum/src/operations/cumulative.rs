@@ -354,8 +354,8 @@ impl<T: Format> Work<T> {
         let (numbers, tile) = (&mut self.numbers[..LANES * height], &mut self.tile[..height]);
         columns::from_rows(numbers, tile);
         if columns < LANES {
-            // In columns without a chunk: sums of −∞ alone would leave a subnormal bound, whose products take Intel's
-            // processors about a hundred cycles in every step.
+            // In columns without a chunk, where sums of −∞ alone would leave a subnormal bound. Its products take
+            // Intel's processors about a hundred cycles in every step.
             for row in &mut *tile {
                 row[columns..].fill(0.0);
             }
