@@ -6,8 +6,8 @@ fn same<T: PartialOrd>(a: T, b: T) -> bool {
 }
 
 fn check<T: Float>(data: &[u8]) {
-    let (first, second) = data.split_at(data.len().min(128));
-    let states = [first, &second[..second.len().min(128)]].map(Accumulator::<T>::from_bytes);
+    let (first, second) = data.split_at(data.len().min(112));
+    let states = [first, &second[..second.len().min(112)]].map(Accumulator::<T>::from_bytes);
     if let Ok(state) = &states[0] {
         assert_eq!(state.to_bytes()[..], *first);
         let _ = (state.value(), state.logmeanexp(), state.max(), state.is_proved_nearest());

@@ -38,7 +38,7 @@ pub const EXP_F64_FINE_FAR_ERROR: f64 = 2e-13; // > 2^-42.2
 pub const EXP_DD_FINE_ERROR: f64 = 1.2e-21; // > 2^-69.5
 
 /// |[`exp_dd_finer`] − exact| ≤ this · exact. Derivation there.
-pub const EXP_DD_FINER_ERROR: f64 = power_of_two(-76);
+pub const EXP_DD_FINER_ERROR: f64 = 3.5e-23; // > 2^-74.6
 
 /// |[`exp_f64_full`] − exact| ≤ this · exact. Derivation there.
 pub const EXP_F64_FULL_ERROR: f64 = 1.16e-16; // > 2^-52.94
@@ -132,8 +132,9 @@ const EXP_DD_FINE: [f64; 6] = [
     2.4801781248002453e-05,
 ];
 
-/// (e^r − 1 − r − r²/2 − r³/6)/r⁴ at six.
-const EXP_DD_FINER: [f64; 6] = [
+/// 1/6 less its nearest f64, and (e^r − 1 − r − r²/2 − r³/6)/r⁴ at six.
+const EXP_DD_FINER: [f64; 7] = [
+    9.25185853854297e-18,
     0.041666666666666664,
     0.008333333333333333,
     0.0013888888888547645,
@@ -350,19 +351,22 @@ called_as_one! {
 
 /// e^{z − c} likewise, with r³ in double-double, too, for sums that settle such results.
 ///
-/// r₀ + r₀²/2 + r₀³/6 is a double-double but for errors below 2^-120; what is left, q, is below 2^-26.5, and in
-/// f64. The bound, relative to e^{z − c}, in units of 2^-80:
+/// h is r₀ rounded to a multiple of 2^-23. So h², h³ < 2^-16.58 and 1 + h + h²/2 have at most 53 bits and no error,
+/// and 1 + h + h²/2 + h³/6 is a sum of two f64 but for 2^-106 and what 1/6 lost, which P takes in. The rest of the
+/// exponent is l = (r₀ − h) + r₁ < 2^-23.9, and e^r = e^h (1 + (e^l − 1)). All that is added to the first of the two
+/// f64 is below 2^-23.6, and in f64. The bound, relative to e^{z − c}, in units of 2^-80:
 ///
 /// | error | at most |
 /// |---|---|
 /// | interpolation, found by evaluation at 2001 points: 2^-79.85 | 1.11 |
-/// | r₀⁴·P < 2^-26.6: r₀³, r₀⁴ and P by 1.1 roundings: 3.1 · 2^-53 · 2^-26.6 | 0.04 |
-/// | q is rounded five times, by 2^-80 | 5.00 |
+/// | P by 1.1 roundings of 2^-58, h·P by 2^-64: times h⁴ and h³ | 1.70 |
+/// | what is left of e^h, below 2^-26.6, is rounded twice, by 2^-80 | 2.00 |
 /// | r₁, below 2^-28, is rounded twice and off by 2^-81.5 | 0.86 |
+/// | l, e^l − 1 and the sum are rounded, by 2^-77 each | 24.00 |
+/// | the low part of the result, below 2^-23.68 of it, is rounded once | 10.00 |
 /// | these are relative to 1, e^r may be 2^-0.0313 | × 1.022 |
-/// | the low part of the result, above 2^-26 where the table's entry is above 1.29, is rounded once, by 2^-79 | 1.58 |
 ///
-/// together below 8.8 · 2^-80 < 2^-76.8 < [`EXP_DD_FINER_ERROR`]. e^0 is exactly 1.
+/// together below 40.6 · 2^-80 < 2^-74.6 < [`EXP_DD_FINER_ERROR`]. e^0 is exactly 1.
 #[inline(always)]
 pub fn exp_dd_finer<F: Float64>(z: F, c: F) -> DoubleDouble<F> {
     exp_dd_finer_of_dd(difference(z, c))
@@ -526,18 +530,19 @@ impl<F: Float64> Reduced<F> {
     #[inline(always)]
     pub fn exp_finer(self) -> DoubleDouble<F> {
         let (power, Self { r0, r1, .. }) = (self.power(), self);
-        let (half, sixth) = (r0.splat(0.5), r0.splat(1.0 / 6.0));
-        let rest_of_sixth = r0.splat(9.25185853854297e-18);
-        let square = two_product(r0, r0);
-        let cube = two_product(square.hi, r0);
-        let cube = DoubleDouble { lo: square.lo.mul_add(r0, cube.lo), ..cube };
-        let third = two_product(cube.hi, sixth);
-        let low_third = cube.lo.mul_add(sixth, cube.hi.mul_add(rest_of_sixth, third.lo));
-        let first = fast_two_sum(r0, square.hi * half);
-        let e = fast_two_sum(first.hi, third.hi);
-        let low = square.lo.mul_add(half, (first.lo + e.lo) + low_third);
-        let q = (cube.hi * r0).mul_add(polynomial(r0, EXP_DD_FINER), low);
-        times_one_and(power, e.hi, q + grown(r1, e.hi + q))
+        let (half, sixth, one) = (r0.splat(0.5), r0.splat(1.0 / 6.0), r0.splat(1.0));
+        let rounder = r0.splat(ROUNDER * power_of_two(-23));
+        let h = (r0 + rounder) - rounder;
+        let l = (r0 - h) + r1;
+        let square = h * h;
+        let cube = square * h;
+        let quadratic = square.mul_add(half, one + h);
+        let cubic = cube.mul_add(sixth, quadratic);
+        let rest = cube.mul_add(polynomial(h, EXP_DD_FINER), cube.mul_add(sixth, quadratic - cubic));
+        let of_l = (l * l).mul_add(l.mul_add(sixth, half), l);
+        let low = of_l.mul_add(cubic, of_l.mul_add(rest, rest));
+        let hi = power * cubic;
+        fast_two_sum(hi, power.mul_add(low, power.mul_add(cubic, -hi)))
     }
 }
 

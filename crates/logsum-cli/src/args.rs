@@ -122,7 +122,7 @@ pub(crate) struct Reduction {
     )]
     pub(crate) by: Option<Selection>,
 
-    /// Also write the state of the sum, 128 bytes, for `logsum merge`
+    /// Also write the state of the sum, 112 bytes, for `logsum merge`
     #[arg(long, value_name = "STATE", value_parser = file_to_write, conflicts_with_all = ["axis", "op", "keepdims"])]
     pub(crate) state: Option<PathBuf>,
 

@@ -49,7 +49,7 @@ pub(crate) fn merge(args: &Merge) -> Result<()> {
     }
 }
 
-fn merged<T: Number>(args: &Merge, states: &[[u8; 128]], file: Option<StateFile>) -> Result<()> {
+fn merged<T: Number>(args: &Merge, states: &[[u8; 112]], file: Option<StateFile>) -> Result<()> {
     let target = Target::new(&Destination { output: None, format: args.format }, Path::new(""))?;
     let mut sum = Accumulator::<T>::new();
     for (path, state) in args.states.iter().zip(states) {
@@ -66,7 +66,7 @@ fn merged<T: Number>(args: &Merge, states: &[[u8; 128]], file: Option<StateFile>
 }
 
 /// The bytes of a state.
-fn read(path: &Path) -> Result<[u8; 128]> {
+fn read(path: &Path) -> Result<[u8; 112]> {
     // One byte more than a state has, to notice longer files.
     let begun = |from: &mut dyn Read| {
         let mut bytes = Vec::new();
@@ -76,8 +76,8 @@ fn read(path: &Path) -> Result<[u8; 128]> {
     let found =
         if is_pipe { begun(&mut stdin()) } else { File::open(path).and_then(|mut file| begun(&mut file)) };
     let bytes = found.with_context(|| name(path))?;
-    let length = if bytes.len() > 128 { "more".to_owned() } else { bytes.len().to_string() };
-    let words = || format!("{}: is not the state of a sum: a state has 128 bytes, not {length}", name(path));
+    let length = if bytes.len() > 112 { "more".to_owned() } else { bytes.len().to_string() };
+    let words = || format!("{}: is not the state of a sum: a state has 112 bytes, not {length}", name(path));
     bytes.try_into().ok().with_context(words)
 }
 

@@ -16,7 +16,7 @@ fn parts_give_the_whole() {
     assert_eq!(place.run("merge b.lse a.lse --state ab.lse").text(), whole);
     let state = |name: &str| fs::read(place.path(name)).unwrap();
     assert_eq!(state("ab.lse"), state("all.lse"));
-    assert_eq!(state("all.lse").len(), 128);
+    assert_eq!(state("all.lse").len(), 112);
     assert_eq!(place.run("merge ab.lse --op mean").text(), place.run("lse all.csv --op mean").text());
     // Into one of its own parts.
     place.run("merge a.lse b.lse --state a.lse").text();
@@ -52,10 +52,10 @@ fn complaints() {
         .write("z.csv", "0\n1\n")
         .write("short", "LSE1")
         .write("long", vec![0; 200])
-        .write("zeros", vec![0; 128]);
+        .write("zeros", vec![0; 112]);
     for (command, words) in [
-        ("merge short", "short: is not the state of a sum: a state has 128 bytes, not 4"),
-        ("merge long", "long: is not the state of a sum: a state has 128 bytes, not more"),
+        ("merge short", "short: is not the state of a sum: a state has 112 bytes, not 4"),
+        ("merge long", "long: is not the state of a sum: a state has 112 bytes, not more"),
         ("merge zeros", "zeros: is not the state of a sum"),
         ("lse z.csv --state z.csv", "z.csv: is the input itself; give the result another name"),
         ("lse z.csv --state none/z.lse", "none/z.lse: there is no folder none"),

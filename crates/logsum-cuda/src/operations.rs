@@ -12,7 +12,7 @@ use Argument::{Long, Short};
 /// Bytes of memory that a call needs beside its arguments, aligned to 16 bytes. They are 0 before the first call and
 /// belong to one stream; calls leave them as the next one needs them. The number of 32 bits at offset 8 counts the
 /// results that no phase settled, each of which is the number nearest to an estimate, off by about 2^-116 (the
-/// derivative of a loss by the score of its target by 2^-76): those of rows built to be hard, and of f64 about one in
+/// derivative of a loss by the score of its target by 2^-74): those of rows built to be hard, and of f64 about one in
 /// 300 log-sum-exps of normalised log-probabilities, which are some 10^-17.
 pub const WORKSPACE: usize = (QUEUE + PARTS) as usize;
 

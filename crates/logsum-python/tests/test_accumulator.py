@@ -160,7 +160,7 @@ def test_copies_and_bytes(kind, dtype):
         assert same == state and same is not state
         same.merge(state)
         assert same != state
-    assert len(bytes(state)) == (128 if kind is Accumulator else 256)
+    assert len(bytes(state)) == (112 if kind is Accumulator else 224)
     with pytest.raises(ValueError, match="these bytes are not a state"):
         kind.from_bytes(bytes(state)[:-1], dtype)
     with pytest.raises(ValueError, match="these bytes are not a state: (a state begins with LSE1|the state is of another kind)"):

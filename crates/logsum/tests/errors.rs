@@ -155,8 +155,8 @@ fn every_variant_says_what_is_wrong_and_where() {
         ),
         check!(
             Accumulator::<f64>::from_bytes(b"LSE1"),
-            NotAState { reason: "a state of this kind has 128 bytes" },
-            "these bytes are not a state: a state of this kind has 128 bytes"
+            NotAState { reason: "a state of this kind has 112 bytes" },
+            "these bytes are not a state: a state of this kind has 112 bytes"
         ),
         check!(
             number.broadcast(many).unwrap().logcumsumexp(0, Cumulative::forward()),

@@ -161,11 +161,11 @@ def is_traced_by_jax(x):
 class Accumulator(_Pieces):
     """log Σ e^z, or log Σ b e^z, of numbers that arrive in pieces.
 
-    The state takes 128 bytes. Its bits, and those of `value`, depend only on the numbers: not on their order, on the
+    The state takes 112 bytes. Its bits, and those of `value`, depend only on the numbers: not on their order, on the
     parts in which they arrive, on how states are merged, or on the machine. `value` is the float nearest to the exact
     value whenever that can be proved; `proved` tells whether it is. Typically one float64 value in some 10⁷ is not
     proved, nor are values near 0, or sums whose terms of both signs nearly cancel. The sum Σ b e^z has an error of less
-    than 2⁻⁷⁵ (2⁻⁵¹ for narrower formats) of Σ |b| e^z, plus 2⁻¹⁴⁸ of the greatest term for each number; from |z| = 2⁴⁸
+    than 2⁻⁷⁴ (2⁻⁵¹ for narrower formats) of Σ |b| e^z, plus 2⁻⁹⁸ of the greatest term for each number; from |z| = 2⁴⁸
     on, a term also has a relative error of 2⁻⁶⁵ |z|. Threads may share a state.
 
     The value is −∞ if there are no numbers or all are −∞, +∞ if a term is +∞ and none is NaN, and NaN if a number is
@@ -237,7 +237,7 @@ class Accumulator(_Pieces):
 class EffectiveSampleSize(_Pieces):
     """Kish's effective sample size (Σ w)² / Σ w² of importance weights w = e^z that arrive in pieces.
 
-    It lies between 1 and the number of weights, and is that number if all weights are equal. The state takes 256 bytes;
+    It lies between 1 and the number of weights, and is that number if all weights are equal. The state takes 224 bytes;
     its bits and `value` have the properties of those of `Accumulator`. The value is NaN if there are no log-weights z
     or all are −∞, and if one is +∞ or NaN.
 
@@ -270,7 +270,7 @@ class EffectiveSampleSize(_Pieces):
 class WeightedMean(_Pieces):
     """The weighted mean Σ x e^z / Σ e^z of numbers x with log-weights z, which arrive in pieces.
 
-    The state takes 256 bytes; its bits and `value` have the properties of those of `Accumulator`. The value is NaN if
+    The state takes 224 bytes; its bits and `value` have the properties of those of `Accumulator`. The value is NaN if
     there are no log-weights or all are −∞, and if a log-weight is +∞ or NaN or an x is NaN. An infinite x makes it
     infinite, or NaN if infinite x of both signs occur, or if its log-weight is −∞.
 

@@ -1,12 +1,12 @@
 //! Exponentials as integers, cut at bit positions that depend on nothing but their own argument, so that sums of them
 //! are exact: in any order, in any parts.
 //!
-//! Cells are the digits of a number to the base 2^[`BITS`]: the unit of cell i is 2^{50 i}. A term b·e^z is a
+//! Cells are the digits of a number to the base 2^[`BITS`]: the unit of cell i is 2^{50 i − 48}. A term b·e^z is a
 //! double-double, and each of its words is cut into multiples of the units of [`CELLS`] cells below one another, each
 //! time to the nearest, ties to even: a digit is x rounded to its unit, and what is left goes on to the next cell.
 //! Every step is exact. The first cell that can have a digit is the term's own ([`cell_of`]); above it x is less
 //! than half a unit, and rounds to 0. So the digit of a cell is the same whatever cell the cutting starts from. A
-//! digit is dropped only if its cell is more than three below the greatest cell of all terms; whether it is, in the
+//! digit is dropped only if its cell is more than two below the greatest cell of all terms; whether it is, in the
 //! end, does not depend on the order of the terms.
 //!
 //! These are the bins of Ahrens, Demmel & Nguyen, "Algorithms for efficient reproducible floating point summation"
@@ -25,13 +25,17 @@ use crate::arithmetic::precision::Precision;
 use crate::arithmetic::triple_double::TripleDouble;
 use crate::formats::Format;
 use crate::kernels::block::ask_ahead;
-use crate::simd::{Vector, task};
+use crate::simd::{Pair, Vector, task};
 
 /// Bits of a cell.
 pub(crate) const BITS: i64 = 50;
 
-/// The number of cells that are kept: the digits below them are less than 2^-148 of the greatest term.
-pub(crate) const CELLS: usize = 4;
+/// The number of cells that are kept: the digits below them are less than 2^-98 of the greatest term.
+pub(crate) const CELLS: usize = 3;
+
+/// The unit of cell 0 is 2^-48, so that 1 is near the upper end of its cell: where a sum is nearly 1, its logarithm
+/// has the bits of the difference, down to 2^-148.
+pub(crate) const UNIT: i64 = -48;
 
 /// 50 · log 2, off by less than 2^-158.
 pub(crate) const CELL: TripleDouble =
@@ -127,7 +131,7 @@ impl Place {
     }
 }
 
-/// The cell of x · 2^{exponent + k/16} · e^r for all x from 1 to 2 and |r| ≤ (log 2)/31:
+/// The cell of x · 2^{exponent + k/16} · e^r, in units of cell 0, for all x from 1 to 2 and |r| ≤ (log 2)/31:
 /// ⌊(⌊k/16⌋ + exponent + 1)/50⌋. The logarithm of the term to base 2, in units of the cell, is at least −1.1; it is below
 /// 49 if x is 1, and below 50 if it is not.
 ///
@@ -143,7 +147,7 @@ fn cell_of<F: Float64>(minus_k: F, exponent: F) -> F {
 /// The cell of e^z, for a finite z.
 #[inline(always)]
 pub(crate) fn cell(z: f64) -> i64 {
-    let cell = |z: f64| cell_of(Reduced::of_f64(z).minus_k(), 0.0) as i64;
+    let cell = |z: f64| cell_of(Reduced::of_f64(z).minus_k(), -UNIT as f64) as i64;
     if z.abs() < FAR {
         return cell(z);
     }
@@ -190,11 +194,11 @@ task! {
                 Some(numbers) => T::load(numbers, simd),
                 None => T::load_up_to(numbers, simd),
             };
-            let (mut significands, mut exponents) = ([1.0; 8], [0.0; 8]);
+            let (mut significands, mut exponents) = ([1.0; 8], [-UNIT as f64; 8]);
             if let Some(weights) = weights {
                 for (j, weight) in weights[8 * i..].iter().take(numbers.len()).enumerate() {
                     let (significand, exponent) = parts(weight.widen());
-                    (significands[j], exponents[j]) = (significand, f64::from(exponent));
+                    (significands[j], exponents[j]) = (significand, f64::from(exponent - UNIT as i32));
                 }
                 eight::<true, T, V>(z, significands, exponents, terms, 8 * i, simd);
             } else {
@@ -204,7 +208,7 @@ task! {
     }
 }
 
-/// Eight terms significand · 2^exponent · e^z, to be stored from index `first` on.
+/// Eight terms significand · 2^exponent · e^z, in units of cell 0, to be stored from index `first` on.
 #[inline(always)]
 fn eight<const IS_WEIGHTED: bool, T: Format, V: Vector>(
     z: V,
@@ -292,10 +296,11 @@ pub(crate) fn summed<T: Format, V: Vector>(block: &[T], top: i64, simd: V) -> Op
     // No number below that has a digit in the cells that are kept.
     let floor = (top as f64 - 5.0) * CELL.hi;
     let is_near = floor >= -NEAR_RANGE && (top + 1) as f64 * CELL.hi <= NEAR_RANGE;
+    let steps = 16.0 * (BITS * top + UNIT) as f64;
     let (sums, vectors) = if is_near {
-        sums::<true, T, V>(block, top as f64, floor, simd)
+        sums::<true, T, V>(block, steps, floor, simd)
     } else {
-        sums::<false, T, V>(block, top as f64, floor, simd)
+        sums::<false, T, V>(block, steps, floor, simd)
     };
     let mut lanes = [0.0; 8];
     sums.rough.store(&mut lanes);
@@ -316,27 +321,36 @@ pub(crate) fn summed<T: Format, V: Vector>(block: &[T], top: i64, simd: V) -> Op
 #[inline(always)]
 fn sums<const IS_NEAR: bool, T: Format, V: Vector>(
     block: &[T],
-    top: f64,
+    steps: f64,
     floor: f64,
     simd: V,
 ) -> (Sums<V>, usize) {
     let mut sums = Sums::empty(simd);
-    let (eights, rest) = block.as_chunks::<8>();
+    let (sixteens, rest) = block.as_chunks::<16>();
+    for numbers in sixteens {
+        ask_ahead(numbers, simd);
+        let ([first, second], []) = numbers.as_chunks::<8>() else { unreachable!("16 is twice 8") };
+        let z = Pair(T::load(first, simd), T::load(second, simd));
+        let term = term_at::<IS_NEAR, T, Pair<V>>(z, steps, floor);
+        sums.add::<T>(DoubleDouble { hi: term.hi.0, lo: term.lo.0 });
+        sums.add::<T>(DoubleDouble { hi: term.hi.1, lo: term.lo.1 });
+    }
+    let (eights, rest) = rest.as_chunks::<8>();
     for numbers in eights {
         ask_ahead(numbers, simd);
-        sums.add::<T>(term_at::<IS_NEAR, T, V>(T::load(numbers, simd), top, floor));
+        sums.add::<T>(term_at::<IS_NEAR, T, V>(T::load(numbers, simd), steps, floor));
     }
     if !rest.is_empty() {
-        sums.add::<T>(term_at::<IS_NEAR, T, V>(T::load_up_to(rest, simd), top, floor));
+        sums.add::<T>(term_at::<IS_NEAR, T, V>(T::load_up_to(rest, simd), steps, floor));
     }
     (sums, block.len().div_ceil(8))
 }
 
-/// e^z in units of cell `top`; a z below `floor` has no digit in the cells that are kept.
+/// e^z in units of 2^{steps/16}; a z below `floor` counts as this.
 #[inline(always)]
-fn term_at<const IS_NEAR: bool, T: Format, F: Float64>(z: F, top: f64, floor: f64) -> DoubleDouble<F> {
+fn term_at<const IS_NEAR: bool, T: Format, F: Float64>(z: F, steps: f64, floor: f64) -> DoubleDouble<F> {
     let z = z.splat(floor).max(z);
-    exponential::<T, F>(reduced::<IS_NEAR, T, F>(z, STEPS * top))
+    exponential::<T, F>(reduced::<IS_NEAR, T, F>(z, steps))
 }
 
 /// Sums of [digits](self): as integers, in the bits of numbers, to each of which the bits of the cell's rounder were
@@ -400,7 +414,7 @@ mod tests {
     fn exact(z: f64, weight: f64, top: i64) -> Big {
         let wide = |x: f64| big(x).with_precision(600).value();
         let [high, low] = [top >> 32 << 32, top & 0xffff_ffff].map(|cells| wide(cells as f64));
-        let log = wide(z) - wide(2.0).ln() * (high + low) * big(BITS as f64);
+        let log = wide(z) - wide(2.0).ln() * ((high + low) * big(BITS as f64) + big(UNIT as f64));
         wide(weight) * log.exp()
     }
 

@@ -4,7 +4,7 @@ use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::error::Error;
 use crate::formats::Format;
 use crate::formats::nearest::{Zero, nearest};
-use crate::kernels::grid::{BITS, CELLS, HUGE, TERMS};
+use crate::kernels::grid::{BITS, CELLS, HUGE, TERMS, UNIT};
 use crate::operations::per_format::{Float, compiled};
 use crate::operations::row_reduction::same_length;
 use crate::simd::scalar_tasks::{product, quotient};
@@ -16,13 +16,13 @@ use std::marker::PhantomData;
 /// log Σ e^{z_k}, or log Σ b_k e^{z_k}, of numbers that arrive in pieces: draws of a sampler, shards of a vocabulary,
 /// partitions of a table.
 ///
-/// The state is 128 bytes, `Copy`, and allocates nothing. For the same numbers it *always* has the same bits: in
+/// The state is 128 bytes in memory, `Copy`, and allocates nothing. For the same numbers it *always* has the same bits: in
 /// whatever order and parts they come, on every machine, and however states are merged. The same holds for
 /// [`value`](Self::value).
 ///
 /// The value is the float nearest to the exact one whenever the bound on the error of the sum
-/// [proves](Self::is_proved_nearest) it. That bound is 2^-75.9 of Σ |b_k| e^{z_k} (2^-51.5 for f32 and narrower
-/// formats), plus 2^-148 of the greatest term for each number and, for a number of magnitude 2^48 or more, 2^-65 of
+/// [proves](Self::is_proved_nearest) it. That bound is 2^-74.5 of Σ |b_k| e^{z_k} (2^-51.5 for f32 and narrower
+/// formats), plus 2^-98 of the greatest term for each number and, for a number of magnitude 2^48 or more, 2^-65 of
 /// that magnitude. On average it leaves unproved about one value in 10^7 of f64 and one in 10^8 of f32, and also values
 /// near 0 and sums whose weights nearly cancel. [`logsumexp`](crate::logsumexp) and [`Terms`](crate::Terms), which have
 /// all numbers at once, return the nearest float in these cases, too.
@@ -47,7 +47,7 @@ use std::marker::PhantomData;
 /// ```
 ///
 /// The method: [each term is cut into integers](https://doi.org/10.1145/3389360) at bit positions that depend only on
-/// the term's own exponent. These are added exactly, in four cells of 50 bits each, the first of them that of the
+/// the term's own exponent. These are added exactly, in three cells of 50 bits each, the first of them that of the
 /// greatest term.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Accumulator<T> {
@@ -57,7 +57,7 @@ pub struct Accumulator<T> {
 
 impl<T> Accumulator<T> {
     /// The length of [`to_bytes`](Self::to_bytes).
-    pub const BYTES: usize = 128;
+    pub const BYTES: usize = 112;
 
     /// An accumulator without numbers, whose value is −∞.
     #[must_use]
@@ -211,12 +211,12 @@ impl<T: Float> Accumulator<T> {
     /// | 8 to 15 | the index of the greatest cell |
     /// | 16 to 23 | the greatest number, as f64 |
     /// | 24 to 31 | the number of terms, as in [`count`](Self::count) |
-    /// | 32 to 95 | the sums of four cells |
-    /// | 96 to 127 | the magnitudes of negative terms in two cells |
+    /// | 32 to 79 | the sums of three cells |
+    /// | 80 to 111 | the magnitudes of negative terms in two cells |
     #[must_use]
-    pub fn to_bytes(&self) -> [u8; 128] {
+    pub fn to_bytes(&self) -> [u8; 112] {
         let state = &self.state;
-        let mut bytes = [0; 128];
+        let mut bytes = [0; 112];
         bytes[..4].copy_from_slice(&MAGIC);
         bytes[4] = T::SIGNIFICAND_BITS as u8;
         bytes[6..8].copy_from_slice(&(state.kinds as u16).to_le_bytes());
@@ -254,7 +254,7 @@ impl<T: Float> Accumulator<T> {
 const MAGIC: [u8; 4] = *b"LSE1";
 
 fn read(bytes: &[u8], significand_bits: u8) -> Result<Binned, &'static str> {
-    let bytes: &[u8; 128] = bytes.try_into().map_err(|_| "a state of this kind has 128 bytes")?;
+    let bytes: &[u8; 112] = bytes.try_into().map_err(|_| "a state of this kind has 112 bytes")?;
     let word = |at: usize| -> [u8; 8] { std::array::from_fn(|i| bytes[at + i]) };
     let wide = |at: usize| i128::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
     if bytes[..4] != MAGIC {
@@ -471,12 +471,12 @@ fn quotient_of<T: Format>(above: Sum, below: Sum, is_square: bool) -> Found<T> {
         return Found::proved(0.0);
     }
     let [mut high, low] = [above, below].map(|sum| sum.magnitude.to_dd());
-    let (mut cells, mut error) = (above.top, above.error);
+    let (mut cells, mut unit, mut error) = (above.top, 0, above.error);
     if is_square {
-        (high, cells, error) = (product(high, high), 2 * cells, 2.0 * error);
+        (high, cells, unit, error) = (product(high, high), 2 * cells, UNIT, 2.0 * error);
     }
     let ratio = quotient(high, low).scaled(above.sign * below.sign);
-    let power = BITS * (cells - below.top);
+    let power = BITS.saturating_mul(cells - below.top).saturating_add(unit);
     let [first, second] =
         [power / 2, power - power / 2].map(|power| power_of_two(power.clamp(-1022, 1022) as i32));
     let value = ratio.scaled(first).scaled(second);
@@ -548,7 +548,7 @@ pub struct EffectiveSampleSize<T> {
 
 impl<T: Float> EffectiveSampleSize<T> {
     /// The length of [`to_bytes`](Self::to_bytes).
-    pub const BYTES: usize = 256;
+    pub const BYTES: usize = 224;
 
     /// A state without log-weights, whose value is NaN.
     #[must_use]
@@ -608,7 +608,7 @@ impl<T: Float> EffectiveSampleSize<T> {
         if squares.max().abs() >= HUGE {
             // All weights but the greatest vanish: with n of these, n²/n is their number.
             let sum = squares.sum::<f64>();
-            return Found::within(sum.magnitude.to_dd(), 0.0);
+            return Found::within(sum.magnitude.to_dd().scaled(power_of_two(UNIT as i32)), 0.0);
         }
         <T as Compiled<T>>::ratio(weights, squares, true)
     }
@@ -627,7 +627,7 @@ impl<T: Float> EffectiveSampleSize<T> {
 
     /// The state as bytes: those of two accumulators.
     #[must_use]
-    pub fn to_bytes(&self) -> [u8; 256] {
+    pub fn to_bytes(&self) -> [u8; 224] {
         joined(PairKind::EffectiveSampleSize, self.weights.to_bytes(), self.squares.to_bytes())
     }
 
@@ -663,7 +663,7 @@ pub struct WeightedMean<T> {
 
 impl<T: Float> WeightedMean<T> {
     /// The length of [`to_bytes`](Self::to_bytes).
-    pub const BYTES: usize = 256;
+    pub const BYTES: usize = 224;
 
     /// A state without pairs, whose value is NaN.
     #[must_use]
@@ -727,7 +727,7 @@ impl<T: Float> WeightedMean<T> {
 
     /// The state as bytes: those of two accumulators.
     #[must_use]
-    pub fn to_bytes(&self) -> [u8; 256] {
+    pub fn to_bytes(&self) -> [u8; 224] {
         joined(PairKind::WeightedMean, self.products.to_bytes(), self.weights.to_bytes())
     }
 
@@ -753,18 +753,18 @@ enum PairKind {
 
 const KIND: usize = 5;
 
-fn joined(kind: PairKind, first: [u8; 128], second: [u8; 128]) -> [u8; 256] {
-    let mut bytes = [0; 256];
-    for (place, mut half) in bytes.as_chunks_mut::<128>().0.iter_mut().zip([first, second]) {
+fn joined(kind: PairKind, first: [u8; 112], second: [u8; 112]) -> [u8; 224] {
+    let mut bytes = [0; 224];
+    for (place, mut half) in bytes.as_chunks_mut::<112>().0.iter_mut().zip([first, second]) {
         half[KIND] = kind as u8;
         *place = half;
     }
     bytes
 }
 
-fn halves(kind: PairKind, bytes: &[u8]) -> Result<[[u8; 128]; 2], Error> {
-    let (&[mut first, mut second], []) = bytes.as_chunks::<128>() else {
-        return Err(Error::NotAState { reason: "a state of this kind has 256 bytes" });
+fn halves(kind: PairKind, bytes: &[u8]) -> Result<[[u8; 112]; 2], Error> {
+    let (&[mut first, mut second], []) = bytes.as_chunks::<112>() else {
+        return Err(Error::NotAState { reason: "a state of this kind has 224 bytes" });
     };
     for half in [&mut first, &mut second] {
         if std::mem::take(&mut half[KIND]) != kind as u8 {

@@ -154,20 +154,21 @@ impl<T: Float> ShardedLogProb<T> {
     ///
     /// | bytes | content, little-endian |
     /// |---|---|
-    /// | 0 to 39 | the sums of four cells, of 10 bytes each |
+    /// | 0 to 38 | the sums of three cells, of 13 bytes each |
+    /// | 39 | 0 |
     /// | 40 to 47 | the greatest of the other scores, as f64 |
     /// | 48 to 55 | the token's score, as f64 |
     /// | 56 to 60 | the number of other scores |
     /// | 61, 62 | flags for kinds of terms; from bit 9 on, how many shards have the token; from bit 11 on, NaN or +∞ |
     /// | 63 | the number of significand bits of T: 53 for f64, 24 for f32 |
     ///
-    /// A row must have fewer than 2^29 scores; the state of a longer row has no log-probability.
+    /// A row must have fewer than 2^39 scores; the state of a longer row has no log-probability.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; 64] {
         let Row { others, token, shards, special } = &self.row;
         let mut bytes = [0; 64];
-        for (place, sum) in bytes.as_chunks_mut::<10>().0.iter_mut().zip(others.sums()) {
-            place.copy_from_slice(&sum.to_le_bytes()[..10]);
+        for (place, sum) in bytes.as_chunks_mut::<13>().0.iter_mut().zip(others.sums()) {
+            place.copy_from_slice(&sum.to_le_bytes()[..13]);
         }
         bytes[40..48].copy_from_slice(&others.max.to_le_bytes());
         bytes[48..56].copy_from_slice(&token.to_le_bytes());
@@ -204,7 +205,7 @@ impl<T: Float> fmt::Debug for ShardedLogProb<T> {
 }
 
 /// Sums of more terms may have more bits than [`to_bytes`](ShardedLogProb::to_bytes) writes.
-const MOST_SCORES: u64 = (1 << 29) - 1;
+const MOST_SCORES: u64 = (1 << 39) - 1;
 
 fn row_length<T: Float>(scores: &[T], tokens: &[Option<usize>]) -> Result<usize, Error> {
     let Some(length) = scores.len().checked_div(tokens.len()) else {
@@ -470,10 +471,13 @@ fn read(bytes: &[u8], significand_bits: u8) -> Result<Row, &'static str> {
     if bytes[63] != significand_bits {
         return Err(of_another_format(bytes[63]));
     }
+    if bytes[39] != 0 {
+        return Err("its sums do not fit its number of terms");
+    }
     let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte));
     let sum = |i: usize| {
-        let mut sum = [if bytes[10 * i + 9] < 128 { 0 } else { 255 }; 16];
-        sum[..10].copy_from_slice(&bytes[10 * i..][..10]);
+        let mut sum = [if bytes[13 * i + 12] < 128 { 0 } else { 255 }; 16];
+        sum[..13].copy_from_slice(&bytes[13 * i..][..13]);
         i128::from_le_bytes(sum)
     };
     let kinds = number(&bytes[61..63]);

@@ -9,12 +9,14 @@ mod avx2;
 mod avx512;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 mod neon;
+mod pair;
 #[cfg(not(all(target_arch = "aarch64", target_feature = "neon")))]
 mod portable;
 pub(crate) mod scalar_tasks;
 mod storage;
 mod vector;
 
+pub(crate) use pair::Pair;
 pub(crate) use storage::{Keep, differing, lanes};
 #[cfg(feature = "half")]
 pub(crate) use vector::Sixteen;

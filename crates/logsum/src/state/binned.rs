@@ -8,7 +8,7 @@ use crate::arithmetic::triple_double::TripleDouble;
 use crate::formats::Format;
 use crate::interrupt::checkpoint;
 use crate::kernels::block::maximum;
-use crate::kernels::grid::{self, BITS, CELL, CELLS, Digits, HUGE, TERMS, Terms, error_of_terms};
+use crate::kernels::grid::{self, BITS, CELL, CELLS, Digits, HUGE, TERMS, Terms, UNIT, error_of_terms};
 use crate::kernels::row_access::{BLOCK, PIECE};
 use crate::simd::{Vector, task};
 
@@ -17,13 +17,14 @@ use crate::simd::{Vector, task};
 /// Which cells these are, and which digits a term has there, depends on the terms alone, and integers are added
 /// exactly. So the state is the same, bit for bit, in whatever order and parts the terms come. If the magnitude of the
 /// greatest number is [`HUGE`] or more, only numbers equal to it have digits, relative to e^max. The state is 128
-/// bytes, of which an ordinary term without a weight changes the first 64, one cache line.
+/// bytes, of which an ordinary term without a weight changes the first 56, in one cache line.
 ///
 /// Additions wrap around: sums of terms never overflow, but the sums in bytes from elsewhere may be any.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
 pub struct Binned {
-    /// The sums of the digits, in units of 2^{50 (top − i)}, but for what is in `high`. Each term adds at most 2^50.
+    /// The sums of the digits, in units of 2^{50 (top − i) − 48}, but for what is in `high`: each term adds at most
+    /// 2^50.
     pub(crate) low: [i64; CELLS],
     /// The cell of the greatest term; `i64::MIN` if there is none.
     pub(crate) top: i64,
@@ -75,7 +76,7 @@ pub(crate) struct Logarithm {
     pub(crate) bound: f64,
 }
 
-/// S = `sign` · `magnitude` · 2^{50 top} · e^{anchor}, and a bound on its relative error.
+/// S = `sign` · `magnitude` · 2^{50 top − 48} · e^{anchor}, and a bound on its relative error.
 #[derive(Clone, Copy)]
 pub(crate) struct Sum {
     pub(crate) magnitude: TripleDouble,
@@ -96,7 +97,7 @@ impl Binned {
         high: [0; CELLS],
     };
 
-    /// The sums of the digits, in units of 2^{50 (top − i)}.
+    /// The sums of the digits, in units of 2^{50 (top − i) − 48}.
     pub(crate) fn sums(&self) -> [i128; CELLS] {
         let mut sums = [0; CELLS];
         for (sum, (&low, &high)) in sums.iter_mut().zip(self.low.iter().zip(&self.high)) {
@@ -328,9 +329,8 @@ impl Binned {
     /// their magnitudes. In addition, each term loses at most one unit of the last cell when it is cut: half a unit for
     /// each of its two words, or the whole term if it is below the last cell.
     pub(crate) fn sum<T: Format>(&self) -> Sum {
-        let (sign, words) = words(self.sums());
-        let magnitude = TripleDouble::sum_of(words[0], words[1], words[2], words[3]);
-        let magnitude = magnitude.plus(TripleDouble { hi: words[4], mid: 0.0, lo: 0.0 }).normalised();
+        let (sign, [high, low, second, third]) = words(self.sums());
+        let magnitude = TripleDouble::sum_of(high, low, second, third).normalised();
         let (count, unit) = (self.count as f64, power_of_two(-BITS as i32));
         let negative = self.negative[0] as f64 + (self.negative[1] as f64 + count) * unit;
         let negative = if self.negative == [0; 2] { 0.0 } else { negative };
@@ -438,9 +438,10 @@ task! {
     fn log_of(sum: Sum, divisor: u64; _: V) -> (DoubleDouble, f64) {
         let n = divisor as f64;
         let n = DoubleDouble { hi: n, lo: (i128::from(divisor) - n as i128) as f64 };
-        let [high, low] = [sum.top >> 32 << 32, sum.top & 0xffff_ffff].map(|cells| CELL.by(cells as f64));
+        let (high, low) = (sum.top >> 32 << 32, sum.top & 0xffff_ffff);
+        let unit = CELL.by(high as f64).plus(TripleDouble::LN_2.by((BITS * low + UNIT) as f64));
         let anchor = TripleDouble { hi: sum.anchor, ..TripleDouble::ZERO };
-        let offset = high.plus(low).plus(anchor).normalised();
+        let offset = unit.plus(anchor).normalised();
         let estimate = offset.to_dd() + (ln_dd(sum.magnitude.to_dd()).0 - ln_dd(n).0);
         let power = exp_td(offset.plus(-TripleDouble::from(estimate)).normalised()).scaled(UNSCALE);
         let rest = (sum.magnitude * power).plus(-TripleDouble::from(n)).normalised();

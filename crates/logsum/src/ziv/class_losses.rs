@@ -6,7 +6,7 @@
 //!
 //! | phase | error of a sum S, relative |
 //! |---|---|
-//! | double-double, for derivatives | 2^-61; for f64 2^-75 |
+//! | double-double, for derivatives | 2^-61; for f64 2^-74 |
 //! | one group of equal numbers | 0 |
 //! | triple-double | 2^-116 |
 //! | fixed point of 256 bits | 2^-240 |

@@ -3,7 +3,7 @@
 //!
 //! | phase | error of a share, relative | of its logarithm |
 //! |---|---|---|
-//! | double-double; for f64 with a finer exponential | 2^-61; 2^-75 | that of log(1 + t), relative 2^-61 |
+//! | double-double; for f64 with a finer exponential | 2^-61; 2^-74 | that of log(1 + t), relative 2^-61 |
 //! | about the logarithm of the sum | 2^-90 | 2^-90 |
 //! | fixed point, arbitrary precision | as small as it takes | as small as it takes |
 //!
