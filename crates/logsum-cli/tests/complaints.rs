@@ -485,8 +485,14 @@ fn a_run_ended_by_a_signal_leaves_what_was_there() {
     for signal in [2, 9] {
         let place = Place::new();
         place.write("out.npy", "precious");
-        // It waits for its input while its output is open already.
-        let mut child = place.command("softmax - -o out.npy").stdin(Stdio::piped()).spawn().unwrap();
+        // It waits for its input while its output is open already. What a shell runs in the background ignores Ctrl-C,
+        // as do its children, unless they are started like this.
+        let mut child = std::process::Command::new("env")
+            .args(["--default-signal=INT", env!("CARGO_BIN_EXE_logsum"), "softmax", "-", "-o", "out.npy"])
+            .current_dir(place.path("."))
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
         // To wait for it would close its input: it must end by the signal.
         let _input = child.stdin.take();
         let folder = std::fs::canonicalize(place.path(".")).unwrap();

@@ -16,8 +16,8 @@ use std::marker::PhantomData;
 /// log Σ e^{z_k}, or log Σ b_k e^{z_k}, of numbers that arrive in pieces: draws of a sampler, shards of a vocabulary,
 /// partitions of a table.
 ///
-/// The state is 128 bytes in memory, `Copy`, and allocates nothing. For the same numbers it *always* has the same bits: in
-/// whatever order and parts they come, on every machine, and however states are merged. The same holds for
+/// The state is 128 bytes in memory, `Copy`, and allocates nothing. For the same numbers it *always* has the same bits:
+/// in whatever order and parts they come, on every machine, and however states are merged. The same holds for
 /// [`value`](Self::value).
 ///
 /// The value is the float nearest to the exact one whenever the bound on the error of the sum
