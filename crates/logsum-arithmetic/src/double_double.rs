@@ -77,7 +77,7 @@ impl<F: Float64> DoubleDouble<F> {
         Self { hi: self.hi * power_of_two, lo: self.lo * power_of_two }
     }
 
-    /// `then` where self ≤ bound, `otherwise` elsewhere.
+    /// `then` where self.hi ≤ bound, `otherwise` elsewhere.
     #[inline(always)]
     pub fn where_at_most(self, bound: f64, then: Self, otherwise: Self) -> Self {
         Self {

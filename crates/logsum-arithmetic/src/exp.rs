@@ -14,7 +14,8 @@ pub const SCALE: i64 = 512;
 /// Takes the scale off again.
 pub const UNSCALE: f64 = power_of_two(-512);
 
-/// In units of 2^-SCALE, less than a quarter of the least f64 with any error of its own: it rounds to 0.
+/// An eighth of the least f64, in units of 2^-SCALE. A number up to this, with any error of its own, is less than a
+/// quarter of the least f64: it rounds to 0.
 pub const NOTHING: f64 = power_of_two(SCALE as i32 - 1077);
 
 /// Smaller differences count as this one. c is at most 128 from the maximum, so that e^-1000 is below 2^-1257 of
@@ -31,7 +32,8 @@ pub const EXP_DD_ERROR: f64 = 1.9e-19; // > 2^-62.2
 /// |[`exp_f64_fine`] − exact| ≤ this · exact, for z − c ≥ −128, and for c = 0 and z ≥ −176. Derivation there.
 pub const EXP_F64_FINE_ERROR: f64 = 2.8e-14; // > 2^-45.05
 
-/// As [`EXP_F64_FINE_ERROR`], for any z − c: below −128 and −176 its terms are small, but a weight can make them great.
+/// Like [`EXP_F64_FINE_ERROR`], but for every z − c. Terms beyond the limits named there, −128, and −176 where c
+/// = 0, are small, but a weight can make them large.
 pub const EXP_F64_FINE_FAR_ERROR: f64 = 2e-13; // > 2^-42.2
 
 /// |[`exp_dd_fine`] − exact| ≤ this · exact. Derivation there.
@@ -190,7 +192,7 @@ pub fn polynomial_by_halves<const N: usize, F: Float64>(x: F, coefficients: [f64
 /// |---|---|
 /// | d = z − c, at most 1000 in magnitude, is rounded: 1000 · 2^-53 | 2^-43.03 |
 /// | k·(ln 2)/16, where |k| < 23 100 and the step is off by 2^-58 | 2^-43.50 |
-/// | interpolation, of g(r) = (e^r − 1)/r with \|g\| ≤ e^\|r\|/5: \|r\| · h⁴/8 · g/4!, times e^\|r\| | 2^-37.48 |
+/// | interpolation of g = (e^r − 1)/r, h = \|r\|, g⁽⁴⁾ ≤ e^h/5: h⁵/8 · g⁽⁴⁾/4! · e^h | 2^-37.48 |
 /// | the rest, some roundings | 2^-51 |
 ///
 /// together below 2^-37.43 < [`EXP_F64_ERROR`]. e^0 is exactly 1.
@@ -279,9 +281,10 @@ fn exp_f64_by<const N: usize, F: Float64>(d: F, coefficients: [f64; N]) -> F {
 
 /// e^{z − c} in units of 2^-[`SCALE`], in double-double.
 ///
-/// z − c = d + d' exactly (2Sum). r₀ = d − k·STEP₀ is exact as in [`exp_f64`]; r₁ gathers d', −k·STEP₁ and what the
-/// table's entry lost, |r₁| < 2^-28, with an error below 2^-81. For s = r₀ + r₁, rounded,
-/// e^{r₀ + r₁} − 1 = r₀ + q, q = r₁ + s²·P(s), |q| < 2^-12.0. The bound, relative to e^{z − c} in units of 2^-65:
+/// z − c = d + d' exactly (2Sum). r₀ = d − k·STEP₀ is exact, as STEP₀ has 38 bits; r₁ is the sum of d',
+/// −k·STEP₁ and what the table's entry lost, |r₁| < 2^-28, with an error below 2^-81. For s = r₀ + r₁,
+/// rounded, e^{r₀ + r₁} − 1 = r₀ + q, q = r₁ + s²·P(s), |q| < 2^-12.0. The bound, relative to e^{z − c}
+/// in units of 2^-65:
 ///
 /// | error | at most |
 /// |---|---|
@@ -438,8 +441,9 @@ impl<F: Float64> Reduced<F> {
         Self::by_steps(d, k, minus_k, k.entry(&LOGS_OF_ROUNDING))
     }
 
-    /// The same for a d at most [`FAR_RANGE`] in magnitude, without what the table's entry lost, below 2^-53.5, and with
-    /// an error below 2^-58: −k·STEP₁, below 2^-6, is rounded by 2^-60, and both parts of the step are off by 2^-96.
+    /// Like [`of_f64_less`](Self::of_f64_less), for a d at most [`FAR_RANGE`] in magnitude, but without what the
+    /// table's entry lost, which is below 2^-53.4. The other error is below 2^-58: −k·STEP₁, below 2^-6, is
+    /// rounded by 2^-60, and the two parts of the step together are off by 2^-96.
     #[inline(always)]
     pub fn of_f64_coarse_less(d: F, steps: f64) -> Self {
         let (k, minus_k) = step_less(d, steps);
@@ -450,7 +454,7 @@ impl<F: Float64> Reduced<F> {
     /// [`FAR_RANGE`].
     ///
     /// Beyond [`NEAR_RANGE`], d and k·STEP₀ are multiples of 2^-43 whose difference is below 1, so that it is exact.
-    /// r₁, below 2^-49, is rounded twice: by 2^-101.
+    /// r₁, below 2^-49, is rounded three times: by less than 2^-101 in all.
     #[inline(always)]
     pub fn of_far_less(d: F, steps: f64) -> Self {
         let (near, (_, minus_k)) = (Self::of_f64_less(d, steps), step_less(d, steps));
@@ -682,8 +686,9 @@ called_as_one! {
 const NEAR: f64 = power_of_two(-6);
 
 called_as_one! {
-    /// e^d − 1 in f64, for d ≤ 128; what is below −1000 counts as that. The exponential's error is to e^d − 1 as 1 to
-    /// 1 − e^-d, at most 2^6.1 times as large.
+    /// e^d − 1 in f64, for d ≤ 128; a d below −1000 counts as −1000. The relative error of e^d − 1 is that of
+    /// the exponential divided by |1 − e^-d|: at most 2^6.1 times as large, as |d| > 2^-6 where the exponential is
+    /// used.
     pub fn expm1_f64<F: Float64>(d: F) -> F {
         let far = exp_f64_at_0(d).mul_add(d.splat(UNSCALE), d.splat(-1.0));
         d.max(-d).where_at_most(NEAR, expm1_f64_near_0(d), far)

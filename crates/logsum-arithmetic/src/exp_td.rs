@@ -125,7 +125,8 @@ called_as_one! {
     }
 }
 
-/// The error of e^d, in units of [`EXP_TD_ERROR`]: min(1, 2^15 |d|), or all of it for d ≤ −1000.
+/// The relative error of the term e^d, in units of [`EXP_TD_ERROR`]: min(1, 2^15 |d|), or for d ≤ −1000 the inverse
+/// of that unit: all of the term counts as its error.
 #[inline(always)]
 pub fn share_of_error<F: Float64>(d: F) -> F {
     let near = d.max(-d) * d.splat(-power_of_two(15));
@@ -135,13 +136,14 @@ pub fn share_of_error<F: Float64>(d: F) -> F {
 /// Bounds the error of a sum of e^d and of products with weights, added by [`TripleDouble::plus`], in units of 2^-512.
 ///
 /// Two kinds of error are counted while terms are added. That of the exponentials is relative to `size`, the sum of
-/// the magnitudes of the terms, each times its [`share_of_error`]: e^0 is exact. It is
-/// [`EXP_TD_ERROR`], of which a fifth is left for the product with the weight, 2^-146, and the third words of terms in
-/// [`TripleDouble::plus`], 2^-149; near 0, where the second word of a term is d or less, for 5u² |d| and 3u² |d|,
-/// beside the exponential's u² |d|. A term that counts as e^-1000 has all of itself as its error. The other kind is
-/// that of additions: those of the two first words are exact, and the roundings of the third are below 6u of `lows`,
-/// the sum of its magnitudes after each addition, before and after it is normalised. So what is near 1 only for its
-/// terms e^0 is known as well as its other terms.
+/// the magnitudes of the terms, each times its [`share_of_error`]: e^0 is exact. It is [`EXP_TD_ERROR`], of which the
+/// exponential takes less than 5/8; the rest is for the product with the weight, 2^-146, and for the third words of
+/// terms in [`TripleDouble::plus`], 2^-149. Near 0, where the second word of a term is at most |d|, these two are 5u²
+/// |d| and 3u² |d|, beside the exponential's u² |d|: together less than that share, 16u² |d|. A term that counts as
+/// e^-1000 has all of itself as its error. The other kind is that of the additions: those of the first two words are
+/// exact, and the roundings of the third are below 6u of `lows`, the sum of its magnitudes after each addition, before
+/// and after it is normalised. So a sum that is near 1 only because of its terms e^0 is as accurate as the sum of its
+/// other terms.
 #[inline(always)]
 pub fn error_of_sum(size: f64, lows: f64) -> f64 {
     // Products with small weights may lose 2^-1074 for each word.

@@ -36,8 +36,8 @@ pub trait Float64:
     fn power_and_inverse(self) -> (Self, Self);
 }
 
-/// Makes functions that are calls as a whole for types [whose operations are calls](Float64::HAS_CALLS), and inlined
-/// for all others. Each of them, repeated wherever it is used, would be most of the library's code.
+/// Defines functions that are a single call for types [whose operations are calls](Float64::HAS_CALLS), and inlined for
+/// all others. Inlined for the former, too, these functions would make up most of the library's code.
 macro_rules! called_as_one {
     (
         $(#[$attribute:meta])*

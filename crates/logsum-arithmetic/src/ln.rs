@@ -28,9 +28,9 @@ const SMALL: f64 = core::f64::consts::SQRT_2 - 1.0;
 called_as_one! {
     /// log(1 + t) for t ≥ 0, and a bound on its absolute error, in f64.
     ///
-    /// Errors relative to the result: the rounding of 1 + t, which matters only above √2, where the logarithm is above
-    /// 0.34, 2^-51.4; w 3 roundings; the series' remainder w²⁰/21 < 2^-55; 5 roundings to combine the parts; in all
-    /// below 2^-49.
+    /// Errors relative to the result: the rounding of 1 + t, which matters only where 1 + t > √2, so that the
+    /// logarithm is above 0.34: 2^-51.4; three roundings of w; the series' remainder: w²⁰/21 < 2^-55; five roundings
+    /// to combine the parts. Together they are below 2^-49.
     pub fn log1p_f64<F: Float64>(t: F) -> (F, F) {
         let (k, scale) = (t + t.splat(1.0)).power_and_inverse();
         let scaled = (t + t.splat(1.0)) * scale - t.splat(1.0);
@@ -66,7 +66,7 @@ fn ln_f64_reduced<F: Float64>(f: F, k: F) -> F {
 called_as_one! {
     /// log(1 + t) for t ≥ 0, and a bound on its absolute error, in double-double.
     ///
-    /// U is computed as w² · (1/3 + w²·Q), where only the last sum is in f64.
+    /// U is computed as w² · (1/3 + w²·Q), where only w²·Q, with the low part of 1/3 added, is in f64.
     ///
     /// The bound, relative to log(1 + f): w²·Q < 2^-7.3 has an error of at most 3.8 roundings (2^-58.4), which enters
     /// U times w² (2^-5.08): 2^-63.4; the series' remainder w²⁸/29/(1 − w²) < 2^-75; double-double steps below 2^-99.

@@ -24,11 +24,12 @@ pub trait Precision {
     /// e^{z_k}.
     const SIGNED_SUM_ERROR: f64;
 
-    /// Shares of a sum of any signs are taken from it if its relative error is at most this.
+    /// Shares e^{z − c} / sum of a sum whose terms may have any signs are computed from that sum only if its relative
+    /// error is at most this.
     const SHARE_ERROR: f64;
 
-    /// How small, against e^max, the sum of all others may be when it is got by taking e^max from the whole sum:
-    /// [`SUM_ERROR`](Self::SUM_ERROR) is then still less than the error of an exponential, against what remains.
+    /// How small, relative to e^max, the sum of all other terms may be if it is computed as the whole sum less e^max:
+    /// [`SUM_ERROR`](Self::SUM_ERROR) is then about 2^-30 of it in f64, and 2^-61 or 2^-69 in double-double.
     const LEAST_REST: f64;
 
     /// Whether sums start from nothing, whatever the bound of their terms.
@@ -61,7 +62,7 @@ pub trait Precision {
     /// e^d − 1 for −1000 ≤ d ≤ 128: relative error below 2^-31 in f64, 2^-64 in double-double.
     fn expm1<F: Float64>(d: Self::Number<F>) -> Self::Number<F>;
 
-    /// e^d, for a d of two f64 that is at least −1000; [`InF64`] takes the first alone.
+    /// e^d, for a d of two f64 that is at least −1000; in f64 ([`F64`]) only the high part of d is used.
     fn exp_of_dd<F: Float64>(d: DoubleDouble<F>) -> Self::Number<F>;
 
     /// log(1 + t) for t ≥ 0, and a bound on its absolute error.
@@ -98,11 +99,13 @@ pub trait Number<F>: Copy + Add<Output = Self> + Mul<Output = Self> + Div<Output
     /// The product with `factor`, with the units taken off, rounded to one f64.
     fn round_scaled(self, factor: DoubleDouble<F>) -> F;
 
-    /// Two ends with the product with `factor`, with the units taken off, between them, if its relative error is at
-    /// most `error`. Where it is subnormal, they differ.
+    /// Two ends with self · `factor`, with the units taken off, between them, if the relative error of that product is
+    /// at most `error`. In double-double the ends differ where the product is subnormal, unless it is at most
+    /// [`exp::NOTHING`] before the units are taken off: both are 0 then.
     fn scaled_ends(self, factor: DoubleDouble<F>, error: F) -> [F; 2];
 
-    /// Likewise, with ends rounded once where they are subnormal, too: they are equal there if they tell.
+    /// Like [`scaled_ends`](Self::scaled_ends), but in double-double the ends are rounded only once where they are
+    /// subnormal, too: if they are equal there, they are the nearest f64.
     fn scaled_ends_among_least(self, factor: DoubleDouble<F>, error: F) -> [F; 2];
 
     /// The product with an f64, with a relative error of u in f64 and 2u² in double-double, which is normalised only
@@ -123,7 +126,7 @@ pub trait Sum<F>: Copy + Add<Self::Number, Output = Self> {
     /// What it is a sum of.
     type Number;
 
-    /// No number yet. None will be greater than 2^k · e^0 for `bound` = 2^k.
+    /// The sum of no numbers. `bound` is a power of 2; no number that is added may be greater than `bound` · e^0.
     fn empty(bound: F) -> Self;
 
     /// The sum of eight sums, in pairs. `bound` as in [`empty`](Sum::empty).
@@ -153,7 +156,7 @@ impl<const FINE: bool> Precision for F64<FINE> {
     /// One product and 127 additions: 128 roundings; the eight sums are added in double-double.
     const SIGNED_SUM_ERROR: f64 = 1.45e-14;
     const SHARE_ERROR: f64 = power_of_two(-30);
-    /// 2^-46 of 1 is then 2^-30 of the rest, a 64th of f32's ulp.
+    /// 2^-46 of 1 is then 2^-30 of the rest, a 64th of half an ulp in f32.
     const LEAST_REST: f64 = power_of_two(-16);
     const STARTS_FROM_NOTHING: bool = true;
     const IS_DOUBLE_DOUBLE: bool = false;
@@ -459,8 +462,9 @@ impl<F: Float64> Number<F> for DoubleDouble<F> {
         [(hi + (lo - bound)) * unscale, (hi + (lo + bound)) * unscale]
     }
 
-    /// The sum with 1.5 · 2^52 units of the least number rounds to a multiple of these, exactly, and what it leaves is
-    /// rounded once more, with what was below: by 2^-53 of half a unit.
+    /// The sum of `hi` and 1.5 · 2^52 units, each the least f64, is a multiple of a unit, and 2Sum gives its rounding
+    /// error exactly. That error, `lo` and the bound are added with a rounding by 2^-53 of half a unit, which the bound
+    /// covers; adding the result to the multiple rounds it once, to a whole number of units.
     #[inline(always)]
     fn scaled_ends_among_least(self, factor: Self, error: F) -> [F; 2] {
         const UNIT: f64 = power_of_two(exp::SCALE as i32 - 1074);

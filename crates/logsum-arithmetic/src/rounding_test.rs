@@ -10,7 +10,8 @@ use crate::float64::{Float64, WHOLE};
 /// The two ends of an interval, rounded to f64, that contains every x with |x − v| ≤ `bound`: if they are equal,
 /// they are the f64 nearest to each x.
 ///
-/// hi + x is rounded once, for x = lo ± bound, which itself has a relative rounding error of at most 2^-53.
+/// Each end is hi + (lo ± bound), rounded once. The inner sum has a relative rounding error of at most 2^-53, which
+/// the interval is widened to include.
 #[inline(always)]
 pub fn ends_in_f64<F: Float64>(v: DoubleDouble<F>, bound: F) -> [F; 2] {
     ends(v, widened(bound, v.lo))
@@ -18,7 +19,8 @@ pub fn ends_in_f64<F: Float64>(v: DoubleDouble<F>, bound: F) -> [F; 2] {
 
 /// [`ends_in_f64`] for a format narrower than f64, to which the caller then rounds the ends.
 ///
-/// The first rounding, to f64, has a relative error of at most 2^-53; the interval is widened by twice that.
+/// The first rounding, to f64, has a relative error of at most 2^-53; the interval is widened by four times that on
+/// each side.
 #[inline(always)]
 pub fn ends_for_narrower<F: Float64>(v: DoubleDouble<F>, bound: F) -> [F; 2] {
     ends(v, widened(bound, v.hi))

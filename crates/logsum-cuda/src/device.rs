@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 /// A GPU.
 pub(crate) struct Device {
     context: sys::CUcontext,
-    /// How many blocks it runs at the same time is a multiple of this.
+    /// The number of its multiprocessors: it runs a multiple of so many blocks at the same time.
     pub(crate) processors: u32,
     functions: Mutex<HashMap<String, Function>>,
     order: Mutex<()>,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Why a call did nothing.
+/// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
     /// There is no driver for NVIDIA's GPUs.

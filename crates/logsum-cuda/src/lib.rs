@@ -6,8 +6,8 @@
 //! so that a program with this crate starts on machines without one; no CUDA toolkit is needed anywhere.
 //!
 //! Calls are put into a stream and return at once. For a value each row is read once (twice where its numbers are far
-//! from 0); for a result of each number, once more if it is longer than what the threads' registers hold. No memory is
-//! allocated.
+//! from 0); for a result of each number, once more if it is longer than what the threads' registers hold. The calls
+//! themselves allocate no memory of the GPU.
 
 mod device;
 mod error;

@@ -11,9 +11,10 @@ use Argument::{Long, Short};
 
 /// Bytes of memory that a call needs beside its arguments, aligned to 16 bytes. They are 0 before the first call and
 /// belong to one stream; calls leave them as the next one needs them. The number of 32 bits at offset 8 counts the
-/// results that no phase settled, each of which is the number nearest to an estimate, off by about 2^-116 (the
-/// derivative of a loss by the score of its target by 2^-74): those of rows built to be hard, and of f64 about one in
-/// 300 log-sum-exps of normalised log-probabilities, which are some 10^-17.
+/// results that neither the first kernel nor the second settled: those of rows built to be hard, and of f64 about one
+/// in 300 log-sum-exps of normalised log-probabilities, which are some 10^-17. Each such result is the number nearest
+/// to an estimate. That of a log-sum-exp is off by about 2^-116, that of an element of softmax, or of the derivative of a
+/// loss, by 2^-93 (by the score of the target, where that is the greatest: by 2^-74).
 pub const WORKSPACE: usize = (QUEUE + PARTS) as usize;
 
 /// Rows that may be unsettled at a time: see `logsum-gpu`, queue.rs.
@@ -97,23 +98,25 @@ pub fn is_available(device: i32) -> Result<(), Error> {
 /// is the number nearest to the exact value, with the bits and the special cases of `logsum::logsumexp`.
 ///
 /// # Safety
-/// The rows may be read and `out` written by kernels in the stream, and [`WORKSPACE`] is as it says.
+/// The rows may be read and `out` written by kernels in the stream, whose workspace is as [`WORKSPACE`] describes it.
 ///
 /// # Errors
-/// [`Error`]; nothing was started then.
+/// [`Error`]. After [`Error::Driver`], some kernels of this call may have been started: the workspace must be set to 0
+/// again before the next call.
 pub unsafe fn logsumexp(stream: Stream, rows: Rows, out: u64) -> Result<(), Error> {
     // SAFETY: the caller's.
     unsafe { reduce(stream, rows, None, out) }
 }
 
-/// Writes the loss log Σ e^{z_k} − z_t of each row z with its target t to `out`, likewise: each is the number nearest
-/// to the exact value, with the bits and the special cases of `logsum::CrossEntropy::losses`.
+/// Writes the loss log Σ e^{z_k} − z_t of each row z with its target t to `out`, the address of as many numbers of
+/// the same format as there are rows: each is the number nearest to the exact value, with the bits and the special
+/// cases of `logsum::CrossEntropy::losses`.
 ///
 /// # Safety
 /// As for [`logsumexp`], and the targets may be read.
 ///
 /// # Errors
-/// [`Error`]; nothing was started then.
+/// As for [`logsumexp`].
 pub unsafe fn losses(stream: Stream, rows: Rows, targets: Targets, out: u64) -> Result<(), Error> {
     // SAFETY: the caller's.
     unsafe { reduce(stream, rows, Some(targets), out) }
@@ -160,41 +163,44 @@ fn reduction(
     Ok(launches)
 }
 
-/// Writes softmax of each row to `out`, e^{z_i}/Σ e^{z_k}, which is the gradient of the log-sum-exp, and that to
-/// `values` where it is not 0: each result is the number nearest to the exact one, with the bits and the special cases
-/// of `logsum::softmax`.
+/// Writes softmax of each row, e^{z_i}/Σ e^{z_k}, which is the gradient of the log-sum-exp, to `out`, and the
+/// log-sum-exp of each row to the address `values` if that is not 0: each result is the number nearest to the exact
+/// one, with the bits and the special cases of `logsum::softmax`.
 ///
 /// # Safety
-/// As for [`logsumexp`]. `out` and the rows do not overlap.
+/// As for [`logsumexp`], also for `values`. `out` and the rows do not overlap.
 ///
 /// # Errors
-/// [`Error`]; nothing was started then.
+/// As for [`logsumexp`].
 pub unsafe fn softmax(stream: Stream, rows: Rows, out: Memory, values: u64) -> Result<(), Error> {
     // SAFETY: the caller's.
     unsafe { write_each(stream, rows, Each::Softmax { values }, out) }
 }
 
-/// Writes log-softmax of each row to `out`, z_i − log Σ e^{z_k}, likewise.
+/// Writes log-softmax of each row, z_i − log Σ e^{z_k}, to `out`, and the log-sum-exp of each row to the address
+/// `values` if that is not 0: each result is the number nearest to the exact one, with the bits and the special cases
+/// of `logsum::log_softmax`.
 ///
 /// # Safety
 /// As for [`softmax`].
 ///
 /// # Errors
-/// [`Error`]; nothing was started then.
+/// As for [`logsumexp`].
 pub unsafe fn log_softmax(stream: Stream, rows: Rows, out: Memory, values: u64) -> Result<(), Error> {
     // SAFETY: the caller's.
     unsafe { write_each(stream, rows, Each::LogSoftmax { values }, out) }
 }
 
-/// Writes the derivatives of the loss of each row to `out`, softmax(z)_i − [i = t], each rounded to the nearest number,
-/// with the special cases of `logsum::CrossEntropy::losses_with_gradient` and its bits, but for the sign of zeros, and
-/// then multiplied by the row's factor: `factors` is the address of a number of the same format for each row.
+/// Writes the derivatives of the loss of each row, softmax(z)_i − [i = t], to `out`. Each is rounded to the nearest
+/// number and has then the special cases and, but for the sign of zeros, the bits of
+/// `logsum::CrossEntropy::losses_with_gradient`; after that it is multiplied by the row's factor. `factors` is the
+/// address of a number of the same format for each row.
 ///
 /// # Safety
 /// As for [`softmax`], and the targets and the factors may be read.
 ///
 /// # Errors
-/// [`Error`]; nothing was started then.
+/// As for [`logsumexp`].
 pub unsafe fn loss_gradients(
     stream: Stream,
     rows: Rows,

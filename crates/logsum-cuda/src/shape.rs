@@ -39,7 +39,8 @@ impl Shape {
         Self::Teams(lanes as u32)
     }
 
-    /// Threads for each row of softmax: some sixty numbers each, which stay in registers.
+    /// Threads for each row of softmax, from 1 to 256: so many that each has 60 to 120 numbers, or more where there are
+    /// too few rows to keep the GPU busy. The last 32 numbers of a thread (16 of f64) stay in registers.
     pub(crate) fn for_shares(count: u64, length: u64, bytes: u64, processors: u32) -> u32 {
         let threads = 512 * u64::from(processors);
         let mut lanes = power_of_2(length / 60).clamp(1, 256);

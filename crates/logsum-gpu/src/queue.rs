@@ -2,9 +2,9 @@
 
 use crate::thread::Thread;
 
-/// In the GPU's memory: two words of 32 bits, how many rows there are and how many blocks have done with them; one of
-/// 64 bits, how many rows of all calls no phase settled; and two of 64 bits for each row: its index, and an estimate of
-/// its log-sum-exp. All are 0 before the first call.
+/// In the GPU's memory: three words of 32 bits, how many rows there are, how many blocks have finished with them, and
+/// how many results of all calls no phase settled; four unused bytes; and two words of 64 bits for each row: its index,
+/// and an estimate of its log-sum-exp. All are 0 before the first call.
 #[derive(Clone, Copy)]
 pub struct Queue {
     /// Where it is: a multiple of 16.
@@ -16,7 +16,8 @@ pub struct Queue {
 pub struct Unsettled {
     /// Which row.
     pub row: u64,
-    /// Its log-sum-exp, off by less than 2^-21.
+    /// Its log-sum-exp: off by less than 2^-21 where it is below 2^32 in magnitude, else by little more than half an
+    /// ulp.
     pub estimate: f64,
 }
 
@@ -52,7 +53,7 @@ impl Queue {
         Unsettled { row: gpu.load_u64(address), estimate }
     }
 
-    /// Counts a row that no phase settled.
+    /// Counts a result that no phase settled.
     #[inline(always)]
     pub fn leave<G: Thread>(self, gpu: G) {
         gpu.add(self.address + 8, 1);

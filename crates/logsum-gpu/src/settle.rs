@@ -189,19 +189,18 @@ impl<P: Precision> Elements<P> {
         }
     }
 
-    /// The bits of the number nearest to e^{z − LSE}, or the best estimate of it.
+    /// The bits of the number nearest to e^{z − LSE}, or an estimate of it.
     #[inline(always)]
     fn share<T: Format, G: Thread>(&self, gpu: G, z: f64) -> Result<u64, DoubleDouble> {
         if z == f64::NEG_INFINITY {
             return Ok(0);
         }
         let share = P::exp(z, self.sum.center).to_dd() * self.inverse;
-        nearest_scaled::<T, G>(gpu, share, share.hi * self.error_of_share)
-            .or_else(|| {
-                let (share, error) = self.centred_share(z);
-                nearest_scaled::<T, G>(gpu, share, share.hi * error)
-            })
-            .ok_or(share.scaled(UNSCALE))
+        if let Some(bits) = nearest_scaled::<T, G>(gpu, share, share.hi * self.error_of_share) {
+            return Ok(bits);
+        }
+        let (share, error) = self.centred_share(z);
+        nearest_scaled::<T, G>(gpu, share, share.hi * error).ok_or(share.scaled(UNSCALE))
     }
 
     /// e^{z − LSE} by the estimate of the logarithm, in units of [`UNSCALE`], and a bound on its relative error.
@@ -213,7 +212,7 @@ impl<P: Precision> Elements<P> {
         (exp_dd_wide(d.hi, DoubleDouble::from(-d.lo)), error)
     }
 
-    /// The bits of the number nearest to e^{z − LSE} − 1, or the best estimate of it.
+    /// The bits of the number nearest to e^{z − LSE} − 1, or an estimate of it.
     #[inline(always)]
     fn share_less_one<T: Format, G: Thread>(&self, gpu: G, z: f64) -> Result<u64, DoubleDouble> {
         let same = |ends: [DoubleDouble; 2]| {
@@ -222,13 +221,13 @@ impl<P: Precision> Elements<P> {
         };
         if z < self.sum.max {
             let (rest, bound) = rest_of_lesser(&self.sum, self.relative_error, z);
-            return same(ends_as_sums(-rest, bound))
-                .or_else(|| {
-                    let (share, error) = self.centred_share(z);
-                    let less_one = share.scaled(UNSCALE) - DoubleDouble::ONE;
-                    same(ends_as_sums(less_one, share.hi * UNSCALE * error + power_of_two(-104)))
-                })
-                .ok_or(-rest);
+            if let Some(bits) = same(ends_as_sums(-rest, bound)) {
+                return Ok(bits);
+            }
+            let (share, error) = self.centred_share(z);
+            let less_one = share.scaled(UNSCALE) - DoubleDouble::ONE;
+            return same(ends_as_sums(less_one, share.hi * UNSCALE * error + power_of_two(-104)))
+                .ok_or(less_one);
         }
         let (tail, equal) = (self.sum.tail(), less_one_of_equal(self.sum.greatest));
         if !self.sum.has_lesser() {

@@ -14,13 +14,14 @@ use logsum_arithmetic::precision::{FineF64, Number, Precision};
 /// which the bounds of `logsum_arithmetic::exp` hold.
 const REACH: f64 = 64.0;
 
-/// Σ e^{z_k}, with the numbers that equal the greatest one kept apart.
+/// Σ e^{z_k}, with terms of the greatest number kept apart.
 pub struct Sum<P> {
-    /// The greatest number, NaN not counted; −∞ if there is no other.
+    /// The greatest number, NaN not counted; −∞ if there is none.
     pub max: f64,
     /// What exponentials are relative to: 0, or the maximum.
     pub center: f64,
-    /// How many numbers are the greatest.
+    /// How many numbers that equal the greatest are kept apart: all of them after [`about_max`](Sum::about_max) or
+    /// where the maximum is beyond `REACH`, else one for each thread that has any.
     pub greatest: u32,
     /// Σ e^{z − center} of the others, in units of [`UNSCALE`]; NaN if any number is.
     others: DoubleDouble,
@@ -131,8 +132,8 @@ impl<P: Precision> Sum<P> {
     }
 }
 
-/// The terms of so many greatest numbers but one, each 1, in units of [`UNSCALE`]. None is greatest only where all are
-/// NaN.
+/// The terms of so many greatest numbers but one, each 1, in units of [`UNSCALE`]. There is no greatest number only
+/// where there are no numbers but NaN.
 #[inline(always)]
 pub(crate) fn all_but_one(greatest: u32) -> f64 {
     if greatest == 0 { 0.0 } else { f64::from(greatest - 1) / UNSCALE }
@@ -144,11 +145,12 @@ pub fn additions(length: u32, threads: u32) -> f64 {
     f64::from(length >> threads.trailing_zeros()) + 64.0
 }
 
-/// A sum that is relative to e^0, relative to the greatest term.
+/// Makes a sum that is relative to e^0 relative to e^max, the greatest term.
 #[inline(always)]
 fn relative_to_max<P: Precision>(sum: DoubleDouble, max: f64) -> DoubleDouble {
     if P::IS_DOUBLE_DOUBLE {
-        // Each factor takes half of UNSCALE: either may be tiny, but no part of a tail that matters is subnormal.
+        // Each factor is scaled by the square root of UNSCALE: either may be tiny, but no part of a tail that matters
+        // is subnormal.
         const ROOT: f64 = power_of_two(-256);
         sum.scaled(ROOT) * P::factor(0.0, max).scaled(ROOT)
     } else {

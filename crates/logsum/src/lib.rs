@@ -8,7 +8,7 @@
 //! - [`logsumexp_with_gradient`], [`softmax`] and [`log_softmax`]: each element is correctly rounded.
 //! - No result depends on the machine, on the layout in memory, or on the platform's mathematical library.
 //! - A call of these four allocates no memory that grows with its input, except for the result of a method that
-//!   returns an array.
+//!   returns an array, and where the axes of an array that are reduced vary slowest in memory (see `LogSumExp`).
 //!
 //! The four have forms for many rows of one length: [`logsumexp_rows`], [`logsumexp_rows_with_gradient`],
 //! [`softmax_rows`], [`log_softmax_rows`].

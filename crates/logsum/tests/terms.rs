@@ -391,3 +391,35 @@ fn values_and_shares_among_the_least_numbers() {
         }
     }
 }
+
+/// A row without mass has the log-softmax of its softmax, whatever its weights and its temperature are.
+#[test]
+fn log_softmax_without_mass() {
+    let z = [f64::NEG_INFINITY; 4];
+    let mask = [true, true, false, true];
+    for (no_mass, expected) in [
+        (NoMass::Zero, f64::NEG_INFINITY),
+        (NoMass::Uniform, -1.0986122886681098), // −log 3
+        (NoMass::NaN, f64::NAN),
+    ] {
+        for temperature in [1.0, 0.5] {
+            let terms =
+                Terms::new(&z).mask(&mask).unwrap().temperature(temperature).unwrap().no_mass(no_mass);
+            for terms in [terms, terms.weights(&[2.0; 4]).unwrap()] {
+                let mut out = [7.0; 4];
+                terms.log_softmax(&mut out).unwrap();
+                let expected = [expected, expected, f64::NEG_INFINITY, expected];
+                assert_eq!(format!("{out:?}"), format!("{expected:?}"), "{no_mass:?} {temperature}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_value_that_is_nan_has_no_sign() {
+    for temperature in [1.0, 0.5] {
+        let z = [f64::NAN, 1.0];
+        let (value, sign) = Terms::new(&z).temperature(temperature).unwrap().logsumexp_with_sign();
+        assert!(value.is_nan() && sign.is_nan(), "{temperature}: {value}, {sign}");
+    }
+}

@@ -17,7 +17,8 @@ use std::marker::PhantomData;
 /// is not in C order with the reduced axes last, its rows are copied.
 ///
 /// # Errors
-/// Methods that compute return [`Error::OutOfMemory`] if a result or a copy does not fit into memory.
+/// Methods that compute, and those that set weights or a mask, return [`Error::OutOfMemory`] if a result or a copy does
+/// not fit into memory.
 ///
 /// ```
 /// use logsum::LogSumExp;

@@ -15,7 +15,8 @@ use std::fmt::{Debug, Display};
 
 /// A number format of inputs and results.
 pub trait Format: Copy + Default + PartialOrd + Debug + Display + Send + Sync + 'static {
-    /// The working precision of a value's first phase: the next wider one.
+    /// The working precision of a value's first phase: double-double for f64, f64 for the narrower formats (for 16-bit
+    /// formats, after a phase in f32).
     type First: Keep;
 
     /// The working precision of the first phase for results of each number, such as a softmax.

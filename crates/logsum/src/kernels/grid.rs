@@ -353,8 +353,8 @@ fn term_at<const IS_NEAR: bool, T: Format, F: Float64>(z: F, steps: f64, floor: 
     exponential::<T, F>(reduced::<IS_NEAR, T, F>(z, steps))
 }
 
-/// Sums of [digits](self): as integers, in the bits of numbers, to each of which the bits of the cell's rounder were
-/// added with each digit.
+/// Sums of [digits](self), one for each cell, as integers in the bits of f64. With each digit the bits of the cell's
+/// rounder are added, too; `less_rounders` takes them off.
 #[derive(Clone, Copy)]
 struct Sums<V> {
     cells: [V; CELLS],

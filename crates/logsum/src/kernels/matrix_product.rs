@@ -1,10 +1,10 @@
 //! Blocked matrix product: Σ_p left(i, p) · right(p, j) for two sources of numbers, one block of the result at a
 //! time.
 //!
-//! Both factors are packed, [`INNER`] steps at a time, into panels of eight rows of the left or eight columns of
-//! the right factor. Packing computes their numbers, hence each exponential once per block of the result. Every
-//! entry is summed over [`INNER`] steps, except in double-double by a chain of fused multiply-adds, and these
-//! sums are added in order: its bits depend neither on the SIMD level nor on where its block begins.
+//! Both factors are packed, [`INNER`] steps at a time, into panels of eight rows of the left or eight columns of the
+//! right factor. Packing computes their numbers, hence each exponential once per block of the result. Every entry is
+//! summed over [`INNER`] steps at a time, by a chain of fused multiply-adds unless it is in double-double, and these
+//! partial sums are added in order. So its bits depend neither on the SIMD level nor on where its block begins.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_product, two_sum};
 use crate::arithmetic::precision::{Number, Precision};
@@ -31,8 +31,8 @@ pub(crate) trait Source {
     fn eight<V: Vector>(&self, row: usize, column: usize, simd: V) -> DoubleDouble<V>;
 }
 
-/// e^{z − shift} for the numbers z of a row-major matrix, or 0 where this is NaN or too large. An infinite shift
-/// gives NaN at least where the sums with z are NaN or infinite.
+/// e^{z − shift} for the numbers z of a row-major matrix, or 0 where this is too large or NaN, as it may be if the
+/// shift is infinite or NaN.
 #[derive(Clone, Copy)]
 pub(crate) struct Powers<'a, T> {
     pub(crate) z: &'a [T],

@@ -85,7 +85,8 @@ task! {
 }
 
 task! {
-    /// The same of at most eight rows, the columns of the room's tile, whose elements are replaced.
+    /// [`each`] of at most eight rows, which are the columns of the room's tile: its elements are replaced by the
+    /// results.
     pub(crate) fn each_of_tile<T: Format>(
         each: Each,
         length: usize,
@@ -400,7 +401,8 @@ pub(crate) fn cross_entropy<T: Format, P: Keep>(
     run(CrossEntropy::<T, P> { rows, chosen, tile, slopes: None })
 }
 
-/// The same of rows of this length, and writes the gradients of the logarithms times factors, each correctly rounded.
+/// [`cross_entropy`] of at most eight rows of this length; also writes the gradient of each log Σ e^{z_k − z_t}
+/// times the row's factor, each element correctly rounded.
 pub(crate) fn cross_entropy_with_gradient<T: Format>(
     rows: &[T],
     length: usize,

@@ -22,10 +22,10 @@ use std::marker::PhantomData;
 ///
 /// The value is the float nearest to the exact one whenever the bound on the error of the sum
 /// [proves](Self::is_proved_nearest) it. That bound is 2^-74.5 of Σ |b_k| e^{z_k} (2^-51.5 for f32 and narrower
-/// formats), plus 2^-98 of the greatest term for each number and, for a number of magnitude 2^48 or more, 2^-65 of
-/// that magnitude. On average it leaves unproved about one value in 10^7 of f64 and one in 10^8 of f32, and also values
-/// near 0 and sums whose weights nearly cancel. [`logsumexp`](crate::logsumexp) and [`Terms`](crate::Terms), which have
-/// all numbers at once, return the nearest float in these cases, too.
+/// formats), plus 2^-98 of the greatest term for each number. If the greatest number has a magnitude m of 2^48 or more,
+/// 2^-65 m of Σ |b_k| e^{z_k} is added. On average the bound leaves unproved about one value in 10^7 of f64 and one in
+/// 10^8 of f32, and also values near 0 and sums whose weights nearly cancel. [`logsumexp`](crate::logsumexp) and
+/// [`Terms`](crate::Terms), which have all numbers at once, return the nearest float in these cases, too.
 ///
 /// See also [`EffectiveSampleSize`], [`WeightedMean`], [`ShardedLogProb`](crate::ShardedLogProb).
 ///
@@ -47,8 +47,8 @@ use std::marker::PhantomData;
 /// ```
 ///
 /// The method: [each term is cut into integers](https://doi.org/10.1145/3389360) at bit positions that depend only on
-/// the term's own exponent. These are added exactly, in three cells of 50 bits each, the first of them that of the
-/// greatest term.
+/// the term's own exponent. These integers are added exactly, in three cells of 50 bits each; the first cell is the one
+/// in which the greatest term begins.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Accumulator<T> {
     state: Binned,
@@ -452,8 +452,8 @@ fn doubled<T: Format>(log_weights: &[T]) -> [f64; AT_ONCE] {
 }
 
 task! {
-    /// Fetches what terms change of the states of these groups into the caches: without weights, the first line of each
-    /// [`Binned`].
+    /// Prefetches those cache lines of the groups' states that their terms will change: all lines if there are weights,
+    /// otherwise the first line of each [`Binned`].
     fn fetch<S: Sync>(states: &[S], groups: &[usize], have_weights: bool; simd: V) {
         let step = if have_weights { 64 } else { size_of::<Binned>() };
         for &group in groups {

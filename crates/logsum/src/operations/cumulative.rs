@@ -128,9 +128,9 @@ impl Cumulative {
     /// Writes the gradient of Σ G_i value_i with respect to z into `out`, for a cotangent G: element k is
     /// Σ G_i e^{z_k − value_i} over the values whose range includes z_k.
     ///
-    /// The absolute error of each element is at most half an ulp plus 2^-59 of the sum of its terms' magnitudes.
-    /// It is 0 where z is −∞. The cotangent of a value +∞ is shared equally by the +∞ in its range. A NaN in the range
-    /// of a value makes all elements in that range NaN. It allocates 24 bytes per number.
+    /// The absolute error of each element is at most half an ulp plus 2^-59 of the sum of its terms' magnitudes. An
+    /// element is 0 where z is −∞. The cotangent of a value +∞ is shared equally by the +∞ in its range. A NaN
+    /// in the range of a value makes all elements in that range NaN. The function allocates 24 bytes per number.
     ///
     /// ```
     /// let mut out = [0.0; 2];
@@ -354,8 +354,8 @@ impl<T: Format> Work<T> {
         let (numbers, tile) = (&mut self.numbers[..LANES * height], &mut self.tile[..height]);
         columns::from_rows(numbers, tile);
         if columns < LANES {
-            // In columns without a chunk, where sums of −∞ alone would leave a subnormal bound. Its products take
-            // Intel's processors about a hundred cycles in every step.
+            // Columns without a chunk are filled with 0. Sums of −∞ alone would leave a subnormal bound there,
+            // whose products take Intel's processors about a hundred cycles in every step.
             for row in &mut *tile {
                 row[columns..].fill(0.0);
             }

@@ -85,12 +85,13 @@ impl MatmulShape {
 /// bits therefore do not depend on the machine, on threads, or on the rest of the shape: a batch has the bits of
 /// its products one by one.
 ///
-/// The cost is one matrix product in f64 for the narrower formats, and three for f64. If in f64 many entries of a
-/// block are less than about e^-15 of the product of the maximal exponentials of their row and column, that block
-/// is recomputed in double-double, in about three times the time. If many entries are near 0, a product in
-/// triple-double settles them, at 1 ns per k. An entry below e^-600 of the product of the maximal exponentials, or too
-/// near 0 or a rounding boundary to be settled by the matrix products, is computed on its own, at 2 to 12 ns per k. The
-/// function allocates 3 MiB per thread, 5 MiB more for entries near 0, and `rows` + `inner` + `columns` numbers.
+/// The cost is one matrix product in f64 for the narrower formats, and three for f64. If in f64 many entries of a block
+/// are less than about e^-15 of the product of the maximal exponentials of their row and column, that block is
+/// recomputed in double-double, which takes about three times as long. If many entries are near 0, a product in
+/// triple-double settles them, in 1 ns for each of the `inner` terms of an entry. An entry below e^-600 of the product
+/// of the maximal exponentials, or too near 0 or a rounding boundary to be settled by the matrix products, is computed
+/// on its own, in 2 to 12 ns per term. The function allocates 3 MiB per thread, 5 MiB more for entries near 0, and
+/// memory for `rows` + `inner` + `columns` numbers.
 ///
 /// | the sums A_ik + B_kj | C_ij |
 /// |---|---|

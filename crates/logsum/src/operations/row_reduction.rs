@@ -419,7 +419,8 @@ fn blocks_of(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// Marks of regions of a row: their number is fixed, so that each has one or several blocks.
+/// A mark for each region of a row. A row has at most 4096 regions, however long it is, so that a region is one block
+/// or several.
 struct Regions {
     /// A region has 2^shift numbers.
     shift: u32,

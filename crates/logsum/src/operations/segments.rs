@@ -59,8 +59,9 @@ impl Segments {
         Ok(Self { offsets: offsets.to_vec(), order: None })
     }
 
-    /// Number i belongs to segment `ids[i]`, out of `count` segments. Sorted ids cost nothing extra; others are
-    /// sorted by counting, which needs memory for two machine words per number.
+    /// Number i belongs to segment `ids[i]`, out of `count` segments. Ids that are not sorted are put in order by a
+    /// counting sort, which keeps one machine word per number and meanwhile needs one more per segment; sorted ids need
+    /// neither.
     ///
     /// ```
     /// let mut out = [0.0; 3];

@@ -309,7 +309,8 @@ impl Row {
         if !others.has(kind::FINITE) {
             return token.is_finite().then_some(of_token);
         }
-        // Relative to the same number as a sum of huge numbers is: then the difference is exact.
+        // The logarithm without the anchor, which is the greatest of the others if that is huge, and otherwise 0: the
+        // anchor minus the token's score is then exact in two words.
         let sum = others.sum::<T>();
         let Logarithm { log, bound } = Sum { anchor: 0.0, ..sum }.log(1);
         Some(log_of_total(sum.anchor, log, bound, token, others.max()))
@@ -319,7 +320,8 @@ impl Row {
 /// A logarithm whose exponential is 0 in f64.
 const NOTHING: DoubleDouble = DoubleDouble { hi: 2.0 * LEAST, lo: 0.0 };
 
-/// log Σ e^z = `reference` + `rest`, for the greatest of all scores or of the others as `reference`.
+/// log Σ e^z = `reference` + `rest`. The reference is the token's score if its term is at least the sum of the others,
+/// otherwise the greatest of the other scores.
 #[derive(Clone, Copy)]
 struct Total {
     reference: f64,

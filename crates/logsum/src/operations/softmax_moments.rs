@@ -115,8 +115,9 @@ pub fn softmax_entropy<T: Float>(z: &[T]) -> T {
 /// Returns the value of [`softmax_entropy`] and writes its derivatives −p_i (log p_i + H) = p_i (Σ p_k z_k − z_i)
 /// into `gradient`.
 ///
-/// Each is within 2 ulp where the difference does not cancel; the difference has an absolute error of at most
-/// 2^-58 (f32: 2^-29) of its parts. They are 0 if the maximum is infinite, and NaN if there is a NaN.
+/// Each derivative is within 2 ulp where its second factor, computed as (max − z_i) − Σ p_k (max − z_k), does
+/// not cancel; this difference has an absolute error of at most 2^-58 (f32: 2^-29) of its two parts. All derivatives
+/// are 0 if the maximum is infinite, and NaN if there is a NaN.
 ///
 /// ```
 /// let mut gradient = [9.0; 2];
@@ -299,7 +300,8 @@ impl<T: Format> AtTemperature<'_, T> {
     }
 }
 
-/// The derivatives of the entropy if the maximum, or the entropy, is not finite: NaN for NaN, otherwise 0.
+/// The derivatives of the entropy of a row that is a special case, given its maximum or its entropy: NaN for NaN,
+/// otherwise 0.
 pub(super) fn slope_at_edge<T: Format>(max: f64) -> T {
     T::narrow(if max.is_nan() { max } else { 0.0 })
 }

@@ -41,7 +41,7 @@ impl Term {
     }
 }
 
-/// Smaller exponents are treated as this one.
+/// Smaller exponents d are out of range: e^d counts as 0, and e^d − 1 is computed as for this one.
 const LEAST: f64 = -1000.0;
 
 /// e^d for d ≤ 300, in units of [`UNSCALE`].
@@ -107,7 +107,7 @@ impl Logarithms {
     pub(super) fn variance(&self, ddof: usize) -> f64 {
         let divisor = self.weight + -(ddof as f64);
         let Some(log_mean) = self.log_mean().filter(|_| divisor.hi > 0.0) else { return f64::NAN };
-        // (x − mean)/mean of each number: e^{x − log mean} − 1.
+        // The deviation of each e^x from the mean, relative to the mean: e^{x − log mean} − 1.
         let excess: Vec<DoubleDouble> = self
             .terms
             .iter()

@@ -141,12 +141,13 @@ impl<'a, T: Float> Terms<'a, T> {
     }
 
     /// Divides each z by the temperature τ, which is 1 by default. The softmax is that of z/τ, and values are τ
-    /// times the logarithm: they tend to the maximum as τ → 0, and grow with τ as the terms become equal.
+    /// times the logarithm: as τ → 0 they tend to the maximum, and as τ grows, the terms become equal, so that
+    /// values grow like τ log Σ b_k.
     ///
-    /// z/τ is never rounded: (z_k − max)/τ has a relative error less than 2^-60 (f32: 2^-50), even for large
-    /// scores and small temperatures. At a temperature other than 1 the absolute error of a value is at most half
-    /// an ulp plus 2^-58 (f32: 2^-35) of |max z| + τ log n: it is within 1 ulp unless the maximum and the
-    /// logarithm cancel.
+    /// z/τ is never rounded to a float: (z_k − max)/τ is computed with a relative error less than 2^-60 (f32:
+    /// 2^-50), even for large scores and small temperatures. At a temperature other than 1 the absolute error of a
+    /// value is at most half an ulp plus 2^-58 (f32: 2^-35) of |max z| + τ log n: it is within 1 ulp unless the
+    /// maximum and the logarithm cancel.
     ///
     /// ```
     /// use logsum::Terms;
@@ -255,8 +256,8 @@ impl<'a, T: Float> Terms<'a, T> {
 
     /// Writes log p_i into `out`: −∞ if p_i is 0, NaN if it is negative.
     ///
-    /// Each is within 1 ulp without weights, and with weights where log b and z/τ do not cancel: the absolute error is
-    /// at most 2^-58 of log b and z/τ.
+    /// Without weights each is within 1 ulp. With weights the absolute error is at most half an ulp plus 2^-58 of the
+    /// magnitudes of log b and z/τ, so that each is within 1 ulp where these do not cancel.
     ///
     /// ```
     /// use logsum::Terms;
@@ -275,8 +276,9 @@ impl<'a, T: Float> Terms<'a, T> {
     /// τ log(Σ b_k e^{z_k/τ} / Σ b_k): the logarithm of the weighted mean; NaN if the mean is negative or all
     /// terms are absent.
     ///
-    /// Without weights and at τ = 1 it is correctly rounded, as [`logmeanexp`](crate::logmeanexp); otherwise its
-    /// absolute error is at most half an ulp plus 2^-58 of the magnitudes of its summands.
+    /// Without weights and at τ = 1 it is correctly rounded, as [`logmeanexp`](crate::logmeanexp). Otherwise its
+    /// absolute error is at most half an ulp plus 2^-58 of the magnitudes of the numbers that it is the sum of: max z,
+    /// and τ times the logarithms of Σ b_k e^{(z_k − max z)/τ} and of Σ b_k.
     ///
     /// ```
     /// use logsum::Terms;
@@ -368,8 +370,9 @@ impl<'a, T: Float> Terms<'a, T> {
         <T as Compiled<T>>::terms_entropy_hvp(self, vector, out)
     }
 
-    /// The value of [`logsumexp`](Self::logsumexp), and its derivative in the direction `tangent`: Σ g_k t_k with the
-    /// gradient g.
+    /// τ log |Σ b_k e^{z_k/τ}|, and its derivative in the direction `tangent`: Σ g_k t_k with the gradient g. The
+    /// value is that of [`logsumexp`](Self::logsumexp) unless the sum is negative, and then that of
+    /// [`logsumexp_with_sign`](Self::logsumexp_with_sign).
     ///
     /// The absolute error of the derivative is at most half an ulp plus 2^-59 (f32: 2^-29) of Σ |g_k t_k|: the
     /// derivative is within 1 ulp where little cancels. Tangents of masked terms are ignored.
@@ -414,7 +417,10 @@ compiled! {
                 let Reduced { value, sign, .. } = terms.reduced_to_value();
                 return (value, T::narrow(sign));
             }
-            Row::Plain(row) => (row.at_temperature(terms).value(), 1.0),
+            Row::Plain(row) => {
+                let value = row.at_temperature(terms).value();
+                (value, if value.is_nan() { f64::NAN } else { 1.0 })
+            }
             Row::Weighted(row, _) => row.value(),
         };
         (T::narrow(value), T::narrow(sign))
@@ -570,7 +576,8 @@ compiled! {
 
 /// The algorithm for a row.
 enum Row<'a, T: Clone> {
-    /// The algorithm for τ = 1, which also serves rows without finite terms at any temperature.
+    /// The algorithm for τ = 1, which at any temperature also serves rows without finite terms, and weighted rows with
+    /// a term that is infinite or NaN.
     AtOne,
     /// A row without weights.
     Plain(Counted<'a, T>),
@@ -591,6 +598,10 @@ impl<T: Format> Counted<'_, T> {
 
     fn is_finite(&self) -> bool {
         self.z.iter().all(|z| z.widen().is_finite())
+    }
+
+    fn has_no_mass(&self) -> bool {
+        self.z.iter().all(|z| z.widen() == f64::NEG_INFINITY)
     }
 
     fn logarithms(&self, temperature: f64) -> Logarithms {
@@ -735,6 +746,9 @@ impl<'a, T: Format> Terms<'a, T> {
     fn log_softmax_into(&self, out: &mut [T]) {
         match self.general_row() {
             Row::Plain(row) => row.each(out, T::NEG_INFINITY, |row, out| match self.temperature {
+                _ if self.no_mass != NoMass::Zero && row.has_no_mass() => {
+                    out.fill(T::narrow(log_of_any(self.share_of_no_mass())));
+                }
                 1.0 => {
                     let to = Store::for_output::<T>(out.len());
                     row_reduction::partial_and_each(Each::LogShare, &row.z, out, &mut Vec::new(), to);
@@ -911,7 +925,7 @@ impl<'a, T: Format> Terms<'a, T> {
             }
         }
         if first.may_be_nothing() && pairs.present().all(|(z, _)| z == f64::NEG_INFINITY) {
-            return edge(f64::NEG_INFINITY, 0.0, self.shares_of_no_mass());
+            return edge(f64::NEG_INFINITY, 0.0, Shares::Everywhere(self.share_of_no_mass()));
         }
         let Settled { value, sign, log, .. } = weighted::settle(pairs, &first, most);
         if sign == 0.0 {
@@ -929,7 +943,7 @@ impl<'a, T: Format> Terms<'a, T> {
         let partial = Partial::<T::First>::over(lane);
         let value = ziv::settle(&partial, lane).0;
         let (sign, shares) = match partial.max {
-            f64::NEG_INFINITY => (0.0, self.shares_of_no_mass()),
+            f64::NEG_INFINITY => (0.0, Shares::Everywhere(self.share_of_no_mass())),
             f64::INFINITY => {
                 let mut count = 0_u64;
                 lane.pieces(&mut |piece| {
@@ -946,12 +960,12 @@ impl<'a, T: Format> Terms<'a, T> {
         Reduced { value, sign, shares }
     }
 
-    fn shares_of_no_mass(&self) -> Shares<'a, T> {
-        Shares::Everywhere(match self.no_mass {
+    fn share_of_no_mass(&self) -> f64 {
+        match self.no_mass {
             NoMass::Zero => 0.0,
             NoMass::Uniform => 1.0 / (0..self.z.len()).filter(|&i| !self.is_absent(i)).count() as f64,
             NoMass::NaN => f64::NAN,
-        })
+        }
     }
 }
 

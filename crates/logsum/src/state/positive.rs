@@ -374,7 +374,8 @@ task! {
 }
 
 task! {
-    /// Its maximum is left out of the sum if subtracting its term leaves too little.
+    /// The state of a block. If subtracting the maximum's term from the sum leaves too little, the other numbers are
+    /// summed without it.
     fn of_block<T: Format, P: Keep>(block: &[T]; simd: V) -> Partial<P> {
         let (mut room, mut max) = ([T::NEG_INFINITY; BLOCK], None);
         let mut numbers = block;

@@ -231,8 +231,8 @@ fn loss<'a, T: Format>(
     divisor: &Divisor<'_>,
     bits: Bits,
 ) -> Option<T> {
-    // Σ Q (max − z) in units of BITS and those of z, Σ Q log, and a bound on its error, in units of BITS and those of
-    // log.
+    // With the number of classes K: K Σ q (max − z) in units of BITS and those of z, K Σ Q log, and a bound on the
+    // error of that, in units of BITS and those of log.
     let (mut depth, mut log, mut error) = (IBig::ZERO, IBig::ZERO, IBig::ZERO);
     let (mut log_bits, mut classes, mut is_above) = (0, IBig::ONE, false);
     for row in rows {

@@ -199,7 +199,7 @@ pub(super) fn nearest_share<T: Format>(share: DoubleDouble, error: f64) -> Optio
     nearest_scaled(share, share.hi * error)
 }
 
-/// The float nearest to a value in units of UNSCALE, as the bound of its error.
+/// The float nearest to a value, if the bound on its error settles it; both are in units of UNSCALE.
 ///
 /// A value that counts as e^-1000 may be smaller than its bound says, but its sign is right: it rounds to a zero of
 /// that sign.

@@ -8,11 +8,10 @@
 //! | one group | 0 |
 //! | arbitrary precision | as small as it takes |
 //!
-//! The phases end for every row. Let B_x be the sum of the weights of all numbers equal to x, for those x where it is
-//! not
-//! 0. A rational share y means b e^z − y Σ B_x e^x = 0, and by Lindemann and Weierstrass the coefficients of equal
-//! exponents vanish: either y is 0, or z is the only x and y = b/B_z, a quotient of integers, which is rounded exactly.
-//! Any other share keeps a distance from every half-way point.
+//! The phases end for every row. For each x among the numbers, let B_x be the sum of the weights of all numbers equal
+//! to x, and leave out those x where this sum is 0. A rational share y means b e^z − y Σ B_x e^x = 0, and by
+//! Lindemann and Weierstrass the coefficients of equal exponents vanish: either y is 0, or z is the only x and y =
+//! b/B_z, a quotient of integers, which is rounded exactly. Any other share keeps a distance from every half-way point.
 
 use crate::arithmetic::double_double::{DoubleDouble, parts, power_of_two, two_sum};
 use crate::arithmetic::exp::{UNSCALE, WIDE_ERROR, exp_dd_wide};

@@ -400,8 +400,8 @@ def logit(input):
 def unproved():
     """The number of results on GPUs, since the program started, that were not proved to be the nearest numbers.
 
-    Each such result is the number nearest to an estimate with an error of about 2^-116, or 2^-76 for the derivative of a
-    loss with respect to the score of its target. Usually there are none: they occur in rows that were constructed to be
+    Each such result is the number nearest to an estimate with an error of about 2^-116; 2^-93 for softmax and the
+    derivatives of losses, or 2^-74 for the derivative with respect to the score of the target. Usually there are none: they occur in rows that were constructed to be
     hard, and in float64 for about one in 300 log-sum-exps of normalised log-probabilities, whose values are near 1e-17.
     This function waits for the GPUs. Functions that compute do not, except that losses wait for their targets, as these
     may be out of range, unless a graph is captured or the function is compiled.

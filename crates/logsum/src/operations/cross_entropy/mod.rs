@@ -28,7 +28,7 @@ use std::ops::{Add, Range};
 ///
 /// ```
 /// use logsum::cross_entropy;
-/// let logits = [2.0, 1.0, 0.0, /* row 2 */ 1e8, 1e8, 1e8];
+/// let logits = [2.0, 1.0, 0.0, /* row 1 */ 1e8, 1e8, 1e8];
 /// assert_eq!(cross_entropy(&logits, &[0, 2])?, 0.753109126556245);
 /// assert_eq!(cross_entropy(&[40.0, 0.0], &[0])?, 4.248354255291589e-18);
 /// # Ok::<(), logsum::Error>(())
@@ -146,9 +146,9 @@ pub enum Reduction {
 /// |---|---|---|
 /// | ignored, or of weight 0 | 0 | 0 |
 /// | −∞ where q_k = 0 | as without this class | 0 there |
-/// | −∞ where q_k > 0 | +∞ | by the formula: −q_k there |
+/// | −∞ where q_k > 0 | +∞ | by the formula: −q_k/τ there |
 /// | all −∞: no mass | +∞ | 0 |
-/// | +∞ in c places | log c if q_k = 0 elsewhere, otherwise +∞ | p is 1/c there |
+/// | +∞ in c places | Q log c if q_k = 0 elsewhere and ζ = 0, else +∞ | as with ζ = 0, where p is 1/c there |
 /// | a NaN | NaN | NaN |
 /// | mean with total weight 0: all ignored, or of weight 0 | NaN | 0 |
 ///

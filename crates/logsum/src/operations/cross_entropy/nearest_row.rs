@@ -68,7 +68,7 @@ impl Scaled {
 }
 
 impl<T: Format> Work<'_, T> {
-    /// The mean or sum of the losses, given that of the first phase.
+    /// The mean or the sum of the losses, given their sum from the first phase.
     pub(super) fn nearest_loss(&self, z: &[T], loss: Scaled) -> T {
         let nearest = |loss: Scaled| match self.whole {
             None => loss.nearest(),
@@ -91,8 +91,9 @@ impl<T: Format> Work<'_, T> {
         loss.nearest().or_else(|| self.above_depth(index, z, loss)).unwrap_or_else(exactly)
     }
 
-    /// The float nearest to a loss that differs from a half-way point only by what the other classes add: it is above
-    /// max − z.
+    /// The float nearest to the loss of a row whose target has the weight 1, without label smoothing, if this settles
+    /// it. Such a loss exceeds max − z_t by what the other classes add. Where max − z_t is half-way between two
+    /// floats, and the excess is less than the bound on the error, the loss is rounded up.
     fn above_depth(&self, index: usize, z: &[T], loss: Scaled) -> Option<T> {
         let Target { z: of_target, weight, .. } = self.weighted(index, z).target?;
         if weight.hi != 1.0 || weight.lo != 0.0 || self.of.smoothing > 0.0 || loss.error == f64::INFINITY {
@@ -271,7 +272,7 @@ impl<T: Format> Work<'_, T> {
             return;
         }
         let z = LossRow::counted(row.block.z);
-        // Equal numbers need integers only, for weights of any size.
+        // Now each number is 0 or −∞, and each exponential 1 or 0: integers suffice, for weights of any size.
         let slopes = Slopes::new(LossRow { z: &z, ..loss_row }, &self.divisor, None);
         // Classes without a weight of their own differ only in whether they are +∞.
         let has_weight =
@@ -287,10 +288,10 @@ impl<T: Format> Work<'_, T> {
     }
 
     /// The class whose element of the gradient the loop over all classes does not compute accurately, and that element:
-    /// the target's class, or a class whose softmax is nearly 1.
+    /// the target's class or, with target probabilities, a class whose softmax is above 1/2.
     ///
-    /// With 1 − p and Q − q, which both have full relative accuracy, p − q is computed at the maximum as (Q − q) − Q
-    /// (1 − p).
+    /// At the maximum, Q p − q is computed as (Q − q) − Q (1 − p): Q − q and 1 − p both have full relative
+    /// accuracy.
     fn slope_of_target(
         &self,
         row: &Row<'_, T>,

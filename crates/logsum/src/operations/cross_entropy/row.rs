@@ -1,4 +1,5 @@
-//! The loss and gradient of one row of logits with a z-loss or at a temperature, and the Hessian of any.
+//! The loss and gradient of one row of logits with a z-loss or at a temperature other than 1, and the Hessian of every
+//! row.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::exp::UNSCALE;
@@ -76,9 +77,9 @@ impl<T: Format> Work<'_, T> {
         finished.loss
     }
 
-    /// Bounds the relative error of sums of weights, and of weights times max − z, over all classes: in f64 140
-    /// roundings, more than five of each weight, one of the difference, one of the product and 132 of the sum; in
-    /// double-double likewise.
+    /// Bounds the relative error of sums of weights, and of sums of weights times max − z, over all classes. In f64
+    /// these are 140 roundings: five for each weight, one for the difference, one for the product, 132 for the sum, and
+    /// one to spare. In double-double the bound is likewise 140/256 of 2^-87.
     pub(super) const SPREAD_ERROR: f64 =
         power_of_two(if T::First::IS_DOUBLE_DOUBLE { -87 } else { -45 }) * (140.0 / 256.0);
 
@@ -181,7 +182,8 @@ impl<T: Format> Work<'_, T> {
 
     /// The class whose gradient element the loop does not compute accurately, and that element.
     ///
-    /// For p > 1/2, p − q is computed as (1 − q) − (1 − p): 1 − p has full relative accuracy, as has Q − q.
+    /// For p > 1/2, Q p − q is computed as (Q − q) − Q (1 − p): Q − q and 1 − p both have full relative
+    /// accuracy.
     fn slope_apart(&self, row: &Row<'_, T>, sum: &Sum, finished: &Finished) -> Option<(usize, DoubleDouble)> {
         let Finished { excess, inverse, factor, .. } = *finished;
         let is_certain = sum.parts.rest.hi < 0.5;

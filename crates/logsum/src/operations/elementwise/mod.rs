@@ -226,8 +226,8 @@ table! {
 
         /// x log y, correctly rounded, and 0 if x is 0 and y is not NaN: the summand of a cross-entropy.
         ///
-        /// Its derivatives are log y and x/y. For x ≠ 0 it is −∞ · x at y = 0, +∞ · x at y = +∞, and NaN for y < 0. It
-        /// is NaN if there is a NaN.
+        /// Its derivatives are log y and x/y. For x ≠ 0 the value is −∞ · x at y = 0, +∞ · x at y = +∞, and
+        /// NaN for y < 0. The value is NaN if there is a NaN.
         ///
         /// See also [`xlogx`], [`each::xlogy`], [`derivative::xlogy`].
         ///
@@ -241,7 +241,7 @@ table! {
     of one number {
         /// log(1 + e^x), correctly rounded; also known as softplus.
         ///
-        /// Its derivative is [`logistic`]`(x)`. It is 0 at −∞, +∞ at +∞, NaN at a NaN.
+        /// Its derivative is [`logistic`]`(x)`. The value is 0 at −∞, +∞ at +∞, NaN at a NaN.
         ///
         /// See also its inverse [`logexpm1`], [`log1mexp`], [`log_logistic`], [`each::log1pexp`],
         /// [`derivative::log1pexp`].
@@ -257,7 +257,7 @@ table! {
 
         /// log(1 − e^x), correctly rounded: the logarithm of the complement of a probability whose logarithm is x.
         ///
-        /// Its derivative is −1/(e^-x − 1). It is −∞ at 0, 0 at −∞, NaN above 0 and at a NaN.
+        /// Its derivative is −1/(e^-x − 1). The value is −∞ at 0, 0 at −∞, NaN above 0 and at a NaN.
         ///
         /// See also [`log1pexp`], [`logsubexp`], [`each::log1mexp`], [`derivative::log1mexp`].
         ///
@@ -271,7 +271,7 @@ table! {
 
         /// log(e^x − 1), correctly rounded: the inverse of [`log1pexp`].
         ///
-        /// Its derivative is 1/(1 − e^-x). It is −∞ at 0, +∞ at +∞, NaN below 0 and at a NaN.
+        /// Its derivative is 1/(1 − e^-x). The value is −∞ at 0, +∞ at +∞, NaN below 0 and at a NaN.
         ///
         /// See also [`logsubexp`], [`each::logexpm1`], [`derivative::logexpm1`].
         ///
@@ -286,7 +286,7 @@ table! {
 
         /// log(1/(1 + e^-x)) = −log(1 + e^-x), correctly rounded: the logarithm of [`logistic`].
         ///
-        /// Its derivative is [`logistic`]`(−x)`. It is −∞ at −∞, 0 at +∞, NaN at a NaN.
+        /// Its derivative is [`logistic`]`(−x)`. The value is −∞ at −∞, 0 at +∞, NaN at a NaN.
         ///
         /// See also [`log1pexp`], [`each::log_logistic`], [`derivative::log_logistic`].
         ///
@@ -300,7 +300,7 @@ table! {
 
         /// 1/(1 + e^-x), correctly rounded: the softmax of (x, 0) at x, e^x/(e^x + 1).
         ///
-        /// Its derivative is logistic(x) · logistic(−x). It is 0 at −∞, 1 at +∞, NaN at a NaN.
+        /// Its derivative is logistic(x) · logistic(−x). The value is 0 at −∞, 1 at +∞, NaN at a NaN.
         ///
         /// See also its inverse [`logit`], its logarithm [`log_logistic`], [`softmax`](crate::softmax),
         /// [`each::logistic`], [`derivative::logistic`].
@@ -315,7 +315,7 @@ table! {
 
         /// log(p/(1 − p)), correctly rounded, even where it nearly vanishes: the inverse of [`logistic`].
         ///
-        /// Its derivative is 1/(p(1 − p)). It is −∞ at 0, +∞ at 1, NaN outside of [0, 1] and at a NaN.
+        /// Its derivative is 1/(p(1 − p)). The value is −∞ at 0, +∞ at 1, NaN outside of [0, 1] and at a NaN.
         ///
         /// See also [`each::logit`], [`derivative::logit`].
         ///
@@ -330,7 +330,7 @@ table! {
 
         /// x log x, correctly rounded: the summand of an entropy.
         ///
-        /// Its derivative is log x + 1. It is 0 at 0, +∞ at +∞, NaN below 0 and at a NaN.
+        /// Its derivative is log x + 1. The value is 0 at 0, +∞ at +∞, NaN below 0 and at a NaN.
         ///
         /// See also [`xlogy`], [`softmax_entropy`](crate::softmax_entropy), [`each::xlogx`], [`derivative::xlogx`].
         ///
