@@ -348,6 +348,57 @@ fn hostile_bytes() {
     }
 }
 
+/// No first cell that bytes may hold overflows anything, whatever follows.
+#[test]
+fn cells_of_hostile_bytes() {
+    let mut size = EffectiveSampleSize::new();
+    size.update(&[1.0, 2.0]);
+    let mut found = 0;
+    for top in [i64::MIN, i64::MAX, -(1 << 59) + 1, (1 << 59) - 1, 3 << 56, 1 << 54, -(1 << 54), 1 << 53] {
+        for place in [8, 120] {
+            let mut bytes = size.to_bytes();
+            bytes[place..place + 8].copy_from_slice(&top.to_le_bytes());
+            if let Ok(mut state) = EffectiveSampleSize::<f64>::from_bytes(&bytes) {
+                let _ = (state.value(), state.is_proved_nearest());
+                state.update(&[0.5; 20]);
+                let _ = (state.value(), state.is_proved_nearest());
+                found += 1;
+            }
+            let mut bytes = of(&[1.0, 2.0]).to_bytes();
+            bytes[8..16].copy_from_slice(&top.to_le_bytes());
+            if let Ok(mut state) = Accumulator::<f64>::from_bytes(&bytes) {
+                state.update(&[0.5; 20]);
+                let _ = (state.value(), state.is_proved_nearest());
+            }
+        }
+    }
+    assert!(found > 5, "{found}");
+}
+
+/// Infinite weights and weights that are NaN, too, leave the same bytes in any order.
+#[test]
+fn order_is_free_with_weights_that_are_not_finite() {
+    let terms = [(0.0, 1.0), (1.0, 1.0), (1.0, f64::INFINITY), (3.0, f64::NAN), (2.0, f64::NEG_INFINITY)];
+    let mut random = ChaCha8Rng::seed_from_u64(78);
+    for _ in 0..2000 {
+        let length = random.random_range(2..6);
+        let chosen: Vec<(f64, f64)> = (0..length).map(|_| terms[random.random_range(0..5)]).collect();
+        let mut orders = Vec::new();
+        for shift in 0..length {
+            let mut sum = Accumulator::new();
+            let mut other = Accumulator::new();
+            for i in 0..length {
+                let (z, weight) = chosen[(i + shift) % length];
+                let state = if i % 2 == 0 { &mut sum } else { &mut other };
+                state.update_weighted(&[z], &[weight]).unwrap();
+            }
+            sum.merge(&other);
+            orders.push(sum.to_bytes());
+        }
+        assert!(orders.iter().all(|bytes| *bytes == orders[0]), "{chosen:?}");
+    }
+}
+
 #[test]
 fn size() {
     assert_eq!((size_of::<Accumulator<f64>>(), size_of::<Accumulator<f32>>()), (128, 128));
@@ -443,6 +494,15 @@ fn ratios_at_the_edges() {
     assert_eq!(size(&[f64::MAX, f64::MAX, 0.0]), 2.0);
     assert_eq!(size(&[2_f64.powi(62), 2_f64.powi(62), 2_f64.powi(62).next_down()]), 2.0);
     assert_eq!(size(&[-1e5; 1000]), 1000.0);
+    let mut many = EffectiveSampleSize::new();
+    many.update(&[f64::MAX]);
+    for power in 1..=57 {
+        let half = many;
+        many.merge(&half);
+        assert!(many.value() == 2_f64.powi(power) && (power >= 55 || many.is_proved_nearest()), "2^{power}");
+    }
+    many.update(&[f64::MAX; 17]);
+    assert!(many.value() == 144_115_188_075_855_904.0 || !many.is_proved_nearest());
     assert!(
         size(&[]).is_nan() && size(&[f64::NEG_INFINITY]).is_nan() && size(&[f64::INFINITY, 1.0]).is_nan()
     );
@@ -452,6 +512,11 @@ fn ratios_at_the_edges() {
         mean.value()
     };
     assert_eq!(mean(&[1e300, 0.0], &[0.0, 5.0]), 0.0);
+    // Just below 2^63, where numbers count whatever they differ by.
+    let mut far = WeightedMean::new();
+    let x = 1.5 * 2_f64.powi(996) + 2_f64.powi(960);
+    far.update(&[2_f64.powi(63) - 1024.0, 2_f64.powi(63) - 2048.0], &[0.0, x]).expect("as many");
+    assert!(!far.is_proved_nearest(), "the exponent of the terms is off by 2^-65 · 2^63");
     assert_eq!(mean(&[0.0, 0.0], &[1e300, f64::INFINITY]), f64::INFINITY);
     assert_eq!(mean(&[0.0, 0.0], &[1.0, 0.0]), 0.5);
     assert!(mean(&[0.0, 1.0], &[f64::INFINITY, f64::NEG_INFINITY]).is_nan());

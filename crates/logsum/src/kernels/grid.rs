@@ -296,7 +296,7 @@ pub(crate) fn summed<T: Format, V: Vector>(block: &[T], top: i64, simd: V) -> Op
     // No number below that has a digit in the cells that are kept.
     let floor = (top as f64 - 5.0) * CELL.hi;
     let is_near = floor >= -NEAR_RANGE && (top + 1) as f64 * CELL.hi <= NEAR_RANGE;
-    let steps = 16.0 * (BITS * top + UNIT) as f64;
+    let steps = 16.0 * (BITS as f64 * top as f64 + UNIT as f64);
     let (sums, vectors) = if is_near {
         sums::<true, T, V>(block, steps, floor, simd)
     } else {
@@ -312,7 +312,8 @@ pub(crate) fn summed<T: Format, V: Vector>(block: &[T], top: i64, simd: V) -> Op
     for cell in 0..CELLS {
         digits[cell].store(&mut lanes);
         for lane in lanes {
-            totals[cell] += lane.to_bits() as i64;
+            // A state from elsewhere may have any first cell.
+            totals[cell] = totals[cell].wrapping_add(lane.to_bits() as i64);
         }
     }
     Some(totals)

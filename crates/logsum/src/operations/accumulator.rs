@@ -307,8 +307,9 @@ pub(crate) fn checked(state: Binned, sums: [i128; CELLS]) -> Result<Binned, &'st
         return Err("its maximum is not valid");
     }
     let most = i128::from(state.count) << (BITS + 1);
-    let are_sums = sums.iter().all(|sum| sum.unsigned_abs() <= most.unsigned_abs())
-        && state.negative.iter().all(|sum| sum.unsigned_abs() <= most.unsigned_abs());
+    // A count that is saturated says nothing of the sums.
+    let is_possible = |sum: &i128| state.count == u64::MAX || sum.unsigned_abs() <= most.unsigned_abs();
+    let are_sums = sums.iter().all(is_possible) && state.negative.iter().all(is_possible);
     let is_top = if has(kind::FINITE) {
         state.top.unsigned_abs() < 1 << 59 || state.top == i64::MIN
     } else {
@@ -473,10 +474,10 @@ fn quotient_of<T: Format>(above: Sum, below: Sum, is_square: bool) -> Found<T> {
     let [mut high, low] = [above, below].map(|sum| sum.magnitude.to_dd());
     let (mut cells, mut unit, mut error) = (above.top, 0, above.error);
     if is_square {
-        (high, cells, unit, error) = (product(high, high), 2 * cells, UNIT, 2.0 * error);
+        (high, cells, unit, error) = (product(high, high), cells.saturating_mul(2), UNIT, 2.0 * error);
     }
     let ratio = quotient(high, low).scaled(above.sign * below.sign);
-    let power = BITS.saturating_mul(cells - below.top).saturating_add(unit);
+    let power = BITS.saturating_mul(cells.saturating_sub(below.top)).saturating_add(unit);
     let [first, second] =
         [power / 2, power - power / 2].map(|power| power_of_two(power.clamp(-1022, 1022) as i32));
     let value = ratio.scaled(first).scaled(second);
@@ -608,7 +609,8 @@ impl<T: Float> EffectiveSampleSize<T> {
         if squares.max().abs() >= HUGE {
             // All weights but the greatest vanish: with n of these, n²/n is their number.
             let sum = squares.sum::<f64>();
-            return Found::within(sum.magnitude.to_dd().scaled(power_of_two(UNIT as i32)), 0.0);
+            let bound = if sum.error < 1.0 { 0.0 } else { f64::INFINITY };
+            return Found::within(sum.magnitude.to_dd().scaled(power_of_two(UNIT as i32)), bound);
         }
         <T as Compiled<T>>::ratio(weights, squares, true)
     }

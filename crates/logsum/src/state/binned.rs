@@ -56,7 +56,7 @@ pub(crate) mod kind {
     pub(crate) const NEGATIVE: u64 = 1 << 2;
     /// A number +∞.
     pub(crate) const INFINITE: u64 = 1 << 3;
-    /// A term that is neither 0 nor infinite.
+    /// A term whose number is finite and whose weight is not 0.
     pub(crate) const FINITE: u64 = 1 << 4;
     /// Two such terms.
     pub(crate) const SEVERAL: u64 = 1 << 5;
@@ -169,18 +169,18 @@ impl Binned {
             return;
         }
         self.count = self.count.saturating_add(1);
-        if z.is_finite() && weight.is_finite() {
-            self.note(if weight == 1.0 { 0 } else { kind::WEIGHTED });
-            self.note_number(z);
-            if self.rise_to_max(z) {
-                self.add_digits(&digits, weight < 0.0);
-            }
-            return;
-        }
         if z == f64::INFINITY {
             self.note(kind::INFINITE);
         } else if z.is_finite() {
-            self.rise_to_max(z);
+            self.note_number(z);
+            let has_digits = self.rise_to_max(z);
+            if weight.is_finite() {
+                self.note(if weight == 1.0 { 0 } else { kind::WEIGHTED });
+                if has_digits {
+                    self.add_digits(&digits, weight < 0.0);
+                }
+                return;
+            }
         }
         let is_vanishing = z == f64::NEG_INFINITY;
         self.note(match () {
@@ -336,9 +336,10 @@ impl Binned {
         let negative = if self.negative == [0; 2] { 0.0 } else { negative };
         let size = magnitude.hi + 2.0 * negative;
         // A number may be below the greatest one by as much as weights and cells can make up for.
-        let farthest = self.max().abs() + 4096.0;
-        let error = error_of_terms::<T>(if self.max().abs() >= HUGE { HUGE } else { farthest }) * size
-            + count * power_of_two(-BITS as i32 * (CELLS as i32 - 1));
+        let max = self.max().abs();
+        let farthest = if max >= HUGE { HUGE } else { (max + 4096.0).min(HUGE.next_down()) };
+        let error =
+            error_of_terms::<T>(farthest) * size + count * power_of_two(-BITS as i32 * (CELLS as i32 - 1));
         let error = if self.count < MOST_TERMS { error } else { f64::INFINITY };
         Sum {
             magnitude,
@@ -438,10 +439,10 @@ task! {
     fn log_of(sum: Sum, divisor: u64; _: V) -> (DoubleDouble, f64) {
         let n = divisor as f64;
         let n = DoubleDouble { hi: n, lo: (i128::from(divisor) - n as i128) as f64 };
-        let (high, low) = (sum.top >> 32 << 32, sum.top & 0xffff_ffff);
-        let unit = CELL.by(high as f64).plus(TripleDouble::LN_2.by((BITS * low + UNIT) as f64));
+        let [high, low] = [sum.top >> 32 << 32, sum.top & 0xffff_ffff].map(|cells| CELL.by(cells as f64));
+        let unit = TripleDouble::LN_2.by(UNIT as f64);
         let anchor = TripleDouble { hi: sum.anchor, ..TripleDouble::ZERO };
-        let offset = unit.plus(anchor).normalised();
+        let offset = high.plus(low).plus(unit).plus(anchor).normalised();
         let estimate = offset.to_dd() + (ln_dd(sum.magnitude.to_dd()).0 - ln_dd(n).0);
         let power = exp_td(offset.plus(-TripleDouble::from(estimate)).normalised()).scaled(UNSCALE);
         let rest = (sum.magnitude * power).plus(-TripleDouble::from(n)).normalised();
