@@ -78,8 +78,8 @@ pub(crate) fn error_of_terms<T: Format>(magnitude: f64) -> f64 {
         INTEGER_CELLS.. => magnitude * power_of_two(-65),
         _ => magnitude * power_of_two(-104),
     };
-    // In one word, the product with a weight is rounded, too; the exponent is off by 2^-53.5 + 2^-58.
-    let in_one_word = EXP_F64_FULL_ERROR + 1.75 * power_of_two(-53);
+    // In one word, the product with a weight is rounded, too; the exponent is off by 2^-53.4 + 2^-58.
+    let in_one_word = EXP_F64_FULL_ERROR + 1.8 * power_of_two(-53);
     let of_exponential = if is_in_one_word::<T>() { in_one_word } else { T::Finer::EXP_ERROR };
     of_exponential + power_of_two(-104) + of_exponent
 }
