@@ -4,7 +4,8 @@ differ in their bits?
     python agree.py [PICTURE.png]
 
 The scores are those of 64 tokens over a vocabulary of 50 257, in float32 and in bfloat16. Each way is compared with the
-first, log-softmax of each row alone. The ways over shards run in eight processes on this machine.
+first one of its library, which computes each row alone: by log-softmax in torch, by `token_log_probs` in logsum. The
+ways over shards run in up to eight processes on this machine.
 """
 
 import os

@@ -34,7 +34,8 @@ def data():
 
 
 def train(cross_entropy, x, y, possible, q, steps=150):
-    """The loss after each step, and the accuracy on the last 450 images, for which no digits are excluded."""
+    """The loss of each step, before its update, and the accuracy after the last step on the last 450 images, for which
+    no digits are excluded."""
     torch.manual_seed(0)
     model = torch.nn.Linear(64, 10)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)

@@ -1,6 +1,6 @@
-"""A classifier whose loss and gradient are computed on a GPU, from scores computed on the CPU. With logsum the losses
-are those of the CPU to the last bit, as each log-probability is correctly rounded; with torch's own functions they are
-not.
+"""A classifier whose log-probabilities, and the derivatives through them, are computed on a GPU, and all else on the
+CPU. With logsum the losses have the bits of those computed on the CPU alone, as each log-probability is correctly
+rounded; with torch's own log-softmax they do not.
 
     python same_bits.py [PICTURE.png]
 
@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 
 def train(log_softmax, device, steps=100):
-    """The loss after each step."""
+    """The loss of each step, before its update."""
     digits = load_digits()
     x, y = torch.tensor(digits.data / 16, dtype=torch.float32), torch.tensor(digits.target)
     torch.manual_seed(0)

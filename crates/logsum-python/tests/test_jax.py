@@ -663,3 +663,9 @@ def test_second_derivatives_of_loops():
         np.testing.assert_allclose(second(value)(x), expected, rtol=1e-6)
     with pytest.raises(ValueError, match="Pure callbacks do not support JVP"):
         jax.hessian(value)(x)
+
+
+def test_shares_of_complex_arrays():
+    z = np.array([1 + 2j, 0.5 - 1j])
+    for function in (logsum.softmax, logsum.log_softmax):
+        assert np.allclose(np.asarray(function(jnp.asarray(z))), function(z), rtol=1e-6)

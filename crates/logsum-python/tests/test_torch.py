@@ -266,6 +266,33 @@ def test_targets():
     assert z.grad[0].tolist() == [0, 0] and torch.isfinite(z.grad).all()
 
 
+def test_numbers_without_a_format_are_not_rounded():
+    x = np.array([[0.3, -1.7], [2.2, 0.1]])
+    tensor = torch.tensor(x)
+    for b in (0.1, [0.1, 0.7], [[0.1], [1 / 3]]):
+        expected = logsum.logsumexp(x, 1, b=b)
+        assert lt.logsumexp(tensor, 1, b=b).tolist() == expected.tolist()
+        assert logsum.logsumexp(tensor, 1, b=b).tolist() == expected.tolist()
+    _, slope = lt.logsumexp_jvp(tensor, [[0.1, 0.7], [0.2, 0.3]], 1)
+    _, expected = logsum.logsumexp_jvp(x, np.array([[0.1, 0.7], [0.2, 0.3]]), 1)
+    assert slope.tolist() == expected.tolist()
+    # Beside single precision they do not widen the result.
+    assert lt.logsumexp(tensor.float(), 1, b=[0.1, 0.7]).dtype == torch.float32
+    assert lt.logsumexp(tensor.float(), 1, b=0.1).dtype == torch.float32
+
+
+def test_autocast_gives_the_format_that_is_asked_for():
+    x = torch.tensor([1.0, 2.0], dtype=torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert lt.softmax(x, 0, dtype=torch.bfloat16).dtype == torch.bfloat16
+        assert lt.log_softmax(x, 0, dtype=torch.float32).dtype == torch.float32
+
+
+def test_batches_that_do_not_broadcast():
+    with pytest.raises(ValueError, match="their batches do not broadcast"):
+        lt.log_matmul(torch.zeros(2, 3, 4), torch.zeros(3, 4, 5))
+
+
 def test_autocast_leaves_exponentials_in_single_precision():
     z = torch.randn(3, 4).to(torch.bfloat16)
     with torch.autocast("cpu"):

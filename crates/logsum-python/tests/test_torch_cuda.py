@@ -142,3 +142,14 @@ def test_a_machine_without_a_gpu_is_told():
     assert torch.cuda.is_available() or line != "None"
     assert not _cuda.takes(torch.zeros(3))
     assert L.unproved() >= 0
+
+
+def test_a_workspace_that_a_failed_call_used_is_not_used_again(monkeypatch):
+    def fails(*_):
+        raise RuntimeError("the driver says no")
+
+    monkeypatch.setattr(_cuda, "place", lambda x: (0, 7, 0))
+    monkeypatch.setitem(_cuda.workspaces, (0, 7), torch.ones(16, dtype=torch.uint8))
+    with pytest.raises(RuntimeError, match="says no"):
+        _cuda.launch(fails, torch.zeros(1))
+    assert (0, 7) not in _cuda.workspaces

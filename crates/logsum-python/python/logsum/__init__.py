@@ -1,10 +1,11 @@
 """The correctly rounded, differentiable log-sum-exp, log Σ e^z, and related functions.
 
 `logsumexp`, `softmax` and `log_softmax` have the parameters of the functions of the same names in `scipy.special`.
-`logsum.torch` and `logsum.jax` have the same functions for PyTorch and JAX, with derivatives of any order. Except for
-the ufuncs, the functions here call those of `logsum.torch` or `logsum.jax` when an argument is an array that PyTorch or
-JAX records or transforms, or that is on a device other than the CPU. `logsum.polars` adds expressions to Polars, and
-`logsum.datafusion` adds functions to the SQL of DataFusion.
+`logsum.torch` and `logsum.jax` have the same functions (but not the classes) for PyTorch and JAX, with derivatives of
+any order. Except for the ufuncs, the functions here call those of `logsum.torch` or `logsum.jax` when an argument is an
+array that PyTorch or JAX records or transforms, or that is on a device other than the CPU, when it is a tensor under
+torch's autocast, or a complex array of JAX. `logsum.polars` adds expressions to Polars, and `logsum.datafusion` adds
+functions to the SQL of DataFusion.
 """
 
 from ._accumulator import Accumulator, EffectiveSampleSize, WeightedMean

@@ -99,8 +99,9 @@ class _Pieces:
         return f"<{type(self).__name__} of {self._dtype}: {self.value!s}>"
 
     def _numbers(self, x, name):
-        """The numbers as an array of the state's format. An array's dtype must be one whose numbers that format
-        represents exactly; Python's own numbers have no format, and are rounded to it."""
+        """The numbers as an array of the state's format. Arrays of floats must be of a format whose numbers the state's
+        format represents exactly, and integers, Python's included, must be such numbers. Python's own floats have no
+        format, and are rounded to that of the state."""
         if module_of(x) == "torch" and is_differentiated(x):
             raise TypeError(f"{name} is differentiated by torch, but a state has no derivatives: give {name}.detach()")
         if module_of(x) in ("jax", "jaxlib") and is_traced_by_jax(x):
@@ -161,15 +162,17 @@ def is_traced_by_jax(x):
 class Accumulator(_Pieces):
     """log Σ e^z, or log Σ b e^z, of numbers that arrive in pieces.
 
-    The state takes 112 bytes. Its bits, and those of `value`, depend only on the numbers: not on their order, on the
-    parts in which they arrive, on how states are merged, or on the machine. `value` is the float nearest to the exact
-    value whenever that can be proved; `proved` tells whether it is. Typically one float64 value in some 10⁷ is not
-    proved, nor are values near 0, or sums whose terms of both signs nearly cancel. The sum Σ b e^z has an error of less
-    than 2⁻⁷⁴ (2⁻⁵¹ for narrower formats) of Σ |b| e^z, plus 2⁻⁹⁸ of the greatest term for each number; from |z| = 2⁴⁸
-    on, a term also has a relative error of 2⁻⁶⁵ |z|. Threads may share a state.
+    `bytes(state)` has 112 bytes. These bytes, and the bits of `value`, depend only on the numbers: not on their order,
+    on the parts in which they arrive, on how states are merged, or on the machine. `value` is the float nearest to the
+    exact value whenever that can be proved; `proved` tells whether it is. Typically one float64 value in some 10⁷ is
+    not proved; values near 0, and sums whose terms of both signs nearly cancel, are not proved either. The error of the
+    sum Σ b e^z is less than 2⁻⁷⁴ Σ |b| e^z (2⁻⁵¹ for narrower formats), plus 2⁻⁹⁸ times the greatest
+    term times the number of numbers. From |z| = 2⁴⁸ on, a term also has a relative error of 2⁻⁶⁵ |z|. Threads
+    may share a state.
 
-    The value is −∞ if there are no numbers or all are −∞, +∞ if a term is +∞ and none is NaN, and NaN if a number is
-    NaN, if the sum is negative, or if there are terms +∞ and −∞.
+    The value is −∞ if there are no numbers or all are −∞, and +∞ if a term is +∞ and none is NaN. It is NaN
+    if a number or a weight is NaN, if −∞ has an infinite weight, if the sum is negative, or if there are terms +∞
+    and −∞.
 
     Parameters
     ----------
@@ -204,8 +207,9 @@ class Accumulator(_Pieces):
         Parameters
         ----------
         a
-            Real numbers. The numbers of an array must be representable in the state's dtype: a wider float format
-            raises TypeError, an integer that would be rounded ValueError.
+            Real numbers. Those of an array must be representable in the state's dtype: a wider float format raises
+            TypeError. Python's own floats are rounded to that dtype; one that is out of its range raises ValueError. An
+            integer that would be rounded, also one of Python's, raises ValueError.
         b
             Weights of any sign, which broadcast to the shape of `a`. A number with the weight 0 counts as absent, even
             if it is NaN.
@@ -237,9 +241,9 @@ class Accumulator(_Pieces):
 class EffectiveSampleSize(_Pieces):
     """Kish's effective sample size (Σ w)² / Σ w² of importance weights w = e^z that arrive in pieces.
 
-    It lies between 1 and the number of weights, and is that number if all weights are equal. The state takes 224 bytes;
-    its bits and `value` have the properties of those of `Accumulator`. The value is NaN if there are no log-weights z
-    or all are −∞, and if one is +∞ or NaN.
+    It lies between 1 and the number of weights, and is that number if all weights are equal. `bytes(state)` has 224
+    bytes; they and `value` depend only on the numbers, as those of an `Accumulator` do, and `dtype` is as there. The
+    value is NaN if there are no log-weights z or all are −∞, and if one is +∞ or NaN.
 
     See Also
     --------
@@ -270,9 +274,10 @@ class EffectiveSampleSize(_Pieces):
 class WeightedMean(_Pieces):
     """The weighted mean Σ x e^z / Σ e^z of numbers x with log-weights z, which arrive in pieces.
 
-    The state takes 224 bytes; its bits and `value` have the properties of those of `Accumulator`. The value is NaN if
-    there are no log-weights or all are −∞, and if a log-weight is +∞ or NaN or an x is NaN. An infinite x makes it
-    infinite, or NaN if infinite x of both signs occur, or if its log-weight is −∞.
+    `bytes(state)` has 224 bytes; they and `value` depend only on the numbers, as those of an `Accumulator` do, and
+    `dtype` is as there. The value is NaN if there are no log-weights or all are −∞, and if a log-weight is +∞ or
+    NaN or an x is NaN. An infinite x makes the value infinite, or NaN if infinite x of both signs occur, or if the
+    log-weight of that x is −∞.
 
     See Also
     --------

@@ -1,5 +1,6 @@
-"""The functions for arguments that the compiled part does not accept directly: lists, integers, weights, masks, complex
-numbers, and arrays of other libraries."""
+"""Log-sum-exp, softmax and log-softmax for arguments that the compiled functions of these names do not accept directly:
+lists, integers, weights, masks, complex numbers, and arrays of other libraries. All other functions of the package for
+any arguments, except for the ufuncs."""
 
 import itertools
 
@@ -96,14 +97,15 @@ def written(out, value):
     return out
 
 
-def elsewhere(out, axis, *arrays):
-    """`logsum.torch` or `logsum.jax` if PyTorch or JAX records what is done with one of the arrays, or if one is on a
-    device other than the CPU; otherwise None."""
+def elsewhere(out, axis, *arrays, is_jax_for_complex=False):
+    """`logsum.torch` or `logsum.jax` if PyTorch or JAX records or transforms what is done with one of the arrays, if
+    one is on a device other than the CPU, if there is a tensor and torch's autocast is on, or, if that is wanted, if
+    one is a complex array of JAX; otherwise None."""
     for x in arrays:
         name = module_of(x)
         if name == "torch" and is_recorded_by_torch(x):
             from . import torch as module
-        elif name in ("jax", "jaxlib") and is_recorded_by_jax(x):
+        elif name in ("jax", "jaxlib") and is_recorded_by_jax(x, is_jax_for_complex):
             from . import jax as module
         else:
             continue
@@ -130,12 +132,13 @@ def is_recorded_by_torch(x):
     return is_transformed or is_differentiated or x.device.type != "cpu" or torch.is_autocast_enabled("cpu")
 
 
-def is_recorded_by_jax(x):
+def is_recorded_by_jax(x, also_if_complex=False):
     import jax
 
     if isinstance(x, jax.core.Tracer):
         return True
-    return isinstance(x, jax.Array) and (x.dtype.kind == "c" or any(device.platform != "cpu" for device in x.devices()))
+    is_complex = also_if_complex and isinstance(x, jax.Array) and x.dtype.kind == "c"
+    return is_complex or isinstance(x, jax.Array) and any(device.platform != "cpu" for device in x.devices())
 
 
 def elementwise(name):
@@ -157,7 +160,7 @@ def odds(x):
 
 
 def logsumexp(a, axis, b, keepdims, return_sign, where, out):
-    if (module := elsewhere(out, axis, a, b, where)) is not None:
+    if (module := elsewhere(out, axis, a, b, where, is_jax_for_complex=True)) is not None:
         # Here a bool in the third place is a weight; in `torch.logsumexp` it is keepdim.
         return module.logsumexp(a, axis, int(b) if isinstance(b, bool) else b, keepdims, return_sign, where)
     library, dtype, (a, b) = brought("b", True, a=a, b=b)
@@ -390,9 +393,9 @@ def logsumexp_hvp(a, vector, axis=None, *, out=None):
     Returns
     -------
     array
-        Of the shape of `a`. Each element is within 1 ulp where v − Σ p v does not cancel; that difference has an
-        absolute error of at most 2⁻⁵⁹ (float32 and narrower: 2⁻²⁹) of Σ |p v|. All are 0 where all numbers are −∞, and
-        NaN where one is NaN.
+        Of the shape of `a`. Each element is within 1 ulp where v − Σ p v does not cancel. The absolute error of that
+        difference is at most 2⁻⁵⁹ Σ |p v| (float32 and narrower: 2⁻²⁹ Σ |p v|). All elements are 0 where
+        all numbers are −∞, and NaN where one number is NaN.
 
     Raises
     ------
@@ -704,8 +707,9 @@ def segment_softmax(a, segment_ids=None, num_segments=None, *, axis=0, offsets=N
 
 
 def segments_of(a, segment_ids, num_segments, axis, offsets, mode):
-    """The library, the format, the numbers, their axis, ids that are at most the number of segments, that number, and
-    whether each place is in a segment, or None if all are. A place in no segment has that number as its id."""
+    """The library, the format, the numbers, the axis of the segments, the id of the segment of each place along it, the
+    number of segments, and whether each place is in a segment, or None if all are. The id of a place in no segment is
+    the number of segments."""
     one_of(("raise", "drop"), mode, "mode")
     either(segment_ids, offsets, num_segments)
     library, dtype, (a,) = brought(a=a)
@@ -745,8 +749,8 @@ def integers(library, x, name):
 
 
 def clamped(x):
-    """Integers as signed ones of 64 bits. Those that do not fit become the greatest such integer, which is out of range
-    as well."""
+    """Integers that fit into signed ones of 64 bits. Those that do not fit become the greatest such integer, which is
+    out of range as well. The dtype stays as it is."""
     return np.minimum(x, np.uint64(2**63 - 1)) if x.dtype == np.uint64 else x
 
 

@@ -1,12 +1,13 @@
 """Arrays of other libraries as NumPy arrays that share their memory, and NumPy arrays as arrays of these libraries."""
 
+import functools
 import sys
 
 import numpy as np
 
 
 class Elsewhere(TypeError):
-    """The numbers of an array are not in memory that the CPU can read."""
+    """The numbers of an array are not in memory that the CPU can read, or not known, since JAX traces the array."""
 
 
 def refuse_masked(x):
@@ -43,17 +44,29 @@ class Numpy:
         return value
 
 
+def tensor_of(torch, make, x, example):
+    """The tensor that `make`, a function of torch, makes of numbers. Beside an example in double precision, those that
+    have no format are in double precision, too: torch would round them to its default format."""
+    tensor = make(x)
+    if hasattr(x, "dtype") or example.dtype not in (torch.float64, torch.complex128):
+        return tensor
+    if tensor.is_complex():
+        return make(x, dtype=torch.complex128)
+    return make(x, dtype=torch.float64) if tensor.is_floating_point() else tensor
+
+
 class Torch(Numpy):
     """Tensors of PyTorch."""
 
     def __init__(self, example):
         self.torch = sys.modules["torch"]
         self.device = example.device
+        self.example = example
 
     def array(self, x):
         if not isinstance(x, self.torch.Tensor):
             refuse_masked(x)
-            x = self.torch.asarray(x, device="cpu")
+            x = tensor_of(self.torch, functools.partial(self.torch.asarray, device="cpu"), x, self.example)
         if x.device.type != "cpu":
             raise Elsewhere(f"a tensor on {x.device}: call logsum.torch, or move it to the CPU with .cpu()")
         x = x.detach().resolve_conj().resolve_neg()

@@ -10,9 +10,10 @@ Numbers are arrays of JAX or NumPy, lists or Python's numbers, in float16, bfloa
 booleans are converted to JAX's default format, and formats are promoted as JAX promotes them. `logsumexp` also takes
 complex numbers. `axis` is an axis, a tuple or list of axes, or None for all; with `keepdims` they stay, with length 1.
 
-Traced labels, tokens, ids and weights are checked when the computation that uses them runs. Under `jit` JAX drops
-computations whose results are not needed, and their checks with them. So nothing is checked where only derivatives that
-do not need the value are computed.
+On the CPU traced labels, tokens, probabilities and class weights are checked when the loss or its gradient is computed;
+JAX reports the ValueError as its own `JaxRuntimeError`. Under `jit` JAX drops computations whose results are not
+needed, and their checks with them. So nothing is checked where only a second derivative is computed. On other devices
+they are not checked. Traced ids are never checked: those that are out of range are dropped.
 
 Accuracy
 --------
@@ -214,7 +215,8 @@ def logmeanexp(a, axis=None, keepdims=False):
 def logvarexp(a, axis=None, ddof=0, keepdims=False):
     """The logarithm of the variance of e^a over axes: log(Σ (e^a − mean)² / (n − ddof)) of n numbers.
 
-    Where all numbers are equal it is −∞, and its derivative, which does not exist, is NaN. See also `logsum.logvarexp`.
+    Where all numbers are equal it is −∞. Its derivative, which does not exist there, is NaN, or 0 where all numbers
+    are −∞. See also `logsum.logvarexp`.
     """
     return reduced(_reductions.logvarexp, a, axis, keepdims, whole(ddof, "ddof", 0))
 
@@ -371,9 +373,10 @@ def cross_entropy(
     `reduction` is "none" by default. The other options are those of `logsum.cross_entropy`; class weights and
     probabilities must not be negative. Losses and gradients keep their digits even where a loss is as small as 1e-17.
 
-    Derivatives are with respect to the scores, probabilities, class weights, and a temperature that is an array of JAX.
-    Without z-loss and temperature each loss is correctly rounded; sum and mean are computed by JAX from these. The mean
-    of losses whose total weight is 0 is NaN.
+    Derivatives are with respect to the scores, the probabilities, the class weights, and a temperature that is an array
+    of JAX, which must have no axes. `weight` has one number for each class. Without z-loss and temperature each loss is
+    correctly rounded; sum and mean are computed by JAX from the losses. The mean of losses whose total weight is 0 is
+    NaN.
     """
     for name, number in (("label_smoothing", label_smoothing), ("z_loss", z_loss)):
         if isinstance(number, jax.Array):

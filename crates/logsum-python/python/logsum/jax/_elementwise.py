@@ -53,8 +53,8 @@ def logsubexp_derivatives(x, y):
     rest = finite_or_0((y - (difference - back)) - (x + back))
     # With y = −∞ nothing is subtracted, even from x = −∞.
     ratio = odds(jnp.where(jnp.isneginf(y), -jnp.inf, difference))
-    # An absolute error of the difference is a relative one of its exponential: its rounding error may be many ulps
-    # there.
+    # The rounding error of the difference, `rest`, causes a relative error of its exponential, of possibly many ulps.
+    # It is corrected by adding `rest` times the derivative of the ratio with respect to the difference.
     ratio = ratio * (1 + times(jax.lax.stop_gradient(rest), 1 + ratio))
     return (1 + ratio).astype(dtype), (-ratio).astype(dtype)
 

@@ -36,8 +36,9 @@ def count(a, axes):
 
 
 class Powers:
-    """e^{a − s} over axes, with s the greatest number, so that the greatest power is 1. If there is a +∞, each +∞ has
-    the power 1 and all other numbers have 0. On devices other than the CPU everything is composed of this."""
+    """e^{a − s} over axes, with s the greatest number, so that the greatest power is 1. If there is a +∞, each +∞
+    has the power 1 and all other numbers have 0. On devices other than the CPU log-sum-exp, softmax, log-softmax and
+    losses are composed of these."""
 
     def __init__(self, a, axes):
         a = wide(a)

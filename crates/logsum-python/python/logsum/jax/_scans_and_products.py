@@ -1,6 +1,6 @@
-"""Cumulative sums and matrix products in log space. All their derivatives are composed of sums of products with factors
-e^x, which are linear in the other factors: there is one operator for each kind of sum, and its transposes are of the
-same kind. Axes are counted from the end."""
+"""Cumulative sums and matrix products in log space. All their derivatives are composed of the operators `scan` and
+`product`: sums of products of factors e^x, given by x, and other factors, given as they are. The sums are linear in the
+latter, and the transposes of these linear maps are again sums of the same kind. Axes are counted from the end."""
 
 import jax
 import jax.numpy as jnp

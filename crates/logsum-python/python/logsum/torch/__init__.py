@@ -6,17 +6,19 @@ composition of these; exceptions are documented with the function.
 Arguments
 ---------
 `input` is a tensor of float16, bfloat16, float32 or float64; integers and booleans are converted to torch's default
-format. Other numbers may be tensors, arrays or Python's numbers, and formats are promoted as torch promotes them. `dim`
-is a dimension, a tuple or list of dimensions, or None or () for all of them; with `keepdim` they stay, with length 1.
+format. Other numbers may be tensors, arrays or Python's numbers, except that the arguments of functions by element and
+of `log_matmul` must all be tensors. Formats are promoted as torch promotes them. `dim` is a dimension, a tuple or list
+of dimensions, or None or () for all of them; with `keepdim` they stay, with length 1.
 Under autocast, numbers of 16 bits are converted to float32, as for torch's own exponentials and losses.
 
 Accuracy
 --------
 On the CPU values are as accurate as those of the same functions of `logsum`: mostly correctly rounded. On NVIDIA's GPUs
-(Ampere and later) log-sum-exp, softmax and log-softmax without weights have the same bits as on the CPU, and so have
-token log-probabilities and losses of classes without weights and smoothing, with their gradients but for the sign of
-zeros. These run as kernels of this package, on torch's current stream, and `unproved` counts possible exceptions. All other functions on GPUs, and all functions on other devices, are computed by
-torch's own operations, by the same formulas and conventions, with errors of some ulps.
+(Ampere and later) log-sum-exp, softmax and log-softmax without weights have the same bits as on the CPU. So have token
+log-probabilities and the losses of rows whose targets are classes, without class weights, label smoothing, z-loss and
+temperature, with their gradients except for the sign of zeros. All of these run as kernels of this package, on torch's
+current stream; `unproved` counts the results that may be exceptions. All other functions on GPUs, and all functions on
+other devices, are computed by torch's own operations, by the same formulas and conventions, with errors of some ulps.
 
 First derivatives of log-sum-exps and losses are correctly rounded before they are multiplied by the cotangent. All
 other derivatives have an error of some ulps of their largest terms; these terms cancel where a row is nearly certain
@@ -137,7 +139,7 @@ def logsumexp_value_and_grad(input, dim=None, b=None, where=None, keepdim=False,
     """log Σ b e^input over dimensions, and its gradient; with weights `b` the pair of the gradients with respect to
     `input` and to `b`. As `logsum.logsumexp_value_and_grad`, which documents `no_mass`.
 
-    Value and gradients can be differentiated again, provided that the weights have the shape of `input`.
+    The value and the gradients can be differentiated again.
     """
     one_of(("zero", "uniform", "nan"), no_mass, "no_mass")
     shapes = [floating(input).shape, None if b is None else as_tensor(b, "b", input).shape]
@@ -182,9 +184,9 @@ def softmax(input, dim=None, dtype=None):
     """e^input / Σ e^input over dimensions: `torch.softmax`. 0 where all numbers are −∞; with c numbers +∞, 1/c at each
     of these.
 
-    With `dtype`, numbers are first converted to that format, directly. It must represent them exactly: numbers of a
-    wider format, or an integer that it would round, are an error. Integers whose values cannot be checked, since they
-    are traced or on another device than the CPU, are rounded.
+    With `dtype`, numbers are first converted to that format; integers are not converted to torch's default format
+    before. It must represent them exactly: numbers of a wider format, or an integer that it would round, are an error.
+    Integers whose values cannot be checked, since they are traced or on a device other than the CPU, are rounded.
     """
     x, dims = of_dims(converted(input, dtype), dim)
     return _reductions.softmax(x, dims).reshape(input.shape)
@@ -209,7 +211,8 @@ def logmeanexp(input, dim=None, keepdim=False):
 def logvarexp(input, dim=None, ddof=0, keepdim=False):
     """The logarithm of the variance of e^input over dimensions: log(Σ (e^input − mean)² / (n − ddof)) of n numbers.
 
-    Where all numbers are equal it is −∞, and its derivative, which does not exist, is NaN. See also `logsum.logvarexp`.
+    Where all numbers are equal it is −∞. Its derivative, which does not exist there, is NaN, or 0 where all numbers
+    are −∞. See also `logsum.logvarexp`.
     """
     x, dims = of_dims(floating(input), dim)
     return without(input.ndim == 0, dims, keepdim, _reductions.logvarexp(x, whole(ddof, "ddof", 0), dims))[0]
@@ -219,7 +222,8 @@ def softmax_entropy(input, dim=None, keepdim=False, *, temperature=1.0, softcap=
     """The entropy −Σ p log p of p = softmax(input) over dimensions, in nats. See also `logsum.softmax_entropy`.
 
     With `softcap` c each score s is first replaced by c · tanh(s / c), except −∞, which stays masked out; then scores are
-    divided by `temperature`. Either is computed in float64, and derivatives are with respect to `input`.
+    divided by `temperature`. With a soft cap or a temperature other than 1 the computation is in float64, and the
+    result is rounded to the format of `input`. Derivatives are with respect to `input` only.
     """
     temperature, softcap = _losses.scaling(temperature, softcap)
     x, dims = of_dims(floating(input), dim)
@@ -308,7 +312,11 @@ def log_matmul(input, other):
     if left.shape[-1] != right.shape[-2]:
         shapes = f"input of shape {tuple(a.shape)} and other of shape {tuple(b.shape)}"
         raise ValueError(f"{shapes} do not fit: the length of the sums differs")
-    batch = torch.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    try:
+        batch = torch.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    except RuntimeError:
+        shapes = f"input of shape {tuple(a.shape)} and other of shape {tuple(b.shape)}"
+        raise ValueError(f"{shapes} do not fit: their batches do not broadcast against each other") from None
     left, right = left.expand(*batch, *left.shape[-2:]), right.expand(*batch, *right.shape[-2:])
     product = _scans_and_products.log_matmul(left, right)
     product = product.squeeze(-2) if a.ndim == 1 else product
@@ -316,8 +324,8 @@ def log_matmul(input, other):
 
 
 def by_segments(function, input, segment_ids, num_segments, dim, offsets, mode):
-    """`function` of the segments, their number, and the dimension. One more segment holds what is in no segment, as
-    −∞."""
+    """What `function` returns for the segments, the number of segments, and the dimension. If ids may be dropped, the
+    result has one more segment at the end, for the places that are in none, whose numbers are replaced by −∞."""
     one_of(("raise", "drop"), mode, "mode")
     either(segment_ids, offsets, num_segments)
     x = torch.atleast_1d(floating(input))
@@ -335,8 +343,9 @@ def by_segments(function, input, segment_ids, num_segments, dim, offsets, mode):
 def segment_logsumexp(input, segment_ids=None, num_segments=None, dim=0, offsets=None, mode="raise"):
     """The log-sum-exp of each segment of a tensor along a dimension, which enumerates the segments in the result.
 
-    Segments are given by `segment_ids` or by `offsets`, as in `logsum.segment_logsumexp`. Traced ids are checked when
-    the operator runs, on the CPU.
+    Segments are given by `segment_ids` or by `offsets`, as in `logsum.segment_logsumexp`. Traced ids on the CPU are
+    checked when the operator runs. Ids on other devices, and offsets that are traced or on other devices, are not
+    checked.
     """
     values, count, dim = by_segments(_segments.segment_logsumexp, input, segment_ids, num_segments, dim, offsets, mode)
     return values.narrow(dim, 0, count)
@@ -398,13 +407,18 @@ def logit(input):
 
 
 def unproved():
-    """The number of results on GPUs, since the program started, that were not proved to be the nearest numbers.
+    """The number of results on GPUs, since the program started, that were not proved to be the nearest numbers. Of
+    calls in a captured graph usually only those of the graph's last run are counted.
 
-    Each such result is the number nearest to an estimate with an error of about 2^-116; 2^-93 for softmax and the
-    derivatives of losses, or 2^-74 for the derivative with respect to the score of the target. Usually there are none: they occur in rows that were constructed to be
-    hard, and in float64 for about one in 300 log-sum-exps of normalised log-probabilities, whose values are near 1e-17.
-    This function waits for the GPUs. Functions that compute do not, except that losses wait for their targets, as these
-    may be out of range, unless a graph is captured or the function is compiled.
+    Each such result is the number nearest to an estimate. The estimate of a log-sum-exp has an error of about 2^-116,
+    that of an element of softmax or of the derivative of a loss 2^-93, and that of the derivative with respect to the
+    score of the target, where that score is the greatest, 2^-74. Usually there are no such results: they occur in rows
+    that were constructed to be hard, and in float64 for about one in 300 log-sum-exps of normalised log-probabilities,
+    whose values are near 1e-17.
+
+    This function waits for the current stream of each GPU. The functions that compute do not wait for the GPU, except
+    that losses wait for their targets, since these may be out of range; they do not where a graph is captured or the
+    function is compiled.
 
     >>> unproved()
     0
@@ -440,12 +454,12 @@ def cross_entropy(
     The classes are in dimension 1, or 0 of a vector, unless `dim` says otherwise. `target` is a class for each row, as
     integers of the shape of `input` without `dim`, or probabilities of the shape of `input`. `z_loss` times the squared
     log-sum-exp, times the total weight of the row's target, is added to each loss. Scores are divided by `temperature`,
-    which may be a tensor of one number with a gradient. A score of −∞ whose class has no weight in the target masks
-    that class out: it has no influence on the loss, and the gradient 0.
+    which may be a tensor without dimensions. `weight` has one number for each class. A score of −∞ whose class has
+    no weight in the target masks that class out: it has no influence on the loss, and the gradient 0.
 
-    Derivatives are with respect to the scores, probabilities, class weights and such a temperature. Without z-loss and
-    temperature each loss is correctly rounded; sum and mean are computed by torch from these. The mean of losses whose
-    total weight is 0 is NaN.
+    Derivatives are with respect to the scores, the probabilities, the class weights, and a temperature that is a
+    tensor. Without z-loss and temperature each loss is correctly rounded; sum and mean are computed by torch from the
+    losses. The mean of losses whose total weight is 0 is NaN.
     """
     refuse_tensors(label_smoothing=label_smoothing, z_loss=z_loss)
     is_learned = isinstance(temperature, torch.Tensor)
@@ -524,16 +538,17 @@ def linear_cross_entropy(
     row of `input`, or probabilities of the shape (…, classes). With `softcap` c each score s is replaced by c ·
     tanh(s/c) first, except −∞ (of a class with the bias −∞), which stays. The other options are those of
     `cross_entropy`. Scores are torch's matrix products in the format of `input` and `linear_weight`. The result has
-    that format, or float32 if it is narrower; in it, the loss of each row of these scores is correctly rounded if there
-    is no z-loss, temperature or softcap.
+    that format, or float32 if that format is narrower. If there is no z-loss, temperature or softcap, the loss of each
+    row is the number of the result's format that is nearest to the exact loss of the computed scores.
 
     Derivatives are with respect to `input`, `linear_weight` and `linear_bias`. They are computed together with the
     loss; with `reduction="none"` they are computed in the backward pass, from scores that are computed again. Those
     with respect to the weight and the bias are summed in float32, or in float64 for float64. Second derivatives are an
     error, and so are `torch.func`, `vmap` and forward mode, and derivatives with respect to `target` or `weight`.
 
-    Beside the derivatives, and a float32 copy of that with respect to the weight, memory is needed at once for about
-    four times the scores of 256 rows, or four times 2^24 scores if that is more, whatever the number of rows.
+    The rows are processed in chunks of 2^24 scores, but of at least 256 rows. Beside the derivatives, and a float32
+    copy of the one with respect to the weight, memory is needed for about four times the scores of a chunk, whatever
+    the number of rows.
 
     >>> linear_cross_entropy(torch.zeros(2, 3), torch.zeros(4, 3), torch.tensor([0, 1]))
     tensor(1.3863)
@@ -632,10 +647,10 @@ def vocab_parallel_token_log_probs(input, tokens, start=None, group=None, dtype=
     the shard do not depend on the cut either; before the multiplication by the cotangent it is correctly rounded,
     except for one element in some 10^7. The backward pass needs no communication; a second derivative is an error.
 
-    Processes exchange 64 bytes for each row, and 64 more, once. Rows whose value this does not prove to be the nearest
-    number are gathered whole in a second exchange: by chance one float32 row in some 10^8, and rows in which one score
-    is more than about 36 above all others while the token is another one. Scores on other devices than the CPU are
-    copied to it, and computed there.
+    In one exchange each process sends 64 bytes for each row, and 64 more. A row whose value is not proved to be the
+    nearest number by what is exchanged is gathered whole in a second exchange. By chance this is one float32 row in
+    some 10^8; it is also every row in which one score is more than about 36 above all others while the token is another
+    one. Scores on devices other than the CPU are copied to the CPU, and the results are computed there.
     """
     x = converted(input, dtype)
     tokens = integers_of(tokens, "tokens", x)

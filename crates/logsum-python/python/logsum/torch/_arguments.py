@@ -1,10 +1,12 @@
 """The arguments as the operators take them: tensors of one format and shape, and dimensions counted from the end."""
 
+import functools
+
 import torch
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from .._arguments import whole
-from .._libraries import Torch, module_within, refuse_masked, refuse_rounding
+from .._libraries import Torch, module_within, refuse_masked, refuse_rounding, tensor_of
 
 # The formats that the operators compute in; torch also has narrower ones.
 FORMATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -33,7 +35,7 @@ def as_tensor(x, name, input):
         if module_within(x, "torch"):
             raise TypeError(f"{name} is a {type(x).__name__} of tensors: stack them first")
     try:
-        tensor = torch.as_tensor(x, device=input.device)
+        tensor = tensor_of(torch, functools.partial(torch.as_tensor, device=input.device), x, input)
         # torch would not notice if the caller wrote to an array of another library before the gradient is computed.
         return tensor if isinstance(x, torch.Tensor) else tensor.clone()
     except (TypeError, ValueError, RuntimeError, NotImplementedError):
@@ -68,7 +70,7 @@ def converted(x, dtype, name="input"):
             library = Torch(x)
             refuse_rounding(library.array(x), library.named(dtype), name)
         return x.to(dtype)
-    x = numbers
+    # Under autocast, too, the format that is asked for is that of the result, as in torch.
     if torch.promote_types(x.dtype, dtype) != dtype:
         raise TypeError(f"{name} is of {x.dtype}, which {dtype} would round: convert it first if rounding is intended")
     return x.to(dtype)

@@ -11,8 +11,8 @@ from .. import _core
 
 FORMATS = {torch.float16: "float16", torch.bfloat16: "bfloat16", torch.float32: "float32", torch.float64: "float64"}
 
-# Calls need memory beside that of their tensors: one workspace for each stream, and one for each call in a captured
-# graph.
+# Calls need memory beside that of their tensors: one workspace for each stream. A call in a captured graph has one of
+# its own, unless the stream already has one when the graph is captured.
 workspaces = {}
 captured = []
 
@@ -51,6 +51,17 @@ def place(x):
     return device, stream, workspace(device, stream).data_ptr()
 
 
+def launch(kernels, x, *arguments):
+    """Starts kernels on the GPU of a tensor, in torch's current stream there."""
+    device, stream, memory = place(x)
+    try:
+        kernels((device, stream, memory), *arguments)
+    except RuntimeError:
+        # Kernels that were started before the error may have left the workspace other than 0.
+        workspaces.pop((device, stream), None)
+        raise
+
+
 def as_rows(x, dim):
     """A matrix whose rows are contiguous, with the numbers along these dimensions, which are sorted. Copied only if the
     numbers of a row are not contiguous."""
@@ -68,7 +79,7 @@ def logsumexp(x, dim):
     dim = sorted(dim)
     rows = as_rows(x, dim)
     out = rows.new_empty(rows.shape[0])
-    _core.cuda_logsumexp(place(x), matrix(rows), out.data_ptr())
+    launch(_core.cuda_logsumexp, x, matrix(rows), out.data_ptr())
     return out.view([1 if d - x.ndim in dim else n for d, n in enumerate(x.shape)])
 
 
@@ -77,7 +88,7 @@ def shares(x, dim, is_log):
     dim = sorted(dim)
     rows = as_rows(x, dim)
     out = torch.empty_like(rows, memory_format=torch.contiguous_format)
-    _core.cuda_shares(place(x), matrix(rows), is_log, (out.data_ptr(), out.stride(0) * out.itemsize), 0)
+    launch(_core.cuda_shares, x, matrix(rows), is_log, (out.data_ptr(), out.stride(0) * out.itemsize), 0)
     if not dim:
         return out.view(x.shape)
     order = list(range(-len(dim), 0))
@@ -88,7 +99,7 @@ def losses(x, target, ignored):
     """The cross-entropy of each row along the last dimension with its target; 0 where that is `ignored`."""
     rows, target = as_rows(x, [-1]), per_row(x, target.to(torch.int64))
     out = rows.new_empty(rows.shape[0])
-    _core.cuda_losses(place(x), matrix(rows), (target.data_ptr(), ignored), out.data_ptr())
+    launch(_core.cuda_losses, x, matrix(rows), (target.data_ptr(), ignored), out.data_ptr())
     return out.view(x.shape[:-1])
 
 
@@ -97,7 +108,7 @@ def loss_gradients(x, target, ignored, factors):
     rows, target, factors = as_rows(x, [-1]), per_row(x, target.to(torch.int64)), per_row(x, factors.to(x.dtype))
     out = torch.empty_like(rows, memory_format=torch.contiguous_format)
     results = (out.data_ptr(), out.stride(0) * out.itemsize)
-    _core.cuda_loss_gradients(place(x), matrix(rows), (target.data_ptr(), ignored), factors.data_ptr(), results)
+    launch(_core.cuda_loss_gradients, x, matrix(rows), (target.data_ptr(), ignored), factors.data_ptr(), results)
     return out.view(x.shape)
 
 
@@ -108,5 +119,5 @@ def per_row(x, numbers):
 
 def unproved():
     """The number of results that were not proved to be the nearest numbers."""
-    # The count is in the second 64-bit word of a workspace.
+    # The count is a number of 32 bits at offset 8 of a workspace.
     return sum(int(memory[8:12].view(torch.int32)) for memory in [*workspaces.values(), *captured])

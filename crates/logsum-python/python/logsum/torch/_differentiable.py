@@ -28,8 +28,8 @@ def is_number(x):
 
 
 def tangent_of(x):
-    """The tangent of a dual number. Dual numbers have one level, which torch.compile enters without Python's
-    knowledge."""
+    """The tangent of a dual number, or None. torch has one level of dual numbers, 0, which is given here explicitly:
+    `forward_ad` does not know that it has been entered if torch.compile entered it."""
     return torch._VF._unpack_dual(x, level=0)[1]
 
 

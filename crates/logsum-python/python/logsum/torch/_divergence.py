@@ -30,7 +30,8 @@ def above_tangent(d):
     return torch.where(near == d, near * near * series, d + torch.expm1(-d))
 
 
-# Where x − y is farther than this from its value where p and q share most, log p − log q is taken as it is.
+# An element is far if its x − y differs by more than this from c, the x − y of the element where min(p, q) is
+# greatest. For far elements log p − log q is computed as the difference of the two logarithms.
 NEAR = 32.0
 
 

@@ -54,8 +54,8 @@ def logsubexp_derivatives(x, y):
     difference, rest = exact_difference(y, x)
     # With y = −∞ nothing is subtracted, even from x = −∞.
     ratio = odds(torch.where(y == -torch.inf, -torch.inf, difference))
-    # An absolute error of the difference is a relative one of its exponential: its rounding error may be many ulps
-    # there.
+    # The rounding error of the difference, `rest`, causes a relative error of its exponential, of possibly many ulps.
+    # It is corrected by adding `rest` times the derivative of the ratio with respect to the difference.
     ratio = ratio * (1 + times(rest.detach(), 1 + ratio))
     return (1 + ratio).to(dtype), (-ratio).to(dtype)
 

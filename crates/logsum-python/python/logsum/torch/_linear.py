@@ -52,8 +52,9 @@ class Slopes:
 
 
 def unit_of(numbers):
-    """The number by which derivatives are divided meanwhile, so that they stay within narrow formats for large and
-    small factors."""
+    """The greatest magnitude of these numbers, which are factors of the derivatives; 1 if there are none, and within
+    1e-18 to 1e18. Derivatives are divided by it until they are complete, so that they neither overflow nor underflow in
+    narrow formats."""
     greatest = 1.0 if numbers is None or not numbers.numel() else numbers.abs().max()
     return torch.as_tensor(greatest).nan_to_num(1.0, 1.0).clamp(1e-18, 1e18)
 

@@ -176,8 +176,9 @@ def capped(x, softcap):
 
 
 def scaled(x, dim, temperature, softcap):
-    """The scores with a soft cap, divided by a temperature, in float64. The greatest finite one is subtracted first,
-    which leaves their softmax as it is, so that only scores without a share can overflow."""
+    """The scores with a soft cap, divided by a temperature, in float64; unchanged if there is neither. After the cap
+    the greatest score, if it is finite, is subtracted. That leaves the softmax as it is, and only scores whose softmax
+    is 0 can then overflow."""
     if temperature == 1 and softcap is None:
         return x
     x = x.double()
@@ -247,8 +248,8 @@ losses_gradient = Differentiable("cross_entropy_gradient", each_gradient, 3, gra
 
 
 def mean_of(total, count, target, weight, ignored):
-    """The sum of `count` losses divided by the total weight of the targets. If that is 0, the result is NaN, and its
-    derivative 0."""
+    """The mean, given the sum `total` of `count` losses: divided by the total weight of the targets, or by `count` if
+    the targets are probabilities. If the divisor is 0, the result is NaN, and its derivative 0."""
     if target.is_floating_point():
         return total / count if count else total.masked_fill(torch.ones_like(total, dtype=torch.bool), torch.nan)
     counts = target != ignored

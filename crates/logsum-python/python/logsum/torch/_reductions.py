@@ -49,9 +49,9 @@ def kept(x, *others):
 
 
 class Powers:
-    """e^{x − s} along dimensions, with s the greatest number, so that the greatest power is 1. If there is a +∞, each
-    +∞ has the power 1 and all other numbers have 0. On devices without kernels of this package everything is composed
-    of this."""
+    """e^{x − s} along dimensions, with s the greatest number, so that the greatest power is 1. If there is a +∞,
+    each +∞ has the power 1 and all other numbers have 0. Log-sum-exp, softmax, log-softmax and losses are composed of
+    these where tensors are not on the CPU and this package has no kernel for them."""
 
     def __init__(self, x, dim):
         x = wide(x)
@@ -117,7 +117,8 @@ def log_shares_gradient(x: Tensor, g: Tensor, dim: list[int]) -> Tensor:
 
 
 def part_of(x, dim):
-    """A power of two such that as many numbers, multiplied by it, have a sum no greater than the greatest of them."""
+    """A power of two that is less than 1/n for the n numbers along the dimensions. The sum of n numbers, each
+    multiplied by it, is no greater in magnitude than the greatest of them."""
     return 0.5 ** max(count(x, dim), 1).bit_length()
 
 

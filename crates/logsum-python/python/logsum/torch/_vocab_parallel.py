@@ -11,7 +11,8 @@ from ._differentiable import only_once, refuse_transforms
 
 def gathered(states, place, device, group):
     """The states of all processes, in the order of their ranks, and their places, which are sent in an additional row
-    of bytes."""
+    of bytes. The place of a process is the column where its shard begins, the number of its columns, and whether that
+    beginning is the default one."""
     last = np.zeros((1, states.shape[1]), np.uint8)
     last.view(np.int64)[0, : len(place)] = place
     own = torch.from_numpy(np.concatenate([states, last])).to(device)
