@@ -67,7 +67,7 @@ function stack(parts) {
 }
 const accuracy = `<p class="legend-parts" aria-hidden="true">${Object.entries(PARTS).map(([kind, words]) => `<span class="${kind}">${words}</span>`).join("")}</p>
 <table class="bars">
-<caption class="hidden">How many of the inputs that it has a function for each system answers by the nearest float</caption>
+<caption class="hidden">For each system: how many of the inputs for which it has a function it answers with the nearest float</caption>
 <thead class="hidden"><tr><th scope="col">system</th><th scope="col">chart</th><th scope="col">nearest float</th></tr></thead>
 <tbody>
 ${summary.map(({ name, version, asked, parts }) => `<tr${name === "logsum" ? ' class="ours"' : ""}><th scope="row">${name} <small>${version}</small></th><td class="bar-cell">${stack(parts)}</td><td>${parts.nearest} of ${asked}</td></tr>`).join("\n")}
@@ -157,9 +157,9 @@ log-softmax, is the floating-point number nearest to the exact one. So there is 
 <section aria-labelledby="whom">
 <h2 id="whom">Who it is for</h2>
 <ul class="cards">
-<li><h3>Statistics</h3><p>Evidence, mixtures, importance weights: sums of what is known by its logarithm, with weights of any sign, means, variances, effective sample sizes.</p></li>
+<li><h3>Statistics</h3><p>Evidence, mixtures, importance weights: sums of numbers that are given by their logarithms, with weights of any sign; their means, variances and effective sample sizes.</p></li>
 <li><h3>Machine learning</h3><p>Softmax, cross-entropy and token log-probabilities with gradients that stay finite where a whole row is masked. On NVIDIA's GPUs log-sum-exp, softmax and log-softmax without weights have the CPU's bits, in PyTorch.</p></li>
-<li><h3>Data</h3><p><code>GROUP BY</code> in DataFusion and DuckDB, Polars expressions, tables and arrays by a command. The state of a sum that arrives in pieces has the same bytes in any order.</p></li>
+<li><h3>Data</h3><p><code>GROUP BY</code> in DataFusion and DuckDB, expressions in Polars, and a command for files of tables and arrays. The state of a sum that arrives in pieces has the same bytes in any order.</p></li>
 <li><h3>Reproducible work</h3><p>Batch, padding, split and threads change no bit of a correctly rounded value. A difference between two runs is then a difference of their inputs, or an error.</p></li>
 </ul>
 </section>
@@ -167,7 +167,7 @@ log-softmax, is the floating-point number nearest to the exact one. So there is 
 <h2 id="wrong">Where others go wrong</h2>
 <p>The formulas in use subtract the maximum first, which cures overflow. What is left are lost digits near 0, sums too large for the format, and weights that make a small exponential the largest term.</p>
 <div class="scroll inputs" tabindex="0" role="group" aria-label="Six inputs, and what each system gives for them">${inputs}</div>
-<p class="dim">✓ is the nearest float; float64, but where f32 is said. ${others.map((name) => `${name} ${versions[name]}`).join(", ")}. Links lead to the live derivation. From ${source}.</p>
+<p class="dim">✓ is the nearest float. All numbers are float64, except where f32 is said. ${others.map((name) => `${name} ${versions[name]}`).join(", ")}. Links lead to the live derivation. From ${source}.</p>
 </section>
 <section aria-labelledby="right">
 <h2 id="right">How right it is</h2>
@@ -178,7 +178,7 @@ are the nearest floats has <a href="design.html">a proof</a>, and tests that try
 </section>
 <section aria-labelledby="fast">
 <h2 id="fast">How fast it is</h2>
-<p>Everyday rows are settled in the first of its phases, which is vectorised. Rows whose value is near 0, such as normalised log-probabilities, and rows that were built to be hard take longer.</p>
+<p>logsum computes in phases of increasing precision. For everyday rows the first is enough, and it is vectorised. Rows whose value is near 0, such as normalised log-probabilities, and rows that were built to be hard take longer.</p>
 <div class="panels">
 ${speeds.map(panel).join("\n")}
 <p class="dim">Milliseconds on one thread, float32 over the last axis: a short bar is a fast system. Each chart has its own scale. × is the multiple of logsum's time: where it is below 1,

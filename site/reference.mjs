@@ -13,6 +13,8 @@ const SECTIONS = [
   ["Segments", "operations/segments.rs"],
   ["Matrix products", "operations/log_matmul.rs"],
   ["Cross-entropy", "operations/cross_entropy/mod.rs"],
+  ["Log-probabilities of tokens", "operations/token_log_probs.rs", "operations/sharded_log_prob.rs"],
+  ["Sums in pieces", "operations/accumulator.rs"],
   ["Complex numbers", "operations/complex_logsumexp.rs"],
   ["On arrays", "arrays/mod.rs", "arrays/broadcast_terms.rs", "arrays/matmul_batches.rs", "arrays/complex_arrays.rs", "arrays/axes.rs"],
   ["Formats, errors", "operations/per_format.rs", "error.rs"],
@@ -75,7 +77,9 @@ const anchor = (name) => name.replace("::", ".");
 
 const known = new Map();
 const sections = SECTIONS.map(([title, ...files]) => {
-  const found = files.flatMap((file) => [...items(read(`crates/logsum/src/${file}`))]);
+  // Two types that are public in private modules only.
+  const isInternal = ({ name }) => name === "Found" || name === "Row";
+  const found = files.flatMap((file) => [...items(read(`crates/logsum/src/${file}`))]).filter((item) => !isInternal(item));
   const names = new Set();
   const once = found.filter(({ name }) => !names.has(name) && names.add(name));
   for (const { name } of once) {
@@ -130,9 +134,9 @@ writeFileSync(
     file: "reference.html",
     kind: "reference",
     title: "logsum: reference",
-    description: "Every operation of the Rust library: formula, edges, derivatives and bounds.",
+    description: "Every operation of the Rust library: formula, special cases, derivatives and bounds.",
     header: `<h1>Reference</h1>
-<p>Every operation of the Rust library: formula, edges, derivatives and bounds, from its own documentation.</p>`,
+<p>Every operation of the Rust library: formula, special cases, derivatives and bounds, from its own documentation.</p>`,
     main: `
 <nav class="contents" aria-label="Contents"><ul>${contents}${lists.join("")}</ul></nav>
 <div>

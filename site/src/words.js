@@ -11,7 +11,7 @@ export const words = {
     temperature: "Temperature τ",
     link: "Copy a link to these numbers",
     copied: "Copied.",
-    linked: "The address bar has it.",
+    linked: "The link is in the address bar.",
     value: "The value",
     formula: "formula",
     f64: "what it gives in f64",
@@ -28,7 +28,7 @@ export const words = {
     naive: "as it is written",
     shifted: "with the maximum taken out",
     correct: "correctly rounded",
-    buttons: { plain: "Three numbers", overflow: "Overflow", tie: "A tie", huge: "One huge score", mask: "A mask: −∞", cancel: "Cancellation near 0", tail: "A tiny tail", none: "No mass" },
+    buttons: { plain: "Three numbers", overflow: "Overflow", tie: "A tie", huge: "One huge score", mask: "A mask: −∞", cancel: "Cancellation near 0", tail: "A tiny tail", none: "All −∞" },
   },
   zh: {
     title: "LogSumExp 的梯度为什么是 softmax？",
@@ -58,7 +58,7 @@ export const words = {
     naive: "照公式直接算",
     shifted: "先减去最大值",
     correct: "正确舍入",
-    buttons: { plain: "三个数", overflow: "上溢", tie: "并列最大", huge: "一个极大的分数", mask: "掩码：−∞", cancel: "在 0 附近抵消", tail: "极小的尾项", none: "全为 −∞" },
+    buttons: { plain: "三个数", overflow: "上溢", tie: "并列最大", huge: "一个极大的得分", mask: "掩码：−∞", cancel: "在 0 附近抵消", tail: "极小的尾项", none: "全为 −∞" },
   },
 };
 

@@ -13,7 +13,8 @@ use tokio::time::timeout;
 const START: Duration = Duration::from_secs(60);
 
 /// A scheduler and executors as processes on loopback, on ports that are free. They end when this is dropped, or when
-/// this process ends for whatever reason; the executors' folders go with them.
+/// this process ends for whatever reason. Dropping this also removes the executors' folders; they stay if this process
+/// is killed.
 #[derive(Debug)]
 pub struct LocalCluster {
     // Fields are dropped in this order.

@@ -92,7 +92,7 @@ impl CrossEntropy {
         Self::default()
     }
 
-    /// Sets one weight for each class. The mean is divided by the total weight of the targets.
+    /// Sets one weight for each class. [`mean`](Self::mean) says how they enter the mean.
     pub fn class_weights(self, weights: &Tensor) -> Self {
         Self { class_weights: Some(weights.clone()), ..self }
     }
@@ -117,7 +117,8 @@ impl CrossEntropy {
         Self { temperature, ..self }
     }
 
-    /// The sum of the losses divided by the total weight of the targets; NaN if that is 0.
+    /// The sum of the losses divided by the total class weight of the targets that are not ignored, or, if targets are
+    /// probabilities, by the number of rows; NaN if that is 0.
     pub fn mean(&self, logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
         self.of(logits, Targets::read(logits, targets, self.ignored)?, Of::All(Reduction::Mean))
     }

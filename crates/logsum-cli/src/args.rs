@@ -81,9 +81,9 @@ pub(crate) struct InputPart {
     #[arg(long, value_name = "NAME")]
     pub(crate) array: Option<String>,
 
-    /// Columns of a text table or .parquet: names, in which * stands for any characters, numbers from 1, and ranges,
-    /// such as 'log_lik.*,lp__' or 3,5-8,10-; put a name that is a number in quotation marks, as in '"2020"' [default:
-    /// all]
+    /// Columns of a text table or .parquet: names (* in a name stands for any characters), numbers counted from 1, and
+    /// ranges of numbers, such as 'log_lik.*,lp__' or 3,5-8,10-; put a name that is a number in quotation marks, as in
+    /// '"2020"' [default: all]
     #[arg(long, visible_alias = "column", value_name = "COLUMNS", allow_negative_numbers = true)]
     pub(crate) columns: Option<Selection>,
 }
@@ -318,7 +318,7 @@ fn axis(text: &str) -> Result<isize, &'static str> {
 
 fn file_to_write(name: &str) -> Result<PathBuf, &'static str> {
     if name == "-" {
-        return Err("results go to standard output without this option; ./- is a file of that name");
+        return Err("a file must be named here, not standard output; ./- is a file of that name");
     }
     Ok(name.into())
 }
@@ -358,7 +358,7 @@ pub(crate) enum Op {
     Sum,
     /// log of the mean of e^z
     Mean,
-    /// log of the variance of e^z, over n
+    /// log of the variance of e^z, with divisor n
     Variance,
     /// Entropy of softmax(z), in nats
     Entropy,
@@ -416,7 +416,7 @@ pub(crate) enum Format {
     Csv,
     /// NumPy's file format
     Npy,
-    /// For reading: aligned, with indices, rounded to fit, the middle of long ones left out
+    /// For reading: aligned, with indices; matrices have six digits, and the middle of a long result is left out
     Table,
     /// The shortest decimals that read back to the same numbers, separated by spaces
     #[value(skip)]
@@ -454,12 +454,13 @@ A .parquet is also such a table; its type is f16 or f32 if that is the type of a
 decimals, dates and nested columns are refused. A .npy, .npz or .safetensors keeps its shape and its type, f16, bf16 (in a .npy as \
 ml_dtypes saves it), f32 or f64; integers and bools become f64.
 
-With --by the result is a table with a header: the keys, sorted, and logsumexp or, with --op mean, \
-logmeanexp; for several columns logsumexp(name) for each. In a text table, blanks around a key \
-belong to it only inside quotation marks, and NA is a key like any other word; in a .parquet, NULL is refused as a key. The result is written as a table on a terminal, otherwise as csv, or as \
-json: a list of objects. The input is read row by row, in memory that grows with the number of groups, not of rows. \
-The first reading does not settle values near 0, nor about one in 10^7 of the others: their groups are read again, so that \
-every value is the nearest float.
+With --by the result is a table with a header and one row for each group, sorted by the keys. Its columns are the keys \
+and logsumexp, or logmeanexp with --op mean; for several columns of numbers, logsumexp(name) for each. In a text \
+table, blanks around a key belong to it only inside quotation marks, and NA is a key like any other word; in a \
+.parquet, NULL is refused as a key. The result is written as a table on a terminal, otherwise as csv, or as json: a \
+list of objects. The input is read row by row, in memory that grows with the number of groups, not of rows. One \
+reading does not prove that values near 0, and about one in 10^7 of the others, are the nearest floats. The rows of \
+these groups are read again, so that every value is the nearest float.
 
 Examples:
   logsum lse scores.npy                          one number: the log-sum-exp of all
@@ -478,8 +479,9 @@ Examples:
   logsum lse shard-7.npy --state shard-7.lse     one part of a sum, for logsum merge";
 
 const MERGE_EXAMPLES: &str = "\
-The result and its state have the same bits whatever the order and the parts. The value is the nearest float, except for about one in \
-10^7 and for values near 0.
+The result and its state have the same bits in any order of the files, and however the numbers were divided among \
+them. The value is proved to be the nearest float, except for about one value in 10^7, values near 0, and weights that \
+nearly cancel: these are almost certainly the nearest.
 
 Examples:
   logsum merge shard-*.lse                       one number: the log-sum-exp of the numbers of all files
@@ -487,7 +489,8 @@ Examples:
   logsum merge all.lse new.lse --state all.lse   one state for both";
 
 const GRAD_EXAMPLES: &str = "\
-The gradient has the input's shape and type: ∂LSE/∂z = softmax(z), each element correctly rounded.
+The gradient has the input's shape and type: ∂LSE/∂z = softmax(z), or w e^z / Σ w e^z with --weights, each element \
+correctly rounded. If the weights have another type than the input, both become f64, and so does the gradient.
 
 Examples:
   logsum grad scores.npy --axis -1 -o gradient.npy
@@ -501,7 +504,7 @@ Examples:
   logsum cross-entropy run.npz run.npz --array scores --label-array labels";
 
 const TOKEN_LOG_PROBS_EXAMPLES: &str = "\
-Each is the number of SCORES' type nearest to the exact one.
+Each log-probability is the number nearest to the exact one in the type of SCORES.
 
 Examples:
   logsum token-log-probs logits.npy tokens.npy -o log_probs.npy

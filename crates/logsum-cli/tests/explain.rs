@@ -70,7 +70,7 @@ fn the_naive_formula_overflows_beside_it() {
 fn conventions_are_explained() {
     for (numbers, word) in [
         ("2 2 -inf", "tie for the maximum"),
-        ("inf 1", "limit of a number that grows"),
+        ("inf 1", "limit of the gradient"),
         ("0 -1e6", "the nearest number of f64 is 0"),
         ("-inf -Infinity", "There is no mass"),
         ("inf 1 +inf", "1/2 at each +∞"),

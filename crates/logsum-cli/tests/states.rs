@@ -68,7 +68,7 @@ fn complaints() {
     assert!(!place.path("s.lse").exists());
     for command in ["lse z.csv --state -", "lse z.csv -o -", "merge short --state -"] {
         let usage = place.run(command);
-        assert!(usage.stderr.contains("results go to standard output without this option"), "{usage:?}");
+        assert!(usage.stderr.contains("a file must be named here, not standard output"), "{usage:?}");
         assert!(!place.path("-").exists());
     }
     // Nothing is left of a run that fails.

@@ -24,15 +24,17 @@ const FUNCTIONS: [Function; 11] = [
         SUMS,
         "logsumexp(z [, weight])",
         &[Z, WEIGHT],
-        "log of the sum of weight * e^z, without overflow: the double nearest to the exact value, with the same bits for \
-         every order and partition of the rows. -Infinity if all terms are 0, NULL without rows.",
+        "log of the sum of weight * e^z, without overflow, with the same bits for every order and partition of the \
+         rows. It is the floating-point number nearest to the exact value where that is proved, and almost certainly \
+         elsewhere. -Infinity if all terms are 0, NaN if the sum is negative, NULL without rows.",
     ),
     (SUMS, "logmeanexp(z)", &[Z], "log of the mean of e^z. NULL without rows."),
     (
         SUMS,
         "effective_sample_size(log_w)",
         &[LOG_WEIGHT],
-        "Kish's effective sample size (sum of w)^2 / sum of w^2 of weights w = e^log_w: from 1 to the number of rows.",
+        "Kish's effective sample size (sum of w)^2 / sum of w^2 of weights w = e^log_w: from 1 to the number of rows. \
+         NaN if no log_w is finite, or if one is Infinity or NaN. NULL without rows.",
     ),
     (
         WINDOWS,

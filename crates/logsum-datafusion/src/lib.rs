@@ -13,11 +13,12 @@
 //! | `log1pexp(x)`, `log1mexp(x)` | scalar | log(1 + e^x), log(1 − e^x) |
 //! | `logistic(x)`, `logit(p)` | scalar | 1/(1 + e^-x), log(p/(1 − p)) |
 //!
-//! REAL gives REAL; all other numbers are converted to DOUBLE, and integers beyond 2^53 are thereby rounded. A frame
-//! has no influence on the window functions, as it has none on `row_number`: `logcumsumexp` adds one row after the
-//! other, even rows that compare equal, and `softmax` takes the whole partition. The aggregates do respect frames. Rows
-//! whose number or weight is NULL are left out of aggregates, and an aggregate of no rows is NULL. Rows that are all −∞
-//! give −∞, not NaN.
+//! REAL gives REAL, and Arrow's Float16 is converted to it. If an argument has another type, all arguments are
+//! converted to DOUBLE, and integers beyond 2^53 are thereby rounded. A frame has no influence on the window functions,
+//! as it has none on `row_number`: `logcumsumexp` adds one row after the other, even rows that compare equal, and
+//! `softmax` takes the whole partition. The aggregates do respect frames. Rows whose number or weight is NULL are left
+//! out of aggregates, and an aggregate of no rows is NULL. If all rows are −∞, `logsumexp` and `logmeanexp` are −∞,
+//! not NaN, but `effective_sample_size` is NaN.
 
 mod aggregates;
 mod documentation;

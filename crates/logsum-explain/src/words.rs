@@ -81,19 +81,21 @@ impl Language {
                 let (list, first) = (shown.join(", "), name(places[0]));
                 self.pick(
                     format!(
-                        "{list}{more} tie for the maximum. Any of them may stand for it; {first} does. The maximum has no \
-                         derivative at a tie, but LSE has: what is subtracted is added again, so the choice leaves no trace, \
-                         and equal numbers get equal shares."
+                        "{list}{more} tie for the maximum. Any of them may stand for it; {first} does. The maximum has \
+                         no derivative at a tie, but LSE has: the maximum that is subtracted is added again, so the \
+                         choice has no influence, and equal numbers have equal derivatives."
                     ),
                     format!(
-                        "{list}{more} 同为最大。取其中哪一个作最大值都可以，这里取 {first}。并列处最大值本身不可导，\
-                         而 LSE 可导：减去的随后又加回来，选择不留痕迹，相等的数分得相等的份额。"
+                        "{list}{more} 同为最大值。取其中哪一个作最大值都可以，这里取 {first}。并列处最大值本身不可导，\
+                         而 LSE 可导：减去的最大值随后又加回来，所以取哪一个都不影响结果，相等的数的偏导数也相等。"
                     ),
                 )
             }
             Setting::Finite(_) if explanation.underflows() => self.pick(
-                "The value is not 0, but so near to it that the nearest number of f64 is 0: none of its digits can be given.".into(),
-                "值并不是 0，只是离 0 太近，最接近的 f64 就是 0：它的任何一位数字都写不出来。".into(),
+                "The exact value is not 0, but so near to it that the nearest number of f64 is 0: f64 can \
+                 represent none of its digits."
+                    .into(),
+                "精确值并不是 0，只是离 0 太近，最接近的 f64 就是 0：f64 表示不了它的任何一位有效数字。".into(),
             ),
             Setting::Finite(_) => return None,
             Setting::NoMass => self.pick(
@@ -103,19 +105,22 @@ impl Language {
                 "没有概率质量：每一项 e^z 都是 0，值为 log 0 = −∞。商 e^z/Σ 都成了 0/0；约定梯度为 0，因为 −∞ 加上任何有限的数都不变。".into(),
             ),
             Setting::Infinite(1) => self.pick(
-                "The maximum is +∞, and outweighs all else: the value is +∞. The quotient would be ∞/∞; the convention is \
-                 the limit of a number that grows: 1 at +∞, 0 elsewhere."
+                "The maximum is +∞, and outweighs all else: the value is +∞. At +∞ the quotient e^z/Σ would be \
+                 ∞/∞; the convention is the limit of the gradient as this number grows: 1 at +∞, 0 elsewhere."
                     .into(),
-                "最大值是 +∞，压倒其余一切：值为 +∞。商成了 ∞/∞；约定取这个数不断增大时的极限：+∞ 处为 1，其余为 0。".into(),
+                "最大值是 +∞，其余各项与之相比可以忽略：值为 +∞。+∞ 处的商 e^z/Σ 成了 ∞/∞；\
+                 约定梯度取这个数趋于 +∞ 时的极限：+∞ 处为 1，其余为 0。"
+                    .into(),
             ),
             Setting::Infinite(count) => self.pick(
                 format!(
-                    "The maximum is +∞, {count} times, and outweighs all else: the value is +∞. The quotient would be ∞/∞; \
-                     the convention is the limit of equal numbers that grow together: 1/{count} at each +∞, 0 elsewhere."
+                    "The maximum is +∞, {count} times, and outweighs all else: the value is +∞. At each +∞ the \
+                     quotient e^z/Σ would be ∞/∞; the convention is the limit of the gradient as these equal numbers \
+                     grow together: 1/{count} at each +∞, 0 elsewhere."
                 ),
                 format!(
-                    "最大值是 +∞，出现 {count} 次，压倒其余一切：值为 +∞。商成了 ∞/∞；约定取这些相等的数一同增大时的极限：\
-                     每个 +∞ 处为 1/{count}，其余为 0。"
+                    "最大值是 +∞，出现 {count} 次，其余各项与之相比可以忽略：值为 +∞。+∞ 处的商 e^z/Σ 成了 ∞/∞；\
+                     约定梯度取这些相等的数一同趋于 +∞ 时的极限：每个 +∞ 处为 1/{count}，其余为 0。"
                 ),
             ),
             Setting::NotANumber => self.pick(
@@ -160,22 +165,24 @@ impl Language {
     pub(crate) fn checked(self, Derivation { digits, bits, leaves_out, .. }: &Derivation) -> String {
         let [digits, in_chinese] = match digits.is_infinite() {
             true => ["all".into(), "全部数字".into()],
-            false => [format!("{:.0}", digits.floor()), format!("至少 {:.0} 位数字", digits.floor())],
+            false => {
+                [format!("at least {:.0}", digits.floor()), format!("至少 {:.0} 位数字", digits.floor())]
+            }
         };
         let [but, in_chinese_but] = match leaves_out {
             true => [
                 " Terms below e^-800 of the greatest e^ẑ count as 0.",
-                "小于最大的 e^ẑ 的 e^-800 倍的，都当作 0。",
+                "比最大的 e^ẑ 的 e^-800 倍还小的项都当作 0。",
             ],
             false => ["", ""],
         };
         self.pick(
             format!(
                 "Checked: each line equals the one above it to {digits} digits, in arithmetic of {bits} bits, where every ∂ \
-                 is a difference quotient, which uses no rules.{but}"
+                 is a difference quotient, which uses no rules of differentiation.{but}"
             ),
             format!(
-                "已核对：每一行与上一行{in_chinese}相同（用 {bits} 个二进制位计算，其中每个 ∂ 都是差商，不用任何求导法则）。\
+                "已核对：每一行与上一行{in_chinese}相同（以 {bits} 位二进制精度计算，其中每个 ∂ 都是差商，不用任何求导法则）。\
                  {in_chinese_but}"
             ),
         )
@@ -185,10 +192,12 @@ impl Language {
     pub(crate) fn conclusion(self, explanation: &Explanation) -> Option<String> {
         let conclusion = || {
             self.pick(
-                "Both cases end in the same entry, e^ẑᵢ/S, the softmax: the maximum only moves the numbers to where exponentials \
-                 do not overflow, and leaves no trace in the gradient."
+                "Both cases give the same result, e^ẑᵢ/S, element i of the softmax: subtracting the maximum only moves \
+                 the numbers to where exponentials do not overflow, and leaves no trace in the gradient."
                     .into(),
-                "两种情形的结果相同，都是 e^ẑᵢ/S，即 softmax：最大值只是把数挪到指数不会溢出的地方，在梯度里不留痕迹。".into(),
+                "两种情形的结果相同，都是 e^ẑᵢ/S，即 softmax 的第 i 个分量：\
+                 减去最大值只是把各数平移到指数函数不会溢出的范围，在梯度里不留痕迹。"
+                    .into(),
             )
         };
         (explanation.derivations().len() > 1).then(conclusion)
@@ -215,7 +224,7 @@ impl Language {
             Reason::AgainstTheOthers => {
                 ["ẑᵢ stays 0; every other ẑₖ falls as zᵢ rises", "ẑᵢ 始终为 0；zᵢ 增大时其余 ẑₖ 都减小"]
             }
-            Reason::CommonDenominator => ["1 is the sum over itself", "1 等于和式除以自身"],
+            Reason::CommonDenominator => ["1 is the sum divided by itself", "1 等于和式除以自身"],
             Reason::OthersCancel => ["the others cancel, and e^ẑᵢ is left", "其余各项抵消，只剩 e^ẑᵢ"],
         };
         match self {

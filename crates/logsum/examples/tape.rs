@@ -1,14 +1,15 @@
-//! Reverse-mode differentiation in a hundred lines, with log-sum-exp as an operator: a tape records each value with the
-//! derivative of what it was made by, and is read backwards.
+//! Reverse-mode differentiation in a hundred lines, with log-sum-exp as an operator: a tape records each value together
+//! with the derivative of the operation that computed it. Read backwards, it gives the gradient.
 //!
-//! It trains a classifier of handwritten digits: loss = mean of log Σ_k e^{Z_ik} − Z_it, with Z = X·W + b. At the end
-//! it holds the gradient of its own log-sum-exp beside the library's. Run it with `cargo run --release --example tape`.
+//! It trains a classifier of handwritten digits: the loss is the mean over images i of log Σ_k e^{Z_ik} − Z_it,
+//! where t is the class of image i and Z = X·W + b. At the end it compares the gradient of its own log-sum-exp with
+//! the library's. Run it with `cargo run --release --example tape`.
 
 use logsum_digits::Images;
 use ndarray::{Array2, Axis};
 use std::error::Error;
 
-/// From the derivative of the loss by a value to that by an input of it.
+/// Computes the derivative of the loss with respect to an input of a value from that with respect to the value.
 type Back = Box<dyn Fn(&Array2<f64>) -> Array2<f64>>;
 
 #[derive(Default)]
@@ -40,7 +41,8 @@ impl Tape {
         &self.nodes[of.0].value
     }
 
-    /// The derivatives of a number by all values before it: each passes its own on to its inputs, where they add up.
+    /// The derivatives of a number with respect to all values before it. Each value passes its derivative on to its
+    /// inputs, and what arrives at one of them is added up.
     fn gradients(&self, of: Value) -> Vec<Array2<f64>> {
         let mut gradients: Vec<_> =
             self.nodes.iter().map(|node| Array2::zeros(node.value.raw_dim())).collect();
