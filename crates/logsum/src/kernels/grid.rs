@@ -308,7 +308,7 @@ pub(crate) fn summed<T: Format, V: Vector>(block: &[T], top: i64, simd: V) -> Op
         return None;
     }
     let digits = sums.less_rounders::<T>(vectors, simd);
-    let mut totals = [0; CELLS];
+    let mut totals = [0_i64; CELLS];
     for cell in 0..CELLS {
         digits[cell].store(&mut lanes);
         for lane in lanes {
