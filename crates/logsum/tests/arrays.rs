@@ -1,6 +1,6 @@
 //! Axes, shapes and layouts: every form of a reduction against the slice function applied to each lane.
 
-use logsum::{Axes, Error, LogSumExp, log_softmax, logsumexp, softmax};
+use logsum::{Axes, Cumulative, Error, LogSumExp, Segments, log_softmax, logsumexp, softmax};
 use ndarray::{Array, Array2, Array3, ArrayD, ArrayView3, Axis, IxDyn, ShapeBuilder, s};
 
 fn numbers(shape: [usize; 3]) -> Array3<f64> {
@@ -155,6 +155,50 @@ fn axes_of_length_0() {
         assert_eq!(z.softmax(axes.clone()).unwrap().shape(), shape);
         assert_eq!(z.log_softmax(axes).unwrap().shape(), shape);
     }
+}
+
+/// Arrays without elements whose other axes are so long that the result cannot exist, or that there is no time to visit
+/// every row.
+#[test]
+fn empty_arrays_with_long_axes() {
+    const HUGE: usize = 1 << 61;
+    let number = ndarray::arr0(0.0);
+    let is_too_large = |error: Option<Error>| matches!(error, Some(Error::OutOfMemory { .. }));
+    // ndarray limits the product of the lengths that are not 0.
+    let segments = Segments::by_offsets(&[0, 1, 1]).unwrap();
+    let values = Array3::<f64>::zeros((0, HUGE, 1)).segment_logsumexp(2, &segments);
+    assert_eq!(values.unwrap().shape(), [0, HUGE, 2]);
+    assert!(is_too_large(Array3::<f64>::zeros((0, 2 * HUGE, 1)).segment_logsumexp(2, &segments).err()));
+    assert!(is_too_large(logsum::array_of_zeros::<f64, _>(IxDyn(&[0, 1 << 40, 1 << 40])).err()));
+    // One row of this length would not fit into memory.
+    let none = Array2::<f64>::zeros((0, HUGE));
+    assert_eq!(none.logcumsumexp(1, Cumulative::forward()).unwrap(), none);
+    assert_eq!(none.logsumexp_hvp(1, &none).unwrap(), none);
+    assert_eq!(none.logsumexp(1).unwrap().shape(), [0]);
+    // Many rows, each of no elements.
+    let rows = number.broadcast((HUGE, 0)).unwrap();
+    assert_eq!(rows.softmax(1).unwrap().shape(), [HUGE, 0]);
+    assert_eq!(rows.terms(1).unwrap().softmax().unwrap().shape(), [HUGE, 0]);
+    assert!(is_too_large(rows.logsumexp(1).err()));
+    assert!(is_too_large(rows.logmeanexp(1).err()));
+    let tables = number.broadcast((HUGE, 0, 1)).unwrap();
+    assert_eq!(tables.logsumexp(2).unwrap().shape(), [HUGE, 0]);
+}
+
+#[test]
+fn results_larger_than_memory_are_errors() {
+    let number = ndarray::arr0(0.0);
+    let many = number.broadcast(1 << 61).unwrap();
+    let is_too_large = |error: Option<Error>| matches!(error, Some(Error::OutOfMemory { .. }));
+    assert!(is_too_large(many.softmax(0).err()));
+    assert!(is_too_large(many.logsumexp_with_gradient(0).err()));
+    assert!(is_too_large(many.logaddexp(&number).err()));
+}
+
+#[test]
+#[should_panic(expected = "OutOfMemory")]
+fn functions_of_each_element_panic_if_memory_is_short() {
+    let _ = ndarray::arr0(0.0).broadcast(1 << 61).unwrap().log1pexp();
 }
 
 #[test]

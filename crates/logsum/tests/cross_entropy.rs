@@ -611,6 +611,125 @@ fn derivatives_agree() {
     }
 }
 
+/// Whether numbers are within a few ulp of these, which mpmath computed with 4000 bits.
+fn assert_close(found: &[f64], expected: &[f64], what: &str) {
+    let is_close = |(a, b): (&f64, &f64)| a == b || (a - b).abs() <= 8.0 * f64::EPSILON * b.abs();
+    let all_are = found.len() == expected.len() && found.iter().zip(expected).all(is_close);
+    assert!(all_are, "{what}: {found:?}, expected {expected:?}");
+}
+
+/// Class weights whose sum overflows, or is so small that its inverse does.
+#[test]
+fn sums_of_class_weights_beyond_the_range() {
+    let (z, v) = ([0.0, 1.0, 0.0, 1.0], [1.0, 0.0, 0.0, 2.0]);
+    let targets = Targets::Classes(&[0, 1]);
+    let (equal, other) = ([9e307; 2], [1.7e308, 1e308]);
+    // Label smoothing and temperature; the loss, its gradient, and its Hessian times v.
+    let table: [(&[f64; 2], f64, f64, f64, [f64; 4], [f64; 4]); 6] = [
+        (
+            &equal,
+            0.0,
+            1.0,
+            0.8132616875182228,
+            [-0.36552928931500245, 0.36552928931500245, 0.13447071068499755, -0.13447071068499755],
+            [0.09830596662074093, -0.09830596662074093, -0.19661193324148185, 0.19661193324148185],
+        ),
+        (
+            &other,
+            0.0,
+            1.0,
+            0.9428913171478525,
+            [-0.46029614210037345, 0.46029614210037345, 0.09960793384073893, -0.09960793384073893],
+            [0.12379269870759968, -0.12379269870759968, -0.14563846906776434, 0.14563846906776434],
+        ),
+        (
+            &other,
+            0.25,
+            1.0,
+            0.9428913171478525,
+            [-0.3903081326077344, 0.3903081326077344, 0.02961992434809989, -0.02961992434809989],
+            [0.11742101568588499, -0.11742101568588499, -0.15838183511119372, 0.15838183511119372],
+        ),
+        (
+            &equal,
+            0.0,
+            2.0,
+            0.7240769841801067,
+            [-0.15561483280046365, 0.15561483280046365, 0.09438516719953637, -0.09438516719953637],
+            [0.029375464025199312, -0.029375464025199312, -0.058750928050398624, 0.058750928050398624],
+        ),
+        (
+            &[5e-324; 2],
+            0.0,
+            2.0,
+            0.7240769841801067,
+            [-0.15561483280046365, 0.15561483280046365, 0.09438516719953637, -0.09438516719953637],
+            [0.029375464025199312, -0.029375464025199312, -0.058750928050398624, 0.058750928050398624],
+        ),
+        (
+            &other,
+            0.0,
+            2.0,
+            0.7888917989949215,
+            [-0.19595941908206532, 0.19595941908206532, 0.06991493866632323, -0.06991493866632323],
+            [0.0369913250687695, -0.0369913250687695, -0.04351920596325824, 0.04351920596325824],
+        ),
+    ];
+    for (weights, smoothing, temperature, value, slopes, curvatures) in table {
+        let what = format!("{weights:?}, smoothing {smoothing}, temperature {temperature}");
+        let loss = CrossEntropy::new(2).class_weights(weights).unwrap();
+        let loss = loss.label_smoothing(smoothing).unwrap().temperature(temperature).unwrap();
+        let [mut gradient, mut hessian] = [[9.0; 4]; 2];
+        let found = loss.loss_with_gradient(&z, targets, Reduction::Mean, &mut gradient).unwrap();
+        assert_close(&[found, loss.loss(&z, targets, Reduction::Mean).unwrap()], &[value; 2], &what);
+        assert_close(&gradient, &slopes, &what);
+        if temperature == 1.0 {
+            assert_eq!((found, gradient), (value, slopes), "{what}");
+        }
+        let slope: f64 = slopes.iter().zip(&v).map(|(slope, v)| slope * v).sum();
+        let (found, derivative) = loss.jvp(&z, targets, Reduction::Mean, &v).unwrap();
+        assert_close(&[found, derivative], &[value, slope], &what);
+        loss.hvp(&z, targets, Reduction::Mean, &v, &mut hessian).unwrap();
+        assert_close(&hessian, &curvatures, &what);
+    }
+    // With a z-loss and label smoothing.
+    let loss = CrossEntropy::new(2).class_weights(&other).unwrap().z_loss(0.125).unwrap();
+    let loss = loss.label_smoothing(0.25).unwrap();
+    let [mut gradient, mut hessian] = [[9.0; 4]; 2];
+    let found = loss.loss_with_gradient(&z, targets, Reduction::Mean, &mut gradient).unwrap();
+    assert_close(&[found], &[1.1584733496357538], "z-loss");
+    let slopes = [-0.33757483403310906, 0.5336520998778437, 0.06518424199145186, 0.06705391404336919];
+    assert_close(&gradient, &slopes, "z-loss");
+    loss.hvp(&z, targets, Reduction::Mean, &v, &mut hessian).unwrap();
+    let curvatures = [0.16677134039639888, -0.126616892066851, -0.17078557534598507, 0.3180126502089722];
+    assert_close(&hessian, &curvatures, "z-loss");
+}
+
+/// The Hessian times numbers whose products with scaled exponentials overflow.
+#[test]
+fn hessians_times_great_vectors() {
+    let table: [(&[f64], &[f64], &[f64]); 5] = [
+        (&[7.0, 7.0], &[1e160, 0.0], &[2.5e159, -2.5e159]),
+        (&[7.0, 7.0], &[1.7e308, -1.7e308], &[8.5e307, -8.5e307]),
+        (&[0.0, -700.0], &[1e160, 0.0], &[9.85967654375977e-145, -9.85967654375977e-145]),
+        (&[0.0, -700.0], &[1e-150, 1e300], &[-9.859676543759771e-05, 9.859676543759771e-05]),
+        // What is great only where the softmax is 0 does not change the others.
+        (&[0.0, 0.0, -INF], &[1e-300, 0.0, 1e300], &[2.5e-301, -2.5e-301, 0.0]),
+    ];
+    for level in each_level() {
+        for (z, v, expected) in table {
+            let (mut out, targets) = (z.to_vec(), Targets::Classes(&[0]));
+            CrossEntropy::new(z.len()).hvp(z, targets, Reduction::Sum, v, &mut out).unwrap();
+            assert_close(&out, expected, &format!("{z:?}, {v:?}, {level:?}"));
+        }
+    }
+    let loss = CrossEntropy::new(3).temperature(2.0).unwrap().z_loss(0.125).unwrap();
+    let (mut out, v) = ([0.0; 3], [1e200, -3e200, 2e200]);
+    loss.hvp(&[0.0, 1.0, 2.0], Targets::Classes(&[0]), Reduction::Sum, &v, &mut out).unwrap();
+    let expected = [5.101279817537502e+198, -3.521329827185042e+199, 3.1847623755448295e+199];
+    assert_close(&out, &expected, "with options");
+}
+
 #[test]
 fn what_is_wrong_is_said() {
     let z = [0.0; 6];

@@ -312,3 +312,54 @@ fn derivatives_at_the_edges() {
     is_short("out", forward.vjp(&z, &z, &mut [0.0]));
     is_short("out", logcumsumexp(&z, &mut [0.0]));
 }
+
+/// Tangents and cotangents whose sums, or products with scaled exponentials, overflow; beside small ones. The expected
+/// numbers are those of mpmath with 4000 bits.
+#[test]
+fn derivatives_in_great_directions() {
+    let assert_close = |found: &[f64], expected: &[f64], what: &str| {
+        let is_close = |(a, b): (&f64, &f64)| a == b || (a - b).abs() <= f64::EPSILON * b.abs();
+        assert!(found.iter().zip(expected).all(is_close), "{what}: {found:?}, expected {expected:?}");
+    };
+    let reversed = |x: &[f64]| -> Vec<f64> { x.iter().rev().copied().collect() };
+    let jvps: [(&[f64], &[f64], &[f64]); 7] = [
+        (&[0.0; 2], &[1.5e308; 2], &[1.5e308; 2]),
+        (&[0.0; 3], &[1.7e308, 1.7e308, -1.7e308], &[1.7e308, 1.7e308, 5.666666666666667e307]),
+        (&[0.0, 800.0], &[1e300, 1e-300], &[1e300, 3.667874584177687e-48]),
+        (&[0.0; 3], &[1e-300, 1e-300, 1e300], &[1e-300, 1e-300, 3.3333333333333335e299]),
+        (&[0.0, 1.0, 700.0], &[1e-300, 0.0, 1e300], &[1e-300, 2.6894142136999515e-301, 1e300]),
+        (&[0.0, -1.0, -2.0], &[1e300, -1e300, 1e-5], &[1e300, 4.621171572600098e299, 4.2051248472002426e299]),
+        (&[f64::INFINITY; 3], &[1.5e308, 1.5e308, 0.0], &[1.5e308, 1.5e308, 1e308]),
+    ];
+    let vjps: [(&[f64], &[f64], &[f64]); 5] = [
+        (&[0.0, 1.0], &[0.0, 1e155], &[2.6894142136999514e154, 7.310585786300049e154]),
+        (
+            &[-10.0, 0.0, 0.0],
+            &[0.0, 1.7e308, 1.7e308],
+            &[1.1576544112184554e304, f64::INFINITY, 8.499807054678361e307],
+        ),
+        (&[0.0, 1.0, 700.0], &[1e-300, 0.0, 1e300], &[9.859676543759771e-05, 0.0002680137958338607, 1e300]),
+        (&[0.0; 3], &[1e-300, 1e-300, 1e300], &[3.3333333333333335e299; 3]),
+        (
+            &[0.0, -1.0, -2.0],
+            &[1e300, -1e300, 1e-5],
+            &[2.6894142136999514e299, -2.6894142136999514e299, 9.003057317038047e-07],
+        ),
+    ];
+    for level in each_level() {
+        for (z, t, expected) in jvps {
+            let [mut values, mut out] = [vec![9.0; z.len()], vec![9.0; z.len()]];
+            Cumulative::forward().jvp(z, t, &mut values, &mut out).unwrap();
+            assert_close(&out, expected, &format!("jvp, {z:?}, {t:?}, {level:?}"));
+            Cumulative::reverse().jvp(&reversed(z), &reversed(t), &mut values, &mut out).unwrap();
+            assert_close(&out, &reversed(expected), &format!("reverse jvp, {z:?}, {t:?}, {level:?}"));
+        }
+        for (z, g, expected) in vjps {
+            let mut out = vec![9.0; z.len()];
+            Cumulative::forward().vjp(z, g, &mut out).unwrap();
+            assert_close(&out, expected, &format!("vjp, {z:?}, {g:?}, {level:?}"));
+            Cumulative::reverse().vjp(&reversed(z), &reversed(g), &mut out).unwrap();
+            assert_close(&out, &reversed(expected), &format!("reverse vjp, {z:?}, {g:?}, {level:?}"));
+        }
+    }
+}

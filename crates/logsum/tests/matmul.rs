@@ -545,6 +545,41 @@ fn lengths_are_checked() {
     assert_eq!(product::<f64>(&[], &[], [0, 0, huge]), []);
 }
 
+/// Matrices without elements, some with lengths that exceed memory or whose product overflows.
+#[test]
+fn empty_matrices_of_any_lengths() {
+    use logsum::{Error, LogMatmul};
+    use ndarray::Array3;
+    const MAX: usize = usize::MAX;
+    for shape in [
+        [0, 1 << 30, 0, 1 << 31],
+        [0, 1 << 17, 0, 1 << 17],
+        [0, 1 << 40, 1, 1 << 40],
+        [0, MAX, MAX, MAX],
+        [1, 0, 0, 1 << 61],
+        [1, 1 << 61, 0, 0],
+        [1, 0, 1 << 61, 0],
+        [1, 0, 0, MAX],
+        [MAX, 0, 0, MAX],
+        [MAX, 0, MAX, 0],
+        [MAX, MAX, 0, 0],
+    ] {
+        assert_eq!(log_matmul::<f64>(&[], &[], shape, &mut []), Ok(()), "{shape:?}");
+        assert_eq!(log_matmul_vjp::<f64>(&[], &[], shape, &[], &mut [], &mut []), Ok(()), "{shape:?}");
+    }
+    let zeros = |shape: [usize; 3]| Array3::<f64>::zeros(shape);
+    let (a, b) = (zeros([0, 1 << 30, 0]), zeros([0, 0, 1 << 31]));
+    assert_eq!(a.log_matmul(&b).unwrap().shape(), [0, 1 << 30, 1 << 31]);
+    assert_eq!(a.log_matmul(&zeros([1, 0, 1 << 31])).unwrap().shape(), [0, 1 << 30, 1 << 31]);
+    assert_eq!(a.log_matmul_vjp(&b, &zeros([0, 1 << 30, 1 << 31])).unwrap(), (a, b));
+    // No array can have the shape of this product.
+    let product = zeros([0, 1 << 40, 1]).log_matmul(&zeros([0, 1, 1 << 40]));
+    assert!(
+        matches!(product, Err(Error::ShapeTooLarge { shape, .. }) if shape == [0, 1 << 40, 1 << 40]),
+        "nothing is computed"
+    );
+}
+
 #[test]
 fn arrays() {
     use logsum::LogMatmul;

@@ -423,3 +423,57 @@ fn a_value_that_is_nan_has_no_sign() {
         assert!(value.is_nan() && sign.is_nan(), "{temperature}: {value}, {sign}");
     }
 }
+
+/// A term e^−∞ is 0, but its weight counts in means and variances, with weights of 1 as without weights.
+#[test]
+fn means_count_the_weights_of_vanishing_terms() {
+    let z = [0.0, 1.0, f64::NEG_INFINITY];
+    let ones = Terms::new(&z).weights(&[1.0; 3]).unwrap();
+    assert!((ones.logmeanexp() - Terms::new(&z).logmeanexp()).abs() < 1e-16);
+    assert!((ones.logvarexp(1) - Terms::new(&z).logvarexp(1)).abs() < 2e-16);
+    let z = [0.0, f64::NEG_INFINITY];
+    let ones = Terms::new(&z).weights(&[1.0; 2]).unwrap();
+    assert_eq!(ones.logmeanexp(), -std::f64::consts::LN_2);
+    assert_eq!(ones.logvarexp(0), -2.0 * std::f64::consts::LN_2);
+    // A number far below the others, at another temperature, too.
+    let value = |low: f64| Terms::new(&[3.0, low]).temperature(2.0).unwrap().logvarexp(0);
+    assert_eq!(value(f64::NEG_INFINITY), value(-1e6));
+    // The mean of weights whose sum is negative; 0/0; the mean of infinite terms.
+    let mean = |z: &[f64], b: &[f64]| Terms::new(z).weights(b).unwrap().logmeanexp();
+    assert!(mean(&[0.0, f64::NEG_INFINITY, 4e-4], &[0.5, -2.7, 0.5]).is_nan());
+    assert!(mean(&[f64::NEG_INFINITY; 2], &[1.0, -1.0]).is_nan());
+    assert_eq!(mean(&[f64::INFINITY], &[-1.0]), f64::INFINITY);
+    assert!(mean(&[f64::INFINITY, 0.0], &[1.0, -3.0]).is_nan());
+    assert_eq!(mean(&[f64::NEG_INFINITY; 2], &[1.0, 2.0]), f64::NEG_INFINITY);
+    let variance = |z: &[f64], b: &[f64], ddof| Terms::new(z).weights(b).unwrap().logvarexp(ddof);
+    assert_eq!(variance(&[f64::NEG_INFINITY], &[3.0], 1), f64::NEG_INFINITY);
+    assert!(variance(&[f64::INFINITY, 0.0], &[0.5, 0.5], 1).is_nan());
+}
+
+/// Derivatives at a temperature where a number is infinite or NaN, and where one of weight 0 is NaN.
+#[test]
+fn derivatives_beside_special_numbers_at_a_temperature() {
+    let at = |z: &[f64], weights: Option<&[f64]>, temperature: f64| {
+        let terms = Terms::new(z).temperature(temperature).unwrap();
+        let terms = weights.map_or(terms, |weights| terms.weights(weights).unwrap());
+        let (mut gradient, mut by_weight) = (vec![7.0; z.len()], vec![7.0; z.len()]);
+        terms.logsumexp_with_gradients(&mut gradient, &mut by_weight).unwrap();
+        (gradient, by_weight)
+    };
+    let (gradient, by_weight) = at(&[f64::NAN, 0.0], None, 2.0);
+    assert!(gradient.iter().chain(&by_weight).all(|x| x.is_nan()));
+    for weights in [None, Some(&[1.0, 1.0][..])] {
+        assert_eq!(at(&[f64::INFINITY, 0.0], weights, 2.0), (vec![1.0, 0.0], vec![2.0, 0.0]));
+        assert_eq!(at(&[f64::INFINITY, 0.0], weights, 1.0), (vec![1.0, 0.0], vec![1.0, 0.0]));
+    }
+    let mut out = [7.0; 2];
+    Terms::new(&[f64::INFINITY; 2]).temperature(2.0).unwrap().hvp(&[1.0, 0.0], &mut out).unwrap();
+    assert_eq!(out, [0.125, -0.125]);
+    let (z, b) = ([0.0, 0.0, f64::NAN], [1.0, 1.0, 0.0]);
+    for (temperature, expected) in [(1.0, 0.25), (2.0, 0.125)] {
+        let mut out = [7.0; 3];
+        let terms = Terms::new(&z).weights(&b).unwrap().temperature(temperature).unwrap();
+        terms.hvp(&[1.0, 0.0, 3.0], &mut out).unwrap();
+        assert_eq!(out, [expected, -expected, 0.0]);
+    }
+}

@@ -7,14 +7,14 @@ use crate::interrupt::checkpoint;
 use crate::memory::{has_room, zeros};
 use crate::threads::{in_parts, worth};
 use ndarray::{
-    Array, ArrayBase, ArrayD, ArrayRef, ArrayView2, ArrayViewD, ArrayViewMutD, Axis, Dimension, IxDyn,
-    RawData,
+    Array, ArrayBase, ArrayD, ArrayRef, ArrayView2, ArrayViewD, ArrayViewMutD, Axis, CowArray, Dimension,
+    IxDyn, RawData,
 };
 use std::borrow::Cow;
 
 /// The decomposition of an array of a given shape into rows, one for each index along the axes that remain.
 pub(super) struct Plan {
-    shape: Vec<usize>,
+    pub(super) shape: Vec<usize>,
     /// The shape of a result with one element per row.
     pub(super) reduced_shape: Vec<usize>,
     /// All axes, those that remain first.
@@ -214,6 +214,10 @@ impl Plan {
         for (result, length) in &mut results {
             *result = zeros(*length * self.count)?;
         }
+        // There may be very many rows without elements.
+        if results.iter().all(|(result, _)| result.is_empty()) {
+            return Ok(results.map(|(result, _)| result));
+        }
         let out = results.each_mut().map(|(result, length)| (&mut result[..], *length));
         let least = worth(self.count, self.length);
         in_parts(0..self.count, out, least, 1, &mut (), &|rows, mut out, ()| {
@@ -231,6 +235,23 @@ pub(super) enum PerRow {
     One,
     /// One per element of the row.
     Each,
+}
+
+/// The number of elements of an array of this shape; `None` if there is no such array. Even for an empty array, the
+/// lengths other than 0 have a product of at most `isize::MAX`.
+pub(super) fn size_of_shape(shape: &[usize]) -> Option<usize> {
+    let mut lengths = shape.iter().filter(|&&length| length > 0);
+    let product = lengths.try_fold(1_usize, |product, &length| product.checked_mul(length))?;
+    isize::try_from(product).ok()?;
+    Some(if shape.contains(&0) { 0 } else { product })
+}
+
+/// The array in standard layout, copied if it is not.
+pub(super) fn standard<T: Clone, D: Dimension>(array: &ArrayRef<T, D>) -> Result<CowArray<'_, T, D>, Error> {
+    if !array.is_standard_layout() {
+        has_room::<T>(array.len())?;
+    }
+    Ok(array.as_standard_layout())
 }
 
 pub(super) fn same_shape(argument: &'static str, expected: &[usize], found: &[usize]) -> Result<(), Error> {

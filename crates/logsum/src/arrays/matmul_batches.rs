@@ -1,10 +1,10 @@
 //! The matrix product in log space as a method of arrays, with broadcasting batches.
 
 use crate::arrays::Sealed;
-use crate::arrays::contiguous_rows::same_shape;
+use crate::arrays::contiguous_rows::{same_shape, size_of_shape, standard};
 use crate::error::Error;
 use crate::interrupt::checkpoint;
-use crate::memory::{has_room, zeros};
+use crate::memory::zeros;
 use crate::operations::Float;
 use crate::operations::{self, MatmulShape};
 use ndarray::{Array, ArrayD, ArrayRef, CowArray, Dimension, IxDyn};
@@ -30,7 +30,8 @@ type Gradients<T, D, E> = (Array<T, D>, Array<T, E>);
 ///
 /// # Errors
 /// [`Error::RankTooSmall`] if an array has fewer than two axes, [`Error::ShapeMismatch`] if the shapes do not fit,
-/// [`Error::ShapeTooLarge`] if the product would be too large, [`Error::OutOfMemory`] if it does not fit into memory.
+/// [`Error::ShapeTooLarge`] if the product would be too large for an array (the lengths of its axes, except those that
+/// are 0, have a product beyond `isize::MAX`), [`Error::OutOfMemory`] if it does not fit into memory.
 pub trait LogMatmul<T: Float, D: Dimension>: Sealed<T, D> {
     /// The matrix product in log space with `right`: C_ij = log Σ_k e^{A_ik + B_kj}, correctly rounded.
     ///
@@ -44,8 +45,7 @@ pub trait LogMatmul<T: Float, D: Dimension>: Sealed<T, D> {
     fn log_matmul<E: Dimension>(&self, right: &ArrayRef<T, E>) -> Result<ArrayD<T>, Error> {
         let shapes = Shapes::new(self.array().shape(), right.shape())?;
         let Shapes { rows, inner, columns, .. } = shapes;
-        let size = shapes.out().into_iter().try_fold(1_usize, usize::checked_mul);
-        let size = size.filter(|&size| isize::try_from(size).is_ok());
+        let size = size_of_shape(&shapes.out());
         let size = size.ok_or_else(|| Error::ShapeTooLarge { shape: shapes.out() })?;
         let (a, b) = (standard(self.array())?, standard(right)?);
         let (a, b) = (slice(&a), slice(&b));
@@ -132,12 +132,10 @@ impl Shapes {
         [&self.batch[..], &[self.rows, self.columns]].concat()
     }
 
-    /// The shape for the slice functions. If the batch size overflows, the factors are empty, so that saturation
-    /// is harmless.
+    /// The shape for the slice functions, if there is an array with these batch axes.
     fn matmul(&self) -> MatmulShape {
         let Self { rows, inner, columns, .. } = *self;
-        let batch = self.batch.iter().copied().fold(1, usize::saturating_mul);
-        MatmulShape { batch: if self.batch.contains(&0) { 0 } else { batch }, rows, inner, columns }
+        MatmulShape { batch: self.batch.iter().product(), rows, inner, columns }
     }
 
     /// The index, within a factor of this shape, of the matrix that the product at `index` uses.
@@ -161,13 +159,6 @@ fn matrices<'a>(argument: &'static str, shape: &'a [usize]) -> Result<(&'a [usiz
 /// The length of a factor's batch along one axis of the product's batch; 1 for an axis that it lacks.
 fn length(batch: &[usize], axis: usize, rank: usize) -> usize {
     (axis + batch.len()).checked_sub(rank).map_or(1, |axis| batch[axis])
-}
-
-fn standard<T: Float, D: Dimension>(array: &ArrayRef<T, D>) -> Result<CowArray<'_, T, D>, Error> {
-    if !array.is_standard_layout() {
-        has_room::<T>(array.len())?;
-    }
-    Ok(array.as_standard_layout())
 }
 
 fn slice<'a, T: Float, D: Dimension>(array: &'a CowArray<'_, T, D>) -> &'a [T] {

@@ -13,7 +13,7 @@ pub use broadcast_terms::ArrayTerms;
 pub use complex_arrays::ComplexLogSumExp;
 pub use matmul_batches::LogMatmul;
 
-use contiguous_rows::{PerRow, Plan, merged};
+use contiguous_rows::{PerRow, Plan, merged, size_of_shape, standard};
 
 use crate::error::Error;
 use crate::interrupt::checkpoint;
@@ -58,6 +58,10 @@ use ndarray::{
 /// [`Error::AxisOutOfRange`] and [`Error::AxisTwice`] for invalid axes, [`Error::ShapeMismatch`] if an output or
 /// another argument has the wrong shape, [`Error::OutOfMemory`] if a result does not fit into memory. Nothing is
 /// written then.
+///
+/// # Panics
+/// The functions of each element, [`log1pexp`](LogSumExp::log1pexp) to [`xlogx`](LogSumExp::xlogx), panic if the result
+/// does not fit into memory; that of a view with broadcast axes may be much larger than the view's own memory.
 pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
     /// The log-sum-exp over the axes, correctly rounded.
     ///
@@ -330,7 +334,10 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         let z = plan.rows(self.array())?;
         let z = z.all()?;
         let mut out = zeros(z.len())?;
-        T::cumulative_rows(which, &z, plan.length, &mut out);
+        // The length of a row may exceed memory if there are no rows.
+        if !z.is_empty() {
+            T::cumulative_rows(which, &z, plan.length, &mut out);
+        }
         plan.per_element(out)
     }
 
@@ -347,11 +354,12 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         let plan = Plan::new(self.array(), axis)?;
         segments.fit_axis(axis, plan.length)?;
         let z = plan.rows(self.array())?;
-        let mut values = zeros(plan.count.saturating_mul(segments.count()))?;
-        for (i, out) in values.chunks_mut(segments.count().max(1)).enumerate() {
+        let plan = plan.with_length(segments.count());
+        let mut values = zeros(size_of_shape(&plan.shape).unwrap_or(usize::MAX))?;
+        for (i, out) in values.chunks_mut(plan.length.max(1)).enumerate() {
             segments.logsumexp(&z.row(i), out)?;
         }
-        plan.with_length(segments.count()).per_element(values)
+        plan.per_element(values)
     }
 
     /// The softmax of each segment along one axis, correctly rounded: the gradient of
@@ -566,7 +574,7 @@ const STANDARD: &str = "the standard layout is contiguous";
 /// bindings to frameworks and languages.
 #[doc(hidden)]
 pub fn array_of_zeros<T: Float, D: Dimension>(shape: D) -> Result<Array<T, D>, Error> {
-    let numbers = zeros(shape.size())?;
+    let numbers = zeros(size_of_shape(shape.slice()).unwrap_or(usize::MAX))?;
     Ok(Array::from_shape_vec(shape, numbers).expect("as many numbers as the shape has places"))
 }
 
@@ -596,13 +604,14 @@ fn with_gradient<T: Float, D: Dimension>(
     Ok((plan.per_row(value), plan.per_element(gradient)?))
 }
 
-/// Applies `f` to all elements as one row.
+/// Applies `f` to all elements as one row. Panics if there is too little memory.
 fn of_each<T: Float, D: Dimension>(
     x: &ArrayRef<T, D>,
     f: impl Fn(&[T], &mut [T]) -> Result<(), Error>,
 ) -> Array<T, D> {
-    let x = x.as_standard_layout();
-    let mut out = Array::default(x.raw_dim());
+    const ROOM: &str = "there must be memory for the result";
+    let x = standard(x).expect(ROOM);
+    let mut out = array_of_zeros(x.raw_dim()).expect(ROOM);
     let (from, to) = (x.as_slice().expect(STANDARD), out.as_slice_mut().expect(STANDARD));
     f(from, to).expect(EQUAL);
     out
@@ -629,6 +638,10 @@ fn reduce<T: Float, D: Dimension>(
     let names = if value.is_some() && each.is_some() { ["value", "gradient"] } else { ["out"; 2] };
     let value = value.map(|out| plan.one_per_row(names[0], out)).transpose()?;
     let each = each.map(|(each, out)| Ok((each, plan.one_per_element(names[1], out)?))).transpose()?;
+    // If nothing is to be written, there may be very many rows without elements.
+    if plan.count == 0 || plan.length == 0 && value.is_none() {
+        return Ok(());
+    }
     let (mut z, mut wanted) = (z.view().into_dyn().permuted_axes(IxDyn(&plan.order)), Wanted { value, each });
     let mut outer = plan.outer;
     for first in (0..outer.saturating_sub(1)).rev() {

@@ -68,6 +68,10 @@ impl MatmulShape {
     fn sizes(self) -> Result<[usize; 3], Error> {
         let Self { batch, rows, inner, columns } = self;
         let size = |a: usize, b: usize| {
+            // The product of two lengths may overflow even if the third is 0.
+            if [batch, a, b].contains(&0) {
+                return Some(0);
+            }
             let size = batch.checked_mul(a)?.checked_mul(b)?;
             isize::try_from(size).is_ok().then_some(size)
         };
@@ -238,12 +242,13 @@ impl<T: Format> Batch<'_, T> {
 }
 
 fn values<T: Format>(batch: Batch<'_, T>, out: &mut [T]) {
-    if batch.shape.inner == 0 {
+    // Otherwise no matrix is empty, and no length exceeds that of a slice.
+    if out.is_empty() || batch.shape.inner == 0 {
         return out.fill(T::NEG_INFINITY);
     }
     let size = batch.shape.rows * batch.shape.columns;
     batch.in_parts((out, size), &|products, (out, _), (room, maxima)| {
-        for (index, out) in products.zip(out.chunks_exact_mut(size.max(1))) {
+        for (index, out) in products.zip(out.chunks_exact_mut(size)) {
             batch.product(index, maxima).values(out, room);
         }
     });
@@ -251,6 +256,11 @@ fn values<T: Format>(batch: Batch<'_, T>, out: &mut [T]) {
 
 fn gradients<T: Format>(batch: Batch<'_, T>, cotangent: &[T], grad_a: &mut [T], grad_b: &mut [T]) {
     let MatmulShape { rows, inner, columns, .. } = batch.shape;
+    // Otherwise no matrix is empty, and no length exceeds that of a slice.
+    if cotangent.is_empty() || inner == 0 {
+        grad_a.fill(T::default());
+        return grad_b.fill(T::default());
+    }
     let (size, size_a, size_b) = (rows * columns, rows * inner, inner * columns);
     batch.in_parts([(grad_a, size_a), (grad_b, size_b)], &|products, [(a, _), (b, _)], (room, maxima)| {
         let mut quotients = vec![0.0; size];
@@ -526,7 +536,7 @@ impl<L: Source + Sync, R: Source + Sync> Plan<L, R> {
     ) {
         let least = self.grain.div_ceil(self.columns.saturating_mul(self.steps).max(1));
         in_parts(0..rows, (out, self.columns), least, 8, room, &|rows, (out, _), room: &mut Room| {
-            for (out, rows) in out.chunks_mut((OUTER * self.columns).max(1)).zip(blocks(rows)) {
+            for (out, rows) in out.chunks_mut(OUTER.saturating_mul(self.columns)).zip(blocks(rows)) {
                 for columns in blocks(0..self.columns) {
                     let place = Place { rows, columns };
                     self.block(place, room);

@@ -417,10 +417,7 @@ compiled! {
                 let Reduced { value, sign, .. } = terms.reduced_to_value();
                 return (value, T::narrow(sign));
             }
-            Row::Plain(row) => {
-                let value = row.at_temperature(terms).value();
-                (value, if value.is_nan() { f64::NAN } else { 1.0 })
-            }
+            Row::Plain(row) => (row.at_temperature(terms).value(), 1.0),
             Row::Weighted(row, _) => row.value(),
         };
         (T::narrow(value), T::narrow(sign))
@@ -448,22 +445,28 @@ compiled! {
     }
 
     fn terms_logmeanexp(terms: &Terms<'_, T>) -> T {
-        match terms.general_row() {
+        match terms.row_with_vanishing() {
             Row::Plain(row) if terms.temperature == 1.0 => mean(&row.z),
             Row::Plain(row) => T::narrow(row.at_temperature(terms).mean()),
             Row::Weighted(row, _) => T::narrow(row.mean()),
             Row::AtOne if terms.is_nothing() => T::narrow(f64::NAN),
-            Row::AtOne => terms.at_one().logsumexp(),
+            Row::AtOne => {
+                let (value, sign) = terms.at_one().logsumexp_with_sign();
+                let (sign, total) = (sign.widen(), terms.total_weight().hi);
+                let is_negative = if sign == 0.0 { total == 0.0 } else { sign * total <= 0.0 };
+                if is_negative { T::narrow(f64::NAN) } else { value }
+            }
         }
     }
 
     fn terms_logvarexp(terms: &Terms<'_, T>, ddof: usize) -> T {
-        match terms.general_row() {
-            Row::Plain(row) if terms.temperature == 1.0 || !row.is_finite() => logvarexp::value(&row.z, ddof),
+        match terms.row_with_vanishing() {
+            Row::Plain(row) if terms.temperature == 1.0 || !row.is_ordinary() => logvarexp::value(&row.z, ddof),
             Row::Plain(row) => T::narrow(row.logarithms(terms.temperature).variance(ddof)),
             Row::Weighted(row, _) => T::narrow(row.variance(ddof)),
-            // Absent terms are left out; weights are ignored.
-            Row::AtOne => logvarexp::value(&terms.counted_numbers(), ddof),
+            Row::AtOne if (terms.total_weight() + -(ddof as f64)).hi <= 0.0 => T::narrow(f64::NAN),
+            // Absent terms are left out. All numbers are −∞, or the variance is infinite or NaN, whatever the weights.
+            Row::AtOne => logvarexp::value(&terms.counted_numbers(), 0),
         }
     }
 
@@ -596,8 +599,10 @@ impl<T: Format> Counted<'_, T> {
         AtTemperature { z: &self.z, temperature: terms.temperature }
     }
 
-    fn is_finite(&self) -> bool {
-        self.z.iter().all(|z| z.widen().is_finite())
+    /// Whether the greatest number is finite, and there is no NaN.
+    fn is_ordinary(&self) -> bool {
+        let is_wanted = |z: &T| z.widen() < f64::INFINITY;
+        self.z.iter().all(is_wanted) && !self.has_no_mass()
     }
 
     fn has_no_mass(&self) -> bool {
@@ -648,7 +653,7 @@ impl<'a, T: Format> Terms<'a, T> {
             return Row::AtOne;
         }
         match self.general_row() {
-            Row::Plain(row) if !row.z.iter().any(|z| z.widen().is_finite()) => Row::AtOne,
+            Row::Plain(row) if !row.is_ordinary() => Row::AtOne,
             row => row,
         }
     }
@@ -656,6 +661,16 @@ impl<'a, T: Format> Terms<'a, T> {
     /// The algorithm for other operations: [`Row::AtOne`] only for weighted rows with a non-finite term or without
     /// finite terms.
     fn general_row(&self) -> Row<'a, T> {
+        self.row_of(f64::is_finite)
+    }
+
+    /// The same for means, in which terms e^−∞ = 0 count by their weights.
+    fn row_with_vanishing(&self) -> Row<'a, T> {
+        self.row_of(|z| z < f64::INFINITY)
+    }
+
+    /// [`general_row`](Self::general_row); weighted rows have only the terms whose numbers pass the test.
+    fn row_of(&self, is_wanted: impl Fn(f64) -> bool) -> Row<'a, T> {
         let Some(b) = self.weights else {
             let places = self.mask.map(|_| self.places(|_| true));
             let z = match &places {
@@ -665,11 +680,11 @@ impl<'a, T: Format> Terms<'a, T> {
             return Row::Plain(Counted { z, places });
         };
         let pairs = Pairs { z: self.z, b: Some(b), mask: self.mask, divisor: 1.0 };
-        let places = self.places(|z| z.is_finite());
-        if Infinite::of(pairs).is_some() || places.is_empty() {
+        let places = self.places(is_wanted);
+        let z: Vec<T> = places.iter().map(|&i| self.z[i]).collect();
+        if Infinite::of(pairs).is_some() || !z.iter().any(|z| z.widen().is_finite()) {
             return Row::AtOne;
         }
-        let z: Vec<T> = places.iter().map(|&i| self.z[i]).collect();
         let row = Logarithms::new(&z, |k| b[places[k]].widen(), self.temperature);
         Row::Weighted(row, places)
     }
@@ -687,19 +702,29 @@ impl<'a, T: Format> Terms<'a, T> {
         (0..self.z.len()).all(|i| self.is_absent(i))
     }
 
+    /// Σ b.
+    fn total_weight(&self) -> DoubleDouble {
+        let weights = self.places(|_| true).into_iter().map(|i| self.weights.map_or(1.0, |b| b[i].widen()));
+        weights.fold(DoubleDouble::ZERO, |sum, b| sum + b)
+    }
+
     /// Returns the value and writes the gradient into `out`; writes τ e^{z_i/τ} / Σ b_k e^{z_k/τ} into `by_weight`
     /// if given.
     fn gradients(&self, out: &mut [T], by_weight: Option<&mut [T]>) -> T {
         let (value, sign) = match self.row() {
             Row::AtOne => {
                 if let Some(value) = self.plain_gradients(out) {
-                    by_weight.into_iter().for_each(|by_weight| by_weight.copy_from_slice(out));
+                    by_weight.into_iter().for_each(|by_weight| {
+                        by_weight.copy_from_slice(out);
+                        self.times_temperature(by_weight);
+                    });
                     return value;
                 }
                 let Reduced { value, sign, shares } = self.with_shares();
                 self.fill(&shares, By::Number, out);
                 if let Some(out) = by_weight {
                     self.fill(&shares, By::Weight, out);
+                    self.times_temperature(out);
                 }
                 (value.widen(), sign)
             }
@@ -817,7 +842,13 @@ impl<'a, T: Format> Terms<'a, T> {
                 }
             }
         }
-        self.clear_masked(out);
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = match () {
+                () if self.is_absent(i) => T::default(),
+                () if self.temperature == 1.0 => *out,
+                () => T::narrow(out.widen() / self.temperature),
+            };
+        }
     }
 }
 
@@ -864,6 +895,12 @@ impl<'a, T: Format> Terms<'a, T> {
     }
 
     /// Writes 0 at masked terms.
+    fn times_temperature(&self, out: &mut [T]) {
+        if self.temperature != 1.0 {
+            out.iter_mut().for_each(|x| *x = T::narrow(x.widen() * self.temperature));
+        }
+    }
+
     fn clear_masked(&self, out: &mut [T]) {
         for (out, _) in out.iter_mut().zip(self.mask.unwrap_or_default()).filter(|(_, counts)| !**counts) {
             *out = T::default();

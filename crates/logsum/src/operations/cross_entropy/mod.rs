@@ -407,6 +407,8 @@ impl<'a, T: Float> CrossEntropy<'a, T> {
 
 compiled! {
     fn loss(of: &CrossEntropy<'_, T>, logits: &[T], targets: Targets<'_, T>, reduction: Reduction) -> Result<T, Error> {
+        let weights = if of.is_nearest() { None } else { of.scaled_weights(targets, reduction) };
+        let of = &of.with_weights(weights.as_deref());
         let whole = of.whole(logits, targets, reduction)?;
         let work = Work::new(of, targets, whole, Store::Caches);
         Ok(work.loss(logits, work.over::<<T as Format>::First>(logits, None, None, None)))
@@ -417,6 +419,8 @@ compiled! {
         reduction: Reduction,
         gradient: &mut [T],
     ) -> Result<T, Error> {
+        let weights = if of.is_nearest() { None } else { of.scaled_weights(targets, reduction) };
+        let of = &of.with_weights(weights.as_deref());
         let whole = of.whole(logits, targets, reduction)?;
         same_length("gradient", gradient, "logits", logits)?;
         let work = Work::new(of, targets, whole, of.store(logits));
@@ -441,6 +445,8 @@ compiled! {
         reduction: Reduction,
         tangent: &[T],
     ) -> Result<(T, T), Error> {
+        let weights = if of.is_nearest() { None } else { of.scaled_weights(targets, reduction) };
+        let of = &of.with_weights(weights.as_deref());
         let whole = of.whole(logits, targets, reduction)?;
         same_length("tangent", tangent, "logits", logits)?;
         let work = Work::new(of, targets, whole, Store::Caches);
@@ -454,6 +460,8 @@ compiled! {
         vector: &[T],
         out: &mut [T],
     ) -> Result<(), Error> {
+        let weights = of.scaled_weights(targets, reduction);
+        let of = &of.with_weights(weights.as_deref());
         let whole = of.whole(logits, targets, reduction)?;
         same_length("vector", vector, "logits", logits)?;
         same_length("out", out, "logits", logits)?;
@@ -533,7 +541,42 @@ impl<T: Format> CrossEntropy<'_, T> {
         Ok(rows)
     }
 
-    /// The divisor of the mean; `None` for a sum.
+    /// Whether results are correctly rounded.
+    fn is_nearest(&self) -> bool {
+        self.z_loss == 0.0 && self.temperature == 1.0
+    }
+
+    /// The class weights times a power of 2, if they are so great or small that their sum or its inverse might leave
+    /// the range. A mean divides by their sum, so that it stays the same.
+    fn scaled_weights(&self, targets: Targets<'_, T>, reduction: Reduction) -> Option<Vec<T>> {
+        let (Targets::Classes(targets), Reduction::Mean) = (targets, reduction) else {
+            return None;
+        };
+        let weights = self.class_weights?;
+        let greatest = |max: f64, weight: &T| max.max(weight.widen());
+        // Targets are not validated yet.
+        let counted = targets.iter().filter(|&&target| self.ignored != Some(target));
+        let mut most = counted.filter_map(|&target| weights.get(target)).fold(0.0, greatest);
+        if self.smoothing > 0.0 {
+            most = weights.iter().fold(most, greatest);
+        }
+        // Weights in formats narrower than f64 are between these bounds.
+        let factor = if most > power_of_two(900) {
+            power_of_two(-500)
+        } else if most > 0.0 && most < power_of_two(-150) {
+            power_of_two(500)
+        } else {
+            return None;
+        };
+        Some(weights.iter().map(|weight| T::narrow(weight.widen() * factor)).collect())
+    }
+
+    /// The same loss with these class weights, if there are any.
+    fn with_weights<'b>(&'b self, weights: Option<&'b [T]>) -> CrossEntropy<'b, T> {
+        CrossEntropy { class_weights: weights.or(self.class_weights), ..*self }
+    }
+
+    /// The divisor of the mean, NaN if that is beyond the range; `None` for a sum.
     fn whole(
         &self,
         logits: &[T],
@@ -718,16 +761,11 @@ impl<'a, T: Format> Work<'a, T> {
         }
     }
 
-    /// Whether results are correctly rounded.
-    fn is_nearest(&self) -> bool {
-        self.of.z_loss == 0.0 && self.of.temperature == 1.0
-    }
-
     /// The mean or sum of the losses, given the sums over all rows.
     fn loss(&self, z: &[T], sums: Sums) -> T {
         match self.whole {
             Some(DoubleDouble { hi: 0.0, .. }) => T::narrow(f64::NAN),
-            _ if self.is_nearest() => self.nearest_loss(z, sums.loss),
+            _ if self.of.is_nearest() => self.nearest_loss(z, sums.loss),
             Some(whole) if sums.approximate.hi.is_finite() => {
                 T::narrow(scalar_tasks::quotient(sums.approximate, whole).hi)
             }
@@ -782,7 +820,7 @@ impl<'a, T: Format> Work<'a, T> {
         let mut done = [None; LANES];
         if let Targets::Classes(targets) = self.targets
             && classes < SHORT
-            && self.is_nearest()
+            && self.of.is_nearest()
             && self.is_tame
             && self.of.smoothing == 0.0
         {
@@ -797,7 +835,7 @@ impl<'a, T: Format> Work<'a, T> {
         for (j, z) in z.chunks(classes).enumerate().filter(|_| total.is_none()) {
             let (index, losses) = (first + j, losses.as_deref_mut());
             let gradient = gradient.as_mut().map(|gradient| &mut gradient[j * classes..][..classes]);
-            if !self.is_nearest() {
+            if !self.of.is_nearest() {
                 let loss = self.row(index, z, gradient);
                 if let Some(losses) = losses {
                     losses[j] = T::narrow(loss.hi);

@@ -144,7 +144,8 @@ impl<T: Format> Work<'_, T> {
         let is_tame = self.is_tame_row(&row);
         let loss_row = self.loss_row(index, z).filter(|loss_row| {
             let is_weightless = if is_tame { row.whole.hi == 0.0 } else { loss_row.is_weightless() };
-            !is_weightless && self.whole.is_none_or(|whole| whole.hi > 0.0)
+            // A sum of weights beyond the range is a NaN here.
+            !is_weightless && self.whole.is_none_or(|whole| whole.hi != 0.0)
         });
         let Some(loss_row) = loss_row else {
             gradient.fill(T::default());

@@ -11,6 +11,7 @@ use crate::operations::cross_entropy::{Targets, Work};
 use crate::operations::softmax_moments::tempered;
 use crate::simd::{scalar_tasks, task};
 use crate::state::positive::{Partial, Parts};
+use std::borrow::Cow;
 
 /// A row and the weights q_k of its targets.
 pub(super) struct Row<'a, T> {
@@ -262,9 +263,16 @@ impl<T: Format> Work<'_, T> {
                     );
                     let inverse =
                         scalar_tasks::product(scalar_tasks::product(parts.inverse, row.whole), factor);
-                    let block = Block { z, v: Some(v), w: None };
+                    let Scaled { vector, is_great, factor: scale } = Scaled::new(z, v);
+                    let block = Block { z, v: Some(&vector), w: None };
                     for_exponent!(about, exponent => {
-                        let mean = sum_of(block, Times(Exp(exponent))).scaled(UNSCALE);
+                        let mean = if is_great {
+                            // Exponentials in units of 2^-256, so that their products with the vector are in range.
+                            let inverse = DoubleDouble::from(power_of_two(256));
+                            sum_of(block, Times(Softmax { exponent, inverse })).scaled(power_of_two(-256))
+                        } else {
+                            sum_of(block, Times(Exp(exponent))).scaled(UNSCALE)
+                        };
                         let mean = scalar_tasks::product(mean, parts.inverse);
                         let curvature = Curvature {
                             softmax: Softmax { exponent, inverse },
@@ -274,9 +282,37 @@ impl<T: Format> Work<'_, T> {
                         };
                         row_functions::each::<T::First, T, _>(block, curvature, out, self.to);
                     });
+                    if is_great {
+                        out.iter_mut().for_each(|out| *out = T::narrow(out.widen() / scale));
+                    }
                 }
             }
         }
+    }
+}
+
+/// A vector times a power of 2, so that its products with a Hessian do not overflow on the way.
+struct Scaled<'a, T: Clone> {
+    vector: Cow<'a, [T]>,
+    /// Whether some of its numbers are great. Else the factor is 1.
+    is_great: bool,
+    factor: f64,
+}
+
+impl<'a, T: Format> Scaled<'a, T> {
+    fn new(z: &[T], vector: &'a [T]) -> Self {
+        // Beyond it, numbers times exponentials in units of UNSCALE may overflow.
+        const MOST: f64 = power_of_two(400);
+        let is_great = |v: &T| v.widen().abs() > MOST;
+        if !vector.iter().any(is_great) {
+            return Self { vector: Cow::Borrowed(vector), is_great: false, factor: 1.0 };
+        }
+        // The softmax is 0 at −∞: numbers there do not count.
+        let counts = |z: &T| z.widen() > f64::NEG_INFINITY;
+        let is_great = z.iter().zip(vector).any(|(z, v)| counts(z) && is_great(v));
+        let factor = if is_great { 1.0 / MOST } else { 1.0 };
+        let scaled = |(z, v): (&T, &T)| if counts(z) { T::narrow(v.widen() * factor) } else { T::default() };
+        Self { vector: z.iter().zip(vector).map(scaled).collect(), is_great, factor }
     }
 }
 
