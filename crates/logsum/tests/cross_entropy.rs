@@ -625,7 +625,8 @@ fn sums_of_class_weights_beyond_the_range() {
     let targets = Targets::Classes(&[0, 1]);
     let (equal, other) = ([9e307; 2], [1.7e308, 1e308]);
     // Label smoothing and temperature; the loss, its gradient, and its Hessian times v.
-    let table: [(&[f64; 2], f64, f64, f64, [f64; 4], [f64; 4]); 6] = [
+    type Case<'a> = (&'a [f64; 2], f64, f64, f64, [f64; 4], [f64; 4]);
+    let table: [Case<'_>; 6] = [
         (
             &equal,
             0.0,
