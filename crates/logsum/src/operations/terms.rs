@@ -295,7 +295,9 @@ impl<'a, T: Float> Terms<'a, T> {
     /// τ log(Σ b_k (e^{z_k/τ} − m)² / (Σ b_k − ddof)) with the weighted mean m: weights count how often a number
     /// occurs.
     ///
-    /// Bounds and special cases are those of [`logvarexp`](crate::logvarexp).
+    /// Special cases are those of [`logvarexp`](crate::logvarexp), and so is the bound without weights at τ = 1.
+    /// Otherwise the absolute error is at most 1 ulp plus 2^-58 of 1 and of the magnitude of 2 z; with weights of both
+    /// signs, of the sums of magnitudes that nearly cancel.
     ///
     /// ```
     /// let z = [1000.0, f64::NAN, 1001.0];
