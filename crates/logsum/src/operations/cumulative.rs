@@ -1,6 +1,6 @@
 //! Cumulative log-sum-exp (a scan), its Jacobian-vector and vector-Jacobian products.
 
-use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
+use crate::arithmetic::double_double::{DoubleDouble, two_sum};
 use crate::arithmetic::exp::{self, UNSCALE};
 use crate::error::Error;
 use crate::formats::Format;
@@ -195,7 +195,7 @@ compiled! {
                 if which.is_exclusive { before } else { (sum.max, sum.whole()) }
             })
             .collect();
-        let mut weights = Weights { max: f64::INFINITY, sum: Wide::ZERO };
+        let mut weights = Weights { max: f64::INFINITY, sum: DoubleDouble::ZERO };
         for i in (0..z.len()).rev() {
             let place = which.place(i, z.len());
             let (max, whole) = parts[i];
@@ -458,53 +458,6 @@ task! {
     }
 }
 
-/// A number as value · unit. The unit is 2^600 for great numbers and 1 for others, so that neither their sums nor
-/// their products with exponentials in units of UNSCALE overflow, and small numbers keep their digits.
-#[derive(Clone, Copy)]
-struct Wide {
-    value: DoubleDouble,
-    unit: f64,
-}
-
-/// e^0, in units of UNSCALE.
-const ONE: DoubleDouble = DoubleDouble { hi: 1.0 / UNSCALE, lo: 0.0 };
-
-impl Wide {
-    const ZERO: Self = Self { value: DoubleDouble::ZERO, unit: 1.0 };
-
-    #[inline(always)]
-    fn of(x: f64) -> Self {
-        let unit = Self::unit_for(x);
-        Self { value: DoubleDouble::from(x / unit), unit }
-    }
-
-    #[inline(always)]
-    fn unit_for(size: f64) -> f64 {
-        if size.abs() > power_of_two(400) { power_of_two(600) } else { 1.0 }
-    }
-
-    /// The product with an exponential of at most 1, in units of UNSCALE, rounded to f64.
-    #[inline(always)]
-    fn size(self, exponential: DoubleDouble) -> f64 {
-        self.value.hi * (exponential.hi * UNSCALE) * self.unit
-    }
-
-    /// The product with an exponential of at most 1, in units of UNSCALE, in this unit. Of the two factors, the one
-    /// that stays in range takes the ratio of the units.
-    #[inline(always)]
-    fn times(self, exponential: DoubleDouble, unit: f64) -> DoubleDouble {
-        let ratio = self.unit / unit;
-        self.value.scaled(ratio.min(1.0)) * exponential.scaled(UNSCALE * ratio.max(1.0))
-    }
-
-    /// The sum of two such products.
-    #[inline(always)]
-    fn sum(a: Self, of_a: DoubleDouble, b: Self, of_b: DoubleDouble) -> Self {
-        let unit = Self::unit_for(a.size(of_a)).max(Self::unit_for(b.size(of_b)));
-        Self { value: a.times(of_a, unit) + b.times(of_b, unit), unit }
-    }
-}
-
 /// The sum so far as e^max · (1 + t), and Σ t_k e^{z_k − max}, updated one number at a time.
 #[derive(Clone, Copy)]
 struct Running {
@@ -512,11 +465,12 @@ struct Running {
     /// The number of +∞ so far.
     count: f64,
     t: DoubleDouble,
-    slope: Wide,
+    slope: DoubleDouble,
 }
 
 impl Running {
-    const EMPTY: Self = Self { max: f64::NEG_INFINITY, count: 0.0, t: DoubleDouble::ZERO, slope: Wide::ZERO };
+    const EMPTY: Self =
+        Self { max: f64::NEG_INFINITY, count: 0.0, t: DoubleDouble::ZERO, slope: DoubleDouble::ZERO };
 
     fn push(&mut self, z: f64, tangent: f64) {
         *self = push(*self, z, tangent);
@@ -531,19 +485,19 @@ impl Running {
         match self.max {
             f64::NEG_INFINITY => 0.0,
             max if max.is_nan() => max,
-            _ => scalar_tasks::quotient(self.slope.value, self.whole()).hi * self.slope.unit,
+            _ => scalar_tasks::quotient(self.slope, self.whole()).hi,
         }
     }
 }
 
 task! {
     fn push(sum: Running, z: f64, tangent: f64; _: V) -> Running {
-        let tangent = Wide::of(tangent);
+        let tangent = DoubleDouble::from(tangent);
         if sum.max.is_nan() || z.is_nan() {
             return Running { max: f64::NAN, ..sum };
         }
         if z == f64::INFINITY {
-            let slope = if sum.max == z { Wide::sum(sum.slope, ONE, tangent, ONE) } else { tangent };
+            let slope = if sum.max == z { sum.slope + tangent } else { tangent };
             return Running { max: z, count: sum.count + 1.0, t: DoubleDouble::ZERO, slope };
         }
         if z == f64::NEG_INFINITY || sum.max == f64::INFINITY {
@@ -553,20 +507,19 @@ task! {
             return Running { max: z, slope: tangent, ..sum };
         }
         if z > sum.max {
-            let factor = exp::exp_dd_wide(sum.max, DoubleDouble::from(z));
-            let slope = Wide::sum(sum.slope, factor, tangent, ONE);
-            return Running { max: z, t: ((sum.t + 1.0) * factor.scaled(UNSCALE)), slope, ..sum };
+            let factor = exp::exp_dd_wide(sum.max, DoubleDouble::from(z)).scaled(UNSCALE);
+            let slope = sum.slope * factor + tangent;
+            return Running { max: z, t: ((sum.t + 1.0) * factor), slope, ..sum };
         }
-        let power = exp::exp_dd(z, sum.max);
-        let slope = Wide::sum(sum.slope, ONE, tangent, power);
-        Running { t: (sum.t + power.scaled(UNSCALE)), slope, ..sum }
+        let power = exp::exp_dd(z, sum.max).scaled(UNSCALE);
+        Running { t: (sum.t + power), slope: (sum.slope + power * tangent), ..sum }
     }
 }
 
 /// Σ G_i / e^{value_i} over the values from the last one backwards, as e^-max · sum.
 struct Weights {
     max: f64,
-    sum: Wide,
+    sum: DoubleDouble,
 }
 
 impl Weights {
@@ -584,7 +537,7 @@ impl Weights {
         }
         match z {
             f64::NEG_INFINITY => 0.0,
-            f64::INFINITY if self.max == z => self.sum.value.hi * self.sum.unit,
+            f64::INFINITY if self.max == z => self.sum.hi,
             _ if self.max == f64::INFINITY => 0.0,
             _ => share_of(z, self.max, self.sum),
         }
@@ -592,24 +545,23 @@ impl Weights {
 }
 
 task! {
-    fn push_weight(max: f64, sum: Wide, new: f64, whole: DoubleDouble, cotangent: f64; _: V) -> Weights {
+    fn push_weight(max: f64, sum: DoubleDouble, new: f64, whole: DoubleDouble, cotangent: f64; _: V) -> Weights {
         if max.is_nan() || new.is_nan() {
             return Weights { max: f64::NAN, sum };
         }
-        let (sum, decay) = match () {
-            () if new == max => (sum, ONE),
+        let sum = match () {
+            () if new == max => sum,
             // Values +∞ contribute nothing to finite numbers.
-            () if max == f64::INFINITY => (Wide::ZERO, ONE),
-            () => (sum, exp::exp_dd_wide(new, DoubleDouble::from(max))),
+            () if max == f64::INFINITY => DoubleDouble::ZERO,
+            () => sum * exp::exp_dd_wide(new, DoubleDouble::from(max)).scaled(UNSCALE),
         };
-        let Wide { value, unit } = Wide::of(cotangent);
-        let weight = Wide { value: (value / whole), unit };
-        Weights { max: new, sum: Wide::sum(sum, decay, weight, ONE) }
+        let weight = DoubleDouble::from(cotangent) / whole;
+        Weights { max: new, sum: (sum + weight) }
     }
 }
 
 task! {
-    fn share_of(z: f64, max: f64, sum: Wide; _: V) -> f64 {
-        (exp::exp_dd_wide(z, DoubleDouble::from(max)) * sum.value).scaled(UNSCALE * sum.unit).hi
+    fn share_of(z: f64, max: f64, sum: DoubleDouble; _: V) -> f64 {
+        (exp::exp_dd_wide(z, DoubleDouble::from(max)) * sum).scaled(UNSCALE).hi
     }
 }
