@@ -13,8 +13,8 @@ use Argument::{Long, Short};
 /// belong to one stream; calls leave them as the next one needs them. The number of 32 bits at offset 8 counts the
 /// results that neither the first kernel nor the second settled: those of rows built to be hard, and of f64 about one
 /// in 300 log-sum-exps of normalised log-probabilities, which are some 10^-17. Each such result is the number nearest
-/// to an estimate. That of a log-sum-exp is off by about 2^-116, that of an element of softmax, or of the derivative of a
-/// loss, by 2^-93 (by the score of the target, where that is the greatest: by 2^-74).
+/// to an estimate. That of a log-sum-exp is off by about 2^-116, that of an element of softmax, or of the derivative of
+/// a loss, by 2^-93 (by the score of the target, where that is the greatest: by 2^-74).
 pub const WORKSPACE: usize = (QUEUE + PARTS) as usize;
 
 /// Rows that may be unsettled at a time: see `logsum-gpu`, queue.rs.

@@ -101,8 +101,8 @@ impl<T: Float> ShardedLogProb<T> {
 
     /// log p_t; `None` unless exactly one of the shards has the token.
     ///
-    /// It is the nearest float if that is [proved](Self::is_proved_nearest), otherwise within 1 ulp. Most rows without a
-    /// proof are those in which another score dominates the sum, and its difference to the token's score is half-way
+    /// It is the nearest float if that is [proved](Self::is_proved_nearest), otherwise within 1 ulp. Most rows without
+    /// a proof are those in which another score dominates the sum, and its difference to the token's score is half-way
     /// between two floats.
     /// The special cases are those of [`token_log_probs`](crate::token_log_probs): −∞ if z_t is −∞, or if z_t is finite
     /// and another score is +∞; −log c if z_t is one of c scores +∞; NaN if a score is NaN.

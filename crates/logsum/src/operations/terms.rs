@@ -467,7 +467,7 @@ compiled! {
             Row::Plain(row) => T::narrow(row.logarithms(terms.temperature).variance(ddof)),
             Row::Weighted(row, _) => T::narrow(row.variance(ddof)),
             Row::AtOne if (terms.total_weight() + -(ddof as f64)).hi <= 0.0 => T::narrow(f64::NAN),
-            // Absent terms are left out. All numbers are −∞, or the variance is infinite or NaN, whatever the weights.
+            // Absent terms are left out. All numbers are −∞, or the variance is infinite or NaN, whatever weights are.
             Row::AtOne => logvarexp::value(&terms.counted_numbers(), 0),
         }
     }
@@ -844,12 +844,12 @@ impl<'a, T: Format> Terms<'a, T> {
                 }
             }
         }
-        for (i, out) in out.iter_mut().enumerate() {
-            *out = match () {
-                () if self.is_absent(i) => T::default(),
-                () if self.temperature == 1.0 => *out,
-                () => T::narrow(out.widen() / self.temperature),
-            };
+        if self.temperature != 1.0 {
+            out.iter_mut().for_each(|out| *out = T::narrow(out.widen() / self.temperature));
+        }
+        if self.mask.is_some() || self.weights.is_some() {
+            let absent = out.iter_mut().enumerate().filter(|(i, _)| self.is_absent(*i));
+            absent.for_each(|(_, out)| *out = T::default());
         }
     }
 }
@@ -896,13 +896,14 @@ impl<'a, T: Format> Terms<'a, T> {
         })
     }
 
-    /// Writes 0 at masked terms.
+    /// From the derivatives of log Σ b e^z by the weights to those of τ log Σ b e^{z/τ}.
     fn times_temperature(&self, out: &mut [T]) {
         if self.temperature != 1.0 {
             out.iter_mut().for_each(|x| *x = T::narrow(x.widen() * self.temperature));
         }
     }
 
+    /// Writes 0 at masked terms.
     fn clear_masked(&self, out: &mut [T]) {
         for (out, _) in out.iter_mut().zip(self.mask.unwrap_or_default()).filter(|(_, counts)| !**counts) {
             *out = T::default();
