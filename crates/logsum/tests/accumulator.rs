@@ -375,6 +375,32 @@ fn cells_of_hostile_bytes() {
     assert!(found > 5, "{found}");
 }
 
+/// Sums of as many terms as cannot be counted: what is read is written again, and merges have the same bytes in either
+/// order, also where a sum wraps around.
+#[test]
+fn sums_of_a_saturated_count() {
+    let mut found = 0;
+    for exponent in 100..128 {
+        for sum in [(1_i128 << (exponent - 1)) - 1, 1 << (exponent - 1), i128::MIN >> (127 - exponent), -1] {
+            let mut bytes = of(&[1.0, 2.0]).to_bytes();
+            bytes[24..32].fill(0xff);
+            bytes[48..64].copy_from_slice(&sum.to_le_bytes());
+            let Ok(state) = Accumulator::<f64>::from_bytes(&bytes) else { continue };
+            found += 1;
+            assert_eq!(state.to_bytes(), bytes, "{sum}");
+            let few = of(&[0.5; 20]);
+            let [mut all, mut other] = [state, few];
+            all.merge(&few);
+            other.merge(&state);
+            assert_eq!(all.to_bytes(), other.to_bytes());
+            all.merge(&state);
+            assert!(Accumulator::from_bytes(&all.to_bytes()).expect("a state") == all);
+            assert!(!all.is_proved_nearest());
+        }
+    }
+    assert!(found > 90, "{found}");
+}
+
 /// Infinite weights and weights that are NaN, too, leave the same bytes in any order.
 #[test]
 fn order_is_free_with_weights_that_are_not_finite() {

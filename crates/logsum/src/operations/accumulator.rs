@@ -9,7 +9,7 @@ use crate::operations::per_format::{Float, compiled};
 use crate::operations::row_reduction::same_length;
 use crate::simd::scalar_tasks::{product, quotient};
 use crate::simd::task;
-use crate::state::binned::{Binned, Logarithm, Sum, kind, terms_of};
+use crate::state::binned::{Binned, Logarithm, Sum, kind, terms_of, wrapped};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -309,7 +309,8 @@ pub(crate) fn checked(state: Binned, sums: [i128; CELLS]) -> Result<Binned, &'st
     let most = i128::from(state.count) << (BITS + 1);
     // A count that is saturated says nothing of the sums.
     let is_possible = |sum: &i128| state.count == u64::MAX || sum.unsigned_abs() <= most.unsigned_abs();
-    let are_sums = sums.iter().all(is_possible) && state.negative.iter().all(is_possible);
+    let are_sums = sums.iter().all(|&sum| is_possible(&sum) && wrapped(sum) == sum)
+        && state.negative.iter().all(is_possible);
     let is_top = if has(kind::FINITE) {
         state.top.unsigned_abs() < 1 << 59 || state.top == i64::MIN
     } else {

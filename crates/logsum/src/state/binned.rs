@@ -43,6 +43,12 @@ pub struct Binned {
 const LOW_BITS: u32 = 60;
 const LOW: i128 = (1 << LOW_BITS) - 1;
 
+/// A sum modulo 2^124, as `low` and `high` hold it.
+pub(crate) fn wrapped(sum: i128) -> i128 {
+    const SPARE: u32 = 128 - (64 + LOW_BITS);
+    sum << SPARE >> SPARE
+}
+
 /// From this many terms on, nothing is proved: the sum of their digits may have more bits than two f64 have.
 const MOST_TERMS: u64 = 1 << 55;
 
@@ -101,12 +107,12 @@ impl Binned {
     pub(crate) fn sums(&self) -> [i128; CELLS] {
         let mut sums = [0; CELLS];
         for (sum, (&low, &high)) in sums.iter_mut().zip(self.low.iter().zip(&self.high)) {
-            *sum = (i128::from(high) << LOW_BITS).wrapping_add(i128::from(low));
+            *sum = wrapped((i128::from(high) << LOW_BITS).wrapping_add(i128::from(low)));
         }
         sums
     }
 
-    /// With these sums of digits, below 2^120 in magnitude.
+    /// With these sums of digits, which must be [`wrapped`].
     pub(crate) fn with_sums(self, sums: [i128; CELLS]) -> Self {
         Self {
             low: sums.map(|sum| (sum & LOW) as i64),
