@@ -15,7 +15,7 @@ type Target = fn(&[u8]);
 const TARGETS: [(&str, Target, usize); 4] = [
     ("command", command, 4000),
     ("explain", explain, 200),
-    ("states", states, 200_000),
+    ("states", states, 2_000_000),
     ("values", values, 4000),
 ];
 
