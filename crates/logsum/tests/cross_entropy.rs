@@ -803,3 +803,12 @@ fn what_is_wrong_is_said() {
     );
     assert_eq!(gradient, [7.0; 5]);
 }
+
+/// A loss just below half-way between two floats: the difference of the logits is 2^53 + 3 − 2^-53.
+#[test]
+fn a_loss_just_below_half_way_is_rounded_down() {
+    let z = [2_f64.powi(53) + 2.0, -1.0 + 2_f64.powi(-53)];
+    let mut losses = [0.0];
+    CrossEntropy::new(2).losses(&z, Targets::Classes(&[1]), &mut losses).unwrap();
+    assert_eq!(losses, [2_f64.powi(53) + 2.0]);
+}

@@ -211,6 +211,28 @@ fn edges() {
     assert_eq!((state.log_prob(), state.is_proved_nearest()), (Some(-INF), false));
 }
 
+/// Where another score dominates, and its difference to the token's is half-way between two floats, or next to that.
+#[test]
+fn half_way_differences_are_rounded_up() {
+    let mut random = ChaCha8Rng::seed_from_u64(87);
+    let mut proved = 0;
+    for _ in 0..3000 {
+        let length = random.random_range(2..6);
+        let z: Vec<f64> = (0..length).map(|_| random.random_range(-300.0..300.0)).collect();
+        let token = random.random_range(0..length);
+        let mut log_prob = [0.0];
+        token_log_probs(&z, &[token], &mut log_prob).expect("one row");
+        let state = of(&z, token, &cut(&mut random, length));
+        assert_eq!(state.log_prob(), Some(log_prob[0]), "{z:?} {token}");
+        proved += usize::from(state.is_proved_nearest());
+    }
+    assert!(proved > 2990, "{proved}");
+    // The difference is 2^53 + 3 − 2^-53, just below half-way.
+    let z = [2_f64.powi(53) + 2.0, -1.0 + 2_f64.powi(-53)];
+    let state = of(&z, 1, &[0..1, 1..2]);
+    assert_eq!(state.log_prob(), Some(-2_f64.powi(53) - 2.0));
+}
+
 #[test]
 fn a_token_is_in_one_shard() {
     let z = [1.0, 2.0];

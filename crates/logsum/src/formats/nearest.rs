@@ -1,7 +1,7 @@
 //! The rounding test for a format: whether the ends of one interval, or of eight, round to the same number of it.
 
 use super::Format;
-use crate::arithmetic::double_double::DoubleDouble;
+use crate::arithmetic::double_double::{DoubleDouble, two_sum};
 use crate::arithmetic::rounding_test::ends_as_sums;
 use crate::simd::Vector;
 
@@ -27,6 +27,17 @@ impl Zero {
 /// The number of T nearest to every x with |x − value| ≤ bound, if there is one.
 pub(crate) fn nearest<T: Format>(value: DoubleDouble, bound: f64, zero: Zero) -> Option<T> {
     let [low, high] = ends_as_sums(value, bound).map(|end| zero.of(T::narrow_sum(end)));
+    low.same_bits(high).then_some(low)
+}
+
+/// The number of T nearest to every x with least < x ≤ value + bound, if there is one.
+pub(crate) fn nearest_above<T: Format>(least: DoubleDouble, value: DoubleDouble, bound: f64) -> Option<T> {
+    let DoubleDouble { hi, lo } = least;
+    let [_, most] = ends_as_sums(value, bound);
+    let [at, next, high] = [least, two_sum(hi, lo.next_up()), most].map(T::narrow_sum);
+    // If `least` is half-way between two numbers, all x just above it round to the greater one.
+    let is_half_way = (at.widen() - hi) + (next.widen() - hi) == 2.0 * lo;
+    let low = if is_half_way { next } else { at };
     low.same_bits(high).then_some(low)
 }
 

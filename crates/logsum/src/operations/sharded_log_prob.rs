@@ -9,6 +9,7 @@ use crate::arithmetic::precision::{Number, Precision};
 use crate::arithmetic::triple_double::TripleDouble;
 use crate::error::Error;
 use crate::formats::Format;
+use crate::formats::nearest::nearest_above;
 use crate::interrupt::checkpoint;
 use crate::kernels::grid;
 use crate::operations::accumulator::{Found, checked, of_another_format};
@@ -101,10 +102,7 @@ impl<T: Float> ShardedLogProb<T> {
 
     /// log p_t; `None` unless exactly one of the shards has the token.
     ///
-    /// It is the nearest float if that is [proved](Self::is_proved_nearest), otherwise within 1 ulp. Most rows without
-    /// a proof are those in which another score dominates the sum, and its difference to the token's score is half-way
-    /// between two floats.
-    /// The special cases are those of [`token_log_probs`](crate::token_log_probs): −∞ if z_t is −∞, or if z_t is finite
+    /// It is the nearest float if that is [proved](Self::is_proved_nearest), otherwise within 1 ulp. The special cases are those of [`token_log_probs`](crate::token_log_probs): −∞ if z_t is −∞, or if z_t is finite
     /// and another score is +∞; −log c if z_t is one of c scores +∞; NaN if a score is NaN.
     #[must_use]
     pub fn log_prob(&self) -> Option<T> {
@@ -422,9 +420,16 @@ compiled! {
         if row.token() == f64::NEG_INFINITY {
             return Some(Found::proved(f64::NEG_INFINITY));
         }
-        let total = row.total::<T>()?;
-        let Found { value, is_proved } = Found::<T>::within(total.loss, total.bound);
-        Some(Found { value: T::narrow(-value.widen()), is_proved })
+        let Total { loss, bound, .. } = row.total::<T>()?;
+        let mut found = Found::<T>::within(loss, bound);
+        let max = row.others.max();
+        if !found.is_proved && bound.is_finite() && max.is_finite() {
+            // The loss exceeds max − z_t by what the other terms add, which may be less than the bound.
+            if let Some(value) = nearest_above(two_sum(max, -row.token()), loss, bound) {
+                found = Found { value, is_proved: true };
+            }
+        }
+        Some(Found { value: T::narrow(-found.value.widen()), ..found })
     }
 
     fn gradients(

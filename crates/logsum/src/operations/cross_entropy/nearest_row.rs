@@ -5,8 +5,8 @@ use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::exp::UNSCALE;
 use crate::arithmetic::log_of_sum::SLACK;
 use crate::arithmetic::precision::Precision;
-use crate::arithmetic::rounding_test::ends_as_sums;
 use crate::formats::Format;
+use crate::formats::nearest::nearest_above;
 use crate::kernels::block::LONG;
 use crate::kernels::row_access::BLOCK;
 use crate::kernels::row_functions::{
@@ -99,12 +99,8 @@ impl<T: Format> Work<'_, T> {
         if weight.hi != 1.0 || weight.lo != 0.0 || self.of.smoothing > 0.0 || loss.error == f64::INFINITY {
             return None;
         }
-        let max = greatest(z);
-        let depth = two_sum(max, -of_target);
-        let above = two_sum(depth.hi, depth.lo.next_up());
-        let [_, most] = ends_as_sums(loss.value.scaled(UNSCALE), loss.error * UNSCALE);
-        let [low, high] = [above, most].map(T::narrow_sum);
-        low.same_bits(high).then_some(low)
+        let depth = two_sum(greatest(z), -of_target);
+        nearest_above(depth, loss.value.scaled(UNSCALE), loss.error * UNSCALE)
     }
 
     /// The row in the form that the exact phases need; `None` if it does not count.
