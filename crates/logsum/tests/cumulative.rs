@@ -312,3 +312,31 @@ fn derivatives_at_the_edges() {
     is_short("out", forward.vjp(&z, &z, &mut [0.0]));
     is_short("out", logcumsumexp(&z, &mut [0.0]));
 }
+
+/// Derivatives are linear in tangent and cotangent, up to the greatest numbers.
+#[test]
+fn great_tangents_are_in_range() {
+    let mut random = ChaCha8Rng::seed_from_u64(44);
+    let z: Vec<f64> = (0..50).map(|_| random.random_range(-30.0..30.0)).collect();
+    let v: Vec<f64> = z.iter().map(|_| random.random_range(-0.25..0.25)).collect();
+    for cumulative in directions() {
+        let derivatives = |v: &[f64]| {
+            let (mut out, mut slopes, mut gradient) = (z.clone(), z.clone(), z.clone());
+            cumulative.jvp(&z, v, &mut out, &mut slopes).unwrap();
+            cumulative.vjp(&z, v, &mut gradient).unwrap();
+            [slopes, gradient].concat()
+        };
+        let expected = derivatives(&v);
+        for power in [300, 500, 512, 600, 890, 910, 1000, 1020] {
+            let factor = 2_f64.powi(power);
+            let times = |v: &[f64]| -> Vec<f64> { v.iter().map(|v| v * factor).collect() };
+            assert_eq!(derivatives(&times(&v)), times(&expected), "2^{power}");
+        }
+    }
+    let (mut out, mut slopes) = ([0.0; 3], [0.0; 3]);
+    Cumulative::forward().jvp(&[0.0; 3], &[1.5e308; 3], &mut out, &mut slopes).unwrap();
+    assert_eq!(slopes, [1.5e308; 3]);
+    // A great cotangent of a value from which a number is far away.
+    Cumulative::forward().vjp(&[0.0, 700.0], &[0.0, 1e300], &mut slopes[..2]).unwrap();
+    assert!((slopes[0] / (1e300 * (-700.0_f64).exp()) - 1.0).abs() < 1e-15, "{slopes:?}");
+}

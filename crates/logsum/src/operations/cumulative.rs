@@ -1,6 +1,6 @@
 //! Cumulative log-sum-exp (a scan), its Jacobian-vector and vector-Jacobian products.
 
-use crate::arithmetic::double_double::{DoubleDouble, two_sum};
+use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::exp::{self, UNSCALE};
 use crate::error::Error;
 use crate::formats::Format;
@@ -168,14 +168,14 @@ compiled! {
         same_length("out", out, "z", z)?;
         same_length("slopes", slopes, "z", z)?;
         which.rows(z, z.len(), out);
-        let mut sum = Running::EMPTY;
+        let (mut sum, unit) = (Running::EMPTY, unit(tangent));
         for i in 0..z.len() {
             let place = which.place(i, z.len());
-            let slope = |sum: &Running| T::narrow(sum.slope());
+            let slope = |sum: &Running| T::narrow(sum.slope() * unit);
             if which.is_exclusive {
                 slopes[place] = slope(&sum);
             }
-            sum.push(z[place].widen(), tangent[place].widen());
+            sum.push(z[place].widen(), tangent[place].widen() / unit);
             if !which.is_exclusive {
                 slopes[place] = slope(&sum);
             }
@@ -195,21 +195,27 @@ compiled! {
                 if which.is_exclusive { before } else { (sum.max, sum.whole()) }
             })
             .collect();
-        let mut weights = Weights { max: f64::INFINITY, sum: DoubleDouble::ZERO };
+        let (mut weights, unit) = (Weights { max: f64::INFINITY, sum: DoubleDouble::ZERO }, unit(cotangent));
         for i in (0..z.len()).rev() {
             let place = which.place(i, z.len());
             let (max, whole) = parts[i];
-            let share = |weights: &Weights| T::narrow(weights.share(z[place].widen()));
+            let share = |weights: &Weights| T::narrow(weights.share(z[place].widen()) * unit);
             if which.is_exclusive {
                 out[place] = share(&weights);
             }
-            weights.push(max, whole, cotangent[place].widen());
+            weights.push(max, whole, cotangent[place].widen() / unit);
             if !which.is_exclusive {
                 out[place] = share(&weights);
             }
         }
         Ok(())
     }
+}
+
+/// The unit, a power of 2, in which sums of these numbers are in range.
+fn unit<T: Format>(numbers: &[T]) -> f64 {
+    let is_great = |x: &T| x.widen().abs() > power_of_two(900);
+    if numbers.iter().any(is_great) { power_of_two(120) } else { 1.0 }
 }
 
 impl Cumulative {
@@ -562,6 +568,9 @@ task! {
 
 task! {
     fn share_of(z: f64, max: f64, sum: DoubleDouble; _: V) -> f64 {
-        (exp::exp_dd_wide(z, DoubleDouble::from(max)) * sum).scaled(UNSCALE).hi
+        let power = exp::exp_dd_wide(z, DoubleDouble::from(max));
+        // A great sum times a scaled exponential may overflow, and a small sum in units of UNSCALE is subnormal.
+        let share = if sum.hi.abs() > 1.0 { power * sum.scaled(UNSCALE) } else { (power * sum).scaled(UNSCALE) };
+        share.hi
     }
 }
