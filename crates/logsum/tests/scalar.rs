@@ -9,7 +9,8 @@ use common::{Big, Format, big, nearest};
 use each_level::each_level;
 use half::{bf16, f16};
 use logsum::{
-    each, log_logistic, log1mexp, log1pexp, logaddexp, logexpm1, logistic, logit, logsubexp, xlogx, xlogy,
+    derivative, each, log_logistic, log1mexp, log1pexp, logaddexp, logexpm1, logistic, logit, logsubexp,
+    second_derivative, xlogx, xlogy,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -426,6 +427,9 @@ fn edges() {
     for [x, y, expected] in x_log_y {
         assert!(same(xlogy(x, y), expected), "{x} log {y}: {}, not {expected}", xlogy(x, y));
     }
+    // The derivatives do not know the sign of 0, either.
+    assert_eq!(derivative::xlogy(1.0, -0.0), derivative::xlogy(1.0, 0.0));
+    assert_eq!(second_derivative::xlogy(1.0, -0.0), [0.0, INF, -INF]);
     for (i, (f, rows)) in numbers.into_iter().enumerate() {
         for &[x, expected] in rows {
             assert!(same(f(x), expected), "function {i} of {x}: {}, not {expected}", f(x));

@@ -8,7 +8,8 @@ mod each_level;
 use common::{Big, Format, big, nearest};
 use each_level::each_level;
 use half::{bf16, f16};
-use logsum::{Error, NoMass, Terms, logsumexp, softmax};
+use logsum::{Error, LogSumExp, NoMass, Terms, logsumexp, softmax};
+use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -476,4 +477,149 @@ fn derivatives_beside_special_numbers_at_a_temperature() {
         terms.hvp(&[1.0, 0.0, 3.0], &mut out).unwrap();
         assert_eq!(out, [expected, -expected, 0.0]);
     }
+}
+
+/// Where the softmax is 0, a tangent or a vector counts nothing, however great it is beside the others.
+#[test]
+fn great_tangents_where_the_softmax_is_0() {
+    fn at(temperature: f64, z: &[f64]) -> Terms<'_, f64> {
+        Terms::new(z).temperature(temperature).expect("a positive temperature")
+    }
+    let few = [0.25, 0.0];
+    let v = [3e-300, 1e-300];
+    for temperature in [1.0, 2.0] {
+        let mut hessians = [[0.0; 2]; 2];
+        at(temperature, &few).hvp(&v, &mut hessians[0]).unwrap();
+        at(temperature, &few).softmax_entropy_hvp(&v, &mut hessians[1]).unwrap();
+        let slopes =
+            [at(temperature, &few).jvp(&v).unwrap(), at(temperature, &few).softmax_entropy_jvp(&v).unwrap()];
+        for great in [1e100, 1e200, f64::MAX, f64::INFINITY, f64::NAN] {
+            for (far, is_masked) in [(f64::NEG_INFINITY, false), (-2e4, false), (0.5, true), (-2e4, true)] {
+                let z = [0.25, far, 0.0];
+                let mask = [true, !is_masked, true];
+                for weights in [None, Some([1.0; 3])] {
+                    let mut terms = at(temperature, &z);
+                    if is_masked {
+                        terms = terms.mask(&mask).unwrap();
+                    }
+                    if let Some(weights) = &weights {
+                        terms = terms.weights(weights).unwrap();
+                    }
+                    let case = format!("{terms:?} {great:e}");
+                    let v = [3e-300, great, 1e-300];
+                    let close = |a: f64, b: f64| (a - b).abs() <= 1e-14 * b.abs();
+                    let found = [terms.jvp(&v).unwrap(), terms.softmax_entropy_jvp(&v).unwrap()];
+                    for (found, expected) in found.iter().zip(slopes) {
+                        assert!(close(found.1, expected.1), "{case}: {found:?}, not {expected:?}");
+                    }
+                    let mut found = [[1.0; 3]; 2];
+                    terms.hvp(&v, &mut found[0]).unwrap();
+                    terms.softmax_entropy_hvp(&v, &mut found[1]).unwrap();
+                    for ([a, zero, b], expected) in found.into_iter().zip(hessians) {
+                        assert!(
+                            close(a, expected[0]) && close(b, expected[1]) && zero == 0.0,
+                            "{case}: {a:e} {zero:e} {b:e}, not {expected:?}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The shares of terms +∞ are those of their weights, also where the sum of these is out of range.
+#[test]
+fn infinite_terms_with_great_weights() {
+    let inf = f64::INFINITY;
+    for (b, share) in [(1e308, 0.25), (f64::MAX, 0.25), (5e-324, 0.25), (-1e308, 0.25), (0.1, 0.25)] {
+        let (z, b) = ([inf, 0.0, inf, inf, inf], [b, 1.0, b, b, b]);
+        let terms = Terms::new(&z).weights(&b).unwrap();
+        let (mut gradient, mut by_weight) = ([7.0; 5], [7.0; 5]);
+        terms.logsumexp_with_gradients(&mut gradient, &mut by_weight).unwrap();
+        assert_eq!(gradient, [share, 0.0, share, share, share], "{b:?}");
+        let expected = 0.25 / b[0];
+        assert_eq!(by_weight, [expected, 0.0, expected, expected, expected], "{b:?}");
+    }
+    // The quotients of the exact sum; that of the rounded one has others.
+    let b = [0.6793586961546274, 0.6616245327506757, 0.08038055387302934];
+    let (z, mut gradient) = ([inf; 3], [0.0; 3]);
+    let terms = Terms::new(&z).weights(&b).unwrap();
+    terms.logsumexp_with_gradients(&mut gradient, &mut [0.0; 3]).unwrap();
+    assert_eq!(gradient, [0.4779625767772755, 0.4654857122202746, 0.056551711002449975]);
+}
+
+/// Sums of short rows of an array, which are found eight at a time, are those of each row alone.
+fn check_short_rows<T: Format>(seed: u64) {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    for length in [1, 2, 3, 5, 8, 9, 16, 31, 63, 64] {
+        let count = 41;
+        let size = [count, length];
+        let (mut z, mut b) = (Array2::from_elem(size, T::of(0.0)), Array2::from_elem(size, T::of(0.0)));
+        for row in 0..count {
+            let spread = [1.0, 30.0, 600.0, 1e-3][row % 4];
+            let (positive, scale) =
+                (random.random_range(0..3) > 0, [1.0, 1e-4, 2e4][random.random_range(0..3)]);
+            for k in 0..length {
+                z[[row, k]] = T::of(spread * random.random_range(-1.0..1.0));
+                let weight = scale * random.random_range(if positive { 0.0..1.0 } else { -1.0..1.0 });
+                b[[row, k]] = T::of(if random.random_range(0..9) == 0 { 0.0 } else { weight });
+                if random.random_range(0..40) == 0 {
+                    let special = [f64::NEG_INFINITY, f64::INFINITY, f64::NAN, -0.0, 60000.0];
+                    z[[row, k]] = T::of(special[random.random_range(0..5)]);
+                }
+                if random.random_range(0..200) == 0 {
+                    b[[row, k]] = T::of([f64::INFINITY, f64::NAN, -0.0][random.random_range(0..3)]);
+                }
+            }
+            // The greatest number has the weight 0, and equal terms cancel.
+            if row % 10 == 7 && length > 2 {
+                (z[[row, 0]], b[[row, 0]]) = (T::of(800.0), T::of(0.0));
+                (z[[row, 1]], b[[row, 1]]) = (z[[row, 2]], T::of(-b[[row, 2]].into()));
+            }
+        }
+        let mask = Array2::from_shape_simple_fn(size, || random.random_range(0..4) > 0);
+        let same = |a: T, b: T| a.same_bits(b) || (a.into().is_nan() && b.into().is_nan());
+        let transposed = (z.t(), b.t(), mask.t());
+        for _ in each_level() {
+            for (has_weights, has_mask) in [(true, false), (false, true), (true, true)] {
+                let (mut all, mut columns) = (z.terms(1).unwrap(), transposed.0.terms(0).unwrap());
+                if has_weights {
+                    (all, columns) = (all.weights(&b).unwrap(), columns.weights(&transposed.1).unwrap());
+                }
+                if has_mask {
+                    (all, columns) = (all.mask(&mask).unwrap(), columns.mask(&transposed.2).unwrap());
+                }
+                let (values, signs) = all.logsumexp_with_sign().unwrap();
+                assert_eq!(format!("{values:?}"), format!("{:?}", columns.logsumexp_with_sign().unwrap().0));
+                let sums = all.logsumexp().unwrap();
+                for row in 0..count {
+                    let (z, b, mask) = (z.row(row).to_vec(), b.row(row).to_vec(), mask.row(row).to_vec());
+                    let mut terms = Terms::new(&z);
+                    if has_weights {
+                        terms = terms.weights(&b).unwrap();
+                    }
+                    if has_mask {
+                        terms = terms.mask(&mask).unwrap();
+                    }
+                    let (value, sign) = terms.logsumexp_with_sign();
+                    assert!(
+                        same(values[row], value)
+                            && same(signs[row], sign)
+                            && same(sums[row], terms.logsumexp()),
+                        "{terms:?}: {} with sign {}, not {value} with {sign}",
+                        values[row],
+                        signs[row]
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn short_rows_are_as_alone() {
+    check_short_rows::<f64>(91);
+    check_short_rows::<f32>(92);
+    check_short_rows::<f16>(93);
+    check_short_rows::<bf16>(94);
 }

@@ -6,6 +6,7 @@ use crate::arrays::contiguous_rows::{PerRow, Plan, Rows};
 use crate::error::Error;
 use crate::memory::zeros;
 use crate::operations::Float;
+use crate::operations::batch::WeightedRows;
 use crate::operations::{NoMass, Terms};
 use ndarray::{Array, ArrayD, ArrayRef, Dimension};
 use std::marker::PhantomData;
@@ -146,7 +147,13 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     /// # Ok::<(), logsum::Error>(())
     /// ```
     pub fn logsumexp(&self) -> Result<ArrayD<T>, Error> {
-        self.one_each(|terms| terms.logsumexp())
+        let [mut values, signs] = self.values_and_signs()?;
+        for (value, sign) in values.iter_mut().zip(signs) {
+            if sign.widen() < 0.0 {
+                *value = T::narrow(f64::NAN);
+            }
+        }
+        Ok(self.plan.per_row(values))
     }
 
     /// [`Terms::logsumexp_with_sign`] of each row.
@@ -160,10 +167,20 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
     /// # Ok::<(), logsum::Error>(())
     /// ```
     pub fn logsumexp_with_sign(&self) -> Result<(ArrayD<T>, ArrayD<T>), Error> {
-        let [value, sign] = self.plan.each([PerRow::One; 2], |i, [value, sign]| {
-            (value[0], sign[0]) = self.row(i, |terms| terms.logsumexp_with_sign());
-        })?;
+        let [value, sign] = self.values_and_signs()?;
         Ok((self.plan.per_row(value), self.plan.per_row(sign)))
+    }
+
+    fn values_and_signs(&self) -> Result<[Vec<T>; 2], Error> {
+        let Plan { count, length, .. } = self.plan;
+        if count == 0 || !self.row(0, |terms| terms.has_short_weighted_sum()) {
+            return self.plan.each([PerRow::One; 2], |i, [value, sign]| {
+                (value[0], sign[0]) = self.alone(i);
+            });
+        }
+        let [mut values, mut signs] = [zeros(count)?, zeros(count)?];
+        T::weighted_rows(self, length, &mut values, &mut signs);
+        Ok([values, signs])
     }
 
     /// [`Terms::logsumexp_with_gradient`] of each row: the values (NaN where the sum is negative) and the gradients.
@@ -340,5 +357,24 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
             self.row(i, |terms| terms.hvp(&vector.row(i), out).expect(EQUAL))
         })?;
         self.plan.per_element(out)
+    }
+}
+
+impl<T: Float, D: Dimension> WeightedRows<T> for ArrayTerms<'_, T, D> {
+    fn copy(&self, row: usize, z: &mut [T], b: &mut [T]) {
+        z.copy_from_slice(&self.z.row(row));
+        match &self.weights {
+            Some(weights) => b.copy_from_slice(&weights.row(row)),
+            None => b.fill(T::narrow(1.0)),
+        }
+        if let Some(mask) = &self.mask {
+            for (b, counts) in b.iter_mut().zip(&*mask.row(row)) {
+                *b = if *counts { *b } else { T::default() };
+            }
+        }
+    }
+
+    fn alone(&self, row: usize) -> (T, T) {
+        self.row(row, |terms| terms.logsumexp_with_sign())
     }
 }

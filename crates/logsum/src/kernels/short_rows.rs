@@ -12,6 +12,7 @@ use crate::formats::Format;
 use crate::formats::nearest::settled;
 use crate::kernels::block::{self, AT_0, LONG};
 use crate::kernels::columns::{self, LANES, Tile};
+use crate::kernels::signed_block;
 use crate::kernels::{Each, Factor, Scaled};
 use crate::simd::{Keep, Task, Vector, lanes, run, task};
 use std::marker::PhantomData;
@@ -323,18 +324,24 @@ impl<P: Precision, V: Vector> Tails<P, V> {
     }
 }
 
+/// The maximum of each row, and the mask of the rows whose maximum is infinite, for which it is 0.
+#[inline(always)]
+fn finite_maxima<V: Vector>(tile: &Tile, simd: V) -> (V, u8) {
+    let greatest = columns::maxima(tile.as_flattened(), simd);
+    let zero = simd.splat(0.0);
+    let max = greatest.where_at_most(f64::MAX, greatest, zero);
+    let max = (-max).where_at_most(f64::MAX, max, zero);
+    (max, greatest.differ(max))
+}
+
 /// The exponentials are stored in `kept`, if any.
 #[inline(always)]
 fn tails<P: Keep, V: Vector>(tile: &mut Tile, kept: Option<&mut [P::Kept]>, simd: V) -> Tails<P, V> {
     let one = DoubleDouble::from(simd.splat(1.0 / UNSCALE));
-    let greatest = columns::maxima(tile.as_flattened(), simd);
-    // An infinite maximum counts as 0, and its row is processed alone.
-    let zero = simd.splat(0.0);
-    let max = greatest.where_at_most(f64::MAX, greatest, zero);
-    let max = (-max).where_at_most(f64::MAX, max, zero);
+    let (max, infinite) = finite_maxima(tile, simd);
     let sum = columns::sum::<false, P, f64, V>(tile.as_flattened(), max, simd.splat(1.0), kept);
     let (mut tail, mut error) = rest::<P, V>(sum, one);
-    let wrong = greatest.differ(max) | tail.hi.differ(tail.hi);
+    let wrong = infinite | tail.hi.differ(tail.hi);
     let small = tail.hi.differ(tail.hi.max(simd.splat(P::LEAST_REST / UNSCALE))) & !wrong;
     if small != 0 {
         (tail, error) = with_rests::<P, V>(tile, max, (tail, error), small);
@@ -349,6 +356,50 @@ fn inverse<V: Vector>(tail: DoubleDouble<V>) -> DoubleDouble<V> {
     let one = DoubleDouble::from(simd.splat(1.0));
     one / (tail + DoubleDouble { hi: simd.splat(1.0 / UNSCALE), lo: one.lo }).scaled(simd.splat(UNSCALE))
 }
+
+task! {
+    /// Writes log |Σ b e^z| of at most eight rows, and the sign of each sum. Returns the mask of the rows that must be
+    /// processed alone.
+    pub(crate) fn weighted<T: Format>(
+        z: &[T],
+        b: &[T],
+        length: usize,
+        values: &mut [T],
+        signs: &mut [T],
+        rooms: &mut (Room<T::First>, Room<T::First>);
+        simd: V
+    ) -> u8 {
+        let (tile, weights) = (rooms.0.tile(length), rooms.1.tile(length));
+        columns::fill_from_rows(z, tile, simd);
+        columns::fill_from_rows(b, weights, simd);
+        let (max, wrong) = finite_maxima(tile, simd);
+        let zero = simd.splat(0.0);
+        let (mut sum, mut size) = (DoubleDouble::from(zero), zero);
+        for (z, b) in tile.iter().zip(&*weights) {
+            let term = T::First::exp(simd.load(z), max).by(simd.load(b));
+            let high = term.to_dd().hi;
+            sum = term.added_to(sum);
+            size = size + high.max(-high);
+        }
+        let sum = two_sum(sum.hi, sum.lo);
+        let (rest, bound) = signed_block::log(sum, signed_block::error::<T::First, V>(size), simd.splat(1.0));
+        let value = rest + max;
+        let rounding = simd.splat(power_of_two(-103)) * (value.hi.max(-value.hi) + max.max(-max));
+        let (lows, is_settled) = settled::<T, V>(value, bound + rounding);
+        let mut sums = [0.0; LANES];
+        sum.hi.store(&mut sums);
+        // Between NaN and NaN a value counts as settled.
+        let mut left = wrong | value.hi.differ(value.hi);
+        for (j, (value, sign)) in values.iter_mut().zip(signs).enumerate() {
+            (*value, *sign) = (lows[j], T::narrow(sums[j].signum()));
+            left |= u8::from(!is_settled[j]) << j;
+        }
+        left
+    }
+}
+
+/// Numbers above this in a vector may show where the softmax is 0: exponentials there are e^-1000.
+pub(crate) const GREAT: f64 = power_of_two(400);
 
 task! {
     /// Writes p (v − Σ p v) of at most eight rows: the Hessians of their log-sum-exps times v. Returns the mask of the
@@ -368,8 +419,11 @@ task! {
         let inverse = inverse(tail);
         let of = |number| <<T as Format>::First as Precision>::Number::<V>::of(number);
         let mut sum = of(DoubleDouble::from(simd.splat(0.0)));
+        let mut most = simd.splat(0.0);
         for (kept, v) in kept.iter().zip(&*slopes) {
-            sum = sum + T::First::kept(kept, simd).by(simd.load(v));
+            let v = simd.load(v);
+            sum = sum + T::First::kept(kept, simd).by(v);
+            most = most.max(v).max(-v);
         }
         let mean = (sum.to_dd() * inverse).scaled(simd.splat(UNSCALE));
         // Half of the scale of the exponentials is removed before the product and half after: see `Softmax::times`.
@@ -381,7 +435,8 @@ task! {
         }
         columns::write_to_rows(slopes, out, simd);
         let zero = simd.splat(0.0);
-        wrong | (mean.hi * zero).differ(zero)
+        let is_great = most.max(simd.splat(GREAT)).differ(simd.splat(GREAT));
+        wrong | is_great | (mean.hi * zero).differ(zero)
     }
 }
 

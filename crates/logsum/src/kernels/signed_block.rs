@@ -1,6 +1,9 @@
-//! Kernels over one block of one row with weights of any sign.
+//! Kernels over one block of one row with weights of any sign; the error of such a sum, and its logarithm.
 
-use crate::arithmetic::double_double::{DoubleDouble, two_sum};
+use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
+use crate::arithmetic::exp::UNSCALE;
+use crate::arithmetic::float64::Float64;
+use crate::arithmetic::ln;
 use crate::arithmetic::precision::{Number, Precision};
 use crate::formats::Format;
 use crate::kernels::block::{STEP, exp_from, load, maximum, shift_for};
@@ -14,6 +17,41 @@ pub(crate) struct Weighted {
     pub(crate) sum: DoubleDouble,
     /// About Σ |b| e^{z − shift}; not finite if the block has a NaN or +∞, or if a term is too large.
     pub(crate) size: f64,
+}
+
+/// Covers the roundings of bounds and of sizes.
+pub(crate) const SLACK: f64 = 1.000_01;
+
+/// Bounds, in units of UNSCALE, the error of the terms of a block that count as e^-1000 or underflow: |b| <
+/// 2^1024, so that 1024 of them are below 2^-408 · e^shift.
+pub(crate) const LEAST_ERROR: f64 = power_of_two(512 - 400);
+
+/// A bound on the error of a sum of at most [`BLOCK`](crate::kernels::row_access::BLOCK) terms, given Σ |b| e^{z − shift},
+/// all in units of UNSCALE.
+#[inline(always)]
+pub(crate) fn error<P: Precision, F: Float64>(size: F) -> F {
+    size * size.splat((P::FAR_EXP_ERROR + P::SIGNED_SUM_ERROR) * SLACK) + size.splat(LEAST_ERROR)
+}
+
+/// log(|sum|/divisor), for a sum in units of UNSCALE with an error of at most `error`, and a bound on its error. That is
+/// infinite if the sum is not known to 2^-10 of itself, or its magnitude is not from 2^-1000 to 2^1000.
+#[inline(always)]
+pub(crate) fn log<F: Float64>(sum: DoubleDouble<F>, error: F, divisor: F) -> (DoubleDouble<F>, F) {
+    let splat = |x: f64| divisor.splat(x);
+    let magnitude = (-sum.hi).where_at_most(0.0, sum.hi, -sum.hi) * splat(UNSCALE);
+    let low = (-sum.hi).where_at_most(0.0, sum.lo, -sum.lo) * splat(UNSCALE);
+    // The quotient's relative error, below 16u², is part of that of the logarithm's argument.
+    let quotient = DoubleDouble { hi: magnitude, lo: low } / DoubleDouble::from(divisor);
+    let (log, log_error) = ln::ln_dd(quotient);
+    // A relative error e of its argument changes the logarithm by less than e · (1 + e).
+    let relative = error.div(sum.hi.max(-sum.hi)) + splat(power_of_two(-102));
+    let rounding = splat(power_of_two(-103)) * (log.hi.max(-log.hi) + splat(power_of_two(-900)));
+    let bound = relative * splat(1.002) + log_error + rounding;
+    // NaN satisfies no condition.
+    let unknown = splat(f64::INFINITY);
+    let bound = (error * splat(UNSCALE * power_of_two(10)) - magnitude).where_at_most(0.0, bound, unknown);
+    let bound = magnitude.where_at_most(power_of_two(1000), bound, unknown);
+    (log, (-magnitude).where_at_most(-power_of_two(-1000), bound, unknown))
 }
 
 /// [`Weighted`] of a block of at most [`BLOCK`](crate::kernels::row_access::BLOCK) numbers and their weights.

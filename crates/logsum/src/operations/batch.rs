@@ -27,6 +27,15 @@ pub struct Wanted<V, E> {
     pub each: Option<(Each, E)>,
 }
 
+/// Rows of weighted terms.
+pub trait WeightedRows<T>: Sync {
+    /// Writes the numbers of a row, and its weights, 0 where a number is masked out.
+    fn copy(&self, row: usize, z: &mut [T], b: &mut [T]);
+
+    /// The logarithm and the sign of a row's sum.
+    fn alone(&self, row: usize) -> (T, T);
+}
+
 compiled! {
     fn reduce_rows(z: &[T], length: usize, wanted: Wanted<&mut [T], &mut [T]>) {
         let bounds = Bounds::Length(length);
@@ -44,6 +53,24 @@ compiled! {
                 for j in rows_of(left, z.len() / length) {
                     let row = j * length..(j + 1) * length;
                     Terms::new(&z[row.clone()]).hvp(&vectors[row.clone()], &mut out[row]).expect("they are of one length");
+                }
+            }
+        });
+    }
+
+    fn weighted_rows(rows: &dyn WeightedRows<T>, length: usize, values: &mut [T], signs: &mut [T]) {
+        let count = values.len();
+        in_parts(0..count, [(values, 1), (signs, 1)], worth(count, length), LANES, &mut Default::default(), &|part, [(values, _), (signs, _)], rooms| {
+            let [mut z, mut b] = [(); 2].map(|()| vec![T::default(); LANES * length]);
+            let eights = part.step_by(LANES).zip(values.chunks_mut(LANES).zip(signs.chunks_mut(LANES)));
+            for (first, (values, signs)) in eights {
+                let numbers = values.len() * length;
+                for (j, (z, b)) in z[..numbers].chunks_mut(length).zip(b.chunks_mut(length)).enumerate() {
+                    rows.copy(first + j, z, b);
+                }
+                let left = short_rows::weighted(&z[..numbers], &b[..numbers], length, values, signs, rooms);
+                for j in rows_of(left, values.len()) {
+                    (values[j], signs[j]) = rows.alone(first + j);
                 }
             }
         });

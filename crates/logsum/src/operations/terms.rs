@@ -1,7 +1,7 @@
 //! Log-sum-exp, softmax, mean, variance and entropy of weighted and masked terms at any temperature.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
-use crate::arithmetic::exp::UNSCALE;
+use crate::arithmetic::exp::{LEAST, UNSCALE};
 use crate::error::Error;
 use crate::formats::Format;
 use crate::interrupt::checkpoint;
@@ -10,7 +10,7 @@ use crate::kernels::row_access::{BLOCK, PIECE, Series};
 use crate::kernels::row_functions::{
     self, About, Block, BoundedShare, Exp, Hessian, Softmax, Times, Weighted, for_exponent,
 };
-use crate::kernels::short_rows::{self, SHORT};
+use crate::kernels::short_rows::{self, GREAT, SHORT};
 use crate::kernels::{Constants, Each};
 use crate::operations::elementwise::log_of_any;
 use crate::operations::per_format::{Float, compiled};
@@ -498,6 +498,7 @@ compiled! {
 
     fn terms_entropy_jvp(terms: &Terms<'_, T>, tangent: &[T]) -> Result<(T, T), Error> {
         same_length("tangent", tangent, "z", terms.z)?;
+        let tangent = &*terms.counting(tangent);
         let (entropy, slope) = match terms.general_row() {
             Row::Plain(row) => row.at_temperature(terms).entropy_jvp(&row.counted(tangent)),
             Row::Weighted(row, places) => {
@@ -517,6 +518,7 @@ compiled! {
     fn terms_entropy_hvp(terms: &Terms<'_, T>, vector: &[T], out: &mut [T]) -> Result<(), Error> {
         same_length("vector", vector, "z", terms.z)?;
         same_length("out", out, "z", terms.z)?;
+        let vector = &*terms.counting(vector);
         match terms.general_row() {
             Row::Plain(row) => {
                 let vector = row.counted(vector);
@@ -540,6 +542,7 @@ compiled! {
 
     fn jvp(terms: &Terms<'_, T>, tangent: &[T]) -> Result<(T, T), Error> {
         same_length("tangent", tangent, "z", terms.z)?;
+        let tangent = &*terms.counting(tangent);
         match terms.row() {
             Row::Plain(row) => {
                 if let Some((value, slope)) = row.at_temperature(terms).jvp(&row.counted(tangent)) {
@@ -566,6 +569,7 @@ compiled! {
         {
             return Ok(());
         }
+        let vector = &*terms.counting(vector);
         // The result is linear in the vector: unless scaled, its greatest numbers would overflow beside the scaled
         // exponentials.
         let times = |numbers: &[T], factor: f64| numbers.iter().map(|x| T::narrow(x.widen() * factor)).collect::<Vec<T>>();
@@ -861,6 +865,12 @@ impl<'a, T: Format> Terms<'a, T> {
         is_plain && (1..SHORT).contains(&self.z.len())
     }
 
+    /// Whether the sums of rows like this are found eight at a time.
+    pub(crate) fn has_short_weighted_sum(&self) -> bool {
+        let is_plain = self.weights.is_none() && self.mask.is_none();
+        !is_plain && self.temperature == 1.0 && (1..SHORT).contains(&self.z.len())
+    }
+
     /// Σ g_k t_k.
     fn mean(&self, shares: &Shares<'_, T>, tangent: &[T]) -> DoubleDouble {
         if let Some((shift, inverse)) = shares.plain() {
@@ -879,6 +889,20 @@ impl<'a, T: Format> Terms<'a, T> {
             terms.fill_block(shares, By::Number, gradient);
             row_functions::dot(gradient, tangent)
         })
+    }
+
+    /// A vector, with 0 where the softmax is 0: at absent terms, at −∞ and far below the maximum. Exponentials there are
+    /// e^-1000 instead, whose products with [`GREAT`] numbers would show beside small ones.
+    fn counting<'v>(&self, vector: &'v [T]) -> Cow<'v, [T]> {
+        let is_small = |v: &T| v.widen().abs() <= GREAT;
+        if vector.iter().all(is_small) {
+            return Cow::Borrowed(vector);
+        }
+        let present = |i: usize| (!self.is_absent(i)).then(|| self.z[i].widen());
+        let max = (0..self.z.len()).filter_map(present).fold(f64::NEG_INFINITY, f64::max);
+        let is_far = |z: f64| (z - max) / self.temperature <= LEAST;
+        let counts = |i: usize| present(i).is_some_and(|z| !is_far(z));
+        vector.iter().enumerate().map(|(i, &v)| if counts(i) { v } else { T::default() }).collect()
     }
 
     /// The sum of `f` over blocks and the corresponding parts of the tangent, with 0 at masked terms.
@@ -956,11 +980,11 @@ impl<'a, T: Format> Terms<'a, T> {
         if !first.is_finite() {
             match Infinite::of(pairs) {
                 None => {}
-                Some(Infinite { total, .. }) if total.is_nan() => {
+                Some(Infinite { total, .. }) if total.hi.is_nan() => {
                     return edge(f64::NAN, f64::NAN, Shares::Everywhere(f64::NAN));
                 }
                 Some(infinite) => {
-                    return edge(f64::INFINITY, infinite.total.signum(), Shares::Infinite(infinite));
+                    return edge(f64::INFINITY, infinite.total.hi.signum(), Shares::Infinite(infinite));
                 }
             }
         }
@@ -989,7 +1013,7 @@ impl<'a, T: Format> Terms<'a, T> {
                 lane.pieces(&mut |piece| {
                     count += piece.iter().filter(|z| z.widen() == f64::INFINITY).count() as u64;
                 });
-                (1.0, Shares::Infinite(Infinite { total: count as f64, has_infinite_weights: false }))
+                (1.0, Shares::Infinite(Infinite::equal(count)))
             }
             max if max.is_nan() => (f64::NAN, Shares::Everywhere(f64::NAN)),
             _ => {
@@ -1092,25 +1116,37 @@ fn settled_shares<T: Format>(
 /// The sum of the infinite terms.
 #[derive(Clone, Copy)]
 struct Infinite {
-    /// The sum of the weights of all z = +∞; with infinite weights, the sum of the signs of these. NaN if the
-    /// whole sum is NaN.
-    total: f64,
+    /// The sum of the weights of all z = +∞, times `factor`; with infinite weights, the sum of the signs of these. NaN
+    /// if the whole sum is NaN.
+    total: DoubleDouble,
+    /// A power of 2 that keeps the sum in range.
+    factor: f64,
     has_infinite_weights: bool,
 }
 
 impl Infinite {
+    /// Of `count` terms whose weight is 1.
+    fn equal(count: u64) -> Self {
+        Self { total: DoubleDouble::from(count as f64), factor: 1.0, has_infinite_weights: false }
+    }
+
     /// `None` if all terms are finite.
     fn of<T: Format>(pairs: Pairs<'_, T>) -> Option<Self> {
-        let [mut of_numbers, mut of_weights] = [0.0; 2];
+        let mut of_numbers = DoubleDouble::ZERO;
+        let (mut of_weights, mut factor) = (0.0, 1.0);
         let [mut has_positive, mut has_negative] = [false; 2];
         for (z, b) in pairs.present() {
             if z.is_nan() || b.is_nan() || b.is_infinite() && z == f64::NEG_INFINITY {
-                return Some(Self { total: f64::NAN, has_infinite_weights: false });
+                return Some(Self { total: DoubleDouble::from(f64::NAN), ..Self::equal(0) });
             }
             if b.is_infinite() {
                 of_weights += b.signum();
             } else if z == f64::INFINITY {
-                of_numbers += b;
+                if factor == 1.0 && b.abs() > power_of_two(900) {
+                    factor = power_of_two(-100);
+                    of_numbers = of_numbers.scaled(factor);
+                }
+                of_numbers = of_numbers + b * factor;
             } else {
                 continue;
             }
@@ -1120,17 +1156,21 @@ impl Infinite {
         let has_infinite_weights = of_weights != 0.0;
         let total = match (has_positive, has_negative) {
             (false, false) => return None,
-            (true, true) => f64::NAN,
-            _ if has_infinite_weights => of_weights,
+            (true, true) => DoubleDouble::from(f64::NAN),
+            _ if has_infinite_weights => DoubleDouble::from(of_weights),
             _ => of_numbers,
         };
-        Some(Self { total, has_infinite_weights })
+        Some(Self { total, factor, has_infinite_weights })
     }
 
     fn share(self, by: By, z: f64, b: f64) -> f64 {
+        let over_total = |b: f64| match self.total.lo {
+            0.0 => b / self.total.hi,
+            _ => scalar_tasks::quotient(DoubleDouble::from(b), self.total).hi,
+        };
         match self.has_infinite_weights {
-            true if by == By::Number && b.is_infinite() => b.signum() / self.total,
-            false if z == f64::INFINITY => b / self.total,
+            true if by == By::Number && b.is_infinite() => over_total(b.signum()),
+            false if z == f64::INFINITY => over_total(b * self.factor),
             _ => 0.0,
         }
     }

@@ -2,14 +2,13 @@
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::exp::UNSCALE;
-use crate::arithmetic::ln;
 use crate::arithmetic::log_of_sum::error_of_share;
 use crate::arithmetic::precision::Precision;
 use crate::formats::Format;
 use crate::formats::nearest::Zero;
 use crate::kernels::row_access::{BLOCK, PIECE};
 use crate::kernels::row_functions::BoundedShare;
-use crate::kernels::signed_block::{self, Weighted};
+use crate::kernels::signed_block::{self, LEAST_ERROR, SLACK, Weighted};
 use crate::kernels::term_source::{TermBlock, TermSource};
 use crate::simd::task;
 use crate::threads::{grain, in_tree};
@@ -107,13 +106,6 @@ pub(crate) struct SignedSum<P> {
 /// How far another shift may exceed the current one before the sum is rescaled to it.
 const REACH: f64 = 64.0;
 
-/// Covers the roundings of the bounds themselves and of sizes.
-const SLACK: f64 = 1.000_01;
-
-/// Bounds, in units of UNSCALE, the error of the terms of a block that count as e^-1000 or underflow: |b| <
-/// 2^1024, so that 1024 of them are below 2^-408 · e^shift.
-const LEAST_ERROR: f64 = power_of_two(512 - 400);
-
 /// Bounds the relative error of the steps of a merge: a product and an addition of double-doubles.
 const MERGE_ERROR: f64 = power_of_two(-100);
 
@@ -125,8 +117,7 @@ impl<P: Precision> SignedSum<P> {
 
     #[inline(always)]
     fn of_block(Weighted { shift, sum, size }: Weighted) -> Self {
-        let error = (P::FAR_EXP_ERROR + P::SIGNED_SUM_ERROR) * SLACK * size + LEAST_ERROR;
-        Self { shift, sum, size, error, precision: PhantomData }
+        Self { shift, sum, size, error: signed_block::error::<P, f64>(size), precision: PhantomData }
     }
 
     #[inline(always)]
@@ -223,21 +214,8 @@ impl Estimate {
 task! {
     fn estimating(shift: f64, sum: DoubleDouble, error: f64, divisor: f64; _: V) -> Option<Estimate> {
         let sign = if sum.hi < 0.0 { -1.0 } else { 1.0 };
-        let magnitude = if sum.hi < 0.0 { -sum } else { sum }.scaled(UNSCALE);
-        // False if either is NaN.
-        let is_known = error * UNSCALE <= power_of_two(-10) * magnitude.hi
-            && magnitude.hi >= power_of_two(-1000)
-            && magnitude.hi <= power_of_two(1000);
-        if !is_known {
-            return None;
-        }
-        // The quotient's relative error, below 16u², is part of that of the logarithm's argument.
-        let (rest, log_error) = ln::ln_dd(magnitude / DoubleDouble::from(divisor));
-        // A relative error e of its argument changes the logarithm by less than e · (1 + e).
-        let relative = error / (magnitude.hi / UNSCALE) + power_of_two(-102);
-        let rounding = power_of_two(-103) * (rest.hi.abs() + power_of_two(-900));
-        let bound = relative * 1.002 + log_error + rounding;
-        Some(Estimate { log: Log { shift, rest }, bound, sign })
+        let (rest, bound) = signed_block::log(sum, error, divisor);
+        bound.is_finite().then_some(Estimate { log: Log { shift, rest }, bound, sign })
     }
 }
 

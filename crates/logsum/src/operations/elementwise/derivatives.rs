@@ -53,14 +53,16 @@ impl<T: Format> Derivatives<T> for LogSubExp {
 
 impl<T: Format> Derivatives<T> for XLogY {
     fn slopes(self, x: T, y: T) -> [T; 2] {
-        let (x, y) = (x.widen(), y.widen());
+        // −0 is 0.
+        let (x, y) = (x.widen(), y.widen() + 0.0);
         let by_y = if x == 0.0 && !y.is_nan() { 0.0 } else { x / y };
         let is_nan = x.is_nan() || y < 0.0 && x != 0.0;
         [log_of_any(y), by_y].map(|slope| T::narrow(if is_nan { f64::NAN } else { slope }))
     }
 
     fn curvatures(self, x: T, y: T) -> [T; 3] {
-        let (x, y) = (x.widen(), y.widen());
+        // −0 is 0.
+        let (x, y) = (x.widen(), y.widen() + 0.0);
         let twice_by_y = if x == 0.0 && !y.is_nan() { 0.0 } else { -(x / y) / y };
         let is_nan = x.is_nan() || y.is_nan() || y < 0.0 && x != 0.0;
         [0.0, 1.0 / y, twice_by_y].map(|second| T::narrow(if is_nan { f64::NAN } else { second }))
