@@ -86,6 +86,20 @@ def test_other_devices_have_the_conventions_of_the_cpu(name, elsewhere):
             np.testing.assert_allclose(b, a, rtol=1e-10, atol=1e-13, err_msg=f"{name} at {row}")
 
 
+def test_other_devices_make_rows_of_wrong_labels_nan(elsewhere):
+    """Traced labels cannot be checked there; a loss of 0 would hide them."""
+    elsewhere()
+    logits, labels = jnp.zeros((4, 3)), jnp.array([2, 3, -1, -100])
+    losses = lambda logits, labels: logsum.jax.cross_entropy(logits, labels, reduction="none")
+    nan, ln3 = jnp.nan, jnp.log(3.0)
+    np.testing.assert_allclose(jit(losses)(logits, labels), [ln3, nan, nan, 0], rtol=1e-6)
+    gradient = jit(jax.grad(lambda *arguments: losses(*arguments).sum()))(logits, labels)
+    np.testing.assert_array_equal(np.isnan(gradient).all(-1), [False, True, True, False])
+    tokens = labels.at[3].set(0)
+    log_p = jit(lambda *arguments: logsum.jax.token_log_probs(*arguments))(logits, tokens)
+    np.testing.assert_allclose(log_p, [-ln3, nan, nan, -ln3], rtol=1e-6)
+
+
 @pytest.mark.parametrize("dtype, far", [(jnp.float16, 1000.0), (jnp.bfloat16, 1e8), (jnp.float32, 1e8)])
 def test_derivatives_of_large_numbers(dtype, far):
     """Their sums are rounded by more than what tells them apart."""

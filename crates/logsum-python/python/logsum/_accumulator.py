@@ -81,7 +81,7 @@ class _Pieces:
         """
         new = object.__new__(cls)
         new._dtype = format_named(dtype)
-        new._state = _core.State.from_bytes(cls._kind, new._dtype.name, bytes(state))
+        new._state = _core.State.from_bytes(cls._kind, new._dtype.name, bytes(memoryview(state)))
         return new
 
     def __reduce__(self):

@@ -39,7 +39,10 @@ def as_numbers(library, x, name):
         raise TypeError(f"{name} is a {type(x).__name__} of arrays of {module}: stack them first")
     array = np.asarray(library.array(x))
     if not is_numeric(array.dtype):
-        raise TypeError(f"{name} must be numbers, not {array.dtype}")
+        # NumPy makes arrays of objects of what is not a sequence, and of integers of more than 64 bits.
+        hint = ": give a list or an array of numbers of at most 64 bits" if array.dtype == object else ""
+        what = "strings" if array.dtype.kind in "SU" else array.dtype
+        raise TypeError(f"{name} must be numbers, not {what}{hint}")
     return array
 
 

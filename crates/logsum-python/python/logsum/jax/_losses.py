@@ -34,6 +34,8 @@ def weights_of(logits, target, weight, ignored, smoothing):
         q = target * (1 - smoothing) + smoothing / classes
         return q if weight is None else q * weight
     own = jax.nn.one_hot(target, classes, dtype=logits.dtype)
+    # Where nothing raises an error, a label that is out of range makes its row NaN.
+    own = jnp.where(((target < 0) | (target >= classes))[..., None], jnp.nan, own)
     if weight is None:
         q = own * (1 - smoothing) + smoothing / classes
     else:
