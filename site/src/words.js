@@ -45,7 +45,7 @@ export const words = {
     value: "值",
     formula: "公式",
     f64: "用 f64 得到",
-    digits: "正确位数",
+    digits: "十进制正确位数",
     all: "全部",
     attempts: "求值的三种方式",
     steps: "逐步求值",

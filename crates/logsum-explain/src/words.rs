@@ -48,7 +48,7 @@ const CHINESE: Words = Words {
     steps: "逐步求值",
     formula: "用 f64 计算",
     value: "值",
-    digits: "正确位数",
+    digits: "十进制正确位数",
     all_digits: "全部",
     gradient: "梯度就是 softmax",
     naive: "照公式直接算",
@@ -124,9 +124,9 @@ impl Language {
                 ),
             ),
             Setting::NotANumber => self.pick(
-                "There is a NaN among the numbers: nobody knows what it stands for, so the value and the whole gradient are NaN."
+                "There is a NaN among the numbers: it stands for no number, so the value and the whole gradient are NaN."
                     .into(),
-                "数中有 NaN：没有人知道它代表什么，所以值和整个梯度都是 NaN。".into(),
+                "数中有 NaN：它不代表任何确定的数，所以值和整个梯度都是 NaN。".into(),
             ),
         })
     }
@@ -192,10 +192,11 @@ impl Language {
     pub(crate) fn conclusion(self, explanation: &Explanation) -> Option<String> {
         let conclusion = || {
             self.pick(
-                "Both cases give the same result, e^ẑᵢ/S, element i of the softmax: subtracting the maximum only moves \
-                 the numbers to where exponentials do not overflow, and leaves no trace in the gradient."
+                "Both cases give the same result, e^ẑᵢ/S = e^zᵢ/Σₖ e^zₖ, element i of the softmax, as e^max z cancels. \
+                 Subtracting the maximum only moves the numbers to where exponentials do not overflow, and leaves no \
+                 trace in the gradient."
                     .into(),
-                "两种情形的结果相同，都是 e^ẑᵢ/S，即 softmax 的第 i 个分量：\
+                "两种情形的结果相同，都是 e^ẑᵢ/S；约去公因子 e^max z，就是 e^zᵢ/Σₖ e^zₖ，即 softmax 的第 i 个分量。\
                  减去最大值只是把各数平移到指数函数不会溢出的范围，在梯度里不留痕迹。"
                     .into(),
             )
@@ -219,7 +220,10 @@ impl Language {
                 ["the logarithm's derivative; the sum's, term by term", "对数求导；和式逐项求导"]
             }
             Reason::Exponential => ["the exponential is its own derivative", "指数函数的导数是它自己"],
-            Reason::OnlyItself => ["only ẑᵢ depends on zᵢ", "只有 ẑᵢ 依赖 zᵢ"],
+            Reason::OnlyItself => [
+                "only ẑᵢ depends on zᵢ: [k = i] is 1 or 0",
+                "只有 ẑᵢ 依赖 zᵢ：k = i 时 [k = i] 为 1，否则为 0",
+            ],
             Reason::OneTerm => ["one term of the sum is left", "和式只剩一项"],
             Reason::AgainstTheOthers => {
                 ["ẑᵢ stays 0; every other ẑₖ falls as zᵢ rises", "ẑᵢ 始终为 0；zᵢ 增大时其余 ẑₖ 都减小"]

@@ -21,7 +21,9 @@ use std::iter::once;
 use std::ops::{Add, Range};
 
 /// The mean over all rows of log Σ_k e^{z_k − z_t}, the negative logarithm of the softmax at the target t, correctly
-/// rounded. `logits` is row-major, with one row per target; a target is an index into its row.
+/// rounded. `logits` is row-major, with one row per target; a target is an index into its row. As the length of a row
+/// is the number of logits divided by that of targets, a missing target may go unnoticed; [`CrossEntropy`] is told the
+/// number of classes.
 ///
 /// [`CrossEntropy`] documents the special cases, and has further options. See also [`cross_entropy_with_gradient`],
 /// [`token_log_probs`](crate::token_log_probs), [`log_softmax`](crate::log_softmax).
