@@ -865,7 +865,8 @@ impl<'a, T: Format> Terms<'a, T> {
         is_plain && (1..SHORT).contains(&self.z.len())
     }
 
-    /// Whether the sums of rows like this are found eight at a time.
+    /// Whether the sums of rows of an array like this are found eight at a time.
+    #[cfg(feature = "ndarray")]
     pub(crate) fn has_short_weighted_sum(&self) -> bool {
         let is_plain = self.weights.is_none() && self.mask.is_none();
         !is_plain && self.temperature == 1.0 && (1..SHORT).contains(&self.z.len())
