@@ -26,15 +26,15 @@ pub(crate) const SLACK: f64 = 1.000_01;
 /// 2^1024, so that 1024 of them are below 2^-408 · e^shift.
 pub(crate) const LEAST_ERROR: f64 = power_of_two(512 - 400);
 
-/// A bound on the error of a sum of at most [`BLOCK`](crate::kernels::row_access::BLOCK) terms, given Σ |b| e^{z − shift},
-/// all in units of UNSCALE.
+/// A bound on the error of a sum of at most [`BLOCK`](crate::kernels::row_access::BLOCK) terms, given
+/// Σ |b| e^{z − shift}, all in units of UNSCALE.
 #[inline(always)]
 pub(crate) fn error<P: Precision, F: Float64>(size: F) -> F {
     size * size.splat((P::FAR_EXP_ERROR + P::SIGNED_SUM_ERROR) * SLACK) + size.splat(LEAST_ERROR)
 }
 
-/// log(|sum|/divisor), for a sum in units of UNSCALE with an error of at most `error`, and a bound on its error. That is
-/// infinite if the sum is not known to 2^-10 of itself, or its magnitude is not from 2^-1000 to 2^1000.
+/// log(|sum|/divisor), for a sum in units of UNSCALE with an error of at most `error`, and a bound on its error. That
+/// is infinite if the sum is not known to 2^-10 of itself, or its magnitude is not from 2^-1000 to 2^1000.
 #[inline(always)]
 pub(crate) fn log<F: Float64>(sum: DoubleDouble<F>, error: F, divisor: F) -> (DoubleDouble<F>, F) {
     let splat = |x: f64| divisor.splat(x);

@@ -102,8 +102,9 @@ impl<T: Float> ShardedLogProb<T> {
 
     /// log p_t; `None` unless exactly one of the shards has the token.
     ///
-    /// It is the nearest float if that is [proved](Self::is_proved_nearest), otherwise within 1 ulp. The special cases are those of [`token_log_probs`](crate::token_log_probs): −∞ if z_t is −∞, or if z_t is finite
-    /// and another score is +∞; −log c if z_t is one of c scores +∞; NaN if a score is NaN.
+    /// It is the nearest float if that is [proved](Self::is_proved_nearest), otherwise within 1 ulp. The special cases
+    /// are those of [`token_log_probs`](crate::token_log_probs): −∞ if z_t is −∞, or if z_t is finite and another score
+    /// is +∞; −log c if z_t is one of c scores +∞; NaN if a score is NaN.
     #[must_use]
     pub fn log_prob(&self) -> Option<T> {
         <T as Compiled<T>>::found(&self.row).map(|found| found.value)

@@ -892,8 +892,8 @@ impl<'a, T: Format> Terms<'a, T> {
         })
     }
 
-    /// A vector, with 0 where the softmax is 0: at absent terms, at −∞ and far below the maximum. Exponentials there are
-    /// e^-1000 instead, whose products with [`GREAT`] numbers would show beside small ones.
+    /// A vector, with 0 where the softmax is 0: at absent terms, at −∞ and far below the maximum. Exponentials there
+    /// are e^-1000 instead, whose products with [`GREAT`] numbers would show beside small ones.
     fn counting<'v>(&self, vector: &'v [T]) -> Cow<'v, [T]> {
         let is_small = |v: &T| v.widen().abs() <= GREAT;
         if vector.iter().all(is_small) {
