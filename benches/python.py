@@ -135,6 +135,16 @@ def main():
         scipy=lambda: scipy.special.softmax(a, 1),
         torch=lambda: torch.softmax(t.detach(), 1),
     )
+    few, b = rng.standard_normal((64 if quick else 200_000, 3)), np.array([0.2, 0.3, 0.5])
+    x, weights = jax.numpy.asarray(few), jax.numpy.asarray(b)
+    weighted_of_jax = jax.jit(lambda x, b: jax.nn.logsumexp(x, 1, b))
+    np.testing.assert_allclose(logsum.logsumexp(few, 1, b), weighted_of_jax(x, weights), rtol=1e-9, atol=1e-9)
+    row(
+        "200 000 × 3 f64 with weights, last axis",
+        lambda: logsum.logsumexp(few, 1, b),
+        scipy=lambda: scipy.special.logsumexp(few, 1, b),
+        jax=lambda: weighted_of_jax(x, weights).block_until_ready(),
+    )
     ten = rng.standard_normal(10)
     t, x = torch.from_numpy(ten), jax.numpy.asarray(ten)
     of_jax = jax.jit(jax.nn.logsumexp)
