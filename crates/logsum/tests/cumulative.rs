@@ -336,6 +336,21 @@ fn great_tangents_are_in_range() {
     let (mut out, mut slopes) = ([0.0; 3], [0.0; 3]);
     Cumulative::forward().jvp(&[0.0; 3], &[1.5e308; 3], &mut out, &mut slopes).unwrap();
     assert_eq!(slopes, [1.5e308; 3]);
+    // Small ones beside great ones.
+    Cumulative::forward().jvp(&[0.0; 2], &[1e-300, 1e300], &mut out[..2], &mut slopes[..2]).unwrap();
+    assert_eq!(slopes[..2], [1e-300, 5e299]);
+    Cumulative::forward().vjp(&[0.0, 800.0], &[1e300, 1e-300], &mut slopes[..2]).unwrap();
+    assert_eq!(slopes[..2], [1e300, 1e-300]);
+    // e^-800 of a great one is not nothing; where the share is 0, nothing is left of it.
+    let exact: f64 = 3.667_874_584_177_687e-40; // 1e308 e^-800
+    for (z, tangent) in [([0.0, -800.0], [0.0, 1e308]), ([-800.0, 0.0], [1e308, 0.0])] {
+        Cumulative::forward().jvp(&z, &tangent, &mut out[..2], &mut slopes[..2]).unwrap();
+        assert!((slopes[1] / exact - 1.0).abs() < 1e-14, "{z:?}: {slopes:?}");
+    }
+    Cumulative::forward().vjp(&[0.0, 800.0], &[0.0, 1e308], &mut slopes[..2]).unwrap();
+    assert!((slopes[0] / exact - 1.0).abs() < 1e-14, "{slopes:?}");
+    Cumulative::forward().jvp(&[0.0, -2000.0], &[0.0, 1e308], &mut out[..2], &mut slopes[..2]).unwrap();
+    assert_eq!(slopes[..2], [0.0; 2]);
     // A great cotangent of a value from which a number is far away.
     Cumulative::forward().vjp(&[0.0, 700.0], &[0.0, 1e300], &mut slopes[..2]).unwrap();
     assert!((slopes[0] / (1e300 * (-700.0_f64).exp()) - 1.0).abs() < 1e-15, "{slopes:?}");

@@ -493,7 +493,7 @@ fn great_tangents_where_the_softmax_is_0() {
         at(temperature, &few).softmax_entropy_hvp(&v, &mut hessians[1]).unwrap();
         let slopes =
             [at(temperature, &few).jvp(&v).unwrap(), at(temperature, &few).softmax_entropy_jvp(&v).unwrap()];
-        for great in [1e100, 1e200, f64::MAX, f64::INFINITY, f64::NAN] {
+        for great in [1e100, 1e120, 1e200, f64::MAX, f64::INFINITY, f64::NAN] {
             for (far, is_masked) in [(f64::NEG_INFINITY, false), (-2e4, false), (0.5, true), (-2e4, true)] {
                 let z = [0.25, far, 0.0];
                 let mask = [true, !is_masked, true];
@@ -525,6 +525,15 @@ fn great_tangents_where_the_softmax_is_0() {
             }
         }
     }
+}
+
+/// A great weight makes up for a number far below the greatest, whose tangent counts then.
+#[test]
+fn great_tangents_of_far_terms_with_great_weights() {
+    let (z, b) = ([0.0, -1001.0], [1e-300, 1e300]);
+    let terms = Terms::new(&z).weights(&b).unwrap();
+    assert_eq!(terms.jvp(&[0.0, 1e200]).unwrap().1, 1e200);
+    assert_eq!(terms.temperature(2.0).unwrap().jvp(&[0.0, 1e200]).unwrap().1, 1e200);
 }
 
 /// The shares of terms +∞ are those of their weights, also where the sum of these is out of range.
@@ -570,6 +579,13 @@ fn check_short_rows<T: Format>(seed: u64) {
                 if random.random_range(0..200) == 0 {
                     b[[row, k]] = T::of([f64::INFINITY, f64::NAN, -0.0][random.random_range(0..3)]);
                 }
+            }
+            // In f16 the value is nearest to 0, from below.
+            if row == 40 && length > 1 {
+                z.row_mut(row).fill(T::of(0.0));
+                b.row_mut(row).fill(T::of(0.0));
+                (z[[row, 0]], b[[row, 0]], b[[row, 1]]) =
+                    (T::of(-(2_f64.powi(-24))), T::of(0.25), T::of(0.75));
             }
             // The greatest number has the weight 0, and equal terms cancel.
             if row % 10 == 7 && length > 2 {

@@ -180,6 +180,10 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
         }
         let [mut values, mut signs] = [zeros(count)?, zeros(count)?];
         T::weighted_rows(self, length, &mut values, &mut signs);
+        if self.weights.is_some() {
+            // What is nearest to −0 is +0 for weighted sums.
+            values.iter_mut().for_each(|value| *value = value.plus_zero());
+        }
         Ok([values, signs])
     }
 

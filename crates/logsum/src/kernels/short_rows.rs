@@ -388,7 +388,7 @@ task! {
         let (lows, is_settled) = settled::<T, V>(value, bound + rounding);
         let mut sums = [0.0; LANES];
         sum.hi.store(&mut sums);
-        // Between NaN and NaN a value counts as settled.
+        // `settled` also accepts two ends that are NaN.
         let mut left = wrong | value.hi.differ(value.hi);
         for (j, (value, sign)) in values.iter_mut().zip(signs).enumerate() {
             (*value, *sign) = (lows[j], T::narrow(sums[j].signum()));
@@ -398,8 +398,8 @@ task! {
     }
 }
 
-/// Numbers above this in a vector may show where the softmax is 0: exponentials there are e^-1000.
-pub(crate) const GREAT: f64 = power_of_two(400);
+/// Numbers above this in a vector may show where the softmax is 0, since exponentials there are e^-1000, above 2^-1443.
+pub(crate) const GREAT: f64 = power_of_two(300);
 
 task! {
     /// Writes p (v − Σ p v) of at most eight rows: the Hessians of their log-sum-exps times v. Returns the mask of the

@@ -212,10 +212,11 @@ compiled! {
     }
 }
 
-/// The unit, a power of 2, in which sums of these numbers are in range.
+/// The unit, a power of 2, in which sums of these numbers do not overflow. Beside numbers beyond 2^1000, those below
+/// 2^-900 lose bits.
 fn unit<T: Format>(numbers: &[T]) -> f64 {
-    let is_great = |x: &T| x.widen().abs() > power_of_two(900);
-    if numbers.iter().any(is_great) { power_of_two(120) } else { 1.0 }
+    let is_great = |x: &T| x.widen().abs() > power_of_two(1000);
+    if numbers.iter().any(is_great) { power_of_two(60) } else { 1.0 }
 }
 
 impl Cumulative {
@@ -464,6 +465,17 @@ task! {
     }
 }
 
+/// A number times a power e^d that is given in units of UNSCALE, and that counts as 0 from d = −1000 on. A great number
+/// times the power may overflow; a small one in these units may be subnormal.
+#[inline(always)]
+fn times_power(number: DoubleDouble, power: DoubleDouble, d: f64) -> DoubleDouble {
+    match number.hi.abs() > 1.0 {
+        _ if d <= exp::LEAST => DoubleDouble::ZERO,
+        true => power * number.scaled(UNSCALE),
+        false => (power * number).scaled(UNSCALE),
+    }
+}
+
 /// The sum so far as e^max · (1 + t), and Σ t_k e^{z_k − max}, updated one number at a time.
 #[derive(Clone, Copy)]
 struct Running {
@@ -513,12 +525,13 @@ task! {
             return Running { max: z, slope: tangent, ..sum };
         }
         if z > sum.max {
-            let factor = exp::exp_dd_wide(sum.max, DoubleDouble::from(z)).scaled(UNSCALE);
-            let slope = sum.slope * factor + tangent;
-            return Running { max: z, t: ((sum.t + 1.0) * factor), slope, ..sum };
+            let factor = exp::exp_dd_wide(sum.max, DoubleDouble::from(z));
+            let slope = times_power(sum.slope, factor, sum.max - z) + tangent;
+            return Running { max: z, t: ((sum.t + 1.0) * factor.scaled(UNSCALE)), slope, ..sum };
         }
-        let power = exp::exp_dd(z, sum.max).scaled(UNSCALE);
-        Running { t: (sum.t + power), slope: (sum.slope + power * tangent), ..sum }
+        let power = exp::exp_dd(z, sum.max);
+        let slope = sum.slope + times_power(tangent, power, z - sum.max);
+        Running { t: (sum.t + power.scaled(UNSCALE)), slope, ..sum }
     }
 }
 
@@ -559,7 +572,7 @@ task! {
             () if new == max => sum,
             // Values +∞ contribute nothing to finite numbers.
             () if max == f64::INFINITY => DoubleDouble::ZERO,
-            () => sum * exp::exp_dd_wide(new, DoubleDouble::from(max)).scaled(UNSCALE),
+            () => times_power(sum, exp::exp_dd_wide(new, DoubleDouble::from(max)), new - max),
         };
         let weight = DoubleDouble::from(cotangent) / whole;
         Weights { max: new, sum: (sum + weight) }
@@ -568,9 +581,6 @@ task! {
 
 task! {
     fn share_of(z: f64, max: f64, sum: DoubleDouble; _: V) -> f64 {
-        let power = exp::exp_dd_wide(z, DoubleDouble::from(max));
-        // A great sum times a scaled exponential may overflow, and a small sum in units of UNSCALE is subnormal.
-        let share = if sum.hi.abs() > 1.0 { power * sum.scaled(UNSCALE) } else { (power * sum).scaled(UNSCALE) };
-        share.hi
+        times_power(sum, exp::exp_dd_wide(z, DoubleDouble::from(max)), z - max).hi
     }
 }

@@ -892,8 +892,8 @@ impl<'a, T: Format> Terms<'a, T> {
         })
     }
 
-    /// A vector, with 0 where the softmax is 0: at absent terms, at −∞ and far below the maximum. Exponentials there
-    /// are e^-1000 instead, whose products with [`GREAT`] numbers would show beside small ones.
+    /// A vector; if it has [`GREAT`] numbers, with 0 where the softmax is 0 and they would show: at absent terms, at −∞,
+    /// and without weights from 1000 below the maximum on. A weight may make up for any distance.
     fn counting<'v>(&self, vector: &'v [T]) -> Cow<'v, [T]> {
         let is_small = |v: &T| v.widen().abs() <= GREAT;
         if vector.iter().all(is_small) {
@@ -901,7 +901,8 @@ impl<'a, T: Format> Terms<'a, T> {
         }
         let present = |i: usize| (!self.is_absent(i)).then(|| self.z[i].widen());
         let max = (0..self.z.len()).filter_map(present).fold(f64::NEG_INFINITY, f64::max);
-        let is_far = |z: f64| (z - max) / self.temperature <= LEAST;
+        let least = if self.weights.is_some() { f64::NEG_INFINITY } else { LEAST };
+        let is_far = |z: f64| (z - max) / self.temperature <= least;
         let counts = |i: usize| present(i).is_some_and(|z| !is_far(z));
         vector.iter().enumerate().map(|(i, &v)| if counts(i) { v } else { T::default() }).collect()
     }

@@ -13,8 +13,8 @@ complex numbers. `axis` is an axis, a tuple or list of axes, or None for all; wi
 On the CPU traced labels, tokens, probabilities and class weights are checked when the loss or its gradient is computed;
 JAX reports the ValueError as its own `JaxRuntimeError`. Under `jit` JAX drops computations whose results are not
 needed, and their checks with them. So nothing is checked where only a second derivative is computed. On other devices
-they are not checked. A label or token out of range that is not found makes its row NaN. Traced ids are never checked:
-those that are out of range are dropped.
+they are not checked: a label or token out of range makes the loss of its row, and the gradient, NaN. Traced ids are
+never checked: those that are out of range are dropped.
 
 Accuracy
 --------

@@ -34,13 +34,17 @@ def weights_of(logits, target, weight, ignored, smoothing):
         q = target * (1 - smoothing) + smoothing / classes
         return q if weight is None else q * weight
     own = jax.nn.one_hot(target, classes, dtype=logits.dtype)
-    # Where nothing raises an error, a label that is out of range makes its row NaN.
-    own = jnp.where(((target < 0) | (target >= classes))[..., None], jnp.nan, own)
+    own = jnp.where(is_out_of_range(target, classes)[..., None], jnp.nan, own)
     if weight is None:
         q = own * (1 - smoothing) + smoothing / classes
     else:
         q = own * weight * (1 - smoothing) + weight * (smoothing / classes)
     return jnp.where((target != ignored)[..., None], q, 0)
+
+
+def is_out_of_range(target, classes):
+    """Where nothing raises an error, a label that is out of range makes its row NaN."""
+    return (target < 0) | (target >= classes)
 
 
 def of_rows(argument):
@@ -115,11 +119,11 @@ def whole_of(logits, target, weight, ignored, smoothing):
     """Σ q for each row."""
     if jnp.issubdtype(target.dtype, jnp.floating):
         return jnp.sum(weights_of(logits, target, weight, ignored, smoothing), -1)
+    own = jnp.where(is_out_of_range(target, logits.shape[-1]), jnp.nan, 1).astype(logits.dtype)
     counts = target != ignored
-    if weight is None:
-        return counts.astype(logits.dtype)
-    own = weight[jnp.where(counts, target, 0)]
-    return jnp.where(counts, (1 - smoothing) * own + smoothing * jnp.mean(weight), 0)
+    if weight is not None:
+        own = own * ((1 - smoothing) * weight[jnp.where(counts, target, 0)] + smoothing * jnp.mean(weight))
+    return jnp.where(counts, own, 0)
 
 
 # x/y. In its derivative with respect to y, 0 times an infinite x/y is 0: scores that mask classes out contribute
