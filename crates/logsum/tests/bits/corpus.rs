@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// May change only with the inputs or with a better result, never to match a machine that differs.
-pub const HASH: u64 = 0x6725_ff91_443e_69d3;
+pub const HASH: u64 = 0x17ee_59fb_a2fc_3731;
 
 /// The hash of all families' hashes in all formats; prints one line per family, to locate a difference.
 pub fn together(hashes: &[u64], mut print: impl FnMut(&str)) -> u64 {
