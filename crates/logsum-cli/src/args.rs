@@ -283,7 +283,7 @@ impl TokenPart {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Explain {
     /// The numbers z; inf and -inf are also accepted
-    #[arg(value_name = "Z", required = true, value_parser = logsum_explain::number)]
+    #[arg(value_name = "Z", required = true, value_parser = one_number)]
     pub(crate) numbers: Vec<f64>,
 
     /// Differentiate only with respect to this number, counted from 1 [default: the maximum, and the greatest other]
@@ -321,6 +321,13 @@ fn file_to_write(name: &str) -> Result<PathBuf, &'static str> {
         return Err("a file must be named here, not standard output; ./- is a file of that name");
     }
     Ok(name.into())
+}
+
+fn one_number(text: &str) -> Result<f64, String> {
+    logsum_explain::number(text).map_err(|error| match text.trim().contains([',', ' ', ';']) {
+        true => format!("{error}; separate numbers by spaces, without quotation marks"),
+        false => error.to_string(),
+    })
 }
 
 fn index(text: &str) -> Result<NonZeroUsize, &'static str> {

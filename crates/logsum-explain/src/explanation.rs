@@ -137,7 +137,7 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoNumber(text) => write!(f, "\"{text}\" is not a number; numbers are separated by spaces"),
+            Self::NoNumber(text) => write!(f, "\"{text}\" is not a number"),
             Self::TooLarge(text) => write!(f, "\"{text}\" is too large for an f64"),
             Self::NoSuchNumber { index, count } => {
                 write!(f, "there is no number {index}: the index must be from 1 to {count}")
