@@ -90,7 +90,11 @@ fn display(lines: &[String]) -> String {
 }
 
 /// Formulas in prose, and their TeX; a formula that begins with another one must come before it.
-const FORMULAS: [(&str, &str); 20] = [
+const FORMULAS: [(&str, &str); 24] = [
+    ("e^zᵢ/Σₖ e^zₖ", r"e^{z_i}/\sum_k e^{z_k}"),
+    ("e^max z", r"e^{\max z}"),
+    ("[k = i]", "[k = i]"),
+    ("k = i", "k = i"),
     ("e^ẑᵢ/S", r"e^{\hat z_i}/S"),
     ("e^ẑᵢ", r"e^{\hat z_i}"),
     ("e^z/Σ", r"e^z/\Sigma"),
