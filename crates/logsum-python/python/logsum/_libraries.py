@@ -13,7 +13,8 @@ class Elsewhere(TypeError):
 def refuse_masked(x):
     """Raises an error for masked arrays, also within lists, of which NumPy would make arrays without masks."""
     if any(issubclass(kind, np.ma.MaskedArray) for kind in types_in([x])):
-        raise TypeError("a masked array: give its data, and where=~mask; or x.compressed() if the function has no where")
+        hint = "give its data, and where=~mask; or x.compressed() if the function has no where"
+        raise TypeError(f"a masked array: {hint}")
 
 
 def types_in(numbers):

@@ -116,11 +116,15 @@ def indices_of(integers):
     return jnp.asarray(integers, format)
 
 
+def is_out_of_range(indices, length):
+    return (indices < 0) | (indices >= length)
+
+
 def within(indices, length, padding, name):
     """Raises an error for an index of a row that is out of range, if the values are known."""
     if not isinstance(indices, jax.core.Tracer):
         indices = np.asarray(indices)
-        is_wrong = ((indices < 0) | (indices >= length)) & (indices != padding)
+        is_wrong = is_out_of_range(indices, length) & (indices != padding)
         if is_wrong.any():
             place = np.unravel_index(int(np.argmax(is_wrong)), indices.shape)
             where = f" at {tuple(map(int, place))}" if place else ""

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import _general
-from ._arguments import within
+from ._arguments import is_out_of_range, within
 from ._callbacks import Linear, called, dispatched, like, operator
 from ._reductions import Powers, finite_or_0, log_softmax, logsumexp, softmax, softmax_slope, times, wide
 
@@ -34,17 +34,13 @@ def weights_of(logits, target, weight, ignored, smoothing):
         q = target * (1 - smoothing) + smoothing / classes
         return q if weight is None else q * weight
     own = jax.nn.one_hot(target, classes, dtype=logits.dtype)
+    # Where nothing raises an error, a label that is out of range makes its row NaN.
     own = jnp.where(is_out_of_range(target, classes)[..., None], jnp.nan, own)
     if weight is None:
         q = own * (1 - smoothing) + smoothing / classes
     else:
         q = own * weight * (1 - smoothing) + weight * (smoothing / classes)
     return jnp.where((target != ignored)[..., None], q, 0)
-
-
-def is_out_of_range(target, classes):
-    """Where nothing raises an error, a label that is out of range makes its row NaN."""
-    return (target < 0) | (target >= classes)
 
 
 def of_rows(argument):
