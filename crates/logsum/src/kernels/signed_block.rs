@@ -4,6 +4,7 @@ use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::exp::UNSCALE;
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::ln;
+use crate::arithmetic::log_of_sum::SLACK;
 use crate::arithmetic::precision::{Number, Precision};
 use crate::formats::Format;
 use crate::kernels::block::{STEP, exp_from, load, maximum, shift_for};
@@ -18,9 +19,6 @@ pub(crate) struct Weighted {
     /// About Σ |b| e^{z − shift}; not finite if the block has a NaN or +∞, or if a term is too large.
     pub(crate) size: f64,
 }
-
-/// Covers the roundings of bounds and of sizes.
-pub(crate) const SLACK: f64 = 1.000_01;
 
 /// Bounds, in units of UNSCALE, the error of the terms of a block that count as e^-1000 or underflow: |b| <
 /// 2^1024, so that 1024 of them are below 2^-408 · e^shift.

@@ -60,7 +60,8 @@ compiled! {
 
     fn weighted_rows(rows: &dyn WeightedRows<T>, length: usize, values: &mut [T], signs: &mut [T]) {
         let count = values.len();
-        in_parts(0..count, [(values, 1), (signs, 1)], worth(count, length), LANES, &mut Default::default(), &|part, [(values, _), (signs, _)], rooms| {
+        let (out, least, rooms) = ([(values, 1), (signs, 1)], worth(count, length), &mut Default::default());
+        in_parts(0..count, out, least, LANES, rooms, &|part, [(values, _), (signs, _)], rooms| {
             let [mut z, mut b] = [(); 2].map(|()| vec![T::default(); LANES * length]);
             let eights = part.step_by(LANES).zip(values.chunks_mut(LANES).zip(signs.chunks_mut(LANES)));
             for (first, (values, signs)) in eights {

@@ -892,8 +892,8 @@ impl<'a, T: Format> Terms<'a, T> {
         })
     }
 
-    /// A vector; if it has [`GREAT`] numbers, with 0 where the softmax is 0 and they would show: at absent terms, at −∞,
-    /// and without weights from 1000 below the maximum on. A weight may make up for any distance.
+    /// A vector; if it has [`GREAT`] numbers, with 0 where the softmax is 0 and they would show: at absent terms, at
+    /// −∞, and without weights from 1000 below the maximum on. A weight may make up for any distance.
     fn counting<'v>(&self, vector: &'v [T]) -> Cow<'v, [T]> {
         let is_small = |v: &T| v.widen().abs() <= GREAT;
         if vector.iter().all(is_small) {

@@ -2,13 +2,13 @@
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
 use crate::arithmetic::exp::UNSCALE;
-use crate::arithmetic::log_of_sum::error_of_share;
+use crate::arithmetic::log_of_sum::{SLACK, error_of_share};
 use crate::arithmetic::precision::Precision;
 use crate::formats::Format;
 use crate::formats::nearest::Zero;
 use crate::kernels::row_access::{BLOCK, PIECE};
 use crate::kernels::row_functions::BoundedShare;
-use crate::kernels::signed_block::{self, LEAST_ERROR, SLACK, Weighted};
+use crate::kernels::signed_block::{self, LEAST_ERROR, Weighted};
 use crate::kernels::term_source::{TermBlock, TermSource};
 use crate::simd::task;
 use crate::threads::{grain, in_tree};
