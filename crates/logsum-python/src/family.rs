@@ -32,6 +32,21 @@ fn moment_value<'py>(
     })
 }
 
+/// The derivatives of the entropies over axes.
+#[pyfunction]
+fn softmax_entropy_gradient<'py>(
+    a: &Bound<'py, PyAny>,
+    axis: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = a.py();
+    let axes = axes(axis, true)?;
+    in_format!(Numbers::needed(a)?, a => {
+        let a = a.as_array();
+        let (_, slopes) = detached(py, most(a.shape()), || a.softmax_entropy_with_gradient(axes))?;
+        given(py, slopes)
+    })
+}
+
 fn direction(is_reverse: bool, is_exclusive: bool) -> Cumulative {
     let which = if is_reverse { Cumulative::reverse() } else { Cumulative::forward() };
     if is_exclusive { which.exclusive() } else { which }
@@ -227,6 +242,7 @@ fn loss<T: Format>(
 
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(moment_value, module)?)?;
+    module.add_function(wrap_pyfunction!(softmax_entropy_gradient, module)?)?;
     module.add_function(wrap_pyfunction!(cumulative, module)?)?;
     module.add_function(wrap_pyfunction!(segments, module)?)?;
     module.add_function(wrap_pyfunction!(segment_shares, module)?)?;

@@ -272,6 +272,8 @@ def gradient_by_weight(x: Tensor, b: Tensor, dim: list[int]) -> Tensor:
 
 def product_or_0(a: Tensor, b: Tensor) -> Tensor:
     """a b, where 0 · ∞ is 0: a change of 0 has no effect, even where the derivative is infinite."""
+    if on_cpu(a) and not torch.isnan((product := a * b).sum()):
+        return product.contiguous()
     return torch.where((a == 0) | (b == 0), 0, a * b).contiguous()
 
 
@@ -367,13 +369,28 @@ def surprisal(x, dim):
     return torch.where(softmax(x, dim) == 0, 0, -log_softmax(x, dim))
 
 
-def entropy_gradient(x, dim):
+def entropy_slopes(x: Tensor, dim: list[int]) -> Tensor:
     """p (s − Σ p s) with s = −log p. s may be replaced by −x, since a number common to all elements has no influence;
     −x is not rounded."""
-    p, greatest = softmax(x, dim), x.detach().amax(dim, keepdim=True) if x.numel() else x
+    if on_cpu(x):
+        return by_numpy(lambda x: _core.softmax_entropy_gradient(x, tuple(dim)), x)
+    p, greatest = softmax(x, dim), x.amax(dim, keepdim=True) if x.numel() else x
     # Numbers far below the greatest contribute nothing, and their distance from it may overflow.
     difference = torch.where(p == 0, 0, finite_or_0(greatest) - x)
-    return softmax_slope(p, torch.where(greatest == torch.inf, surprisal(x, dim), difference), dim)
+    return shares_slope(p, torch.where(greatest == torch.inf, surprisal(x, dim), difference), dim)
+
+
+def entropy_hessian(x, dim, v):
+    """The Hessian times v: a (v − v̄) − p Σ a v − p (v − v̄) with the gradient a and means over p."""
+    x, v, dtype = wide(x), wide(v), x.dtype
+    p = softmax(x, dim)
+    return (slope_of_gradient(p, entropy_slope(x, dim), v, dim) - softmax_slope(p, v, dim)).to(dtype)
+
+
+def slope_of_gradient(p, a, v, dim):
+    """a (v − v̄) − p Σ a v: the derivative in the direction v of a = p (f − Σ p f), with means over p, as far as it does
+    not come from that of f."""
+    return times(a, v - mean(p, v, dim)) - p * times(a, v).sum(dim, keepdim=True)
 
 
 def variance_gradient(x, dim):
@@ -396,7 +413,14 @@ softmax_entropy = Differentiable(
     "softmax_entropy",
     entropies,
     1,
-    lambda inputs, _, g, needed: (g * entropy_gradient(*inputs),),
-    lambda inputs, tangents: (entropy_gradient(*inputs) * tangents[0]).sum(inputs[1], keepdim=True),
+    lambda inputs, _, g, needed: (g * entropy_slope(*inputs),),
+    lambda inputs, tangents: (entropy_slope(*inputs) * tangents[0]).sum(inputs[1], keepdim=True),
     kept,
+)
+entropy_slope = Differentiable(
+    "softmax_entropy_slope",
+    entropy_slopes,
+    1,
+    lambda inputs, _, v, needed: (entropy_hessian(*inputs, v),),
+    lambda inputs, tangents: entropy_hessian(*inputs, tangents[0]),
 )
