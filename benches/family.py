@@ -38,6 +38,7 @@ def work(quick):
         ("logmeanexp", rows, "normal", None),
         ("logvarexp", (64, 1000), "normal", None),
         ("softmax_entropy", rows, "normal", None),
+        ("softmax_kl", rows, "normal", "normal"),
         ("temperature", rows, "normal", None),
         ("cross_entropy", rows, "normal", "labels"),
         ("cross_entropy, smoothed", rows, "normal", "labels"),
@@ -115,6 +116,11 @@ def rivals(op, z, other):
         log_p = torch.log_softmax(a, 1)
         return -(log_p.exp() * log_p).sum(1)
 
+    def divergence():
+        # Of numbers that are far from each other: it cancels otherwise.
+        log_p, log_q = torch.log_softmax(a, 1), torch.log_softmax(b, 1)
+        return functions.kl_div(log_q, log_p, reduction="none", log_target=True).sum(1)
+
     def segments():
         ids, count = b, int(other[-1]) + 1
         flat = a.flatten()
@@ -146,6 +152,7 @@ def rivals(op, z, other):
         "logmeanexp": {"torch": lambda: torch.logsumexp(a, 1) - np.log(z.shape[1])},
         "logvarexp": {"torch": lambda: torch.log(torch.var(a.exp(), 1))},
         "softmax_entropy": {"torch": entropy},
+        "softmax_kl": {"torch": divergence},
         "temperature": {"torch": lambda: 0.7 * torch.logsumexp(a / 0.7, 1)},
         "cross_entropy": {"torch": torch_gradient(0.0)},
         "cross_entropy, smoothed": {"torch": torch_gradient(0.1)},

@@ -5,7 +5,7 @@ use half::f16;
 use logsum::{
     Accumulator, CrossEntropy, Cumulative, EffectiveSampleSize, LogMatmul, LogSumExp, Reduction, Segments,
     ShardedLogProb, Targets, Terms, WeightedMean, complex_logsumexp, cross_entropy_with_gradient, each,
-    logsumexp_hvp, token_log_probs,
+    logsumexp_hvp, softmax_kl_rows, token_log_probs,
 };
 use ndarray::{Array1, Array2, ArrayD, arr0};
 use ndarray_npy::{read_npy, write_npy};
@@ -62,6 +62,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         "logmeanexp" => median(|| result = z.logmeanexp(1).unwrap()),
         "logvarexp" => median(|| result = z.logvarexp(1, 1).unwrap()),
         "softmax_entropy" => median(|| result = z.softmax_entropy(1).unwrap()),
+        "softmax_kl" => {
+            let y = other()?;
+            let y = y.as_slice().ok_or("C order")?;
+            let mut values = vec![0.0; z.nrows()];
+            let time = median(|| softmax_kl_rows(numbers, y, z.ncols(), &mut values).unwrap());
+            result = Array1::from(values).into_dyn();
+            time
+        }
         "temperature" => {
             let mut values = vec![0.0; z.nrows()];
             let time = median(|| {

@@ -149,6 +149,44 @@ fn token_log_probs<'py>(
     })
 }
 
+/// The divergences of the softmaxes of rows along the last axis, in C order.
+#[pyfunction]
+fn softmax_kl<'py>(x: &Bound<'py, PyAny>, y: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = x.py();
+    in_format!(Numbers::needed(x)?, x => {
+        let y = like(&x, y)?;
+        let ((x, length), (y, _)) = (rows(&x)?, rows(&y)?);
+        let (values, ()) = filled(py, &[x.len().checked_div(length).unwrap_or(0)], |mut values| {
+            let values = values.as_slice_mut().unwrap_or_default();
+            detached(py, x.len(), || logsum::softmax_kl_rows(x, y, length, values))
+        })?;
+        Ok(values)
+    })
+}
+
+/// The derivatives of the divergences by x (0) or by y (1).
+#[pyfunction]
+fn softmax_kl_gradient<'py>(
+    x: &Bound<'py, PyAny>,
+    y: &Bound<'py, PyAny>,
+    by: usize,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = x.py();
+    in_format!(Numbers::needed(x)?, x => {
+        let y = like(&x, y)?;
+        let shape = x.shape().to_vec();
+        let ((x, length), (y, _)) = (rows(&x)?, rows(&y)?);
+        let mut values = collected((0..x.len().checked_div(length).unwrap_or(0)).map(|_| Default::default()))?;
+        let (slope, ()) = filled(py, &shape, |mut slope| {
+            let (mut slopes, values) = ([None, None], &mut values);
+            slopes[by] = slope.as_slice_mut();
+            let [by_x, by_y] = slopes;
+            detached(py, x.len(), || logsum::softmax_kl_rows_with_gradient(x, y, length, values, by_x, by_y))
+        })?;
+        Ok(slope)
+    })
+}
+
 /// The options of a loss: everything except logits, targets and weights.
 #[derive(FromPyObject)]
 struct Options {
@@ -248,5 +286,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(segment_shares, module)?)?;
     module.add_function(wrap_pyfunction!(log_matmul, module)?)?;
     module.add_function(wrap_pyfunction!(token_log_probs, module)?)?;
+    module.add_function(wrap_pyfunction!(softmax_kl, module)?)?;
+    module.add_function(wrap_pyfunction!(softmax_kl_gradient, module)?)?;
     module.add_function(wrap_pyfunction!(cross_entropy, module)?)
 }

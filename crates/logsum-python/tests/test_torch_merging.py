@@ -8,8 +8,18 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import logsum.torch as T
+from logsum.torch import _divergence
 
 INF = torch.inf
+
+
+@pytest.fixture(params=["on the CPU", "elsewhere"])
+def place(request, monkeypatch):
+    """The code for the CPU, and that for other devices: torch's operations."""
+    monkeypatch.setattr(_divergence, "on_cpu", lambda x: request.param == "on the CPU")
+
+
+in_each_place = pytest.mark.usefixtures("place")
 
 
 def exact_kl(x, y):
@@ -19,6 +29,7 @@ def exact_kl(x, y):
         return float(sum(a * mpmath.log(a / b) for a, b in zip(p, q) if a))
 
 
+@in_each_place
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("distance", [3.0, 1e-1, 1e-4, 1e-7])
 def test_divergence_is_right_where_both_are_close(dtype, distance):
@@ -33,6 +44,7 @@ def test_divergence_is_right_where_both_are_close(dtype, distance):
     assert ((found.double() - exact).abs() <= bound * exact).all(), (found.double() - exact) / exact
 
 
+@in_each_place
 def test_divergence_where_a_logarithm_is_out_of_range():
     """A mask by the least number, below scores of 1e292: its share is 0, but it is there; only −∞ is missed."""
     least = torch.finfo(torch.float64).min
@@ -114,6 +126,7 @@ def test_temperature_of_rows_without_mass_and_of_extremes():
             function(x, temperature=torch.tensor(1.0))
 
 
+@in_each_place
 def test_divergence_far_from_0():
     """Where logarithms of sums have lost the digits of the difference."""
     torch.manual_seed(1)
@@ -124,6 +137,7 @@ def test_divergence_far_from_0():
         assert abs(T.softmax_kl(x, y).item() - exact) <= 1e-12 * exact
 
 
+@in_each_place
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
 def test_gradients_of_close_divergences(dtype):
     torch.manual_seed(2)
@@ -138,6 +152,7 @@ def test_gradients_of_close_divergences(dtype):
         assert (slope.double() - right).norm() <= torch.finfo(dtype).eps * right.norm()
 
 
+@in_each_place
 def test_divergence_at_the_edges():
     x = torch.tensor([[0.0, 1, -INF], [0, 1, 2], [-INF] * 3, [0, 0, 0], [INF, 1, INF], [torch.nan, 1, 2], [5, 5, 5]])
     y = torch.tensor([[0.0, 1, -INF], [0, 1, -INF], [-INF] * 3, [-INF] * 3, [INF, 1, INF], [0, 1, 2], [7, 7, 7]])
@@ -159,6 +174,7 @@ def test_divergence_at_the_edges():
     assert masked == pytest.approx(exact_kl(torch.tensor([0.0, 1.0, -INF]), torch.tensor([1.0, 1.0, 0.0])), rel=1e-6)
 
 
+@in_each_place
 def test_derivatives_of_divergence():
     torch.manual_seed(2)
     x, y = (torch.randn(3, 5, dtype=torch.float64, requires_grad=True) for _ in range(2))
@@ -252,6 +268,7 @@ def test_bases_cannot_be_mixed_up():
         T.merge_attention([], [], base="e")
 
 
+@in_each_place
 def test_divergence_of_what_is_shifted():
     """What both have in common is taken off; numbers without mass do not count."""
     for shift in (0.4, 5, 100, 1e6):
@@ -264,6 +281,7 @@ def test_divergence_of_what_is_shifted():
             assert abs(T.softmax_kl(x, y).item() - exact) <= 1e-15 * exact
 
 
+@in_each_place
 @pytest.mark.parametrize("gap", [700, 712, 740, 744, 746, 800, 1e5])
 def test_divergence_where_shares_are_subnormal(gap):
     x, y = torch.tensor([-gap, 0.0], dtype=torch.float64), torch.tensor([0.0, -gap], dtype=torch.float64)
@@ -294,6 +312,7 @@ def test_merging_in_batches(base):
 LOWEST = torch.finfo(torch.float32).min
 
 
+@in_each_place
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize(
     "x, y",
@@ -329,6 +348,7 @@ def test_divergence_of_what_lies_far_apart(x, y, dtype):
             assert all(abs(a - b) <= 4 * digits * scale + least for a, b in zip(found.tolist(), right)), (found, right)
 
 
+@in_each_place
 @pytest.mark.parametrize(
     "x, y, exact, of_y",
     [

@@ -17,7 +17,7 @@
 //!
 //! - [`Terms`]: sums with weights, signs, a mask and a temperature, in any combination; with their derivatives,
 //!   softmax, mean, variance and entropy;
-//! - [`logmeanexp`], [`logvarexp`] and [`softmax_entropy`];
+//! - [`logmeanexp`], [`logvarexp`], [`softmax_entropy`] and [`softmax_kl`];
 //! - functions of one or two numbers ([`logaddexp`], [`log1pexp`], …) with their [`derivative`]s;
 //! - [`logcumsumexp`], [`segment_logsumexp`] and [`log_matmul`];
 //! - [`cross_entropy`] and [`token_log_probs`];

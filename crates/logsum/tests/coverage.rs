@@ -59,6 +59,13 @@ fn rows() -> Vec<Row> {
         reduction("logvarexp", ("tests/moments.rs", "logvarexp")),
         reduction("softmax_entropy", ("tests/moments.rs", "softmax_entropy")),
         Row {
+            name: "softmax_kl",
+            edges: ("tests/softmax_kl.rs", "fn edges"),
+            derivatives: Some(("tests/softmax_kl.rs", "softmax_kl_with_gradient")),
+            oracle: ("tests/softmax_kl.rs", "exact("),
+            bench: "softmax_kl",
+        },
+        Row {
             name: "Terms",
             edges: ("tests/terms.rs", "edges_with_weights"),
             derivatives: Some((FAMILY, "terms")),

@@ -13,6 +13,7 @@ mod per_format;
 mod row_reduction;
 mod segments;
 mod sharded_log_prob;
+mod softmax_kl;
 mod softmax_moments;
 mod term_logarithms;
 mod terms;
@@ -38,6 +39,7 @@ pub use row_reduction::{
 };
 pub use segments::{Segments, segment_logsumexp};
 pub use sharded_log_prob::ShardedLogProb;
+pub use softmax_kl::{softmax_kl, softmax_kl_rows, softmax_kl_rows_with_gradient, softmax_kl_with_gradient};
 pub use softmax_moments::{
     logmeanexp, logsumexp_hvp, logsumexp_jvp, softmax_entropy, softmax_entropy_hvp, softmax_entropy_jvp,
     softmax_entropy_with_gradient,

@@ -3,7 +3,7 @@
 
 use super::{
     accumulator, batch, cross_entropy, cumulative, elementwise, log_matmul, logvarexp, row_reduction,
-    segments, sharded_log_prob, terms, token_log_probs,
+    segments, sharded_log_prob, softmax_kl, terms, token_log_probs,
 };
 use crate::formats::Format;
 
@@ -38,6 +38,7 @@ pub trait Float:
     + cross_entropy::Compiled<Self>
     + token_log_probs::Compiled<Self>
     + sharded_log_prob::Compiled<Self>
+    + softmax_kl::Compiled<Self>
     + OfComplex
 {
 }

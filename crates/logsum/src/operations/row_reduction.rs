@@ -238,7 +238,7 @@ fn each_of_rows<T: Float>(each: Each, z: &[T], row_length: usize, out: &mut [T])
 }
 
 /// The number of rows.
-fn rows_of<T>(z: &[T], row_length: usize) -> Result<usize, Error> {
+pub(super) fn rows_of<T>(z: &[T], row_length: usize) -> Result<usize, Error> {
     match z.len().checked_rem(row_length) {
         None => Err(Error::RowLengthZero),
         Some(0) => Ok(z.len() / row_length),

@@ -4,16 +4,18 @@ import math
 
 import torch
 
-from ._differentiable import Differentiable
+from .. import _core
+from ._differentiable import Differentiable, by_numpy, on_cpu
 from ._reductions import (
+    count,
     exact_difference,
     finite_or_0,
     kept,
     log_softmax,
-    log_softmax_gradient,
     logsumexp,
-    mean,
+    slope_of_gradient,
     softmax,
+    softmax_slope,
     times,
 )
 
@@ -73,62 +75,132 @@ def shared_part(part, shared, dim):
     return finite_or_0(torch.where(is_greatest, part, -torch.inf).amax(dim, keepdim=True))
 
 
-def where_both(x, y, dim, numbers):
-    """The numbers where neither logarithm is −∞, and 0 elsewhere."""
-    is_none = (log_shares(x, dim) == -torch.inf) | (log_shares(y, dim) == -torch.inf)
-    return torch.where(is_none, 0, numbers)
+def in_rows(function, dim, *tensors):
+    """`function` of matrices whose rows have the numbers along the dimensions."""
+    last = list(range(-len(dim), 0))
+    rows = [x.movedim(dim, last).reshape(-1, count(x, dim)).contiguous() for x in tensors]
+    return by_numpy(function, *rows), last
 
 
-def log_ratio_backward(inputs, _, g, needed):
-    x, y, dim = inputs
-    g = where_both(x, y, dim, g)
-    return log_softmax_gradient(x, g, dim), -log_softmax_gradient(y, g, dim)
+def values(x: torch.Tensor, y: torch.Tensor, dim: list[int]) -> torch.Tensor:
+    """Σ p log(p/q)."""
+    if x.numel() == 0:
+        return torch.zeros_like(kept(x, dim))
+    if on_cpu(x):
+        return in_rows(_core.softmax_kl, dim, x, y)[0].reshape(kept(x, dim).shape)
+    return composed_values(x, y, dim)
 
 
-def log_ratio_slope(inputs, tangents):
-    (x, y, dim), (of_x, of_y, _) = inputs, tangents
-    change = of_x - mean(softmax(x, dim), of_x, dim) - of_y + mean(softmax(y, dim), of_y, dim)
-    return where_both(x, y, dim, change)
+def slopes_by_x(x: torch.Tensor, y: torch.Tensor, dim: list[int]) -> torch.Tensor:
+    """p (log(p/q) − Σ p log(p/q)), the derivatives by x; 0 where x has mass that y does not have, or none."""
+    return slopes_by(0, x, y, dim)
 
 
-log_ratio = Differentiable("log_ratio", log_ratios, 2, log_ratio_backward, log_ratio_slope)
+def slopes_by_y(x: torch.Tensor, y: torch.Tensor, dim: list[int]) -> torch.Tensor:
+    """q − p, the derivatives by y; 0 where x has mass that y does not have, or none."""
+    return slopes_by(1, x, y, dim)
 
 
-def divergence(x: torch.Tensor, y: torch.Tensor, dim: list[int]) -> torch.Tensor:
-    """Σ p (e^−d − 1 + d) with d = log p − log q. It equals Σ p log(p/q), since Σ p = Σ q, and its terms are not
-    negative."""
+def slopes_by(which, x, y, dim):
+    if x.numel() == 0:
+        return torch.empty_like(x)
+    if not on_cpu(x):
+        return composed_slopes(which, x, y, dim)
+    rows, last = in_rows(lambda x, y: _core.softmax_kl_gradient(x, y, which), dim, x, y)
+    return rows.reshape(x.movedim(dim, last).shape).movedim(last, dim).contiguous()
+
+
+def composed_values(x, y, dim):
+    """Of torch's operations: Σ p (e^−d − 1 + d) with d = log p − log q. It equals Σ p log(p/q), since Σ p = Σ q, and
+    its terms are not negative."""
     dtype, x, y = x.dtype, x.double(), y.double()
-    p, q, d = softmax(x, dim), softmax(y, dim), log_ratio(x, y, dim)
+    p, q, d = softmax(x, dim), softmax(y, dim), log_ratios(x, y, dim)
     # Where p is tiny, e^−d overflows; the term tends to q.
     terms = torch.where(d < -NEAR, q - p + times(p, d), times(p, above_tangent(d.clamp(min=-NEAR))))
-    terms = torch.where(p == 0, q, terms)
-    is_missed = (log_shares(x, dim) != -torch.inf) & (log_shares(y, dim) == -torch.inf)
-    value = torch.where(is_missed, torch.inf, terms).sum(dim, keepdim=True)
-    # A row of x without mass has the divergence 0.
-    value = torch.where(logsumexp(x, dim) == -torch.inf, 0, value)
-    is_unknown = torch.isnan(x) | torch.isnan(y)
-    return torch.where(is_unknown.sum(dim, keepdim=True) > 0, torch.nan, value).to(dtype)
+    value = torch.where(p == 0, q, terms).sum(dim, keepdim=True)
+    special = special_values(x, y, dim)
+    return torch.where(special == ORDINARY, value, special).to(dtype)
 
 
-def slopes(x, y, dim):
-    """The derivatives with respect to x and y; 0 where the divergence is infinite, or x has no mass."""
+def composed_slopes(which, x, y, dim):
+    """Of torch's operations: the derivatives by x (0) or y (1)."""
     dtype, x, y = x.dtype, x.double(), y.double()
-    p, q, d = softmax(x, dim), softmax(y, dim), log_ratio(x, y, dim)
-    # A NaN divergence counts as changing, so that its derivatives are NaN.
-    changes = ~torch.isinf(softmax_kl(x, y, dim)) & (logsumexp(x, dim) != -torch.inf)
-    of_x = times(p, d - times(p, d).sum(dim, keepdim=True))
-    # q − p, in a form that does not cancel.
-    of_y = torch.where((p == 0) | (d.abs() > 1), q - p, times(p, torch.expm1(-d.clamp(-1, 1))))
-    return [torch.where(changes, slope, 0 * p.detach()).to(dtype) for slope in (of_x, of_y)]
+    p, d = softmax(x, dim), log_ratios(x, y, dim)
+    if which == 0:
+        slope = times(p, d - times(p, d).sum(dim, keepdim=True))
+    else:
+        # q − p, in a form that does not cancel.
+        is_far = (p == 0) | (d.abs() > 1)
+        slope = torch.where(is_far, softmax(y, dim) - p, times(p, torch.expm1(-d.clamp(-1, 1))))
+    return where_ordinary(x, y, dim, slope).to(dtype)
 
 
-softmax_kl = Differentiable(
-    "softmax_kl",
-    divergence,
+ORDINARY = -1.0
+
+
+def special_values(x, y, dim):
+    """The divergence of each row that is a special case: NaN, 0 or +∞. `ORDINARY` for the others."""
+    is_unknown = torch.isnan(x) | torch.isnan(y)
+    is_missed = (log_shares(x, dim) != -torch.inf) & (log_shares(y, dim) == -torch.inf)
+    value = torch.where(is_missed.sum(dim, keepdim=True) > 0, torch.inf, ORDINARY)
+    # A row of x without mass has the divergence 0.
+    value = torch.where(logsumexp(x, dim) == -torch.inf, 0.0, value)
+    return torch.where(is_unknown.sum(dim, keepdim=True) > 0, torch.nan, value)
+
+
+def where_ordinary(x, y, dim, slope):
+    """NaN where the divergence is NaN, 0 in the other special cases."""
+    with torch.no_grad():
+        special = special_values(x, y, dim)
+    slope = torch.where(special == ORDINARY, slope, 0)
+    return torch.where(torch.isnan(special), torch.nan, slope)
+
+
+# The second derivatives. With a = p (log(p/q) − Σ p log(p/q)) and means over p, the Hessian by x times v is
+# a (v − v̄) − p Σ a v + p (v − v̄); that by y is q (v − v̄) with the mean over q; the mixed one is −p (v − v̄).
+
+
+def hessian_by_x(x, y, dim, v):
+    dtype, x, y, v = x.dtype, x.double(), y.double(), v.double()
+    p, a = softmax(x, dim), slope_by_x(x, y, dim)
+    curved = slope_of_gradient(p, a, v, dim) + softmax_slope(p, v, dim)
+    return where_ordinary(x, y, dim, curved).to(dtype)
+
+
+def hessian_by_y(x, y, dim, v):
+    slope = softmax_slope(softmax(y.double(), dim), v.double(), dim)
+    return where_ordinary(x, y, dim, slope).to(y.dtype)
+
+
+def mixed(x, y, dim, v):
+    slope = -softmax_slope(softmax(x.double(), dim), v.double(), dim)
+    return where_ordinary(x, y, dim, slope).to(x.dtype)
+
+
+def backward(inputs, _, g, needed):
+    x, y, dim = inputs
+    g = g.expand(x.shape)
+    of_x = times(g, slope_by_x(x, y, dim)) if needed[0] else None
+    return of_x, times(g, slope_by_y(x, y, dim)) if needed[1] else None
+
+
+def slope(inputs, tangents):
+    (x, y, dim), (t, u, _) = inputs, tangents
+    return (times(slope_by_x(x, y, dim), t) + times(slope_by_y(x, y, dim), u)).sum(dim, keepdim=True)
+
+
+softmax_kl = Differentiable("softmax_kl", values, 2, backward, slope, lambda x, y, dim: kept(x, dim))
+slope_by_x = Differentiable(
+    "softmax_kl_slope_by_x",
+    slopes_by_x,
     2,
-    lambda inputs, _, g, needed: [times(g.expand(inputs[0].shape), slope) for slope in slopes(*inputs)],
-    lambda inputs, tangents: sum(
-        times(slope, tangent).sum(inputs[2], keepdim=True) for slope, tangent in zip(slopes(*inputs), tangents)
-    ),
-    lambda x, y, dim: kept(x, dim),
+    lambda inputs, _, v, needed: (hessian_by_x(*inputs, v), mixed(*inputs, v)),
+    lambda inputs, tangents: hessian_by_x(*inputs, tangents[0]) + mixed(*inputs, tangents[1]),
+)
+slope_by_y = Differentiable(
+    "softmax_kl_slope_by_y",
+    slopes_by_y,
+    2,
+    lambda inputs, _, v, needed: (mixed(*inputs, v), hessian_by_y(*inputs, v)),
+    lambda inputs, tangents: mixed(*inputs, tangents[0]) + hessian_by_y(*inputs, tangents[1]),
 )
