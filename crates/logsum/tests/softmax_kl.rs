@@ -7,7 +7,10 @@ mod each_level;
 use common::{Big, Format, big, ulps};
 use each_level::each_level;
 use half::{bf16, f16};
-use logsum::{Error, softmax_kl, softmax_kl_rows, softmax_kl_rows_with_gradient, softmax_kl_with_gradient};
+use logsum::{
+    Error, LogSumExp, softmax_kl, softmax_kl_rows, softmax_kl_rows_with_gradient, softmax_kl_with_gradient,
+};
+use ndarray::{Array2, Axis, s};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -241,4 +244,32 @@ fn complaints() {
     assert!(matches!(softmax_kl_rows(&x, &x, 0, &mut two), Err(Error::RowLengthZero)));
     assert_eq!((two, values), ([9.0; 2], [9.0; 2]));
     softmax_kl_rows::<f64>(&[], &[], 3, &mut []).unwrap();
+}
+
+#[test]
+fn arrays_have_the_bits_of_rows() {
+    let mut random = ChaCha8Rng::seed_from_u64(5);
+    let mut numbers =
+        |shape: [usize; 2]| Array2::from_shape_simple_fn(shape, || random.random_range(-9.0..9.0));
+    let (x, one) = (numbers([33, 7]), numbers([33, 1]));
+    let columns = x.t().as_standard_layout().into_owned().reversed_axes();
+    for x in [x.view(), columns.view(), x.slice(s![..;-1, ..])] {
+        for (axis, y) in [(0, &one), (1, &numbers([33, 7]))] {
+            let (values, by_x, by_y) = x.softmax_kl_with_gradient(axis as isize, y).unwrap();
+            assert_eq!(x.softmax_kl(axis as isize, y).unwrap(), values);
+            let y = y.broadcast(x.dim()).unwrap();
+            let rows = x.lanes(Axis(axis)).into_iter().zip(y.lanes(Axis(axis)));
+            let slopes = by_x.lanes(Axis(axis)).into_iter().zip(by_y.lanes(Axis(axis)));
+            for (((x, y), (by_x, by_y)), &value) in rows.zip(slopes).zip(&values) {
+                let [mut found_x, mut found_y] = [x.to_vec(), y.to_vec()];
+                let found = softmax_kl_with_gradient(&x.to_vec(), &y.to_vec(), &mut found_x, &mut found_y);
+                assert_eq!(found.unwrap(), value);
+                assert_eq!((found_x, found_y), (by_x.to_vec(), by_y.to_vec()));
+            }
+        }
+    }
+    assert!(matches!(
+        x.softmax_kl(1, &numbers([32, 7])),
+        Err(Error::ShapeMismatch { argument: "other", .. })
+    ));
 }

@@ -321,6 +321,56 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         with_gradient(self.array(), axes, operations::softmax_entropy_with_gradient)
     }
 
+    /// [`softmax_kl`](crate::softmax_kl) of each row and that of `other`, which is broadcast to the shape of this array.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// let x = array![[0.0, 1.0], [0.0, 1e-9]];
+    /// assert_eq!(x.softmax_kl(1, &array![[5.0, 6.0], [0.0, 0.0]])?, array![0.0, 1.25e-19].into_dyn());
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
+    fn softmax_kl<E: Dimension>(
+        &self,
+        axes: impl Into<Axes>,
+        other: &ArrayRef<T, E>,
+    ) -> Result<ArrayD<T>, Error> {
+        let plan = Plan::new(self.array(), axes)?;
+        let (x, y) = (plan.rows(self.array())?, plan.broadcast("other", other)?);
+        let f =
+            |i, [value]: [&mut [T]; 1]| value[0] = operations::softmax_kl(&x.row(i), &y.row(i)).expect(EQUAL);
+        let [value] = plan.each([PerRow::One], f)?;
+        Ok(plan.per_row(value))
+    }
+
+    /// [`softmax_kl_with_gradient`](crate::softmax_kl_with_gradient) of each row and that of `other`, which is broadcast
+    /// to the shape of this array: the values, their derivatives with respect to this array, and those with respect to
+    /// the broadcast `other`.
+    ///
+    /// ```
+    /// use logsum::LogSumExp;
+    /// use ndarray::array;
+    /// let (values, by_x, by_y) = array![[0.0, 0.0]].softmax_kl_with_gradient(1, &array![0.0, 1e-9])?;
+    /// assert_eq!(values, array![1.25e-19].into_dyn());
+    /// assert_eq!((by_x, by_y), (array![[2.5e-10, -2.5e-10]], array![[-2.5e-10, 2.5e-10]]));
+    /// # Ok::<(), logsum::Error>(())
+    /// ```
+    #[expect(clippy::type_complexity, reason = "an array of values, and two of derivatives")]
+    fn softmax_kl_with_gradient<E: Dimension>(
+        &self,
+        axes: impl Into<Axes>,
+        other: &ArrayRef<T, E>,
+    ) -> Result<(ArrayD<T>, Array<T, D>, Array<T, D>), Error> {
+        let plan = Plan::new(self.array(), axes)?;
+        let (x, y) = (plan.rows(self.array())?, plan.broadcast("other", other)?);
+        let sizes = [PerRow::One, PerRow::Each, PerRow::Each];
+        let [values, by_x, by_y] = plan.each(sizes, |i, [value, by_x, by_y]| {
+            let row = operations::softmax_kl_with_gradient(&x.row(i), &y.row(i), by_x, by_y);
+            value[0] = row.expect(EQUAL);
+        })?;
+        Ok((plan.per_row(values), plan.per_element(by_x)?, plan.per_element(by_y)?))
+    }
+
     /// [`Cumulative::logsumexp`] along one axis.
     ///
     /// ```
