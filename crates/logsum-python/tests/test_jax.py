@@ -430,7 +430,7 @@ print(logsum.softmax(jnp.zeros(2), dtype="float64").dtype)
 def test_cotangents_of_softmax_whose_difference_overflows():
     x, g = jnp.array([0.0, 8.0], jnp.float16), jnp.array([6e4, -6e4], jnp.float16)
     found, expected = (jax.vjp(lj.softmax, x)[1](g)[0] for x, g in ((x, g), (x.astype(float), g.astype(float))))
-    # The other one is small, and as good as p is.
+    # The other element is small, and its relative error is that of p.
     np.testing.assert_allclose(found[0], expected[0], rtol=2e-3)
     assert jnp.isfinite(found[1])
 
@@ -502,7 +502,7 @@ a, ids, one = jnp.arange(12.0).reshape(4, 3) / 3, jnp.array([0, 1, 2, 0]), jnp.a
 squares = lambda a: (lj.log_softmax(a) ** 2).sum()
 both = lambda a, b: lj.logsumexp(a, 1, b=b)
 loss = lambda a, ids, weight: lj.cross_entropy(a, ids, weight, z_loss=0.1, temperature=2.0, label_smoothing=0.1)
-# Functions of rows, and of what all devices have.
+# Functions of rows, which are sharded, and of arrays that all devices have.
 for function, *others in (
     (lambda a: lj.logsumexp(a, 1),),
     (jax.grad(squares),),
@@ -514,7 +514,7 @@ for function, *others in (
 ):
     sharded = jax.shard_map(function, mesh=mesh, in_specs=(P("d"), *(P() for _ in others)), out_specs=P("d"))
     np.testing.assert_allclose(sharded(a, *others), function(a, *others), rtol=1e-5, atol=1e-6)
-    # Derivatives by all, from outside.
+    # Derivatives with respect to what all devices have, taken outside of shard_map.
     if others and jnp.issubdtype(others[0].dtype, jnp.floating):
         found, expected = (jax.grad(lambda b: f(a, b).sum())(others[0]) for f in (sharded, function))
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
@@ -567,7 +567,7 @@ def test_a_format_holds_the_integers_it_is_given():
         for x in (jnp.array([1, 2049]), [1, 2049], np.array([1, 2049])):
             with pytest.raises(ValueError, match=" has 2049, which float16 would round: convert it first"):
                 function(x, dtype=jnp.float16)
-    # Traced ones are rounded once.
+    # Traced integers are not checked, and are rounded once.
     found = jax.jit(lambda x: lj.softmax(x, dtype=jnp.float16))(jnp.array([2049, 2051]))
     np.testing.assert_array_equal(found, lj.softmax(jnp.array([2048, 2052], jnp.float16)))
 
@@ -648,6 +648,13 @@ def test_derivatives_of_logsubexp_far_apart(dtype):
     of = lambda transform: lambda x, y: np.asarray(transform(lj.logsubexp, (0, 1))(number(x), number(y)), float)
     for grad, hessian in ((jax.grad, jax.hessian), (lambda f, by: jax.jit(jax.grad(f, by)), lambda f, by: jax.jit(jax.jacrev(jax.jacrev(f, by), by)))):
         ends_of_domains.check_logsubexp(dtype, float(jnp.finfo(dtype).eps), lambda x: float(number(x)), of(grad), of(hessian))
+
+
+def test_tangents_where_the_softmax_is_0_do_not_count():
+    for z, slope in (([0.0, -jnp.inf], 1.0), ([-jnp.inf, -jnp.inf], 0.0), ([jnp.inf, 0.0], 1.0)):
+        for t in (jnp.inf, jnp.nan):
+            assert lj.logsumexp_jvp(jnp.array(z), jnp.array([1.0, t]), 0)[1] == slope
+            assert lj.logsumexp_hvp(jnp.array(z), jnp.array([1.0, t]), 0).tolist() == [0, 0]
 
 
 def test_derivatives_at_the_ends_of_domains():

@@ -206,7 +206,7 @@ def test_threads_work_on_parts_of_one_array(columns):
     assert np.array_equal(out, expected)
 
 
-# More than there are addresses for.
+# More numbers than the address space can hold as results.
 MANY = np.broadcast_to(0.0, 2**46)
 TOO_LARGE = {
     "log_matmul": lambda: logsum.log_matmul(np.zeros((2**23, 1)), np.zeros((1, 2**23))),
@@ -409,7 +409,7 @@ def test_segments(dtype):
             assert np.array_equal(values[:, segment], logsum.logsumexp(chosen, 1))
             assert np.array_equal(shares[:, ids == segment], logsum.softmax(chosen, 1))
         assert (shares[:, (ids < 0) | (ids >= 6)] == 0).all()
-    # Ids of few bits, and more segments than those can number.
+    # Ids of 8 bits, and more segments than 8 bits can number.
     assert logsum.segment_logsumexp(np.array([0, 1], dtype), np.int8([0, -1]), 300, mode="drop").tolist() == [0, *[-np.inf] * 299]
     offsets = [0, 0, 20, 21, 50]
     ids = np.repeat(np.arange(4), np.diff(offsets))
@@ -489,6 +489,13 @@ def test_ufuncs_have_the_values_of_mpmath(name, dtype):
         assert error <= (0.5001 if is_nearest else 1), (x, found, error)
 
 
+def test_tangents_where_the_softmax_is_0_do_not_count():
+    for z, slope in (([0.0, -np.inf], 1.0), ([-np.inf, -np.inf], 0.0), ([np.inf, 0.0], 1.0)):
+        for t in (np.inf, np.nan):
+            assert logsum.logsumexp_jvp(np.array(z), np.array([1.0, t]), 0)[1] == slope
+            assert logsum.logsumexp_hvp(np.array(z), np.array([1.0, t]), 0).tolist() == [0, 0]
+
+
 def test_derivatives_against_differences():
     rng = np.random.default_rng(3)
     a, t = rng.normal(size=(2, 4, 6))
@@ -534,7 +541,7 @@ def test_token_log_probs():
     both = logsum.token_log_probs(z, tokens, entropy=True)
     np.testing.assert_array_equal(both[0], expected)
     np.testing.assert_array_equal(both[1], logsum.softmax_entropy(z, axis=-1))
-    # The nearest float32 of float16 scores: what float64 gives, rounded, but for ties.
+    # The nearest float32 for float16 scores: the float64 result rounded, except for ties.
     half = z.astype(np.float16)
     single = logsum.token_log_probs(half, tokens, dtype=np.float32)
     assert single.dtype == np.float32 and logsum.token_log_probs(half, tokens).dtype == np.float16
@@ -706,7 +713,7 @@ def test_nothing_leaks():
 
 
 LONG_CALLS = {
-    # Rows that need three words, one after another and side by side, and one row without an end.
+    # Rows that need triple-doubles, contiguous and as columns, and one very long row.
     "rows": "logsum.logsumexp(numpy.broadcast_to(row, (n, 256)), 1)",
     "columns": "logsum.logsumexp(numpy.broadcast_to(row[:, None], (256, n)), 0)",
     "row": "logsum.logsumexp(numpy.broadcast_to(0.5, n))",
@@ -749,7 +756,7 @@ try:
     print("done")
 except KeyboardInterrupt:
     print(time.perf_counter() - sent[0])
-# What was given up can be done again.
+# After an interrupt, calls work as before.
 assert logsum.logsumexp(numpy.zeros(2)) == math.log(2)
 """
     heard = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True).stdout

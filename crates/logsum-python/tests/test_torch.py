@@ -224,7 +224,7 @@ def test_token_log_probs():
 @pytest.mark.filterwarnings("ignore")
 def test_complaints_are_clear():
     """Every argument of every function is tried with the wrong type, shape, length and dtype."""
-    # A group of this process alone, for what works over groups.
+    # A group with this process alone, for the functions that need a group.
     torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
     try:
         assert list(complaints(lt, torch.as_tensor)) == []
@@ -266,6 +266,13 @@ def test_targets():
     assert z.grad[0].tolist() == [0, 0] and torch.isfinite(z.grad).all()
 
 
+def test_tangents_where_the_softmax_is_0_do_not_count():
+    for z, slope in (([0.0, -torch.inf], 1.0), ([-torch.inf, -torch.inf], 0.0), ([torch.inf, 0.0], 1.0)):
+        for t in (torch.inf, torch.nan):
+            assert lt.logsumexp_jvp(torch.tensor(z), torch.tensor([1.0, t]), 0)[1] == slope
+            assert lt.logsumexp_hvp(torch.tensor(z), torch.tensor([1.0, t]), 0).tolist() == [0, 0]
+
+
 def test_numbers_without_a_format_are_not_rounded():
     x = np.array([[0.3, -1.7], [2.2, 0.1]])
     tensor = torch.tensor(x)
@@ -276,7 +283,7 @@ def test_numbers_without_a_format_are_not_rounded():
     _, slope = lt.logsumexp_jvp(tensor, [[0.1, 0.7], [0.2, 0.3]], 1)
     _, expected = logsum.logsumexp_jvp(x, np.array([[0.1, 0.7], [0.2, 0.3]]), 1)
     assert slope.tolist() == expected.tolist()
-    # Beside single precision they do not widen the result.
+    # Beside a float32 tensor they do not make the result float64.
     assert lt.logsumexp(tensor.float(), 1, b=[0.1, 0.7]).dtype == torch.float32
     assert lt.logsumexp(tensor.float(), 1, b=0.1).dtype == torch.float32
 
@@ -565,7 +572,7 @@ def test_masked_arrays_are_refused():
 def test_cotangents_of_softmax_whose_difference_overflows():
     x, g = torch.tensor([0.0, 8.0], dtype=torch.float16), torch.tensor([6e4, -6e4], dtype=torch.float16)
     found, expected = (torch.func.vjp(lambda x: lt.softmax(x, 0), x)[1](g)[0] for x, g in ((x, g), (x.double(), g.double())))
-    # The other one is small, and as good as p is.
+    # The other element is small, and its relative error is that of p.
     torch.testing.assert_close(found[0], expected[0].half())
     assert torch.isfinite(found[1])
 
@@ -590,7 +597,7 @@ def test_integers_are_rounded_once():
     assert lt.token_log_probs(x, torch.tensor(0), dtype=torch.float64) == lt.log_softmax(x.double(), 0)[0]
     loss = lt.cross_entropy(x.double(), torch.tensor(0))
     assert lt.cross_entropy(x, p) == lt.cross_entropy(x, torch.tensor(0), ones) == loss
-    # What the format holds is taken.
+    # Integers that the format can represent are accepted.
     assert lt.softmax(torch.tensor([1, 2048]), 0, torch.float16).dtype == torch.float16
     for function in (lt.softmax, lambda x, dim, dtype: lt.token_log_probs(x, torch.tensor(0), dim, dtype)):
         with pytest.raises(ValueError, match="input has 2049, which float16 would round: convert it first"):

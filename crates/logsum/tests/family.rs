@@ -201,3 +201,16 @@ fn f64_vectors() {
 fn f32_vectors() {
     check::<f32>("f32");
 }
+
+#[test]
+fn tangents_where_the_softmax_is_0_do_not_count() {
+    const INF: f64 = f64::INFINITY;
+    for (z, value, slope) in [([0.0, -INF], 0.0, 1.0), ([-INF, -INF], -INF, 0.0), ([INF, 0.0], INF, 1.0)] {
+        for t in [INF, f64::NAN] {
+            assert_eq!(logsumexp_jvp(&z, &[1.0, t]).unwrap(), (value, slope), "{z:?} {t}");
+            let mut out = [9.0; 2];
+            logsumexp_hvp(&z, &[1.0, t], &mut out).unwrap();
+            assert_eq!(out, [0.0; 2], "{z:?} {t}");
+        }
+    }
+}

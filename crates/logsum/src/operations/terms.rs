@@ -296,8 +296,8 @@ impl<'a, T: Float> Terms<'a, T> {
     /// occurs.
     ///
     /// Special cases are those of [`logvarexp`](crate::logvarexp), and so is the bound without weights at τ = 1.
-    /// Otherwise the absolute error is at most 1 ulp plus 2^-58 of 1 and of the magnitude of 2 z; with weights of both
-    /// signs, of the sums of magnitudes that nearly cancel.
+    /// Otherwise the absolute error is at most 1 ulp plus 2^-58 (1 + 2 max |z|); with weights of both signs, it grows
+    /// with the sums of magnitudes that nearly cancel.
     ///
     /// ```
     /// let z = [1000.0, f64::NAN, 1001.0];
@@ -892,8 +892,9 @@ impl<'a, T: Format> Terms<'a, T> {
         })
     }
 
-    /// A vector; if it has [`GREAT`] numbers, with 0 where the softmax is 0 and they would show: at absent terms, at
-    /// −∞, and without weights from 1000 below the maximum on. A weight may make up for any distance.
+    /// The vector. If it has numbers of a magnitude above [`GREAT`], whose products with exponentials that count as
+    /// e^-1000 are not negligible, it has 0 where the softmax is 0: at absent terms, at −∞, and, without weights, where
+    /// z/τ is at least 1000 below the maximum. A weight may make up for any distance.
     fn counting<'v>(&self, vector: &'v [T]) -> Cow<'v, [T]> {
         let is_small = |v: &T| v.widen().abs() <= GREAT;
         if vector.iter().all(is_small) {
@@ -902,7 +903,7 @@ impl<'a, T: Format> Terms<'a, T> {
         let present = |i: usize| (!self.is_absent(i)).then(|| self.z[i].widen());
         let max = (0..self.z.len()).filter_map(present).fold(f64::NEG_INFINITY, f64::max);
         let least = if self.weights.is_some() { f64::NEG_INFINITY } else { LEAST };
-        let is_far = |z: f64| (z - max) / self.temperature <= least;
+        let is_far = |z: f64| z == f64::NEG_INFINITY || (z - max) / self.temperature <= least;
         let counts = |i: usize| present(i).is_some_and(|z| !is_far(z));
         vector.iter().enumerate().map(|(i, &v)| if counts(i) { v } else { T::default() }).collect()
     }
@@ -922,7 +923,7 @@ impl<'a, T: Format> Terms<'a, T> {
         })
     }
 
-    /// From the derivatives of log Σ b e^z by the weights to those of τ log Σ b e^{z/τ}.
+    /// Turns the derivatives of log Σ b e^z with respect to the weights into those of τ log Σ b e^{z/τ}.
     fn times_temperature(&self, out: &mut [T]) {
         if self.temperature != 1.0 {
             out.iter_mut().for_each(|x| *x = T::narrow(x.widen() * self.temperature));
@@ -1066,7 +1067,7 @@ impl<T> Shares<'_, T> {
     }
 }
 
-/// What the logarithm of a sum is differentiated by.
+/// With respect to what the logarithm of a sum is differentiated.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum By {
     /// The numbers: b_i e^{z_i} / Σ b_k e^{z_k}.

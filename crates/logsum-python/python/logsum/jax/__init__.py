@@ -1,8 +1,8 @@
 """logsum's functions for JAX, with JAX's argument names and defaults, and derivatives of any order.
 
 They run under `jit`, `vmap`, `grad`, `jvp`, `hessian` and `shard_map`, in any composition, with one exception: where a
-`lax.scan` is differentiated backward and then again, as in `jax.hessian`, JAX loses the rule of callbacks, and raises
-an error. Use `jax.jacrev(jax.jacfwd(f))` there, which differentiates forward first.
+`lax.scan` is differentiated backward and then again, as in `jax.hessian`, JAX loses the derivative rule of callbacks,
+and raises an error. Use `jax.jacrev(jax.jacfwd(f))` there, which differentiates forward first.
 
 Arguments
 ---------
@@ -13,13 +13,14 @@ complex numbers. `axis` is an axis, a tuple or list of axes, or None for all; wi
 On the CPU traced labels, tokens, probabilities and class weights are checked when the loss or its gradient is computed;
 JAX reports the ValueError as its own `JaxRuntimeError`. Under `jit` JAX drops computations whose results are not
 needed, and their checks with them. So nothing is checked where only a second derivative is computed. On other devices
-they are not checked: a label or token out of range makes the loss of its row, and the gradient, NaN. Traced ids are
-never checked: those that are out of range are dropped.
+traced arguments are not checked: a label or token out of range makes the loss of its row, and the gradient, NaN. Traced
+segment ids are never checked: those that are out of range are dropped.
 
 Accuracy
 --------
-On the CPU values are as accurate as those of the same functions of `logsum`: mostly correctly rounded. On other devices
-they are computed by JAX's own operations, by the same formulas and conventions, with errors of some ulps.
+On the CPU values are as accurate as those of the same functions of `logsum`: mostly correctly rounded. The derivatives
+that `logsumexp_jvp` and `logsumexp_hvp` return are less accurate, as the other derivatives below. On other devices
+values are computed by JAX's own operations, by the same formulas and conventions, with errors of some ulps.
 
 First derivatives of log-sum-exps and losses are correctly rounded before they are multiplied by the cotangent. All
 other derivatives have an error of some ulps of their largest terms; these terms cancel where a row is nearly certain
@@ -132,7 +133,7 @@ def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False, where=Non
 
 def logsumexp_value_and_grad(a, axis=None, b=None, where=None, keepdims=False, no_mass="zero"):
     """log Σ b e^a over axes, and its gradient; with weights `b` the pair of the gradients with respect to `a` and to
-    `b`. As `logsum.logsumexp_value_and_grad`, which documents `no_mass`."""
+    `b`. See also `logsum.logsumexp_value_and_grad`, which documents `no_mass`."""
     one_of(("zero", "uniform", "nan"), no_mass, "no_mass")
     value = logsumexp(a, axis, b, keepdims, where=where)
     shapes = [jnp.shape(a), () if b is None else jnp.shape(b)]
@@ -157,11 +158,12 @@ def logsumexp_value_and_grad(a, axis=None, b=None, where=None, keepdims=False, n
 def logsumexp_jvp(a, tangent, axis=None, keepdims=False):
     """The values of `logsumexp`, and their derivatives in the direction `tangent`: Σ p t with p = softmax(a).
 
-    `a` and `tangent` broadcast against each other. As `logsum.logsumexp_jvp`.
+    `a` and `tangent` broadcast against each other. Tangents where p is 0 do not count. See also `logsum.logsumexp_jvp`.
     """
     x, t = together(**dict(zip(("a", "tangent"), real(a=a, tangent=tangent))))
     axes = normalized(axis, x.ndim)
-    values = _reductions.logsumexp(x, axes), _reductions.mean(_reductions.softmax(x, axes), t, axes)
+    p = _reductions.softmax(x, axes)
+    values = _reductions.logsumexp(x, axes), _reductions.mean(p, jnp.where(p == 0, 0, t), axes)
     is_number = jnp.ndim(a) == jnp.ndim(tangent) == 0
     return values if keepdims and not is_number else tuple(jnp.squeeze(value, axes) for value in values)
 
@@ -169,11 +171,13 @@ def logsumexp_jvp(a, tangent, axis=None, keepdims=False):
 def logsumexp_hvp(a, vector, axis=None):
     """The Hessian of `logsumexp` times a vector v: p (v − Σ p v) with p = softmax(a), of the shape of `a`.
 
-    `a` and `vector` broadcast against each other. As `logsum.logsumexp_hvp`.
+    `a` and `vector` broadcast against each other. Numbers of `vector` where p is 0 do not count. See also
+    `logsum.logsumexp_hvp`.
     """
     x, v = together(**dict(zip(("a", "vector"), real(a=a, vector=vector))))
     axes = normalized(axis, x.ndim)
-    return summed_to(_reductions.softmax_slope(_reductions.softmax(x, axes), v, axes), jnp.shape(a))
+    p = _reductions.softmax(x, axes)
+    return summed_to(_reductions.softmax_slope(p, jnp.where(p == 0, 0, v), axes), jnp.shape(a))
 
 
 def by_shares(function, x, axis, dtype, where):
@@ -208,7 +212,7 @@ def reduced(function, a, axis, keepdims, *parameters):
 
 
 def logmeanexp(a, axis=None, keepdims=False):
-    """The logarithm of the mean of e^a over axes; NaN of no numbers. Its gradient is the softmax. See also
+    """The logarithm of the mean of e^a over axes; NaN if there are no numbers. Its gradient is the softmax. See also
     `logsum.logmeanexp`."""
     return reduced(_reductions.logmeanexp, a, axis, keepdims)
 
@@ -381,7 +385,7 @@ def cross_entropy(
     """
     for name, number in (("label_smoothing", label_smoothing), ("z_loss", z_loss)):
         if isinstance(number, jax.Array):
-            raise TypeError(f"{name} must be a number, not an array of JAX: there is no derivative by it")
+            raise TypeError(f"{name} must be a number, not an array of JAX: there is no derivative with respect to it")
     is_learned = isinstance(temperature, jax.Array)
     if is_learned and temperature.ndim:
         raise ValueError(f"temperature has the shape {temperature.shape}, it must be one number")

@@ -6,14 +6,15 @@ composition of these; exceptions are documented with the function.
 Arguments
 ---------
 `input` is a tensor of float16, bfloat16, float32 or float64; integers and booleans are converted to torch's default
-format. Other numbers may be tensors, arrays or Python's numbers, except that the arguments of functions by element and
-of `log_matmul` must all be tensors. Formats are promoted as torch promotes them. `dim` is a dimension, a tuple or list
-of dimensions, or None or () for all of them; with `keepdim` they stay, with length 1.
+format. Other arguments may be tensors, arrays or Python's numbers, except that those of elementwise functions and of
+`log_matmul` must all be tensors. Formats are promoted as torch promotes them. `dim` is a dimension, a tuple or list of
+dimensions, or None or () for all of them; with `keepdim` they stay, with length 1.
 Under autocast, numbers of 16 bits are converted to float32, as for torch's own exponentials and losses.
 
 Accuracy
 --------
-On the CPU values are as accurate as those of the same functions of `logsum`: mostly correctly rounded. On NVIDIA's GPUs
+On the CPU values are as accurate as those of the same functions of `logsum`: mostly correctly rounded. The derivatives
+that `logsumexp_jvp` and `logsumexp_hvp` return are less accurate, as the other derivatives below. On NVIDIA's GPUs
 (Ampere and later) log-sum-exp, softmax and log-softmax without weights have the same bits as on the CPU. So have token
 log-probabilities and the losses of rows whose targets are classes, without class weights, label smoothing, z-loss and
 temperature, with their gradients except for the sign of zeros. All of these run as kernels of this package, on torch's
@@ -137,7 +138,7 @@ def logsumexp(input, dim=None, b=None, keepdim=False, return_sign=False, where=N
 
 def logsumexp_value_and_grad(input, dim=None, b=None, where=None, keepdim=False, no_mass="zero"):
     """log Σ b e^input over dimensions, and its gradient; with weights `b` the pair of the gradients with respect to
-    `input` and to `b`. As `logsum.logsumexp_value_and_grad`, which documents `no_mass`.
+    `input` and to `b`. See also `logsum.logsumexp_value_and_grad`, which documents `no_mass`.
 
     The value and the gradients can be differentiated again.
     """
@@ -164,28 +165,31 @@ def logsumexp_value_and_grad(input, dim=None, b=None, where=None, keepdim=False,
 def logsumexp_jvp(input, tangent, dim=None, keepdim=False):
     """The values of `logsumexp`, and their derivatives in the direction `tangent`: Σ p t with p = softmax(input).
 
-    `tangent` broadcasts against `input`. As `logsum.logsumexp_jvp`.
+    `input` and `tangent` broadcast against each other. Tangents where p is 0 do not count. See also
+    `logsum.logsumexp_jvp`.
     """
     x, t, dims, is_number = directed(input, tangent, "tangent", dim)
-    slope = (_reductions.softmax(x, dims) * t).sum(dims, keepdim=True)
+    slope = _reductions.times(_reductions.softmax(x, dims), t).sum(dims, keepdim=True)
     return without(is_number, dims, keepdim, _reductions.logsumexp(x, dims), slope)
 
 
 def logsumexp_hvp(input, vector, dim=None):
     """The Hessian of `logsumexp` times a vector v: p (v − Σ p v) with p = softmax(input), of the shape of `input`.
 
-    `vector` broadcasts against `input`. As `logsum.logsumexp_hvp`.
+    `input` and `vector` broadcast against each other. Numbers of `vector` where p is 0 do not count. See also
+    `logsum.logsumexp_hvp`.
     """
     x, v, dims, _ = directed(input, vector, "vector", dim)
-    return summed_to(_reductions.softmax_slope(_reductions.softmax(x, dims), v, dims), input.shape)
+    p = _reductions.softmax(x, dims)
+    return summed_to(_reductions.softmax_slope(p, torch.where(p == 0, 0, v), dims), input.shape)
 
 
 def softmax(input, dim=None, dtype=None):
     """e^input / Σ e^input over dimensions: `torch.softmax`. 0 where all numbers are −∞; with c numbers +∞, 1/c at each
     of these.
 
-    With `dtype`, numbers are first converted to that format; integers are not converted to torch's default format
-    before. It must represent them exactly: numbers of a wider format, or an integer that it would round, are an error.
+    With `dtype`, numbers are first converted to that format; integers, too, are converted to it directly. It must
+    represent them exactly: numbers of a wider format, or an integer that it would round, are an error.
     Integers whose values cannot be checked, since they are traced or on a device other than the CPU, are rounded.
     """
     x, dims = of_dims(converted(input, dtype), dim)
@@ -200,7 +204,7 @@ def log_softmax(input, dim=None, dtype=None):
 
 
 def logmeanexp(input, dim=None, keepdim=False):
-    """The logarithm of the mean of e^input over dimensions; NaN of no numbers. Its gradient is the softmax.
+    """The logarithm of the mean of e^input over dimensions; NaN if there are no numbers. Its gradient is the softmax.
 
     See also `logsum.logmeanexp`.
     """
@@ -241,8 +245,8 @@ def softmax_kl(input, other, dim=None, keepdim=False, *, temperature=1.0, softca
     out and contributes nothing. Where p has mass and q has none, the result is +∞ with the derivative 0. A row of `input`
     without mass, all −∞, gives 0; a NaN gives NaN. Derivatives of any order are with respect to both arguments.
 
-    `temperature` and `softcap` apply to both, as in `softmax_entropy`. They change scores, which are then rounded to
-    float64: that limits how much is left of the difference of two scores that are nearly equal.
+    `temperature` and `softcap` apply to both arguments, as in `softmax_entropy`. The scores that result are rounded to
+    float64, so that the divergence of nearly equal arguments is less accurate.
 
     >>> softmax_kl(torch.tensor([0.0, 1.0]), torch.tensor([0.0, 1.0]))
     tensor(0.)
@@ -275,7 +279,8 @@ def merge_attention(outputs, logsumexps, *, base):
         raise ValueError("outputs and logsumexps must have a first dimension, of at least one part")
     if values.shape[:-1] != logs.shape:
         raise ValueError(
-            f"outputs has the shape {tuple(values.shape)} and logsumexps {tuple(logs.shape)}: it must be that of outputs without its last dimension"
+            f"outputs has the shape {tuple(values.shape)} and logsumexps {tuple(logs.shape)}: "
+            "the second must be the first without its last dimension"
         )
     unit = 1.0 if base == "e" else math.log(2)
     scores = logs.double() * unit
@@ -648,7 +653,8 @@ def vocab_parallel_token_log_probs(input, tokens, start=None, group=None, dtype=
     Every process gets the same values, which are correctly rounded: they have the bits of `token_log_probs` of the
     whole rows, for any number of processes and wherever the vocabulary is cut. The bits of the gradient with respect to
     the shard do not depend on the cut either; before the multiplication by the cotangent it is correctly rounded,
-    except for one element in some 10^7. The backward pass needs no communication; a second derivative is an error.
+    except for one element in some 10^7. The backward pass needs no communication. Second derivatives are an error, and
+    so are `torch.func`, `vmap` and forward mode.
 
     In one exchange each process sends 64 bytes for each row, and 64 more. A row whose value is not proved to be the
     nearest number by what is exchanged is gathered whole in a second exchange. By chance this is one float32 row in
