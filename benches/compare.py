@@ -25,7 +25,7 @@ TARGET = HERE / "target"
 RUNNER = TARGET / "release" / "logsum-benches"
 PACKAGES = ["numpy==2.4.6", "scipy==1.17.1", "torch==2.15.0", "jax==0.10.2", "matplotlib==3.10.8"]
 
-# Operation, shape, axis, format, what it is measured by, and the multiple of that which it must not exceed.
+# Operation, shape, axis, format, what it is measured by, and the multiple of that which it is meant not to exceed.
 WORK = [
     ("lse", (1, 1 << 26), "all", "float32", "read", 1.5),
     ("lse", (512, 128_000), "1", "float32", "read", 1.6),
@@ -173,6 +173,7 @@ def write(rows, counts, quick):
         "",
         "`python3 benches/compare.py`. Medians on one thread but where it says 2, as multiples of a plain read (a copy,",
         "for gradients and softmax) of the same memory in the same run. Versions: " + ", ".join(PACKAGES[1:4]) + ", and those of crates/frameworks/Cargo.lock.",
+        "\"target\" is the multiple that logsum is meant not to exceed.",
         "",
         "| work | unit | target | " + " | ".join(names) + " |",
         "|---|---|---|" + "---|" * len(names),

@@ -227,8 +227,8 @@ def main():
     head = [
         f"# The family, {date}, {cpu}",
         "",
-        "`python3 benches/family.py`: medians on one thread; reads and copies are those of the first input as f32, in the same run.",
-        "A rival at 2.00 takes twice logsum's time.",
+        "`python3 benches/family.py`: medians on one thread. \"reads, copies\" is logsum's time as multiples of a plain",
+        "read and a plain copy of the first input as f32, in the same run. A rival at 2.00 takes twice logsum's time.",
         "",
     ]
     (HERE / "record" / f"{date}-family.md").write_text("\n".join(head + lines) + "\n")

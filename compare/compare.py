@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Asks logsum and its rivals for the same values, times them on the same arrays, and writes COMPARE.md. `compare/run` calls it."""
+"""Asks logsum and its rivals for the same values, times them on the same arrays, and writes COMPARE.md. `compare/run`
+calls it."""
 
 import argparse
 import datetime
@@ -40,7 +41,7 @@ NAMES = {
     "cross_entropy_gradient": "gradient of cross-entropy",
     "hessian": "Hessian",
     "logaddexp": "log(e^x + e^y)",
-    "logaddexp_gradient": "its gradient",
+    "logaddexp_gradient": "gradient of log(e^x + e^y)",
     "logsubexp": "log(e^x − e^y)",
     "log1pexp": "log(1 + e^x)",
     "log1mexp": "log(1 − e^x)",

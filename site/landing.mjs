@@ -67,7 +67,7 @@ function stack(parts) {
 }
 const accuracy = `<p class="legend-parts" aria-hidden="true">${Object.entries(PARTS).map(([kind, words]) => `<span class="${kind}">${words}</span>`).join("")}</p>
 <table class="bars">
-<caption class="hidden">For each system: how many of the inputs for which it has a function it answers with the nearest float</caption>
+<caption class="hidden">For each system: how many of the inputs that it was given it answers with the nearest float</caption>
 <thead class="hidden"><tr><th scope="col">system</th><th scope="col">chart</th><th scope="col">nearest float</th></tr></thead>
 <tbody>
 ${summary.map(({ name, version, asked, parts }) => `<tr${name === "logsum" ? ' class="ours"' : ""}><th scope="row">${name} <small>${version}</small></th><td class="bar-cell">${stack(parts)}</td><td>${parts.nearest} of ${asked}</td></tr>`).join("\n")}
@@ -171,7 +171,7 @@ log-softmax, is the floating-point number nearest to the exact one. So there is 
 </section>
 <section aria-labelledby="right">
 <h2 id="right">How right it is</h2>
-<p>${most} inputs that were chosen because they are hard, some of them from public reports. A bar is as long as the number of those for which the system has a function.</p>
+<p>${most} inputs that were chosen because they are hard, some of them from public reports. A bar is as long as the number of those that the system was given.</p>
 <figure>${accuracy}</figure>
 <p class="dim">Of everyday numbers the others lose some units in the last place, if anything. That log-sum-exp, its gradient, softmax and log-softmax
 are the nearest floats has <a href="design.html">a proof</a>, and tests that try to refute it. Some of the wider family, such as entropies, have bounds of 1 or 2 ulp instead: <a href="manual.html">the manual</a> has each. From ${source}.</p>

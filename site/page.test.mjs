@@ -38,7 +38,7 @@ after(async () => {
   server.close();
 });
 
-// A page that has nothing to complain of, and asks nobody else for anything.
+// Opens a page. The test fails if the page has an error or a warning, or requests anything from another server.
 async function open(t, address = "derivation.html", options = {}) {
   const context = await browser.newContext({ locale: "en-GB", ...options });
   const page = await context.newPage();
@@ -64,7 +64,7 @@ const settled = (page) => page.evaluate(() => new Promise((done) => requestAnima
 execFileSync("cargo", ["build", "--locked", "--quiet", "--bins", "--example", "digits"]);
 const command = (rest, options) => execFileSync("../target/debug/logsum", rest, { encoding: "utf8", ...options });
 
-// What it says of the same numbers.
+// The command's output for the same numbers.
 function explained(...numbers) {
   return JSON.parse(command(["explain", ...numbers, "--format", "json"]));
 }
@@ -90,7 +90,7 @@ test("values are the library's, to the bit", async (t) => {
     }, z);
     assert.deepEqual(answer.gradient, expected.gradient, z);
     assert.deepEqual(answer.tempered.gradient, expected.gradient, z);
-    // To how many digits lines agree is a logarithm, which is this machine's own.
+    // The number of digits to which lines agree is computed by a logarithm that differs between machines.
     const withoutDigits = (cases) => cases.map(({ digits, ...others }) => others);
     assert.deepEqual(withoutDigits(answer.cases), withoutDigits(expected.cases), z);
   }
@@ -116,7 +116,7 @@ test("numbers are typed, dragged, added and removed", async (t) => {
   const address = /#z=1,-2,0&t=1&i=2&lang=en$/;
   await page.waitForURL(address, { timeout: 5000 });
   assert.match(page.url(), address);
-  // What is no number is said to be none, and what was shown stays.
+  // Text that is not a number is reported, and the results of before stay.
   await first.fill("1x");
   await settled(page);
   assert.equal(await page.textContent("#said"), '"1x" is not a number');
@@ -142,7 +142,7 @@ test("a number that cannot be read is marked, and the rest is seen to be old", a
     assert.ok(await isStale(page));
     assert.match(await page.textContent("#stale"), /z = 3, 1, -2、τ = 1 /);
   }
-  // Rows that still hold what was answered keep their bars, whatever is added or moved.
+  // Rows whose number has not changed since the last answer keep their bars, whatever is added or moved.
   await page.click("#add");
   await page.locator("#temperature").fill("-0.3");
   await settled(page);
@@ -153,7 +153,7 @@ test("a number that cannot be read is marked, and the rest is seen to be old", a
   await settled(page);
   assert.equal(await page.textContent("#said"), '"1,5" is not a number');
   assert.match(await page.textContent(".case h3"), /^Case/);
-  // Only what has an answer gets into the address.
+  // Only numbers that have an answer are put into the address.
   await new Promise((done) => setTimeout(done, 500));
   assert.match(page.url(), /#z=3,1,-2&t=1&i=2&lang=zh$/);
   await page.locator("#numbers [type=text]").nth(1).fill("1.5");
@@ -380,7 +380,7 @@ test("the charts have the figures of COMPARE.md, and say when and where", async 
   for (const section of ["wrong", "right", "fast"]) assert.match(await page.textContent(`section[aria-labelledby=${section}]`), new RegExp(`${machine}.*${date}`));
 });
 
-// Axe does not look into drawings.
+// Axe does not check SVG.
 test("charts are seen in both schemes", async (t) => {
   for (const colorScheme of schemes) {
     const page = await open(t, "index.html", { colorScheme });

@@ -47,7 +47,7 @@ pub const fn power_of_two(n: i32) -> f64 {
     if n < -1022 { f64::from_bits(1 << (n + 1074)) } else { f64::from_bits(((n + 1023) as u64) << 52) }
 }
 
-/// A finite number other than 0 as one with a magnitude in [1, 2), times 2 to a power.
+/// The significand, with a magnitude in [1, 2), and the exponent of a finite number other than 0.
 pub fn parts(x: f64) -> (f64, i32) {
     let (normal, extra) = if x.abs() < f64::MIN_POSITIVE { (x * power_of_two(54), 54) } else { (x, 0) };
     let exponent = (normal.to_bits() >> 52 & 0x7ff) as i32 - 1023;
@@ -63,7 +63,7 @@ impl DoubleDouble {
     /// log 2.
     pub const LN_2: Self = Self { hi: core::f64::consts::LN_2, lo: 2.319_046_813_846_299_6e-17 };
 
-    /// The same number in every place.
+    /// This number in every lane.
     #[inline(always)]
     pub fn splat<F: Float64>(self, like: F) -> DoubleDouble<F> {
         DoubleDouble { hi: like.splat(self.hi), lo: like.splat(self.lo) }
@@ -131,7 +131,7 @@ called_as_one! {
     }
 }
 
-/// As the sum with the negated number.
+/// Computed as the sum with the negated number.
 impl<F: Float64> Sub for DoubleDouble<F> {
     type Output = Self;
 
@@ -161,10 +161,10 @@ called_as_one! {
 
 /// Relative error below 15u².
 ///
-/// With q = xh/yh rounded, r = y q is rounded by 3u² of itself, xh − rh is exact, and the rest x − y q is at most 3u of
-/// x. First-order terms of the relative error: 3u² from r; 2u² for the rounding of xl − rl, 3u² for that of the
-/// rest, 3u² for that of its quotient; 3u² as the rest is divided by yh instead of y: 14u² together, and terms of
-/// order u³. The paper has 15u² + 56u³ for its DWDivDW2, which is this but for the rounding of r.
+/// With q = xh/yh rounded, r = y q has a rounding error of at most 3u² of itself, xh − rh is exact, and the rest x − y
+/// q is at most 3u of x. First-order terms of the relative error: 3u² from r; 2u² for the rounding of xl − rl, 3u² for
+/// that of the rest, 3u² for that of its quotient; 3u² as the rest is divided by yh instead of y: 14u² together, and
+/// terms of order u³. The paper has 15u² + 56u³ for its DWDivDW2, which is this but for the rounding of r.
 impl<F: Float64> Div for DoubleDouble<F> {
     type Output = Self;
 

@@ -14,11 +14,11 @@ pub const SCALE: i64 = 512;
 /// Takes the scale off again.
 pub const UNSCALE: f64 = power_of_two(-512);
 
-/// An eighth of the least f64, in units of 2^-SCALE. A number up to this, with any error of its own, is less than a
-/// quarter of the least f64: it rounds to 0.
+/// An eighth of the least f64, in units of 2^-SCALE. A number computed as at most this, with an error below
+/// its own size, is less than a quarter of the least f64: it rounds to 0.
 pub const NOTHING: f64 = power_of_two(SCALE as i32 - 1077);
 
-/// Smaller differences count as this one. c is at most 128 from the maximum, so that e^-1000 is below 2^-1257 of
+/// Differences z − c below this count as this. c is at most 128 from the maximum, so that e^-1000 is below 2^-1257 of
 /// e^max: 2^64 such terms stay below 2^-1193, which no rounding can see (the smallest half-ulp is 2^-1075;
 /// `Partial::is_its_maximum` has the argument).
 pub const LEAST: f64 = -1000.0;
@@ -148,13 +148,13 @@ const EXP_DD_FINER: [f64; 7] = [
 /// Adding and subtracting this rounds a small number to the nearest integer, and leaves it in the low bits.
 const ROUNDER: f64 = 6755399441055744.0; // 1.5 · 2^52
 
-/// The step that d is nearest to: k in the low bits of the first, −k the second.
+/// The number k of steps that is nearest to d: the first result has k in its low bits, the second is −k.
 #[inline(always)]
 pub(crate) fn step<F: Float64>(d: F) -> (F, F) {
     step_less(d, 0.0)
 }
 
-/// The same with `steps` less in the low bits of the first.
+/// The same, with k less `steps` in the low bits of the first result.
 #[inline(always)]
 fn step_less<F: Float64>(d: F, steps: f64) -> (F, F) {
     let rounder = d.splat(ROUNDER - steps);
@@ -191,7 +191,7 @@ pub fn polynomial_by_halves<const N: usize, F: Float64>(x: F, coefficients: [f64
 /// | error | at most |
 /// |---|---|
 /// | d = z − c, at most 1000 in magnitude, is rounded: 1000 · 2^-53 | 2^-43.03 |
-/// | k·(ln 2)/16, where |k| < 23 100 and the step is off by 2^-58 | 2^-43.50 |
+/// | k·(ln 2)/16, where \|k\| < 23 100 and the step is off by 2^-58 | 2^-43.50 |
 /// | interpolation of g = (e^r − 1)/r, h = \|r\|, g⁽⁴⁾ ≤ e^h/5: h⁵/8 · g⁽⁴⁾/4! · e^h | 2^-37.48 |
 /// | the rest, some roundings | 2^-51 |
 ///
@@ -214,7 +214,7 @@ called_as_one! {
     }
 }
 
-/// e^{z − c} likewise, with one more coefficient, for numbers that are results themselves.
+/// e^{z − c} likewise, with one more coefficient, for operations with a result for each number, such as softmax.
 ///
 /// | error | at most |
 /// |---|---|
@@ -224,8 +224,8 @@ called_as_one! {
 /// | interpolation, as [`exp_f64`]'s, with one node more | 2^-46.6 |
 /// | the rest, some roundings | 2^-51 |
 ///
-/// together below 2^-45.05 < [`EXP_F64_FINE_ERROR`] for −128 ≤ z − c ≤ 128, and for c = 0 and |z| ≤ 176. From −1000 on
-/// it is below 2^-42.2: half an ulp of d is 2^-44 then, and the second line that of [`exp_f64`].
+/// together below 2^-45.05 < [`EXP_F64_FINE_ERROR`] for −128 ≤ z − c ≤ 128, and for c = 0 and |z| ≤ 176. For
+/// all d ≥ −1000 it is below 2^-42.2: half an ulp of d is at most 2^-44, and the second line is that of [`exp_f64`].
 #[inline(always)]
 pub fn exp_f64_fine<F: Float64>(z: F, c: F) -> F {
     exp_f64_fine_at_0(z - c)
@@ -255,7 +255,7 @@ called_as_one! {
     /// | the result is rounded once | 1.000 |
     /// | s and s + s²·P, below 2^-5.5, are rounded, each by 2^-59 | 0.032 |
     /// | interpolation, and roundings of s² and P | 0.001 |
-    /// | these two are relative to 1, e^r may be 2^-0.0313 | × 1.022 |
+    /// | the two lines above are relative to 1, but e^r may be as small as 2^-0.0313 | × 1.022 |
     ///
     /// together below 1.034 · 2^-53 < [`EXP_F64_FULL_ERROR`]. e^0 is exactly 1.
     pub fn exp_f64_full<F: Float64>(d: DoubleDouble<F>) -> F {
@@ -293,7 +293,7 @@ fn exp_f64_by<const N: usize, F: Float64>(d: F, coefficients: [f64; N]) -> F {
 /// | s² is rounded: 2^-53 · s²·P | 0.98 |
 /// | P is rounded: 2^-54 · s², and its inner steps 2^-61 · s² | 0.98 |
 /// | q is rounded once, below 2^-12 | 0.50 |
-/// | these are relative to 1, e^r may be 2^-0.0313 | × 1.022 |
+/// | the lines above are relative to 1, but e^r may be as small as 2^-0.0313 | × 1.022 |
 /// | the low part of the result, below 2^-11 where the table's entry is above 1.03, is rounded once | 1.00 |
 /// | roundings of terms below 2^-52 | 0.01 |
 ///
@@ -317,11 +317,11 @@ called_as_one! {
     }
 }
 
-/// e^{z − c} likewise, with r² in double-double, for numbers that are results themselves.
+/// e^{z − c} likewise, with r² in double-double, for operations with a result for each number, such as softmax.
 ///
 /// With r₀ and r₁ as in [`exp_dd`], e^{r₀} − 1 = r₀ + r₀²/2 + r₀³·P(r₀), and r₁ enters as (1 + (e^{r₀} − 1))
-/// (r₁ + r₁²/2). r₀ + r₀²/2 is a double-double without error; what is left, q, is below 2^-19.0, and in f64. The
-/// bound, relative to e^{z − c}, in units of 2^-72:
+/// (r₁ + r₁²/2). The first word of r₀ + r₀²/2 is taken out without error; what is left, q, is below 2^-19.0, and in
+/// f64. The bound, relative to e^{z − c}, in units of 2^-72:
 ///
 /// | error | at most |
 /// |---|---|
@@ -329,7 +329,7 @@ called_as_one! {
 /// | r₀³·P < 2^-19.1: r₀² and r₀³ rounded, P by 1.1 roundings: 3.1 · 2^-53 · 2^-19.16 | 2.77 |
 /// | q is rounded twice, by 2^-73 | 1.00 |
 /// | r₁, below 2^-28, is off by 2^-81 | 0.01 |
-/// | these are relative to 1, e^r may be 2^-0.0313 | × 1.022 |
+/// | the lines above are relative to 1, but e^r may be as small as 2^-0.0313 | × 1.022 |
 /// | the low part of the result, below 2^-18 where the table's entry is above 1.11, is rounded once | 0.93 |
 ///
 /// together below 5.5 · 2^-72 < 2^-69.5 < [`EXP_DD_FINE_ERROR`]. e^0 is exactly 1.
@@ -352,22 +352,23 @@ called_as_one! {
     }
 }
 
-/// e^{z − c} likewise, with r³ in double-double, too, for sums that settle such results.
+/// e^{z − c} likewise, with r³ in double-double, too, for the sums of rows with results that [`exp_dd_fine`] leaves
+/// unsettled.
 ///
-/// h is r₀ rounded to a multiple of 2^-23. So h², h³ < 2^-16.58 and 1 + h + h²/2 have at most 53 bits and no error,
-/// and 1 + h + h²/2 + h³/6 is a sum of two f64 but for 2^-106 and what 1/6 lost, which P takes in. The rest of the
-/// exponent is l = (r₀ − h) + r₁ < 2^-23.9, and e^r = e^h (1 + (e^l − 1)). All that is added to the first of the two
-/// f64 is below 2^-23.6, and in f64. The bound, relative to e^{z − c}, in units of 2^-80:
+/// h is r₀ rounded to a multiple of 2^-23. So h², h³ (below 2^-16.58) and 1 + h + h²/2 have at most 53 bits and are
+/// exact, and 1 + h + h²/2 + h³/6 is a sum of two f64, up to 2^-106 and the rounding error of 1/6, which P includes.
+/// The rest of the exponent is l = (r₀ − h) + r₁ < 2^-23.9, and e^r = e^h (1 + (e^l − 1)). All that is added to the
+/// first of the two f64 is below 2^-23.6, and in f64. The bound, relative to e^{z − c}, in units of 2^-80:
 ///
 /// | error | at most |
 /// |---|---|
 /// | interpolation, found by evaluation at 2001 points: 2^-79.85 | 1.11 |
-/// | P by 1.1 roundings of 2^-58, h·P by 2^-64: times h⁴ and h³ | 1.70 |
+/// | P has 1.1 roundings of 2^-58, times h⁴; h·P has one of 2^-64, times h³ | 1.70 |
 /// | what is left of e^h, below 2^-26.6, is rounded twice, by 2^-80 | 2.00 |
 /// | r₁, below 2^-28, is rounded twice and off by 2^-81.5 | 0.86 |
 /// | l, e^l − 1 and the sum are rounded, by 2^-77 each | 24.00 |
 /// | the low part of the result, below 2^-23.68 of it, is rounded once | 10.00 |
-/// | these are relative to 1, e^r may be 2^-0.0313 | × 1.022 |
+/// | the lines above are relative to 1, but e^r may be as small as 2^-0.0313 | × 1.022 |
 ///
 /// together below 40.6 · 2^-80 < 2^-74.6 < [`EXP_DD_FINER_ERROR`]. e^0 is exactly 1.
 #[inline(always)]
@@ -390,7 +391,7 @@ called_as_one! {
 }
 
 called_as_one! {
-    /// z − c exactly, or −1000 where it is less.
+    /// z − c exactly, or −1000 where z − c is less.
     fn difference<F: Float64>(z: F, c: F) -> DoubleDouble<F> {
         let d = two_sum(z, -c);
         // What counts as −1000 has no low part: it might be anything.
@@ -399,7 +400,7 @@ called_as_one! {
     }
 }
 
-/// An exponent as k·(ln 2)/16 + r₀ + r₁, of which r₁ has what the table's entry for k lost.
+/// An exponent as k·(ln 2)/16 + r₀ + r₁, where r₁ includes what the table's entry for k lost.
 ///
 /// Whole powers of 2 can be taken out of an exponential before it is computed: 16 less in k is 1 less in the exponent
 /// of 2.
@@ -434,7 +435,7 @@ impl<F: Float64> Reduced<F> {
         Self::of_f64_less(d, 0.0)
     }
 
-    /// The same, with `steps` less in k: a whole multiple of 16, below 2^50. This takes no operation more.
+    /// The same, with `steps` less in k: a multiple of 16, below 2^50. This takes no additional operation.
     #[inline(always)]
     pub fn of_f64_less(d: F, steps: f64) -> Self {
         let (k, minus_k) = step_less(d, steps);
@@ -450,7 +451,7 @@ impl<F: Float64> Reduced<F> {
         Self::by_steps(d, k, minus_k, d.splat(0.0))
     }
 
-    /// As [`of_f64_less`](Self::of_f64_less), and with its bits up to [`NEAR_RANGE`], but for a d of up to
+    /// Like [`of_f64_less`](Self::of_f64_less), with the same bits up to [`NEAR_RANGE`], but for a d of up to
     /// [`FAR_RANGE`].
     ///
     /// Beyond [`NEAR_RANGE`], d and k·STEP₀ are multiples of 2^-43 whose difference is below 1, so that it is exact.
@@ -492,7 +493,7 @@ impl<F: Float64> Reduced<F> {
         Self { r1: self.r1 + low, ..self }
     }
 
-    /// −k, for an exponent with no steps less.
+    /// −k, for a number that was reduced with `steps` of 0.
     #[inline(always)]
     pub fn minus_k(&self) -> F {
         self.k.splat(ROUNDER) - self.k
@@ -557,7 +558,7 @@ fn grown<F: Float64>(r: F, e: F) -> F {
     r.mul_add(half.mul_add(e, half + e), r)
 }
 
-/// power·(1 + e + q): the leading power + power·e without error, the rest in f64.
+/// power·(1 + e + q): the leading part power + power·e is exact, the rest is in f64.
 #[inline(always)]
 fn times_one_and<F: Float64>(power: F, e: F, q: F) -> DoubleDouble<F> {
     let hi = power.mul_add(e, power);
@@ -568,7 +569,7 @@ fn times_one_and<F: Float64>(power: F, e: F, q: F) -> DoubleDouble<F> {
 /// |[`exp_dd_wide`] − exact| ≤ this · exact + 2^-104 · |c| · exact. Derivation there.
 pub const WIDE_ERROR: f64 = power_of_two(-94);
 
-/// (ln 2)/16 in three parts, the first two of 38 bits, off by less than 2^-140.
+/// (ln 2)/16 in three parts, the first two of 38 bits; together they are off by less than 2^-140.
 pub(crate) const WIDE_STEP: [f64; 3] = [0.04332169878489367, 1.0291218489291539e-13, 1.9136504600116575e-25];
 
 /// 1/n! in double-double, for n = 0 to 15.
@@ -612,9 +613,9 @@ called_as_one! {
     /// | error | at most |
     /// |---|---|
     /// | four roundings of the low part, each 2^-53 · 2^-44 | 2^-95 |
-    /// | k times the error of the step, 23 100 · 2^-125; the logarithm's, 2^-107 | 2^-106.8 |
-    /// | Taylor series in double-double down to r⁶/6!: 4u² for its last step, the others by r less each | 2^-103.9 |
-    /// | its rest r⁷/7! + …, below 2^-50.7, in f64 | 2^-102 |
+    /// | k times the error of the step, 23 100 · 2^-140; the error of the table's lost part, 2^-107 | 2^-106.8 |
+    /// | Taylor series in double-double to r⁶/6!: 4u² for its last step, r times that for the one before | 2^-103.9 |
+    /// | the rest of the series, r⁷/7! + …, below 2^-50.7, in f64 | 2^-102 |
     /// | r^14/14! and what follows | 2^-113 |
     /// | the product with the table's entry, 2u² | 2^-105 |
     ///
@@ -655,8 +656,8 @@ fn times_and<F: Float64>(e: DoubleDouble<F>, r: DoubleDouble<F>, c: DoubleDouble
 const FACTORIALS: [f64; 7] = [6.0, 24.0, 120.0, 720.0, 5040.0, 40_320.0, 362_880.0];
 
 called_as_one! {
-    /// e^d − 1 for |d| ≤ 2^-6, relative error below 2^-65: d²/3! and what follows is below 2^-14.5, with four
-    /// roundings in f64; the first term left out, d⁹/10!, is below 2^-75.
+    /// e^d − 1 for |d| ≤ 2^-6, relative error below 2^-65: in the series of (e^d − 1)/d, d²/3! and what follows is
+    /// below 2^-14.5, with four roundings in f64; the first term left out, d⁹/10!, is below 2^-75.
     pub fn expm1_dd_near_0<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
         let like = d.hi;
         let [.., last] = FACTORIALS;
@@ -682,7 +683,7 @@ called_as_one! {
     }
 }
 
-/// Where a series takes over from e^d less 1.
+/// Up to this magnitude of d, e^d − 1 is computed by its series.
 const NEAR: f64 = power_of_two(-6);
 
 called_as_one! {
@@ -696,7 +697,7 @@ called_as_one! {
 }
 
 called_as_one! {
-    /// e^d − 1, relative error below 2^-64, for d ≤ 128; what is below −1000 counts as that.
+    /// e^d − 1, relative error below 2^-64, for d ≤ 128; a d below −1000 counts as −1000.
     pub fn expm1_dd<F: Float64>(d: DoubleDouble<F>) -> DoubleDouble<F> {
         let far = exp_dd_wide(d.hi, DoubleDouble::from(-d.lo)).scaled(d.hi.splat(UNSCALE));
         let far = far + d.hi.splat(-1.0);
@@ -881,8 +882,7 @@ mod tests {
         assert_eq!(exp_dd(0.0, 0.0), DoubleDouble::from(power_of_two(512)));
         assert_eq!(exp_f64(-1e300, -1e300), power_of_two(512));
         assert_eq!(exp_dd(1.5, 0.0), exp_dd_at_0(1.5));
-        // Less than a quarter of the least number rounds to 0 with any error of its own; eight times it is that
-        // number.
+        // `NOTHING` rounds to 0; eight times it is the least number.
         assert_eq!([NOTHING * UNSCALE, 8.0 * NOTHING * UNSCALE], [0.0, power_of_two(-1074)]);
         // z − c with a low part.
         let (z, c) = (1.0 / 3.0, -1e-9);

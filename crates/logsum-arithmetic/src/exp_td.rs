@@ -50,19 +50,19 @@ called_as_one! {
     /// |---|---|
     /// | a^15/15! and what follows | 0.11 |
     /// | Σ a^n/n! from n = 9 on, below 2^-68.1, in f64: 1.7 roundings, with that of 1/9! | 0.75 |
-    /// | R in double-double, its last step by 4u²; a·R and a²·(a·R) by 13u²: 17u² · 2^-19.1 | 0.47 |
+    /// | R in double-double has 4u² from its last step, a·R and a²·(a·R) add 13u²: 17u² · 2^-19.1 | 0.47 |
     /// | k times the error of the step, 23 100 · 2^-140 | 0.03 |
     /// | the second word of m, below 2^-67, rounded three times, by 2^-121 each | 1.50 |
     /// | m³/6; the low part of P times the second word of m | 0.02 |
     /// | the third word of e^{a + m} − 1, below 2^-66.9, rounded twice at this size | 1.00 |
-    /// | these are relative to 1, e^a may be 2^-0.0313 | × 1.022 |
+    /// | the lines above are relative to 1, but e^a may be as small as 2^-0.0313 | × 1.022 |
     /// | the third word of the result, below 2^-66 of the power, rounded once at this size | 1.00 |
     ///
     /// together below 5.0 · 2^-120 < 2^-117.6 < [`EXP_TD_ERROR`].
     ///
-    /// For |d| < 2^-6, k is 0 and m are the low words of d: each error above is then |a| 2^-112 at most, or has a
-    /// higher power of a. Beside 1, the least of the three words of a tiny d is lost: 2^-106 |d|, 2^11 |d| times the
-    /// bound.
+    /// For |d| < 2^-6, k is 0 and m is the sum of the low words of d: each error above is then |a| 2^-112 at most, or
+    /// has a higher power of a. Beside 1, the least of the three words of a tiny d is lost: 2^-106 |d|, which is 2^11
+    /// |d| times the bound.
     pub fn exp_td<F: Float64>(d: TripleDouble<F>) -> TripleDouble<F> {
         let like = d.hi;
         let (k, minus_k) = step(d.hi);
@@ -114,7 +114,7 @@ called_as_one! {
 }
 
 called_as_one! {
-    /// max(d, −1000): below, the low words have no meaning.
+    /// max(d, −1000), without the low words of a d whose first word is −1000 or less.
     pub fn at_least<F: Float64>(d: TripleDouble<F>) -> TripleDouble<F> {
         let zero = d.hi.splat(0.0);
         TripleDouble {

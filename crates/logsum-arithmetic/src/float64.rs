@@ -26,7 +26,7 @@ pub trait Float64:
     /// `then` where self ≤ bound, `otherwise` elsewhere and where self is NaN.
     fn where_at_most(self, bound: f64, then: Self, otherwise: Self) -> Self;
 
-    /// The entry indexed by the low four bits of self.
+    /// The entry of the table that the low four bits of self index.
     fn entry(self, table: &[f64; 16]) -> Self;
 
     /// The number whose bits are those of `entry` plus 2^48 times those of self.
@@ -105,7 +105,7 @@ impl Float64 for f64 {
 
     #[inline(always)]
     fn scaled_entry(self, table: &[f64; 16]) -> Self {
-        // The upper words alone: a GPU has no addition of 64 bits.
+        // Only the upper 32 bits change, and they are added alone: GPUs have no 64-bit integer addition.
         let (entry, k) = (self.entry(table).to_bits(), self.to_bits() as u32);
         let high = ((entry >> 32) as u32).wrapping_add(k << 16);
         Self::from_bits(u64::from(high) << 32 | entry & 0xffff_ffff)

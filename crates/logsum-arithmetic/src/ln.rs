@@ -88,10 +88,11 @@ called_as_one! {
 called_as_one! {
     /// log(1 + t) for 0 ≤ t ≤ 2^64, with a relative error below 2^-80.
     ///
-    /// From y, [`log1p_dd`]'s, one step of Newton's method: δ = (1 + t) e^-y − 1 is below 2^-57, so that log(1 + δ)
-    /// is δ but for δ²/2 < 2^-115. The product and the sums have an error of 12u², the exponential one of 2^-94 (1 +
-    /// 2^-10 y), for y ≤ 2 of 2^-101.2: together below 2^-100.6 or 2^-93.5, which is 2^-80.5 of the logarithm where t
-    /// ≥ 2^-20. Below that, t − t²/2 + t³/3 − t⁴/4 with t²/2 in double-double; t⁵/5 is below 2^-82.3 of t.
+    /// One step of Newton's method from y, the result of [`log1p_dd`]: δ = (1 + t) e^-y − 1 is below 2^-57, so that
+    /// log(1 + δ) is δ but for δ²/2 < 2^-115. The product and the sums have an error of 12u², the exponential one of
+    /// 2^-94 (1 + 2^-10 y), for y ≤ 2 of 2^-101.2: together below 2^-100.6 or 2^-93.5, which is 2^-80.5 of the
+    /// logarithm where t ≥ 2^-20. Below that, t − t²/2 + t³/3 − t⁴/4 with t²/2 in double-double; t⁵/5 is below 2^-82.3
+    /// of t.
     pub fn log1p_dd_fine<F: Float64>(t: DoubleDouble<F>) -> DoubleDouble<F> {
         const NEAR: f64 = power_of_two(-20);
         let like = t.hi;
@@ -112,8 +113,8 @@ called_as_one! {
     /// log(1 + s) for |s| ≤ 2^-20, of any sign, with a relative error below 2^-100.
     ///
     /// s − s²/2 + s³/3 − s⁴/4 + s⁵/5; s⁶/6 and what follows is below 2^-102.5 of s. The last two terms are in f64:
-    /// 2^-53 of 2^-62. The sum of the first two with the rest, and its product with s, have an error of 3u² + 5u², and
-    /// what is below 2^-20 of that.
+    /// 2^-53 of 2^-62. The last sum and its product with s have an error of 3u² + 5u²; the errors of the steps before
+    /// enter with a factor below 2^-20.
     pub fn log1p_dd_near_0<F: Float64>(s: DoubleDouble<F>) -> DoubleDouble<F> {
         const THIRD: DoubleDouble = DoubleDouble { hi: 1.0 / 3.0, lo: 1.850371707708594e-17 };
         let (half, one) = (s.hi.splat(0.5), s.hi.splat(1.0));

@@ -1,11 +1,12 @@
-//! The log-sum-exp from its maximum and the sum of the other terms, with a bound on its error.
+//! The log-sum-exp from its maximum and the sum of the other terms, called the tail, with a bound on its error.
 
 use crate::double_double::{DoubleDouble, power_of_two};
 use crate::exp::{NOTHING, UNSCALE};
 use crate::float64::Float64;
 use crate::precision::{Number, Precision};
 
-/// Covers the roundings of the bounds themselves, 2^-51 for each of up to 2^30 merges, and second-order terms.
+/// A factor that covers the roundings of the bounds themselves, 2^-51 for each of up to 2^30 merges, and second-order
+/// terms.
 pub const SLACK: f64 = 1.000_01;
 
 /// e^{max − shift}, in units of [`UNSCALE`].
@@ -49,7 +50,7 @@ pub fn estimate_of_log<P: Precision, F: Float64>(
     let estimate = log + max;
     // The sum max + log is exact up to its low part. t may have lost up to 2^-1074 to underflow.
     let size = max.max(-max) + log.hi;
-    // Not fused: with a subnormal operand that takes Intel's processors about a hundred cycles.
+    // No fused multiply-add: with a subnormal operand, it takes Intel's processors about a hundred cycles.
     let from_sum = size * max.splat(power_of_two(-103)) + max.splat(power_of_two(-1070));
     (estimate, (from_t + log_error + from_sum) * max.splat(SLACK))
 }
@@ -72,7 +73,7 @@ pub fn log_of_tail<P: Precision, F: Float64>(tail: DoubleDouble<F>, error: F) ->
     let (log, of_log) = P::log1p(t);
     let from_t = (error * unscale).div(t.hi + one);
     // What t may have lost to underflow is below 2^-1070.
-    // Not fused, as in `estimate_of_log`.
+    // No fused multiply-add, as in `estimate_of_log`.
     let bound = (from_t + of_log) * error.splat(SLACK) + error.splat(power_of_two(-1070));
     let log = tail.where_at_most(NOTHING, DoubleDouble::from(zero), log);
     (log, tail.hi.where_at_most(NOTHING, zero, bound))
@@ -81,7 +82,7 @@ pub fn log_of_tail<P: Precision, F: Float64>(tail: DoubleDouble<F>, error: F) ->
 /// log(1 + t) in units of [`UNSCALE`], as the tail, so that no part of it is subnormal, and a bound on its absolute
 /// error in these units.
 ///
-/// Below 2^-60 it is t − t²/2, up to t³/3 < 2^-121 t.
+/// For t below 2^-60 it is t − t²/2, up to t³/3 < 2^-121 t.
 #[inline(always)]
 pub fn scaled_log_of_tail<P: Precision, F: Float64>(tail: DoubleDouble<F>, error: F) -> (DoubleDouble<F>, F) {
     const SMALL: f64 = power_of_two(-60);

@@ -24,15 +24,14 @@ pub trait Precision {
     /// e^{z_k}.
     const SIGNED_SUM_ERROR: f64;
 
-    /// Shares e^{z − c} / sum of a sum whose terms may have any signs are computed from that sum only if its relative
-    /// error is at most this.
+    /// The greatest relative error of a sum, of terms of any signs, from which shares e^{z − c} / sum are computed.
     const SHARE_ERROR: f64;
 
     /// How small, relative to e^max, the sum of all other terms may be if it is computed as the whole sum less e^max:
     /// [`SUM_ERROR`](Self::SUM_ERROR) is then about 2^-30 of it in f64, and 2^-61 or 2^-69 in double-double.
     const LEAST_REST: f64;
 
-    /// Whether sums start from nothing, whatever the bound of their terms.
+    /// Whether sums start from 0, whatever the bound of their terms.
     const STARTS_FROM_NOTHING: bool;
 
     /// Whether numbers are double-doubles.
@@ -77,8 +76,8 @@ pub trait Precision {
     /// log y.
     fn ln<F: Float64>(y: F) -> DoubleDouble<F>;
 
-    /// Two ends with z − max − log between them, where z ≤ max, log ≥ 0 and its error is at most `error`: neither
-    /// difference takes away from the other's accuracy.
+    /// Two ends that enclose z − max − log, where the error of log is at most `error`. As z ≤ max and log ≥ 0, nothing
+    /// cancels.
     fn log_share_ends<F: Float64>(z: F, max: F, log: DoubleDouble<F>, error: F) -> [F; 2];
 }
 
@@ -90,26 +89,26 @@ pub trait Number<F>: Copy + Add<Output = Self> + Mul<Output = Self> + Div<Output
     /// As a double-double.
     fn to_dd(self) -> DoubleDouble<F>;
 
-    /// Of a double-double, its high part alone in f64.
+    /// From a double-double: in f64, its high part alone.
     fn of(two: DoubleDouble<F>) -> Self;
 
     /// a − b: exact in double-double.
     fn difference(a: F, b: F) -> Self;
 
-    /// The product with `factor`, with the units taken off, rounded to one f64.
+    /// The product with `factor` and [`exp::UNSCALE`], rounded to one f64.
     fn round_scaled(self, factor: DoubleDouble<F>) -> F;
 
-    /// Two ends with self · `factor`, with the units taken off, between them, if the relative error of that product is
-    /// at most `error`. In double-double the ends differ where the product is subnormal, unless it is at most
-    /// [`exp::NOTHING`] before the units are taken off: both are 0 then.
+    /// Two ends that enclose the exact value of self · `factor` · [`exp::UNSCALE`], if the relative error of this
+    /// product is at most `error`. In double-double the ends differ where the product is subnormal, unless self ·
+    /// `factor` is at most [`exp::NOTHING`]: both are 0 then.
     fn scaled_ends(self, factor: DoubleDouble<F>, error: F) -> [F; 2];
 
     /// Like [`scaled_ends`](Self::scaled_ends), but in double-double the ends are rounded only once where they are
     /// subnormal, too: if they are equal there, they are the nearest f64.
     fn scaled_ends_among_least(self, factor: DoubleDouble<F>, error: F) -> [F; 2];
 
-    /// The product with an f64, with a relative error of u in f64 and 2u² in double-double, which is normalised only
-    /// if the factor is a power of 2.
+    /// The product with an f64, with a relative error of u in f64 and 2u² in double-double. A double-double result is
+    /// normalised only if the factor is a power of 2.
     fn by(self, factor: F) -> Self;
 
     /// `sum` plus this number, of any signs. The result is not normalised.
@@ -133,25 +132,27 @@ pub trait Sum<F>: Copy + Add<Self::Number, Output = Self> {
     fn total(sums: [Self; 8], bound: F) -> DoubleDouble<F>;
 }
 
-/// Terms that a [`Sum`] may have at most: so many of a block go to each of its eight sums.
+/// The greatest number of terms of a [`Sum`]. Those of a block are divided evenly among eight sums.
 pub const TERMS: usize = 128;
 
 /// f64 arithmetic.
 pub struct F64<const FINE: bool>;
 
-/// f64 arithmetic for values.
+/// f64 arithmetic for operations with one result per row, such as log-sum-exp.
 pub type InF64 = F64<false>;
 
-/// f64 arithmetic for results of each number, with a better exponential, as each has a rounding test.
+/// f64 arithmetic for operations with a result for each number, such as softmax, with a better exponential, as each
+/// result has a rounding test.
 pub type FineF64 = F64<true>;
 
 impl<const FINE: bool> Precision for F64<FINE> {
-    /// For [`FineF64`], of terms that a narrower format can see ([`exp::exp_f64_fine`]).
+    /// For [`FineF64`], of terms that are not too small to matter in a narrower format ([`exp::exp_f64_fine`]).
     const EXP_ERROR: f64 = if FINE { exp::EXP_F64_FINE_ERROR } else { exp::EXP_F64_ERROR };
     const FAR_EXP_ERROR: f64 = if FINE { exp::EXP_F64_FINE_FAR_ERROR } else { exp::EXP_F64_ERROR };
     const FACTOR_ERROR: f64 = exp::EXP_DD_ERROR;
-    /// 127 additions and 3 of the eight sums, or of columns 4 of eight rows and 128 of these; and the subtraction of
-    /// e^max: 133 roundings of u = 2^-53, and 2^-97 for sums of blocks in double-double. 135u is more.
+    /// 127 additions and 3 of the eight sums, or for columns summed in place 4 within eight rows and 128 of these sums;
+    /// and the subtraction of e^max: at most 133 roundings of u = 2^-53, and 2^-97 for sums of blocks in double-double.
+    /// The constant is about 135u.
     const SUM_ERROR: f64 = 1.5e-14;
     /// One product and 127 additions: 128 roundings; the eight sums are added in double-double.
     const SIGNED_SUM_ERROR: f64 = 1.45e-14;
@@ -213,7 +214,8 @@ impl<const FINE: bool> Precision for F64<FINE> {
         DoubleDouble::from(ln::ln_f64(y).0)
     }
 
-    /// The two differences and each end are rounded once, by 2^-53 of the result, and so is the error's sum.
+    /// The roundings of the two differences and of each end are at most 2^-53 of the result; `shrink` and `grow` cover
+    /// them and that of `error`.
     #[inline(always)]
     fn log_share_ends<F: Float64>(z: F, max: F, log: DoubleDouble<F>, error: F) -> [F; 2] {
         let (shrink, grow) = (z.splat(1.0 - power_of_two(-50)), z.splat(1.0 + power_of_two(-50)));
@@ -318,13 +320,14 @@ impl<F: Float64> Sum<F> for One<F> {
 /// Double-doubles, with one of three exponentials.
 pub struct Two<const FINENESS: u8>;
 
-/// Double-doubles for values.
+/// Double-doubles for operations with one result per row.
 pub type InDoubleDouble = Two<0>;
 
-/// Double-doubles for results of each number, with a better exponential and logarithm, as each has a rounding test.
+/// Double-doubles for operations with a result for each number, with a better exponential and logarithm, as each result
+/// has a rounding test.
 pub type FineDoubleDouble = Two<1>;
 
-/// Double-doubles for the sum of a row, some of whose results these did not settle.
+/// Double-doubles for the sum of a row, some of whose results [`FineDoubleDouble`] did not settle.
 pub type FinerDoubleDouble = Two<2>;
 
 impl<const FINENESS: u8> Precision for Two<FINENESS> {
@@ -412,7 +415,7 @@ impl<const FINENESS: u8> Precision for Two<FINENESS> {
         ln::ln_dd(DoubleDouble::from(y)).0
     }
 
-    /// The difference is exact, and the sum rounded by 3u².
+    /// z − max is exact, and subtracting the logarithm has an error of 3u².
     #[inline(always)]
     fn log_share_ends<F: Float64>(z: F, max: F, log: DoubleDouble<F>, error: F) -> [F; 2] {
         let difference = two_sum(z, -max);
@@ -691,8 +694,8 @@ mod tests {
         assert!(off <= most, "{off:e} > {most:e}");
     }
 
-    /// Among the least numbers each end is a float that encloses the products, and next to midpoints, too, both are the
-    /// nearest one wherever all products have the same.
+    /// For products among the least numbers, the ends enclose all products within the error; wherever these all round
+    /// to the same float, also next to midpoints, both ends are that float.
     #[test]
     fn ends_among_the_least_numbers_are_rounded_once() {
         let mut uniform = uniform(29);
@@ -786,7 +789,7 @@ mod tests {
             worst = worst.max(if most > 0.0 { off / most } else { 0.0 });
         }
         assert!(worst > 1.0 / 64.0, "the bound is too loose: {worst}");
-        // Everything from the least to the greatest number of the formats that take it, or a wide middle.
+        // The range includes every positive f32.
         assert!(least <= power_of_two(-149) && greatest >= power_of_two(128));
     }
 

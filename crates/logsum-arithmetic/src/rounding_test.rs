@@ -33,7 +33,7 @@ pub fn ends_as_sums(v: DoubleDouble, bound: f64) -> [DoubleDouble; 2] {
     [two_sum(v.hi, v.lo - bound), two_sum(v.hi, v.lo + bound)]
 }
 
-/// What is less in magnitude is among the least f64: see [`nearest_of_least`].
+/// Numbers of a smaller magnitude are treated as being among the least f64: see [`nearest_of_least`].
 pub const TINY: f64 = power_of_two(-900);
 
 /// The f64 nearest to max + log(1 + t') for every t' within `error` of t, if there is one, for max and t below [`TINY`]
@@ -84,8 +84,8 @@ pub fn odd_f32(x: f64) -> f32 {
     f64::from_bits((bits | ((bits & CUT) + CUT)) & !CUT) as f32
 }
 
-/// The sum cut to 53 bits, the last one set if that removed anything: what is narrower by two bits or more is
-/// then rounded from it as from the sum itself.
+/// The sum rounded to odd: cut to 53 bits, with the last bit set if the cut removed anything. Formats with at least two
+/// bits fewer then round it as they would the sum itself.
 #[inline(always)]
 pub fn odd_f64(sum: DoubleDouble) -> f64 {
     let DoubleDouble { hi, lo } = sum;

@@ -10,9 +10,9 @@ use core::ops::{Mul, Neg};
 pub struct TripleDouble<F = f64> {
     /// The greatest word.
     pub hi: F,
-    /// What it lacks.
+    /// What `hi` lacks of the number.
     pub mid: F,
-    /// What both lack.
+    /// What `hi` and `mid` lack.
     pub lo: F,
 }
 
@@ -43,7 +43,7 @@ impl<F: Float64> TripleDouble<F> {
         sum_of_four(a, b, c, d)
     }
 
-    /// The same number, with words that overlap by one bit at most. The rounding is below 2u · |lo|.
+    /// The same number, with words that overlap by one bit at most. The rounding error is below 2u · |lo|.
     #[inline(always)]
     pub fn normalised(self) -> Self {
         normalised(self)
@@ -57,11 +57,11 @@ impl<F: Float64> TripleDouble<F> {
         sum(self, other)
     }
 
-    /// The product with an f64, off by less than 2^-154 of it; for |mid| ≤ 2^-43 |hi|, as of what
-    /// [`exp_td`](crate::exp_td::exp_td) gives, by less than 2^-146.
+    /// The product with an f64, with a relative error below 2^-154; below 2^-146 for numbers with |mid| ≤ 2^-43 |hi|,
+    /// such as [`exp_td`](crate::exp_td::exp_td) returns.
     ///
-    /// |mid| ≤ 2^-51 |hi| and |lo| ≤ 2^-103 |hi|: the third word has three roundings of less than 2^-102.4 |hi|; or
-    /// each is 2^8 times as much.
+    /// With |mid| ≤ 2^-51 |hi| and |lo| ≤ 2^-103 |hi|, the third word is rounded three times, when it is below
+    /// 2^-102.4 |hi|; in the other case it is 2^8 times as large.
     #[inline(always)]
     pub fn by(self, factor: F) -> Self {
         product_with_one(self, factor)
@@ -70,7 +70,8 @@ impl<F: Float64> TripleDouble<F> {
     /// The product of normalised numbers, with a relative error below 2^-151; its words overlap: |mid| ≤ 2^-50 |hi| and
     /// |lo| ≤ 2^-101 |hi|.
     ///
-    /// Products of the words that are not exact, and roundings of the third word, are each below 2^-153.
+    /// The products of words that are left out or inexact, and the roundings of the third word, are together below
+    /// 2^-152 of the product.
     #[inline(always)]
     pub fn times(self, other: Self) -> Self {
         product(self, other)

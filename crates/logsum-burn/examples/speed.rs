@@ -19,7 +19,7 @@ type Operation = Box<dyn Fn(Tensor<2>) -> Tensor<2>>;
 
 fn main() -> Result<(), logsum_burn::Error> {
     println!(
-        "| f32 | shape | forward: logsum-burn | burn | times | with backward: logsum-burn | burn | times |"
+        "| f32 | shape | forward: logsum-burn | burn | ratio | with backward: logsum-burn | burn | ratio |"
     );
     println!("|---|---|---|---|---|---|---|---|");
     for [rows, classes] in SHAPES {

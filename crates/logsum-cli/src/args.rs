@@ -458,16 +458,16 @@ const LSE_EXAMPLES: &str = "\
 A text table is rows by columns of f64, with or without a header line of words; lines that start with # are skipped. \
 Row names, missing numbers (NA) and other words are refused; --columns says which columns to read, in which order. \
 A .parquet is also such a table; its type is f16 or f32 if that is the type of all columns that are read. NULL, \
-decimals, dates and nested columns are refused. A .npy, .npz or .safetensors keeps its shape and its type, f16, bf16 (in a .npy as \
-ml_dtypes saves it), f32 or f64; integers and bools become f64.
+decimals, dates and nested columns are refused. A .npy, .npz or .safetensors keeps its shape and its type, f16, bf16 \
+(in a .npy as ml_dtypes saves it), f32 or f64; integers and bools become f64.
 
 With --by the result is a table with a header and one row for each group, sorted by the keys. Its columns are the keys \
 and logsumexp, or logmeanexp with --op mean; for several columns of numbers, logsumexp(name) for each. In a text \
 table, blanks around a key belong to it only inside quotation marks, and NA is a key like any other word; in a \
 .parquet, NULL is refused as a key. The result is written as a table on a terminal, otherwise as csv, or as json: a \
-list of objects. The input is read row by row, in memory that grows with the number of groups, not of rows. One \
-reading does not prove that values near 0, and about one in 10^7 of the others, are the nearest floats. The rows of \
-these groups are read again, so that every value is the nearest float.
+list of objects. The input is read row by row, in memory that grows with the number of groups, not of rows. After \
+one reading, values near 0, and about one in 10^7 of the others, are not yet proved to be the nearest floats. The rows \
+of these groups are read again, so that every value is the nearest float.
 
 Examples:
   logsum lse scores.npy                          one number: the log-sum-exp of all
@@ -518,8 +518,8 @@ Examples:
   logsum token-log-probs logits.csv tokens.txt | logsum lse - --op mean";
 
 const EXPLAIN_EXAMPLES: &str = "\
-Before a line is printed, its value is compared with that of the line above in arbitrary precision, with derivatives computed as difference \
-quotients.
+Before a line is printed, its value is compared with that of the line above in arbitrary precision, with derivatives \
+computed as difference quotients.
 
 Examples:
   logsum explain 3 1 -2                          both cases, step by step

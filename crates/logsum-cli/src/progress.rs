@@ -52,7 +52,7 @@ impl Progress {
         self.bar.inc(count);
     }
 
-    /// Elements are being computed with, in this many pieces.
+    /// The result is being computed, in this many pieces.
     pub(crate) fn computing(&self, pieces: usize) {
         self.bar.set_position(0);
         self.bar.set_length(pieces as u64);

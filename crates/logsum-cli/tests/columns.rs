@@ -100,7 +100,7 @@ fn columns_of_labels_tokens_and_weights() {
         "cross-entropy all.csv all.csv --columns a,b --label-columns a,b",
         "all.csv: cannot be both the scores and the labels; give --columns and --label-columns to choose parts of it",
     );
-    // All columns as scores would have the labels among them.
+    // If all columns were the scores, the labels would be among them.
     complaint(
         "cross-entropy all.csv all.csv --label-columns class",
         "all.csv: cannot be both the scores and the labels; give --columns and --label-columns to choose parts of it",
@@ -157,17 +157,17 @@ fn row_names_are_never_summed_unasked() {
     ] {
         place.write(name, content);
         assert_eq!(place.run(&format!("lse {name} --axis 0")).complaint(), format!("{name}: {complaint}"));
-        // What the complaint says to do.
+        // The remedy that the message names.
         let found = place.run(&format!("lse {name} --axis 0 --columns 2-")).numbers();
         assert_eq!(found, lse(&[&[0.5, 2.5], &[1.5, 3.5]]), "{name}");
-        // All by name are those with names.
+        // `*` selects the columns that have names.
         let run = place.run(&format!("lse {name} --axis 0 --columns *"));
         match name {
             "pandas.csv" | "unnamed.csv" | "again.csv" | "write.csv" => assert_eq!(run.numbers(), found, "{name}"),
             _ => assert!(!run.complaint().is_empty(), "{name}"),
         }
     }
-    // Where they are asked for, they are numbers like others.
+    // Row names that are asked for are read as numbers.
     let both = place.run("lse pandas.csv --axis 0 --columns 1-2").numbers();
     assert_eq!(both, lse(&[&[0.0, 1.0], &[0.5, 2.5]]));
     // A table with every field in quotation marks has no row names.
@@ -309,7 +309,7 @@ fn a_misspelt_number_is_no_header() {
     assert!(
         place.run("lse w.csv --columns 1").complaint().contains("line 1, column 1: \"bad\" is not a number")
     );
-    // What is asked for by name may be any, and so may a name that starts with a dot.
+    // A column that is asked for by name may have any name, and a name may start with a dot.
     place.write("s.csv", "5%,50%\n1,2\n3,4\n");
     assert_eq!(place.run("lse s.csv --columns 50% --axis 0").numbers(), lse(&[&[2.0, 4.0]]));
     place.write("d.csv", ".chain,.draw\n1,2\n");
@@ -349,7 +349,7 @@ fn quoted_numbers_over_unquoted_ones_are_a_header() {
     let complaint = "t.txt: line 2 has 3 fields, but line 1 has 2 names; the first may be the row's name: leave it out with \
                      --columns 2-";
     assert_eq!(place.run("lse t.txt").complaint(), complaint);
-    // Where all are in quotation marks, they are numbers; so are special ones, which some write in them.
+    // A first row in quotation marks is data unless the next row has none; so is one of nan and inf.
     for (text, rows) in
         [("\"1\",\"2\"\n", 1), ("\"1\",\"2\"\n\"5\",\"6\"\n7,8\n", 3), ("\"nan\",\"-inf\"\n5,6\n", 2)]
     {
@@ -365,7 +365,7 @@ fn quoted_numbers_over_unquoted_ones_are_a_header() {
     place.write("t.csv", "\"\"\n5\n");
     let complaint = "t.csv: line 1, column 1: the field is empty";
     assert_eq!(place.run("lse t.csv --columns 1").complaint(), complaint);
-    // Also where the names are more than a piece of the file.
+    // Also if the header is longer than a piece of the file.
     let names: String = (0..40_000).map(|i| format!("\"{i}\",")).collect();
     place.write("t.csv", format!("{names}\"1\"\n{}5\n", "5,".repeat(40_000)));
     assert_eq!(place.run("lse t.csv --axis 0").numbers(), [5.0; 40_001]);
@@ -404,7 +404,7 @@ fn a_special_value_is_no_header() {
                 }
             }
         }
-        // Names are asked for, and there are none.
+        // Columns are asked for by name, and there are no names.
         place.write("t.txt", format!("{words}\n"));
         if !complaint.is_empty() && !words.contains('#') {
             let found = place.run("lse t.txt --columns *").complaint().to_owned();
@@ -429,10 +429,10 @@ fn a_special_value_is_no_header() {
         let expected = name.contains(char::is_alphabetic);
         assert_eq!(place.run("lse t.csv").code == Some(0), expected, "{name}");
     }
-    // In an encoding of old.
+    // A header in Latin-1.
     place.write("t.csv", b"\xe9t\xe9\n1\n");
     assert_eq!(place.run("lse t.csv").numbers(), [1.0]);
-    // A comment that shouts a word among others is one.
+    // A comment that contains something like `#NAME!` is still a comment.
     place.write("t.csv", "#!/usr/bin/x\n# NOTE!\n#?\n#####\n1\n");
     assert_eq!(place.run("lse t.csv").numbers(), [1.0]);
 }
@@ -453,13 +453,13 @@ fn names_that_are_numbers() {
         assert_eq!(place.run(&format!("lse {name} --columns \"1\"")).numbers(), one);
         assert_eq!(place.run(&format!("lse {name} --columns \"0\"")).numbers(), zero);
         assert_eq!(place.run(&format!("lse {name} --columns 1-1")).numbers(), zero);
-        // No column is called so.
+        // No column has this name: it is a number.
         assert_eq!(place.run(&format!("lse {name} --columns 2")).numbers(), one);
     }
-    // Columns that are called by their own numbers are what both say.
+    // Where each column's name is its number, there is no ambiguity.
     place.write("own.csv", "\"1\",\"2\"\n10,20\n11,21\n");
     assert_eq!(place.run("lse own.csv --columns 2").numbers(), one);
-    // Numbers of the first row are no names.
+    // Numbers in the first row are not names.
     place.write("bare.csv", "2,1\n4,3\n");
     assert_eq!(place.run("lse bare.csv --columns 1").numbers(), lse(&[&[2.0, 4.0]]));
     // Unless they were asked for.

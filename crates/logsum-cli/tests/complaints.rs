@@ -41,12 +41,12 @@ fn text_that_is_no_table_of_numbers() {
             "1 \"2 3\n",
             "t.txt: line 1: a quotation mark is not closed; a field cannot go on in the next line",
         ),
-        // What follows a mark that closes is no part of the number.
+        // Text after a closing quotation mark is an error.
         ("t.csv", "1,2\n\"1\"2,3\n", "t.csv: line 2, column 1: \"\\\"1\\\"2\" is not a number"),
         ("t.csv", "1,2\n3,\"4\" \"5\"\n", "t.csv: line 2, column 2: \"\\\"4\\\" \\\"5\\\"\" is not a number"),
         ("t.csv", "1,\"2\"\r\n\r\n3,\"4,5\"\r\n", "t.csv: line 3, column 2: \"4,5\" is not a number"),
         ("t.tsv", "1\t2\n3\t\n", "t.tsv: line 2, column 2: the field is empty"),
-        // Tabs alone are a row of empty fields, and before a number sign a comment does not start.
+        // A line of tabs is a row of empty fields, and after a tab # does not begin a comment.
         ("t.tsv", "1\t2\n\t\n3\t4\n", "t.tsv: line 2, column 1: the field is empty"),
         ("t.tsv", "1\t2\n \t#x\n3\t4\n", "t.tsv: line 2, column 1: the field is empty"),
         ("t.tsv", "a\n1\n\t\n", "t.tsv: line 3, column 1: the field is empty"),
@@ -91,7 +91,7 @@ fn text_that_is_no_table_of_numbers() {
     place.write("t.tsv", "a\tb\n1\t2\n\t\n");
     let complaint = "t.tsv: line 3, column 2: the field is empty";
     assert_eq!(place.run("lse t.tsv --columns 2").complaint(), complaint);
-    // Where blanks separate, or are beside other separators, they are none.
+    // Lines of blanks that are not the separator are blank lines.
     for (name, text) in [
         ("t.txt", " 1 2\n \t\n\t# c\n3 4\n"),
         ("t.csv", "1,2\n \t\n\t# c\n3,4\n"),
@@ -147,7 +147,7 @@ fn an_integer_in_text_is_exact_or_a_complaint() {
         let found = place.run_with_stdin("lse -", held.as_bytes()).numbers();
         assert_eq!(found, [held.parse::<f64>().unwrap()], "{held}");
     }
-    // In a column that is not read, it is no matter.
+    // In a column that is not read it is no error.
     place.write("ids.csv", "id,z\n9007199254740993,1\n");
     assert_eq!(place.run("lse ids.csv --columns z").numbers(), [1.0]);
 }
@@ -200,7 +200,7 @@ fn binary_files_are_called_what_they_are() {
             "is not text: byte 4 is 0; .npy, .npz, .safetensors, .parquet and text tables are read".into(),
         ),
     ] {
-        // A quotation mark somewhere in it is not what is wrong.
+        // The message stays the same if there is a quotation mark somewhere in the file.
         let content = [start, b"\"\n1,2\n"].concat();
         place.write("t.csv", &content);
         assert_eq!(place.run("lse t.csv").complaint(), format!("t.csv: {complaint}"));
@@ -379,7 +379,7 @@ fn links_to_nothing_and_in_a_circle() {
 fn standard_output_by_name_is_not_replaced() {
     let place = Place::new();
     place.write("z.txt", "0 0\n").write("log.csv", "before\n");
-    // As /dev/stdout is; a defect would replace the link.
+    // A link like /dev/stdout; a defect would replace the link.
     std::os::unix::fs::symlink("/proc/self/fd/1", place.path("out.csv")).unwrap();
     assert_eq!(place.run("softmax z.txt -o out.csv").text(), "0.5,0.5\n");
     let log = fs::File::options().append(true).open(place.path("log.csv")).unwrap();
@@ -449,7 +449,7 @@ fn results_that_no_memory_can_hold() {
         );
     }
     assert_eq!(place.run("lse tall.npy").text(), "-inf\n");
-    // Lists without end, written as long as somebody reads.
+    // A very long output is written only as long as somebody reads it.
     let mut child = place.command("softmax tall.npy --format json").stdout(Stdio::piped()).spawn().unwrap();
     let mut start = [0; 6];
     std::io::Read::read_exact(&mut child.stdout.take().unwrap(), &mut start).unwrap();

@@ -117,7 +117,7 @@ fn narrow_floats_keep_their_type() {
         place.run("lse bfloat16.npy --axis 1 --format npy").stdout,
         npy("<V2", false, "(2,)", &expected)
     );
-    // As few digits as the type has, and infinities and NaN as ever.
+    // Only the digits that the type has; infinities and NaN as for other types.
     let numbers =
         [0.1, 1e-7, 65504.0, f64::INFINITY, f64::NAN].map(|x| f16::from_f64(x).to_le_bytes()).concat();
     place.write("f2.npy", npy("<f2", false, "(5, 1)", &numbers));
@@ -259,7 +259,7 @@ fn headers_of_python_2_and_of_every_version() {
         npy_with_header("{'descr': '<f8', 'fortran_order': False, 'shape': (6L,), }", &bytes),
     );
     assert_eq!(place.run("lse long.npy").numbers(), [logsum::logsumexp(&Z.concat())]);
-    // Only after a number: an L elsewhere is no Python.
+    // An L is accepted only after a number, as Python 2 wrote it.
     place
         .write("l.npy", npy_with_header("{'descr': '<f8', 'fortran_order': False, 'shape': (L,), }", &bytes));
     assert!(place.run("lse l.npy").complaint().contains("it is not a Python dictionary"));

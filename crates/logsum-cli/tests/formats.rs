@@ -245,7 +245,7 @@ fn quotation_marks_around_fields_and_in_them() {
     for text in [
         "\"a, b\",\"c \"\"d\"\"\"\n1,2\n",
         "\"a\", \"b\"\n\"1\" , \" 2\"\n",
-        // Only at its start does a mark enclose a field.
+        // A quotation mark encloses a field only at the start of the field.
         "a 5\",b 6\"\n1,2\n",
         "\"a b\" c\"d\n1 \"2\"\n",
     ] {
@@ -269,7 +269,7 @@ fn every_line_end_ends_a_line() {
         ("t.tsv", "a\tb\n1\t2\n3\t\"4\"\n5\t6\n"),
         ("t.txt", "# c\na b\n1 2\n3 4\n# c\n5 6\n"),
     ] {
-        // The last end is in the middle of a file that mixes them.
+        // The third text mixes two kinds of line ends.
         for text in [text.replace('\n', "\r"), text.replace('\n', "\r\n"), text.replacen('\n', "\r", 2)] {
             place.write(name, &text);
             assert_eq!(place.run(&format!("lse {name} --axis 1")).numbers(), rows, "{text:?}");

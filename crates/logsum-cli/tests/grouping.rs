@@ -65,7 +65,7 @@ fn each_group_has_the_value_of_its_numbers_in_any_order() {
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(76);
     let mut rows: Vec<(i32, f64)> =
         (0..20_000).map(|_| (random.random_range(-50..50), random.random_range(-800.0..20.0))).collect();
-    // Groups whose sums are 1, or nearly: their logarithms no state can settle.
+    // Groups whose sums are nearly 1: no state can settle their logarithms.
     rows.extend((0..1000).map(|_| (100, -(1000_f64.ln()))));
     rows.extend([
         (101, 0.0),
@@ -126,12 +126,12 @@ fn keys_of_every_type_and_their_order() {
     let both = "chain,site,logsumexp\n";
     let expected = format!("{both}1,a,{one}\n2,b,{two}\n10,a,-700.0\n10,\"ä, \"\"x\"\"\",3.0\n");
     assert_eq!(run("log_w --by chain,site"), expected);
-    // Of several columns each has its own.
+    // With several columns, each has a value of its own.
     let [warm, cool] = [of(&[1.0, 4.0]), of(&[255.0, 0.0, 3.0, 5.0])];
     let expected = format!("warm,logsumexp(log_w),logsumexp(u1)\nfalse,{cold},{cool}\ntrue,{two},{warm}\n");
     assert_eq!(run("log_w,u1 --by warm"), expected);
     assert_eq!(run("u1 --by warm --op mean").lines().next(), Some("warm,logmeanexp"));
-    // In the type of the numbers.
+    // The result has the type of the numbers.
     let narrow = |z: &[f64]| logsum::logsumexp(&z.iter().map(|&z| z as f32).collect::<Vec<_>>());
     assert!(run("z4 --by warm").ends_with(&format!("true,{:?}\n", narrow(&[0.5, 2.0]))));
     let halves = [0.5, 2.0].map(half::f16::from_f64);
@@ -147,7 +147,7 @@ fn words_of_a_text_table_are_keys() {
         place.write("t.csv", text);
         assert_eq!(place.run(&format!("lse t.csv {args}")).text(), expected, "{text:?} {args}");
     };
-    // By value if all are numbers: also those that are no integers.
+    // Keys are sorted by value if all are numbers, integers or not.
     complete("k,z\n2,1\n10,2\n-1,3\n", "--column z --by k", "k,logsumexp\n-1,3.0\n2,1.0\n10,2.0\n");
     complete("k,z\n2.5,1\n10,2\n-1,3\n", "--column z --by k", "k,logsumexp\n-1,3.0\n2.5,1.0\n10,2.0\n");
     complete("k,z\n2,1\n10,2\nx,3\n", "--column z --by k", "k,logsumexp\n10,2.0\n2,1.0\nx,3.0\n");
@@ -203,14 +203,14 @@ fn formats_of_the_table() {
     place.write("many.csv", (0..1000).fold("k,z\n".to_owned(), |text, k| text + &format!("{k},0\n")));
     let table = place.run("lse many.csv --column z --by k --format table").text();
     assert_eq!((table.lines().count(), table.lines().last().unwrap().trim_start()), (42, "999        0.0"));
-    // What steers a terminal does not reach it.
+    // Control characters do not reach the terminal.
     place.write("t.csv", "k,z\n\u{1b}[31m,1\n");
     let table = place.run("lse t.csv --column z --by k --format table").text();
     assert!(!table.contains('\u{1b}'), "{table}");
     place.run("lse types.parquet --column log_w --by chain -o out.csv").text();
     let printed = place.run("lse types.parquet --column log_w --by chain").text();
     assert_eq!(read(&place.path("out.csv")), printed.as_bytes());
-    // Its own output can be read.
+    // The command can read its own output.
     assert_eq!(place.run("lse out.csv --column logsumexp --axis 1").numbers()[2], 3.0);
     let nothing = "lse no_rows.parquet --column log_w --by chain";
     assert_eq!(place.run(nothing).text(), "chain,logsumexp\n");

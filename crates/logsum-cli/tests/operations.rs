@@ -69,7 +69,7 @@ fn cross_entropy_of_scores_and_labels() {
         "cross-entropy z.csv half.txt",
         "half.txt: label 1 of the file is 0.5, it must be a whole number from 0 on",
     );
-    // A negative label is called by its name, and left out where it is asked to be.
+    // An error names a negative label; --ignore leaves it out.
     place.write("negative.txt", "-4\n0\n");
     complaint(
         "cross-entropy z.csv negative.txt",

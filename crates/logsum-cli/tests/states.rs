@@ -18,11 +18,11 @@ fn parts_give_the_whole() {
     assert_eq!(state("ab.lse"), state("all.lse"));
     assert_eq!(state("all.lse").len(), 112);
     assert_eq!(place.run("merge ab.lse --op mean").text(), place.run("lse all.csv --op mean").text());
-    // Into one of its own parts.
+    // The output may be one of the inputs.
     place.run("merge a.lse b.lse --state a.lse").text();
     assert_eq!(state("a.lse"), state("all.lse"));
     assert_eq!(place.run("merge a.lse --format json").text().trim(), whole.trim());
-    // From a pipe, first or not.
+    // A state may come from a pipe, as the first input or not.
     assert_eq!(place.run_with_stdin("merge -", &state("all.lse")).text(), whole);
     place.run("lse a.csv --state a.lse").text();
     assert_eq!(place.run_with_stdin("merge b.lse -", &state("a.lse")).text(), whole);

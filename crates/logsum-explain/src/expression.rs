@@ -33,7 +33,7 @@ pub(crate) enum Expression {
     Name(Name),
     Whole(i8),
     /// A derivative ∂/∂. With respect to one of the numbers it is the total derivative; with respect to any other name
-    /// it is the partial derivative of the definition by that name.
+    /// it is the partial derivative of the definition with respect to that name.
     Slope(Name, Name),
     /// 1 if k = i, otherwise 0.
     IsI,
@@ -98,7 +98,8 @@ pub(crate) struct Point {
 /// Powers e^x with x below −800 are taken for 0: a number like e^-1000000 would need too many bits.
 pub(crate) const LEAST: f64 = 800.0;
 
-/// The relative error of the difference quotients is 2^-193, and they cancel more bits than that.
+/// The step of the difference quotients is 2^-96: their relative error is 2^-193, and their differences may cancel more
+/// than 96 bits.
 const STEP_BITS: usize = 96;
 
 impl Point {

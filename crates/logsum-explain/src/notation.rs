@@ -165,7 +165,7 @@ impl Notation {
         format!("{} {sign}{}", self.formula(x), spaced.as_deref().unwrap_or(y))
     }
 
-    /// z with the number of one of the z's, counted from 1.
+    /// z with a subscript, which is `index` counted from 1.
     pub(crate) fn number(self, index: usize) -> String {
         let subscript = |digit: char| digit.to_digit(10).and_then(|digit| char::from_u32(0x2080 + digit));
         match self {
@@ -192,7 +192,7 @@ impl Notation {
         self.tuple(numbers, |&x| self.float(x))
     }
 
-    /// The gradient, each with five digits.
+    /// The gradient, each element with five digits.
     pub(crate) fn gradient(self, gradient: &[f64]) -> String {
         self.tuple(gradient, |&x| if x.is_finite() { self.short(&real(x, 64)) } else { self.float(x) })
     }

@@ -72,7 +72,7 @@ impl<T: Both> Matrix<T> {
     fn new(rows: &[Vec<T>], offset: usize, gap: usize) -> Self {
         let (count, length) = (rows.len(), rows.first().map_or(0, Vec::len));
         let stride = length + gap;
-        // What no kernel may read has a value that would be seen.
+        // The memory that no kernel may read has a value that would change the results.
         let mut numbers = vec![T::of(7e4); count * stride + 32];
         let start = numbers.as_ptr().align_offset(16).min(16) + offset;
         for (i, row) in rows.iter().enumerate() {
@@ -127,7 +127,7 @@ impl<T: Both> Matrix<T> {
     /// Softmax, or its logarithm, and the log-sum-exps, by the kernels, and how many numbers no phase settled.
     fn shares<const LOG: bool>(&self, lanes: u32) -> (Vec<T>, Vec<T>, u32) {
         let rows = self.rows();
-        // Results lie as their numbers do, or not.
+        // Rows of results have the stride of the rows of numbers, or another one.
         let gap = self.length % 2;
         let mut out = vec![T::of(0.5); self.count * (self.length + gap) + 16];
         let start = out.as_ptr().align_offset(16).min(16);
@@ -260,7 +260,7 @@ impl<T: Both> Matrix<T> {
             let row = self.row(i);
             let (mut loss, mut gradient) = ([T::of(f64::NAN)], vec![T::of(f64::NAN); self.length]);
             let is_ignored = target == IGNORED;
-            // What the library refuses is NaN here.
+            // Targets that the library refuses have the result NaN here.
             if self.length == 0 && is_ignored {
                 loss = [T::of(0.0)];
             } else if is_ignored || (0..self.length as i64).contains(&target) {
@@ -321,7 +321,7 @@ fn some<T: Both>(random: &mut StdRng, kind: usize, length: usize) -> Vec<T> {
         row[kind % length] = 0.0;
     }
     if kind % 9 == 8 {
-        // Normalised: the value is near 0, and what it is the rounding errors alone say.
+        // Normalised: the value is near 0, and consists of rounding errors alone.
         let value = logsum::logsumexp(&row);
         row.iter_mut().for_each(|x| *x -= value);
     }

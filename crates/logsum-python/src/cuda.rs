@@ -74,7 +74,7 @@ fn cuda_shares(
     .map_err(|error| PyRuntimeError::new_err(error.to_string()))
 }
 
-/// The address of the target of each row, and the one of rows that do not count.
+/// The address of the targets, one for each row, and the target of rows that do not count.
 type Classes = (u64, i64);
 
 fn targets((address, ignored): Classes) -> Targets {

@@ -164,7 +164,7 @@ fn softmax_kl<'py>(x: &Bound<'py, PyAny>, y: &Bound<'py, PyAny>) -> PyResult<Bou
     })
 }
 
-/// The derivatives of the divergences by x (0) or by y (1).
+/// The derivatives of the divergences with respect to x (0) or y (1).
 #[pyfunction]
 fn softmax_kl_gradient<'py>(
     x: &Bound<'py, PyAny>,

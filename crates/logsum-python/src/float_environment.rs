@@ -2,7 +2,7 @@
 //! after `torch.set_flush_denormal(True)`, treat subnormal numbers as 0.
 #![expect(unsafe_code, reason = "the control register is read and written by instructions of the processor")]
 
-/// Does some work with subnormal numbers and rounding to nearest. Threads that the work starts inherit these settings,
+/// Runs `work` with subnormal numbers and rounding to nearest. Threads that the work starts inherit these settings,
 /// or have the system's default, which is the same.
 pub(crate) fn within_default<R>(work: impl FnOnce() -> R) -> R {
     struct Restored(Word);

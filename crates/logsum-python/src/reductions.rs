@@ -46,11 +46,12 @@ fn general<'py>(
 /// Returns
 /// -------
 /// value : array or scalar
-///     The float nearest to the exact value; of complex numbers within 1 ulp of the modulus. −∞ of no terms or of −∞
-///     alone; +∞ if there is a +∞ and no NaN; NaN if there is a NaN.
+///     The float nearest to the exact value; for complex numbers, within 1 ulp of the modulus. −∞ if there are no terms
+///     or all numbers are −∞; +∞ if there is a +∞ and no NaN; NaN if there is a NaN. With weights it is also −∞ where
+///     terms cancel exactly, and NaN where numbers +∞ have weights of both signs.
 /// sign : array or scalar
-///     Only with `return_sign`: 1, −1, or 0 where the terms cancel exactly or there are none; a phase for complex
-///     numbers.
+///     Only with `return_sign`: 1, −1, or 0 where the terms cancel exactly or there are none; for complex numbers, the
+///     phase e^{iφ} of the sum.
 ///
 /// Raises
 /// ------
@@ -272,7 +273,7 @@ fn reduced(rank: usize, axis: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<bool>> 
     Ok((0..rank).map(|i| axes.iter().any(|&axis| axis == i || axis == i - rank)).collect())
 }
 
-/// The optional weights and mask, of the first array's shape, and the choice without mass.
+/// The optional weights and mask, of the first array's shape, and the gradient of a sum without mass.
 struct Beside<'py, T: Format> {
     b: Option<View<'py, T>>,
     mask: Option<View<'py, bool>>,

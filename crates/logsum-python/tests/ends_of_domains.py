@@ -4,7 +4,8 @@ import mpmath
 import numpy as np
 
 inf, nan = np.inf, np.nan
-# Each function, or that of y in x log y, the point, and the derivatives of first, second and third order there.
+# Each function ("x log(1/2)" and "log y" are x log y as functions of one argument), the point, and the derivatives of
+# first, second and third order there.
 DERIVATIVES = [
     ("logit", 0.0, [inf, -inf, inf]),
     ("logit", -0.0, [inf, -inf, inf]),
@@ -20,7 +21,7 @@ DERIVATIVES = [
     ("log y", -1.0, [nan, nan, nan]),
     ("x log(1/2)", 0.0, [-0.6931471805599453, 0, 0]),
 ]
-# Where the value is NaN, and with it the slopes.
+# Points at which the value is NaN, and so are the derivatives.
 WITHOUT_VALUE = [
     ("logit", [-0.5]),
     ("logit", [1.5]),

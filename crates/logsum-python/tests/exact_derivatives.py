@@ -55,7 +55,7 @@ class Case:
     ours: Callable
     exact: Callable
     points: list
-    # Whether it is of sums, and their derivatives are 0 by convention where all is −∞.
+    # Whether it is made of sums, whose derivatives are by convention 0 where all numbers are −∞.
     is_sum: bool = True
 
 
@@ -208,16 +208,16 @@ def with_z_loss(x, q, z_loss):
     return losses(x, q) + sum(q) * z_loss * LN(total(x)) ** 2
 
 
-# What other devices than the CPU compute is compared with what the CPU does, here too.
+# The inputs for which the results of other devices are compared with those of the CPU: the points above, and these.
 NAN = float("nan")
 EDGES = [[1e8, 1e8, -1e8], [40.0, 0.0, -40.0], [NAN, 1.0, 2.0], [INF, NAN, 0.0], [INF, INF, -INF], [-INF] * 3, [1e4, 1e4, 1e4]]
 OF_ROWS = ["logsumexp", "logsumexp, weights", "softmax", "log_softmax", "logmeanexp", "logvarexp", "softmax_entropy", "logcumsumexp"]
 OF_ROWS += ["cross_entropy", "cross_entropy, options", "cross_entropy, probabilities", "token_log_probs", "logaddexp", "logsubexp", "log1pexp"]
 ROWS = {name: case.points + (EDGES if name in OF_ROWS else []) for name, case in CASES.items()}
-# What is farther apart than numbers go.
+# Numbers whose difference overflows.
 ROWS["segment_logsumexp"] += [[INF, 0.0, -40.0, NAN], [1.5e308, 0.0, -1.5e308, 1.5e308]]
 ROWS["cross_entropy, probabilities"] += [[-1.5e308, 0.0, 1.5e308], [1e308, 0.0, -1e308]]
-# What is nearly certain, where all that is left is small.
+# Rows in which one number dominates, so that all other shares are small.
 CERTAIN = {
     "segment_logsumexp": [0.0, 3.0, -40.0, -50.0],
     "logsumexp": [0.0, -40.0, -50.0],

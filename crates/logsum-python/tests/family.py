@@ -76,7 +76,7 @@ def complaints(module, array):
 
 def is_clear(parameters, error):
     """One line, of a usual kind, that is not about what is inside."""
-    # What a truth value or a list of lists is, NumPy and torch say in their own words.
+    # For a truth value or a list of lists, NumPy and torch have messages of their own.
     usual = ("truth value", "Boolean value", "inhomogeneous", "Dimension out of range", "dimension appears twice", "log_matmul", "token of row")
     text = str(error)
     is_named = any(words in text for words in (*usual, *parameters))

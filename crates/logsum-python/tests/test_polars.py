@@ -68,9 +68,9 @@ def test_aggregates(name, format):
     same(over, values)
     whole = expected(table.with_columns(g=0), AGGREGATES[name], None)
     same(table.select(expression)["z"], whole)
-    # One value for each row of the whole.
+    # The value of the whole column in each row.
     assert table.with_columns(expression)["z"].n_unique() == 1
-    # In any order, but for the last digits of what is within an ulp.
+    # The same in any order of rows, for the functions that are correctly rounded.
     if name in ("logsumexp", "logmeanexp", "effective_sample_size"):
         same(table.sample(fraction=1, shuffle=True, seed=2).group_by("g").agg(expression).sort("g")["z"], values)
     nothing = table.clear()
@@ -95,7 +95,7 @@ def test_rows_of_groups(name, format):
     same(lazy.collect(engine="streaming")["found"], found["found"])
     lists = table.group_by("g").agg(expression).sort("g")
     assert lists["z"].list.len().to_list() == table.group_by("g").len().sort("g")["len"].to_list()
-    # Some groups of which nothing is left.
+    # Groups of which the filter leaves no rows.
     left = table.group_by("g").agg(getattr(pl.col("z").filter(pl.col("z") > 30).logsum, name)()).sort("g")
     assert left["z"].list.len().sum() == (table["z"] > 30).sum()
     assert table.clear().select(expression)["z"].to_list() == []

@@ -1,4 +1,4 @@
-"""The hard inputs of COMPARE.md: ours are the nearest floats, and the page is of these inputs."""
+"""The hard inputs of COMPARE.md: our results are the nearest floats, and the page has these inputs."""
 
 import pathlib
 import sys
@@ -19,7 +19,7 @@ def test_ours_are_the_nearest():
     for asked in inputs.INPUTS:
         numbers = asked.arguments.values()
         error = exact.worst(functions[asked.function](*numbers), exact.FUNCTIONS[asked.function](*numbers), asked.dtype)
-        # Hessians are right to an ulp.
+        # Hessians are within 1 ulp.
         assert error <= (1 if asked.function == "hessian" else 0.5), (asked.function, asked.text, error)
 
 

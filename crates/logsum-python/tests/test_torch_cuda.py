@@ -1,5 +1,5 @@
-"""`logsum.torch` on tensors of NVIDIA's GPUs, as far as that can be seen without one: what the kernels are given. Their results are
-compared by `gpu/check` where there is a GPU, and by the tests of `logsum-gpu` anywhere."""
+"""`logsum.torch` on tensors of NVIDIA's GPUs, as far as it can be tested without one: the arguments of the kernels.
+Their results are compared by `gpu/check` where there is a GPU, and by the tests of `logsum-gpu` anywhere."""
 
 import ctypes
 import subprocess
@@ -110,7 +110,7 @@ def test_kernels_are_given_the_targets(kernels, monkeypatch, dtype, ignored, int
         with monkeypatch.context() as patch:
             patch.setattr(_losses, "on_cpu", lambda x: False)
             patch.setattr(_cuda, "takes", lambda x: True)
-            # Within the place of the kernels the CPU's own functions are called.
+            # The replacements of the kernels call the CPU's functions.
             for name in ("cuda_losses", "cuda_loss_gradients"):
                 kernel = getattr(_core, name)
 

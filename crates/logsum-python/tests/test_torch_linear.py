@@ -237,7 +237,7 @@ def test_complaints():
             slope.sum().backward()
     factor = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
     for reduction in ("mean", "none"):
-        # What the cotangent depends on, the slope depends on, too.
+        # The gradient also depends on whatever the cotangent depends on.
         (slope,) = torch.autograd.grad((factor * call(reduction=reduction)).sum(), x, create_graph=True)
         with pytest.raises(RuntimeError, match="linear_cross_entropy has no second derivative"):
             torch.autograd.grad(slope.square().sum() + factor, factor)

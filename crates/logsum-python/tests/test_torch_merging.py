@@ -122,7 +122,7 @@ def test_temperature_of_rows_without_mass_and_of_extremes():
             function(x, temperature=0)
         with pytest.raises(ValueError, match="^softcap is -1.0, it must be finite and positive$"):
             function(x, softcap=-1.0)
-        with pytest.raises(TypeError, match="^temperature must be a number, not a Tensor: there is no derivative by it$"):
+        with pytest.raises(TypeError, match="^temperature must be a number, not a Tensor: there is no derivative with respect to it$"):
             function(x, temperature=torch.tensor(1.0))
 
 
@@ -165,7 +165,7 @@ def test_divergence_at_the_edges():
     assert T.softmax_kl(torch.tensor(3.0), torch.tensor(2.0)) == 0
     assert T.softmax_kl(torch.zeros(2, 3), torch.zeros(3), -1, keepdim=True).shape == (2, 1)
     assert T.softmax_kl(torch.zeros(2, 0), torch.zeros(2, 0), -1).tolist() == [0, 0]
-    # Mass that float64 cannot hold is mass, and a row without any trains nothing.
+    # Probabilities that underflow in float64 are not 0; a row without mass has a gradient of 0.
     assert T.softmax_kl(torch.tensor([0.0, -800.0]), torch.tensor([0.0, -INF])) == INF
     other = torch.tensor([0.0, 1.0], requires_grad=True)
     value = T.softmax_kl(torch.full((2,), -INF), other)
@@ -317,14 +317,14 @@ LOWEST = torch.finfo(torch.float32).min
 @pytest.mark.parametrize(
     "x, y",
     [
-        # What others mask by large numbers.
+        # Scores that some programs mask by large finite numbers.
         ([0.3, 1.0, -150.0], [0.1, 0.2, LOWEST]),
         ([0.3, 1.0, 0.2], [0.1, 0.2, LOWEST]),
         ([0.3, 1.0, 0.2], [0.1, LOWEST, LOWEST]),
         ([0.3, 1.0, LOWEST], [0.1, 0.2, LOWEST]),
         ([-0.25, -1.5], [1e16, -1e16]),
         ([-0.25, -1.5, 0.5], [1e15, -1e15, 0.25]),
-        # Nothing is shared.
+        # p and q have almost no mass in common.
         ([0.0, -719.0], [0.0, 720.0]),
         ([0.0, -710.0], [0.0, 715.0]),
         ([3519.0, 851.0, 2857.0], [435.0, 307.0, 142.0]),

@@ -1,4 +1,4 @@
-"""What users of other libraries reported, replayed."""
+"""Reports by users of other libraries, repeated with logsum."""
 
 import numpy as np
 import pytest
@@ -81,7 +81,7 @@ def test_targets_out_of_range_on_other_devices(monkeypatch):
     z = torch.randn(3, 5)
     with pytest.raises(ValueError, match=r"target has 5 at \(1,\)"):
         T.cross_entropy(z, torch.tensor([1, 5, 2]))
-    # As in a graph that is being captured.
+    # Without the check, as while a CUDA graph is captured.
     monkeypatch.setattr(_losses, "within", lambda *_: None)
     losses = T.cross_entropy(z, torch.tensor([1, 5, -100]), reduction="none")
     assert losses[0].isfinite() and losses[1].isnan() and losses[2] == 0
@@ -121,7 +121,7 @@ def test_a_slope_that_is_infinite_where_nothing_changes():
         x = torch.tensor([at, 0.5 if at == 0 and call is not T.log1mexp else -0.5], requires_grad=True)
         (slope,) = torch.autograd.grad(torch.where(torch.tensor([True, False]), 0, call(x)).sum(), x)
         assert slope[0] == 0 and slope[1].isfinite()
-    # Nor does the slope.
+    # The first derivative has no NaN in its own gradient, either.
     for call, at, partner in ends_of_domains.infinite_slopes(T, torch.ones_like):
         x = torch.tensor([at, partner], dtype=torch.float64, requires_grad=True)
         y = torch.tensor([partner], dtype=torch.float64, requires_grad=True)

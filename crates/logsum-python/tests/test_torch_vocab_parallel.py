@@ -18,7 +18,7 @@ def scores_and_tokens(dtype, seed):
     random = torch.Generator().manual_seed(seed)
     scores = (torch.randn(64, VOCABULARY, generator=random, dtype=torch.float64) * 4).to(dtype)
     tokens = torch.randint(VOCABULARY, (64,), generator=random)
-    # Certain ones, one that is far from certain, and what has no ordinary answer.
+    # Tokens that are nearly certain, tokens that are very improbable, and special cases.
     scores[torch.arange(8), tokens[:8]] += 50
     scores[8:16, 100] = 90
     scores[16, 5:] = -torch.inf
@@ -78,7 +78,7 @@ def check_values(group, start, end, dtype, counting):
     log_p.backward(cotangent)
     assert counting.sent == [(torch.uint8, (64 + 1, 64))]
     assert same(shard.grad, whole.grad[:, start:end]), dtype
-    # In another shape, and in the middle of others.
+    # The same rows in another shape, and some of them in a smaller batch.
     three = scores[:, start:end].reshape(4, 16, -1)
     assert same(T.vocab_parallel_token_log_probs(three, tokens.reshape(4, 16), start, group), expected.detach().reshape(4, 16))
     part = T.vocab_parallel_token_log_probs(scores[5:9, start:end], tokens[5:9], start, group)
@@ -114,7 +114,7 @@ def check_complaints(group, start, end):
     if dist.get_world_size(group) > 1:
         with pytest.raises(ValueError, match="column 0 is in several shards"):
             T.vocab_parallel_token_log_probs(scores, tokens, 0, group)
-        # Where a shard begins is not known if they are not of one width; whoever has said so hears of it, too.
+        # Shards of different widths need `start`; processes that gave it get the error, too.
         with pytest.raises(ValueError, match="the shards have .* columns: `start` must say where each begins"):
             uneven = scores[:, : 3 + dist.get_rank(group)]
             T.vocab_parallel_token_log_probs(uneven, tokens, None if dist.get_rank(group) else 0, group)
@@ -130,7 +130,7 @@ def check_complaints(group, start, end):
     (slope,) = torch.autograd.grad(T.vocab_parallel_token_log_probs(shard, tokens, start, group).sum(), shard, create_graph=True)
     with pytest.raises(RuntimeError, match="no second derivative"):
         slope.sum().backward()
-    # Nor by what the cotangent depends on.
+    # Nor is there a second derivative with respect to what the cotangent depends on.
     factor = torch.tensor(2.0, requires_grad=True)
     loss = factor * T.vocab_parallel_token_log_probs(shard, tokens, start, group).sum()
     (slope,) = torch.autograd.grad(loss, shard, create_graph=True)
@@ -154,9 +154,9 @@ def work(rank, file):
         elif size == 4:
             with pytest.raises(RuntimeError, match="this process is not in the group"):
                 T.vocab_parallel_token_log_probs(torch.zeros(1, 2), torch.zeros(1, dtype=int), None, group)
-    # Of the rows that are not proved, the scores are gathered.
+    # The scores of rows that are not proved are gathered.
     assert counting.objects > 0
-    # All processes, with shards of one length.
+    # The default group of all processes, with shards of equal length, which need no `start`.
     scores = torch.arange(80.0).reshape(2, 40)
     log_p = T.vocab_parallel_token_log_probs(scores[:, 5 * rank : 5 * rank + 5], torch.tensor([3, 39]))
     assert same(log_p, T.token_log_probs(scores, torch.tensor([3, 39])))

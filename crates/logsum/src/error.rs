@@ -1,8 +1,9 @@
-//! The error type of all functions: invalid arguments of a call.
+//! The error type of all functions: an invalid argument, or too little memory.
 
 use std::fmt;
 
-/// An invalid argument of a call. The numbers of a sum are never invalid: every float has an answer.
+/// Why a call failed: an invalid argument, or too little memory. The numbers of a sum are never invalid: every float
+/// has an answer.
 ///
 /// Later versions may add variants, and fields to variants: match them with `..`. An argument is named as in the
 /// function's signature, or after the method that sets it; `self` is the array whose method was called.

@@ -266,7 +266,7 @@ fn edges() {
         (&[0.0, 0.0], &[1.0; 2], std::f64::consts::LN_2, 0.0, 0.0),
         (&[-1e-300; 3], &[1.0; 3], 3_f64.ln(), -1e-300, -1e-300),
         (&[1e8, 1e8, 1e8], &[1.0; 3], 100_000_001.098_612_3, 1e8, 1e8),
-        // Absent, whatever it is.
+        // A term of weight 0 is absent, even if its number is NaN or infinite.
         (&[nan, inf, 2.0], &[0.0, -0.0, 1.0], 2.0, 2.0, 2.0),
         (&[nan], &[0.0], -inf, -inf, nan),
         (&[0.0, 0.0], &[-1.0, -1.0], nan, 0.0, nan),
@@ -299,7 +299,7 @@ fn edges() {
 fn a_sum_that_cancels_is_not_proved() {
     let sum = of_weighted(&[1.0, 1.0], &[1.0, -1.0]);
     assert_eq!((sum.value(), sum.is_proved_nearest()), (f64::NEG_INFINITY, false));
-    // What cancels may hide what was dropped.
+    // The great terms cancel, but terms below their cells were dropped.
     let sum = of_weighted(&[1e300, 1e300, 0.0], &[1.0, -1.0, 1.0]);
     assert!(!sum.is_proved_nearest());
 }

@@ -119,7 +119,7 @@ fn check<T: Format>(plain: bool) -> Worst {
             assert!(error <= most, "case {case}, {classes} classes: loss {} off by {error} ulp", losses[row]);
             worst.loss = worst.loss.max(error);
             if plain {
-                // What other classes add may be too small for these bits, but decides ties.
+                // The terms of other classes may be too small for these bits, but decide ties.
                 let trace = if classes > 1 { big(1.0, 6000) >> 5000 } else { of(0.0) };
                 let above = value.clone().with_precision(6000).value() + trace;
                 assert_eq!(losses[row].bits(), nearest::<T>(&above).bits(), "case {case}, {classes} classes");
@@ -278,7 +278,7 @@ impl<T: Format> Nearest<T> {
             }
             _ => of(self.targets.len() as f64),
         };
-        // The sum of losses times K, and whether there is something above it.
+        // The sum of losses times K, and whether the exact sum is greater by a tiny amount.
         let (mut sum, mut is_above, mut is_infinite) = (zero(), false, false);
         let divisors = [of(1.0), whole.clone()];
         let mut gradients = [Vec::new(), Vec::new()];

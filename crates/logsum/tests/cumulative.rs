@@ -341,7 +341,7 @@ fn great_tangents_are_in_range() {
     assert_eq!(slopes[..2], [1e-300, 5e299]);
     Cumulative::forward().vjp(&[0.0, 800.0], &[1e300, 1e-300], &mut slopes[..2]).unwrap();
     assert_eq!(slopes[..2], [1e300, 1e-300]);
-    // e^-800 of a great one is not nothing; where the share is 0, nothing is left of it.
+    // e^-800 times a great tangent is not negligible; where the share is 0, the tangent contributes nothing.
     let exact: f64 = 3.667_874_584_177_687e-40; // 1e308 e^-800
     for (z, tangent) in [([0.0, -800.0], [0.0, 1e308]), ([-800.0, 0.0], [1e308, 0.0])] {
         Cumulative::forward().jvp(&z, &tangent, &mut out[..2], &mut slopes[..2]).unwrap();

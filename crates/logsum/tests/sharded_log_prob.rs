@@ -206,7 +206,7 @@ fn edges() {
             assert!(found.iter().zip(&slopes).all(|(&a, &b)| close(a, b)), "{z:?} {token}: {found:?}");
         }
     }
-    // What is beyond the range of differences is not proved.
+    // If the difference of two scores overflows, the value is not proved.
     let state = of(&[f64::MAX, -f64::MAX], 1, &[0..1, 1..2]);
     assert_eq!((state.log_prob(), state.is_proved_nearest()), (Some(-INF), false));
 }

@@ -26,7 +26,7 @@ fn shares<T: Format>(row: &[T], bits: usize) -> Vec<Option<(Big, Big)>> {
     let differences: Vec<Option<Big>> =
         wide.iter().map(|&z| (z > -INF).then(|| big(z, 2300) - big(max, 2300))).collect();
     let precise = |x: &Big| x.clone().with_precision(bits).value();
-    // 2^-3000 is nothing beside the results that are compared.
+    // Terms below e^-2100, about 2^-3030, are negligible beside the results that are compared.
     let power = |d: &Big| if *d < big(-2100.0, 60) { big(0.0, bits) } else { precise(d).exp() };
     let powers: Vec<Option<Big>> = differences.iter().map(|d| d.as_ref().map(power)).collect();
     let sum = powers.iter().flatten().fold(big(0.0, bits), |sum, power| sum + power);
@@ -73,7 +73,7 @@ fn pair<T: Format>(round: usize, random: &mut ChaCha8Rng) -> [Vec<T>; 2] {
     let mut x: Vec<f64> = (0..length).map(|_| shift + noise(spread)).collect();
     let mut y: Vec<f64> = x.iter().map(|x| x + noise(distance) + [0.0, 7.0][round / 3 % 2]).collect();
     if round.is_multiple_of(5) {
-        // All of the mass, nearly, at one place of each.
+        // Nearly all mass of each row at a single place.
         x[0] += 50.0;
         y[[0, length - 1][round / 5 % 2]] += 50.0;
     }
@@ -196,7 +196,7 @@ fn edges() {
         (found / far - p).abs() < 1e-15
             && softmax_kl(&[0.0, 0.0], &[f64::MAX, f64::MIN]).unwrap() == f64::MAX / 2.0
     );
-    // Where shares are 0 for their format, the other row's count.
+    // Where p underflows to 0, its term is q, which still counts.
     assert_eq!(softmax_kl(&[0.0, -1e300], &[0.0, 0.0]).unwrap(), LN_2);
 }
 

@@ -553,7 +553,7 @@ fn infinite_terms_with_great_weights() {
         let expected = 0.25 / b[0];
         assert_eq!(by_weight, [expected, 0.0, expected, expected, expected], "{b:?}");
     }
-    // The quotients of the exact sum; that of the rounded one has others.
+    // The quotients by the exact sum; those by the rounded sum are different floats.
     let b = [0.6793586961546274, 0.6616245327506757, 0.08038055387302934];
     let (z, mut gradient) = ([inf; 3], [0.0; 3]);
     let terms = Terms::new(&z).weights(&b).unwrap();

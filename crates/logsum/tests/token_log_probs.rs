@@ -27,7 +27,7 @@ fn rows<T: Format>(length: usize, count: usize) -> (Vec<T>, Vec<usize>) {
         let mut numbers: Vec<f64> =
             (0..length).map(|_| spread * random.random_range(-1.0..1.0) + offset).collect();
         match row % 11 {
-            // One score exceeds all others by much: what is taken off a difference is tiny.
+            // One score far exceeds all others: the logarithm that is subtracted from a difference is tiny.
             0 => numbers[0] = offset + 40.0 + spread,
             1 => numbers.fill(offset),
             2 => numbers[length / 2] = f64::NEG_INFINITY,
@@ -98,7 +98,7 @@ fn check_against_the_formula<T: Format>() {
             let sum = wide.iter().fold(big(0.0, BITS), |sum, &z| sum + power(z));
             if wide[token] > f64::NEG_INFINITY {
                 let exact = big(wide[token], BITS) - big(max, BITS) - sum.ln();
-                // What other scores take off may be too small for these bits, but decides ties.
+                // The terms of other scores may be too small for these bits, but decide ties.
                 let trace = if sum > big(1.0, BITS) { big(1.0, 6000) >> 5000 } else { big(0.0, BITS) };
                 let exact = exact.with_precision(6000).value() - trace;
                 let expected = nearest::<T>(&exact);

@@ -55,7 +55,7 @@ impl Number for f16 {
     }
 }
 
-/// To NumPy these are two bytes without a meaning: the package ml_dtypes saves bf16 so.
+/// To NumPy these are two bytes without a meaning; the package ml_dtypes saves bf16 in this way.
 impl Number for bf16 {
     const DESCR: &'static str = if cfg!(target_endian = "little") { "<V2" } else { ">V2" };
 

@@ -91,7 +91,7 @@ impl Part {
         format!("--{}{name}", self.prefix)
     }
 
-    /// An error if such a file does not have such parts.
+    /// An error if a file of this format cannot have the chosen parts.
     fn check(&self, content: Content) -> Result<()> {
         let what = content.name();
         let (array, columns) = (self.option("array"), self.option("columns"));

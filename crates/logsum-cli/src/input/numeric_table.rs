@@ -279,8 +279,8 @@ impl<'a> Table<'a> {
         self.selection.into_iter().chain(self.grouped.as_ref().map(|grouped| grouped.by))
     }
 
-    /// Finds the chosen columns from the first row; or from the next, if that is a header and they were given by
-    /// number.
+    /// Finds the chosen columns from the first row; or from the next, if the first is a header and the columns were
+    /// chosen by number.
     fn choose(&mut self, row: Row) -> Result<()> {
         let Some(selection) = self.selection else { return Ok(()) };
         if let Some(first) = self.undecided.take() {
@@ -484,7 +484,8 @@ fn may_be_name(field: &[u8]) -> bool {
     !field.is_empty() && parsed(field).is_none() && !is_missing(field) && !is_special(field)
 }
 
-/// Whether a field may be a name in quotation marks above numbers without: also a number, but not a special one.
+/// Whether a field in quotation marks may be a name above numbers that are not quoted: also if it is a number, but not
+/// an infinity or a NaN.
 fn may_be_quoted_name(field: &[u8]) -> bool {
     parsed(field).map_or_else(|| may_be_name(field), f64::is_finite)
 }
@@ -495,7 +496,7 @@ fn may_be_quoted_name(field: &[u8]) -> bool {
 fn is_word(field: &[u8]) -> bool {
     let text = String::from_utf8_lossy(field);
     let name = text.trim_start_matches(['.', '_', '(', '[', '{', '$', '%', '@', '|', '\'']);
-    // The last one replaces a letter that is not in UTF-8.
+    // U+FFFD replaces a letter that is not in UTF-8.
     let is_letter = |character: char| character.is_alphabetic() || character == '\u{fffd}';
     // Missing numbers of SAS and Stata are .a to .z.
     let is_lettered_point = text.len() == 2 && text.starts_with('.');

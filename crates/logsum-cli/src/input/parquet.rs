@@ -210,7 +210,7 @@ impl<'a> Values<'a> {
             ColumnReader::FloatColumnReader(reader) => rows.read(reader, |&number| Ok(number.into())),
             ColumnReader::DoubleColumnReader(reader) => rows.read(reader, |&number| Ok(number)),
             ColumnReader::FixedLenByteArrayColumnReader(reader) => rows.read(reader, |bytes| {
-                let bytes = bytes.data().try_into().map_err(|_| damaged("a f16 has two bytes"))?;
+                let bytes = bytes.data().try_into().map_err(|_| damaged("an f16 has two bytes"))?;
                 Ok(f16::from_le_bytes(bytes).into())
             }),
             _ => bail!("column {:?} holds no numbers", column.name),

@@ -109,7 +109,7 @@ impl Place {
     fn new(path: &Path, input: &Path) -> Result<Self> {
         let mut permissions = None;
         match fs::metadata(path) {
-            // Under any name, such as /dev/stdout; what other programs wrote there is kept.
+            // Standard output under any name, such as /dev/stdout; what other programs wrote there is kept.
             Ok(_) if is_same(Handle::stdout(), path) => return Ok(Self::Stdout),
             Ok(found) if found.is_dir() => bail!("is a folder; name a file in it"),
             Ok(found) => {

@@ -1,7 +1,7 @@
 //! A new file that takes its place when it is complete.
 //!
-//! Until then it has no name where the system allows that, so that nothing unfinished is left however the run ends, by
-//! SIGKILL too. Elsewhere it has a name in the same folder, which Ctrl-C removes.
+//! Until then it has no name where the system allows that, so that nothing unfinished is left however the run ends,
+//! even by SIGKILL. Elsewhere it has a name in the same folder, which Ctrl-C removes.
 
 use super::interrupt;
 use std::fs::File;
@@ -53,7 +53,7 @@ pub(super) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
 }
 
-/// Of the names that new files have.
+/// A builder of files with the names that new files have.
 fn builder() -> Builder<'static, 'static> {
     let mut builder = Builder::new();
     builder.prefix(".logsum-");
@@ -84,7 +84,7 @@ mod unnamed {
         })
     }
 
-    /// Where the system shows the open file.
+    /// The path at which the system shows the open file.
     fn place(file: &File) -> String {
         format!("/proc/self/fd/{}", file.as_raw_fd())
     }

@@ -3,8 +3,8 @@
 `logsumexp`, `softmax` and `log_softmax` have the parameters of the functions of the same names in `scipy.special`.
 `logsum.torch` and `logsum.jax` have the same functions (but not the classes) for PyTorch and JAX, with derivatives of
 any order. Except for the ufuncs, the functions here call those of `logsum.torch` or `logsum.jax` when an argument is an
-array that PyTorch or JAX records or transforms, or that is on a device other than the CPU, when it is a tensor under
-torch's autocast, or a complex array of JAX. `logsum.polars` adds expressions to Polars, and `logsum.datafusion` adds
+array that PyTorch or JAX records or transforms, is on a device other than the CPU, is a tensor under torch's autocast,
+or, for `logsumexp`, is a complex array of JAX. `logsum.polars` adds expressions to Polars, and `logsum.datafusion` adds
 functions to the SQL of DataFusion.
 """
 

@@ -166,13 +166,12 @@ class Accumulator(_Pieces):
     on the parts in which they arrive, on how states are merged, or on the machine. `value` is the float nearest to the
     exact value whenever that can be proved; `proved` tells whether it is. Typically one float64 value in some 10⁷ is
     not proved; values near 0, and sums whose terms of both signs nearly cancel, are not proved either. The error of the
-    sum Σ b e^z is less than 2⁻⁷⁴ Σ |b| e^z (2⁻⁵¹ for narrower formats), plus 2⁻⁹⁸ times the greatest
-    term times the number of numbers. From |z| = 2⁴⁸ on, a term also has a relative error of 2⁻⁶⁵ |z|. Threads
-    may share a state.
+    sum Σ b e^z is less than 2⁻⁷⁴ Σ |b| e^z (2⁻⁵¹ for narrower formats), plus 2⁻⁹⁸ times the greatest term times the
+    number of terms. For |z| ≥ 2⁴⁸ a term also has a relative error of 2⁻⁶⁵ |z|. Threads may share a state.
 
-    The value is −∞ if there are no numbers or all are −∞, and +∞ if a term is +∞ and none is NaN. It is NaN
-    if a number or a weight is NaN, if −∞ has an infinite weight, if the sum is negative, or if there are terms +∞
-    and −∞.
+    The value is −∞ if there are no numbers, all are −∞, or the terms cancel exactly, and +∞ if a term is +∞ and none is
+    −∞ or NaN. It is NaN if a number or a weight is NaN, if −∞ has an infinite weight, or if the sum is negative or has
+    terms +∞ and −∞.
 
     Parameters
     ----------
@@ -242,7 +241,7 @@ class EffectiveSampleSize(_Pieces):
     """Kish's effective sample size (Σ w)² / Σ w² of importance weights w = e^z that arrive in pieces.
 
     It lies between 1 and the number of weights, and is that number if all weights are equal. `bytes(state)` has 224
-    bytes; they and `value` depend only on the numbers, as those of an `Accumulator` do, and `dtype` is as there. The
+    bytes. As for an `Accumulator`, these bytes and `value` depend only on the numbers, and `dtype` is their format. The
     value is NaN if there are no log-weights z or all are −∞, and if one is +∞ or NaN.
 
     See Also
@@ -274,8 +273,8 @@ class EffectiveSampleSize(_Pieces):
 class WeightedMean(_Pieces):
     """The weighted mean Σ x e^z / Σ e^z of numbers x with log-weights z, which arrive in pieces.
 
-    `bytes(state)` has 224 bytes; they and `value` depend only on the numbers, as those of an `Accumulator` do, and
-    `dtype` is as there. The value is NaN if there are no log-weights or all are −∞, and if a log-weight is +∞ or
+    `bytes(state)` has 224 bytes. As for an `Accumulator`, these bytes and `value` depend only on the numbers, and
+    `dtype` is their format. The value is NaN if there are no log-weights or all are −∞, and if a log-weight is +∞ or
     NaN or an x is NaN. An infinite x makes the value infinite, or NaN if infinite x of both signs occur, or if the
     log-weight of that x is −∞.
 

@@ -1,6 +1,6 @@
 """Log-sum-exp, softmax and log-softmax for arguments that the compiled functions of these names do not accept directly:
-lists, integers, weights, masks, complex numbers, and arrays of other libraries. All other functions of the package for
-any arguments, except for the ufuncs."""
+lists, integers, weights, masks, complex numbers, and arrays of other libraries. Also all other functions of the package
+except for the ufuncs."""
 
 import itertools
 
@@ -102,8 +102,8 @@ def written(out, value):
 
 def elsewhere(out, axis, *arrays, is_jax_for_complex=False):
     """`logsum.torch` or `logsum.jax` if PyTorch or JAX records or transforms what is done with one of the arrays, if
-    one is on a device other than the CPU, if there is a tensor and torch's autocast is on, or, if that is wanted, if
-    one is a complex array of JAX; otherwise None."""
+    one is on a device other than the CPU, if there is a tensor and torch's autocast is on, or, with
+    `is_jax_for_complex`, if one is a complex array of JAX; otherwise None."""
     for x in arrays:
         name = module_of(x)
         if name == "torch" and is_recorded_by_torch(x):
@@ -113,7 +113,7 @@ def elsewhere(out, axis, *arrays, is_jax_for_complex=False):
         else:
             continue
         if out is not None:
-            raise TypeError("out must be left out for arrays of another library")
+            raise TypeError("out must be left out where logsum.torch or logsum.jax computes the result")
         if name == "torch" and module_of(arrays[0]) != "torch":
             raise TypeError(f"one argument is a tensor that torch records, but the first is a {type(arrays[0]).__name__}: make it a tensor, too")
         if name == "torch" and isinstance(axis, list | tuple) and len(axis) == 0:
@@ -268,7 +268,7 @@ def logsumexp_value_and_grad(a, axis=None, b=None, where=None, *, keepdims=False
     grad : array, or with `b` a pair of arrays
         The derivatives with respect to `a`, b e^a / Σ b e^a, of the shape of `a`. With `b` also those with respect to
         `b`, e^a / Σ b e^a, of the shape of `b`, at weights of 0 too. Where the sum is negative, they are the
-        derivatives of log |Σ b e^a|; where it is exactly 0, they are NaN. c numbers +∞ without weights have the
+        derivatives of log |Σ b e^a|; where it is exactly 0, they are NaN. Without weights, c numbers +∞ have the
         derivative 1/c each. Each derivative is correctly rounded; where `a` or `b` was broadcast, the derivatives of
         its copies are then added with rounding.
 
@@ -348,8 +348,8 @@ def logsumexp_jvp(a, tangent, axis=None, *, keepdims=False):
     value : array or scalar
         log Σ e^a, correctly rounded.
     slope : array or scalar
-        Σ p t, within 1 ulp of Σ |p t|. 0 of no numbers, or of −∞ alone; the mean of the tangents at the numbers +∞ if
-        there are any; NaN if there is a NaN.
+        Σ p t, with an error of at most 1 ulp of Σ |p t|. 0 if there are no numbers or all are −∞; the mean of the
+        tangents at the numbers +∞ if there are any; NaN if `a` has a NaN. Tangents where p is 0 do not count.
 
     Raises
     ------
@@ -450,7 +450,8 @@ def logmeanexp(a, axis=None, keepdims=False, *, out=None):
     Returns
     -------
     array or scalar
-        Correctly rounded. NaN of no numbers; −∞ of −∞ alone; +∞ if there is a +∞ and no NaN; NaN if there is a NaN.
+        Correctly rounded. NaN if there are no numbers or there is a NaN; −∞ if all are −∞; +∞ if there is a +∞ and no
+        NaN.
 
     Raises
     ------
@@ -536,8 +537,8 @@ def softmax_entropy(a, axis=None, keepdims=False, *, out=None):
     Returns
     -------
     array or scalar
-        Within 1 ulp. 0 of no numbers, or of −∞ alone; log c where c numbers are +∞ and there is no NaN; NaN if there is
-        a NaN.
+        Within 1 ulp. 0 if there are no numbers or all are −∞; log c where c numbers are +∞ and there is no NaN; NaN if
+        there is a NaN.
 
     Raises
     ------
@@ -580,8 +581,8 @@ def logcumsumexp(a, axis=-1, reverse=False, exclusive=False, *, out=None):
     Returns
     -------
     array
-        Of the shape of `a`. Each element is correctly rounded: it has the bits of `logsumexp` of its numbers, special
-        cases included.
+        Of the shape of `a`. Each element is correctly rounded: it has the bits of `logsumexp` of the same numbers,
+        special cases included.
 
     Raises
     ------
@@ -919,7 +920,8 @@ def token_log_probs(logits, tokens, *, axis=-1, dtype=None, entropy=False, out=N
     TypeError
         If the logits are not real numbers, the tokens are not integers, or `dtype` or `out` cannot hold the numbers.
     ValueError
-        If the shapes do not fit, a token is not an index of its row, or the axis does not exist.
+        If the shapes do not fit, a token is not an index of its row, the axis does not exist, `dtype` would round an
+        integer, or `out` has another shape than the result.
 
     See Also
     --------

@@ -46,8 +46,8 @@ class Numpy:
 
 
 def tensor_of(torch, make, x, example):
-    """The tensor that `make`, a function of torch, makes of numbers. Beside an example in double precision, those that
-    have no format are in double precision, too: torch would round them to its default format."""
+    """The tensor that `make`, a function of torch, makes of numbers. If the example is in double precision, so are
+    numbers without a dtype, such as Python's, which torch would otherwise round to its default format."""
     tensor = make(x)
     if hasattr(x, "dtype") or example.dtype not in (torch.float64, torch.complex128):
         return tensor

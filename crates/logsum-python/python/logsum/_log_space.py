@@ -1,5 +1,5 @@
-"""Sums of products of both signs with factors given by their logarithms, from which the derivatives of cumulative sums
-and matrix products are computed.
+"""Sums of products of factors e^x, given by x, and of factors of any sign, given as they are. The derivatives of
+cumulative sums and matrix products in log space are computed from these sums.
 
 A factor e^−∞ is 0, whatever it is multiplied by. Results have errors of some ulps times the size of the logarithms.
 """

@@ -181,7 +181,7 @@ impl<'a, T: Float, D: Dimension> ArrayTerms<'a, T, D> {
         let [mut values, mut signs] = [zeros(count)?, zeros(count)?];
         T::weighted_rows(self, length, &mut values, &mut signs);
         if self.weights.is_some() {
-            // What is nearest to −0 is +0 for weighted sums.
+            // A weighted sum whose value rounds to zero has the value +0, never −0.
             values.iter_mut().for_each(|value| *value = value.plus_zero());
         }
         Ok([values, signs])

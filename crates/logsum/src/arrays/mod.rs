@@ -36,10 +36,10 @@ use ndarray::{
 ///
 /// The log-sum-exp, softmax and log-softmax read any layout in place: C or Fortran order, negative strides, gaps, and
 /// the stride 0 of a broadcast axis. Their `_into` forms write into arrays that the caller provides, and allocate
-/// nothing that grows with the input, except where the reduced axes vary slowest in memory: there a result for each
-/// element takes 16 bytes for each index along the reduced axes, and a row that cannot be settled together with its
-/// neighbours is copied. The plain forms also allocate their result. The other methods copy an array that is not in C
-/// order with the reduced axes last.
+/// nothing that grows with the input, except where the reduced axes vary slowest in memory: there a gradient, softmax
+/// or log-softmax takes 16 bytes for each index along the reduced axes, and a row that cannot be settled together with
+/// its neighbours is copied. The plain forms also allocate their result. The other methods copy an array that is not in
+/// C order with the reduced axes last.
 ///
 /// See also [`LogMatmul`] for matrix products, and [`ArrayTerms`] for weights and masks.
 ///
@@ -708,7 +708,7 @@ fn reduce<T: Float, D: Dimension>(
 /// The message of an `expect`: why axes could be merged.
 const MERGED: &str = "the strides allow it";
 
-/// Reduces rows, with the `outer` axes that remain first in all arrays; many rows at once where the memory layout
+/// Reduces the rows of arrays whose first `outer` axes are those that remain; many rows at once where the memory layout
 /// allows it.
 fn reduce_views<T: Float>(
     z: ArrayViewD<'_, T>,

@@ -57,8 +57,8 @@ pub trait Format: Copy + Default + PartialOrd + Debug + Display + Send + Sync + 
     /// Rounds each number to nearest.
     fn store<V: Vector>(vector: V, numbers: &mut [Self; 8]);
 
-    /// Whether [`stream`](Format::stream) is another way than [`store`](Format::store). It is not for 16-bit formats,
-    /// where exponentials take far longer than the reading of the lines to be written.
+    /// Whether [`stream`](Format::stream) differs from [`store`](Format::store). It does not for 16-bit formats: their
+    /// exponentials take far longer than reading the cache lines to be written, which a non-temporal store would avoid.
     const HAS_STREAM: bool = false;
 
     /// Rounds each number to nearest and uses a non-temporal store where there is one.

@@ -101,8 +101,8 @@ fn sum<const AT_0: bool, P: Keep, T: Format, V: Vector>(block: &[T], c: V, bound
     sum
 }
 
-/// Prefetches at the pace of the summation: the maximum of the next block comes first, and would wait for the
-/// whole block.
+/// Prefetches the next block at the pace of the summation: without this, its maximum, which is found first, would wait
+/// for the whole block.
 #[inline(always)]
 pub(super) fn ask_ahead<T, const N: usize, V: Vector>(numbers: &[T; N], simd: V) {
     const LINE: usize = 64;

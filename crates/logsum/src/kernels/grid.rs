@@ -1,13 +1,13 @@
 //! Exponentials as integers, cut at bit positions that depend on nothing but their own argument, so that sums of them
 //! are exact: in any order, in any parts.
 //!
-//! Cells are the digits of a number to the base 2^[`BITS`]: the unit of cell i is 2^{50 i − 48}. A term b·e^z is a
-//! double-double, and each of its words is cut into multiples of the units of [`CELLS`] cells below one another, each
-//! time to the nearest, ties to even: a digit is x rounded to its unit, and what is left goes on to the next cell.
-//! Every step is exact. The first cell that can have a digit is the term's own ([`cell_of`]); above it x is less
-//! than half a unit, and rounds to 0. So the digit of a cell is the same whatever cell the cutting starts from. A
-//! digit is dropped only if its cell is more than two below the greatest cell of all terms; whether it is, in the
-//! end, does not depend on the order of the terms.
+//! Cells are the digit positions of numbers to the base 2^[`BITS`]: the unit of cell i is 2^{50 i − 48}. A term b·e^z
+//! is a double-double, and each of its words is cut into one digit for each of [`CELLS`] cells, from the highest
+//! downwards: a digit is the word rounded to a multiple of its cell's unit, to nearest, ties to even, and what is left
+//! goes on to the next cell. Every step is exact. The first cell that can have a digit is the term's own ([`cell_of`]);
+//! above it the word is less than half a unit, and rounds to 0. So the digit of a cell is the same whatever cell the
+//! cutting starts from. A digit is dropped only if its cell is more than two below the greatest cell of all terms:
+//! which digits are dropped in the end does not depend on the order of the terms.
 //!
 //! These are the bins of Ahrens, Demmel & Nguyen, "Algorithms for efficient reproducible floating point summation"
 //! (ACM TOMS 46, 2020), for terms that are exponentials.
@@ -47,9 +47,9 @@ const STEPS: f64 = 16.0 * BITS as f64;
 /// From this magnitude on, the nearest multiple of [`CELL`] is found in integers.
 const INTEGER_CELLS: f64 = power_of_two(48);
 
-/// From this magnitude on, finite numbers are at least 2048 apart, and only those that equal the greatest count: with
-/// the least and the greatest weights, e^-2048 is 2^-857 of the other term. They have cells of their own, relative to
-/// e^max.
+/// From this magnitude on, finite numbers are at least 2048 apart, and only those that equal the greatest count: even
+/// with the greatest weight, and the least for the other term, e^-2048 is only about 2^-857 of that term. They have
+/// cells of their own, relative to e^max.
 pub(crate) const HUGE: f64 = power_of_two(63);
 
 /// Adding this rounds a number to the nearest integer, and leaves it in the low bits.
@@ -70,7 +70,7 @@ const ROUNDERS: [f64; CELLS] = {
 /// Bounds the relative error of the terms of T whose numbers are at most this in magnitude.
 ///
 /// To the error of the exponential, the product with a weight adds 2^-104, and the error of the exponent less than
-/// 2^-104 |z|: far less than the unit of a logarithm of this size. From [`INTEGER_CELLS`] on the exponent's error is a
+/// 2^-104 |z|: far less than an ulp of a logarithm of this size. From [`INTEGER_CELLS`] on the exponent's error is a
 /// sixth of a unit of 2^-60 for each of |z|/34.6 cells, and half a unit; below [`HUGE`] that is less than 2^-4.
 pub(crate) fn error_of_terms<T: Format>(magnitude: f64) -> f64 {
     let of_exponent = match magnitude {
@@ -84,7 +84,7 @@ pub(crate) fn error_of_terms<T: Format>(magnitude: f64) -> f64 {
     of_exponential + power_of_two(-104) + of_exponent
 }
 
-/// Whether terms are of one f64: for formats narrower than that.
+/// Whether terms are of one f64, as for formats narrower than f64.
 const fn is_in_one_word<T: Format>() -> bool {
     !T::First::IS_DOUBLE_DOUBLE
 }
@@ -132,10 +132,10 @@ impl Place {
 }
 
 /// The cell of x · 2^{exponent + k/16} · e^r, in units of cell 0, for all x from 1 to 2 and |r| ≤ (log 2)/31:
-/// ⌊(⌊k/16⌋ + exponent + 1)/50⌋. The logarithm of the term to base 2, in units of the cell, is at least −1.1; it is below
+/// ⌊(⌊k/16⌋ + exponent + 1)/50⌋. The base-2 logarithm of the term, in units of its cell, is at least −1.1; it is below
 /// 49 if x is 1, and below 50 if it is not.
 ///
-/// The quotient is at least 0.5/800 from where it would be rounded to another integer.
+/// The quotient that is rounded is at least 0.5/800 away from a tie.
 #[inline(always)]
 fn cell_of<F: Float64>(minus_k: F, exponent: F) -> F {
     let steps = exponent.mul_add(exponent.splat(16.0), -minus_k);
@@ -247,7 +247,8 @@ fn eight<const IS_WEIGHTED: bool, T: Format, V: Vector>(
     }
 }
 
-/// Numbers of any magnitude, less the whole cells that are given with each; what is not finite is taken as 0.
+/// Numbers of any magnitude, each less the number of whole cells that is returned with it; what is not finite counts as
+/// 0.
 #[inline(always)]
 fn anywhere<T: Format, V: Vector>(numbers: V, simd: V) -> (Reduced<V>, [i64; 8]) {
     let [mut z, mut low] = [[0.0; 8]; 2];
@@ -264,7 +265,7 @@ fn anywhere<T: Format, V: Vector>(numbers: V, simd: V) -> (Reduced<V>, [i64; 8])
     (reduced::<false, T, V>(simd.load(&z), 0.0).plus(simd.load(&low)), cells)
 }
 
-/// A number below [`FAR`] in magnitude, less this many steps; one that is near is at most [`NEAR_RANGE`] in magnitude.
+/// A number below [`FAR`] in magnitude, or, with IS_NEAR, at most [`NEAR_RANGE`]; less this many steps.
 #[inline(always)]
 fn reduced<const IS_NEAR: bool, T: Format, F: Float64>(z: F, steps: f64) -> Reduced<F> {
     match () {
@@ -283,7 +284,7 @@ fn store_bits<V: Vector>(bits: V, places: &mut [i64; TERMS], first: usize) {
     }
 }
 
-/// The exponential: in f64 for formats narrower than that.
+/// The exponential, in f64 for formats narrower than f64.
 #[inline(always)]
 fn exponential<T: Format, F: Float64>(reduced: Reduced<F>) -> DoubleDouble<F> {
     if is_in_one_word::<T>() { DoubleDouble::from(reduced.exp_full()) } else { reduced.exp_finer() }
@@ -293,7 +294,7 @@ fn exponential<T: Format, F: Float64>(reduced: Reduced<F>) -> DoubleDouble<F> {
 /// cell or is above [`FAR`]/2; `None` if one is NaN.
 #[inline(always)]
 pub(crate) fn summed<T: Format, V: Vector>(block: &[T], top: i64, simd: V) -> Option<[i64; CELLS]> {
-    // No number below that has a digit in the cells that are kept.
+    // No number below this has a digit in the cells that are kept.
     let floor = (top as f64 - 5.0) * CELL.hi;
     let is_near = floor >= -NEAR_RANGE && (top + 1) as f64 * CELL.hi <= NEAR_RANGE;
     let steps = 16.0 * (BITS as f64 * top as f64 + UNIT as f64);
@@ -312,7 +313,7 @@ pub(crate) fn summed<T: Format, V: Vector>(block: &[T], top: i64, simd: V) -> Op
     for cell in 0..CELLS {
         digits[cell].store(&mut lanes);
         for lane in lanes {
-            // A state from elsewhere may have any first cell.
+            // Wrapping: a state that was read from bytes may have any first cell.
             totals[cell] = totals[cell].wrapping_add(lane.to_bits() as i64);
         }
     }
@@ -355,7 +356,7 @@ fn term_at<const IS_NEAR: bool, T: Format, F: Float64>(z: F, steps: f64, floor: 
 }
 
 /// Sums of [digits](self), one for each cell, as integers in the bits of f64. With each digit the bits of the cell's
-/// rounder are added, too; `less_rounders` takes them off.
+/// rounder are added, too; `less_rounders` subtracts them.
 #[derive(Clone, Copy)]
 struct Sums<V> {
     cells: [V; CELLS],
@@ -376,7 +377,7 @@ impl<V: Vector> Sums<V> {
         self.rough = self.rough + term.hi;
         self.add_word(0, term.hi);
         if !is_in_one_word::<T>() {
-            // 2^-53 of the first word, the second has no digit in the first cell.
+            // The second word, at most 2^-53 of the first, has no digit in the first cell.
             self.add_word(1, term.lo);
         }
     }

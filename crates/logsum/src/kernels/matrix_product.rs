@@ -103,7 +103,7 @@ pub(crate) struct Factor<S> {
 /// The working precision of a product.
 ///
 /// `Sliced` splits each number x into x₁, the nearest multiple of 2^-[`SLICE`], and the rest x₂ in f64. For
-/// numbers of at most 1, Σ l₁r₁ over [`INNER`] steps is a multiple of 2^-2·SLICE and at most INNER = 2^7, hence
+/// numbers of at most 1, Σ l₁r₁ over [`INNER`] steps is a multiple of 2^(−2·SLICE) and at most INNER = 2^7, hence
 /// exact. The remaining part Σ (l₁r₂ + l₂r) is smaller by 2^-SLICE. These three products in f64 are as accurate as
 /// double-doubles, but relative to the greatest possible terms rather than to the sum.
 #[derive(Clone, Copy, PartialEq, Eq)]

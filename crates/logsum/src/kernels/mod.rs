@@ -31,9 +31,9 @@ pub enum Each {
 pub(crate) struct Constants {
     /// The shift for shares; the maximum for their logarithms.
     pub(crate) c: f64,
-    /// 1 / Σ e^{z_k − shift}; log(1 + t) = LSE − max.
+    /// 1 / Σ e^{z_k − shift} for shares; log(1 + t) = LSE − max for their logarithms.
     pub(crate) two: DoubleDouble,
-    /// Bounds the relative error of a share that is computed from them; the absolute error of log(1 + t).
+    /// Bounds the relative error of a share that is computed from these constants, or the absolute error of log(1 + t).
     pub(crate) error: f64,
 }
 

@@ -148,7 +148,7 @@ fn with_above<V: Vector>(
     error_of_t: f64,
     (value, bound): (DoubleDouble<V>, V),
 ) -> (DoubleDouble<V>, V) {
-    /// A t below e^-600 may be wrong by terms that count as e^-1000.
+    /// A t below this may be wrong by terms that count as e^-1000.
     const LEAST: f64 = power_of_two(-860);
     let (log, error) = ln::ln_dd(t);
     let above = log + max;

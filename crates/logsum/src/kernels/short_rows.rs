@@ -164,8 +164,7 @@ fn write_log_shares<T: Format, V: Vector>(tile: &mut Tile, tails: Tails<T::Eleme
     mask
 }
 
-/// Writes the values of up to [`GROUPS`] groups of eight rows, and returns which equal those of the row processed
-/// alone.
+/// Writes the values of up to [`GROUPS`] groups of eight rows, and returns which of them are settled.
 pub(crate) fn values<T: Format>(rows: &[T], length: usize, values: &mut [T]) -> [[bool; LANES]; GROUPS] {
     run(Values { rows, length, values })
 }
@@ -398,7 +397,8 @@ task! {
     }
 }
 
-/// Numbers above this in a vector may show where the softmax is 0, since exponentials there are e^-1000, above 2^-1443.
+/// Products of the softmax with numbers above this may be wrong where the exact product is negligible, since small
+/// exponentials count as e^-1000, above 2^-1443.
 pub(crate) const GREAT: f64 = power_of_two(300);
 
 task! {

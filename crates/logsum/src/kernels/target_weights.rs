@@ -106,8 +106,8 @@ impl<E: Exponent> Bounded for BoundedSlope<E> {
     const USES: Uses = Uses { v: true, w: true };
 
     /// Where the weight is 0 the ends are those of the softmax. Elsewhere the difference is rounded once, or by 3u² in
-    /// double-double, and the ends to f64; the digits lost below 2^-1022 are less than 2^-1060, or that times the
-    /// factor. Differences that might be of either sign, or have a subnormal low part, remain unsettled.
+    /// double-double, and the ends to f64; underflow loses less than 2^-1060, or 2^-1060 times the factor if that is
+    /// more. Differences that might be of either sign, or have a subnormal low part, remain unsettled.
     #[inline(always)]
     fn ends<P: Precision, V: Vector>(self, z: V, v: V, w: V) -> [V; 2] {
         const LEAST: f64 = power_of_two(-900);
@@ -120,7 +120,8 @@ impl<E: Exponent> Bounded for BoundedSlope<E> {
         let of_rounding = power_of_two(if P::IS_DOUBLE_DOUBLE { -100 } else { -51 });
         let bound = share.mul_add(z.splat(error), target * z.splat(self.error));
         let of_underflow = power_of_two(-1060) * self.factor.hi.max(1.0);
-        // Not fused: with a subnormal operand that takes Intel's processors about a hundred cycles.
+        // The last addition is not fused: with a subnormal operand, a fused multiply-add takes Intel's processors about
+        // a hundred cycles.
         let bound = size.mul_add(z.splat(of_rounding), bound) * z.splat(SLACK) + z.splat(of_underflow);
         let least = if P::IS_DOUBLE_DOUBLE { LEAST } else { 0.0 };
         let untold = (size - bound).where_at_most(least, z.splat(f64::NAN), z.splat(0.0));

@@ -147,10 +147,10 @@ impl<T: Float> Accumulator<T> {
     /// | numbers | value |
     /// |---|---|
     /// | none, or all −∞ | −∞ |
-    /// | a term +∞, and no NaN | +∞ |
+    /// | a term b_k e^{z_k} = +∞, none −∞ or NaN | +∞ |
     /// | a NaN | NaN |
     /// | one number, with weight 1 | that number |
-    /// | weights whose sum is negative, or terms +∞ and −∞ | NaN |
+    /// | a negative sum Σ b_k e^{z_k}, or a term −∞ | NaN |
     #[must_use]
     pub fn value(&self) -> T {
         <T as Compiled<T>>::value(&self.state).value
@@ -608,7 +608,7 @@ impl<T: Float> EffectiveSampleSize<T> {
             return Found::proved(f64::NAN);
         }
         if squares.max().abs() >= HUGE {
-            // All weights but the greatest vanish: with n of these, n²/n is their number.
+            // All weights but the greatest vanish: if n weights are the greatest, the value is n²/n = n.
             let sum = squares.sum::<f64>();
             let bound = if sum.error < 1.0 { 0.0 } else { f64::INFINITY };
             return Found::within(sum.magnitude.to_dd().scaled(power_of_two(UNIT as i32)), bound);
@@ -634,7 +634,7 @@ impl<T: Float> EffectiveSampleSize<T> {
         joined(PairKind::EffectiveSampleSize, self.weights.to_bytes(), self.squares.to_bytes())
     }
 
-    /// The state that these bytes are of.
+    /// The state that [`to_bytes`](Self::to_bytes) wrote.
     ///
     /// # Errors
     /// [`Error::NotAState`], as [`Accumulator::from_bytes`].
@@ -734,7 +734,7 @@ impl<T: Float> WeightedMean<T> {
         joined(PairKind::WeightedMean, self.products.to_bytes(), self.weights.to_bytes())
     }
 
-    /// The state that these bytes are of.
+    /// The state that [`to_bytes`](Self::to_bytes) wrote.
     ///
     /// # Errors
     /// [`Error::NotAState`], as [`Accumulator::from_bytes`].

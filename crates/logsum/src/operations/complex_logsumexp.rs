@@ -203,7 +203,7 @@ impl Exact {
         20.0 + self.count.log2() - self.bits as f64 - f64::from(norm.log2_bounds().0) / 2.0
     }
 
-    /// The logarithm, if its error is below the allowed part of an ulp or too small for any float to show.
+    /// The logarithm, if its error is below the allowed part of an ulp, or too small to change any float.
     fn log<T: Format>(&self) -> Option<Complex<f64>> {
         let error = self.relative_error().max(self.c.abs().log2() + 4.0 - self.bits as f64) + 1.0;
         if error > -4.0 {

@@ -242,7 +242,7 @@ impl<T: Format> Batch<'_, T> {
 }
 
 fn values<T: Format>(batch: Batch<'_, T>, out: &mut [T]) {
-    // Otherwise no matrix is empty, and no length exceeds that of a slice.
+    // After this check no matrix is empty, and no length exceeds that of a slice.
     if out.is_empty() || batch.shape.inner == 0 {
         return out.fill(T::NEG_INFINITY);
     }
@@ -256,7 +256,7 @@ fn values<T: Format>(batch: Batch<'_, T>, out: &mut [T]) {
 
 fn gradients<T: Format>(batch: Batch<'_, T>, cotangent: &[T], grad_a: &mut [T], grad_b: &mut [T]) {
     let MatmulShape { rows, inner, columns, .. } = batch.shape;
-    // Otherwise no matrix is empty, and no length exceeds that of a slice.
+    // After this check no matrix is empty, and no length exceeds that of a slice.
     if cotangent.is_empty() || inner == 0 {
         grad_a.fill(T::default());
         return grad_b.fill(T::default());

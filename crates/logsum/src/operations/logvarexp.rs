@@ -47,7 +47,7 @@ pub fn logvarexp<T: Float>(z: &[T], ddof: usize) -> T {
 /// into `gradient`.
 ///
 /// Each is within 2 ulp where e^{z_i} − mean does not cancel; that difference has an absolute error of at most
-/// 2^-60 of e^{z_i} and the mean. Special cases are in the table of [`logvarexp`].
+/// 2^-60 (e^{z_i} + mean). Special cases are in the table of [`logvarexp`].
 ///
 /// ```
 /// let mut gradient = [0.0; 2];
@@ -65,7 +65,7 @@ pub fn logvarexp_with_gradient<T: Float>(z: &[T], ddof: usize, gradient: &mut [T
 
 /// The value of [`logvarexp`], and its derivative in the direction `tangent`: Σ g_k t_k with the gradient g.
 ///
-/// The absolute error of the derivative is at most half an ulp plus 2^-58 of the sum of its terms' magnitudes.
+/// The absolute error of the derivative is at most half an ulp plus 2^-58 Σ |g_k t_k|.
 ///
 /// ```
 /// let z = [0.0, f64::NEG_INFINITY];
@@ -319,7 +319,7 @@ impl Function for Power {
 /// The logarithm of a variance near 1, from x = e^z in nearly full double-doubles, and a bound on its error
 /// without the last rounding. NaN if some number is too large.
 ///
-/// x has a relative error r of 2^-94.9, their mean m one of s = 2^-92.5 + 2^-104 times the number of blocks. The
+/// Each x has a relative error r of 2^-94.9, their mean m one of s = 2^-92.5 + 2^-104 times the number of blocks. The
 /// error of a deviation d is at most r x + s m, so that of Σ d² is at most 2 Σ |d| (r x + s m) ≤ 2 (r + s) √(Σ d²
 /// Σ x²): relative to Σ d², 2 (r + s) √κ with κ = Σ x²/Σ d². The roundings of products and sums are below the
 /// term without √κ.

@@ -160,7 +160,7 @@ pub fn logsumexp_rows<T: Float>(z: &[T], row_length: usize, out: &mut [T]) -> Re
     Ok(())
 }
 
-/// Writes the values of [`logsumexp_rows`] into `values`, and the derivatives e^{z_ik} / Σ_k e^{z_ik} of each
+/// Writes the values of [`logsumexp_rows`] into `values`, and the derivatives e^{z_ik} / Σ_j e^{z_ij} of each
 /// value into its row of `gradient`, which has the shape of `z`.
 ///
 /// Values and derivatives have the bits of [`logsumexp_with_gradient`] for each row alone, special cases included.
@@ -189,7 +189,7 @@ pub fn logsumexp_rows_with_gradient<T: Float>(
     Ok(())
 }
 
-/// Writes the softmax e^{z_ik} / Σ_k e^{z_ik} of each row of a row-major matrix into `out`, which has the shape of
+/// Writes the softmax e^{z_ik} / Σ_j e^{z_ij} of each row of a row-major matrix into `out`, which has the shape of
 /// `z`.
 ///
 /// Each row has the bits of [`softmax`] for that row alone, special cases included.
@@ -210,7 +210,7 @@ pub fn softmax_rows<T: Float>(z: &[T], row_length: usize, out: &mut [T]) -> Resu
     each_of_rows(Each::Share, z, row_length, out)
 }
 
-/// Writes the log-softmax z_ik − log Σ_k e^{z_ik} of each row of a row-major matrix into `out`, which has the
+/// Writes the log-softmax z_ik − log Σ_j e^{z_ij} of each row of a row-major matrix into `out`, which has the
 /// shape of `z`.
 ///
 /// Each row has the bits of [`log_softmax`] for that row alone, special cases included.

@@ -100,7 +100,7 @@ impl<T: Float> ShardedLogProb<T> {
         Ok(states)
     }
 
-    /// log p_t; `None` unless exactly one of the shards has the token.
+    /// log p_t; `None` unless exactly one of the shards has the token, and the row has fewer than 2^39 scores.
     ///
     /// It is the nearest float if that is [proved](Self::is_proved_nearest), otherwise within 1 ulp. The special cases
     /// are those of [`token_log_probs`](crate::token_log_probs): −∞ if z_t is −∞, or if z_t is finite and another score
@@ -160,7 +160,7 @@ impl<T: Float> ShardedLogProb<T> {
     /// | 40 to 47 | the greatest of the other scores, as f64 |
     /// | 48 to 55 | the token's score, as f64 |
     /// | 56 to 60 | the number of other scores |
-    /// | 61, 62 | flags for kinds of terms; from bit 9 on, how many shards have the token; from bit 11 on, NaN or +∞ |
+    /// | 61, 62 | bits 0 to 8: kinds of terms; 9, 10: how many shards have the token; from 11 on: 1 if +∞, 2 if NaN |
     /// | 63 | the number of significand bits of T: 53 for f64, 24 for f32 |
     ///
     /// A row must have fewer than 2^39 scores; the state of a longer row has no log-probability.
@@ -336,7 +336,7 @@ struct Total {
 }
 
 task! {
-    /// From the logarithm of the others' sum S, `anchor` + `log`, with an error of at most `bound`.
+    /// The total, given log S = `anchor` + `log` for the sum S of the others, with an error of at most `bound`.
     ///
     /// With d = log S − z_t, −log p_t = log(1 + e^d), which for d > 0 is d + log(1 + e^−d). Its derivative with respect
     /// to d is at most 1, and at most −log p_t. To the error of log S, two sums of double-doubles add 6u² of the parts

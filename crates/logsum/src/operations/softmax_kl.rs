@@ -5,18 +5,19 @@
 //! series; elsewhere it is q − p + p d.
 //!
 //! **Rough logarithms.** d is the exact difference x − y plus a number that all elements have in common, the logarithm
-//! of Σ e^y / Σ e^x. The rough one is the difference of two logarithms. Its error ε, at most 2^-60 in double-double and
-//! 2^-35 in f64, changes a divergence v by less than ε² + 35 ε v: to first order Σ p (e^−d − 1 + d) changes by ε (Σ p −
-//! Σ q) = 0. The terms q − p + p d change by ε q more than their share of this, but they are at least 0.028 max(p, q).
-//! So a rough logarithm is good enough for the value unless this is below 2^60 ε² or 2^30 ε².
+//! of Σ e^y / Σ e^x. This is first computed as the difference of two logarithms. The error ε of that, at most 2^-60 in
+//! double-double and 2^-35 in f64, changes a divergence v by less than ε² + 35 ε v: to first order Σ p (e^−d − 1 + d)
+//! changes by ε (Σ p − Σ q) = 0. The terms q − p + p d change by ε q more than their share of this, but they are at
+//! least 0.028 max(p, q). So a rough logarithm is good enough for the value unless v is below 2^60 ε² in double-double,
+//! or 2^30 ε² in f64.
 //!
-//! **Refined ones.** With a fixed place c and δ = (x − y) − (x_c − y_c), d is δ + d_c, where d_c = −log Σ q e^δ =
+//! **Refined logarithms.** With a fixed place c and δ = (x − y) − (x_c − y_c), d is δ + d_c, where d_c = −log Σ q e^δ =
 //! −log(1 + Σ q (e^δ − 1)), as Σ p = Σ q. That sum is as small as the δ, so that d_c is accurate relative to them. Let
 //! E be the relative error of shares, below 2^-61 in double-double and 2^-36 in f64, and D the greatest |d|, so that
 //! |δ| ≤ 2 D. We require r = 1 + Σ q (e^δ − 1) > 1/2, which is q_c/p_c. A term with |δ| > 1/4 is computed as p r − q,
 //! off by (E + ε) p r + E q; all of these together change d_c by at most 3 E + ε, and there are none if D < 1/8. The
 //! others are together at most 2.6 D and off by 2 E of that. Together with the roundings, d_c is off by less than 2^-55
-//! D and 2^-30 D. Where r ≤ 1/2, or p_c and q_c differ even more, D > 0.69, and the rough logarithm is as good.
+//! D in double-double and 2^-30 D in f64. Where r ≤ 1/2, or |d_c| > 32, D > 0.69, and the rough logarithm is as good.
 //!
 //! c is the place where the smaller of p and q is greatest.
 
@@ -37,16 +38,16 @@ use crate::threads::{in_parts, worth};
 
 /// Σ p_k log(p_k/q_k), the Kullback–Leibler divergence of p = softmax(x) from q = softmax(y), in nats.
 ///
-/// The result is never negative, and within 1 ulp also where p and q are close to each other. Shares below 2^-960 are
-/// rounded to multiples of 2^-1074: in f64 this adds 2^-1074 (1 + |log(p_k/q_k)|) to the error for each of them. A
-/// distance of more than the largest f64 between the numbers of a row counts as this number; a divergence beyond the
-/// format of the result is +∞.
+/// The result is never negative, and within 1 ulp also where p and q are close to each other. A p_k or q_k below
+/// 2^-960 is rounded to a multiple of 2^-1074: in f64 each of them adds 2^-1074 (1 + |log(p_k/q_k)|) to the error.
+/// Where numbers of a row differ by more than the largest f64, their difference counts as that float; a divergence
+/// beyond the range of the result's format is +∞.
 ///
 /// | x, y | divergence |
 /// |---|---|
 /// | −∞ at the same place in both | nothing is added there |
 /// | −∞ in x alone | a p of 0, which adds nothing to Σ p log(p/q) |
-/// | −∞ in y alone, and x has any mass | +∞ |
+/// | −∞ in y alone, where p is not 0 | +∞ |
 /// | empty, or x all −∞ | 0 |
 /// | +∞ in c places of a row | 1/c of the mass in each, nothing elsewhere |
 /// | a NaN | NaN |
@@ -74,10 +75,10 @@ pub fn softmax_kl<T: Float>(x: &[T], y: &[T]) -> Result<T, Error> {
 /// Returns the value of [`softmax_kl`], and writes its derivatives p_i (log(p_i/q_i) − value) with respect to x into
 /// `by_x`, and q_i − p_i with respect to y into `by_y`.
 ///
-/// The error of each is at most 1 ulp and 2^-55 (in f32, f16 and bf16 2^-30) of max(p_i, q_i) · D, where D is the
-/// greatest finite |log(p_k/q_k)|: they are accurate also where p and q are close to each other. Of f64 those with
-/// respect to x are off by 2^-1074 |log(p_i/q_i) − value| more where p_i is below 2^-960. All derivatives are 0 where y
-/// is −∞ at a place where x has mass, or x has no mass; NaN if there is a NaN.
+/// The error of each is at most 1 ulp plus 2^-55 (in f32, f16 and bf16 2^-30) of max(p_i, q_i) · D, where D is the
+/// greatest finite |log(p_k/q_k)|: they are accurate also where p and q are close to each other. In f64 the error of
+/// one with respect to x may be greater by 2^-1074 |log(p_i/q_i) − value| if p_i is below 2^-960. All derivatives are 0
+/// if the divergence is +∞ because q is 0 where p is not, or if x has no mass (all −∞); NaN if there is a NaN.
 ///
 /// ```
 /// let (mut by_x, mut by_y) = ([9.0; 2], [9.0; 2]);
@@ -175,14 +176,14 @@ compiled! {
 /// Rows whose greatest number has a larger magnitude are shifted first: differences of smaller numbers do not overflow.
 const GREATEST: f64 = power_of_two(960);
 
-/// The least divergences for which a rough logarithm is good enough, in f64 and of narrower formats.
+/// The least divergences for which a rough logarithm is good enough, for f64 and for narrower formats.
 const LEAST_ROUGH_OF_F64: f64 = power_of_two(-60);
 const LEAST_ROUGH: f64 = power_of_two(-40);
 
-/// The least divergence for whose derivatives it is good enough: D is at least 0.17 then.
+/// The least divergence for whose derivatives a rough logarithm is good enough: D is at least 0.17 then.
 const LEAST_WITH_ROUGH_SLOPES: f64 = power_of_two(-6);
 
-/// Where log p_c and log q_c differ by more than this, they are not refined.
+/// Where log p_c and log q_c differ by more than this, the rough logarithm is not refined.
 const NEAR: f64 = 32.0;
 
 fn divergence<T: Format>(x: &[T], y: &[T], slopes: [Option<&mut [T]>; 2]) -> T {
@@ -231,8 +232,9 @@ fn everywhere<T: Format>(value: f64, slope: f64, slopes: [Option<&mut [T]>; 2]) 
     T::narrow(value)
 }
 
-/// A row with the same softmax whose maximum is 0, if the maximum is infinite or above [`GREATEST`]. Differences of
-/// numbers that have a share are exact then: there is nothing between two such numbers.
+/// A row with the same softmax whose maximum is 0, if the maximum is infinite or of a magnitude above [`GREATEST`].
+/// The differences of numbers whose softmax does not underflow are exact then: floats of this magnitude lie so far
+/// apart that all such numbers are equal.
 #[cold]
 fn shifted<T: Format>(row: &[T], max: f64) -> Vec<T> {
     let shifted = |z: f64| match max {
@@ -263,7 +265,7 @@ task! {
     }
 }
 
-/// x and y where the smaller of p and q is greatest, given about the logarithms of Σ e^x and Σ e^y.
+/// x and y where the smaller of p and q is greatest, given approximations of the logarithms of Σ e^x and Σ e^y.
 fn at_common_place<T: Format>(x: &[T], y: &[T], logsumexps: [f64; 2]) -> [f64; 2] {
     let [smaller, at_x, at_y] = lanes_of_common(x, y, logsumexps);
     let lane = (1..8).fold(0, |best, lane| if smaller[lane] > smaller[best] { lane } else { best });
@@ -302,8 +304,8 @@ struct Pair {
 }
 
 impl Pair {
-    /// The divergence; and this refined, if it is not good enough for slopes and they are wanted. The value does not
-    /// depend on whether they are.
+    /// This pair, refined if it is not good enough for the value, or for slopes if these are wanted; and the
+    /// divergence, which does not depend on whether they are.
     fn with_value<T: Format>(
         self,
         row: Block<'_, T>,

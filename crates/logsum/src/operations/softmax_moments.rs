@@ -116,8 +116,8 @@ pub fn softmax_entropy<T: Float>(z: &[T]) -> T {
 /// into `gradient`.
 ///
 /// Each derivative is within 2 ulp where its second factor, computed as (max − z_i) − Σ p_k (max − z_k), does
-/// not cancel; this difference has an absolute error of at most 2^-58 (f32: 2^-29) of its two parts. All derivatives
-/// are 0 if the maximum is infinite, and NaN if there is a NaN.
+/// not cancel; this difference has an absolute error of at most 2^-58 (f32: 2^-29) of the sum of its two parts. All
+/// derivatives are 0 if the maximum is infinite, and NaN if there is a NaN.
 ///
 /// ```
 /// let mut gradient = [9.0; 2];
@@ -134,8 +134,7 @@ pub fn softmax_entropy_with_gradient<T: Float>(z: &[T], gradient: &mut [T]) -> R
 
 /// The value of [`softmax_entropy`], and its derivative in the direction `tangent`: Σ g_k t_k with the gradient g.
 ///
-/// The absolute error of the derivative is at most half an ulp plus 2^-58 (f32: 2^-29) of the sum of its terms'
-/// magnitudes.
+/// The absolute error of the derivative is at most half an ulp plus 2^-58 (f32: 2^-29) of Σ |g_k t_k|.
 ///
 /// ```
 /// assert_eq!(logsum::softmax_entropy_jvp(&[2.0, 2.0], &[1.0, 0.0])?, (std::f64::consts::LN_2, 0.0));

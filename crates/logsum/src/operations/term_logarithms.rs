@@ -145,8 +145,8 @@ impl Logarithms {
     ///
     /// Deviations are found from e^{(z − c)/τ} − 1, with relative errors below 2^-64, for a float c near the
     /// logarithm of the mean. If the mean of e^{(z − c)/τ} − 1 is at most the standard deviation, and no weight is
-    /// negative, the errors are below 2^-62 of the latter, in the quadratic mean. It is if c is the float nearest to
-    /// that logarithm: no z is between the two floats around it.
+    /// negative, the root mean square of the errors is below 2^-62 of the latter. The mean is that small if c is the
+    /// float nearest to that logarithm, since no z lies between the two floats around the logarithm.
     pub(super) fn variance(&self, ddof: usize) -> f64 {
         let divisor = self.weight + -(ddof as f64 * power_of_two(self.weight_exponent));
         if divisor.hi <= 0.0 {
@@ -349,7 +349,7 @@ struct Squares {
     offset: f64,
 }
 
-/// Greater exponents are not used in sums, but by logarithms.
+/// Terms with greater exponents are added by their logarithms.
 const FAR: f64 = 128.0;
 
 /// log 2^n.

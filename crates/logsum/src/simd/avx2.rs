@@ -5,7 +5,7 @@
 )]
 // SAFETY, for every block below: the intrinsics need AVX2, FMA and F16C. Values of V256 are made by `run_task`,
 // which is called only where all three were detected, and by the methods of V256 values. Pointers come from
-// references to arrays of exactly the length that is accessed, without alignment; `stream` needs 16 bytes, which
+// references to arrays of at least the length that is accessed, without alignment; `stream` needs 16 bytes, which
 // its callers ensure. A prefetch reads nothing, nor does a masked load where its mask is 0.
 #![expect(clippy::undocumented_unsafe_blocks, reason = "said once, above")]
 

@@ -5,7 +5,7 @@
 )]
 // SAFETY, for every block below: the intrinsics need AVX-512F and F16C. Values of V512 are made by `run_task`,
 // which is called only where both were detected, and by the methods of V512 values. Pointers come from references
-// to arrays of exactly the length that is accessed, without alignment; `stream` needs 16 bytes, which its callers
+// to arrays of at least the length that is accessed, without alignment; `stream` needs 16 bytes, which its callers
 // ensure. A prefetch reads nothing, nor does a masked load where its mask is 0.
 #![expect(clippy::undocumented_unsafe_blocks, reason = "said once, above")]
 

@@ -19,12 +19,12 @@ use crate::simd::{Vector, task};
 /// greatest number is [`HUGE`] or more, only numbers equal to it have digits, relative to e^max. The state is 128
 /// bytes, of which an ordinary term without a weight changes the first 56, in one cache line.
 ///
-/// Additions wrap around: sums of terms never overflow, but the sums in bytes from elsewhere may be any.
+/// Additions wrap around: sums of terms never overflow, but a state that was read from bytes may have any sums.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
 pub struct Binned {
-    /// The sums of the digits, in units of 2^{50 (top − i) − 48}, but for what is in `high`: each term adds at most
-    /// 2^50.
+    /// The sums of the digits without what is in `high`, that of index i in units of 2^{50 (top − i) − 48}: each term
+    /// adds at most 2^50.
     pub(crate) low: [i64; CELLS],
     /// The cell of the greatest term; `i64::MIN` if there is none.
     pub(crate) top: i64,
@@ -36,7 +36,7 @@ pub struct Binned {
     pub(crate) kinds: u64,
     /// The magnitudes of the negative terms in the first two cells.
     pub(crate) negative: [i128; 2],
-    /// What was taken out of `low`, in units of 2^[`LOW_BITS`] of its own.
+    /// What was taken out of `low`, in units of 2^[`LOW_BITS`] times those of `low`.
     pub(crate) high: [i64; CELLS],
 }
 
@@ -341,7 +341,7 @@ impl Binned {
         let negative = self.negative[0] as f64 + (self.negative[1] as f64 + count) * unit;
         let negative = if self.negative == [0; 2] { 0.0 } else { negative };
         let size = magnitude.hi + 2.0 * negative;
-        // A number may be below the greatest one by as much as weights and cells can make up for.
+        // Numbers with digits are less than 4096 below the greatest one: weights and cells make up for no more.
         let max = self.max().abs();
         let farthest = if max >= HUGE { HUGE } else { (max + 4096.0).min(HUGE.next_down()) };
         let error =

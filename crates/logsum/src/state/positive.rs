@@ -136,7 +136,8 @@ impl<P: Keep> Partial<P> {
         if self.shift == shift {
             return self;
         }
-        // Each factor takes half of UNSCALE: either may be tiny, but no part of a t that matters is subnormal.
+        // Each factor is multiplied by the square root of UNSCALE: either may be tiny, but no part of a t that matters
+        // is subnormal.
         const ROOT: f64 = power_of_two(-256);
         let factor = P::factor(self.shift, shift).scaled(ROOT);
         let tail = self.tail.scaled(ROOT) * factor;

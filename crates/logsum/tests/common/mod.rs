@@ -2,7 +2,8 @@
 //! formulas.
 //!
 //! It shares no code with the library: it splits relative to the maximum (the library's high-precision phases
-//! centre on their estimate), has its own rounding, and uses another exponential and logarithm.
+//! centre on their estimate), and has its own rounding. But the last of these phases also use dashu's
+//! exponential and logarithm.
 #![allow(dead_code, reason = "each test uses its part")]
 
 use dashu_float::{FBig, round::mode};

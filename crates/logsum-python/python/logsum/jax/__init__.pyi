@@ -34,7 +34,7 @@ __all__ = [
     "xlogy",
 ]
 
-# With lists of numbers, which the functions of JAX itself refuse.
+# An array, or a list of numbers, which the functions of JAX itself refuse.
 _Numbers: TypeAlias = ArrayLike | _NumpyArrayLike
 _Axis: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | None
 _Real: TypeAlias = float | np.floating[Any] | np.integer[Any]

@@ -1,4 +1,4 @@
-"""Functions by element, of one array or of two of the same shape. Their derivatives are composed of these functions
+"""Elementwise functions of one array or of two of the same shape. Their derivatives are composed of these functions
 again."""
 
 import jax

@@ -40,7 +40,7 @@ __all__ = [
     "xlogy",
 ]
 
-# What need not be a tensor: torch makes one of it, on the device of the first argument.
+# An argument that need not be a tensor: torch makes it one, on the device of the first argument.
 _Numbers: TypeAlias = Tensor | ArrayLike
 _Dim: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | None
 _Real: TypeAlias = float | np.floating[Any] | np.integer[Any]

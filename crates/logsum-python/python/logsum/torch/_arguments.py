@@ -126,7 +126,7 @@ def refuse_tensors(**named):
     """Raises an error for a tensor in the place of a number with respect to which there is no derivative."""
     for name, number in named.items():
         if isinstance(number, torch.Tensor):
-            raise TypeError(f"{name} must be a number, not a Tensor: there is no derivative by it")
+            raise TypeError(f"{name} must be a number, not a Tensor: there is no derivative with respect to it")
 
 
 def in_common(**named):

@@ -170,8 +170,8 @@ def is_any_dual(arguments):
 
 
 def refuse_transforms(name, *tensors):
-    """Raises an error under a transform, for an operator that has a derivative backward, once, and no other rule. The
-    compiler detects that by itself."""
+    """Raises an error under a transform, for an operator whose only rule is that for the first derivative, backward.
+    The compiler detects that by itself."""
     if torch.compiler.is_compiling():
         return
     if torch._C._are_functorch_transforms_active() or is_any_dual(tensors):

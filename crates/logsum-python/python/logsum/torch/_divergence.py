@@ -92,12 +92,13 @@ def values(x: torch.Tensor, y: torch.Tensor, dim: list[int]) -> torch.Tensor:
 
 
 def slopes_by_x(x: torch.Tensor, y: torch.Tensor, dim: list[int]) -> torch.Tensor:
-    """p (log(p/q) − Σ p log(p/q)), the derivatives by x; 0 where x has mass that y does not have, or none."""
+    """p (log(p/q) − Σ p log(p/q)), the derivatives with respect to x; 0 where x has no mass, or has mass where
+    y has none."""
     return slopes_by(0, x, y, dim)
 
 
 def slopes_by_y(x: torch.Tensor, y: torch.Tensor, dim: list[int]) -> torch.Tensor:
-    """q − p, the derivatives by y; 0 where x has mass that y does not have, or none."""
+    """q − p, the derivatives with respect to y; 0 where x has no mass, or has mass where y has none."""
     return slopes_by(1, x, y, dim)
 
 
@@ -111,7 +112,7 @@ def slopes_by(which, x, y, dim):
 
 
 def composed_values(x, y, dim):
-    """Of torch's operations: Σ p (e^−d − 1 + d) with d = log p − log q. It equals Σ p log(p/q), since Σ p = Σ q, and
+    """By torch's operations: Σ p (e^−d − 1 + d) with d = log p − log q. It equals Σ p log(p/q), since Σ p = Σ q, and
     its terms are not negative."""
     dtype, x, y = x.dtype, x.double(), y.double()
     p, q, d = softmax(x, dim), softmax(y, dim), log_ratios(x, y, dim)
@@ -123,7 +124,7 @@ def composed_values(x, y, dim):
 
 
 def composed_slopes(which, x, y, dim):
-    """Of torch's operations: the derivatives by x (0) or y (1)."""
+    """By torch's operations: the derivatives with respect to x (0) or y (1)."""
     dtype, x, y = x.dtype, x.double(), y.double()
     p, d = softmax(x, dim), log_ratios(x, y, dim)
     if which == 0:
@@ -156,8 +157,9 @@ def where_ordinary(x, y, dim, slope):
     return torch.where(torch.isnan(special), torch.nan, slope)
 
 
-# The second derivatives. With a = p (log(p/q) − Σ p log(p/q)) and means over p, the Hessian by x times v is
-# a (v − v̄) − p Σ a v + p (v − v̄); that by y is q (v − v̄) with the mean over q; the mixed one is −p (v − v̄).
+# The second derivatives. With a = p (log(p/q) − Σ p log(p/q)) and means over p, the Hessian with
+# respect to x times v is a (v − v̄) − p Σ a v + p (v − v̄); that with respect to y is q (v − v̄) with the mean over q;
+# the mixed one is −p (v − v̄).
 
 
 def hessian_by_x(x, y, dim, v):

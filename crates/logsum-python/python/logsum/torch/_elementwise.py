@@ -1,4 +1,4 @@
-"""Functions by element, of one tensor or of two of the same shape. Their derivatives are composed of these functions
+"""Elementwise functions of one tensor or of two of the same shape. Their derivatives are composed of these functions
 again."""
 
 import torch

@@ -388,8 +388,8 @@ def entropy_hessian(x, dim, v):
 
 
 def slope_of_gradient(p, a, v, dim):
-    """a (v − v̄) − p Σ a v: the derivative in the direction v of a = p (f − Σ p f), with means over p, as far as it does
-    not come from that of f."""
+    """a (v − v̄) − p Σ a v, with v̄ = Σ p v: the derivative in the direction v of a = p (f − Σ p f), without the part
+    that comes from the derivative of f."""
     return times(a, v - mean(p, v, dim)) - p * times(a, v).sum(dim, keepdim=True)
 
 

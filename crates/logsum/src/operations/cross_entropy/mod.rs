@@ -620,8 +620,8 @@ impl<T: Format> CrossEntropy<'_, T> {
     }
 }
 
-/// Whether a weight is 0, or of such a size that no product of a few such weights is subnormal or makes e^-1000
-/// visible. All weights in formats narrower than f64 are.
+/// Whether a weight is 0, or of such a size that no product of a few such weights is subnormal, or brings e^-1000 into
+/// the range of f64. All weights in formats narrower than f64 are tame.
 fn is_tame(weight: f64) -> bool {
     weight == 0.0 || (power_of_two(-150)..=power_of_two(130)).contains(&weight)
 }

@@ -91,9 +91,9 @@ impl<T: Format> Work<'_, T> {
         loss.nearest().or_else(|| self.above_depth(index, z, loss)).unwrap_or_else(exactly)
     }
 
-    /// The float nearest to the loss of a row whose target has the weight 1, without label smoothing, if this settles
-    /// it. Such a loss exceeds max − z_t by what the other classes add. Where max − z_t is half-way between two
-    /// floats, and the excess is less than the bound on the error, the loss is rounded up.
+    /// The float nearest to the loss of a row whose target has the weight 1, without label smoothing, if the following
+    /// argument settles it. Such a loss exceeds max − z_t by what the other classes add. Where max − z_t is half-way
+    /// between two floats, and the excess is less than the bound on the error, the loss is rounded up.
     fn above_depth(&self, index: usize, z: &[T], loss: Scaled) -> Option<T> {
         let Target { z: of_target, weight, .. } = self.weighted(index, z).target?;
         if weight.hi != 1.0 || weight.lo != 0.0 || self.of.smoothing > 0.0 || loss.error == f64::INFINITY {

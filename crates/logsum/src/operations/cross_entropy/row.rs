@@ -122,7 +122,7 @@ impl<T: Format> Work<'_, T> {
         }
     }
 
-    /// The sum of a row; a maximum that is not finite is the error.
+    /// The sum of a row; a maximum that is not finite is returned as the error.
     fn sum(&self, z: &[T]) -> Result<Sum, f64> {
         if self.of.temperature == 1.0 {
             let partial = Partial::<T::First>::over(&z);
