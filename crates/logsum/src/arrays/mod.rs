@@ -321,7 +321,8 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         with_gradient(self.array(), axes, operations::softmax_entropy_with_gradient)
     }
 
-    /// [`softmax_kl`](crate::softmax_kl) of each row and that of `other`, which is broadcast to the shape of this array.
+    /// [`softmax_kl`](crate::softmax_kl) of each row and that of `other`, which is broadcast to the shape of this
+    /// array.
     ///
     /// ```
     /// use logsum::LogSumExp;
@@ -343,9 +344,9 @@ pub trait LogSumExp<T: Float, D: Dimension>: Sealed<T, D> {
         Ok(plan.per_row(value))
     }
 
-    /// [`softmax_kl_with_gradient`](crate::softmax_kl_with_gradient) of each row and that of `other`, which is broadcast
-    /// to the shape of this array: the values, their derivatives with respect to this array, and those with respect to
-    /// the broadcast `other`.
+    /// [`softmax_kl_with_gradient`](crate::softmax_kl_with_gradient) of each row and that of `other`, which is
+    /// broadcast to the shape of this array: the values, their derivatives with respect to this array, and those with
+    /// respect to the broadcast `other`.
     ///
     /// ```
     /// use logsum::LogSumExp;

@@ -328,7 +328,8 @@ impl Pair {
     /// rough one is as good. `logsumexps` of x and y need not be exact.
     fn refined<T: Format>(self, row: Block<'_, T>, logsumexps: [f64; 2]) -> Self {
         let [x, y] = at_common_place(row.z, row.v.unwrap_or_default(), logsumexps);
-        let there = Self { shift: two_sum(x, -y), offset: two_sum(x, -y) - self.shift + self.offset, ..self };
+        let shift = two_sum(x, -y);
+        let there = Self { shift, offset: shift - self.shift + self.offset, ..self };
         if there.offset.hi.abs() > NEAR {
             return self;
         }

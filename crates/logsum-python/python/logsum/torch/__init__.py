@@ -242,8 +242,8 @@ def softmax_kl(input, other, dim=None, keepdim=False, *, temperature=1.0, softca
     `input` and `other` broadcast against each other. The result is never negative, and accurate also where p and q are
     close to each other: it is computed as Σ p (e^−d − 1 + d) with d = log p − log q, on the CPU within 1 ulp, elsewhere
     in float64 with a relative error of at most 1e-12 and then rounded. Where both scores are −∞, an element is masked
-    out and contributes nothing. Where p has mass and q has none, the result is +∞ with the derivative 0. A row of `input`
-    without mass, all −∞, gives 0; a NaN gives NaN. Derivatives of any order are with respect to both arguments.
+    out and contributes nothing. Where p has mass and q has none, the result is +∞ with the derivative 0. A row of
+    `input` without mass, all −∞, gives 0; a NaN gives NaN. Derivatives of any order are with respect to both arguments.
 
     `temperature` and `softcap` apply to both arguments, as in `softmax_entropy`. The scores that result are rounded to
     float64, so that the divergence of nearly equal arguments is less accurate.

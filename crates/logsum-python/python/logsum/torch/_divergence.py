@@ -157,9 +157,8 @@ def where_ordinary(x, y, dim, slope):
     return torch.where(torch.isnan(special), torch.nan, slope)
 
 
-# The second derivatives. With a = p (log(p/q) − Σ p log(p/q)) and means over p, the Hessian with
-# respect to x times v is a (v − v̄) − p Σ a v + p (v − v̄); that with respect to y is q (v − v̄) with the mean over q;
-# the mixed one is −p (v − v̄).
+# The second derivatives. With a = p (log(p/q) − Σ p log(p/q)) and v̄ = Σ p v, the Hessian with respect to x times v is
+# a (v − v̄) − p Σ a v + p (v − v̄); that with respect to y is q (v − Σ q v); the mixed one is −p (v − v̄).
 
 
 def hessian_by_x(x, y, dim, v):
