@@ -25,6 +25,8 @@ pub mod exp;
 pub mod exp_td;
 pub mod ln;
 
+pub mod fixed_point;
+
 pub mod rounding_test;
 
 pub mod precision;

@@ -19,6 +19,17 @@ pub enum Error {
         /// How many it has.
         length: u64,
     },
+    /// A slice has another size than the call needs.
+    Size {
+        /// Which one.
+        what: &'static str,
+        /// Its numbers.
+        found: usize,
+        /// The numbers that are needed.
+        expected: usize,
+    },
+    /// A stream or a slice is of another GPU than the handle's, or of a context that is not the GPU's primary one.
+    OtherContext,
     /// What the driver said.
     Driver {
         /// What was to be done.
@@ -39,6 +50,12 @@ impl fmt::Display for Error {
             Self::TooLong { length } => {
                 write!(f, "a row has {length} numbers, and the kernels take at most 2^31")
             }
+            Self::Size { what, found, expected } => {
+                write!(f, "{what}: {found} numbers, and {expected} are needed")
+            }
+            Self::OtherContext => f.write_str(
+                "all slices must be of the handle's GPU and context, which is that of CudaContext::new",
+            ),
             Self::Driver { action, message } => write!(f, "CUDA could not {action}: {message}"),
         }
     }

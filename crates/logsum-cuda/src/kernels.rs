@@ -40,12 +40,13 @@ impl Format {
     }
 }
 
-/// A kernel, by the first part of its name.
+/// A kernel, by the first part of its name. `SettleInFixedPoint` there is for f64 alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kernel {
     Logsumexp,
     LogsumexpByParts,
     Settle,
+    SettleInFixedPoint,
     Softmax,
     LogSoftmax,
     SettleShares,
@@ -62,6 +63,7 @@ impl Kernel {
             Self::Logsumexp => "logsumexp",
             Self::LogsumexpByParts => "logsumexp_by_parts",
             Self::Settle => "settle",
+            Self::SettleInFixedPoint => "settle_in_fixed_point",
             Self::Softmax => "softmax",
             Self::LogSoftmax => "log_softmax",
             Self::SettleShares => "settle_shares",
@@ -101,20 +103,22 @@ mod tests {
         use Format::{BF16, F16, F32, F64};
         use Kernel::*;
         let of_losses = [Losses, LossesByParts, SettleLosses, LossGradients, SettleLossGradients];
+        let mut kernels = vec![(SettleInFixedPoint, F64)];
         for kernel in [Logsumexp, LogsumexpByParts, Settle, Softmax, LogSoftmax, SettleShares]
             .into_iter()
             .chain(of_losses)
         {
-            for format in [F16, BF16, F32, F64] {
-                let name = kernel.name(format);
-                let module = module(&name).expect("it is there");
-                assert_eq!(module.matches(".entry").count(), 1, "{name}");
-                assert!(module.starts_with("// sources") && module.ends_with("}\n\0"), "{name}");
-                assert!(
-                    module.contains(".version") && module.contains(".shared") && module.contains(".global"),
-                    "{name}"
-                );
-            }
+            kernels.extend([F16, BF16, F32, F64].map(|format| (kernel, format)));
+        }
+        for (kernel, format) in kernels {
+            let name = kernel.name(format);
+            let module = module(&name).expect("it is there");
+            assert_eq!(module.matches(".entry").count(), 1, "{name}");
+            assert!(module.starts_with("// sources") && module.ends_with("}\n\0"), "{name}");
+            assert!(
+                module.contains(".version") && module.contains(".shared") && module.contains(".global"),
+                "{name}"
+            );
         }
         assert_eq!(module("logsumexp_f8"), None);
     }

@@ -5,6 +5,9 @@
 //! kernel is first used, in some tenths of a second, and keeps that. The driver is looked for when it is first needed,
 //! so that a program with this crate starts on machines without one; no CUDA toolkit is needed anywhere.
 //!
+//! [`Handle`] has the operations on slices of `cudarc`. The functions take addresses: for other programs that manage a
+//! GPU's memory, as `logsum.torch` does.
+//!
 //! Calls are put into a stream and return at once. For a value each row is read once (twice where its numbers are far
 //! from 0); for a result of each number, once more if it is longer than what the threads' registers hold. The calls
 //! themselves allocate no memory of the GPU.
@@ -14,6 +17,7 @@ mod error;
 mod kernels;
 mod operations;
 mod shape;
+mod slices;
 
 pub use error::Error;
 pub use kernels::Format;
@@ -21,3 +25,7 @@ pub use operations::{
     Memory, Rows, Stream, Targets, WORKSPACE, is_available, log_softmax, logsumexp, loss_gradients, losses,
     softmax,
 };
+pub use slices::{Handle, Number};
+
+/// The interface of NVIDIA's driver, whose slices and streams [`Handle`] takes.
+pub use cudarc;

@@ -11,17 +11,16 @@ use Argument::{Long, Short};
 
 /// Bytes of memory that a call needs beside its arguments, aligned to 16 bytes. They are 0 before the first call and
 /// belong to one stream; calls leave them as the next one needs them. The number of 32 bits at offset 8 counts the
-/// results that neither the first kernel nor the second settled: those of rows built to be hard, and of f64 about one
-/// in 300 log-sum-exps of normalised log-probabilities, which are some 10^-17. Each such result is the number nearest
-/// to an estimate. That of a log-sum-exp is off by about 2^-116, that of an element of softmax, or of the derivative of
-/// a loss, by 2^-93 (by the score of the target, where that is the greatest: by 2^-74).
-pub const WORKSPACE: usize = (QUEUE + PARTS) as usize;
+/// results that no kernel settled, which are those of rows built to be hard. Each such result is the number nearest to an
+/// estimate. That of a log-sum-exp is off by about 2^-116 (of f64, 2^-242), that of an element of softmax, or of the
+/// derivative of a loss, by 2^-93 (by the score of the target, where that is the greatest: by 2^-74).
+pub const WORKSPACE: usize = (2 * QUEUE + PARTS) as usize;
 
 /// Rows that may be unsettled at a time: see `logsum-gpu`, queue.rs.
 const ROOM: u64 = 1 << 20;
 const QUEUE: u64 = 16 + 16 * ROOM;
 /// See `logsum-gpu`, parts.rs.
-const PARTS: u64 = (4 + 8 * 5) * MOST_PARTS;
+const PARTS: u64 = (4 + 8 * 8) * MOST_PARTS;
 
 /// A stream of a GPU.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +31,14 @@ pub struct Stream {
     pub handle: usize,
     /// The address of [`WORKSPACE`] bytes.
     pub workspace: u64,
+}
+
+impl Stream {
+    /// Arguments: the queue of rows that the first kernel leaves open, the queue of those that the second one does, and
+    /// what blocks that work on parts of a row tell each other.
+    fn workspaces(self) -> [Argument; 3] {
+        [0, QUEUE, 2 * QUEUE].map(|offset| Long(self.workspace + offset))
+    }
 }
 
 /// Rows of numbers in a GPU's memory.
@@ -140,7 +147,7 @@ fn reduction(
         None => (Kernel::Logsumexp, Kernel::LogsumexpByParts, Kernel::Settle),
         Some(_) => (Kernel::Losses, Kernel::LossesByParts, Kernel::SettleLosses),
     };
-    let (queue, parts) = (Long(stream.workspace), Long(stream.workspace + QUEUE));
+    let [queue, rest, parts] = stream.workspaces();
     let mut launches = Vec::new();
     for (first, count) in in_calls(rows.count) {
         let mut head = rows.arguments(first, count)?.to_vec();
@@ -157,8 +164,11 @@ fn reduction(
                 Launch { kernel: by_parts, blocks, threads: THREADS, arguments }
             }
         });
-        let arguments = if targets.is_none() { with(&[queue, parts]) } else { with(&[queue]) };
-        launches.push(Launch::of_the_rest(processors, settle, arguments));
+        let arguments = if targets.is_none() { with(&[queue, rest, parts]) } else { with(&[queue]) };
+        launches.push(Launch::of_the_rest(processors, settle, arguments.clone()));
+        if targets.is_none() && rows.format == Format::F64 {
+            launches.push(Launch::of_the_rest(processors, Kernel::SettleInFixedPoint, arguments));
+        }
     }
     Ok(launches)
 }
@@ -238,7 +248,7 @@ fn of_each(
         Each::LogSoftmax { .. } => (Kernel::LogSoftmax, Kernel::SettleShares),
         Each::LossGradient { .. } => (Kernel::LossGradients, Kernel::SettleLossGradients),
     };
-    let queue = Long(stream.workspace);
+    let [queue, rest, parts] = stream.workspaces();
     let mut launches = Vec::new();
     for (first, count) in in_calls(rows.count) {
         let numbers =
@@ -256,8 +266,15 @@ fn of_each(
         let lanes = Shape::for_shares(count, rows.length, rows.format.bytes(), processors);
         let (blocks, threads) = grid(count, lanes);
         launches.push(Launch { kernel, blocks, threads, arguments: with(&[Short(lanes), queue]) });
-        let arguments = is_log.map_or_else(|| with(&[queue]), |is_log| with(&[Short(is_log), queue]));
+        let arguments = is_log.map_or_else(|| with(&[queue]), |is_log| with(&[Short(is_log), queue, rest]));
         launches.push(Launch::of_the_rest(processors, settle, arguments));
+        if let (Format::F64, Each::Softmax { values } | Each::LogSoftmax { values }) = (rows.format, &each)
+            && *values != 0
+        {
+            let rows = rows.arguments(first, count)?;
+            let arguments = [&rows[..], &[numbers(*values), queue, rest, parts]].concat();
+            launches.push(Launch::of_the_rest(processors, Kernel::SettleInFixedPoint, arguments));
+        }
     }
     Ok(launches)
 }
@@ -330,7 +347,9 @@ mod tests {
                 ] {
                     all.extend(of_each(132, stream, rows, each, out).unwrap());
                 }
-                assert_eq!(all.len() as u64, 10 * count.div_ceil(ROOM));
+                // In fixed point, log-sum-exps of f64 alone: by themselves, and beside log-softmax.
+                let kernels = if format == Format::F64 { 12 } else { 10 };
+                assert_eq!(all.len() as u64, kernels * count.div_ceil(ROOM));
                 for Launch { kernel, blocks, threads, arguments } in all {
                     let kinds = arguments.iter().map(|argument| match argument {
                         Long(_) => ".u64",

@@ -3,6 +3,7 @@
 // Each takes addresses of memory on the GPU, which the host vouches for.
 #![allow(unsafe_code)]
 
+use crate::fixed_point::settle_in_fixed_point;
 use crate::format::{BF16, F16, F32, F64};
 use crate::logsumexp::{logsumexp, logsumexp_by_parts};
 use crate::losses::{Targets, Weighted, loss_gradients, losses, losses_by_parts};
@@ -21,7 +22,8 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 }
 
 macro_rules! kernel {
-    ($(#[$line:meta])* $name:ident, $format:ident, ($($argument:ident: $type:ty),*), $run:expr) => {
+    ($(#[$line:meta])* $name:ident, $format:ident, ($($argument:ident: $type:ty),*),
+        |$gpu:ident, $rows:ident| $run:expr) => {
         $(#[$line])*
         #[unsafe(no_mangle)]
         pub unsafe extern "ptx-kernel" fn $name(
@@ -32,8 +34,9 @@ macro_rules! kernel {
             $($argument: $type),*
         ) {
             // SAFETY: the caller's.
-            let gpu = unsafe { Ptx::this() };
-            $run(gpu, Rows::<$format> { address, stride, count, length, format: PhantomData })
+            let $gpu = unsafe { Ptx::this() };
+            let $rows = Rows::<$format> { address, stride, count, length, format: PhantomData };
+            $run
         }
     };
 }
@@ -68,10 +71,13 @@ macro_rules! entries {
             ///
             /// # Safety
             ///
-            /// As for the kernel that filled the queue, with `parts` as [`Parts`] has it, in a grid of at most
-            /// `MOST_PARTS` blocks.
-            $settle, $format, (out: u64, queue: u64, parts: u64),
-            |gpu, rows| settle(gpu, rows, out, Queue { address: queue }, Parts { address: parts })
+            /// As for the kernel that filled the queue, with `rest` as [`Queue`] has it and `parts` as [`Parts`], in a grid of
+            /// at most `MOST_PARTS` blocks.
+            $settle, $format, (out: u64, queue: u64, rest: u64, parts: u64),
+            |gpu, rows| {
+                let [queue, rest] = [queue, rest].map(|address| Queue { address });
+                settle(gpu, rows, out, queue, rest, Parts { address: parts });
+            }
         }
 
         shares_kernel!($softmax, $format, false, $loads);
@@ -82,11 +88,12 @@ macro_rules! entries {
             ///
             /// # Safety
             ///
-            /// As for the kernel that filled the queue.
-            $settle_shares, $format, (out: u64, out_stride: u64, values: u64, log: u32, queue: u64),
+            /// As for the kernel that filled the queue, with `rest` as [`Queue`] has it.
+            $settle_shares, $format, (out: u64, out_stride: u64, values: u64, log: u32, queue: u64, rest: u64),
             |gpu, rows| {
                 let results = Results { out, stride: out_stride, values };
-                settle_shares(gpu, rows, results, log != 0, Queue { address: queue });
+                let [queue, rest] = [queue, rest].map(|address| Queue { address });
+                settle_shares(gpu, rows, results, log != 0, queue, rest);
             }
         }
 
@@ -186,4 +193,18 @@ entries! {
         losses_f32, losses_by_parts_f32, settle_losses_f32, loss_gradients_f32, settle_loss_gradients_f32, 8;
     F64: logsumexp_f64, logsumexp_by_parts_f64, settle_f64, softmax_f64, log_softmax_f64, settle_shares_f64,
         losses_f64, losses_by_parts_f64, settle_losses_f64, loss_gradients_f64, settle_loss_gradients_f64, 8;
+}
+
+kernel! {
+    /// See [`settle_in_fixed_point`].
+    ///
+    /// # Safety
+    ///
+    /// As for the kernel that filled `rest`, with `queue` as [`Queue`] has it and `parts` as [`Parts`], in a grid of at
+    /// most `MOST_PARTS` blocks.
+    settle_in_fixed_point_f64, F64, (out: u64, queue: u64, rest: u64, parts: u64),
+    |gpu, rows| {
+        let [queue, rest] = [queue, rest].map(|address| Queue { address });
+        settle_in_fixed_point(gpu, rows, out, queue, rest, Parts { address: parts });
+    }
 }

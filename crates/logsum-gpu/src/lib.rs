@@ -31,6 +31,8 @@ pub mod losses;
 
 pub mod settle;
 
+pub mod fixed_point;
+
 #[cfg(not(target_arch = "nvptx64"))]
 pub mod emulator;
 #[cfg(target_arch = "nvptx64")]

@@ -1,9 +1,10 @@
 //! What blocks that work on parts of the same row tell each other.
 
+use crate::row::Summed;
 use crate::team::Team;
 use crate::thread::Thread;
 
-/// In the GPU's memory: a counter of 32 bits for each row, and five words of 64 bits for each part. The counters are 0
+/// In the GPU's memory: a counter of 32 bits for each row, and eight words of 64 bits for each part. The counters are 0
 /// before the first call, and each call leaves them so.
 #[derive(Clone, Copy)]
 pub struct Parts {
@@ -17,7 +18,7 @@ pub const MOST_PARTS: u64 = 16384;
 /// Bytes of what they tell each other.
 pub const BYTES: u64 = (4 + 8 * WORDS) * MOST_PARTS;
 
-const WORDS: u64 = 5;
+const WORDS: u64 = 8;
 
 impl Parts {
     /// Leaves what a block knows of its part of a row, and returns whether it is the last of these to come here. All
@@ -60,6 +61,33 @@ impl Parts {
             words[i] = gpu.load_written(address + 8 * i as u64);
         }
         words
+    }
+
+    /// What all parts of a row have together, for the threads of the block that is the last to come here; nothing for
+    /// others. `mine` is what this block has of its part. All threads of the block must call it.
+    #[inline(always)]
+    pub fn all<S: Summed, G: Thread>(
+        self,
+        gpu: G,
+        team: Team,
+        [row, part, count]: [u32; 3],
+        mine: S,
+    ) -> Option<S> {
+        if count == 1 {
+            return Some(mine);
+        }
+        let words = [0, 1, 2, 3, 4, 5, 6, 7].map(|i| if i < S::WORDS { mine.word(i) } else { 0 });
+        if !self.is_last(gpu, team, row.into(), part, count, words) {
+            return None;
+        }
+        let mut all = S::NOTHING;
+        let mut part = team.lane;
+        while part < count {
+            let words: [u64; 8] = self.of(gpu, row.into(), part, count);
+            all = all.with(S::of_words(|i| words[i as usize]));
+            part += team.lanes;
+        }
+        Some(team.all(gpu, all))
     }
 
     #[inline(always)]

@@ -1,5 +1,9 @@
 //! Rows that a first phase leaves to a later kernel.
 
+use crate::format::Format;
+use crate::parts::Parts;
+use crate::row::{Rows, Summed};
+use crate::team::Team;
 use crate::thread::Thread;
 
 /// In the GPU's memory: three words of 32 bits, how many rows there are, how many blocks have finished with them, and
@@ -51,6 +55,38 @@ impl Queue {
         let address = self.address + HEAD + 16 * u64::from(index);
         let estimate = f64::from_bits(gpu.load_u64(address + 8));
         Unsettled { row: gpu.load_u64(address), estimate }
+    }
+
+    /// Sums each row that the kernel before added, and empties the queue: a block for each row, or where there are fewer
+    /// rows than blocks, several. One thread calls `store` with the sum.
+    #[inline(always)]
+    pub fn each_sum<T: Format, S: Summed, G: Thread>(
+        self,
+        gpu: G,
+        rows: Rows<T>,
+        parts: Parts,
+        store: impl Fn(Unsettled, S),
+    ) {
+        let (team, block) = Team::of(gpu, gpu.count());
+        let (count, blocks) = (self.len(gpu), gpu.blocks()[0]);
+        // The greatest power of 2 that leaves a block for each part of each row.
+        let mut of_row = 1;
+        while 2 * of_row * count <= blocks && count > 0 {
+            of_row *= 2;
+        }
+        let (part, step) = (block as u32 & (of_row - 1), blocks >> of_row.trailing_zeros());
+        let mut index = block as u32 >> of_row.trailing_zeros();
+        while index < count {
+            let unsettled = self.get(gpu, index);
+            let row = rows.row(unsettled.row).part(part, of_row);
+            let mine = team.all(gpu, S::of(gpu, row, team, unsettled.estimate));
+            let all = parts.all(gpu, team, [index, part, of_row], mine);
+            if let (Some(all), 0) = (all, team.lane) {
+                store(unsettled, all);
+            }
+            index += step;
+        }
+        self.finish(gpu);
     }
 
     /// Counts a result that no phase settled.

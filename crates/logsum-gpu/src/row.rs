@@ -1,7 +1,7 @@
 //! Rows of numbers in the GPU's memory, and how a team of threads goes through one of them.
 
 use crate::format::Format;
-use crate::team::Team;
+use crate::team::{Combined, Team};
 use crate::thread::Thread;
 use core::marker::PhantomData;
 
@@ -188,6 +188,22 @@ impl<T: Format> Row<T> {
         self.address + u64::from(index) * u64::from(T::BYTES)
     }
 
+    /// How many numbers it has, also if it is a part.
+    #[inline(always)]
+    pub fn own_length(self) -> u32 {
+        self.edges + self.pieces * T::PER_LOAD as u32
+    }
+
+    /// The address of one of these, of which the edges come first.
+    #[inline(always)]
+    pub fn own_number(self, index: u32) -> u64 {
+        if index < self.edges {
+            self.edge(index).1
+        } else {
+            self.middle + u64::from(index - self.edges) * u64::from(T::BYTES)
+        }
+    }
+
     /// Which number is at an edge, and its address.
     #[inline(always)]
     fn edge(self, index: u32) -> (u32, u64) {
@@ -207,6 +223,16 @@ impl<T: Format> Row<T> {
         gpu.ask();
         Held { first, pieces }
     }
+}
+
+/// A sum over the numbers of a row.
+pub trait Summed: Combined {
+    /// Of no numbers.
+    const NOTHING: Self;
+
+    /// Of those numbers of a row, or of a part of one, that fall to this thread of the team, given an estimate of the
+    /// row's log-sum-exp.
+    fn of<T: Format, G: Thread>(gpu: G, row: Row<T>, team: Team, estimate: f64) -> Self;
 }
 
 /// Pieces of a row in a thread's registers: one, and those that follow at distances of the team's threads.

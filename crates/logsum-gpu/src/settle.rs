@@ -4,7 +4,7 @@ use crate::format::{Format, Number as _};
 use crate::losses::{Target, Targets, Weighted, less_one_of_equal, rest_of_lesser};
 use crate::parts::Parts;
 use crate::queue::{Queue, Unsettled};
-use crate::row::{Row, Rows};
+use crate::row::{Row, Rows, Summed};
 use crate::shares::{Results, inverse};
 use crate::sum::{Sum, additions};
 use crate::team::{Combined, Team};
@@ -21,34 +21,36 @@ use logsum_arithmetic::triple_double::TripleDouble;
 /// Pieces of 16 bytes that a thread loads at once.
 const LOADS: usize = 1;
 
-/// Writes the log-sum-exp of each row of the queue and empties it: a block for each row, or where there are fewer rows
-/// than blocks, several. A row that even this does not settle gets the number nearest to the estimate, and is counted:
-/// one that was built to be hard, or of f64 one whose logarithm is so near to 0 that 2^-116 is not enough.
+/// Writes the log-sum-exp of each row of the queue and empties it. What this leaves open of f64, most often the value of a
+/// row whose logarithm is so near to 0 that 2^-116 is not enough, goes into `rest`, the queue of
+/// [`settle_in_fixed_point`](crate::fixed_point::settle_in_fixed_point). A row of another format that is left open was
+/// built to be hard: it gets the number nearest to the estimate, and is counted.
 #[inline(always)]
-pub fn settle<T: Format, G: Thread>(gpu: G, rows: Rows<T>, out: u64, queue: Queue, parts: Parts) {
-    let (team, block) = Team::of(gpu, gpu.count());
-    let (count, blocks) = (queue.len(gpu), gpu.blocks()[0]);
-    // The greatest power of 2 that leaves a block for each part of each row.
-    let mut of_row = 1;
-    while 2 * of_row * count <= blocks && count > 0 {
-        of_row *= 2;
-    }
-    let (part, step) = (block as u32 & (of_row - 1), blocks >> of_row.trailing_zeros());
-    let mut index = block as u32 >> of_row.trailing_zeros();
-    while index < count {
-        let Unsettled { row, estimate } = queue.get(gpu, index);
-        let sum = CentredSum::of(gpu, rows.row(row).part(part, of_row), team, estimate);
-        if let (Some(sum), 0) = (sum.with_other_parts(gpu, index, part, of_row, parts, team), team.lane) {
-            sum.store::<T, G>(gpu, out + row * u64::from(T::BYTES), queue);
-        }
-        index += step;
-    }
-    queue.finish(gpu);
+pub fn settle<T: Format, G: Thread>(
+    gpu: G,
+    rows: Rows<T>,
+    out: u64,
+    queue: Queue,
+    rest: Queue,
+    parts: Parts,
+) {
+    queue.each_sum(gpu, rows, parts, |Unsettled { row, estimate }, terms| {
+        let sum = CentredSum { center: center_for(estimate), terms };
+        sum.store::<T, G>(gpu, row, out, queue, rest);
+    });
 }
 
-/// Writes softmax of each row of the queue likewise, or with `log` log-softmax, and the log-sum-exps where asked for.
+/// Writes softmax of each row of the queue, or with `log` log-softmax, and empties the queue; and the log-sum-exps where
+/// asked for, as [`settle`] does. A block works on each row.
 #[inline(always)]
-pub fn settle_shares<T: Format, G: Thread>(gpu: G, rows: Rows<T>, results: Results, log: bool, queue: Queue) {
+pub fn settle_shares<T: Format, G: Thread>(
+    gpu: G,
+    rows: Rows<T>,
+    results: Results,
+    log: bool,
+    queue: Queue,
+    rest: Queue,
+) {
     let (team, mut index) = Team::of(gpu, gpu.count());
     let count = u64::from(queue.len(gpu));
     while index < count {
@@ -56,7 +58,7 @@ pub fn settle_shares<T: Format, G: Thread>(gpu: G, rows: Rows<T>, results: Resul
         let row = rows.row(at);
         let elements = Elements::of_row(gpu, rows, at, team, estimate);
         if team.lane == 0 && results.values != 0 {
-            elements.centred.store::<T, G>(gpu, results.values + at * u64::from(T::BYTES), queue);
+            elements.centred.store::<T, G>(gpu, at, results.values, queue, rest);
         }
         let out = results.out + results.stride * at;
         let mut number = team.lane;
@@ -295,57 +297,32 @@ struct Terms {
     lows: f64,
 }
 
+/// What a sum is about, given an estimate of its logarithm.
+#[inline(always)]
+fn center_for(estimate: f64) -> f64 {
+    /// How near to 0 the logarithm must be for the series that keeps its relative accuracy.
+    const NEAR: f64 = power_of_two(-21);
+    if estimate.abs() <= NEAR { 0.0 } else { estimate }
+}
+
 impl CentredSum {
     /// All threads of the block must call it.
     #[inline(always)]
     fn of<T: Format, G: Thread>(gpu: G, row: Row<T>, team: Team, estimate: f64) -> Self {
-        /// How near to 0 the logarithm must be for the series that keeps its relative accuracy.
-        const NEAR: f64 = power_of_two(-21);
-        let center = if estimate.abs() <= NEAR { 0.0 } else { estimate };
-        let mut terms = Terms::NOTHING;
-        row.each::<LOADS, false, G>(gpu, team, |_, z| {
-            let d = at_least(TripleDouble::from(two_sum(z.to_f64(), -center)));
-            let term = exp_td(d);
-            terms.sum = terms.sum.plus(term);
-            terms.size += term.hi * share_of_error(d.hi);
-            terms.lows += terms.sum.lo.abs();
-        });
-        Self { center, terms: team.all(gpu, terms) }
+        let terms = team.all(gpu, Terms::of(gpu, row, team, estimate));
+        Self { center: center_for(estimate), terms }
     }
 
-    /// The sum of all parts of this row: see [`Parts::is_last`].
+    /// Writes the number nearest to the logarithm to its place after `out`. Where that is not known, an f64's row goes into
+    /// `rest`, and other formats get the number nearest to the estimate, which is counted.
     #[inline(always)]
-    fn with_other_parts<G: Thread>(
-        self,
-        gpu: G,
-        index: u32,
-        part: u32,
-        count: u32,
-        parts: Parts,
-        team: Team,
-    ) -> Option<Self> {
-        if count == 1 {
-            return Some(self);
+    fn store<T: Format, G: Thread>(&self, gpu: G, row: u64, out: u64, queue: Queue, rest: Queue) {
+        let found = self.nearest::<T, G>(gpu);
+        if let (8, Err(estimate)) = (T::BYTES, found) {
+            rest.push(gpu, Unsettled { row, estimate: estimate.hi });
+        } else {
+            T::store(gpu, out + row * u64::from(T::BYTES), or_estimate::<T, G>(gpu, found, queue));
         }
-        let words = [0, 1, 2, 3, 4].map(|i| self.terms.word(i));
-        if !parts.is_last(gpu, team, index.into(), part, count, words) {
-            return None;
-        }
-        let mut terms = Terms::NOTHING;
-        let mut part = team.lane;
-        while part < count {
-            let words: [u64; 5] = parts.of(gpu, index.into(), part, count);
-            terms = terms.with(Terms::of_words(|i| words[i as usize]));
-            part += team.lanes;
-        }
-        Some(Self { terms: team.all(gpu, terms), ..self })
-    }
-
-    /// Writes the number nearest to the logarithm, or to the best estimate of it, which is counted.
-    #[inline(always)]
-    fn store<T: Format, G: Thread>(&self, gpu: G, address: u64, queue: Queue) {
-        let bits = or_estimate::<T, G>(gpu, self.nearest::<T, G>(gpu), queue);
-        T::store(gpu, address, bits);
     }
 
     /// The sum less 1, in units of [`UNSCALE`], and a bound on its error.
@@ -403,8 +380,22 @@ fn nearest_scaled<T: Format, G: Thread>(gpu: G, value: DoubleDouble, bound: f64)
     (low == high).then_some(low)
 }
 
-impl Terms {
+impl Summed for Terms {
     const NOTHING: Self = Self { sum: TripleDouble::ZERO, size: 0.0, lows: 0.0 };
+
+    #[inline(always)]
+    fn of<T: Format, G: Thread>(gpu: G, row: Row<T>, team: Team, estimate: f64) -> Self {
+        let center = center_for(estimate);
+        let mut terms = Self::NOTHING;
+        row.each::<LOADS, false, G>(gpu, team, |_, z| {
+            let d = at_least(TripleDouble::from(two_sum(z.to_f64(), -center)));
+            let term = exp_td(d);
+            terms.sum = terms.sum.plus(term);
+            terms.size += term.hi * share_of_error(d.hi);
+            terms.lows += terms.sum.lo.abs();
+        });
+        terms
+    }
 }
 
 impl Combined for Terms {

@@ -83,10 +83,15 @@ pub trait Thread: Copy {
 /// How many 64-bit words a block shares.
 pub const SHARED: u32 = 256;
 
-/// [`Thread::exchange`] of a double word.
+/// [`Thread::exchange`] of a 64-bit word.
+#[inline(always)]
+pub fn exchange_u64<G: Thread>(gpu: G, word: u64, mask: u32) -> u64 {
+    let [low, high] = [word as u32, (word >> 32) as u32].map(|half| gpu.exchange(half, mask));
+    u64::from(high) << 32 | u64::from(low)
+}
+
+/// [`Thread::exchange`] of an f64.
 #[inline(always)]
 pub fn exchange_f64<G: Thread>(gpu: G, x: f64, mask: u32) -> f64 {
-    let bits = x.to_bits();
-    let [low, high] = [bits as u32, (bits >> 32) as u32].map(|word| gpu.exchange(word, mask));
-    f64::from_bits(u64::from(high) << 32 | u64::from(low))
+    f64::from_bits(exchange_u64(gpu, x.to_bits(), mask))
 }

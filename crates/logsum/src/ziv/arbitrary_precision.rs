@@ -1,11 +1,12 @@
 //! Ziv's last phase: arbitrary precision, doubled until the rounding test succeeds.
 
 use crate::arithmetic::double_double::DoubleDouble;
+use crate::arithmetic::fixed_point::exponent_of;
 use crate::formats::Format;
 use crate::kernels::term_source::TermSource;
 use crate::state::signed::Log;
 use crate::ziv::effort::{Rung, count};
-use crate::ziv::integer_sums::{Sum, exponent_of, fixed, integer, shifted};
+use crate::ziv::integer_sums::{Sum, fixed, integer, shifted};
 use crate::ziv::{Phase, Settled};
 use dashu_float::FBig;
 use dashu_float::round::mode;

@@ -5,6 +5,7 @@
 use crate::arithmetic::double_double::{DoubleDouble, parts, power_of_two, two_sum};
 use crate::arithmetic::exp::{LEAST, NOTHING, SCALE, UNSCALE};
 use crate::arithmetic::exp_td::{EXP_TD_ERROR, at_least, error_of_sum, exp_td, share_of_error};
+use crate::arithmetic::fixed_point::exponent_of;
 use crate::arithmetic::ln::log1p_dd_near_0;
 use crate::arithmetic::triple_double::TripleDouble;
 use crate::formats::Format;
@@ -15,7 +16,7 @@ use crate::simd::{Vector, task};
 use crate::state::signed::{Estimate, Log};
 use crate::ziv::effort::{Rung, count};
 use crate::ziv::elements::nearest_scaled;
-use crate::ziv::integer_sums::{Sum, exponent_of, integer, shifted};
+use crate::ziv::integer_sums::{Sum, integer, shifted};
 use crate::ziv::{Phase, Settled};
 use dashu_int::IBig;
 

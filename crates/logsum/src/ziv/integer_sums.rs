@@ -1,6 +1,7 @@
 //! Sums as big integers in units of 2^-bits, their logarithms, and rounding to a float.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
+use crate::arithmetic::fixed_point::{exponent_of, significand_of};
 use crate::formats::Format;
 use crate::formats::nearest::Zero;
 use crate::state::signed::Log;
@@ -185,17 +186,6 @@ pub(super) fn fixed(x: f64, bits: usize) -> IBig {
 pub(super) fn integer(x: f64) -> IBig {
     let magnitude = IBig::from(significand_of(x));
     if x.is_sign_negative() { -magnitude } else { magnitude }
-}
-
-/// |integer(x)|, below 2^53.
-pub(super) fn significand_of(x: f64) -> u64 {
-    let fraction = x.to_bits() & ((1 << 52) - 1);
-    if x.to_bits() >> 52 & 0x7ff == 0 { fraction } else { fraction | 1 << 52 }
-}
-
-pub(super) fn exponent_of(x: f64) -> isize {
-    let biased = (x.to_bits() >> 52 & 0x7ff) as isize;
-    biased.max(1) - 1075
 }
 
 /// The float nearest to n · 2^exponent, ties to even; infinite beyond the range of T.

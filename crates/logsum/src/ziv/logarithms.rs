@@ -10,10 +10,11 @@
 //! so is its product with a rational x ≠ 0. So the result keeps a distance from every half-way point. log 1 is 0.
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two};
+use crate::arithmetic::fixed_point::exponent_of;
 use crate::arithmetic::ln::{ln_of_f64_fine, log1p_dd_fine};
 use crate::formats::Format;
 use crate::simd::task;
-use crate::ziv::integer_sums::{exponent_of, fixed, integer, nearest_within, shifted};
+use crate::ziv::integer_sums::{fixed, integer, nearest_within, shifted};
 use dashu_float::FBig;
 use dashu_float::round::mode;
 use dashu_int::IBig;

@@ -2,6 +2,7 @@
 
 use crate::arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
 use crate::arithmetic::exp::{self, UNSCALE};
+use crate::arithmetic::fixed_point::exponent_of;
 use crate::arithmetic::float64::Float64;
 use crate::arithmetic::precision::{InDoubleDouble, Sum as _};
 use crate::formats::Format;
@@ -10,7 +11,7 @@ use crate::kernels::row_access::BLOCK;
 use crate::kernels::term_source::{TermBlock, TermSource};
 use crate::simd::{Keep, Vector, task};
 use crate::state::signed::Log;
-use crate::ziv::integer_sums::{exponent_of, integer, round};
+use crate::ziv::integer_sums::{integer, round};
 use crate::ziv::{Found, Phase, Settled, arbitrary_precision, settle_terms};
 use dashu_int::IBig;
 

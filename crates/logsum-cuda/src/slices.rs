@@ -1,0 +1,318 @@
+//! The operations on slices of a GPU's memory and on streams as `cudarc` has them.
+
+// They pass addresses on, of slices whose sizes were checked.
+#![allow(unsafe_code)]
+
+use crate::error::Error;
+use crate::kernels::Format;
+use crate::operations::{self, Memory, Rows, Stream, Targets, WORKSPACE};
+use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DevicePtrMut, DriverError};
+use half::{bf16, f16};
+use std::sync::Arc;
+
+/// A number that there are kernels for: f16, bf16, f32 or f64. (cudarc allocates and copies slices of f16 and bf16 with
+/// its feature `f16`.)
+pub trait Number: sealed::Number {}
+
+mod sealed {
+    pub trait Number {
+        const FORMAT: crate::Format;
+    }
+}
+
+macro_rules! numbers {
+    ($($float:ty: $format:ident),*) => {$(
+        impl sealed::Number for $float {
+            const FORMAT: Format = Format::$format;
+        }
+
+        impl Number for $float {}
+    )*};
+}
+
+numbers!(f16: F16, bf16: BF16, f32: F32, f64: F64);
+
+/// The operations in a stream of a GPU, with the memory that they need beside their arguments: 35 MB, whatever these
+/// are.
+///
+/// Each method puts kernels into the stream and returns at once. Rows follow each other without gaps, and all have
+/// `length` numbers. Slices may belong to other streams of the same GPU: cudarc lets the streams wait for each other.
+///
+/// ```no_run
+/// use logsum_cuda::Handle;
+/// use logsum_cuda::cudarc::driver::CudaContext;
+///
+/// let stream = CudaContext::new(0)?.default_stream();
+/// let mut gpu = Handle::new(&stream)?;
+/// let scores = stream.clone_htod(&[0.0_f64, 1.0, 2.0, 3.0, -1.0, 0.5])?;
+/// let mut values = stream.alloc_zeros::<f64>(2)?;
+/// gpu.logsumexp(&scores, 3, &mut values)?;
+/// assert_eq!(stream.clone_dtoh(&values)?, [2.4076059644443806, 3.0949230664210713]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Handle {
+    stream: Arc<CudaStream>,
+    workspace: CudaSlice<u8>,
+}
+
+impl Handle {
+    /// For a stream of a GPU's primary context, which is that of `CudaContext::new`.
+    ///
+    /// # Errors
+    /// [`Error::TooOld`] if the GPU is older than the kernels' target; [`Error::OtherContext`]; what the driver says.
+    pub fn new(stream: &Arc<CudaStream>) -> Result<Self, Error> {
+        let device = stream.context().ordinal();
+        if !stream.context().is_primary() {
+            return Err(Error::OtherContext);
+        }
+        operations::is_available(device as i32)?;
+        let workspace = stream.alloc_zeros(WORKSPACE).map_err(said("allocate a workspace"))?;
+        Ok(Self { stream: Arc::clone(stream), workspace })
+    }
+
+    /// The stream of its kernels.
+    #[must_use]
+    pub fn stream(&self) -> &Arc<CudaStream> {
+        &self.stream
+    }
+
+    /// Writes log Σ e^{z_k} of each row to `out`: each is the number nearest to the exact value, with the bits and the
+    /// special cases of `logsum::logsumexp`.
+    ///
+    /// # Errors
+    /// [`Error::Size`] if `rows` does not have `length` numbers for each of `out`; [`Error::TooLong`] for rows of more
+    /// than 2^31 numbers; [`Error::OtherContext`] if a slice is of another GPU or context; what the driver says.
+    pub fn logsumexp<T: Number>(
+        &mut self,
+        rows: &impl DevicePtr<T>,
+        length: usize,
+        out: &mut impl DevicePtrMut<T>,
+    ) -> Result<(), Error> {
+        let count = out.len();
+        has_size("scores", rows.len(), count, length)?;
+        self.owns([rows.stream(), out.stream()])?;
+        self.call(|stream, context| {
+            let (rows, _read) = rows.device_ptr(context);
+            let (out, _write) = out.device_ptr_mut(context);
+            // SAFETY: the slices are of this GPU and have these sizes, and cudarc lets the stream wait for them.
+            unsafe { operations::logsumexp(stream, matrix::<T>(rows, count, length), out) }
+        })
+    }
+
+    /// Writes softmax of each row, e^{z_i}/Σ e^{z_k}, to `out`, which has the shape of `rows`: each is the number
+    /// nearest to the exact one, with the bits and the special cases of `logsum::softmax`.
+    ///
+    /// # Errors
+    /// As [`logsumexp`](Self::logsumexp); [`Error::Size`] also if `rows` does not consist of whole rows, or `out` has
+    /// another size.
+    pub fn softmax<T: Number>(
+        &mut self,
+        rows: &impl DevicePtr<T>,
+        length: usize,
+        out: &mut impl DevicePtrMut<T>,
+    ) -> Result<(), Error> {
+        self.shares(rows, length, out, None::<&mut CudaSlice<T>>, false)
+    }
+
+    /// Writes log-softmax of each row, z_i − log Σ e^{z_k}, likewise, as `logsum::log_softmax` has it.
+    ///
+    /// # Errors
+    /// As [`softmax`](Self::softmax).
+    pub fn log_softmax<T: Number>(
+        &mut self,
+        rows: &impl DevicePtr<T>,
+        length: usize,
+        out: &mut impl DevicePtrMut<T>,
+    ) -> Result<(), Error> {
+        self.shares(rows, length, out, None::<&mut CudaSlice<T>>, true)
+    }
+
+    /// Writes the log-sum-exp of each row to `values`, and its gradient, which is softmax, to `gradient`.
+    ///
+    /// # Errors
+    /// As [`softmax`](Self::softmax); [`Error::Size`] also if `values` does not have a number for each row.
+    pub fn logsumexp_with_gradient<T: Number>(
+        &mut self,
+        rows: &impl DevicePtr<T>,
+        length: usize,
+        values: &mut impl DevicePtrMut<T>,
+        gradient: &mut impl DevicePtrMut<T>,
+    ) -> Result<(), Error> {
+        self.shares(rows, length, gradient, Some(values), false)
+    }
+
+    fn shares<T: Number>(
+        &mut self,
+        rows: &impl DevicePtr<T>,
+        length: usize,
+        out: &mut impl DevicePtrMut<T>,
+        values: Option<&mut impl DevicePtrMut<T>>,
+        is_log: bool,
+    ) -> Result<(), Error> {
+        let count = whole_rows(rows.len(), length)?;
+        has_size("the output", out.len(), count, length)?;
+        self.owns([rows.stream(), out.stream()])?;
+        if let Some(values) = &values {
+            has_size("the values", values.len(), count, 1)?;
+            self.owns([values.stream()])?;
+        }
+        self.call(|stream, context| {
+            let (rows, _read) = rows.device_ptr(context);
+            let (out, _write) = out.device_ptr_mut(context);
+            let values = values.map(|values| values.device_ptr_mut(context));
+            let address = values.as_ref().map_or(0, |(address, _)| *address);
+            let (rows, out) = (matrix::<T>(rows, count, length), memory::<T>(out, length));
+            // SAFETY: the slices are of this GPU and have these sizes, and cudarc lets the stream wait for them; `out`
+            // and `values` are borrowed for this call alone.
+            unsafe {
+                if is_log {
+                    operations::log_softmax(stream, rows, out, address)
+                } else {
+                    operations::softmax(stream, rows, out, address)
+                }
+            }
+        })
+    }
+
+    /// Writes the loss log Σ e^{z_k} − z_t of each row z with its target t to `out`: each is the number nearest to the
+    /// exact one, with the bits and the special cases of `logsum::CrossEntropy::losses`. Rows whose target is `ignored`
+    /// have the loss 0, and rows whose target is not an index of theirs, NaN.
+    ///
+    /// # Errors
+    /// As [`logsumexp`](Self::logsumexp); [`Error::Size`] also if there is not a target for each row.
+    pub fn losses<T: Number>(
+        &mut self,
+        rows: &impl DevicePtr<T>,
+        length: usize,
+        targets: &impl DevicePtr<i64>,
+        ignored: i64,
+        out: &mut impl DevicePtrMut<T>,
+    ) -> Result<(), Error> {
+        let count = out.len();
+        has_size("scores", rows.len(), count, length)?;
+        has_size("targets", targets.len(), count, 1)?;
+        self.owns([rows.stream(), targets.stream(), out.stream()])?;
+        self.call(|stream, context| {
+            let (rows, _read) = rows.device_ptr(context);
+            let (address, _read_targets) = targets.device_ptr(context);
+            let (out, _write) = out.device_ptr_mut(context);
+            let rows = matrix::<T>(rows, count, length);
+            // SAFETY: as for log-sum-exps.
+            unsafe { operations::losses(stream, rows, Targets { address, ignored }, out) }
+        })
+    }
+
+    /// Writes the derivatives of the loss of each row, softmax(z)_i − [i = t], each rounded to the nearest number and
+    /// then multiplied by the row's factor, to `out`, which has the shape of `rows`. Those of a row whose target is
+    /// `ignored` are 0.
+    ///
+    /// # Errors
+    /// As [`softmax`](Self::softmax); [`Error::Size`] also if there is not a target and a factor for each row.
+    pub fn loss_gradients<T: Number>(
+        &mut self,
+        rows: &impl DevicePtr<T>,
+        length: usize,
+        targets: &impl DevicePtr<i64>,
+        ignored: i64,
+        factors: &impl DevicePtr<T>,
+        out: &mut impl DevicePtrMut<T>,
+    ) -> Result<(), Error> {
+        let count = whole_rows(rows.len(), length)?;
+        has_size("the output", out.len(), count, length)?;
+        has_size("targets", targets.len(), count, 1)?;
+        has_size("factors", factors.len(), count, 1)?;
+        self.owns([rows.stream(), targets.stream(), factors.stream(), out.stream()])?;
+        self.call(|stream, context| {
+            let (rows, _read) = rows.device_ptr(context);
+            let (address, _read_targets) = targets.device_ptr(context);
+            let (factors, _read_factors) = factors.device_ptr(context);
+            let (out, _write) = out.device_ptr_mut(context);
+            let (rows, out) = (matrix::<T>(rows, count, length), memory::<T>(out, length));
+            // SAFETY: as for softmax.
+            unsafe { operations::loss_gradients(stream, rows, Targets { address, ignored }, factors, out) }
+        })
+    }
+
+    /// How many results of this handle's calls were not proved to be the nearest numbers: those of rows that were
+    /// constructed to be hard, which are the numbers nearest to an estimate (see [`WORKSPACE`]). Waits for the stream.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn unproved(&self) -> Result<u32, Error> {
+        let bytes =
+            self.stream.clone_dtoh(&self.workspace.slice(8..12)).map_err(said("read the workspace"))?;
+        Ok(bytes.try_into().map_or(0, u32::from_ne_bytes))
+    }
+
+    /// Refuses streams of another GPU or context.
+    fn owns<const N: usize>(&self, streams: [&Arc<CudaStream>; N]) -> Result<(), Error> {
+        let is_own = |stream: &Arc<CudaStream>| stream.context() == self.stream.context();
+        if streams.into_iter().all(is_own) { Ok(()) } else { Err(Error::OtherContext) }
+    }
+
+    /// Calls an operation. If it fails, the workspace is set to what the next call needs.
+    fn call(
+        &mut self,
+        operation: impl FnOnce(Stream, &CudaStream) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let done = {
+            let (workspace, _write) = self.workspace.device_ptr_mut(&self.stream);
+            let device = self.stream.context().ordinal() as i32;
+            let stream = Stream { device, handle: self.stream.cu_stream() as usize, workspace };
+            operation(stream, &self.stream)
+        };
+        if done.is_err() {
+            self.stream.memset_zeros(&mut self.workspace).map_err(said("clear the workspace"))?;
+        }
+        done
+    }
+}
+
+fn said(action: &'static str) -> impl Fn(DriverError) -> Error {
+    move |error| Error::Driver { action, message: error.to_string() }
+}
+
+fn matrix<T: Number>(address: u64, count: usize, length: usize) -> Rows {
+    let memory = memory::<T>(address, length);
+    Rows { format: T::FORMAT, count: count as u64, length: length as u64, memory }
+}
+
+fn memory<T>(address: u64, length: usize) -> Memory {
+    Memory { address, stride: (length * size_of::<T>()) as u64 }
+}
+
+/// How many rows of a length there are among so many numbers.
+fn whole_rows(numbers: usize, length: usize) -> Result<usize, Error> {
+    match numbers.checked_div(length) {
+        Some(count) if count * length == numbers => Ok(count),
+        None if numbers == 0 => Ok(0),
+        count => Err(Error::Size { what: "scores", found: numbers, expected: count.unwrap_or(0) * length }),
+    }
+}
+
+/// Whether there are so many numbers for each row.
+fn has_size(what: &'static str, found: usize, count: usize, of_row: usize) -> Result<(), Error> {
+    let expected = count.saturating_mul(of_row);
+    if found == expected { Ok(()) } else { Err(Error::Size { what, found, expected }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_checked() {
+        assert_eq!(whole_rows(12, 4), Ok(3));
+        assert_eq!(whole_rows(0, 4), Ok(0));
+        assert_eq!(whole_rows(0, 0), Ok(0));
+        for (numbers, length, expected) in [(13, 4, 12), (3, 4, 0), (1, 0, 0)] {
+            let error = whole_rows(numbers, length).unwrap_err();
+            assert_eq!(error, Error::Size { what: "scores", found: numbers, expected });
+        }
+        assert_eq!(has_size("targets", 3, 3, 1), Ok(()));
+        let error = has_size("targets", 3, 4, 1).unwrap_err();
+        assert_eq!(error.to_string(), "targets: 3 numbers, and 4 are needed");
+        assert!(has_size("scores", 8, usize::MAX, 8).is_err());
+    }
+}
