@@ -77,7 +77,7 @@ pub fn logsumexp_jvp<T: Float>(z: &[T], tangent: &[T]) -> Result<(T, T), Error> 
 /// It is also the Jacobian of [`softmax`](crate::softmax) times v, and its transpose times v, since the Jacobian
 /// is symmetric. Each element is within 1 ulp where v_i − Σ p_k v_k does not cancel; that difference has an
 /// absolute error of at most 2^-59 (f32: 2^-29) of Σ p_k |v_k|. All elements are 0 if all z are −∞, and NaN if one
-/// is NaN.
+/// is NaN. If +∞ occurs c times, p is 1/c there and 0 elsewhere, as in softmax.
 ///
 /// ```
 /// let mut out = [0.0; 2];
