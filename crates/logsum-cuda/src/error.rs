@@ -4,6 +4,7 @@ use std::fmt;
 
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Error {
     /// There is no driver for NVIDIA's GPUs.
     NoDriver,
