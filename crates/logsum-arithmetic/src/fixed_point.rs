@@ -31,7 +31,7 @@ impl Fixed {
         self.whole >> 63 == 1
     }
 
-    /// Its limbs, with that of the integer part, and 0 above.
+    /// Limb i: of the fraction, then the integer part, then 0.
     #[inline(always)]
     pub fn limb(self, i: usize) -> u64 {
         match i {
@@ -138,9 +138,9 @@ const LOWEST: i64 = -64 * LIMBS as i64 - 2;
 pub struct Total {
     /// The sum.
     pub value: Fixed,
-    /// Of the terms' sizes.
+    /// The sum of the terms' sizes.
     pub size: f64,
-    /// Of units that the terms were cut by.
+    /// A bound on the units that the terms were cut by.
     pub count: u64,
     /// False if a term was above about 2^52: then the sum means nothing.
     pub is_in_range: bool,
@@ -171,15 +171,15 @@ impl Total {
     #[inline(always)]
     pub fn error(&self) -> Option<u128> {
         let is_good = self.is_in_range && self.size <= power_of_two(61);
-        // The sizes are rounded, each by 2^-53 of their sum.
+        // The sizes are rounded, each by 2^-53 of their sum, and their sum is cut here.
         let size = self.size as u64;
-        is_good.then(|| (u128::from(size + size / 1000 + 1) << 10) + u128::from(self.count))
+        is_good.then(|| (u128::from(size + size / 1000 + 2) << 10) + u128::from(self.count))
     }
 
     /// Two numbers that center + log(the exact sum) lies between, for a sum that is 1 but for 2^-32.
     ///
-    /// log(1 + δ) = δ − δ²/2 + δ³/3 − …, where δ^9/9 is less than a unit. Each power, and each quotient, is cut by a unit,
-    /// and so are the two words of the centre: 17 units together. An error of δ grows by less than a 64th.
+    /// log(1 + δ) = δ − δ²/2 + δ³/3 − …, where δ^9/9 is less than a unit. Each power, and each quotient, is cut by a
+    /// unit, and so are the two words of the centre: 17 units together. An error of δ grows by less than a 64th.
     #[inline(always)]
     pub fn ends_of_log(&self, center: DoubleDouble) -> Option<[Fixed; 2]> {
         let delta = plus(self.value, Fixed::MINUS_ONE);
@@ -248,10 +248,10 @@ pub fn term(x: DoubleDouble, b: f64, center: DoubleDouble) -> Option<(Fixed, i64
 
 /// e^r − 1 for 0 ≤ r < log 2.
 ///
-/// The bound, in units: r is off by at most 6 (four conversions, and two for the multiple of log 2), x = r/2^8 by
-/// 6/256 + 1. A Horner step truncates its factor and its product, 2 in all, and what it inherits is shrunk by x <
-/// 2^-8.5: e^x − 1 is off by at most 2.1. A squaring doubles the error, times 1 + e, and adds 1: eight of them
-/// multiply it by 2^8 · Π(1 + e_i) < 2^9, in all below 2^9 · 3.1 < 2^11. All products are cut downward, so that
+/// The bound, in units: r is off by at most 8 (four conversions, two for the multiple of log 2, two for corrections of
+/// that), x = r/2^8 by 8/256 + 1. A Horner step truncates its factor and its product, 2 in all, and what it inherits is
+/// shrunk by x < 2^-8.5: e^x − 1 is off by at most 2.1. A squaring doubles the error, times 1 + e, and adds 1: eight of
+/// them multiply it by 2^8 · Π(1 + e_i) < 2^9, in all below 2^9 · 3.1 < 2^11. All products are cut downward, so that
 /// the result stays below 1.
 #[inline(always)]
 fn exp_m1(r: Fraction) -> Fraction {

@@ -29,7 +29,8 @@ pub enum Error {
         /// The numbers that are needed.
         expected: usize,
     },
-    /// A stream or a slice is of another GPU than the handle's, or of a context that is not the GPU's primary one.
+    /// A stream or a slice is of another GPU or context than the handle's, or of a context that is not the GPU's
+    /// primary one; or a handle was to be made for each thread's own stream.
     OtherContext,
     /// What the driver said.
     Driver {
@@ -55,7 +56,8 @@ impl fmt::Display for Error {
                 write!(f, "{what}: {found} numbers, and {expected} are needed")
             }
             Self::OtherContext => f.write_str(
-                "all slices must be of the handle's GPU and context, which is that of CudaContext::new",
+                "streams and slices must be of the handle's CudaContext, made by CudaContext::new, \
+                 and not each thread's own",
             ),
             Self::Driver { action, message } => write!(f, "CUDA could not {action}: {message}"),
         }

@@ -25,7 +25,8 @@ pub use operations::{
     Memory, Rows, Stream, Targets, WORKSPACE, is_available, log_softmax, logsumexp, loss_gradients, losses,
     softmax,
 };
-pub use slices::{Handle, Number};
+pub use slices::{Handle, Number, Slice, SliceMut};
 
-/// The interface of NVIDIA's driver, whose slices and streams [`Handle`] takes.
+/// The interface of NVIDIA's driver, whose slices and streams [`Handle`] takes. It is compiled for CUDA 12.0 and later,
+/// whose driver it looks for at run time: another feature `cuda-…` of cudarc cannot be chosen beside that one.
 pub use cudarc;

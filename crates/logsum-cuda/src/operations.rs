@@ -11,9 +11,10 @@ use Argument::{Long, Short};
 
 /// Bytes of memory that a call needs beside its arguments, aligned to 16 bytes. They are 0 before the first call and
 /// belong to one stream; calls leave them as the next one needs them. The number of 32 bits at offset 8 counts the
-/// results that no kernel settled, which are those of rows built to be hard. Each such result is the number nearest to an
-/// estimate. That of a log-sum-exp is off by about 2^-116 (of f64, 2^-242), that of an element of softmax, or of the
-/// derivative of a loss, by 2^-93 (by the score of the target, where that is the greatest: by 2^-74).
+/// results that no kernel settled, which are those of rows built to be hard. Each such result is the number nearest to
+/// an estimate. That of a log-sum-exp is off by about 2^-116 (of f64, below 2^21 in magnitude, 2^-236), that of an
+/// element of softmax, or of the derivative of a loss, by 2^-93 (by the score of the target, where that is the
+/// greatest: by 2^-74).
 pub const WORKSPACE: usize = (2 * QUEUE + PARTS) as usize;
 
 /// Rows that may be unsettled at a time: see `logsum-gpu`, queue.rs.

@@ -9,8 +9,8 @@ use crate::thread::{Thread, exchange_u64};
 use logsum_arithmetic::double_double::DoubleDouble;
 use logsum_arithmetic::fixed_point::{Fixed, Total, plus};
 
-/// Writes the log-sum-exp of each row of the queue `rest` and empties it. What even 2^-242 leaves open was built to be
-/// hard: such a row gets the number nearest to the estimate, and `queue` counts it.
+/// Writes the log-sum-exp of each row of the queue `rest` and empties it. What even this leaves open was built to be
+/// hard: such a row gets a number next to the exact value, and `queue` counts it.
 #[inline(always)]
 pub fn settle_in_fixed_point<T: Format, G: Thread>(
     gpu: G,
@@ -22,14 +22,13 @@ pub fn settle_in_fixed_point<T: Format, G: Thread>(
 ) {
     rest.each_sum(gpu, rows, parts, |Unsettled { row, estimate }, total: Total| {
         let ends = total.ends_of_log(DoubleDouble::from(estimate));
-        let nearest = ends.and_then(|ends| {
-            let [low, high] = ends.map(|end| T::nearest_to_sum(gpu, end.as_odd_sum()));
-            (low == high).then_some(low)
-        });
-        let bits = nearest.unwrap_or_else(|| {
-            queue.leave(gpu);
-            T::nearest(gpu, estimate)
-        });
+        let bits = match ends.map(|ends| ends.map(|end| T::nearest_to_sum(gpu, end.as_odd_sum()))) {
+            Some([low, high]) if low == high => low,
+            other => {
+                queue.leave(gpu);
+                other.map_or_else(|| T::nearest(gpu, estimate), |[low, _]| low)
+            }
+        };
         T::store(gpu, out + row * u64::from(T::BYTES), bits);
     });
 }

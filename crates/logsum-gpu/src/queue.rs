@@ -57,8 +57,8 @@ impl Queue {
         Unsettled { row: gpu.load_u64(address), estimate }
     }
 
-    /// Sums each row that the kernel before added, and empties the queue: a block for each row, or where there are fewer
-    /// rows than blocks, several. One thread calls `store` with the sum.
+    /// Sums each row that the kernel before added, and empties the queue: one block for each row, or several where
+    /// there are at least twice as many blocks as rows. One thread calls `store` with the sum.
     #[inline(always)]
     pub fn each_sum<T: Format, S: Summed, G: Thread>(
         self,

@@ -194,7 +194,7 @@ impl<T: Format> Row<T> {
         self.edges + self.pieces * T::PER_LOAD as u32
     }
 
-    /// The address of one of these, of which the edges come first.
+    /// The address of the number at this index; those at the edges come first.
     #[inline(always)]
     pub fn own_number(self, index: u32) -> u64 {
         if index < self.edges {

@@ -10,7 +10,7 @@ use crate::sum::{Sum, additions};
 use crate::team::{Combined, Team};
 use crate::thread::{Thread, exchange_f64};
 use logsum_arithmetic::double_double::{DoubleDouble, power_of_two, two_sum};
-use logsum_arithmetic::exp::{NOTHING, SCALE, UNSCALE, WIDE_ERROR, exp_dd_wide};
+use logsum_arithmetic::exp::{LEAST, NOTHING, SCALE, UNSCALE, WIDE_ERROR, exp_dd_wide};
 use logsum_arithmetic::exp_td::{at_least, error_of_sum, exp_td, share_of_error};
 use logsum_arithmetic::ln::log1p_dd_near_0;
 use logsum_arithmetic::log_of_sum::{error_of_share, scaled_log_of_tail, share_of_tail};
@@ -21,8 +21,8 @@ use logsum_arithmetic::triple_double::TripleDouble;
 /// Pieces of 16 bytes that a thread loads at once.
 const LOADS: usize = 1;
 
-/// Writes the log-sum-exp of each row of the queue and empties it. What this leaves open of f64, most often the value of a
-/// row whose logarithm is so near to 0 that 2^-116 is not enough, goes into `rest`, the queue of
+/// Writes the log-sum-exp of each row of the queue and empties it. What this leaves open of f64, most often the value
+/// of a row whose logarithm is so near to 0 that 2^-116 is not enough, goes into `rest`, the queue of
 /// [`settle_in_fixed_point`](crate::fixed_point::settle_in_fixed_point). A row of another format that is left open was
 /// built to be hard: it gets the number nearest to the estimate, and is counted.
 #[inline(always)]
@@ -35,13 +35,13 @@ pub fn settle<T: Format, G: Thread>(
     parts: Parts,
 ) {
     queue.each_sum(gpu, rows, parts, |Unsettled { row, estimate }, terms| {
-        let sum = CentredSum { center: center_for(estimate), terms };
+        let sum = CentredSum { center: center_for(DoubleDouble::from(estimate)), terms };
         sum.store::<T, G>(gpu, row, out, queue, rest);
     });
 }
 
-/// Writes softmax of each row of the queue, or with `log` log-softmax, and empties the queue; and the log-sum-exps where
-/// asked for, as [`settle`] does. A block works on each row.
+/// Writes softmax of each row of the queue, or with `log` log-softmax, and empties the queue; and the log-sum-exps
+/// where asked for, as [`settle`] does. A block works on each row.
 #[inline(always)]
 pub fn settle_shares<T: Format, G: Thread>(
     gpu: G,
@@ -54,9 +54,9 @@ pub fn settle_shares<T: Format, G: Thread>(
     let (team, mut index) = Team::of(gpu, gpu.count());
     let count = u64::from(queue.len(gpu));
     while index < count {
-        let Unsettled { row: at, estimate } = queue.get(gpu, index as u32);
+        let Unsettled { row: at, .. } = queue.get(gpu, index as u32);
         let row = rows.row(at);
-        let elements = Elements::of_row(gpu, rows, at, team, estimate);
+        let elements = Elements::of_row(gpu, rows, at, team);
         if team.lane == 0 && results.values != 0 {
             elements.centred.store::<T, G>(gpu, at, results.values, queue, rest);
         }
@@ -80,8 +80,8 @@ pub fn settle_losses<T: Format, G: Thread>(gpu: G, rows: Rows<T>, targets: Targe
     let (team, mut index) = Team::of(gpu, gpu.count());
     let count = u64::from(queue.len(gpu));
     while index < count {
-        let Unsettled { row: at, estimate } = queue.get(gpu, index as u32);
-        let elements = Elements::of_row(gpu, rows, at, team, estimate);
+        let Unsettled { row: at, .. } = queue.get(gpu, index as u32);
+        let elements = Elements::of_row(gpu, rows, at, team);
         // No other rows were put there.
         if let (Target::Class(class), 0) = (targets.of(gpu, at, rows.length), team.lane) {
             let z = T::load(gpu, rows.row(at).number(class)).to_f64();
@@ -107,9 +107,9 @@ pub fn settle_loss_gradients<T: Format, G: Thread>(
     let (team, mut index) = Team::of(gpu, gpu.count());
     let count = u64::from(queue.len(gpu));
     while index < count {
-        let Unsettled { row: at, estimate } = queue.get(gpu, index as u32);
+        let Unsettled { row: at, .. } = queue.get(gpu, index as u32);
         let row = rows.row(at);
-        let elements = Elements::of_row(gpu, rows, at, team, estimate);
+        let elements = Elements::of_row(gpu, rows, at, team);
         let factor = of.factor::<T, G>(gpu, at, rows.count);
         let out = results.out + results.stride * at;
         let target = match of.targets.of(gpu, at, rows.length) {
@@ -155,7 +155,7 @@ struct Elements<P> {
     /// log(1 + t) = LSE − max in units of [`UNSCALE`], and a bound on its error.
     log: DoubleDouble,
     error_of_log: f64,
-    /// The sum about its logarithm; what that float lacks of the logarithm, and a bound on its error.
+    /// The sum about an estimate of its logarithm; what that lacks of the logarithm, and a bound on its error.
     centred: CentredSum,
     rest_of_log: DoubleDouble,
     bound: f64,
@@ -164,19 +164,13 @@ struct Elements<P> {
 impl<P: Precision> Elements<P> {
     /// All threads of the block must call it.
     #[inline(always)]
-    fn of_row<T: Format<Finer = P>, G: Thread>(
-        gpu: G,
-        rows: Rows<T>,
-        row: u64,
-        team: Team,
-        estimate: f64,
-    ) -> Self {
+    fn of_row<T: Format<Finer = P>, G: Thread>(gpu: G, rows: Rows<T>, row: u64, team: Team) -> Self {
         let sum = Sum::<P>::about_max::<T, LOADS, G>(gpu, rows.row(row), team);
         let relative_error = Sum::<P>::relative_error(additions(rows.length, team.lanes));
-        let centred = CentredSum::of(gpu, rows.row(row), team, estimate);
         let whole = sum.whole().to_dd();
         let tail = sum.tail();
         let (log, error_of_log) = scaled_log_of_tail::<P, f64>(tail, tail.hi * relative_error);
+        let centred = CentredSum::of(gpu, rows.row(row), team, log.scaled(UNSCALE) + sum.max);
         let (rest_of_log, bound) = centred.rest();
         Self {
             inverse: inverse::<P>(whole),
@@ -208,9 +202,10 @@ impl<P: Precision> Elements<P> {
     /// e^{z − LSE} by the estimate of the logarithm, in units of [`UNSCALE`], and a bound on its relative error.
     #[inline(always)]
     fn centred_share(&self, z: f64) -> (DoubleDouble, f64) {
-        // The exponent is rounded by 3u² of less than 1000.
+        // The exponent is rounded by 3u² of less than 1000, and by as much of the centre's low part, which is below 32:
+        // the log-sum-exp is a score and at most 22.
         let error = (self.bound + WIDE_ERROR + power_of_two(-94)) * 1.001;
-        let d = two_sum(z, -self.centred.center) - self.rest_of_log;
+        let d = two_sum(z, -self.centred.center.hi) - (self.rest_of_log + self.centred.center.lo);
         (exp_dd_wide(d.hi, DoubleDouble::from(-d.lo)), error)
     }
 
@@ -270,7 +265,7 @@ impl<P: Precision> Elements<P> {
         };
         let value = difference - self.log.scaled(UNSCALE);
         let bound = self.error_of_log * UNSCALE + power_of_two(-100) * value.hi.abs();
-        let near = two_sum(z, -self.centred.center) - self.rest_of_log;
+        let near = two_sum(z, -self.centred.center.hi) - (self.rest_of_log + self.centred.center.lo);
         same(ends_as_sums(value, bound))
             .or_else(|| {
                 // The exact result is below the difference, which is often half-way between two floats.
@@ -286,7 +281,7 @@ impl<P: Precision> Elements<P> {
 /// its error is said at [`error_of_sum`].
 #[derive(Clone, Copy)]
 struct CentredSum {
-    center: f64,
+    center: DoubleDouble,
     terms: Terms,
 }
 
@@ -299,22 +294,31 @@ struct Terms {
 
 /// What a sum is about, given an estimate of its logarithm.
 #[inline(always)]
-fn center_for(estimate: f64) -> f64 {
+fn center_for(estimate: DoubleDouble) -> DoubleDouble {
     /// How near to 0 the logarithm must be for the series that keeps its relative accuracy.
     const NEAR: f64 = power_of_two(-21);
-    if estimate.abs() <= NEAR { 0.0 } else { estimate }
+    if estimate.hi.abs() <= NEAR { DoubleDouble::ZERO } else { estimate }
+}
+
+/// z − center in three words, or −1000 if it is less.
+#[inline(always)]
+fn difference(z: f64, center: DoubleDouble) -> TripleDouble {
+    let high = at_least(TripleDouble::from(two_sum(z, -center.hi)));
+    let low = if high.hi <= LEAST { 0.0 } else { -center.lo };
+    at_least(TripleDouble::sum_of(high.hi, high.mid, low, 0.0))
 }
 
 impl CentredSum {
     /// All threads of the block must call it.
     #[inline(always)]
-    fn of<T: Format, G: Thread>(gpu: G, row: Row<T>, team: Team, estimate: f64) -> Self {
-        let terms = team.all(gpu, Terms::of(gpu, row, team, estimate));
-        Self { center: center_for(estimate), terms }
+    fn of<T: Format, G: Thread>(gpu: G, row: Row<T>, team: Team, estimate: DoubleDouble) -> Self {
+        let center = center_for(estimate);
+        let terms = Terms::of_differences(gpu, row, team, |z| difference(z, center));
+        Self { center, terms: team.all(gpu, terms) }
     }
 
-    /// Writes the number nearest to the logarithm to its place after `out`. Where that is not known, an f64's row goes into
-    /// `rest`, and other formats get the number nearest to the estimate, which is counted.
+    /// Writes the number nearest to the logarithm to its place after `out`. Where that is not known, an f64's row goes
+    /// into `rest`, and other formats get the number nearest to the estimate, which is counted.
     #[inline(always)]
     fn store<T: Format, G: Thread>(&self, gpu: G, row: u64, out: u64, queue: Queue, rest: Queue) {
         let found = self.nearest::<T, G>(gpu);
@@ -335,15 +339,17 @@ impl CentredSum {
         (rest, error_of_sum(size, lows) * 1.000_01 + power_of_two(-100) * rest.hi.abs())
     }
 
-    /// What the centre lacks of the logarithm, and a bound on its error.
+    /// What the centre lacks of the logarithm, and a bound on its error: 0 and an infinite one if the centre was too
+    /// far off, as one f64 is where the logarithm is above 2^33.
     #[inline(always)]
     fn rest(&self) -> (DoubleDouble, f64) {
-        /// Up to here the logarithm has the accuracy that the bound says. Beyond it the estimate was too far off, as
-        /// one f64 is where the logarithm is above 2^33.
+        /// Up to here the logarithm has the accuracy that the bound says.
         const NEAR: f64 = power_of_two(-20);
         let (rest, bound) = self.less_one();
+        if rest.hi.abs() * UNSCALE > NEAR {
+            return (DoubleDouble::ZERO, f64::INFINITY);
+        }
         let log = log1p_dd_near_0(rest.scaled(UNSCALE));
-        let bound = if rest.hi.abs() * UNSCALE <= NEAR { bound } else { f64::INFINITY };
         (log, bound * UNSCALE + power_of_two(-99) * log.hi.abs() + power_of_two(-1060))
     }
 
@@ -351,7 +357,7 @@ impl CentredSum {
     #[inline(always)]
     fn nearest<T: Format, G: Thread>(&self, gpu: G) -> Result<u64, DoubleDouble> {
         let (rest, bound) = self.less_one();
-        if self.center == 0.0 && rest.hi.abs() * UNSCALE <= power_of_two(-110) {
+        if self.center.hi == 0.0 && rest.hi.abs() * UNSCALE <= power_of_two(-110) {
             // log(1 + t) is t but for t²/2. In these units nothing of it is subnormal.
             return nearest_scaled::<T, G>(gpu, rest, bound).ok_or(rest.scaled(UNSCALE));
         }
@@ -385,10 +391,23 @@ impl Summed for Terms {
 
     #[inline(always)]
     fn of<T: Format, G: Thread>(gpu: G, row: Row<T>, team: Team, estimate: f64) -> Self {
-        let center = center_for(estimate);
+        let center = center_for(DoubleDouble::from(estimate)).hi;
+        Self::of_differences(gpu, row, team, |z| at_least(TripleDouble::from(two_sum(z, -center))))
+    }
+}
+
+impl Terms {
+    /// Σ e^d over the numbers that fall to this thread of the team, with the difference d of each.
+    #[inline(always)]
+    fn of_differences<T: Format, G: Thread>(
+        gpu: G,
+        row: Row<T>,
+        team: Team,
+        difference: impl Fn(f64) -> TripleDouble,
+    ) -> Self {
         let mut terms = Self::NOTHING;
         row.each::<LOADS, false, G>(gpu, team, |_, z| {
-            let d = at_least(TripleDouble::from(two_sum(z.to_f64(), -center)));
+            let d = difference(z.to_f64());
             let term = exp_td(d);
             terms.sum = terms.sum.plus(term);
             terms.size += term.hi * share_of_error(d.hi);

@@ -499,6 +499,28 @@ fn numbers_of_all_sizes() {
     of_all_sizes::<f64>();
 }
 
+/// Rows far from 0, whose log-sum-exp one f64 holds to no more than its ulp: elements are settled about two words.
+fn far_rows<T: Both>() {
+    let mut random = StdRng::seed_from_u64(4);
+    for (base, step) in [(1e4, 0.125), (1e9, 0.125), (1e12, 0.125), (1e15, 0.125), (1e16, 2.0), (-1e17, 16.0)]
+    {
+        let rows: Vec<Vec<T>> = (0..600)
+            .map(|_| (0..32).map(|_| T::of(base + step * random.random_range(-40_i32..3) as f64)).collect())
+            .collect();
+        let matrix = Matrix::new(&rows, 0, 0);
+        assert_eq!(matrix.check(4, 1), 0);
+        assert_eq!(matrix.check_shares::<false>(4), 0);
+        assert_eq!(matrix.check_shares::<true>(4), 0);
+        matrix.check_losses(4, 1, 3);
+    }
+}
+
+#[test]
+fn rows_far_from_0() {
+    far_rows::<f32>();
+    far_rows::<f64>();
+}
+
 /// Normalised log-probabilities, whose value consists of rounding errors alone: of one row in 300, triple-doubles leave
 /// it open. Few such rows are summed by several blocks each.
 #[test]

@@ -418,10 +418,10 @@ def unproved():
     """The number of results on GPUs, since the program started, that were not proved to be the nearest numbers. Of
     calls in a captured graph usually only those of the graph's last run are counted.
 
-    Each such result is the number nearest to an estimate. The estimate of a log-sum-exp has an error of about 2^-116 (in
-    float64, 2^-242), that of an element of softmax or of the derivative of a loss 2^-93, and that of the derivative with
-    respect to the score of the target, where that score is the greatest, 2^-74. Usually there are no such results: they
-    occur in rows that were constructed to be hard.
+    Each such result is the number nearest to an estimate. The estimate of a log-sum-exp has an error of about 2^-116
+    (in float64, below 2^21 in magnitude, 2^-236), that of an element of softmax or of the derivative of a loss 2^-93,
+    and that of the derivative with respect to the score of the target, where that score is the greatest, 2^-74. Usually
+    there are no such results: they occur in rows that were constructed to be hard.
 
     This function waits for the current stream of each GPU. The functions that compute do not wait for the GPU, except
     that losses wait for their targets, since these may be out of range; they do not where a graph is captured or the
