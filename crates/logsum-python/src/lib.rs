@@ -11,6 +11,7 @@ mod numbers;
 mod reductions;
 mod shards;
 mod ufunc;
+mod xla;
 
 use pyo3::prelude::*;
 
@@ -22,5 +23,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     reductions::add_to(module)?;
     family::add_to(module)?;
     shards::add_to(module)?;
-    ufunc::add_to(module)
+    ufunc::add_to(module)?;
+    xla::add_to(module)
 }

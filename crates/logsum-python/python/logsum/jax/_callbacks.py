@@ -1,10 +1,14 @@
 """The compiled code as operations of JAX, and operators that are linear in some of their arguments."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
+
+from .. import _core
 
 
 def called(function, shapes, *arrays):
@@ -15,6 +19,23 @@ def called(function, shapes, *arrays):
         return jax.tree.map(lambda value, like: np.asarray(value, like.dtype), results, shapes)
 
     return alike(jax.pure_callback(of_numpy, shapes, *arrays, vmap_method="expand_dims"), arrays)
+
+
+@functools.cache
+def registered(name):
+    """The name under which XLA knows a function of the compiled part that it can call without Python; None where JAX
+    cannot register such functions."""
+    if not hasattr(jax, "ffi"):
+        return None
+    target = f"logsum_{name}"
+    jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(_core.XLA_HANDLERS[name]), platform="cpu")
+    return target
+
+
+def called_by_rows(name, shape, x):
+    """Calls a function of the compiled part, without Python, for rows along the last axis of an array."""
+    call = jax.ffi.ffi_call(registered(name), shape, vmap_method="expand_dims")
+    return alike(call(x), (x,))
 
 
 def varying(x):

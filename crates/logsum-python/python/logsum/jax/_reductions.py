@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import _core, _general
-from ._callbacks import Linear, called, dispatched, like, operator
+from ._callbacks import Linear, called, called_by_rows, dispatched, like, operator, registered
 
 
 def over_axes(function):
@@ -63,9 +63,20 @@ def mean(p, t, axes):
     return jnp.sum(p * t, axes, keepdims=True)
 
 
+def by_rows(name, function, results, a, axes):
+    """A function of the numbers along axes by the compiled part: without Python where these axes are the last ones."""
+    first = a.ndim - len(axes)
+    if registered(name) is None or sorted(axes) != list(range(-len(axes), 0)):
+        return called(function, results, a)
+    rows = a.reshape(*a.shape[:first], count(a, axes))
+    shape = rows.shape if results.shape == a.shape else rows.shape[:-1]
+    return called_by_rows(name, jax.ShapeDtypeStruct(shape, a.dtype), rows).reshape(results.shape)
+
+
 @over_axes
 def logsumexp(a, axes):
-    on_cpu = lambda a: called(lambda a: _core.logsumexp(a, axes, None, True), kept(a, axes), a)
+    by_numpy = lambda a: _core.logsumexp(a, axes, None, True)
+    on_cpu = lambda a: by_rows("logsumexp", by_numpy, kept(a, axes), a, axes)
 
     def elsewhere(a):
         powers = Powers(a, axes)
@@ -81,7 +92,7 @@ def _(axes, primals, tangents):
 
 @over_axes
 def softmax(a, axes):
-    on_cpu = lambda a: called(lambda a: _core.softmax(a, axes), like(a), a)
+    on_cpu = lambda a: by_rows("softmax", lambda a: _core.softmax(a, axes), like(a), a, axes)
 
     def elsewhere(a):
         powers = Powers(a, axes)
@@ -103,7 +114,7 @@ def _(axes, primals, tangents):
 
 @over_axes
 def log_softmax(a, axes):
-    on_cpu = lambda a: called(lambda a: _core.log_softmax(a, axes), like(a), a)
+    on_cpu = lambda a: by_rows("log_softmax", lambda a: _core.log_softmax(a, axes), like(a), a, axes)
 
     def elsewhere(a):
         powers = Powers(a, axes)
