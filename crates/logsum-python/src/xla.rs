@@ -6,8 +6,9 @@
 // XLA calls these functions with pointers.
 #![allow(unsafe_code)]
 
+use crate::float_environment::within_default;
 use half::{bf16, f16};
-use logsum::{Error, Float, log_softmax_rows, logsumexp_rows, softmax_rows};
+use logsum::{CrossEntropy, Error, Float, Targets, log_softmax_rows, logsumexp_rows, softmax_rows};
 use pyo3::prelude::*;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::panic::catch_unwind;
@@ -15,8 +16,13 @@ use std::{ptr, slice};
 
 /// Adds `XLA_HANDLERS`, the address of each function by its name.
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    let handlers: [(&str, Handler); 3] =
-        [("logsumexp", logsumexp), ("softmax", softmax), ("log_softmax", log_softmax)];
+    let handlers: [(&str, Handler); 5] = [
+        ("logsumexp", logsumexp),
+        ("softmax", softmax),
+        ("log_softmax", log_softmax),
+        ("losses", losses),
+        ("losses_gradient", losses_gradient),
+    ];
     let addresses = pyo3::types::PyDict::new(module.py());
     for (name, handler) in handlers {
         addresses.set_item(name, handler as usize)?;
@@ -44,15 +50,46 @@ unsafe extern "C" fn log_softmax(frame: *mut CallFrame) -> *mut c_void {
     unsafe { answer(frame, Operation::LogSoftmax) }
 }
 
-#[derive(Clone, Copy)]
+/// The cross-entropy of each row along the last axis with its class, the second argument. The attributes are those of
+/// [`Options`].
+unsafe extern "C" fn losses(frame: *mut CallFrame) -> *mut c_void {
+    // SAFETY: XLA's.
+    unsafe { answer(frame, Operation::Losses) }
+}
+
+/// The gradients of these losses.
+unsafe extern "C" fn losses_gradient(frame: *mut CallFrame) -> *mut c_void {
+    // SAFETY: XLA's.
+    unsafe { answer(frame, Operation::LossesGradient) }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Operation {
     Logsumexp,
     Softmax,
     LogSoftmax,
+    Losses,
+    LossesGradient,
 }
 
 impl Operation {
-    fn compute<T: Float>(self, rows: &[T], length: usize, out: &mut [T]) -> Result<(), Error> {
+    fn takes_classes(self) -> bool {
+        matches!(self, Self::Losses | Self::LossesGradient)
+    }
+
+    fn gives_one_for_each_row(self) -> bool {
+        matches!(self, Self::Logsumexp | Self::Losses)
+    }
+
+    fn compute<T: Float>(
+        self,
+        rows: &[T],
+        length: usize,
+        classes: &Classes,
+        out: &mut [T],
+    ) -> Result<(), Error> {
+        let loss = || CrossEntropy::new(length).ignore(IGNORED).label_smoothing(classes.smoothing);
+        let targets = Targets::Classes(&classes.indices);
         match self {
             // Rows of no numbers.
             Self::Logsumexp if length == 0 => out.fill(logsum::logsumexp(rows)),
@@ -60,8 +97,79 @@ impl Operation {
             Self::Logsumexp => logsumexp_rows(rows, length, out)?,
             Self::Softmax => softmax_rows(rows, length, out)?,
             Self::LogSoftmax => log_softmax_rows(rows, length, out)?,
+            Self::Losses => loss()?.losses(rows, targets, out)?,
+            Self::LossesGradient => {
+                let mut losses = rows[..classes.indices.len()].to_vec();
+                loss()?.losses_with_gradient(rows, targets, &mut losses, out)?;
+            }
         }
         Ok(())
+    }
+}
+
+/// The class of each row, and label smoothing.
+#[derive(Default)]
+struct Classes {
+    indices: Vec<usize>,
+    smoothing: f64,
+}
+
+/// The class of rows that do not count.
+const IGNORED: usize = usize::MAX;
+
+/// The attributes of losses, in the order of their names.
+struct Options<'a> {
+    /// What errors call the classes; empty where the library's error is enough.
+    argument: &'a str,
+    /// The class of rows that do not count.
+    ignored: i64,
+    /// Label smoothing.
+    smoothing: f64,
+}
+
+impl Options<'_> {
+    /// The classes as indices. An error says which one is out of range, and where in an array of this shape.
+    fn classes(
+        &self,
+        given: impl Iterator<Item = i64>,
+        shape: &[i64],
+        length: usize,
+    ) -> Result<Classes, String> {
+        let mut indices = Vec::new();
+        for (i, class) in given.enumerate() {
+            let index = usize::try_from(class).ok().filter(|&index| index < length);
+            indices.push(match index {
+                _ if class == self.ignored => IGNORED,
+                Some(index) => index,
+                None if self.argument.is_empty() => IGNORED - 1,
+                None => {
+                    let place = place(i, shape);
+                    let name = self.argument;
+                    return Err(format!("{name} has {class}{place}, it must be from 0 to below {length}"));
+                }
+            });
+        }
+        Ok(Classes { indices, smoothing: self.smoothing })
+    }
+}
+
+/// Where the i-th number of an array of this shape is, as Python writes it.
+fn place(i: usize, shape: &[i64]) -> String {
+    let mut rest = i as i64;
+    let mut places: Vec<_> = shape
+        .iter()
+        .rev()
+        .map(|&length| {
+            let place = rest % length.max(1);
+            rest /= length.max(1);
+            place.to_string()
+        })
+        .collect();
+    places.reverse();
+    match &places[..] {
+        [] => String::new(),
+        [one] => format!(" at ({one},)"),
+        several => format!(" at ({})", several.join(", ")),
     }
 }
 
@@ -89,7 +197,7 @@ unsafe fn answer(frame: *mut CallFrame, operation: Operation) -> *mut c_void {
         return ptr::null_mut();
     }
     // SAFETY: in this stage the frame has its buffers.
-    let done = catch_unwind(|| unsafe { compute(frame, operation) });
+    let done = catch_unwind(|| within_default(|| unsafe { compute(frame, operation) }));
     match done.unwrap_or_else(|_| Err("an internal error of logsum".to_owned())) {
         Ok(()) => ptr::null_mut(),
         // SAFETY: each frame has the functions of XLA.
@@ -100,41 +208,79 @@ unsafe fn answer(frame: *mut CallFrame, operation: Operation) -> *mut c_void {
 /// # Safety
 /// The frame has buffers that may be read and written.
 unsafe fn compute(frame: &CallFrame, operation: Operation) -> Result<(), String> {
-    if (frame.arguments.size, frame.results.size) != (1, 1) {
-        return Err("logsum expects an array, and gives one".to_owned());
+    let count = 1 + i64::from(operation.takes_classes());
+    if (frame.arguments.size, frame.results.size) != (count, 1) {
+        return Err(format!("logsum expects {count} arrays, and gives one"));
     }
-    // SAFETY: there is one of each, and each is a buffer: XLA knows nothing else.
-    let [input, output] =
-        [&frame.arguments, &frame.results].map(|buffers| unsafe { &*(*buffers.places).cast::<Buffer>() });
+    // SAFETY: there are so many, and each is a buffer: XLA knows nothing else.
+    let (input, output) = unsafe { (frame.arguments.buffer(0), frame.results.buffer(0)) };
     if input.kind != output.kind {
         return Err("logsum gives an array of the format of its argument".to_owned());
     }
     // SAFETY: the caller's.
     unsafe {
         match input.kind {
-            10 => rows::<f16>(input, output, operation),
-            16 => rows::<bf16>(input, output, operation),
-            11 => rows::<f32>(input, output, operation),
-            12 => rows::<f64>(input, output, operation),
+            10 => rows::<f16>(frame, input, output, operation),
+            16 => rows::<bf16>(frame, input, output, operation),
+            11 => rows::<f32>(frame, input, output, operation),
+            12 => rows::<f64>(frame, input, output, operation),
             kind => Err(format!("logsum does not compute in XLA's format {kind}")),
         }
     }
 }
 
 /// # Safety
-/// The buffers have numbers of this format, and the second may be written.
-unsafe fn rows<T: Float>(input: &Buffer, output: &Buffer, operation: Operation) -> Result<(), String> {
+/// The buffers are the frame's and have numbers of this format, and the second may be written.
+unsafe fn rows<T: Float>(
+    frame: &CallFrame,
+    input: &Buffer,
+    output: &Buffer,
+    operation: Operation,
+) -> Result<(), String> {
     // SAFETY: the caller's.
     let (shape, of_results) = unsafe { (input.shape(), output.shape()) };
-    let length = shape.last().map_or(1, |&length| length as usize);
-    let [numbers, results] = [shape, of_results].map(|shape| shape.iter().product::<i64>() as usize);
-    let count = shape.iter().rev().skip(1).product::<i64>() as usize;
-    if results != if matches!(operation, Operation::Logsumexp) { count } else { numbers } {
+    let Some((&length, leading)) = shape.split_last() else {
+        return Err("logsum expects rows".to_owned());
+    };
+    let [numbers, results, count] =
+        [shape, of_results, leading].map(|shape| shape.iter().product::<i64>() as usize);
+    let length = length as usize;
+    if results != if operation.gives_one_for_each_row() { count } else { numbers } {
         return Err(format!("the result has the shape {of_results:?}, and the numbers {shape:?}"));
     }
+    let classes = if operation.takes_classes() {
+        // SAFETY: the frame has two arguments then, and the attributes of losses.
+        unsafe { classes(frame.arguments.buffer(1), frame.attributes.options()?, leading, length)? }
+    } else {
+        Classes::default()
+    };
     // SAFETY: the caller's; XLA's buffers are aligned, and results do not overlap arguments.
     let (rows, out) = unsafe { (input.numbers::<T>(numbers), output.results::<T>(results)) };
-    operation.compute(rows, length, out).map_err(|error| error.to_string())
+    operation.compute(rows, length, &classes, out).map_err(|error| error.to_string())
+}
+
+/// # Safety
+/// The buffer is one that XLA made, and may be read.
+unsafe fn classes(
+    buffer: &Buffer,
+    options: Options<'_>,
+    rows: &[i64],
+    length: usize,
+) -> Result<Classes, String> {
+    // SAFETY: the caller's.
+    let shape = unsafe { buffer.shape() };
+    if shape != rows {
+        return Err(format!("the classes have the shape {shape:?}, and the rows {rows:?}"));
+    }
+    let count = shape.iter().product::<i64>() as usize;
+    // SAFETY: the caller's.
+    unsafe {
+        match buffer.kind {
+            4 => options.classes(buffer.numbers::<i32>(count).iter().map(|&i| i.into()), shape, length),
+            5 => options.classes(buffer.numbers::<i64>(count).iter().copied(), shape, length),
+            kind => Err(format!("logsum does not take classes in XLA's format {kind}")),
+        }
+    }
 }
 
 /// An error of XLA with this message.
@@ -237,6 +383,71 @@ struct CallFrame {
     stage: c_int,
     arguments: Buffers,
     results: Buffers,
+    attributes: Attributes,
+}
+
+/// Attributes in the order of their names.
+#[repr(C)]
+struct Attributes {
+    struct_size: usize,
+    extension_start: *mut Extension,
+    size: i64,
+    kinds: *const c_int,
+    names: *const *const Text,
+    places: *const *const c_void,
+}
+
+#[repr(C)]
+struct Text {
+    start: *const u8,
+    length: usize,
+}
+
+#[repr(C)]
+struct Scalar {
+    kind: c_int,
+    place: *const c_void,
+}
+
+impl Attributes {
+    /// # Safety
+    /// XLA made them.
+    unsafe fn options(&self) -> Result<Options<'_>, String> {
+        const SCALAR: c_int = 3;
+        const TEXT: c_int = 4;
+        let unknown = || "logsum's losses have other attributes".to_owned();
+        if self.size != 3 {
+            return Err(unknown());
+        }
+        // SAFETY: the caller's; there are three of each.
+        let (kinds, places) =
+            unsafe { (slice::from_raw_parts(self.kinds, 3), slice::from_raw_parts(self.places, 3)) };
+        if kinds != [TEXT, SCALAR, SCALAR] {
+            return Err(unknown());
+        }
+        // SAFETY: attributes of these kinds have these types.
+        let (text, ignored, smoothing) = unsafe {
+            (&*places[0].cast::<Text>(), &*places[1].cast::<Scalar>(), &*places[2].cast::<Scalar>())
+        };
+        if (ignored.kind, smoothing.kind) != (5, 12) {
+            return Err(unknown());
+        }
+        // SAFETY: the text has this length; numbers of these formats are i64 and f64.
+        let (text, ignored, smoothing) = unsafe {
+            let text = if text.length == 0 { &[] } else { slice::from_raw_parts(text.start, text.length) };
+            (text, *ignored.place.cast(), *smoothing.place.cast())
+        };
+        Ok(Options { argument: std::str::from_utf8(text).unwrap_or_default(), ignored, smoothing })
+    }
+}
+
+impl Buffers {
+    /// # Safety
+    /// XLA made them, and there are more than so many.
+    unsafe fn buffer(&self, index: usize) -> &Buffer {
+        // SAFETY: the caller's.
+        unsafe { &*(*self.places.add(index)).cast() }
+    }
 }
 
 impl Buffer {

@@ -1,8 +1,8 @@
 """logsum's functions for JAX, with JAX's argument names and defaults, and derivatives of any order.
 
 They run under `jit`, `vmap`, `grad`, `jvp`, `hessian` and `shard_map`, in any composition, with one exception: where a
-`lax.scan` is differentiated backward and then again, as in `jax.hessian`, JAX loses the derivative rule of callbacks,
-and raises an error. Use `jax.jacrev(jax.jacfwd(f))` there, which differentiates forward first.
+`lax.scan` is differentiated backward and then again, as in `jax.hessian`, JAX loses the derivative rule of compiled
+functions, and raises an error. Use `jax.jacrev(jax.jacfwd(f))` there, which differentiates forward first.
 
 Arguments
 ---------

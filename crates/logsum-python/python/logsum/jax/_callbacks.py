@@ -32,10 +32,10 @@ def registered(name):
     return target
 
 
-def called_by_rows(name, shape, x):
-    """Calls a function of the compiled part, without Python, for rows along the last axis of an array."""
-    call = jax.ffi.ffi_call(registered(name), shape, vmap_method="expand_dims")
-    return alike(call(x), (x,))
+def called_by_xla(name, shape, *arrays, **attributes):
+    """Calls a function of the compiled part, without Python, for rows along the last axis of the first array."""
+    call = jax.ffi.ffi_call(registered(name), shape, vmap_method="broadcast_all")
+    return alike(call(*arrays, **attributes), arrays)
 
 
 def varying(x):

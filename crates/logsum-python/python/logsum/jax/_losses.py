@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import _general
 from ._arguments import is_out_of_range, within
-from ._callbacks import Linear, called, dispatched, like, operator
+from ._callbacks import Linear, called, called_by_xla, dispatched, like, operator, registered
 from ._reductions import Powers, finite_or_0, log_softmax, logsumexp, softmax, softmax_slope, times, wide
 
 
@@ -24,6 +24,16 @@ def by_core(logits, target, weight, ignored, smoothing, gradient):
     weight = None if weight is None else weight.reshape(-1)
     options = dict(ignore_index=ignored, reduction="none", label_smoothing=smoothing, z_loss=0.0, temperature=1.0)
     return _general.losses(logits, target, weight, -1, options, gradient)[int(gradient)]
+
+
+def by_rows(name, function, results, arrays, ignored, smoothing, argument=""):
+    """Losses or their gradients by the compiled part: without Python for classes without weights."""
+    (logits, target), weights = arrays[:2], arrays[2:]
+    is_simple = not weights and target.dtype in (jnp.int32, jnp.int64) and target.shape == logits.shape[:-1]
+    if registered(name) is None or not is_simple or not logits.shape[-1]:
+        return called(function, results, *arrays)
+    options = dict(ignored=np.int64(ignored), smoothing=np.float64(smoothing), argument=argument)
+    return called_by_xla(name, results, *arrays, **options)
 
 
 def weights_of(logits, target, weight, ignored, smoothing):
@@ -63,7 +73,8 @@ def of_rows(argument):
             logs = jnp.where(powers.greatest == -jnp.inf, -jnp.inf, logs)
             return (2 * jnp.sum(jnp.where(q == 0, 0, -q * logs), -1)).astype(logits.dtype)
 
-        return dispatched(lambda *arrays: called(values, shape, *arrays), elsewhere, *present(logits, target, weight))
+        on_cpu = lambda *arrays: by_rows("losses", values, shape, arrays, ignored, smoothing, argument)
+        return dispatched(on_cpu, elsewhere, *present(logits, target, weight))
 
     @losses.defjvp
     def _(ignored, smoothing, primals, tangents):
@@ -157,9 +168,8 @@ def squares(logits, shift, whole):
 
 @operator(3, 4)
 def losses_gradient(logits, target, weight, ignored, smoothing):
-    on_cpu = lambda *arrays: called(
-        lambda *arrays: by_core(*given(arrays), ignored, smoothing, True), like(logits), *arrays
-    )
+    by_numpy = lambda *arrays: by_core(*given(arrays), ignored, smoothing, True)
+    on_cpu = lambda *arrays: by_rows("losses_gradient", by_numpy, like(logits), arrays, ignored, smoothing)
 
     def elsewhere(*arrays):
         q = weights_of(*given(arrays), ignored, smoothing)

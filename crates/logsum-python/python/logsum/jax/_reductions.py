@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import _core, _general
-from ._callbacks import Linear, called, called_by_rows, dispatched, like, operator, registered
+from ._callbacks import Linear, called, called_by_xla, dispatched, like, operator, registered
 
 
 def over_axes(function):
@@ -70,7 +70,7 @@ def by_rows(name, function, results, a, axes):
         return called(function, results, a)
     rows = a.reshape(*a.shape[:first], count(a, axes))
     shape = rows.shape if results.shape == a.shape else rows.shape[:-1]
-    return called_by_rows(name, jax.ShapeDtypeStruct(shape, a.dtype), rows).reshape(results.shape)
+    return called_by_xla(name, jax.ShapeDtypeStruct(shape, a.dtype), rows).reshape(results.shape)
 
 
 @over_axes
