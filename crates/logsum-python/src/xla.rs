@@ -119,7 +119,7 @@ const IGNORED: usize = usize::MAX;
 
 /// The attributes of losses, in the order of their names.
 struct Options<'a> {
-    /// What errors call the classes; empty where the library's error is enough.
+    /// What errors call the classes.
     argument: &'a str,
     /// The class of rows that do not count.
     ignored: i64,
@@ -141,7 +141,6 @@ impl Options<'_> {
             indices.push(match index {
                 _ if class == self.ignored => IGNORED,
                 Some(index) => index,
-                None if self.argument.is_empty() => IGNORED - 1,
                 None => {
                     let place = place(i, shape);
                     let name = self.argument;
@@ -434,8 +433,7 @@ impl Attributes {
         }
         // SAFETY: the text has this length; numbers of these formats are i64 and f64.
         let (text, ignored, smoothing) = unsafe {
-            let text = if text.length == 0 { &[] } else { slice::from_raw_parts(text.start, text.length) };
-            (text, *ignored.place.cast(), *smoothing.place.cast())
+            (slice::from_raw_parts(text.start, text.length), *ignored.place.cast(), *smoothing.place.cast())
         };
         Ok(Options { argument: std::str::from_utf8(text).unwrap_or_default(), ignored, smoothing })
     }

@@ -26,7 +26,7 @@ def by_core(logits, target, weight, ignored, smoothing, gradient):
     return _general.losses(logits, target, weight, -1, options, gradient)[int(gradient)]
 
 
-def by_rows(name, function, results, arrays, ignored, smoothing, argument=""):
+def by_rows(name, function, results, arrays, ignored, smoothing, argument="target"):
     """Losses or their gradients by the compiled part: without Python for classes without weights."""
     (logits, target), weights = arrays[:2], arrays[2:]
     is_simple = not weights and target.dtype in (jnp.int32, jnp.int64) and target.shape == logits.shape[:-1]
