@@ -709,6 +709,12 @@ def test_rows_have_the_bits_of_numpy(dtype):
                 assert found.dtype == dtype
 
 
+def test_losses_need_classes():
+    for labels in (jnp.array([-1, -1]), jnp.zeros((2, 0))):
+        with pytest.raises(ValueError, match="there are 0 classes"):
+            lj.cross_entropy(jnp.zeros((2, 0)), labels)
+
+
 def test_shares_of_complex_arrays():
     z = np.array([1 + 2j, 0.5 - 1j])
     for function in (logsum.softmax, logsum.log_softmax):

@@ -421,6 +421,8 @@ def cross_entropy(
     dtype = logits.dtype
     logits = _reductions.wide(logits) if is_between else logits
     logits = jnp.moveaxis(logits, axis, -1)
+    if not logits.shape[-1]:
+        raise ValueError("there are 0 classes, but there must be at least 1")
     labels = jnp.moveaxis(labels, axis, -1).astype(logits.dtype) if is_soft else labels
     if not is_soft and labels.shape != logits.shape[:-1]:
         expected = f"it must be {logits.shape[:-1]}, that of the rows of logits, or that of logits with probabilities, as floats"
