@@ -1,5 +1,5 @@
-//! The operations on slices, on a GPU against the CPU: every bit, of f32 and f64 (cudarc has slices of f16 and bf16 only
-//! with a feature). Where there is no GPU, only that is said.
+//! The operations on slices, on a GPU against the CPU: every bit, of f32 and f64 (cudarc has slices of f16 and bf16
+//! only with a feature). Where there is no GPU, only that is said.
 
 use logsum_cuda::cudarc::driver::{CudaContext, DeviceRepr, ValidAsZeroBits};
 use logsum_cuda::{Error, Handle, Number, is_available};
