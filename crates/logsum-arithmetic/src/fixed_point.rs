@@ -188,12 +188,12 @@ impl Total {
             return None;
         }
         let (mut log, mut power) = (delta, size);
-        let mut is_below = true;
+        let mut is_subtracted = true;
         for &inverse in &INVERSES {
             power = times(power, size);
             let term = Fixed { fraction: times(power, inverse), whole: 0 };
-            log = plus(log, if is_below { negated(term) } else { term });
-            is_below = delta.is_negative() || !is_below;
+            log = plus(log, if is_subtracted { negated(term) } else { term });
+            is_subtracted = delta.is_negative() || !is_subtracted;
         }
         let value = plus(plus(fixed(center.hi), fixed(center.lo)), log);
         let error = self.error()?;

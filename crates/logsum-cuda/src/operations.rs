@@ -166,9 +166,9 @@ fn reduction(
             }
         });
         let arguments = if targets.is_none() { with(&[queue, rest, parts]) } else { with(&[queue]) };
-        launches.push(Launch::of_the_rest(processors, settle, arguments.clone()));
-        if targets.is_none() && rows.format == Format::F64 {
-            launches.push(Launch::of_the_rest(processors, Kernel::SettleInFixedPoint, arguments));
+        launches.push(Launch::of_the_rest(processors, settle, arguments));
+        if targets.is_none() {
+            launches.extend(in_fixed_point(processors, stream, rows, first, count, out)?);
         }
     }
     Ok(launches)
@@ -249,7 +249,7 @@ fn of_each(
         Each::LogSoftmax { .. } => (Kernel::LogSoftmax, Kernel::SettleShares),
         Each::LossGradient { .. } => (Kernel::LossGradients, Kernel::SettleLossGradients),
     };
-    let [queue, rest, parts] = stream.workspaces();
+    let [queue, rest, _] = stream.workspaces();
     let mut launches = Vec::new();
     for (first, count) in in_calls(rows.count) {
         let numbers =
@@ -269,15 +269,31 @@ fn of_each(
         launches.push(Launch { kernel, blocks, threads, arguments: with(&[Short(lanes), queue]) });
         let arguments = is_log.map_or_else(|| with(&[queue]), |is_log| with(&[Short(is_log), queue, rest]));
         launches.push(Launch::of_the_rest(processors, settle, arguments));
-        if let (Format::F64, Each::Softmax { values } | Each::LogSoftmax { values }) = (rows.format, &each)
-            && *values != 0
+        if let Each::Softmax { values } | Each::LogSoftmax { values } = each
+            && values != 0
         {
-            let rows = rows.arguments(first, count)?;
-            let arguments = [&rows[..], &[numbers(*values), queue, rest, parts]].concat();
-            launches.push(Launch::of_the_rest(processors, Kernel::SettleInFixedPoint, arguments));
+            launches.extend(in_fixed_point(processors, stream, rows, first, count, values)?);
         }
     }
     Ok(launches)
+}
+
+/// What settles the log-sum-exps of f64 that the second kernel leaves open, written to the address `values`; nothing for
+/// other formats.
+fn in_fixed_point(
+    processors: u32,
+    stream: Stream,
+    rows: Rows,
+    first: u64,
+    count: u64,
+    values: u64,
+) -> Result<Option<Launch>, Error> {
+    if rows.format != Format::F64 {
+        return Ok(None);
+    }
+    let out = Long(values + rows.format.bytes() * first);
+    let arguments = [&rows.arguments(first, count)?[..], &[out], &stream.workspaces()].concat();
+    Ok(Some(Launch::of_the_rest(processors, Kernel::SettleInFixedPoint, arguments)))
 }
 
 /// A kernel with its grid and its arguments.

@@ -337,7 +337,7 @@ fn whole_rows(numbers: usize, length: usize) -> Result<usize, Error> {
     Ok(count)
 }
 
-/// Whether there are so many numbers for each row.
+/// Refuses a slice that does not have `of_row` numbers for each of `count` rows.
 fn has_size(what: &'static str, found: usize, count: usize, of_row: usize) -> Result<(), Error> {
     if of_row > 1 << 31 {
         return Err(Error::TooLong { length: of_row as u64 });

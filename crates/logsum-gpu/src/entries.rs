@@ -71,8 +71,8 @@ macro_rules! entries {
             ///
             /// # Safety
             ///
-            /// As for the kernel that filled the queue, with `rest` as [`Queue`] has it and `parts` as [`Parts`], in a grid of
-            /// at most `MOST_PARTS` blocks.
+            /// As for the kernel that filled the queue, with `rest` as [`Queue`] has it and `parts` as [`Parts`], in a
+            /// grid of at most `MOST_PARTS` blocks.
             $settle, $format, (out: u64, queue: u64, rest: u64, parts: u64),
             |gpu, rows| {
                 let [queue, rest] = [queue, rest].map(|address| Queue { address });

@@ -460,7 +460,7 @@ impl Buffer {
     }
 
     /// # Safety
-    /// It has so many numbers of this format, which nothing writes meanwhile.
+    /// It has `count` numbers of this format, and nothing writes to them while the slice lives.
     unsafe fn numbers<T>(&self, count: usize) -> &[T] {
         // An empty buffer may have no address.
         if count == 0 {
@@ -471,7 +471,7 @@ impl Buffer {
     }
 
     /// # Safety
-    /// It has room for so many numbers of this format, which nothing else reads or writes meanwhile.
+    /// It has room for `count` numbers of this format, and nothing else reads or writes them while the slice lives.
     #[allow(clippy::mut_from_ref)]
     unsafe fn results<T>(&self, count: usize) -> &mut [T] {
         if count == 0 {
