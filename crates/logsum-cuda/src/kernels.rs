@@ -54,6 +54,7 @@ pub(crate) enum Kernel {
     LossesByParts,
     SettleLosses,
     LossGradients,
+    LossGradientsOfKept,
     SettleLossGradients,
 }
 
@@ -71,6 +72,7 @@ impl Kernel {
             Self::LossesByParts => "losses_by_parts",
             Self::SettleLosses => "settle_losses",
             Self::LossGradients => "loss_gradients",
+            Self::LossGradientsOfKept => "loss_gradients_of_kept",
             Self::SettleLossGradients => "settle_loss_gradients",
         };
         format!("{operation}_{}", format.name())
@@ -102,7 +104,8 @@ mod tests {
     fn each_kernel_is_there() {
         use Format::{BF16, F16, F32, F64};
         use Kernel::*;
-        let of_losses = [Losses, LossesByParts, SettleLosses, LossGradients, SettleLossGradients];
+        let of_losses =
+            [Losses, LossesByParts, SettleLosses, LossGradients, LossGradientsOfKept, SettleLossGradients];
         let mut kernels = vec![(SettleInFixedPoint, F64)];
         for kernel in [Logsumexp, LogsumexpByParts, Settle, Softmax, LogSoftmax, SettleShares]
             .into_iter()

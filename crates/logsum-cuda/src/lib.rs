@@ -9,8 +9,8 @@
 //! GPU's memory, as `logsum.torch` does.
 //!
 //! Calls are put into a stream and return at once. For a value each row is read once (twice where its numbers are far
-//! from 0); for a result of each number, once more if it is longer than what the threads' registers hold. The calls
-//! themselves allocate no memory of the GPU.
+//! from 0); for a result of each number, once more if it is longer than what the threads' registers hold, and only once for
+//! the gradient of a loss that left what it knew of the row. The calls themselves allocate no memory of the GPU.
 
 mod device;
 mod error;
@@ -22,8 +22,8 @@ mod slices;
 pub use error::Error;
 pub use kernels::Format;
 pub use operations::{
-    Memory, Rows, Stream, Targets, WORKSPACE, is_available, log_softmax, logsumexp, loss_gradients, losses,
-    softmax,
+    KEPT, Memory, Rows, Stream, Targets, WORKSPACE, is_available, log_softmax, logsumexp, loss_gradients,
+    losses, softmax,
 };
 pub use slices::{Handle, Number, Slice, SliceMut};
 

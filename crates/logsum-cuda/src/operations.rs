@@ -23,6 +23,9 @@ const QUEUE: u64 = 16 + 16 * ROOM;
 /// See `logsum-gpu`, parts.rs.
 const PARTS: u64 = (4 + 8 * 8) * MOST_PARTS;
 
+/// Bytes that [`losses`] keeps of each row for [`loss_gradients`]: see `logsum-gpu`, losses.rs.
+pub const KEPT: usize = 32;
+
 /// A stream of a GPU.
 #[derive(Debug, Clone, Copy)]
 pub struct Stream {
@@ -113,48 +116,60 @@ pub fn is_available(device: i32) -> Result<(), Error> {
 /// again before the next call.
 pub unsafe fn logsumexp(stream: Stream, rows: Rows, out: u64) -> Result<(), Error> {
     // SAFETY: the caller's.
-    unsafe { reduce(stream, rows, None, out) }
+    unsafe { reduce(stream, rows, Reduction::LogSumExp, out) }
 }
 
 /// Writes the loss log Σ e^{z_k} − z_t of each row z with its target t to `out`, the address of as many numbers of
 /// the same format as there are rows: each is the number nearest to the exact value, with the bits and the special
-/// cases of `logsum::CrossEntropy::losses`.
+/// cases of `logsum::CrossEntropy::losses`. `kept` is 0, or the address of [`KEPT`] bytes for each row, a multiple of 8,
+/// in which [`loss_gradients`] finds what it else has to compute again.
 ///
 /// # Safety
-/// As for [`logsumexp`], and the targets may be read.
+/// As for [`logsumexp`], the targets may be read, and what `kept` says may be written.
 ///
 /// # Errors
 /// As for [`logsumexp`].
-pub unsafe fn losses(stream: Stream, rows: Rows, targets: Targets, out: u64) -> Result<(), Error> {
+pub unsafe fn losses(stream: Stream, rows: Rows, targets: Targets, out: u64, kept: u64) -> Result<(), Error> {
     // SAFETY: the caller's.
-    unsafe { reduce(stream, rows, Some(targets), out) }
+    unsafe { reduce(stream, rows, Reduction::Losses { targets, kept }, out) }
 }
 
-unsafe fn reduce(stream: Stream, rows: Rows, targets: Option<Targets>, out: u64) -> Result<(), Error> {
+/// What is computed of each row.
+#[derive(Clone, Copy)]
+enum Reduction {
+    LogSumExp,
+    Losses { targets: Targets, kept: u64 },
+}
+
+unsafe fn reduce(stream: Stream, rows: Rows, of: Reduction, out: u64) -> Result<(), Error> {
     let device = Device::get(stream.device)?;
     // SAFETY: the caller's.
-    unsafe { start(device, stream, rows.format, reduction(device.processors, stream, rows, targets, out)?) }
+    unsafe { start(device, stream, rows.format, reduction(device.processors, stream, rows, of, out)?) }
 }
 
-/// What computes log-sum-exps, or, with targets, losses.
 fn reduction(
     processors: u32,
     stream: Stream,
     rows: Rows,
-    targets: Option<Targets>,
+    of: Reduction,
     out: u64,
 ) -> Result<Vec<Launch>, Error> {
-    let (by_teams, by_parts, settle) = match targets {
-        None => (Kernel::Logsumexp, Kernel::LogsumexpByParts, Kernel::Settle),
-        Some(_) => (Kernel::Losses, Kernel::LossesByParts, Kernel::SettleLosses),
+    let (by_teams, by_parts, settle) = match of {
+        Reduction::LogSumExp => (Kernel::Logsumexp, Kernel::LogsumexpByParts, Kernel::Settle),
+        Reduction::Losses { .. } => (Kernel::Losses, Kernel::LossesByParts, Kernel::SettleLosses),
     };
     let [queue, rest, parts] = stream.workspaces();
     let mut launches = Vec::new();
     for (first, count) in in_calls(rows.count) {
-        let mut head = rows.arguments(first, count)?.to_vec();
-        head.extend(targets.into_iter().flat_map(|targets| targets.arguments(first)));
-        head.push(Long(out + rows.format.bytes() * first));
-        let with = |more: &[Argument]| [&head, more].concat();
+        let (rows_from, own) = (rows.arguments(first, count)?, Long(out + rows.format.bytes() * first));
+        let (to_settle, kept) = match of {
+            Reduction::LogSumExp => ([&rows_from[..], &[own]].concat(), None),
+            Reduction::Losses { targets, kept } => {
+                let kept = if kept == 0 { 0 } else { kept + KEPT as u64 * first };
+                ([&rows_from[..], &targets.arguments(first), &[own]].concat(), Some(Long(kept)))
+            }
+        };
+        let with = |more: &[Argument]| [&to_settle, kept.as_slice(), more].concat();
         launches.push(match Shape::for_values(count, rows.length, rows.format.bytes(), processors) {
             Shape::Teams(lanes) => {
                 let (blocks, threads) = grid(count, lanes);
@@ -165,9 +180,10 @@ fn reduction(
                 Launch { kernel: by_parts, blocks, threads: THREADS, arguments }
             }
         });
-        let arguments = if targets.is_none() { with(&[queue, rest, parts]) } else { with(&[queue]) };
-        launches.push(Launch::of_the_rest(processors, settle, arguments));
-        if targets.is_none() {
+        let is_value = matches!(of, Reduction::LogSumExp);
+        let workspaces: &[Argument] = if is_value { &[queue, rest, parts] } else { &[queue] };
+        launches.push(Launch::of_the_rest(processors, settle, [&to_settle, workspaces].concat()));
+        if is_value {
             launches.extend(in_fixed_point(processors, stream, rows, first, count, out)?);
         }
     }
@@ -205,10 +221,11 @@ pub unsafe fn log_softmax(stream: Stream, rows: Rows, out: Memory, values: u64) 
 /// Writes the derivatives of the loss of each row, softmax(z)_i − [i = t], to `out`. Each is rounded to the nearest
 /// number and has then the special cases and, but for the sign of zeros, the bits of
 /// `logsum::CrossEntropy::losses_with_gradient`; after that it is multiplied by the row's factor. `factors` is the
-/// address of a number of the same format for each row.
+/// address of a number of the same format for each row, and `kept` what [`losses`] wrote there for these rows and
+/// targets, or 0: then each row is summed again.
 ///
 /// # Safety
-/// As for [`softmax`], and the targets and the factors may be read.
+/// As for [`softmax`], and the targets, the factors and what was kept may be read.
 ///
 /// # Errors
 /// As for [`logsumexp`].
@@ -217,17 +234,18 @@ pub unsafe fn loss_gradients(
     rows: Rows,
     targets: Targets,
     factors: u64,
+    kept: u64,
     out: Memory,
 ) -> Result<(), Error> {
     // SAFETY: the caller's.
-    unsafe { write_each(stream, rows, Each::LossGradient { targets, factors }, out) }
+    unsafe { write_each(stream, rows, Each::LossGradient { targets, factors, kept }, out) }
 }
 
 /// What is written for each number of a row.
 enum Each {
     Softmax { values: u64 },
     LogSoftmax { values: u64 },
-    LossGradient { targets: Targets, factors: u64 },
+    LossGradient { targets: Targets, factors: u64, kept: u64 },
 }
 
 unsafe fn write_each(stream: Stream, rows: Rows, each: Each, out: Memory) -> Result<(), Error> {
@@ -247,28 +265,40 @@ fn of_each(
     let (kernel, settle) = match each {
         Each::Softmax { .. } => (Kernel::Softmax, Kernel::SettleShares),
         Each::LogSoftmax { .. } => (Kernel::LogSoftmax, Kernel::SettleShares),
-        Each::LossGradient { .. } => (Kernel::LossGradients, Kernel::SettleLossGradients),
+        Each::LossGradient { kept: 0, .. } => (Kernel::LossGradients, Kernel::SettleLossGradients),
+        Each::LossGradient { .. } => (Kernel::LossGradientsOfKept, Kernel::SettleLossGradients),
     };
     let [queue, rest, _] = stream.workspaces();
     let mut launches = Vec::new();
     for (first, count) in in_calls(rows.count) {
         let numbers =
             |address: u64| Long(if address == 0 { 0 } else { address + rows.format.bytes() * first });
+        let own = rows.arguments(first, count)?;
         let results = [Long(out.address + out.stride * first), Long(out.stride)];
-        let (head, is_log) = match each {
-            Each::Softmax { values } => ([&results[..], &[numbers(values)]].concat(), Some(0)),
-            Each::LogSoftmax { values } => ([&results[..], &[numbers(values)]].concat(), Some(1)),
-            Each::LossGradient { targets, factors } => {
-                ([&targets.arguments(first)[..], &[numbers(factors)], &results].concat(), None)
+        let lanes = Shape::for_shares(count, rows.length, rows.format.bytes(), processors);
+        let in_teams = grid(count, lanes);
+        let (arguments, to_settle, (blocks, threads)) = match each {
+            Each::Softmax { values } | Each::LogSoftmax { values } => {
+                let is_log = Short(matches!(each, Each::LogSoftmax { .. }).into());
+                let head = [&own[..], &results, &[numbers(values)]].concat();
+                let to_settle = [&head[..], &[is_log, queue, rest]].concat();
+                ([&head[..], &[Short(lanes), queue]].concat(), to_settle, in_teams)
+            }
+            Each::LossGradient { targets, factors, kept } => {
+                let head = [&own[..], &targets.arguments(first), &[numbers(factors)]].concat();
+                let to_settle = [&head[..], &results, &[queue]].concat();
+                if kept == 0 {
+                    ([&head[..], &results, &[Short(lanes), queue]].concat(), to_settle, in_teams)
+                } else {
+                    let kept = Long(kept + KEPT as u64 * first);
+                    let parts = Shape::parts(count, rows.length, rows.format.bytes(), processors);
+                    let arguments = [&head[..], &[kept], &results, &[queue]].concat();
+                    (arguments, to_settle, ([count as u32, parts], THREADS))
+                }
             }
         };
-        let head = [&rows.arguments(first, count)?[..], &head].concat();
-        let with = |more: &[Argument]| [&head, more].concat();
-        let lanes = Shape::for_shares(count, rows.length, rows.format.bytes(), processors);
-        let (blocks, threads) = grid(count, lanes);
-        launches.push(Launch { kernel, blocks, threads, arguments: with(&[Short(lanes), queue]) });
-        let arguments = is_log.map_or_else(|| with(&[queue]), |is_log| with(&[Short(is_log), queue, rest]));
-        launches.push(Launch::of_the_rest(processors, settle, arguments));
+        launches.push(Launch { kernel, blocks, threads, arguments });
+        launches.push(Launch::of_the_rest(processors, settle, to_settle));
         if let Each::Softmax { values } | Each::LogSoftmax { values } = each
             && values != 0
         {
@@ -333,6 +363,7 @@ fn in_calls(count: u64) -> impl Iterator<Item = (u64, u64)> {
 mod tests {
     use super::*;
     use crate::kernels::module;
+    use logsum_gpu::losses::Kept;
     use logsum_gpu::{parts, queue};
 
     /// The types of a kernel's parameters, as its PTX has them.
@@ -354,18 +385,19 @@ mod tests {
             for (count, length) in [(3 * ROOM / 2, 1000), (4, 1 << 20), (1, 0)] {
                 let rows = Rows { format, count, length, memory: Memory { address: 1 << 40, stride: 4096 } };
                 let mut all = Vec::new();
-                for targets in [None, Some(targets)] {
-                    all.extend(reduction(132, stream, rows, targets, out.address).unwrap());
+                for of in [Reduction::LogSumExp, Reduction::Losses { targets, kept: 1 << 27 }] {
+                    all.extend(reduction(132, stream, rows, of, out.address).unwrap());
                 }
                 for each in [
                     Each::Softmax { values: 0 },
                     Each::LogSoftmax { values: 1 << 29 },
-                    Each::LossGradient { targets, factors: 1 << 28 },
+                    Each::LossGradient { targets, factors: 1 << 28, kept: 0 },
+                    Each::LossGradient { targets, factors: 1 << 28, kept: 1 << 27 },
                 ] {
                     all.extend(of_each(132, stream, rows, each, out).unwrap());
                 }
                 // In fixed point, log-sum-exps of f64 alone: by themselves, and beside log-softmax.
-                let kernels = if format == Format::F64 { 12 } else { 10 };
+                let kernels = if format == Format::F64 { 14 } else { 12 };
                 assert_eq!(all.len() as u64, kernels * count.div_ceil(ROOM));
                 for Launch { kernel, blocks, threads, arguments } in all {
                     let kinds = arguments.iter().map(|argument| match argument {
@@ -384,5 +416,6 @@ mod tests {
     fn the_workspace_is_what_the_kernels_need() {
         assert_eq!((ROOM, QUEUE), (queue::ROOM, queue::BYTES));
         assert_eq!((MOST_PARTS, PARTS), (parts::MOST_PARTS, parts::BYTES));
+        assert_eq!(KEPT as u64, Kept::BYTES);
     }
 }

@@ -23,20 +23,26 @@ impl Shape {
     /// rows to keep the GPU busy; else more threads; and parts, where blocks of whole rows leave some processors idle
     /// at the end.
     pub(crate) fn for_values(count: u64, length: u64, bytes: u64, processors: u32) -> Self {
-        let (threads, blocks) = (1024 * u64::from(processors), 16 * u64::from(processors));
+        let threads = 1024 * u64::from(processors);
         let mut lanes = power_of_2(length / 96).clamp(1, 128);
-        if count < blocks && length * bytes >= 4 * PART {
-            let parts = blocks.div_ceil(count.max(1)).next_power_of_two();
-            let parts =
-                parts.min(power_of_2(length * bytes / PART)).min(power_of_2(MOST_PARTS / count.max(1)));
-            if parts > 1 {
-                return Self::Parts(parts as u32);
-            }
+        let parts = Self::parts(count, length, bytes, processors);
+        if parts > 1 {
+            return Self::Parts(parts);
         }
         while count * lanes < threads && lanes < 256 && lanes * 16 < length * bytes {
             lanes *= 2;
         }
         Self::Teams(lanes as u32)
+    }
+
+    /// Blocks for each row, where a row can be divided: a power of 2.
+    pub(crate) fn parts(count: u64, length: u64, bytes: u64, processors: u32) -> u32 {
+        let blocks = 16 * u64::from(processors);
+        if count >= blocks || length * bytes < 4 * PART {
+            return 1;
+        }
+        let parts = blocks.div_ceil(count.max(1)).next_power_of_two();
+        parts.min(power_of_2(length * bytes / PART)).min(power_of_2(MOST_PARTS / count.max(1))) as u32
     }
 
     /// Threads for each row of softmax, from 1 to 256: so many that each has 60 to 120 numbers, or more where there are

@@ -231,7 +231,7 @@ impl Handle {
             let rows = matrix::<T>(rows, count, length);
             waited(stream.context())?;
             // SAFETY: as for log-sum-exps.
-            unsafe { operations::losses(target, rows, Targets { address, ignored }, out) }
+            unsafe { operations::losses(target, rows, Targets { address, ignored }, out, 0) }
         })
     }
 
@@ -263,7 +263,7 @@ impl Handle {
             let (rows, out) = (matrix::<T>(rows, count, length), memory::<T>(out, length));
             waited(stream.context())?;
             // SAFETY: as for softmax.
-            unsafe { operations::loss_gradients(target, rows, Targets { address, ignored }, factors, out) }
+            unsafe { operations::loss_gradients(target, rows, Targets { address, ignored }, factors, 0, out) }
         })
     }
 

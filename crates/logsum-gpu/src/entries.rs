@@ -6,7 +6,9 @@
 use crate::fixed_point::settle_in_fixed_point;
 use crate::format::{BF16, F16, F32, F64};
 use crate::logsumexp::{logsumexp, logsumexp_by_parts};
-use crate::losses::{Targets, Weighted, loss_gradients, losses, losses_by_parts};
+use crate::losses::{
+    Kept, Losses, Targets, Weighted, loss_gradients, loss_gradients_of_kept, losses, losses_by_parts,
+};
 use crate::parts::Parts;
 use crate::ptx::Ptx;
 use crate::queue::Queue;
@@ -44,7 +46,7 @@ macro_rules! kernel {
 macro_rules! entries {
     ($($format:ident: $logsumexp:ident, $logsumexp_by_parts:ident, $settle:ident, $softmax:ident, $log_softmax:ident,
         $settle_shares:ident, $losses:ident, $losses_by_parts:ident, $settle_losses:ident, $loss_gradients:ident,
-        $settle_loss_gradients:ident, $loads:literal;)*) => {$(
+        $loss_gradients_of_kept:ident, $settle_loss_gradients:ident, $loads:literal;)*) => {$(
         kernel! {
             /// See [`logsumexp`].
             ///
@@ -102,9 +104,12 @@ macro_rules! entries {
             ///
             /// # Safety
             ///
-            /// As for log-sum-exps, with `targets` as [`Targets`] has them.
-            $losses, $format, (targets: u64, ignored: u64, out: u64, lanes: u32, queue: u64),
-            |gpu, rows| losses(gpu, rows, of(targets, ignored), out, lanes, Queue { address: queue })
+            /// As for log-sum-exps, with `targets` as [`Targets`] has them and `kept` as [`Kept`].
+            $losses, $format, (targets: u64, ignored: u64, out: u64, kept: u64, lanes: u32, queue: u64),
+            |gpu, rows| {
+                let results = Losses { out, kept: Kept { address: kept } };
+                losses(gpu, rows, of(targets, ignored), results, lanes, Queue { address: queue });
+            }
         }
 
         kernel! {
@@ -112,11 +117,13 @@ macro_rules! entries {
             ///
             /// # Safety
             ///
-            /// As for log-sum-exps by parts, with `targets` as [`Targets`] has them.
-            $losses_by_parts, $format, (targets: u64, ignored: u64, out: u64, queue: u64, parts: u64),
+            /// As for log-sum-exps by parts, with `targets` as [`Targets`] has them and `kept` as [`Kept`].
+            $losses_by_parts, $format,
+            (targets: u64, ignored: u64, out: u64, kept: u64, queue: u64, parts: u64),
             |gpu, rows| {
+                let results = Losses { out, kept: Kept { address: kept } };
                 let (queue, parts) = (Queue { address: queue }, Parts { address: parts });
-                losses_by_parts(gpu, rows, of(targets, ignored), out, queue, parts);
+                losses_by_parts(gpu, rows, of(targets, ignored), results, queue, parts);
             }
         }
 
@@ -142,6 +149,23 @@ macro_rules! entries {
                 let of = Weighted { targets: of(targets, ignored), factors };
                 let results = Results { out, stride: out_stride, values: 0 };
                 loss_gradients::<_, $loads, _>(gpu, rows, of, results, lanes, Queue { address: queue });
+            }
+        }
+
+        kernel! {
+            /// See [`loss_gradients_of_kept`].
+            ///
+            /// # Safety
+            ///
+            /// Likewise, with what the kernels of losses wrote to `kept`, and as many blocks in the grid's first direction
+            /// as rows.
+            $loss_gradients_of_kept, $format,
+            (targets: u64, ignored: u64, factors: u64, kept: u64, out: u64, out_stride: u64, queue: u64),
+            |gpu, rows| {
+                let of = Weighted { targets: of(targets, ignored), factors };
+                let results = Results { out, stride: out_stride, values: 0 };
+                let (kept, queue) = (Kept { address: kept }, Queue { address: queue });
+                loss_gradients_of_kept::<_, $loads, _>(gpu, rows, of, kept, results, queue);
             }
         }
 
@@ -186,13 +210,17 @@ fn of(address: u64, ignored: u64) -> Targets {
 
 entries! {
     F16: logsumexp_f16, logsumexp_by_parts_f16, settle_f16, softmax_f16, log_softmax_f16, settle_shares_f16,
-        losses_f16, losses_by_parts_f16, settle_losses_f16, loss_gradients_f16, settle_loss_gradients_f16, 4;
+        losses_f16, losses_by_parts_f16, settle_losses_f16, loss_gradients_f16, loss_gradients_of_kept_f16,
+        settle_loss_gradients_f16, 4;
     BF16: logsumexp_bf16, logsumexp_by_parts_bf16, settle_bf16, softmax_bf16, log_softmax_bf16, settle_shares_bf16,
-        losses_bf16, losses_by_parts_bf16, settle_losses_bf16, loss_gradients_bf16, settle_loss_gradients_bf16, 4;
+        losses_bf16, losses_by_parts_bf16, settle_losses_bf16, loss_gradients_bf16, loss_gradients_of_kept_bf16,
+        settle_loss_gradients_bf16, 4;
     F32: logsumexp_f32, logsumexp_by_parts_f32, settle_f32, softmax_f32, log_softmax_f32, settle_shares_f32,
-        losses_f32, losses_by_parts_f32, settle_losses_f32, loss_gradients_f32, settle_loss_gradients_f32, 8;
+        losses_f32, losses_by_parts_f32, settle_losses_f32, loss_gradients_f32, loss_gradients_of_kept_f32,
+        settle_loss_gradients_f32, 8;
     F64: logsumexp_f64, logsumexp_by_parts_f64, settle_f64, softmax_f64, log_softmax_f64, settle_shares_f64,
-        losses_f64, losses_by_parts_f64, settle_losses_f64, loss_gradients_f64, settle_loss_gradients_f64, 8;
+        losses_f64, losses_by_parts_f64, settle_losses_f64, loss_gradients_f64, loss_gradients_of_kept_f64,
+        settle_loss_gradients_f64, 8;
 }
 
 kernel! {

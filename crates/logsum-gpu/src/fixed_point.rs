@@ -42,7 +42,7 @@ impl Summed for Total {
         // One by one, since a program that has this exponential more than once is large.
         let mut number = team.lane;
         while number < row.own_length() {
-            let z = T::load(gpu, row.own_number(number)).to_f64();
+            let z = T::load(gpu, row.number(row.own_index(number))).to_f64();
             total.add(DoubleDouble::from(z), 1.0, center);
             number += team.lanes;
         }

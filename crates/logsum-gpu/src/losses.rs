@@ -4,7 +4,7 @@ use crate::format::{Format, Number as _};
 use crate::logsumexp::Relative;
 use crate::parts::Parts;
 use crate::queue::{Queue, Unsettled};
-use crate::row::Rows;
+use crate::row::{Held, Row, Rows};
 use crate::shares::{Results, differ, inverse, log_of_count};
 use crate::sum::{Sum, additions};
 use crate::team::{Any, Team};
@@ -51,6 +51,46 @@ impl Targets {
     }
 }
 
+/// What the kernels of losses keep of each row for its gradient, in the GPU's memory, so that this need not sum the row
+/// again: the greatest number, the sum of the others relative to it in two words, and a bound on its relative error.
+#[derive(Clone, Copy)]
+pub struct Kept {
+    /// The address of [`BYTES`](Self::BYTES) bytes for each row, a multiple of 8; or 0, where nothing is kept.
+    pub address: u64,
+}
+
+impl Kept {
+    /// Bytes that are kept of a row.
+    pub const BYTES: u64 = 32;
+
+    #[inline(always)]
+    fn store<G: Thread>(self, gpu: G, row: u64, Relative { max, tail }: Relative, relative_error: f64) {
+        if self.address != 0 {
+            let words = [max, tail.hi, tail.lo, relative_error];
+            for i in 0..4 {
+                gpu.store_u64(self.address + Self::BYTES * row + 8 * i as u64, words[i].to_bits());
+            }
+        }
+    }
+
+    /// The sum of a row, and a bound on its relative error.
+    #[inline(always)]
+    fn load<P: Precision, G: Thread>(self, gpu: G, row: u64) -> (Sum<P>, f64) {
+        let words = [0, 1, 2, 3].map(|i| gpu.load_u64(self.address + Self::BYTES * row + 8 * i));
+        let [max, hi, lo, relative_error] = words.map(f64::from_bits);
+        (Sum::of_relative(max, DoubleDouble { hi, lo }), relative_error)
+    }
+}
+
+/// Where what is known of the losses of rows goes.
+#[derive(Clone, Copy)]
+pub struct Losses {
+    /// The address of a number of the rows' format for each.
+    pub out: u64,
+    /// What their gradients need of them.
+    pub kept: Kept,
+}
+
 /// Writes the loss of each row: a team of `lanes` threads for each. A row that this phase does not settle goes into the
 /// queue.
 #[inline(always)]
@@ -58,7 +98,7 @@ pub fn losses<T: Format, G: Thread>(
     gpu: G,
     rows: Rows<T>,
     targets: Targets,
-    out: u64,
+    results: Losses,
     lanes: u32,
     queue: Queue,
 ) {
@@ -66,7 +106,7 @@ pub fn losses<T: Format, G: Thread>(
     let (sum, _) = Sum::<T::First>::of::<T, LOADS, true, G>(gpu, rows.row(index), team);
     if team.lane == 0 && index < rows.count {
         let error = Sum::<T::First>::relative_error(additions(rows.length, lanes));
-        write::<T, T::First, G>(gpu, rows, index, Relative::from(sum), error, targets, out, queue);
+        write::<T, T::First, G>(gpu, rows, index, Relative::from(sum), error, targets, results, queue);
     }
 }
 
@@ -77,7 +117,7 @@ pub fn losses_by_parts<T: Format, G: Thread>(
     gpu: G,
     rows: Rows<T>,
     targets: Targets,
-    out: u64,
+    results: Losses,
     queue: Queue,
     parts: Parts,
 ) {
@@ -88,7 +128,7 @@ pub fn losses_by_parts<T: Format, G: Thread>(
     if let (Some(sum), 0) = (all, team.lane) {
         let error = Sum::<T::First>::relative_error(additions(rows.length, team.lanes * count));
         let error = error + T::First::EXP_ERROR * SLACK;
-        write::<T, T::First, G>(gpu, rows, index, sum, error, targets, out, queue);
+        write::<T, T::First, G>(gpu, rows, index, sum, error, targets, results, queue);
     }
 }
 
@@ -102,9 +142,10 @@ fn write<T: Format, P: Precision, G: Thread>(
     sum: Relative,
     relative_error: f64,
     targets: Targets,
-    out: u64,
+    results: Losses,
     queue: Queue,
 ) {
+    results.kept.store(gpu, row, sum, relative_error);
     let found = match targets.of(gpu, row, rows.length) {
         Target::Class(class) => {
             let z = T::load(gpu, rows.row(row).number(class)).to_f64();
@@ -114,7 +155,7 @@ fn write<T: Format, P: Precision, G: Thread>(
         Target::OutOfRange => Ok(T::nearest(gpu, f64::NAN)),
     };
     match found {
-        Ok(bits) => T::store(gpu, out + row * u64::from(T::BYTES), bits),
+        Ok(bits) => T::store(gpu, results.out + row * u64::from(T::BYTES), bits),
         Err(estimate) => queue.push(gpu, Unsettled { row, estimate }),
     }
 }
@@ -174,61 +215,107 @@ pub fn loss_gradients<T: Format, const LOADS: usize, G: Thread>(
 ) {
     let (team, index) = Team::of(gpu, lanes);
     let row = rows.row(index);
-    let target = if index < rows.count { of.targets.of(gpu, index, rows.length) } else { Target::Ignored };
-    let factor = of.factor::<T, G>(gpu, index, rows.count);
-    let times_factor = |bits: u64| T::times(gpu, bits, factor);
     let (sum, held) = Sum::<T::Elements>::of::<T, LOADS, false, G>(gpu, row, team);
     let relative_error = Sum::<T::Elements>::relative_error(additions(rows.length, lanes));
-    let out = results.out + results.stride * index;
-    let mut is_unsettled = false;
-    if !matches!(target, Target::Class(_)) || sum.is_nan() || !sum.max.is_finite() {
-        let is_infinite = sum.max == f64::INFINITY;
-        let [nan, zero, minus_one] = [f64::NAN, 0.0, -1.0].map(|x| T::nearest(gpu, x));
-        let share = T::nearest(gpu, 1.0 / f64::from(sum.greatest));
-        let less_one = T::nearest_to_sum(gpu, less_one_of_equal(sum.greatest));
-        // At +∞ and elsewhere: for other classes, and for the target.
-        let [others, own] = match target {
-            Target::Ignored => [[zero; 2]; 2],
-            _ if sum.is_nan() || matches!(target, Target::OutOfRange) => [[nan; 2]; 2],
-            _ if is_infinite => [[share, zero], [less_one, minus_one]],
-            // Without any mass the loss is constant.
-            _ => [[zero; 2]; 2],
-        };
-        let mut number = team.lane;
-        while number < row.length() {
-            let is_target = matches!(target, Target::Class(class) if class == number);
-            let [infinite, finite] = if is_target { own } else { others };
-            let z = T::load(gpu, row.number(number)).to_f64();
-            let bits = times_factor(if z == f64::INFINITY { infinite } else { finite });
-            T::store(gpu, out + u64::from(number) * u64::from(T::BYTES), bits);
-            number += lanes;
-        }
-    } else {
-        let whole = sum.whole().to_dd();
-        let error = error_of_share::<T::Elements, f64>(whole.hi, whole.hi * relative_error);
-        let inverse = inverse::<T::Elements>(whole);
-        row.write::<T, LOADS, G>(gpu, team, held, out, |z| {
-            let term = if sum.center == 0.0 {
-                z.exp::<T::Elements, G>(gpu)
-            } else {
-                T::Elements::exp(z.to_f64(), sum.center)
+    let part = Part { rows, index, row, held, sum, relative_error };
+    part.write_derivatives(gpu, of, results, team, queue);
+}
+
+/// The same with what the kernels of losses kept of each row, which is then read only once: a block for each of several
+/// parts of a row, as many as the grid has blocks in its second direction, a power of 2. A row goes into the queue once
+/// for each part with a result that is not settled.
+#[inline(always)]
+pub fn loss_gradients_of_kept<T: Format, const LOADS: usize, G: Thread>(
+    gpu: G,
+    rows: Rows<T>,
+    of: Weighted,
+    kept: Kept,
+    results: Results,
+    queue: Queue,
+) {
+    let (team, index) = Team::of(gpu, gpu.count());
+    let row = rows.row(index).part(gpu.block()[1], gpu.blocks()[1]);
+    let held = row.last::<LOADS, G>(gpu, team);
+    let (sum, relative_error) = kept.load(gpu, index);
+    let part = Part { rows, index, row, held, sum, relative_error };
+    part.write_derivatives(gpu, of, results, team, queue);
+}
+
+/// A row, or a part of one, with the pieces that this thread has loaded last, the sum of the whole row, and a bound on
+/// the relative error of that.
+struct Part<T: Format, const LOADS: usize> {
+    rows: Rows<T>,
+    index: u64,
+    row: Row<T>,
+    held: Held<LOADS>,
+    sum: Sum<T::Elements>,
+    relative_error: f64,
+}
+
+impl<T: Format, const LOADS: usize> Part<T, LOADS> {
+    /// Writes the derivatives, or puts the row into the queue. All threads of the block must call it.
+    #[inline(always)]
+    fn write_derivatives<G: Thread>(self, gpu: G, of: Weighted, results: Results, team: Team, queue: Queue) {
+        let Self { rows, index, row, held, sum, relative_error } = self;
+        let target =
+            if index < rows.count { of.targets.of(gpu, index, rows.length) } else { Target::Ignored };
+        let factor = of.factor::<T, G>(gpu, index, rows.count);
+        let times_factor = |bits: u64| T::times(gpu, bits, factor);
+        let out = results.out + results.stride * index;
+        let mut is_unsettled = false;
+        if !matches!(target, Target::Class(_)) || sum.is_nan() || !sum.max.is_finite() {
+            let is_infinite = sum.max == f64::INFINITY;
+            let [nan, zero, minus_one] = [f64::NAN, 0.0, -1.0].map(|x| T::nearest(gpu, x));
+            let share = T::nearest(gpu, 1.0 / f64::from(sum.greatest));
+            let less_one = T::nearest_to_sum(gpu, less_one_of_equal(sum.greatest));
+            // At +∞ and elsewhere: for other classes, and for the target.
+            let [of_others, of_target] = match target {
+                Target::Ignored => [[zero; 2]; 2],
+                _ if sum.is_nan() || matches!(target, Target::OutOfRange) => [[nan; 2]; 2],
+                _ if is_infinite => [[share, zero], [less_one, minus_one]],
+                // Without any mass the loss is constant.
+                _ => [[zero; 2]; 2],
             };
-            let [low, high] = term.scaled_ends(inverse, error).map(|end| T::nearest(gpu, end));
+            let mut own = team.lane;
+            while own < row.own_length() {
+                let number = row.own_index(own);
+                let is_target = matches!(target, Target::Class(class) if class == number);
+                let [infinite, finite] = if is_target { of_target } else { of_others };
+                let z = T::load(gpu, row.number(number)).to_f64();
+                let bits = times_factor(if z == f64::INFINITY { infinite } else { finite });
+                T::store(gpu, out + u64::from(number) * u64::from(T::BYTES), bits);
+                own += team.lanes;
+            }
+        } else {
+            let whole = sum.whole().to_dd();
+            let error = error_of_share::<T::Elements, f64>(whole.hi, whole.hi * relative_error);
+            let inverse = inverse::<T::Elements>(whole);
+            row.write::<T, LOADS, G>(gpu, team, held, out, |z| {
+                let term = if sum.center == 0.0 {
+                    z.exp::<T::Elements, G>(gpu)
+                } else {
+                    T::Elements::exp(z.to_f64(), sum.center)
+                };
+                let [low, high] = term.scaled_ends(inverse, error).map(|end| T::nearest(gpu, end));
+                is_unsettled |= differ::<T>(low, high);
+                times_factor(high)
+            });
+        }
+        // The target's own derivative takes the place of its share.
+        gpu.barrier();
+        if let (Target::Class(class), 0, true) = (target, team.lane, sum.max.is_finite() && !sum.is_nan())
+            && row.has(class)
+        {
+            let z = T::load(gpu, row.number(class)).to_f64();
+            let [low, high] =
+                rest_ends::<T, _>(&sum, relative_error, z).map(|end| T::nearest(gpu, 0.0 - end));
             is_unsettled |= differ::<T>(low, high);
-            times_factor(high)
-        });
-    }
-    // The target's own derivative takes the place of its share.
-    gpu.barrier();
-    if let (Target::Class(class), 0, true) = (target, team.lane, sum.max.is_finite() && !sum.is_nan()) {
-        let z = T::load(gpu, row.number(class)).to_f64();
-        let [low, high] = rest_ends::<T, _>(&sum, relative_error, z).map(|end| T::nearest(gpu, 0.0 - end));
-        is_unsettled |= differ::<T>(low, high);
-        T::store(gpu, out + u64::from(class) * u64::from(T::BYTES), times_factor(high));
-    }
-    if team.all(gpu, Any(is_unsettled)).0 && team.lane == 0 && index < rows.count {
-        let estimate = Relative::from(sum).estimate::<T::Elements>();
-        queue.push(gpu, Unsettled { row: index, estimate });
+            T::store(gpu, out + u64::from(class) * u64::from(T::BYTES), times_factor(high));
+        }
+        if team.all(gpu, Any(is_unsettled)).0 && team.lane == 0 && index < rows.count {
+            let estimate = Relative::from(sum).estimate::<T::Elements>();
+            queue.push(gpu, Unsettled { row: index, estimate });
+        }
     }
 }
 

@@ -136,7 +136,7 @@ impl<T: Format> Row<T> {
         out: u64,
         mut result: impl FnMut(T::Number) -> u64,
     ) {
-        let middle = out + u64::from(self.before) * u64::from(O::BYTES);
+        let middle = out + u64::from(self.first_of_middle()) * u64::from(O::BYTES);
         let is_aligned = middle.is_multiple_of(16);
         while held.first < self.pieces {
             for j in 0..LOADS {
@@ -176,32 +176,38 @@ impl<T: Format> Row<T> {
         }
     }
 
-    /// How many numbers it has, if it is no part.
-    #[inline(always)]
-    pub fn length(self) -> u32 {
-        self.edges + self.between
-    }
-
-    /// The address of a number of the row.
+    /// The address of a number of the row, which need not be one of its own.
     #[inline(always)]
     pub fn number(self, index: u32) -> u64 {
         self.address + u64::from(index) * u64::from(T::BYTES)
     }
 
-    /// How many numbers it has, also if it is a part.
+    /// How many numbers it has.
     #[inline(always)]
     pub fn own_length(self) -> u32 {
         self.edges + self.pieces * T::PER_LOAD as u32
     }
 
-    /// The address of the number at this index; those at the edges come first.
+    /// Which number of the row one of its [`own_length`](Self::own_length) numbers is; those at the edges come first.
     #[inline(always)]
-    pub fn own_number(self, index: u32) -> u64 {
-        if index < self.edges {
-            self.edge(index).1
+    pub fn own_index(self, index: u32) -> u32 {
+        if index < self.edges { self.edge(index).0 } else { self.first_of_middle() + index - self.edges }
+    }
+
+    /// Whether it has this number of the row.
+    #[inline(always)]
+    pub fn has(self, number: u32) -> bool {
+        if number.wrapping_sub(self.before) < self.between {
+            number.wrapping_sub(self.first_of_middle()) < self.pieces * T::PER_LOAD as u32
         } else {
-            self.middle + u64::from(index - self.edges) * u64::from(T::BYTES)
+            self.edges > 0
         }
+    }
+
+    /// Which number of the row is the first one of its middle.
+    #[inline(always)]
+    fn first_of_middle(self) -> u32 {
+        ((self.middle - self.address) / u64::from(T::BYTES)) as u32
     }
 
     /// Which number is at an edge, and its address.

@@ -45,7 +45,7 @@ pub fn shares<T: Format, const LOG: bool, const LOADS: usize, G: Thread>(
     if sum.is_nan() || !sum.max.is_finite() {
         let [infinite, other] = without_answer::<T, LOG, G>(gpu, sum.is_nan(), sum.max, sum.greatest);
         let mut number = team.lane;
-        while number < row.length() {
+        while number < row.own_length() {
             let z = T::load(gpu, row.number(number)).to_f64();
             let bits = if z == f64::INFINITY { infinite } else { other };
             T::store(gpu, out + u64::from(number) * u64::from(T::BYTES), bits);

@@ -46,6 +46,14 @@ impl<P: Precision> Sum<P> {
         Self::within::<T, LOADS, false, G>(gpu, row, team, -1.0).0
     }
 
+    /// Of a row with this greatest number, given the [`tail`](Self::tail).
+    #[inline(always)]
+    pub(crate) fn of_relative(max: f64, tail: DoubleDouble) -> Self {
+        // Infinite scores are counted: each is 1 in the tail.
+        let greatest = if max == f64::INFINITY { 1 + (tail.hi * UNSCALE) as u32 } else { 1 };
+        Self { max, center: max, greatest, others: tail, precision: PhantomData }
+    }
+
     /// Relative to 0 if the maximum is within `reach`, and else to the maximum.
     #[inline(always)]
     fn within<T: Format, const LOADS: usize, const WHOLE: bool, G: Thread>(

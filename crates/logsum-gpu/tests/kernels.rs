@@ -5,7 +5,9 @@ use logsum_gpu::emulator::{Memory, launch};
 use logsum_gpu::fixed_point::settle_in_fixed_point;
 use logsum_gpu::format::{BF16, F16, F32, F64, Format};
 use logsum_gpu::logsumexp::{logsumexp, logsumexp_by_parts};
-use logsum_gpu::losses::{Targets, Weighted, loss_gradients, losses, losses_by_parts};
+use logsum_gpu::losses::{
+    Kept, Losses, Targets, Weighted, loss_gradients, loss_gradients_of_kept, losses, losses_by_parts,
+};
 use logsum_gpu::parts::{self, Parts};
 use logsum_gpu::queue::Queue;
 use logsum_gpu::row::Rows;
@@ -190,41 +192,49 @@ impl<T: Both> Matrix<T> {
         left
     }
 
-    /// The losses by the kernels, and how many no phase settled.
-    fn losses(&self, targets: &[i64], lanes: u32, parts: u32) -> (Vec<T>, u32) {
+    /// The losses by the kernels, what they keep for the gradients, and how many no phase settled.
+    fn losses(&self, targets: &[i64], lanes: u32, parts: u32) -> (Vec<T>, Vec<f64>, u32) {
         let rows = self.rows();
         let mut out = vec![T::of(0.5); self.count];
+        let mut kept_of_rows = vec![0.5; self.count * Kept::BYTES as usize / 8];
         let mut queue = vec![0_u64; 2 + 2 * self.count];
         let mut partials = vec![0_u64; parts::BYTES as usize / 8];
         let of = Targets { address: targets.as_ptr() as u64, ignored: IGNORED };
-        let (first, queued, kept) = (
-            out.as_mut_ptr() as u64,
-            Queue { address: queue.as_mut_ptr() as u64 },
-            Parts { address: partials.as_mut_ptr() as u64 },
-        );
+        let first = out.as_mut_ptr() as u64;
+        let results = Losses { out: first, kept: Kept { address: kept_of_rows.as_mut_ptr() as u64 } };
+        let (queued, kept) =
+            (Queue { address: queue.as_mut_ptr() as u64 }, Parts { address: partials.as_mut_ptr() as u64 });
         let mut memory = Memory::default().writes(&mut out).writes(&mut queue).writes(&mut partials);
-        memory = memory.reads(targets);
+        memory = memory.reads(targets).writes(&mut kept_of_rows);
         for i in 0..self.count {
             memory = memory.reads(self.row(i));
         }
         if parts > 1 {
             let blocks = [self.count as u32, parts];
-            launch(&memory, blocks, lanes, move |gpu| losses_by_parts(gpu, rows, of, first, queued, kept));
+            launch(&memory, blocks, lanes, move |gpu| losses_by_parts(gpu, rows, of, results, queued, kept));
         } else {
             let threads = lanes.max(64);
             let blocks = (self.count as u32).div_ceil(threads / lanes).max(1);
-            launch(&memory, [blocks, 1], threads, move |gpu| losses(gpu, rows, of, first, lanes, queued));
+            launch(&memory, [blocks, 1], threads, move |gpu| losses(gpu, rows, of, results, lanes, queued));
         }
         launch(&memory, [2, 1], 64, move |gpu| settle_losses(gpu, rows, of, first, queued));
         assert_eq!(queue[0], 0, "the queue is not empty afterwards");
-        (out, queue[1] as u32)
+        (out, kept_of_rows, queue[1] as u32)
     }
 
-    /// The gradients of the losses, multiplied by the factors, by the kernels, and how many numbers no phase settled.
-    fn loss_gradients(&self, targets: &[i64], factors: &[T], lanes: u32) -> (Vec<T>, u32) {
+    /// The gradients of the losses, multiplied by the factors, by the kernels, and how many numbers no phase settled:
+    /// by teams of so many threads, or by so many blocks for each row, with what the losses' kernels kept.
+    fn loss_gradients(
+        &self,
+        targets: &[i64],
+        factors: &[T],
+        lanes: u32,
+        kept: Option<(&[f64], u32)>,
+    ) -> (Vec<T>, u32) {
         let rows = self.rows();
         let mut out = vec![T::of(0.5); self.count * self.length];
-        let mut queue = vec![0_u64; 2 + 2 * self.count];
+        // A row may be put there once for each part.
+        let mut queue = vec![0_u64; 2 + 2 * self.count * kept.map_or(1, |(_, parts)| parts as usize)];
         let of = Weighted {
             targets: Targets { address: targets.as_ptr() as u64, ignored: IGNORED },
             factors: factors.as_ptr() as u64,
@@ -239,11 +249,18 @@ impl<T: Both> Matrix<T> {
         for i in 0..self.count {
             memory = memory.reads(self.row(i));
         }
-        let (threads, teams) = if lanes > 32 { (lanes, 1) } else { (32, 32 / lanes) };
-        let blocks = (self.count as u32).div_ceil(teams).max(1);
-        launch(&memory, [blocks, 1], threads, move |gpu| {
-            loss_gradients::<_, 4, _>(gpu, rows, of, results, lanes, queued)
-        });
+        if let Some((kept, parts)) = kept {
+            let (memory, kept) = (memory.clone().reads(kept), Kept { address: kept.as_ptr() as u64 });
+            launch(&memory, [self.count as u32, parts], lanes.max(32), move |gpu| {
+                loss_gradients_of_kept::<_, 4, _>(gpu, rows, of, kept, results, queued)
+            });
+        } else {
+            let (threads, teams) = if lanes > 32 { (lanes, 1) } else { (32, 32 / lanes) };
+            let blocks = (self.count as u32).div_ceil(teams).max(1);
+            launch(&memory, [blocks, 1], threads, move |gpu| {
+                loss_gradients::<_, 4, _>(gpu, rows, of, results, lanes, queued)
+            });
+        }
         launch(&memory, [2, 1], 32, move |gpu| settle_loss_gradients(gpu, rows, of, results, queued));
         assert_eq!(queue[0], 0, "the queue is not empty afterwards");
         (out, queue[1] as u32)
@@ -264,9 +281,10 @@ impl<T: Both> Matrix<T> {
         let targets: Vec<i64> = (0..self.count).map(class).collect();
         let factors: Vec<T> =
             (0..self.count).map(|i| T::of([1.0, -0.3, 0.0, 1.0 / 3.0, 300.0][(i + turn) % 5])).collect();
-        let (losses, left) = self.losses(&targets, lanes, parts);
-        let (gradients, left_of_gradients) = self.loss_gradients(&targets, &factors, lanes);
-        assert_eq!((left, left_of_gradients), (0, 0));
+        let (losses, kept, left) = self.losses(&targets, lanes, parts);
+        let (gradients, left_of_gradients) = self.loss_gradients(&targets, &factors, lanes, None);
+        let (of_kept, left_of_kept) = self.loss_gradients(&targets, &factors, lanes, Some((&kept, parts)));
+        assert_eq!([left, left_of_gradients, left_of_kept], [0; 3]);
         for (i, &target) in targets.iter().enumerate() {
             let row = self.row(i);
             let (mut loss, mut gradient) = ([T::of(f64::NAN)], vec![T::of(f64::NAN); self.length]);
@@ -285,9 +303,10 @@ impl<T: Both> Matrix<T> {
             assert!(losses[i].same(loss[0]), "{what}: {:?}, not {:?}", losses[i], loss[0]);
             for (k, slope) in gradient.into_iter().enumerate() {
                 let exact = T::of(slope.wide() * factors[i].wide());
-                let found = gradients[i * self.length + k];
-                let are_zeros = found.wide() == 0.0 && exact.wide() == 0.0;
-                assert!(are_zeros || found.same(exact), "{what}, number {k}: {found:?}, not {exact:?}");
+                for found in [gradients[i * self.length + k], of_kept[i * self.length + k]] {
+                    let are_zeros = found.wide() == 0.0 && exact.wide() == 0.0;
+                    assert!(are_zeros || found.same(exact), "{what}, number {k}: {found:?}, not {exact:?}");
+                }
             }
         }
     }

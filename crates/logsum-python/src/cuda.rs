@@ -5,14 +5,15 @@
 #![allow(unsafe_code)]
 
 use logsum_cuda::{
-    Format, Memory, Rows, Stream, Targets, WORKSPACE, is_available, log_softmax, logsumexp, loss_gradients,
-    losses, softmax,
+    Format, KEPT, Memory, Rows, Stream, Targets, WORKSPACE, is_available, log_softmax, logsumexp,
+    loss_gradients, losses, softmax,
 };
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("CUDA_WORKSPACE", WORKSPACE)?;
+    module.add("CUDA_KEPT", KEPT)?;
     module.add_function(wrap_pyfunction!(cuda_problem, module)?)?;
     module.add_function(wrap_pyfunction!(cuda_logsumexp, module)?)?;
     module.add_function(wrap_pyfunction!(cuda_shares, module)?)?;
@@ -82,10 +83,17 @@ fn targets((address, ignored): Classes) -> Targets {
 }
 
 #[pyfunction]
-fn cuda_losses(py: Python<'_>, place: Place, matrix: Matrix<'_>, of: Classes, out: u64) -> PyResult<()> {
+fn cuda_losses(
+    py: Python<'_>,
+    place: Place,
+    matrix: Matrix<'_>,
+    of: Classes,
+    out: u64,
+    kept: u64,
+) -> PyResult<()> {
     let (stream, rows) = (stream(place), rows(matrix)?);
     // SAFETY: likewise.
-    py.detach(|| unsafe { losses(stream, rows, targets(of), out) })
+    py.detach(|| unsafe { losses(stream, rows, targets(of), out, kept) })
         .map_err(|error| PyRuntimeError::new_err(error.to_string()))
 }
 
@@ -96,10 +104,11 @@ fn cuda_loss_gradients(
     matrix: Matrix<'_>,
     of: Classes,
     factors: u64,
+    kept: u64,
     out: (u64, u64),
 ) -> PyResult<()> {
     let (stream, rows, out) = (stream(place), rows(matrix)?, Memory { address: out.0, stride: out.1 });
     // SAFETY: likewise.
-    py.detach(|| unsafe { loss_gradients(stream, rows, targets(of), factors, out) })
+    py.detach(|| unsafe { loss_gradients(stream, rows, targets(of), factors, kept, out) })
         .map_err(|error| PyRuntimeError::new_err(error.to_string()))
 }

@@ -41,28 +41,42 @@ def kernels(monkeypatch):
         x = in_memory(dtypes[name], count, length, address, stride)
         in_memory(x.dtype, count, length, *out).copy_(L.log_softmax(x, 1) if is_log else L.softmax(x, 1))
 
-    def cross_entropy(place, matrix, targets):
+    def sums(x):
+        """What stands in for what the kernels keep of each row."""
+        return x.double().sum(1, keepdim=True).expand(-1, _core.CUDA_KEPT // 8)
+
+    def classes(matrix, targets):
         name, count, length, address, stride = matrix
         x = in_memory(dtypes[name], count, length, address, stride)
-        target = in_memory(torch.int64, count, 1, targets[0], 8)[:, 0]
-        return x, target, dict(ignore_index=targets[1], reduction="none")
+        return x, in_memory(torch.int64, count, 1, targets[0], 8)[:, 0], None, targets[1], 0.0
 
-    def losses(place, matrix, targets, out):
-        x, target, options = cross_entropy(place, matrix, targets)
-        in_memory(x.dtype, len(x), 1, out, x.itemsize)[:, 0].copy_(L.cross_entropy(x, target, **options))
+    def losses(place, matrix, targets, out, kept):
+        x, *options = classes(matrix, targets)
+        in_memory(x.dtype, len(x), 1, out, x.itemsize)[:, 0].copy_(_losses.by_core(x, *options, False)[0])
+        if kept:
+            in_memory(torch.float64, *sums(x).shape, kept, _core.CUDA_KEPT).copy_(sums(x))
+        calls.append(("losses", kept != 0))
 
-    def loss_gradients(place, matrix, targets, factors, out):
-        x, target, options = cross_entropy(place, matrix, targets)
-        x = x.detach().requires_grad_()
-        loss = L.cross_entropy(x, target, **options)
-        loss.backward(in_memory(x.dtype, len(x), 1, factors, x.itemsize)[:, 0])
-        in_memory(x.dtype, *x.shape, *out).copy_(x.grad)
+    def loss_gradients(place, matrix, targets, factors, kept, out):
+        x, *options = classes(matrix, targets)
+        slope = _losses.by_core(x, *options, True)[1] * in_memory(x.dtype, len(x), 1, factors, x.itemsize)
+        in_memory(x.dtype, *x.shape, *out).copy_(slope)
+        if kept:
+            assert torch.equal(in_memory(torch.float64, *sums(x).shape, kept, _core.CUDA_KEPT), sums(x))
+        calls.append(("loss_gradients", kept != 0))
 
+    calls = []
     monkeypatch.setattr(_core, "cuda_losses", losses, raising=True)
     monkeypatch.setattr(_core, "cuda_loss_gradients", loss_gradients, raising=True)
     monkeypatch.setattr(_core, "cuda_logsumexp", logsumexp, raising=True)
     monkeypatch.setattr(_core, "cuda_shares", shares, raising=True)
     monkeypatch.setattr(_cuda, "place", lambda x: (0, 0, 0))
+    return calls
+
+
+def as_if_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(_losses, "on_cpu", lambda x: False)
+    monkeypatch.setattr(_cuda, "takes", lambda x: True)
 
 
 def tensors(dtype):
@@ -103,27 +117,56 @@ def test_kernels_are_given_the_targets(kernels, monkeypatch, dtype, ignored, int
         scale = torch.linspace(-1, 2, target.numel(), dtype=dtype).reshape(target.shape)
 
         def both():
-            loss = _losses.of_rows("target")(x, target, None, ignored, 0.0)
-            return loss, _losses.each_gradient(x, target, scale, None, ignored, 0.0)
+            loss, kept = _losses.of_rows("target")(x, target, None, ignored, 0.0)
+            return loss, _losses.each_gradient(x, target, scale, kept, None, ignored, 0.0)
 
-        exact, calls = both(), []
+        exact = both()
+        kernels.clear()
         with monkeypatch.context() as patch:
-            patch.setattr(_losses, "on_cpu", lambda x: False)
-            patch.setattr(_cuda, "takes", lambda x: True)
-            # The replacements of the kernels call the CPU's functions.
-            for name in ("cuda_losses", "cuda_loss_gradients"):
-                kernel = getattr(_core, name)
-
-                def on_the_cpu(*arguments, name=name, kernel=kernel):
-                    calls.append(name)
-                    with pytest.MonkeyPatch.context() as inner:
-                        inner.setattr(_losses, "on_cpu", lambda x: True)
-                        kernel(*arguments)
-
-                patch.setattr(_core, name, on_the_cpu)
+            as_if_on_a_gpu(patch)
             found = both()
-        assert calls == ["cuda_losses", "cuda_loss_gradients"]
+        assert kernels == [("losses", False), ("loss_gradients", False)]
         torch.testing.assert_close(found, exact, rtol=0, atol=0)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("way", ["eager", "strided", "compiled", "vmap", "by func", "second"])
+def test_gradients_of_long_rows_are_given_what_the_losses_kept(kernels, monkeypatch, way):
+    count, classes = 6, _cuda.KEPT_BEYOND + 1
+    scores = torch.from_numpy(np.random.default_rng(4).normal(0, 4, (count, classes)))
+    x = scores.T.contiguous().T if way == "strided" else scores
+    target = torch.tensor([0, 5, 7, -100, 4000, classes - 1])
+
+    def loss(x, target):
+        return L.cross_entropy(x, target, reduction="sum")
+
+    def gradient():
+        y = x.clone().requires_grad_()
+        match way:
+            case "compiled":
+                return torch.autograd.grad(torch.compile(loss, fullgraph=True, backend="aot_eager")(y, target), y)[0]
+            case "vmap":
+                shape = 3, 2, classes
+                slopes = torch.vmap(torch.func.grad(loss), in_dims=(1, 1), out_dims=1)(x.view(shape), target.view(3, 2))
+                return slopes.reshape(x.shape)
+            case "by func":
+                return torch.func.grad(loss)(x, target)
+            case "second":
+                slope = torch.autograd.grad(loss(y, target), y, create_graph=True)[0]
+                return torch.autograd.grad(slope.square().sum(), y)[0]
+            case _:
+                return torch.autograd.grad(loss(y, target), y)[0]
+
+    exact = gradient()
+    as_if_on_a_gpu(monkeypatch)
+    kernels.clear()
+    assert torch.equal(gradient(), exact)
+    assert ("losses", True) in kernels and ("loss_gradients", True) in kernels
+    assert ("loss_gradients", False) not in kernels
+    kernels.clear()
+    tangent = torch.ones_like(x)
+    assert torch.func.jvp(lambda x: loss(x, target), (x,), (tangent,))[1].abs() < 1e-9
+    assert kernels == [("losses", True), ("loss_gradients", False)]
 
 
 def test_rows_that_follow_each_other_are_not_copied(kernels):

@@ -96,19 +96,37 @@ def shares(x, dim, is_log):
 
 
 def losses(x, target, ignored):
-    """The cross-entropy of each row along the last dimension with its target; 0 where that is `ignored`."""
+    """The cross-entropy of each row along the last dimension with its target, 0 where that is `ignored`; and what is
+    kept of the row for its gradient."""
     rows, target = as_rows(x, [-1]), per_row(x, target.to(torch.int64))
-    out = rows.new_empty(rows.shape[0])
-    launch(_core.cuda_losses, x, matrix(rows), (target.data_ptr(), ignored), out.data_ptr())
-    return out.view(x.shape[:-1])
+    out, kept = rows.new_empty(rows.shape[0]), new_kept(x)
+    launch(_core.cuda_losses, x, matrix(rows), (target.data_ptr(), ignored), out.data_ptr(), address_of(kept))
+    return out.view(x.shape[:-1]), kept
 
 
-def loss_gradients(x, target, ignored, factors):
-    """The gradient of each row's loss, multiplied by its factor."""
+# Threads have the last 8192 numbers of a row (4096 of float64) in registers: only a longer one would be read twice for
+# its gradient.
+KEPT_BEYOND = 4096
+
+
+def new_kept(x):
+    """Memory for what is kept of each row of numbers along the last dimension; none where rows are short."""
+    words = _core.CUDA_KEPT // 8 if x.shape[-1] > KEPT_BEYOND else 0
+    return x.new_empty((*x.shape[:-1], words), dtype=torch.float64)
+
+
+def address_of(kept):
+    return kept.data_ptr() if kept is not None and kept.shape[-1] else 0
+
+
+def loss_gradients(x, target, ignored, factors, kept):
+    """The gradient of each row's loss, multiplied by its factor, with what `losses` kept, or with None."""
     rows, target, factors = as_rows(x, [-1]), per_row(x, target.to(torch.int64)), per_row(x, factors.to(x.dtype))
     out = torch.empty_like(rows, memory_format=torch.contiguous_format)
     results = (out.data_ptr(), out.stride(0) * out.itemsize)
-    launch(_core.cuda_loss_gradients, x, matrix(rows), (target.data_ptr(), ignored), factors.data_ptr(), results)
+    kept = None if kept is None else kept.contiguous()
+    of_rows = (target.data_ptr(), ignored), factors.data_ptr(), address_of(kept)
+    launch(_core.cuda_loss_gradients, x, matrix(rows), *of_rows, results)
     return out.view(x.shape)
 
 

@@ -93,7 +93,9 @@ class Differentiable:
     `function` takes first the differentiable tensors, as many as `tensors` says, whose dimensions are counted from the
     end, then other arguments. `backward(inputs, output, cotangent, needed)` returns a cotangent for each of those
     tensors, or None where `needed` says that it is not needed; `inputs` and `output` are None unless `saves` names
-    them. `slope(inputs, tangents)` returns the change of the output for changes of the arguments, of which `tangents`
+    them. If `saves` names "kept", `function` returns a second tensor, which is not differentiable: `backward` gets it in
+    the place of the output, and nobody else sees it. Under vmap its first dimensions are batched like the output's.
+    `slope(inputs, tangents)` returns the change of the output for changes of the arguments, of which `tangents`
     has one for each. Both are written with differentiable functions, so that there are derivatives of any order.
 
     For the transforms of torch.func the rules are in an autograd.Function, for everything else in the operator itself.
@@ -104,18 +106,23 @@ class Differentiable:
         self.operator = operator = torch.library.custom_op(f"logsum::{name}", function, mutates_args=())
         operator.register_fake(shaped)
 
+        self.keeps = "kept" in saves
+
         def setup(ctx, inputs, output):
+            if self.keeps:
+                output = output[1]
+                ctx.mark_non_differentiable(output)
             ctx.are_tensors = [isinstance(x, Tensor) for x in inputs]
             ctx.others = [x for x in inputs if not isinstance(x, Tensor)]
             saved = [x for x in inputs if isinstance(x, Tensor)] if "inputs" in saves else []
-            ctx.save_for_backward(*saved, *([output] if "output" in saves else []))
+            ctx.save_for_backward(*saved, *([output] if self.keeps or "output" in saves else []))
 
         def restored(ctx, saved, has_inputs):
             saved, others = iter(saved), iter(ctx.others)
             inputs = [(next(saved) if has_inputs else None) if is_tensor else next(others) for is_tensor in ctx.are_tensors]
             return inputs, next(saved, None)
 
-        def backwards(ctx, cotangent):
+        def backwards(ctx, cotangent, *_):
             inputs, output = restored(ctx, ctx.saved_tensors, "inputs" in saves)
             cotangents = backward(inputs, output, cotangent, ctx.needs_input_grad)
             return *cotangents, *[None] * (len(inputs) - len(cotangents))
@@ -124,12 +131,13 @@ class Differentiable:
             if any(isinstance(d, int) for d in in_dims[tensors:]):
                 # An argument that is not expected to be batched: the samples are computed one after the other.
                 each = [[x.select(d, i) if isinstance(d, int) else x for x, d in zip(arguments, in_dims)] for i in range(info.batch_size)]
-                return torch.stack([self(*one) for one in each]), 0
+                results = [self.all(*one) for one in each]
+                return (tuple(map(torch.stack, zip(*results))), (0, 0)) if self.keeps else (torch.stack(results), 0)
             batches = [
-                x.expand(info.batch_size, *x.shape) if d is None else x.movedim(d, 0)
+                None if x is None else x.expand(info.batch_size, *x.shape) if d is None else x.movedim(d, 0)
                 for x, d in zip(arguments[:tensors], in_dims)
             ]
-            return self(*batches, *arguments[tensors:]), 0
+            return self.all(*batches, *arguments[tensors:]), (0, 0) if self.keeps else 0
 
         operator.register_autograd(backwards, setup_context=setup)
         operator.register_vmap(batched)
@@ -141,11 +149,13 @@ class Differentiable:
         def forwards(ctx, *tangents):
             primals, _ = restored(ctx, ctx.saved_tensors, True)
             if not any(level.key() == torch._C._functorch.TransformType.Jvp for level in levels()):
-                return slope(primals, filled(primals, tangents))
+                change = slope(primals, filled(primals, tangents))
+                return (change, None) if self.keeps else change
             # torch turns forward mode off during this call, which would lose the tangents of outer levels.
             with forward_ad._set_fwd_grad_enabled(True):
                 primals = [without_tangent(x) if is_number(x) else x for x in primals]
-                return slope(primals, filled(primals, tangents))
+                change = slope(primals, filled(primals, tangents))
+            return (change, None) if self.keeps else change
 
         members = dict(forward=operator, setup_context=keep, backward=backwards, vmap=batched, jvp=forwards)
         members = {name: staticmethod(member) for name, member in members.items()}
@@ -154,6 +164,10 @@ class Differentiable:
         when_compiling(lambda: torch.compiler.allow_in_graph(self.in_graph))
 
     def __call__(self, *arguments):
+        return self.all(*arguments)[0] if self.keeps else self.all(*arguments)
+
+    def all(self, *arguments):
+        """The result, and what is kept."""
         return self.in_graph(*arguments) if torch.compiler.is_compiling() else self.called(*arguments)
 
     def called(self, *arguments):

@@ -12,13 +12,16 @@ from ._reductions import Powers, finite_or_0, log_softmax, logsumexp, softmax, s
 
 
 def of_rows(argument):
-    """The function of the losses, whose errors call the targets by the name of this argument."""
+    """The function of the losses, and of what is kept for their gradient. Its errors call the targets by the name of
+    this argument."""
 
-    def each_loss(x: Tensor, target: Tensor, weight: Tensor | None, ignored: int, smoothing: float) -> Tensor:
+    def each_loss(
+        x: Tensor, target: Tensor, weight: Tensor | None, ignored: int, smoothing: float
+    ) -> tuple[Tensor, Tensor]:
         if not target.is_floating_point():
             within(target, x.shape[-1], ignored, argument)
         if on_cpu(x):
-            return by_core(x, target, weight, ignored, smoothing, False)[0]
+            return by_core(x, target, weight, ignored, smoothing, False)[0], nothing_kept(x)
         if has_kernel(x, target, weight, smoothing):
             return _cuda.losses(x, target, ignored)
         q, powers = weights_of(x, target, weight, ignored, smoothing), Powers(x, [-1])
@@ -26,20 +29,35 @@ def of_rows(argument):
         below = x / 2 - powers.shift / 2
         logs = torch.where(torch.isinf(powers.greatest), powers.logs, below) - powers.log_of_total / 2
         logs = torch.where(powers.greatest == -torch.inf, -torch.inf, logs)
-        return (2 * torch.where(q == 0, 0, -q * logs).sum(-1)).to(x.dtype)
+        return (2 * torch.where(q == 0, 0, -q * logs).sum(-1)).to(x.dtype), nothing_kept(x)
 
     return each_loss
 
 
+def nothing_kept(x):
+    return x.new_empty((*x.shape[:-1], 0), dtype=torch.float64)
+
+
+def without_values(x, target, weight, ignored, smoothing):
+    """Results like those of `of_rows`."""
+    return x.new_empty(x.shape[:-1]), _cuda.new_kept(x) if has_kernel(x, target, weight, smoothing) else nothing_kept(x)
+
+
 def each_gradient(
-    x: Tensor, target: Tensor, scale: Tensor, weight: Tensor | None, ignored: int, smoothing: float
+    x: Tensor,
+    target: Tensor,
+    scale: Tensor,
+    kept: Tensor | None,
+    weight: Tensor | None,
+    ignored: int,
+    smoothing: float,
 ) -> Tensor:
-    """The gradient of the sum of the losses, each multiplied by `scale`."""
+    """The gradient of the sum of the losses, each multiplied by `scale`, with what the losses kept, or None."""
     if on_cpu(x):
         slope = by_core(x, target, weight, ignored, smoothing, True)[1].contiguous()
         return slope.mul_(scale[..., None])
     if has_kernel(x, target, weight, smoothing):
-        return _cuda.loss_gradients(x, target, ignored, scale)
+        return _cuda.loss_gradients(x, target, ignored, scale, kept)
     q = weights_of(x, target, weight, ignored, smoothing)
     whole = q.sum(-1, keepdim=True)
     # Rows that do not count may contain any numbers; where all scores are −∞, the loss is constant.
@@ -193,9 +211,9 @@ def squares(x, shift, whole):
     return (shift + logsumexp(torch.where(is_void, 0, x), [-1])[..., 0]).square()
 
 
-def losses_backward(inputs, _, g, needed):
+def losses_backward(inputs, kept, g, needed):
     x, target, weight, *options = inputs
-    by_scores = losses_gradient(x, target, g, weight, *options) if needed[0] else None
+    by_scores = losses_gradient(x, target, g, kept, weight, *options) if needed[0] else None
     if not any(needed[1:]):
         return by_scores, None, None
     surprisal = -log_softmax(counted(x, target, options[0]), [-1])
@@ -204,7 +222,7 @@ def losses_backward(inputs, _, g, needed):
 
 def losses_slope(inputs, tangents):
     (x, target, weight, *options), (t, dt, dw, *_) = inputs, tangents
-    slope = times(losses_gradient(x, target, x.new_ones(x.shape[:-1]), weight, *options), t).sum(-1)
+    slope = times(losses_gradient(x, target, x.new_ones(x.shape[:-1]), None, weight, *options), t).sum(-1)
     if not target.is_floating_point() and weight is None:
         return slope
     surprisal = -log_softmax(counted(x, target, options[0]), [-1])
@@ -218,20 +236,20 @@ def second(x, p, target, scale, options, v):
 
 
 def gradient_backward(inputs, _, v, needed):
-    x, target, scale, weight, *options = inputs
-    of_scale = (losses_gradient(x, target, torch.ones_like(scale), weight, *options) * v).sum(-1)
+    x, target, scale, kept, weight, *options = inputs
+    of_scale = (losses_gradient(x, target, torch.ones_like(scale), kept, weight, *options) * v).sum(-1)
     p = softmax(counted(x, target, options[0]), [-1])
     by_scores = second(x, p, target, scale, (weight, *options), v)
-    if not (needed[1] or any(needed[3:])):
-        return by_scores, None, of_scale, None
+    if not (needed[1] or any(needed[4:])):
+        return by_scores, None, of_scale
     of_q = scale[..., None] * ((p * v).sum(-1, keepdim=True) - v)
     of_target, of_weight = back_from_q(x, target, weight, *options, of_q)
-    return by_scores, of_target, of_scale, of_weight
+    return by_scores, of_target, of_scale, None, of_weight
 
 
 def gradient_slope(inputs, tangents):
-    (x, target, scale, weight, *options), (t, dt, u, dw, *_) = inputs, tangents
-    slope = u[..., None] * losses_gradient(x, target, torch.ones_like(scale), weight, *options)
+    (x, target, scale, kept, weight, *options), (t, dt, u, _, dw, *_) = inputs, tangents
+    slope = u[..., None] * losses_gradient(x, target, torch.ones_like(scale), kept, weight, *options)
     p = softmax(counted(x, target, options[0]), [-1])
     slope = slope + second(x, p, target, scale, (weight, *options), t)
     if not target.is_floating_point() and weight is None:
@@ -241,10 +259,10 @@ def gradient_slope(inputs, tangents):
 
 
 losses, surprisals = (
-    Differentiable(name, of_rows(argument), 2, losses_backward, losses_slope, lambda x, *_: x.new_empty(x.shape[:-1]))
+    Differentiable(name, of_rows(argument), 2, losses_backward, losses_slope, without_values, ("inputs", "kept"))
     for name, argument in (("cross_entropy", "target"), ("token_log_probs", "tokens"))
 )
-losses_gradient = Differentiable("cross_entropy_gradient", each_gradient, 3, gradient_backward, gradient_slope)
+losses_gradient = Differentiable("cross_entropy_gradient", each_gradient, 4, gradient_backward, gradient_slope)
 
 
 def mean_of(total, count, target, weight, ignored):
