@@ -29,6 +29,8 @@ pub enum Error {
         /// The numbers that are needed.
         expected: usize,
     },
+    /// Groups of no rows, or results in another layout than their rows: see [`Memory`](crate::Memory).
+    Layout,
     /// A stream or a slice is of another GPU or context than the handle's, or of a context that is not the GPU's
     /// primary one; or a handle was to be made for each thread's own stream.
     OtherContext,
@@ -54,6 +56,9 @@ impl fmt::Display for Error {
             }
             Self::Size { what, found, expected } => {
                 write!(f, "{what}: {found} numbers, and {expected} are needed")
+            }
+            Self::Layout => {
+                f.write_str("a group has at least one row, and results are in the layout of the rows")
             }
             Self::OtherContext => f.write_str(
                 "streams and slices must be of the handle's CudaContext, made by CudaContext::new, \

@@ -44,16 +44,23 @@ impl Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kernel {
     Logsumexp,
+    LogsumexpOfColumns,
     LogsumexpByParts,
     Settle,
     SettleInFixedPoint,
     Softmax,
+    SoftmaxOfColumns,
     LogSoftmax,
+    LogSoftmaxOfColumns,
     SettleShares,
     Losses,
+    LossesOfColumns,
+    LossesKeeping,
     LossesByParts,
+    LossesKeepingByParts,
     SettleLosses,
     LossGradients,
+    LossGradientsOfColumns,
     LossGradientsOfKept,
     SettleLossGradients,
 }
@@ -62,16 +69,23 @@ impl Kernel {
     pub(crate) fn name(self, format: Format) -> String {
         let operation = match self {
             Self::Logsumexp => "logsumexp",
+            Self::LogsumexpOfColumns => "logsumexp_of_columns",
             Self::LogsumexpByParts => "logsumexp_by_parts",
             Self::Settle => "settle",
             Self::SettleInFixedPoint => "settle_in_fixed_point",
             Self::Softmax => "softmax",
+            Self::SoftmaxOfColumns => "softmax_of_columns",
             Self::LogSoftmax => "log_softmax",
+            Self::LogSoftmaxOfColumns => "log_softmax_of_columns",
             Self::SettleShares => "settle_shares",
             Self::Losses => "losses",
+            Self::LossesOfColumns => "losses_of_columns",
+            Self::LossesKeeping => "losses_keeping",
             Self::LossesByParts => "losses_by_parts",
+            Self::LossesKeepingByParts => "losses_keeping_by_parts",
             Self::SettleLosses => "settle_losses",
             Self::LossGradients => "loss_gradients",
+            Self::LossGradientsOfColumns => "loss_gradients_of_columns",
             Self::LossGradientsOfKept => "loss_gradients_of_kept",
             Self::SettleLossGradients => "settle_loss_gradients",
         };
@@ -104,12 +118,28 @@ mod tests {
     fn each_kernel_is_there() {
         use Format::{BF16, F16, F32, F64};
         use Kernel::*;
-        let of_losses =
-            [Losses, LossesByParts, SettleLosses, LossGradients, LossGradientsOfKept, SettleLossGradients];
+        let of_losses = [
+            Losses,
+            LossesKeeping,
+            LossesByParts,
+            LossesKeepingByParts,
+            SettleLosses,
+            LossGradients,
+            LossGradientsOfKept,
+            SettleLossGradients,
+        ];
         let mut kernels = vec![(SettleInFixedPoint, F64)];
+        let of_columns = [
+            LogsumexpOfColumns,
+            SoftmaxOfColumns,
+            LogSoftmaxOfColumns,
+            LossesOfColumns,
+            LossGradientsOfColumns,
+        ];
         for kernel in [Logsumexp, LogsumexpByParts, Settle, Softmax, LogSoftmax, SettleShares]
             .into_iter()
             .chain(of_losses)
+            .chain(of_columns)
         {
             kernels.extend([F16, BF16, F32, F64].map(|format| (kernel, format)));
         }

@@ -8,9 +8,10 @@
 //! [`Handle`] has the operations on slices of `cudarc`. The functions take addresses: for other programs that manage a
 //! GPU's memory, as `logsum.torch` does.
 //!
-//! Calls are put into a stream and return at once. For a value each row is read once (twice where its numbers are far
-//! from 0); for a result of each number, once more if it is longer than what the threads' registers hold, and only once for
-//! the gradient of a loss that left what it knew of the row. The calls themselves allocate no memory of the GPU.
+//! Rows are contiguous, or lie beside each other as the columns of a matrix do. Calls are put into a stream and return
+//! at once. For a value each row is read once (twice where its numbers are far from 0); for a result of each number,
+//! once more if it is longer than what the threads' registers hold, and only once for the gradient of a loss that left
+//! what it knew of the row. The calls themselves allocate no memory of the GPU.
 
 mod device;
 mod error;

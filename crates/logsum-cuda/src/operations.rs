@@ -6,7 +6,7 @@
 use crate::device::{Argument, Device};
 use crate::error::Error;
 use crate::kernels::{Format, Kernel};
-use crate::shape::{MOST_PARTS, Shape, THREADS, grid};
+use crate::shape::{MOST_PARTS, Shape, THREADS, columns, grid};
 use Argument::{Long, Short};
 
 /// Bytes of memory that a call needs beside its arguments, aligned to 16 bytes. They are 0 before the first call and
@@ -60,24 +60,85 @@ pub struct Rows {
 
 impl Rows {
     /// The arguments of a kernel for so many rows from this one on.
-    fn arguments(self, first: u64, count: u64) -> Result<[Argument; 4], Error> {
-        let Memory { address, stride } = self.memory;
+    fn arguments(self, first: u64, count: u64) -> Result<[Argument; 6], Error> {
+        let Memory { stride, beside, step, .. } = self.memory;
+        // A kernel has fewer than 2^32 rows.
+        let beside = Short(beside.try_into().unwrap_or(u32::MAX));
         match u32::try_from(self.length) {
             Ok(length) if length <= 1 << 31 => {
-                Ok([Long(address + stride * first), Long(stride), Long(count), Short(length)])
+                let address = Long(self.memory.row(first, self.format));
+                Ok([address, Long(stride), beside, Long(step), Long(count), Short(length)])
             }
             _ => Err(Error::TooLong { length: self.length }),
         }
     }
+
+    /// Whether they lie beside each other.
+    fn are_columns(self) -> bool {
+        self.memory.step != self.format.bytes()
+    }
+
+    /// Refuses places that are not those of rows, and results that do not lie as the rows do.
+    fn check(self, out: Option<Memory>) -> Result<(), Error> {
+        let of_rows = |memory: Memory| (memory.beside, memory.step == self.format.bytes());
+        let (beside, is_contiguous) = of_rows(self.memory);
+        let is_good = beside > 0 && (beside == 1 || !is_contiguous);
+        if is_good && out.is_none_or(|out| of_rows(out) == (beside, is_contiguous)) {
+            Ok(())
+        } else {
+            Err(Error::Layout)
+        }
+    }
+
+    /// Rows in calls of at most [`ROOM`]: the first row of each, and how many. A call has whole groups of rows that lie
+    /// beside each other, or a part of one group.
+    fn in_calls(self) -> impl Iterator<Item = (u64, u64)> {
+        let beside = self.memory.beside;
+        // A group that is too large is divided evenly.
+        let (group, part) = if beside > ROOM {
+            (beside, beside.div_ceil(beside.div_ceil(ROOM)))
+        } else {
+            (ROOM / beside * beside, ROOM)
+        };
+        let groups =
+            (0..self.count).step_by(group as usize).map(move |from| (from, group.min(self.count - from)));
+        groups.flat_map(move |(from, count)| {
+            (0..count).step_by(part as usize).map(move |first| (from + first, part.min(count - first)))
+        })
+    }
 }
 
-/// Where rows are.
+/// Where rows are: one after the other, each contiguous; or in groups of rows that lie beside each other, as the columns
+/// of a matrix do. Results for each number lie as the rows do, with strides and steps of their own.
 #[derive(Debug, Clone, Copy)]
 pub struct Memory {
     /// The address of the first number, a multiple of the size of one.
     pub address: u64,
-    /// Bytes from a row to the next, likewise; the numbers of a row follow each other.
+    /// How many rows a group has, at least 1: their first numbers follow each other.
+    pub beside: u64,
+    /// Bytes from a group to the next, a multiple of the size of a number.
     pub stride: u64,
+    /// Bytes from a number of a row to the next, likewise: the size of one if `beside` is 1.
+    pub step: u64,
+}
+
+impl Memory {
+    /// Rows of numbers that follow each other, so many bytes after one another.
+    #[must_use]
+    pub fn of_rows(address: u64, stride: u64, format: Format) -> Self {
+        Self { address, beside: 1, stride, step: format.bytes() }
+    }
+
+    /// The address of a row's first number.
+    fn row(self, index: u64, format: Format) -> u64 {
+        self.address + self.stride * (index / self.beside) + format.bytes() * (index % self.beside)
+    }
+
+    /// The arguments of a kernel that writes results of the rows from this one on. How many lie beside each other, it
+    /// knows from the rows.
+    fn arguments(self, first: u64, format: Format) -> [Argument; 3] {
+        [Long(self.row(first, format)), Long(self.stride), Long(self.step)]
+    }
 }
 
 /// The target of each row, in a GPU's memory.
@@ -119,10 +180,10 @@ pub unsafe fn logsumexp(stream: Stream, rows: Rows, out: u64) -> Result<(), Erro
     unsafe { reduce(stream, rows, Reduction::LogSumExp, out) }
 }
 
-/// Writes the loss log Σ e^{z_k} − z_t of each row z with its target t to `out`, the address of as many numbers of
-/// the same format as there are rows: each is the number nearest to the exact value, with the bits and the special
-/// cases of `logsum::CrossEntropy::losses`. `kept` is 0, or the address of [`KEPT`] bytes for each row, a multiple of 8,
-/// in which [`loss_gradients`] finds what it else has to compute again.
+/// Writes the loss log Σ e^{z_k} − z_t of each row z with its target t to `out`, the address of as many numbers of the
+/// same format as there are rows: each is the number nearest to the exact value, with the bits and the special cases of
+/// `logsum::CrossEntropy::losses`. `kept` is 0, or the address of [`KEPT`] bytes for each row, a multiple of 8, in
+/// which [`loss_gradients`] finds the row's sum; it is not used for rows that lie beside each other.
 ///
 /// # Safety
 /// As for [`logsumexp`], the targets may be read, and what `kept` says may be written.
@@ -142,6 +203,7 @@ enum Reduction {
 }
 
 unsafe fn reduce(stream: Stream, rows: Rows, of: Reduction, out: u64) -> Result<(), Error> {
+    rows.check(None)?;
     let device = Device::get(stream.device)?;
     // SAFETY: the caller's.
     unsafe { start(device, stream, rows.format, reduction(device.processors, stream, rows, of, out)?) }
@@ -154,23 +216,40 @@ fn reduction(
     of: Reduction,
     out: u64,
 ) -> Result<Vec<Launch>, Error> {
-    let (by_teams, by_parts, settle) = match of {
-        Reduction::LogSumExp => (Kernel::Logsumexp, Kernel::LogsumexpByParts, Kernel::Settle),
-        Reduction::Losses { .. } => (Kernel::Losses, Kernel::LossesByParts, Kernel::SettleLosses),
+    let (by_columns, by_teams, by_parts, settle) = match of {
+        Reduction::LogSumExp => {
+            (Kernel::LogsumexpOfColumns, Kernel::Logsumexp, Kernel::LogsumexpByParts, Kernel::Settle)
+        }
+        Reduction::Losses { kept: 0, .. } => {
+            (Kernel::LossesOfColumns, Kernel::Losses, Kernel::LossesByParts, Kernel::SettleLosses)
+        }
+        Reduction::Losses { .. } => {
+            let (by_teams, by_parts) = (Kernel::LossesKeeping, Kernel::LossesKeepingByParts);
+            (Kernel::LossesOfColumns, by_teams, by_parts, Kernel::SettleLosses)
+        }
     };
     let [queue, rest, parts] = stream.workspaces();
     let mut launches = Vec::new();
-    for (first, count) in in_calls(rows.count) {
+    for (first, count) in rows.in_calls() {
         let (rows_from, own) = (rows.arguments(first, count)?, Long(out + rows.format.bytes() * first));
         let (to_settle, kept) = match of {
             Reduction::LogSumExp => ([&rows_from[..], &[own]].concat(), None),
             Reduction::Losses { targets, kept } => {
-                let kept = if kept == 0 { 0 } else { kept + KEPT as u64 * first };
-                ([&rows_from[..], &targets.arguments(first), &[own]].concat(), Some(Long(kept)))
+                let kept = (kept != 0 && !rows.are_columns()).then_some(Long(kept + KEPT as u64 * first));
+                ([&rows_from[..], &targets.arguments(first), &[own]].concat(), kept)
             }
         };
         let with = |more: &[Argument]| [&to_settle, kept.as_slice(), more].concat();
-        launches.push(match Shape::for_values(count, rows.length, rows.format.bytes(), processors) {
+        let shape = if rows.are_columns() {
+            Shape::for_columns(count, rows.length, rows.format.bytes(), processors)
+        } else {
+            Shape::for_values(count, rows.length, rows.format.bytes(), processors)
+        };
+        launches.push(match shape {
+            Shape::Columns(lanes) => {
+                let (blocks, arguments) = (columns(count, lanes), with(&[Short(lanes), queue]));
+                Launch { kernel: by_columns, blocks, threads: THREADS, arguments }
+            }
             Shape::Teams(lanes) => {
                 let (blocks, threads) = grid(count, lanes);
                 Launch { kernel: by_teams, blocks, threads, arguments: with(&[Short(lanes), queue]) }
@@ -242,6 +321,7 @@ pub unsafe fn loss_gradients(
 }
 
 /// What is written for each number of a row.
+#[derive(Clone, Copy)]
 enum Each {
     Softmax { values: u64 },
     LogSoftmax { values: u64 },
@@ -249,6 +329,7 @@ enum Each {
 }
 
 unsafe fn write_each(stream: Stream, rows: Rows, each: Each, out: Memory) -> Result<(), Error> {
+    rows.check(Some(out))?;
     let device = Device::get(stream.device)?;
     // SAFETY: the caller's.
     unsafe { start(device, stream, rows.format, of_each(device.processors, stream, rows, each, out)?) }
@@ -262,21 +343,32 @@ fn of_each(
     each: Each,
     out: Memory,
 ) -> Result<Vec<Launch>, Error> {
-    let (kernel, settle) = match each {
-        Each::Softmax { .. } => (Kernel::Softmax, Kernel::SettleShares),
-        Each::LogSoftmax { .. } => (Kernel::LogSoftmax, Kernel::SettleShares),
-        Each::LossGradient { kept: 0, .. } => (Kernel::LossGradients, Kernel::SettleLossGradients),
-        Each::LossGradient { .. } => (Kernel::LossGradientsOfKept, Kernel::SettleLossGradients),
+    let (are_columns, is_kept) = (rows.are_columns(), matches!(each, Each::LossGradient { kept: 1.., .. }));
+    let (kernel, settle) = match (each, are_columns) {
+        (Each::Softmax { .. }, false) => (Kernel::Softmax, Kernel::SettleShares),
+        (Each::Softmax { .. }, true) => (Kernel::SoftmaxOfColumns, Kernel::SettleShares),
+        (Each::LogSoftmax { .. }, false) => (Kernel::LogSoftmax, Kernel::SettleShares),
+        (Each::LogSoftmax { .. }, true) => (Kernel::LogSoftmaxOfColumns, Kernel::SettleShares),
+        (Each::LossGradient { .. }, true) => (Kernel::LossGradientsOfColumns, Kernel::SettleLossGradients),
+        (Each::LossGradient { .. }, false) if is_kept => {
+            (Kernel::LossGradientsOfKept, Kernel::SettleLossGradients)
+        }
+        (Each::LossGradient { .. }, false) => (Kernel::LossGradients, Kernel::SettleLossGradients),
     };
-    let [queue, rest, _] = stream.workspaces();
+    let [queue, rest, of_parts] = stream.workspaces();
     let mut launches = Vec::new();
-    for (first, count) in in_calls(rows.count) {
+    for (first, count) in rows.in_calls() {
         let numbers =
             |address: u64| Long(if address == 0 { 0 } else { address + rows.format.bytes() * first });
         let own = rows.arguments(first, count)?;
-        let results = [Long(out.address + out.stride * first), Long(out.stride)];
-        let lanes = Shape::for_shares(count, rows.length, rows.format.bytes(), processors);
-        let in_teams = grid(count, lanes);
+        let results = out.arguments(first, rows.format);
+        let (lanes, in_teams) = if are_columns {
+            let lanes = Shape::lanes_of_columns(count, rows.length, rows.format.bytes(), processors);
+            (lanes, (columns(count, lanes), THREADS))
+        } else {
+            let lanes = Shape::for_shares(count, rows.length, rows.format.bytes(), processors);
+            (lanes, grid(count, lanes))
+        };
         let (arguments, to_settle, (blocks, threads)) = match each {
             Each::Softmax { values } | Each::LogSoftmax { values } => {
                 let is_log = Short(matches!(each, Each::LogSoftmax { .. }).into());
@@ -287,12 +379,12 @@ fn of_each(
             Each::LossGradient { targets, factors, kept } => {
                 let head = [&own[..], &targets.arguments(first), &[numbers(factors)]].concat();
                 let to_settle = [&head[..], &results, &[queue]].concat();
-                if kept == 0 {
+                if are_columns || !is_kept {
                     ([&head[..], &results, &[Short(lanes), queue]].concat(), to_settle, in_teams)
                 } else {
                     let kept = Long(kept + KEPT as u64 * first);
                     let parts = Shape::parts(count, rows.length, rows.format.bytes(), processors);
-                    let arguments = [&head[..], &[kept], &results, &[queue]].concat();
+                    let arguments = [&head[..], &[kept], &results, &[queue, of_parts]].concat();
                     (arguments, to_settle, ([count as u32, parts], THREADS))
                 }
             }
@@ -308,8 +400,8 @@ fn of_each(
     Ok(launches)
 }
 
-/// What settles the log-sum-exps of f64 that the second kernel leaves open, written to the address `values`; nothing for
-/// other formats.
+/// What settles the log-sum-exps of f64 that the second kernel leaves open, written to the address `values`; nothing
+/// for other formats.
 fn in_fixed_point(
     processors: u32,
     stream: Stream,
@@ -354,11 +446,6 @@ unsafe fn start(device: &Device, stream: Stream, format: Format, launches: Vec<L
     Ok(())
 }
 
-/// Rows in calls of at most [`ROOM`]: the first row of each, and how many.
-fn in_calls(count: u64) -> impl Iterator<Item = (u64, u64)> {
-    (0..count).step_by(ROOM as usize).map(move |first| (first, ROOM.min(count - first)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -379,11 +466,17 @@ mod tests {
     #[test]
     fn arguments_are_those_of_the_kernels() {
         let stream = Stream { device: 0, handle: 0, workspace: 1 << 12 };
-        let out = Memory { address: 1 << 20, stride: 4000 };
         let targets = Targets { address: 1 << 30, ignored: -100 };
         for format in [Format::F16, Format::BF16, Format::F32, Format::F64] {
-            for (count, length) in [(3 * ROOM / 2, 1000), (4, 1 << 20), (1, 0)] {
-                let rows = Rows { format, count, length, memory: Memory { address: 1 << 40, stride: 4096 } };
+            let contiguous = |stride| Memory::of_rows(1 << 40, stride, format);
+            let columns = Memory { address: 1 << 40, beside: ROOM / 4, stride: 1 << 30, step: 1 << 22 };
+            for (count, length, memory) in [
+                (3 * ROOM / 2, 1000, contiguous(8192)),
+                (4, 1 << 20, contiguous(1 << 23)),
+                (1, 0, contiguous(0)),
+                (3 * ROOM / 2, 100, columns),
+            ] {
+                let (rows, out) = (Rows { format, count, length, memory }, memory);
                 let mut all = Vec::new();
                 for of in [Reduction::LogSumExp, Reduction::Losses { targets, kept: 1 << 27 }] {
                     all.extend(reduction(132, stream, rows, of, out.address).unwrap());
@@ -409,6 +502,39 @@ mod tests {
                     assert!(threads.is_power_of_two() && threads >= 32 && blocks[0] > 0, "{name}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn layouts_are_checked() {
+        let columns = |beside, step| Memory { address: 0, beside, stride: 400, step };
+        let check = |memory, out| Rows { format: Format::F32, count: 8, length: 5, memory }.check(out);
+        assert_eq!(check(columns(1, 4), Some(columns(1, 4))), Ok(()));
+        assert_eq!(check(columns(4, 80), Some(columns(4, 16))), Ok(()));
+        for (memory, out) in [
+            (columns(0, 4), None),
+            (columns(4, 4), None),
+            (columns(4, 16), Some(columns(2, 16))),
+            (columns(1, 16), Some(columns(1, 4))),
+        ] {
+            assert_eq!(check(memory, out), Err(Error::Layout));
+        }
+    }
+
+    #[test]
+    fn calls_have_whole_groups_of_columns_or_a_part_of_one() {
+        for (count, beside) in
+            [(0, 1), (5, 1), (3 * ROOM, 1), (3 * ROOM, 3), (12 * ROOM, 4 * ROOM + 4), (10, 5)]
+        {
+            let memory = Memory { address: 0, beside, stride: 0, step: 8 };
+            let rows = Rows { format: Format::F32, count, length: 1, memory };
+            let mut next = 0;
+            for (first, count) in rows.in_calls() {
+                assert!(first == next && (1..=ROOM).contains(&count));
+                assert!(first % beside + count <= beside || first % beside == 0 && count % beside == 0);
+                next += count;
+            }
+            assert_eq!(next, count);
         }
     }
 

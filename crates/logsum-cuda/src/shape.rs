@@ -7,6 +7,8 @@ pub(crate) enum Shape {
     Teams(u32),
     /// So many blocks of [`THREADS`] threads for each row.
     Parts(u32),
+    /// A team of so many threads for each row, in blocks of [`THREADS`], for rows that lie beside each other.
+    Columns(u32),
 }
 
 /// Threads of a block, unless it is one team.
@@ -33,6 +35,22 @@ impl Shape {
             lanes *= 2;
         }
         Self::Teams(lanes as u32)
+    }
+
+    /// For log-sum-exps of rows that lie beside each other.
+    pub(crate) fn for_columns(count: u64, length: u64, bytes: u64, processors: u32) -> Self {
+        Self::Columns(Self::lanes_of_columns(count, length, bytes, processors))
+    }
+
+    /// Threads for each of several rows that lie beside each other: one, unless that leaves the GPU idle; at most so
+    /// many that a block still reads 32 contiguous bytes, the sectors of the GPU's memory.
+    pub(crate) fn lanes_of_columns(count: u64, length: u64, bytes: u64, processors: u32) -> u32 {
+        let threads = 1024 * u64::from(processors);
+        let mut lanes = 1;
+        while count * lanes < threads && lanes * 32 < u64::from(THREADS) * bytes && lanes * 8 < length {
+            lanes *= 2;
+        }
+        lanes as u32
     }
 
     /// Blocks for each row, where a row can be divided: a power of 2.
@@ -63,6 +81,11 @@ pub(crate) fn grid(teams: u64, lanes: u32) -> ([u32; 2], u32) {
     ([(teams * u64::from(lanes)).div_ceil(threads.into()) as u32, 1], threads)
 }
 
+/// The blocks of [`THREADS`] threads for teams of so many, for rows that lie beside each other.
+pub(crate) fn columns(count: u64, lanes: u32) -> [u32; 2] {
+    [count.div_ceil(u64::from(THREADS / lanes)) as u32, 1]
+}
+
 /// The greatest power of 2 that is at most this, or 1.
 fn power_of_2(x: u64) -> u64 {
     if x == 0 { 1 } else { 1 << x.ilog2() }
@@ -81,6 +104,9 @@ mod tests {
         assert_eq!(f32s(1, 1 << 28), Shape::Parts(4096));
         assert_eq!(f32s(16, 128_256), Shape::Parts(16));
         assert_eq!(f32s(1, 3), Shape::Teams(1));
+        assert_eq!(Shape::lanes_of_columns(1 << 21, 21, 4, 132), 1);
+        assert_eq!(Shape::lanes_of_columns(1000, 4096, 4, 132), 32);
+        assert_eq!(columns(1000, 32), [125, 1]);
         assert_eq!(grid(1000, 8), ([32, 1], 256));
         assert_eq!(grid(1000, 64), ([1000, 1], 64));
         for count in [0, 1, 2, 7, 100, 2111, 2112, 1 << 20] {
@@ -91,7 +117,10 @@ mod tests {
                         Shape::Parts(parts) => {
                             assert!(parts.is_power_of_two() && u64::from(parts) * count <= MOST_PARTS);
                         }
+                        Shape::Columns(_) => unreachable!("they are rows"),
                     }
+                    let lanes = Shape::lanes_of_columns(count, length, bytes, 132);
+                    assert!(lanes.is_power_of_two() && u64::from(lanes) <= 8 * bytes);
                     let lanes = Shape::for_shares(count, length, bytes, 132);
                     assert!(lanes.is_power_of_two() && lanes <= 256);
                 }

@@ -326,8 +326,8 @@ fn matrix<T: Number>(address: u64, count: usize, length: usize) -> Rows {
     Rows { format: T::FORMAT, count: count as u64, length: length as u64, memory }
 }
 
-fn memory<T>(address: u64, length: usize) -> Memory {
-    Memory { address, stride: (length * size_of::<T>()) as u64 }
+fn memory<T: Number>(address: u64, length: usize) -> Memory {
+    Memory::of_rows(address, (length * size_of::<T>()) as u64, T::FORMAT)
 }
 
 /// How many rows of a length there are among so many scores.

@@ -1,9 +1,10 @@
 //! Log-sum-exps that triple-doubles did not settle: their sum in fixed point of 256 bits.
 
+use crate::column::{Column, Summed};
 use crate::format::{Format, Number as _};
+use crate::line::{Line as _, Rows};
 use crate::parts::Parts;
 use crate::queue::{Queue, Unsettled};
-use crate::row::{Row, Rows, Summed};
 use crate::team::{Combined, Team};
 use crate::thread::{Thread, exchange_u64};
 use logsum_arithmetic::double_double::DoubleDouble;
@@ -37,7 +38,7 @@ impl Summed for Total {
     const NOTHING: Self = Self::EMPTY;
 
     #[inline(always)]
-    fn of<T: Format, G: Thread>(gpu: G, row: Row<T>, team: Team, estimate: f64) -> Self {
+    fn of<T: Format, G: Thread>(gpu: G, row: Column<T>, team: Team, estimate: f64) -> Self {
         let (center, mut total) = (DoubleDouble::from(estimate), Self::EMPTY);
         // One by one, since a program that has this exponential more than once is large.
         let mut number = team.lane;

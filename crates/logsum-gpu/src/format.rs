@@ -98,6 +98,9 @@ pub trait Format: Copy {
     /// That of results of each number.
     type Elements: Precision;
 
+    /// That of a sum that is kept for such results: of 16 bits, [`First`](Self::First) is enough.
+    type Kept: Precision;
+
     /// That of the sum of a row whose results [`Elements`](Self::Elements) does not settle.
     type Finer: Precision;
 
@@ -181,6 +184,7 @@ impl Format for F32 {
     type Number = f32;
     type First = InF64;
     type Elements = FineF64;
+    type Kept = FineF64;
     type Finer = InDoubleDouble;
     const BYTES: u32 = 4;
 
@@ -209,6 +213,7 @@ impl Format for F64 {
     type Number = f64;
     type First = InDoubleDouble;
     type Elements = FineDoubleDouble;
+    type Kept = FineDoubleDouble;
     type Finer = FinerDoubleDouble;
     const BYTES: u32 = 8;
 
@@ -249,6 +254,7 @@ impl Format for F16 {
     type Number = f32;
     type First = InF64;
     type Elements = FineF64;
+    type Kept = InF64;
     type Finer = InDoubleDouble;
     const BYTES: u32 = 2;
 
@@ -277,6 +283,7 @@ impl Format for BF16 {
     type Number = f32;
     type First = InF64;
     type Elements = FineF64;
+    type Kept = InF64;
     type Finer = InDoubleDouble;
     const BYTES: u32 = 2;
 

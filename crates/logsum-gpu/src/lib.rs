@@ -17,7 +17,12 @@ pub mod thread;
 pub mod format;
 pub mod team;
 
+pub mod line;
+
+pub mod column;
 pub mod row;
+
+pub mod layout;
 
 pub mod parts;
 pub mod queue;

@@ -1,9 +1,11 @@
 //! log Σ e^{z_k} of rows: the first phase, in f64, or for f64 in double-doubles.
 
 use crate::format::Format;
+use crate::layout::Layout;
+use crate::line::Rows;
 use crate::parts::Parts;
 use crate::queue::{Queue, Unsettled};
-use crate::row::Rows;
+use crate::row::Row;
 use crate::sum::{Sum, Terms, additions, all_but_one};
 use crate::team::Team;
 use crate::thread::Thread;
@@ -19,9 +21,9 @@ const LOADS: usize = 4;
 /// Writes the log-sum-exp of each row: a team of `lanes` threads for each. A row that this phase does not settle goes
 /// into the queue.
 #[inline(always)]
-pub fn logsumexp<T: Format, G: Thread>(gpu: G, rows: Rows<T>, out: u64, lanes: u32, queue: Queue) {
-    let (team, index) = Team::of(gpu, lanes);
-    let (sum, _) = Sum::<T::First>::of::<T, LOADS, true, G>(gpu, rows.row(index), team);
+pub fn logsumexp<T: Format, L: Layout, G: Thread>(gpu: G, rows: Rows<T>, out: u64, lanes: u32, queue: Queue) {
+    let (team, index) = L::team(gpu, lanes);
+    let (sum, _) = Sum::<T::First>::of::<T, _, LOADS, true, G>(gpu, L::line(rows, index), team);
     if team.lane == 0 && index < rows.count {
         let error = Sum::<T::First>::relative_error(additions(rows.length, lanes));
         Relative::from(sum).write::<T, T::First, G>(gpu, error, out, index, queue);
@@ -34,7 +36,8 @@ pub fn logsumexp<T: Format, G: Thread>(gpu: G, rows: Rows<T>, out: u64, lanes: u
 pub fn logsumexp_by_parts<T: Format, G: Thread>(gpu: G, rows: Rows<T>, out: u64, queue: Queue, parts: Parts) {
     let (team, index) = Team::of(gpu, gpu.count());
     let (part, count) = (gpu.block()[1], gpu.blocks()[1]);
-    let (sum, _) = Sum::<T::First>::of::<T, LOADS, true, G>(gpu, rows.row(index).part(part, count), team);
+    let (sum, _) =
+        Sum::<T::First>::of::<T, _, LOADS, true, G>(gpu, Row::of(rows, index).part(part, count), team);
     let all = Relative::from(sum).with_other_parts::<T::First, G>(gpu, index, parts, team);
     if let (Some(sum), 0) = (all, team.lane) {
         let error = Sum::<T::First>::relative_error(additions(rows.length, team.lanes * count));

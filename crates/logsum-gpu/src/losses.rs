@@ -1,10 +1,13 @@
 //! The loss −log softmax(z)_t of each row z with its target t, and its gradient: the first phases.
 
+use crate::column::Column;
 use crate::format::{Format, Number as _};
+use crate::layout::Layout;
+use crate::line::{Line, Rows};
 use crate::logsumexp::Relative;
 use crate::parts::Parts;
 use crate::queue::{Queue, Unsettled};
-use crate::row::{Held, Row, Rows};
+use crate::row::Row;
 use crate::shares::{Results, differ, inverse, log_of_count};
 use crate::sum::{Sum, additions};
 use crate::team::{Any, Team};
@@ -52,7 +55,8 @@ impl Targets {
 }
 
 /// What the kernels of losses keep of each row for its gradient, in the GPU's memory, so that this need not sum the row
-/// again: the greatest number, the sum of the others relative to it in two words, and a bound on its relative error.
+/// again: the greatest number; the sum of the others relative to it, in two words; and what [`Sum::relative_error`]
+/// says of the whole. The sum is one in the precision [`Format::Kept`].
 #[derive(Clone, Copy)]
 pub struct Kept {
     /// The address of [`BYTES`](Self::BYTES) bytes for each row, a multiple of 8; or 0, where nothing is kept.
@@ -60,6 +64,9 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// Where nothing is kept.
+    pub const NOTHING: Self = Self { address: 0 };
+
     /// Bytes that are kept of a row.
     pub const BYTES: u64 = 32;
 
@@ -91,10 +98,10 @@ pub struct Losses {
     pub kept: Kept,
 }
 
-/// Writes the loss of each row: a team of `lanes` threads for each. A row that this phase does not settle goes into the
-/// queue.
+/// Writes the loss of each row: a team of `lanes` threads for each, which sum in the precision `P`. A row that this
+/// phase does not settle goes into the queue.
 #[inline(always)]
-pub fn losses<T: Format, G: Thread>(
+pub fn losses<T: Format, L: Layout, P: Precision, G: Thread>(
     gpu: G,
     rows: Rows<T>,
     targets: Targets,
@@ -102,18 +109,18 @@ pub fn losses<T: Format, G: Thread>(
     lanes: u32,
     queue: Queue,
 ) {
-    let (team, index) = Team::of(gpu, lanes);
-    let (sum, _) = Sum::<T::First>::of::<T, LOADS, true, G>(gpu, rows.row(index), team);
+    let (team, index) = L::team(gpu, lanes);
+    let (sum, _) = Sum::<P>::of::<T, _, LOADS, true, G>(gpu, L::line(rows, index), team);
     if team.lane == 0 && index < rows.count {
-        let error = Sum::<T::First>::relative_error(additions(rows.length, lanes));
-        write::<T, T::First, G>(gpu, rows, index, Relative::from(sum), error, targets, results, queue);
+        let error = Sum::<P>::relative_error(additions(rows.length, lanes));
+        write::<T, P, G>(gpu, rows, index, Relative::from(sum), error, targets, results, queue);
     }
 }
 
 /// The same for few long rows: a block for each of several parts of a row, as many as the grid has blocks in its second
 /// direction, a power of 2.
 #[inline(always)]
-pub fn losses_by_parts<T: Format, G: Thread>(
+pub fn losses_by_parts<T: Format, P: Precision, G: Thread>(
     gpu: G,
     rows: Rows<T>,
     targets: Targets,
@@ -123,12 +130,12 @@ pub fn losses_by_parts<T: Format, G: Thread>(
 ) {
     let (team, index) = Team::of(gpu, gpu.count());
     let (part, count) = (gpu.block()[1], gpu.blocks()[1]);
-    let (sum, _) = Sum::<T::First>::of::<T, LOADS, true, G>(gpu, rows.row(index).part(part, count), team);
-    let all = Relative::from(sum).with_other_parts::<T::First, G>(gpu, index, parts, team);
+    let (sum, _) = Sum::<P>::of::<T, _, LOADS, true, G>(gpu, Row::of(rows, index).part(part, count), team);
+    let all = Relative::from(sum).with_other_parts::<P, G>(gpu, index, parts, team);
     if let (Some(sum), 0) = (all, team.lane) {
-        let error = Sum::<T::First>::relative_error(additions(rows.length, team.lanes * count));
-        let error = error + T::First::EXP_ERROR * SLACK;
-        write::<T, T::First, G>(gpu, rows, index, sum, error, targets, results, queue);
+        let error = Sum::<P>::relative_error(additions(rows.length, team.lanes * count));
+        let error = error + P::EXP_ERROR * SLACK;
+        write::<T, P, G>(gpu, rows, index, sum, error, targets, results, queue);
     }
 }
 
@@ -148,7 +155,7 @@ fn write<T: Format, P: Precision, G: Thread>(
     results.kept.store(gpu, row, sum, relative_error);
     let found = match targets.of(gpu, row, rows.length) {
         Target::Class(class) => {
-            let z = T::load(gpu, rows.row(row).number(class)).to_f64();
+            let z = T::load(gpu, Column::of(rows, row).number(class)).to_f64();
             loss::<T, P, G>(gpu, sum, relative_error, z)
         }
         Target::Ignored => Ok(T::nearest(gpu, 0.0)),
@@ -184,7 +191,7 @@ fn loss<T: Format, P: Precision, G: Thread>(
     if differ::<T>(low, high) { Err(sum.estimate::<P>()) } else { Ok(high) }
 }
 
-/// The rows, targets and factors that the gradients of losses are computed from.
+/// The targets and factors that the gradients of losses are computed from.
 #[derive(Clone, Copy)]
 pub struct Weighted {
     /// The target of each row.
@@ -205,7 +212,7 @@ impl Weighted {
 /// by the row's factor: a team of `lanes` threads for each row. A row with a result that this phase does not settle
 /// goes into the queue. The log-sum-exps are not written. Of zeros the sign means nothing.
 #[inline(always)]
-pub fn loss_gradients<T: Format, const LOADS: usize, G: Thread>(
+pub fn loss_gradients<T: Format, L: Layout, const LOADS: usize, G: Thread>(
     gpu: G,
     rows: Rows<T>,
     of: Weighted,
@@ -213,17 +220,19 @@ pub fn loss_gradients<T: Format, const LOADS: usize, G: Thread>(
     lanes: u32,
     queue: Queue,
 ) {
-    let (team, index) = Team::of(gpu, lanes);
-    let row = rows.row(index);
-    let (sum, held) = Sum::<T::Elements>::of::<T, LOADS, false, G>(gpu, row, team);
+    let (team, index) = L::team(gpu, lanes);
+    let row = L::line(rows, index);
+    let (sum, held) = Sum::<T::Elements>::of::<T, _, LOADS, false, G>(gpu, row, team);
     let relative_error = Sum::<T::Elements>::relative_error(additions(rows.length, lanes));
     let part = Part { rows, index, row, held, sum, relative_error };
-    part.write_derivatives(gpu, of, results, team, queue);
+    let estimate = part.estimate();
+    if part.write_derivatives(gpu, of, results, team) && team.lane == 0 && index < rows.count {
+        queue.push(gpu, Unsettled { row: index, estimate });
+    }
 }
 
 /// The same with what the kernels of losses kept of each row, which is then read only once: a block for each of several
-/// parts of a row, as many as the grid has blocks in its second direction, a power of 2. A row goes into the queue once
-/// for each part with a result that is not settled.
+/// parts of a row, as many as the grid has blocks in its second direction, a power of 2.
 #[inline(always)]
 pub fn loss_gradients_of_kept<T: Format, const LOADS: usize, G: Thread>(
     gpu: G,
@@ -232,36 +241,60 @@ pub fn loss_gradients_of_kept<T: Format, const LOADS: usize, G: Thread>(
     kept: Kept,
     results: Results,
     queue: Queue,
+    parts: Parts,
 ) {
     let (team, index) = Team::of(gpu, gpu.count());
-    let row = rows.row(index).part(gpu.block()[1], gpu.blocks()[1]);
+    let (part_of_row, count) = (gpu.block()[1], gpu.blocks()[1]);
+    let row = Row::of(rows, index).part(part_of_row, count);
     let held = row.last::<LOADS, G>(gpu, team);
     let (sum, relative_error) = kept.load(gpu, index);
     let part = Part { rows, index, row, held, sum, relative_error };
-    part.write_derivatives(gpu, of, results, team, queue);
+    let estimate = part.estimate();
+    let is_unsettled = part.write_derivatives(gpu, of, results, team);
+    // The last block of a row to come here puts it into the queue, if any of them has to.
+    let is_any = [u64::from(is_unsettled)];
+    if count > 1 && !parts.is_last(gpu, team, index, part_of_row, count, is_any) {
+        return;
+    }
+    let mut is_unsettled = is_unsettled;
+    let mut other = team.lane;
+    while count > 1 && other < count {
+        let [word] = parts.of(gpu, index, other, count);
+        is_unsettled |= word != 0;
+        other += team.lanes;
+    }
+    if team.all(gpu, Any(is_unsettled)).0 && team.lane == 0 {
+        queue.push(gpu, Unsettled { row: index, estimate });
+    }
 }
 
 /// A row, or a part of one, with the pieces that this thread has loaded last, the sum of the whole row, and a bound on
 /// the relative error of that.
-struct Part<T: Format, const LOADS: usize> {
+struct Part<T: Format, L: Line<T>, const LOADS: usize> {
     rows: Rows<T>,
     index: u64,
-    row: Row<T>,
-    held: Held<LOADS>,
+    row: L,
+    held: L::Held<LOADS>,
     sum: Sum<T::Elements>,
     relative_error: f64,
 }
 
-impl<T: Format, const LOADS: usize> Part<T, LOADS> {
-    /// Writes the derivatives, or puts the row into the queue. All threads of the block must call it.
+impl<T: Format, L: Line<T>, const LOADS: usize> Part<T, L, LOADS> {
+    /// An estimate of the row's log-sum-exp.
     #[inline(always)]
-    fn write_derivatives<G: Thread>(self, gpu: G, of: Weighted, results: Results, team: Team, queue: Queue) {
+    fn estimate(&self) -> f64 {
+        Relative { max: self.sum.max, tail: self.sum.tail() }.estimate::<T::Elements>()
+    }
+
+    /// Writes the derivatives, and returns whether any of them is not settled. All threads of the block must call it.
+    #[inline(always)]
+    fn write_derivatives<G: Thread>(self, gpu: G, of: Weighted, results: Results, team: Team) -> bool {
         let Self { rows, index, row, held, sum, relative_error } = self;
         let target =
             if index < rows.count { of.targets.of(gpu, index, rows.length) } else { Target::Ignored };
         let factor = of.factor::<T, G>(gpu, index, rows.count);
         let times_factor = |bits: u64| T::times(gpu, bits, factor);
-        let out = results.out + results.stride * index;
+        let [out, step] = results.of_row::<T>(index);
         let mut is_unsettled = false;
         if !matches!(target, Target::Class(_)) || sum.is_nan() || !sum.max.is_finite() {
             let is_infinite = sum.max == f64::INFINITY;
@@ -283,14 +316,14 @@ impl<T: Format, const LOADS: usize> Part<T, LOADS> {
                 let [infinite, finite] = if is_target { of_target } else { of_others };
                 let z = T::load(gpu, row.number(number)).to_f64();
                 let bits = times_factor(if z == f64::INFINITY { infinite } else { finite });
-                T::store(gpu, out + u64::from(number) * u64::from(T::BYTES), bits);
+                T::store(gpu, out + step * u64::from(number), bits);
                 own += team.lanes;
             }
         } else {
             let whole = sum.whole().to_dd();
             let error = error_of_share::<T::Elements, f64>(whole.hi, whole.hi * relative_error);
             let inverse = inverse::<T::Elements>(whole);
-            row.write::<T, LOADS, G>(gpu, team, held, out, |z| {
+            row.write::<LOADS, G>(gpu, team, held, [out, step], |z| {
                 let term = if sum.center == 0.0 {
                     z.exp::<T::Elements, G>(gpu)
                 } else {
@@ -310,12 +343,9 @@ impl<T: Format, const LOADS: usize> Part<T, LOADS> {
             let [low, high] =
                 rest_ends::<T, _>(&sum, relative_error, z).map(|end| T::nearest(gpu, 0.0 - end));
             is_unsettled |= differ::<T>(low, high);
-            T::store(gpu, out + u64::from(class) * u64::from(T::BYTES), times_factor(high));
+            T::store(gpu, out + step * u64::from(class), times_factor(high));
         }
-        if team.all(gpu, Any(is_unsettled)).0 && team.lane == 0 && index < rows.count {
-            let estimate = Relative::from(sum).estimate::<T::Elements>();
-            queue.push(gpu, Unsettled { row: index, estimate });
-        }
+        team.all(gpu, Any(is_unsettled)).0
     }
 }
 

@@ -1,6 +1,6 @@
 //! What blocks that work on parts of the same row tell each other.
 
-use crate::row::Summed;
+use crate::column::Summed;
 use crate::team::Team;
 use crate::thread::Thread;
 

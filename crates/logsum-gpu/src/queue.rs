@@ -1,8 +1,9 @@
 //! Rows that a first phase leaves to a later kernel.
 
+use crate::column::{Column, Summed};
 use crate::format::Format;
+use crate::line::Rows;
 use crate::parts::Parts;
-use crate::row::{Rows, Summed};
 use crate::team::Team;
 use crate::thread::Thread;
 
@@ -78,7 +79,7 @@ impl Queue {
         let mut index = block as u32 >> of_row.trailing_zeros();
         while index < count {
             let unsettled = self.get(gpu, index);
-            let row = rows.row(unsettled.row).part(part, of_row);
+            let row = Column::of(rows, unsettled.row).part(part, of_row);
             let mine = team.all(gpu, S::of(gpu, row, team, unsettled.estimate));
             let all = parts.all(gpu, team, [index, part, of_row], mine);
             if let (Some(all), 0) = (all, team.lane) {

@@ -1,33 +1,10 @@
-//! Rows of numbers in the GPU's memory, and how a team of threads goes through one of them.
+//! Rows whose numbers follow each other.
 
 use crate::format::Format;
-use crate::team::{Combined, Team};
+use crate::line::{Line, Rows};
+use crate::team::Team;
 use crate::thread::Thread;
 use core::marker::PhantomData;
-
-/// Rows of the same length.
-#[derive(Clone, Copy)]
-pub struct Rows<T> {
-    /// The address of the first number.
-    pub address: u64,
-    /// Bytes from a row to the next.
-    pub stride: u64,
-    /// Rows.
-    pub count: u64,
-    /// Numbers in each: at most 2^31.
-    pub length: u32,
-    /// The format of the numbers.
-    pub format: PhantomData<T>,
-}
-
-impl<T: Format> Rows<T> {
-    /// A row; one of nothing if there are not so many.
-    #[inline(always)]
-    pub fn row(self, index: u64) -> Row<T> {
-        let length = if index < self.count { self.length } else { 0 };
-        Row::new(self.address.wrapping_add(self.stride.wrapping_mul(index)), length)
-    }
-}
 
 /// A row, or a part of one: in the middle pieces of 16 bytes that are loaded at once, and at either end, up to an
 /// address that is a multiple of 16 and after the last such piece, fewer numbers: the edges.
@@ -48,8 +25,11 @@ pub struct Row<T> {
 }
 
 impl<T: Format> Row<T> {
+    /// One of several rows; of nothing if there are not so many.
     #[inline(always)]
-    fn new(address: u64, length: u32) -> Self {
+    pub fn of(rows: Rows<T>, index: u64) -> Self {
+        let length = rows.length_of(index);
+        let address = rows.places.address.wrapping_add(rows.places.stride.wrapping_mul(index));
         let to_multiple = (address.wrapping_neg() as u32 & 15) / T::BYTES;
         let before = if to_multiple < length { to_multiple } else { length };
         let pieces = (length - before) / T::PER_LOAD as u32;
@@ -68,11 +48,38 @@ impl<T: Format> Row<T> {
         Self { middle: self.middle + 16 * u64::from(from), pieces, edges, ..self }
     }
 
-    /// Calls `visit` for each number that falls to this thread of the team. `LOADS` pieces are loaded at once; the
-    /// first argument is the place of the number in these, for who keeps several sums. Returns the pieces that were
-    /// loaded last.
+    /// Which number of the row is the first one of its middle.
     #[inline(always)]
-    pub fn each<const LOADS: usize, const WHOLE: bool, G: Thread>(
+    fn first_of_middle(self) -> u32 {
+        ((self.middle - self.address) / u64::from(T::BYTES)) as u32
+    }
+
+    /// Which number is at an edge, and its address.
+    #[inline(always)]
+    fn edge(self, index: u32) -> (u32, u64) {
+        let number = if index < self.before { index } else { index + self.between };
+        (number, self.number(number))
+    }
+
+    #[inline(always)]
+    fn load<const LOADS: usize, G: Thread>(self, gpu: G, team: Team, first: u32) -> Held<LOADS> {
+        let mut pieces = [[0; 4]; LOADS];
+        for j in 0..LOADS {
+            // Beyond the end the last one is loaded again, and not used: no load waits for a branch.
+            let at = first + j as u32 * team.lanes;
+            let at = if at < self.pieces { at } else { self.pieces - 1 };
+            pieces[j] = gpu.load_16_bytes(self.middle + 16 * u64::from(at));
+        }
+        gpu.ask();
+        Held { first, pieces }
+    }
+}
+
+impl<T: Format> Line<T> for Row<T> {
+    type Held<const LOADS: usize> = Held<LOADS>;
+
+    #[inline(always)]
+    fn each<const LOADS: usize, const WHOLE: bool, G: Thread>(
         self,
         gpu: G,
         team: Team,
@@ -111,9 +118,8 @@ impl<T: Format> Row<T> {
         held
     }
 
-    /// The pieces that this thread of the team loads last.
     #[inline(always)]
-    pub fn last<const LOADS: usize, G: Thread>(self, gpu: G, team: Team) -> Held<LOADS> {
+    fn last<const LOADS: usize, G: Thread>(self, gpu: G, team: Team) -> Held<LOADS> {
         let (mut first, step) = (team.lane, LOADS as u32 * team.lanes);
         while first + step < self.pieces {
             first += step;
@@ -125,18 +131,16 @@ impl<T: Format> Row<T> {
         }
     }
 
-    /// Writes to `out`, the address of the first of as many results, the bits that `result` gives for each number that
-    /// falls to this thread of the team: the pieces that are held first, which saves loading them again.
     #[inline(always)]
-    pub fn write<O: Format, const LOADS: usize, G: Thread>(
+    fn write<const LOADS: usize, G: Thread>(
         self,
         gpu: G,
         team: Team,
         mut held: Held<LOADS>,
-        out: u64,
+        [out, _]: [u64; 2],
         mut result: impl FnMut(T::Number) -> u64,
     ) {
-        let middle = out + u64::from(self.first_of_middle()) * u64::from(O::BYTES);
+        let middle = out + u64::from(self.first_of_middle()) * u64::from(T::BYTES);
         let is_aligned = middle.is_multiple_of(16);
         while held.first < self.pieces {
             for j in 0..LOADS {
@@ -147,16 +151,16 @@ impl<T: Format> Row<T> {
                     for i in 0..T::PER_LOAD {
                         results[i] = result(numbers[i]);
                     }
-                    let address = middle + u64::from(piece) * u64::from(O::BYTES) * T::PER_LOAD as u64;
+                    let address = middle + u64::from(piece) * u64::from(T::BYTES) * T::PER_LOAD as u64;
                     if is_aligned {
-                        let words = O::packed(results);
-                        for k in 0..T::PER_LOAD * O::BYTES as usize / 16 {
+                        let words = T::packed(results);
+                        for k in 0..T::PER_LOAD * T::BYTES as usize / 16 {
                             let four = [0, 1, 2, 3].map(|i| words[4 * k + i]);
                             gpu.store_16_bytes(address + 16 * k as u64, four);
                         }
                     } else {
                         for i in 0..T::PER_LOAD {
-                            O::store(gpu, address + i as u64 * u64::from(O::BYTES), results[i]);
+                            T::store(gpu, address + i as u64 * u64::from(T::BYTES), results[i]);
                         }
                     }
                 }
@@ -171,74 +175,34 @@ impl<T: Format> Row<T> {
         while edge < self.edges {
             let (number, address) = self.edge(edge);
             let bits = result(T::load(gpu, address));
-            O::store(gpu, out + u64::from(number) * u64::from(O::BYTES), bits);
+            T::store(gpu, out + u64::from(number) * u64::from(T::BYTES), bits);
             edge += team.lanes;
         }
     }
 
-    /// The address of a number of the row, which need not be one of its own.
     #[inline(always)]
-    pub fn number(self, index: u32) -> u64 {
+    fn number(self, index: u32) -> u64 {
         self.address + u64::from(index) * u64::from(T::BYTES)
     }
 
-    /// How many numbers it has.
     #[inline(always)]
-    pub fn own_length(self) -> u32 {
+    fn own_length(self) -> u32 {
         self.edges + self.pieces * T::PER_LOAD as u32
     }
 
-    /// Which number of the row one of its [`own_length`](Self::own_length) numbers is; those at the edges come first.
     #[inline(always)]
-    pub fn own_index(self, index: u32) -> u32 {
+    fn own_index(self, index: u32) -> u32 {
         if index < self.edges { self.edge(index).0 } else { self.first_of_middle() + index - self.edges }
     }
 
-    /// Whether it has this number of the row.
     #[inline(always)]
-    pub fn has(self, number: u32) -> bool {
+    fn has(self, number: u32) -> bool {
         if number.wrapping_sub(self.before) < self.between {
             number.wrapping_sub(self.first_of_middle()) < self.pieces * T::PER_LOAD as u32
         } else {
             self.edges > 0
         }
     }
-
-    /// Which number of the row is the first one of its middle.
-    #[inline(always)]
-    fn first_of_middle(self) -> u32 {
-        ((self.middle - self.address) / u64::from(T::BYTES)) as u32
-    }
-
-    /// Which number is at an edge, and its address.
-    #[inline(always)]
-    fn edge(self, index: u32) -> (u32, u64) {
-        let number = if index < self.before { index } else { index + self.between };
-        (number, self.number(number))
-    }
-
-    #[inline(always)]
-    fn load<const LOADS: usize, G: Thread>(self, gpu: G, team: Team, first: u32) -> Held<LOADS> {
-        let mut pieces = [[0; 4]; LOADS];
-        for j in 0..LOADS {
-            // Beyond the end the last one is loaded again, and not used: no load waits for a branch.
-            let at = first + j as u32 * team.lanes;
-            let at = if at < self.pieces { at } else { self.pieces - 1 };
-            pieces[j] = gpu.load_16_bytes(self.middle + 16 * u64::from(at));
-        }
-        gpu.ask();
-        Held { first, pieces }
-    }
-}
-
-/// A sum over the numbers of a row.
-pub trait Summed: Combined {
-    /// Of no numbers.
-    const NOTHING: Self;
-
-    /// Of those numbers of a row, or of a part of one, that fall to this thread of the team, given an estimate of the
-    /// row's log-sum-exp.
-    fn of<T: Format, G: Thread>(gpu: G, row: Row<T>, team: Team, estimate: f64) -> Self;
 }
 
 /// Pieces of a row in a thread's registers: one, and those that follow at distances of the team's threads.

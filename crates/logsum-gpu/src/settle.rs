@@ -1,10 +1,11 @@
 //! Rows that the first phase did not settle: their sum in triple-doubles about an estimate of its logarithm.
 
+use crate::column::{Column, Summed};
 use crate::format::{Format, Number as _};
+use crate::line::{Line as _, Rows};
 use crate::losses::{Target, Targets, Weighted, less_one_of_equal, rest_of_lesser};
 use crate::parts::Parts;
 use crate::queue::{Queue, Unsettled};
-use crate::row::{Row, Rows, Summed};
 use crate::shares::{Results, inverse};
 use crate::sum::{Sum, additions};
 use crate::team::{Combined, Team};
@@ -18,7 +19,7 @@ use logsum_arithmetic::precision::{Number, Precision};
 use logsum_arithmetic::rounding_test::{TINY, ends_as_sums, nearest_of_least};
 use logsum_arithmetic::triple_double::TripleDouble;
 
-/// Pieces of 16 bytes that a thread loads at once.
+/// Numbers that a thread loads at once.
 const LOADS: usize = 1;
 
 /// Writes the log-sum-exp of each row of the queue and empties it. What this leaves open of f64, most often the value
@@ -55,18 +56,18 @@ pub fn settle_shares<T: Format, G: Thread>(
     let count = u64::from(queue.len(gpu));
     while index < count {
         let Unsettled { row: at, .. } = queue.get(gpu, index as u32);
-        let row = rows.row(at);
+        let row = Column::of(rows, at);
         let elements = Elements::of_row(gpu, rows, at, team);
         if team.lane == 0 && results.values != 0 {
             elements.centred.store::<T, G>(gpu, at, results.values, queue, rest);
         }
-        let out = results.out + results.stride * at;
+        let [out, step] = results.of_row::<T>(at);
         let mut number = team.lane;
         while number < rows.length {
             let z = T::load(gpu, row.number(number)).to_f64();
             let found = if log { elements.log_share::<T, G>(gpu, z) } else { elements.share::<T, G>(gpu, z) };
             let bits = or_estimate::<T, G>(gpu, found, queue);
-            T::store(gpu, out + u64::from(number) * u64::from(T::BYTES), bits);
+            T::store(gpu, out + step * u64::from(number), bits);
             number += team.lanes;
         }
         index += u64::from(gpu.blocks()[0]);
@@ -84,7 +85,7 @@ pub fn settle_losses<T: Format, G: Thread>(gpu: G, rows: Rows<T>, targets: Targe
         let elements = Elements::of_row(gpu, rows, at, team);
         // No other rows were put there.
         if let (Target::Class(class), 0) = (targets.of(gpu, at, rows.length), team.lane) {
-            let z = T::load(gpu, rows.row(at).number(class)).to_f64();
+            let z = T::load(gpu, Column::of(rows, at).number(class)).to_f64();
             let bits = or_estimate::<T, G>(gpu, elements.log_share::<T, G>(gpu, z), queue);
             // The loss is the magnitude.
             let sign = 1 << (8 * T::BYTES - 1);
@@ -108,10 +109,10 @@ pub fn settle_loss_gradients<T: Format, G: Thread>(
     let count = u64::from(queue.len(gpu));
     while index < count {
         let Unsettled { row: at, .. } = queue.get(gpu, index as u32);
-        let row = rows.row(at);
+        let row = Column::of(rows, at);
         let elements = Elements::of_row(gpu, rows, at, team);
         let factor = of.factor::<T, G>(gpu, at, rows.count);
-        let out = results.out + results.stride * at;
+        let [out, step] = results.of_row::<T>(at);
         let target = match of.targets.of(gpu, at, rows.length) {
             Target::Class(class) => class,
             // No other rows were put there.
@@ -126,7 +127,7 @@ pub fn settle_loss_gradients<T: Format, G: Thread>(
                 elements.share::<T, G>(gpu, z)
             };
             let bits = T::times(gpu, or_estimate::<T, G>(gpu, found, queue), factor);
-            T::store(gpu, out + u64::from(number) * u64::from(T::BYTES), bits);
+            T::store(gpu, out + step * u64::from(number), bits);
             number += team.lanes;
         }
         index += u64::from(gpu.blocks()[0]);
@@ -165,12 +166,12 @@ impl<P: Precision> Elements<P> {
     /// All threads of the block must call it.
     #[inline(always)]
     fn of_row<T: Format<Finer = P>, G: Thread>(gpu: G, rows: Rows<T>, row: u64, team: Team) -> Self {
-        let sum = Sum::<P>::about_max::<T, LOADS, G>(gpu, rows.row(row), team);
+        let sum = Sum::<P>::about_max::<T, _, LOADS, G>(gpu, Column::of(rows, row), team);
         let relative_error = Sum::<P>::relative_error(additions(rows.length, team.lanes));
         let whole = sum.whole().to_dd();
         let tail = sum.tail();
         let (log, error_of_log) = scaled_log_of_tail::<P, f64>(tail, tail.hi * relative_error);
-        let centred = CentredSum::of(gpu, rows.row(row), team, log.scaled(UNSCALE) + sum.max);
+        let centred = CentredSum::of(gpu, Column::of(rows, row), team, log.scaled(UNSCALE) + sum.max);
         let (rest_of_log, bound) = centred.rest();
         Self {
             inverse: inverse::<P>(whole),
@@ -311,7 +312,7 @@ fn difference(z: f64, center: DoubleDouble) -> TripleDouble {
 impl CentredSum {
     /// All threads of the block must call it.
     #[inline(always)]
-    fn of<T: Format, G: Thread>(gpu: G, row: Row<T>, team: Team, estimate: DoubleDouble) -> Self {
+    fn of<T: Format, G: Thread>(gpu: G, row: Column<T>, team: Team, estimate: DoubleDouble) -> Self {
         let center = center_for(estimate);
         let terms = Terms::of_differences(gpu, row, team, |z| difference(z, center));
         Self { center, terms: team.all(gpu, terms) }
@@ -390,7 +391,7 @@ impl Summed for Terms {
     const NOTHING: Self = Self { sum: TripleDouble::ZERO, size: 0.0, lows: 0.0 };
 
     #[inline(always)]
-    fn of<T: Format, G: Thread>(gpu: G, row: Row<T>, team: Team, estimate: f64) -> Self {
+    fn of<T: Format, G: Thread>(gpu: G, row: Column<T>, team: Team, estimate: f64) -> Self {
         let center = center_for(DoubleDouble::from(estimate)).hi;
         Self::of_differences(gpu, row, team, |z| at_least(TripleDouble::from(two_sum(z, -center))))
     }
@@ -401,7 +402,7 @@ impl Terms {
     #[inline(always)]
     fn of_differences<T: Format, G: Thread>(
         gpu: G,
-        row: Row<T>,
+        row: Column<T>,
         team: Team,
         difference: impl Fn(f64) -> TripleDouble,
     ) -> Self {

@@ -1,11 +1,12 @@
 //! Softmax and log-softmax of rows: the first phase, which settles all but about one number in 2^19 (of f64, in 2^15).
 
 use crate::format::{Format, Number as _};
+use crate::layout::Layout;
+use crate::line::{Line as _, Places, Rows};
 use crate::logsumexp::Relative;
 use crate::queue::{Queue, Unsettled};
-use crate::row::Rows;
 use crate::sum::{Sum, additions};
-use crate::team::{Any, Team};
+use crate::team::Any;
 use crate::thread::Thread;
 use logsum_arithmetic::double_double::DoubleDouble;
 use logsum_arithmetic::exp::UNSCALE;
@@ -13,34 +14,39 @@ use logsum_arithmetic::ln::log1p_dd_fine;
 use logsum_arithmetic::log_of_sum::{error_of_share, log_of_tail};
 use logsum_arithmetic::precision::{Number, Precision};
 
-/// Where results go: `out` is the address of the first number of the first row, and rows follow each other at `stride`
-/// bytes; `values` is that of the log-sum-exps, or 0 where they are not asked for.
+/// Where results go.
 #[derive(Clone, Copy)]
 pub struct Results {
-    /// The first row of results.
-    pub out: u64,
-    /// Bytes from a row to the next.
-    pub stride: u64,
-    /// The log-sum-exps.
+    /// Where rows of results are: as many beside each other as the rows that they are of.
+    pub places: Places,
+    /// The address of the log-sum-exps, or 0 where they are not asked for.
     pub values: u64,
+}
+
+impl Results {
+    /// The address of the first result of a row, and bytes from one to the next.
+    #[inline(always)]
+    pub(crate) fn of_row<T: Format>(self, index: u64) -> [u64; 2] {
+        [self.places.row(index, T::BYTES), self.places.step]
+    }
 }
 
 /// Writes e^{z − LSE} of each number of each row, or with `LOG` the logarithm, and the log-sum-exps where asked for: a
 /// team of `lanes` threads for each row. A row with a result that this phase does not settle goes into the queue.
 #[inline(always)]
-pub fn shares<T: Format, const LOG: bool, const LOADS: usize, G: Thread>(
+pub fn shares<T: Format, L: Layout, const LOG: bool, const LOADS: usize, G: Thread>(
     gpu: G,
     rows: Rows<T>,
     results: Results,
     lanes: u32,
     queue: Queue,
 ) {
-    let (team, index) = Team::of(gpu, lanes);
-    let row = rows.row(index);
-    let (sum, held) = Sum::<T::Elements>::of::<T, LOADS, false, G>(gpu, row, team);
+    let (team, index) = L::team(gpu, lanes);
+    let row = L::line(rows, index);
+    let (sum, held) = Sum::<T::Elements>::of::<T, _, LOADS, false, G>(gpu, row, team);
     let relative_error = Sum::<T::Elements>::relative_error(additions(rows.length, lanes));
     let tail = sum.tail();
-    let out = results.out + results.stride * index;
+    let [out, step] = results.of_row::<T>(index);
     let mut is_unsettled = false;
     if sum.is_nan() || !sum.max.is_finite() {
         let [infinite, other] = without_answer::<T, LOG, G>(gpu, sum.is_nan(), sum.max, sum.greatest);
@@ -48,12 +54,12 @@ pub fn shares<T: Format, const LOG: bool, const LOADS: usize, G: Thread>(
         while number < row.own_length() {
             let z = T::load(gpu, row.number(number)).to_f64();
             let bits = if z == f64::INFINITY { infinite } else { other };
-            T::store(gpu, out + u64::from(number) * u64::from(T::BYTES), bits);
+            T::store(gpu, out + step * u64::from(number), bits);
             number += lanes;
         }
     } else if LOG {
         let (log, error) = log_of_tail::<T::Elements, f64>(tail, tail.hi * relative_error);
-        row.write::<T, LOADS, G>(gpu, team, held, out, |z| {
+        row.write::<LOADS, G>(gpu, team, held, [out, step], |z| {
             let ends = T::Elements::log_share_ends(z.to_f64(), sum.max, log, error);
             let [low, high] = ends.map(|end| T::nearest(gpu, end));
             is_unsettled |= differ::<T>(low, high);
@@ -63,7 +69,7 @@ pub fn shares<T: Format, const LOG: bool, const LOADS: usize, G: Thread>(
         let whole = sum.whole().to_dd();
         let error = error_of_share::<T::Elements, f64>(whole.hi, whole.hi * relative_error);
         let inverse = inverse::<T::Elements>(whole);
-        row.write::<T, LOADS, G>(gpu, team, held, out, |z| {
+        row.write::<LOADS, G>(gpu, team, held, [out, step], |z| {
             let term = if sum.center == 0.0 {
                 z.exp::<T::Elements, G>(gpu)
             } else {

@@ -1,7 +1,7 @@
 //! Σ e^{z_k} of a row, by all threads of a team.
 
 use crate::format::{Format, Number as _};
-use crate::row::{Held, Row};
+use crate::line::Line;
 use crate::team::{Combined, Team};
 use crate::thread::{Thread, exchange_f64};
 use core::marker::PhantomData;
@@ -31,19 +31,23 @@ pub struct Sum<P> {
 impl<P: Precision> Sum<P> {
     /// Of a row, and the pieces that this thread loaded last. All threads of the block must call it.
     #[inline(always)]
-    pub fn of<T: Format, const LOADS: usize, const WHOLE: bool, G: Thread>(
+    pub fn of<T: Format, L: Line<T>, const LOADS: usize, const WHOLE: bool, G: Thread>(
         gpu: G,
-        row: Row<T>,
+        row: L,
         team: Team,
-    ) -> (Self, Held<LOADS>) {
-        Self::within::<T, LOADS, WHOLE, G>(gpu, row, team, REACH)
+    ) -> (Self, L::Held<LOADS>) {
+        Self::within::<T, L, LOADS, WHOLE, G>(gpu, row, team, REACH)
     }
 
     /// Of a row, relative to its maximum, wherever that is: so all numbers that equal it are counted. All threads of
     /// the block must call it.
     #[inline(always)]
-    pub fn about_max<T: Format, const LOADS: usize, G: Thread>(gpu: G, row: Row<T>, team: Team) -> Self {
-        Self::within::<T, LOADS, false, G>(gpu, row, team, -1.0).0
+    pub fn about_max<T: Format, L: Line<T>, const LOADS: usize, G: Thread>(
+        gpu: G,
+        row: L,
+        team: Team,
+    ) -> Self {
+        Self::within::<T, L, LOADS, false, G>(gpu, row, team, -1.0).0
     }
 
     /// Of a row with this greatest number, given the [`tail`](Self::tail).
@@ -56,12 +60,12 @@ impl<P: Precision> Sum<P> {
 
     /// Relative to 0 if the maximum is within `reach`, and else to the maximum.
     #[inline(always)]
-    fn within<T: Format, const LOADS: usize, const WHOLE: bool, G: Thread>(
+    fn within<T: Format, L: Line<T>, const LOADS: usize, const WHOLE: bool, G: Thread>(
         gpu: G,
-        row: Row<T>,
+        row: L,
         team: Team,
         reach: f64,
-    ) -> (Self, Held<LOADS>) {
+    ) -> (Self, L::Held<LOADS>) {
         // One of each thread's greatest numbers stays out of its sum.
         let mut max = T::Number::NEG_INFINITY;
         let mut sums = [DoubleDouble::ZERO; 2];

@@ -3,13 +3,16 @@
 use crate::format::Number;
 use crate::thread::Thread;
 
-/// The threads of a team: some of a warp, or all of a block.
+/// The threads of a team: some of a warp, or all of a block; or, for columns, threads at the same distance in a block.
 #[derive(Clone, Copy)]
 pub struct Team {
     /// Which of them this thread is.
     pub lane: u32,
     /// How many they are: a power of 2, and all of the block if more than a warp.
     pub lanes: u32,
+    /// The distance of their indices in the block: 1, or for columns a power of 2, in a block of at most as many threads
+    /// as there are words that it shares.
+    apart: u32,
 }
 
 /// Threads of a warp.
@@ -38,12 +41,24 @@ impl Team {
     #[inline(always)]
     pub fn of<G: Thread>(gpu: G, lanes: u32) -> (Self, u64) {
         let thread = u64::from(gpu.block()[0]) * u64::from(gpu.count()) + u64::from(gpu.index());
-        (Self { lane: gpu.index() & (lanes - 1), lanes }, thread >> lanes.trailing_zeros())
+        (Self { lane: gpu.index() & (lanes - 1), lanes, apart: 1 }, thread >> lanes.trailing_zeros())
+    }
+
+    /// The team of this thread, and which one that is, where the first threads of a block belong to different teams: so
+    /// they read what different columns have beside each other.
+    #[inline(always)]
+    pub fn of_column<G: Thread>(gpu: G, lanes: u32) -> (Self, u64) {
+        let apart = gpu.count() >> lanes.trailing_zeros();
+        let index = u64::from(gpu.block()[0]) * u64::from(apart) + u64::from(gpu.index() & (apart - 1));
+        (Self { lane: gpu.index() >> apart.trailing_zeros(), lanes, apart }, index)
     }
 
     /// What all threads of the team have, together. All threads of the block must call it.
     #[inline(always)]
     pub fn all<C: Combined, G: Thread>(self, gpu: G, mine: C) -> C {
+        if self.apart > 1 {
+            return self.all_of_column(gpu, mine);
+        }
         let mut all = mine;
         let mut mask = if self.lanes < WARP { self.lanes } else { WARP } / 2;
         while mask > 0 {
@@ -68,6 +83,27 @@ impl Team {
         while mask > 0 {
             all = all.with(all.exchanged(gpu, mask));
             mask /= 2;
+        }
+        all
+    }
+
+    /// The same for a team of columns: word by word, since there is one shared word for each thread of the block.
+    #[inline(always)]
+    fn all_of_column<C: Combined, G: Thread>(self, gpu: G, mine: C) -> C {
+        let mut all = mine;
+        let mut distance = self.lanes / 2;
+        while distance > 0 {
+            let mut words = [0; 8];
+            for i in 0..8 {
+                if i < C::WORDS {
+                    gpu.share(gpu.index(), all.word(i));
+                    gpu.barrier();
+                    words[i as usize] = gpu.shared(gpu.index() ^ (distance * self.apart));
+                    gpu.barrier();
+                }
+            }
+            all = all.with(C::of_words(|i| words[i as usize]));
+            distance /= 2;
         }
         all
     }

@@ -30,14 +30,25 @@ fn cuda_problem(py: Python<'_>, device: i32) -> Option<String> {
 /// A GPU, a stream, and the address of a workspace.
 type Place = (i32, usize, u64);
 
-/// A format, the number of rows, their length, the address of the first row, and the bytes from each row to the next.
-type Matrix<'a> = (&'a str, u64, u64, u64, u64);
+/// An address, how many rows lie beside each other, bytes from one group of these to the next, and from a number of a
+/// row to the next: see [`Memory`].
+type Places = (u64, u64, u64, u64);
+
+/// A format, the number of rows, their length, and where they are.
+type Matrix<'a> = (&'a str, u64, u64, Places);
 
 fn stream((device, handle, workspace): Place) -> Stream {
     Stream { device, handle, workspace }
 }
 
-fn rows((format, count, length, address, stride): Matrix<'_>) -> PyResult<Rows> {
+fn memory((address, beside, stride, step): Places) -> PyResult<Memory> {
+    if beside == 0 {
+        return Err(PyValueError::new_err("a group has at least one row"));
+    }
+    Ok(Memory { address, beside, stride, step })
+}
+
+fn rows((format, count, length, places): Matrix<'_>) -> PyResult<Rows> {
     let format = match format {
         "float16" => Format::F16,
         "bfloat16" => Format::BF16,
@@ -45,7 +56,7 @@ fn rows((format, count, length, address, stride): Matrix<'_>) -> PyResult<Rows> 
         "float64" => Format::F64,
         _ => return Err(PyValueError::new_err(format!("there are no kernels for {format}"))),
     };
-    Ok(Rows { format, count, length, memory: Memory { address, stride } })
+    Ok(Rows { format, count, length, memory: memory(places)? })
 }
 
 #[pyfunction]
@@ -62,10 +73,10 @@ fn cuda_shares(
     place: Place,
     matrix: Matrix<'_>,
     is_log: bool,
-    out: (u64, u64),
+    out: Places,
     values: u64,
 ) -> PyResult<()> {
-    let (stream, rows, out) = (stream(place), rows(matrix)?, Memory { address: out.0, stride: out.1 });
+    let (stream, rows, out) = (stream(place), rows(matrix)?, memory(out)?);
     py.detach(|| {
         // SAFETY: likewise.
         unsafe {
@@ -105,9 +116,9 @@ fn cuda_loss_gradients(
     of: Classes,
     factors: u64,
     kept: u64,
-    out: (u64, u64),
+    out: Places,
 ) -> PyResult<()> {
-    let (stream, rows, out) = (stream(place), rows(matrix)?, Memory { address: out.0, stride: out.1 });
+    let (stream, rows, out) = (stream(place), rows(matrix)?, memory(out)?);
     // SAFETY: likewise.
     py.detach(|| unsafe { loss_gradients(stream, rows, targets(of), factors, kept, out) })
         .map_err(|error| PyRuntimeError::new_err(error.to_string()))

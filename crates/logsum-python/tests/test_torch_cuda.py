@@ -16,14 +16,23 @@ from logsum.torch import _cuda, _losses, _reductions
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
 
-def in_memory(dtype, count, length, address, stride):
-    """Rows at an address as a tensor."""
+def in_memory(dtype, count, length, address, beside, stride, step):
+    """Rows at an address, in groups that lie beside each other, as a tensor of three dimensions: groups, rows of each,
+    and numbers."""
     itemsize = dtype.itemsize
+    groups = count // beside
+    assert groups * beside == count
     if count * length == 0:
-        return torch.empty(count, length, dtype=dtype)
-    memory = (ctypes.c_uint8 * ((count - 1) * stride + length * itemsize)).from_address(address)
+        return torch.empty(groups, beside, length, dtype=dtype)
+    memory = (ctypes.c_uint8 * ((groups - 1) * stride + (length - 1) * step + beside * itemsize)).from_address(address)
     flat = torch.frombuffer(memory, dtype=torch.uint8)
-    return torch.as_strided(flat.view(dtype), (count, length), (stride // itemsize, 1))
+    return torch.as_strided(flat.view(dtype), (groups, beside, length), (stride // itemsize, 1, step // itemsize))
+
+
+def in_rows(dtype, count, length, address):
+    """Numbers that follow each other, as rows."""
+    itemsize = dtype.itemsize
+    return in_memory(dtype, count, length, address, 1, length * itemsize, itemsize)[:, 0]
 
 
 @pytest.fixture
@@ -32,38 +41,46 @@ def kernels(monkeypatch):
     dtypes = {name: dtype for dtype, name in _cuda.FORMATS.items()}
 
     def logsumexp(place, matrix, out):
-        name, count, length, address, stride = matrix
-        x = in_memory(dtypes[name], count, length, address, stride)
-        in_memory(x.dtype, count, 1, out, x.itemsize).copy_(L.logsumexp(x, 1, keepdim=True))
+        x = rows(matrix)
+        in_rows(x.dtype, len(x), 1, out).copy_(L.logsumexp(x, 1, keepdim=True))
+        calls.append(("logsumexp", is_of_columns(matrix)))
+
+    def rows(matrix):
+        name, count, length, places = matrix
+        return in_memory(dtypes[name], count, length, *places).reshape(count, length)
+
+    def is_of_columns(matrix):
+        return matrix[3][3] != dtypes[matrix[0]].itemsize
 
     def shares(place, matrix, is_log, out, values):
-        name, count, length, address, stride = matrix
-        x = in_memory(dtypes[name], count, length, address, stride)
-        in_memory(x.dtype, count, length, *out).copy_(L.log_softmax(x, 1) if is_log else L.softmax(x, 1))
+        x = rows(matrix)
+        results = in_memory(x.dtype, *x.shape, *out)
+        results.copy_((L.log_softmax(x, 1) if is_log else L.softmax(x, 1)).view(results.shape))
+        calls.append(("shares", is_of_columns(matrix)))
 
     def sums(x):
         """What stands in for what the kernels keep of each row."""
         return x.double().sum(1, keepdim=True).expand(-1, _core.CUDA_KEPT // 8)
 
     def classes(matrix, targets):
-        name, count, length, address, stride = matrix
-        x = in_memory(dtypes[name], count, length, address, stride)
-        return x, in_memory(torch.int64, count, 1, targets[0], 8)[:, 0], None, targets[1], 0.0
+        x = rows(matrix)
+        return x, in_rows(torch.int64, len(x), 1, targets[0])[:, 0], None, targets[1], 0.0
 
     def losses(place, matrix, targets, out, kept):
         x, *options = classes(matrix, targets)
-        in_memory(x.dtype, len(x), 1, out, x.itemsize)[:, 0].copy_(_losses.by_core(x, *options, False)[0])
+        in_rows(x.dtype, len(x), 1, out)[:, 0].copy_(_losses.by_core(x, *options, False)[0])
         if kept:
-            in_memory(torch.float64, *sums(x).shape, kept, _core.CUDA_KEPT).copy_(sums(x))
-        calls.append(("losses", kept != 0))
+            in_rows(torch.float64, *sums(x).shape, kept).copy_(sums(x))
+        calls.append(("losses", is_of_columns(matrix), kept != 0))
 
     def loss_gradients(place, matrix, targets, factors, kept, out):
         x, *options = classes(matrix, targets)
-        slope = _losses.by_core(x, *options, True)[1] * in_memory(x.dtype, len(x), 1, factors, x.itemsize)
-        in_memory(x.dtype, *x.shape, *out).copy_(slope)
+        slope = _losses.by_core(x, *options, True)[1] * in_rows(x.dtype, len(x), 1, factors)
+        results = in_memory(x.dtype, *x.shape, *out)
+        results.copy_(slope.view(results.shape))
         if kept:
-            assert torch.equal(in_memory(torch.float64, *sums(x).shape, kept, _core.CUDA_KEPT), sums(x))
-        calls.append(("loss_gradients", kept != 0))
+            assert torch.equal(in_rows(torch.float64, *sums(x).shape, kept), sums(x))
+        calls.append(("loss_gradients", is_of_columns(matrix), kept != 0))
 
     calls = []
     monkeypatch.setattr(_core, "cuda_losses", losses, raising=True)
@@ -125,8 +142,31 @@ def test_kernels_are_given_the_targets(kernels, monkeypatch, dtype, ignored, int
         with monkeypatch.context() as patch:
             as_if_on_a_gpu(patch)
             found = both()
-        assert kernels == [("losses", False), ("loss_gradients", False)]
+        assert [(name, kept) for name, _, kept in kernels] == [("losses", False), ("loss_gradients", False)]
         torch.testing.assert_close(found, exact, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_beside_each_other_are_not_copied(kernels, monkeypatch, dtype):
+    x = torch.from_numpy(np.random.default_rng(5).normal(0, 4, (3, 7, 40, 11))).to(dtype)
+    for dim in [[1], [-3], [0], [1, 2], [0, 1]]:
+        kernels.clear()
+        found = _cuda.logsumexp(x, [d - 4 if d >= 0 else d for d in dim])
+        assert torch.equal(found, _reductions.values(x, dim))
+        found = _cuda.shares(x, [d - 4 if d >= 0 else d for d in dim], False)
+        assert torch.equal(found, _reductions.shares(x, dim)) and found.is_contiguous()
+        assert kernels == [("logsumexp", True), ("shares", True)], dim
+    # Of the channels of images, in both orders of memory, and of a part of them.
+    target = torch.randint(7, (3, 40, 11), generator=torch.Generator().manual_seed(6))
+    for images, is_of_columns in [(x, True), (x.contiguous(memory_format=torch.channels_last), False), (x[:, :, 3:20], True)]:
+        y = images.detach().requires_grad_()
+        classes = target[:, 3:20] if images.shape[2] == 17 else target
+        exact = torch.autograd.grad(L.cross_entropy(y, classes, reduction="sum"), y)[0]
+        kernels.clear()
+        with monkeypatch.context() as patch:
+            as_if_on_a_gpu(patch)
+            assert torch.equal(torch.autograd.grad(L.cross_entropy(y, classes, reduction="sum"), y)[0], exact)
+        assert kernels == [("losses", is_of_columns, False), ("loss_gradients", is_of_columns, False)]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -161,12 +201,12 @@ def test_gradients_of_long_rows_are_given_what_the_losses_kept(kernels, monkeypa
     as_if_on_a_gpu(monkeypatch)
     kernels.clear()
     assert torch.equal(gradient(), exact)
-    assert ("losses", True) in kernels and ("loss_gradients", True) in kernels
-    assert ("loss_gradients", False) not in kernels
+    # Long rows that lie beside each other are copied, so that something is kept of them.
+    assert set(kernels) == {("losses", False, True), ("loss_gradients", False, True)}
     kernels.clear()
     tangent = torch.ones_like(x)
     assert torch.func.jvp(lambda x: loss(x, target), (x,), (tangent,))[1].abs() < 1e-9
-    assert kernels == [("losses", True), ("loss_gradients", False)]
+    assert kernels == [("losses", False, True), ("loss_gradients", False, False)]
 
 
 def test_rows_that_follow_each_other_are_not_copied(kernels):

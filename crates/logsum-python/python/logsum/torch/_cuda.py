@@ -4,6 +4,7 @@ and are not waited for."""
 import functools
 import math
 import warnings
+from typing import NamedTuple
 
 import torch
 
@@ -71,24 +72,91 @@ def as_rows(x, dim):
     return rows if length <= 1 or rows.stride(1) == 1 else rows.contiguous()
 
 
-def matrix(rows):
-    return FORMATS[rows.dtype], *rows.shape, rows.data_ptr(), rows.stride(0) * rows.itemsize
+class Layout(NamedTuple):
+    """Rows along some dimensions of a tensor: `beside` of them lie beside each other, as the columns of a matrix do, or
+    1; `stride` numbers lie from one group of such rows to the next, and `step` from a number of a row to the next."""
+
+    count: int
+    length: int
+    beside: int
+    stride: int
+    step: int
+
+    def places(self, x):
+        return x.data_ptr(), self.beside, self.stride * x.itemsize, self.step * x.itemsize
+
+    def matrix(self, x):
+        return FORMATS[x.dtype], self.count, self.length, self.places(x)
+
+
+def layout_of(x, dim):
+    """The layout of the rows along these dimensions, which are sorted; None if kernels need a copy of them."""
+    last = x.movedim(dim, list(range(-len(dim), 0))) if dim else x.unsqueeze(-1)
+    split = last.ndim - max(len(dim), 1)
+    rows, numbers = (collapsed(last.shape[part], last.stride()[part]) for part in (slice(split), slice(split, None)))
+    count, length = math.prod(last.shape[:split]), math.prod(last.shape[split:])
+    if not count or not length:
+        return Layout(count, length, 1, length, 1)
+    if len(numbers) > 1:
+        return None
+    step = numbers[0][1] if numbers else 1
+    if step == 1:
+        return Layout(count, length, 1, rows[0][1] if rows else length, 1) if len(rows) <= 1 else None
+    # Few columns leave the GPU idle: a copy of their rows is faster.
+    is_worth_it = count >= 1024 or count * length <= 1 << 16
+    if not 1 <= len(rows) <= 2 or rows[-1][1] != 1 or not is_worth_it:
+        return None
+    return Layout(count, length, rows[-1][0], rows[0][1] if len(rows) == 2 else 0, step)
+
+
+def collapsed(shape, strides):
+    """Sizes and strides of dimensions, without those of size 1, where those that lie in memory as one does are one."""
+    merged = []
+    for size, stride in zip(shape, strides):
+        if size == 1:
+            continue
+        if merged and merged[-1][1] == size * stride:
+            merged[-1] = merged[-1][0] * size, stride
+        else:
+            merged.append((size, stride))
+    return merged
+
+
+def arranged(x, dim):
+    """The tensor, or a copy of it whose rows have a layout, and this."""
+    layout = layout_of(x, dim)
+    if layout is None:
+        x = as_rows(x, dim)
+        layout = layout_of(x, [-1])
+    return x, layout
+
+
+def fit(layout, other):
+    """Whether kernels can read rows of the one layout and write results in the other."""
+    return layout and other and (layout.beside, layout.step == 1) == (other.beside, other.step == 1)
 
 
 def logsumexp(x, dim):
     dim = sorted(dim)
-    rows = as_rows(x, dim)
-    out = rows.new_empty(rows.shape[0])
-    launch(_core.cuda_logsumexp, x, matrix(rows), out.data_ptr())
+    rows, layout = arranged(x, dim)
+    out = rows.new_empty(layout.count)
+    launch(_core.cuda_logsumexp, x, layout.matrix(rows), out.data_ptr())
     return out.view([1 if d - x.ndim in dim else n for d, n in enumerate(x.shape)])
 
 
 def shares(x, dim, is_log):
     """Softmax, or with `is_log` log-softmax, along these dimensions."""
     dim = sorted(dim)
+    out = x.new_empty(x.shape)
+    layout, of_out = layout_of(x, dim), layout_of(out, dim)
+    if fit(layout, of_out):
+        launch(_core.cuda_shares, x, layout.matrix(x), is_log, of_out.places(out), 0)
+        return out
+    del out
     rows = as_rows(x, dim)
     out = torch.empty_like(rows, memory_format=torch.contiguous_format)
-    launch(_core.cuda_shares, x, matrix(rows), is_log, (out.data_ptr(), out.stride(0) * out.itemsize), 0)
+    layout, of_out = layout_of(rows, [-1]), layout_of(out, [-1])
+    launch(_core.cuda_shares, x, layout.matrix(rows), is_log, of_out.places(out), 0)
     if not dim:
         return out.view(x.shape)
     order = list(range(-len(dim), 0))
@@ -98,15 +166,24 @@ def shares(x, dim, is_log):
 def losses(x, target, ignored):
     """The cross-entropy of each row along the last dimension with its target, 0 where that is `ignored`; and what is
     kept of the row for its gradient."""
-    rows, target = as_rows(x, [-1]), per_row(x, target.to(torch.int64))
-    out, kept = rows.new_empty(rows.shape[0]), new_kept(x)
-    launch(_core.cuda_losses, x, matrix(rows), (target.data_ptr(), ignored), out.data_ptr(), address_of(kept))
+    (rows, layout), target = arranged_to_keep(x), per_row(x, target.to(torch.int64))
+    out, kept = rows.new_empty(layout.count), new_kept(x)
+    launch(_core.cuda_losses, x, layout.matrix(rows), (target.data_ptr(), ignored), out.data_ptr(), address_of(kept))
     return out.view(x.shape[:-1]), kept
 
 
-# Threads have the last 8192 numbers of a row (4096 of float64) in registers: only a longer one would be read twice for
-# its gradient.
+# A block's threads have the last 8192 numbers of a row (4096 of float64) in registers: only a longer one would be read
+# twice for its gradient.
 KEPT_BEYOND = 4096
+
+
+def arranged_to_keep(x):
+    """`arranged`, along the last dimension; with a copy of long rows that lie beside each other, of which nothing would
+    be kept."""
+    if x.shape[-1] > KEPT_BEYOND:
+        rows = as_rows(x, [-1])
+        return rows, layout_of(rows, [-1])
+    return arranged(x, [-1])
 
 
 def new_kept(x):
@@ -120,14 +197,21 @@ def address_of(kept):
 
 
 def loss_gradients(x, target, ignored, factors, kept):
-    """The gradient of each row's loss, multiplied by its factor, with what `losses` kept, or with None."""
-    rows, target, factors = as_rows(x, [-1]), per_row(x, target.to(torch.int64)), per_row(x, factors.to(x.dtype))
-    out = torch.empty_like(rows, memory_format=torch.contiguous_format)
-    results = (out.data_ptr(), out.stride(0) * out.itemsize)
+    """The gradient of each row's loss, multiplied by its factor, with what `losses` kept, or with None. It lies in memory
+    as `torch.empty_like` has it."""
+    target, factors = per_row(x, target.to(torch.int64)), per_row(x, factors.to(x.dtype))
+    out = torch.empty_like(x)
+    (rows, layout), results, of_results = arranged_to_keep(x), out, layout_of(out, [-1])
+    if not fit(layout, of_results):
+        if layout.step != 1:
+            rows = as_rows(x, [-1])
+            layout = layout_of(rows, [-1])
+        results = x.new_empty(layout.count, layout.length)
+        of_results = layout_of(results, [-1])
     kept = None if kept is None else kept.contiguous()
     of_rows = (target.data_ptr(), ignored), factors.data_ptr(), address_of(kept)
-    launch(_core.cuda_loss_gradients, x, matrix(rows), *of_rows, results)
-    return out.view(x.shape)
+    launch(_core.cuda_loss_gradients, x, layout.matrix(rows), *of_rows, of_results.places(results))
+    return out if results is out else out.copy_(results.view(x.shape))
 
 
 def per_row(x, numbers):

@@ -43,6 +43,10 @@ def without_values(x, target, weight, ignored, smoothing):
     return x.new_empty(x.shape[:-1]), _cuda.new_kept(x) if has_kernel(x, target, weight, smoothing) else nothing_kept(x)
 
 
+def gradient_without_values(x, target, scale, kept, weight, ignored, smoothing):
+    return torch.empty_like(x) if has_kernel(x, target, weight, smoothing) else x.new_empty(x.shape)
+
+
 def each_gradient(
     x: Tensor,
     target: Tensor,
@@ -262,7 +266,9 @@ losses, surprisals = (
     Differentiable(name, of_rows(argument), 2, losses_backward, losses_slope, without_values, ("inputs", "kept"))
     for name, argument in (("cross_entropy", "target"), ("token_log_probs", "tokens"))
 )
-losses_gradient = Differentiable("cross_entropy_gradient", each_gradient, 4, gradient_backward, gradient_slope)
+losses_gradient = Differentiable(
+    "cross_entropy_gradient", each_gradient, 4, gradient_backward, gradient_slope, gradient_without_values
+)
 
 
 def mean_of(total, count, target, weight, ignored):
