@@ -16,12 +16,13 @@ use std::{ptr, slice};
 
 /// Adds `XLA_HANDLERS`, the address of each function by its name.
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    let handlers: [(&str, Handler); 5] = [
+    let handlers: [(&str, Handler); 6] = [
         ("logsumexp", logsumexp),
         ("softmax", softmax),
         ("log_softmax", log_softmax),
         ("losses", losses),
         ("losses_gradient", losses_gradient),
+        ("losses_with_gradient", losses_with_gradient),
     ];
     let addresses = pyo3::types::PyDict::new(module.py());
     for (name, handler) in handlers {
@@ -63,6 +64,12 @@ unsafe extern "C" fn losses_gradient(frame: *mut CallFrame) -> *mut c_void {
     unsafe { answer(frame, Operation::LossesGradient) }
 }
 
+/// The losses and their gradients.
+unsafe extern "C" fn losses_with_gradient(frame: *mut CallFrame) -> *mut c_void {
+    // SAFETY: XLA's.
+    unsafe { answer(frame, Operation::LossesWithGradient) }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Operation {
     Logsumexp,
@@ -70,23 +77,30 @@ enum Operation {
     LogSoftmax,
     Losses,
     LossesGradient,
+    LossesWithGradient,
 }
 
 impl Operation {
     fn takes_classes(self) -> bool {
-        matches!(self, Self::Losses | Self::LossesGradient)
+        matches!(self, Self::Losses | Self::LossesGradient | Self::LossesWithGradient)
     }
 
     fn gives_one_for_each_row(self) -> bool {
-        matches!(self, Self::Logsumexp | Self::Losses)
+        matches!(self, Self::Logsumexp | Self::Losses | Self::LossesWithGradient)
     }
 
+    fn gives_gradients_too(self) -> bool {
+        self == Self::LossesWithGradient
+    }
+
+    /// Writes the results, and gradients if they are asked for beside them.
     fn compute<T: Float>(
         self,
         rows: &[T],
         length: usize,
         classes: &Classes,
         out: &mut [T],
+        gradients: &mut [T],
     ) -> Result<(), Error> {
         let loss = || CrossEntropy::new(length).ignore(IGNORED).label_smoothing(classes.smoothing);
         let targets = Targets::Classes(&classes.indices);
@@ -102,6 +116,7 @@ impl Operation {
                 let mut losses = rows[..classes.indices.len()].to_vec();
                 loss()?.losses_with_gradient(rows, targets, &mut losses, out)?;
             }
+            Self::LossesWithGradient => loss()?.losses_with_gradient(rows, targets, out, gradients)?,
         }
         Ok(())
     }
@@ -208,8 +223,9 @@ unsafe fn answer(frame: *mut CallFrame, operation: Operation) -> *mut c_void {
 /// The frame has buffers that may be read and written.
 unsafe fn compute(frame: &CallFrame, operation: Operation) -> Result<(), String> {
     let count = 1 + i64::from(operation.takes_classes());
-    if (frame.arguments.size, frame.results.size) != (count, 1) {
-        return Err(format!("logsum expects {count} arrays, and gives one"));
+    let of_results = 1 + i64::from(operation.gives_gradients_too());
+    if (frame.arguments.size, frame.results.size) != (count, of_results) {
+        return Err(format!("logsum expects {count} arrays, and gives {of_results}"));
     }
     // SAFETY: there are so many, and each is a buffer: XLA knows nothing else.
     let (input, output) = unsafe { (frame.arguments.buffer(0), frame.results.buffer(0)) };
@@ -255,7 +271,19 @@ unsafe fn rows<T: Float>(
     };
     // SAFETY: the caller's; XLA's buffers are aligned, and results do not overlap arguments.
     let (rows, out) = unsafe { (input.numbers::<T>(numbers), output.results::<T>(results)) };
-    operation.compute(rows, length, &classes, out).map_err(|error| error.to_string())
+    let gradients: &mut [T] = if operation.gives_gradients_too() {
+        // SAFETY: the frame has two results then.
+        let buffer = unsafe { frame.results.buffer(1) };
+        // SAFETY: the caller's.
+        if buffer.kind != input.kind || unsafe { buffer.shape() } != shape {
+            return Err("logsum gives gradients in the shape and the format of the numbers".to_owned());
+        }
+        // SAFETY: likewise.
+        unsafe { buffer.results(numbers) }
+    } else {
+        &mut []
+    };
+    operation.compute(rows, length, &classes, out, gradients).map_err(|error| error.to_string())
 }
 
 /// # Safety

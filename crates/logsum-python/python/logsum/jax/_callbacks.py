@@ -32,10 +32,12 @@ def registered(name):
     return target
 
 
-def called_by_xla(name, shape, *arrays, **attributes):
-    """Calls a function of the compiled part, without Python, for rows along the last axis of the first array."""
-    call = jax.ffi.ffi_call(registered(name), shape, vmap_method="broadcast_all")
-    return alike(call(*arrays, **attributes), arrays)
+def called_by_xla(name, shapes, *arrays, **attributes):
+    """Calls a function of the compiled part, without Python, for rows along the last axis of the first array. For a
+    tuple of shapes, there is a tuple of results."""
+    call = jax.ffi.ffi_call(registered(name), shapes, vmap_method="broadcast_all")
+    results = call(*arrays, **attributes)
+    return alike(tuple(results) if isinstance(shapes, tuple) else results, arrays)
 
 
 def varying(x):

@@ -11,6 +11,7 @@ from ._reductions import Powers, finite_or_0, log_softmax, logsumexp, softmax, s
 
 
 def by_core(logits, target, weight, ignored, smoothing, gradient):
+    """The losses, and with `gradient` their gradients."""
     is_soft = target.dtype.kind not in "iu"
     rows = _general.common_shape(logits.shape[:-1], target.shape[:-1] if is_soft else target.shape)
     logits = np.broadcast_to(logits, (*rows, logits.shape[-1]))
@@ -20,14 +21,14 @@ def by_core(logits, target, weight, ignored, smoothing, gradient):
         batch = _general.common_shape(weight.shape[:-1], logits.shape[: weight.ndim - 1])
         parts = [np.broadcast_to(x, batch + x.shape[len(batch) :]) for x in (logits, target, weight)]
         each = [by_core(*(x[i] for x in parts), ignored, smoothing, gradient) for i in np.ndindex(batch)]
-        return np.reshape(each, batch + np.shape(each[0]))
+        return tuple(np.reshape(results, batch + np.shape(results[0])) for results in zip(*each))
     weight = None if weight is None else weight.reshape(-1)
     options = dict(ignore_index=ignored, reduction="none", label_smoothing=smoothing, z_loss=0.0, temperature=1.0)
-    return _general.losses(logits, target, weight, -1, options, gradient)[int(gradient)]
+    return _general.losses(logits, target, weight, -1, options, gradient)[: 1 + gradient]
 
 
 def by_rows(name, function, results, arrays, ignored, smoothing, argument="target"):
-    """Losses or their gradients by the compiled part: without Python for classes without weights."""
+    """Losses, their gradients, or both by the compiled part: without Python for classes without weights."""
     (logits, target), weights = arrays[:2], arrays[2:]
     is_simple = not weights and target.dtype in (jnp.int32, jnp.int64) and target.shape == logits.shape[:-1]
     if registered(name) is None or not is_simple or not logits.shape[-1]:
@@ -63,7 +64,7 @@ def of_rows(argument):
         def values(*arrays):
             if arrays[1].dtype.kind in "iu":
                 within(arrays[1], logits.shape[-1], ignored, argument)
-            return by_core(*given(arrays), ignored, smoothing, False)
+            return by_core(*given(arrays), ignored, smoothing, False)[0]
 
         def elsewhere(*arrays):
             q, powers = wide(weights_of(*given(arrays), ignored, smoothing)), Powers(arrays[0], (-1,))
@@ -76,16 +77,44 @@ def of_rows(argument):
         on_cpu = lambda *arrays: by_rows("losses", values, shape, arrays, ignored, smoothing, argument)
         return dispatched(on_cpu, elsewhere, *present(logits, target, weight))
 
+    @operator(3, 4)
+    def with_gradient(logits, target, weight, ignored, smoothing):
+        """The losses and their gradients, which share the sum of each row."""
+        shapes = jax.ShapeDtypeStruct(logits.shape[:-1], logits.dtype), like(logits)
+
+        def values(*arrays):
+            if arrays[1].dtype.kind in "iu":
+                within(arrays[1], logits.shape[-1], ignored, argument)
+            return by_core(*given(arrays), ignored, smoothing, True)
+
+        def elsewhere(*arrays):
+            arrays = given(arrays)
+            return losses(*arrays, ignored, smoothing), losses_gradient(*arrays, ignored, smoothing)
+
+        on_cpu = lambda *arrays: by_rows("losses_with_gradient", values, shapes, arrays, ignored, smoothing, argument)
+        return dispatched(on_cpu, elsewhere, *present(logits, target, weight))
+
     @losses.defjvp
     def _(ignored, smoothing, primals, tangents):
-        (logits, target, weight), (t, dt, dw) = primals, tangents
-        slope = jnp.sum(times(losses_gradient(*primals, ignored, smoothing), t), -1)
-        if not is_constant(target, weight):
-            surprisal = -log_softmax(counted(logits, target, ignored), (-1,))
-            slope = slope + jnp.sum(times(surprisal, change_of_q(*primals, ignored, smoothing, dt, dw)), -1)
-        return losses(*primals, ignored, smoothing), slope
+        each, gradient = with_gradient(*primals, ignored, smoothing)
+        return each, slope_of_losses(gradient, primals, tangents, ignored, smoothing)
+
+    @with_gradient.defjvp
+    def _(ignored, smoothing, primals, tangents):
+        each, gradient = with_gradient(*primals, ignored, smoothing)
+        slope = slope_of_losses(gradient, primals, tangents, ignored, smoothing)
+        return (each, gradient), (slope, slope_of_gradient(primals, tangents, ignored, smoothing))
 
     return losses
+
+
+def slope_of_losses(gradient, primals, tangents, ignored, smoothing):
+    (logits, target, weight), (t, dt, dw) = primals, tangents
+    slope = jnp.sum(times(gradient, t), -1)
+    if is_constant(target, weight):
+        return slope
+    surprisal = -log_softmax(counted(logits, target, ignored), (-1,))
+    return slope + jnp.sum(times(surprisal, change_of_q(*primals, ignored, smoothing, dt, dw)), -1)
 
 
 losses, surprisals = of_rows("labels"), of_rows("tokens")
@@ -168,7 +197,7 @@ def squares(logits, shift, whole):
 
 @operator(3, 4)
 def losses_gradient(logits, target, weight, ignored, smoothing):
-    by_numpy = lambda *arrays: by_core(*given(arrays), ignored, smoothing, True)
+    by_numpy = lambda *arrays: by_core(*given(arrays), ignored, smoothing, True)[1]
     on_cpu = lambda *arrays: by_rows("losses_gradient", by_numpy, like(logits), arrays, ignored, smoothing)
 
     def elsewhere(*arrays):
@@ -186,6 +215,11 @@ def losses_gradient(logits, target, weight, ignored, smoothing):
 
 @losses_gradient.defjvp
 def _(ignored, smoothing, primals, tangents):
+    slope = slope_of_gradient(primals, tangents, ignored, smoothing)
+    return losses_gradient(*primals, ignored, smoothing), slope
+
+
+def slope_of_gradient(primals, tangents, ignored, smoothing):
     (logits, target, weight), (t, dt, dw) = primals, tangents
     p = softmax(counted(logits, target, ignored), (-1,))
     whole = jnp.broadcast_to(whole_of(*primals, ignored, smoothing)[..., None], logits.shape)
@@ -193,4 +227,4 @@ def _(ignored, smoothing, primals, tangents):
     if not is_constant(target, weight):
         dq = change_of_q(*primals, ignored, smoothing, dt, dw)
         slope = slope + jnp.sum(dq, -1, keepdims=True) * p - dq
-    return losses_gradient(*primals, ignored, smoothing), slope
+    return slope
