@@ -38,6 +38,18 @@ impl Memory {
         self.writable.push(range(numbers.as_mut_ptr(), numbers.len()));
         self
     }
+
+    fn sorted(mut self) -> Self {
+        self.readable.sort_by_key(|range| range.start);
+        self.writable.sort_by_key(|range| range.start);
+        self
+    }
+}
+
+/// Whether one of these ranges, which are sorted and do not overlap, has all of these bytes.
+fn hold(ranges: &[Range<u64>], address: u64, bytes: u64) -> bool {
+    let count = ranges.partition_point(|range| range.start <= address);
+    count > 0 && address + bytes <= ranges[count - 1].end
 }
 
 fn range<T>(start: *const T, len: usize) -> Range<u64> {
@@ -47,7 +59,7 @@ fn range<T>(start: *const T, len: usize) -> Range<u64> {
 
 /// A block under way.
 struct Block {
-    memory: Memory,
+    memory: Rc<Memory>,
     shared: RefCell<[u64; SHARED as usize]>,
     words: RefCell<Vec<u32>>,
 }
@@ -66,13 +78,13 @@ pub struct Emulated<'a> {
 /// Runs all blocks of a grid, one after the other, in a mixed order: any must do.
 pub fn launch(memory: &Memory, blocks: [u32; 2], threads: u32, kernel: impl Fn(Emulated<'_>) + 'static) {
     assert!(threads.is_power_of_two() && threads >= 32, "{threads} threads");
-    let (all, kernel) = (blocks[0] * blocks[1], Rc::new(kernel));
+    let (all, kernel, memory) = (blocks[0] * blocks[1], Rc::new(kernel), Rc::new(memory.clone().sorted()));
     // A number prime to that of the blocks.
     let stride = (1..).map(|k| 7 * k + 1).find(|&stride| gcd(stride, all) == 1).unwrap_or(1);
     let mut stacks = Vec::new();
     for i in 0..all {
         let at = (i * stride) % all;
-        run(memory, [at % blocks[0], at / blocks[0]], blocks, threads, &kernel, &mut stacks);
+        run(&memory, [at % blocks[0], at / blocks[0]], blocks, threads, &kernel, &mut stacks);
     }
 }
 
@@ -81,7 +93,7 @@ fn gcd(a: u32, b: u32) -> u32 {
 }
 
 fn run<K: Fn(Emulated<'_>) + 'static>(
-    memory: &Memory,
+    memory: &Rc<Memory>,
     at: [u32; 2],
     blocks: [u32; 2],
     threads: u32,
@@ -89,7 +101,7 @@ fn run<K: Fn(Emulated<'_>) + 'static>(
     stacks: &mut Vec<DefaultStack>,
 ) {
     let block = Rc::new(Block {
-        memory: memory.clone(),
+        memory: Rc::clone(memory),
         // What nobody wrote has no meaning.
         shared: RefCell::new([0xdead_dead_dead_dead; SHARED as usize]),
         words: RefCell::new(vec![0; threads as usize]),
@@ -142,9 +154,8 @@ fn run<K: Fn(Emulated<'_>) + 'static>(
 impl Emulated<'_> {
     fn check(self, address: u64, bytes: u64, writes: bool) {
         assert!(address.is_multiple_of(bytes), "an address is not a multiple of {bytes}");
-        let Memory { readable, writable } = &self.block.memory;
-        let holds = |range: &Range<u64>| range.start <= address && address + bytes <= range.end;
-        let is_good = writable.iter().any(holds) || !writes && readable.iter().any(holds);
+        let Memory { readable, writable } = &*self.block.memory;
+        let is_good = hold(writable, address, bytes) || !writes && hold(readable, address, bytes);
         assert!(is_good, "thread {} of block {:?} leaves the memory that it was given", self.index, self.at);
     }
 
