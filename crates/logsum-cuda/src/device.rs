@@ -81,6 +81,18 @@ impl Device {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The address of so many bytes, which are 0 for what follows in this stream, and are never freed.
+    pub(crate) fn zeros(&self, bytes: usize, stream: usize) -> Result<u64, Error> {
+        let _current = Current::make(self.context)?;
+        // SAFETY: the context is current; nobody else knows the memory.
+        unsafe {
+            let address = result::malloc_sync(bytes).map_err(said("allocate a workspace"))?;
+            result::memset_d8_async(address, 0, bytes, stream as sys::CUstream)
+                .map_err(said("clear the workspace"))?;
+            Ok(address)
+        }
+    }
+
     fn function(&self, name: &str) -> Result<Function, Error> {
         let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(&function) = functions.get(name) {

@@ -23,8 +23,8 @@ mod slices;
 pub use error::Error;
 pub use kernels::Format;
 pub use operations::{
-    KEPT, Memory, Rows, Stream, Targets, WORKSPACE, is_available, log_softmax, logsumexp, loss_gradients,
-    losses, softmax,
+    KEPT, KEPT_FROM, Memory, Rows, Stream, Targets, WORKSPACE, is_available, log_softmax, logsumexp,
+    loss_gradients, losses, softmax,
 };
 pub use slices::{Handle, Number, Slice, SliceMut};
 

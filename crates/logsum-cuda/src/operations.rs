@@ -8,6 +8,8 @@ use crate::error::Error;
 use crate::kernels::{Format, Kernel};
 use crate::shape::{MOST_PARTS, Shape, THREADS, columns, grid};
 use Argument::{Long, Short};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 /// Bytes of memory that a call needs beside its arguments, aligned to 16 bytes. They are 0 before the first call and
 /// belong to one stream; calls leave them as the next one needs them. The number of 32 bits at offset 8 counts the
@@ -26,6 +28,10 @@ const PARTS: u64 = (4 + 8 * 8) * MOST_PARTS;
 /// Bytes that [`losses`] keeps of each row for [`loss_gradients`]: see `logsum-gpu`, losses.rs.
 pub const KEPT: usize = 32;
 
+/// From how many numbers on it is worth it to keep something of a row. A block's threads have the last 8192 numbers of a
+/// row (4096 of f64) in registers: only a longer one would be read twice for its gradient.
+pub const KEPT_FROM: usize = 4097;
+
 /// A stream of a GPU.
 #[derive(Debug, Clone, Copy)]
 pub struct Stream {
@@ -38,6 +44,35 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// Calls operations in a stream with a workspace of the stream's own, which is allocated when it is first needed, and
+    /// kept for good: for a program that cannot keep one itself.
+    ///
+    /// # Errors
+    /// Those of the operations; [`Error::Driver`] also if there is no memory for the workspace.
+    pub fn with_workspace(
+        device: i32,
+        handle: usize,
+        operations: impl FnOnce(Self) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        static WORKSPACES: Mutex<BTreeMap<(i32, usize), u64>> = Mutex::new(BTreeMap::new());
+        let mut workspaces = WORKSPACES.lock().unwrap_or_else(PoisonError::into_inner);
+        let workspace = match workspaces.get(&(device, handle)) {
+            Some(&workspace) => workspace,
+            None => {
+                let workspace = Device::get(device)?.zeros(WORKSPACE, handle)?;
+                workspaces.insert((device, handle), workspace);
+                workspace
+            }
+        };
+        drop(workspaces);
+        let done = operations(Self { device, handle, workspace });
+        if let Err(Error::Driver { .. }) = done {
+            // Kernels that were started may have left it other than 0.
+            WORKSPACES.lock().unwrap_or_else(PoisonError::into_inner).remove(&(device, handle));
+        }
+        done
+    }
+
     /// Arguments: the queue of rows that the first kernel leaves open, the queue of those that the second one does, and
     /// what blocks that work on parts of a row tell each other.
     fn workspaces(self) -> [Argument; 3] {

@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 
 use logsum_cuda::{
-    Format, KEPT, Memory, Rows, Stream, Targets, WORKSPACE, is_available, log_softmax, logsumexp,
+    Format, KEPT, KEPT_FROM, Memory, Rows, Stream, Targets, WORKSPACE, is_available, log_softmax, logsumexp,
     loss_gradients, losses, softmax,
 };
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("CUDA_WORKSPACE", WORKSPACE)?;
     module.add("CUDA_KEPT", KEPT)?;
+    module.add("CUDA_KEPT_FROM", KEPT_FROM)?;
     module.add_function(wrap_pyfunction!(cuda_problem, module)?)?;
     module.add_function(wrap_pyfunction!(cuda_logsumexp, module)?)?;
     module.add_function(wrap_pyfunction!(cuda_shares, module)?)?;

@@ -1,8 +1,11 @@
 """logsum.jax: values and derivatives under JAX's transforms."""
 
+import ctypes
 import functools
+import itertools
 import math
 import os
+import re
 import subprocess
 import sys
 
@@ -17,6 +20,8 @@ jax.config.update("jax_enable_x64", True)
 
 import logsum  # noqa: E402
 import logsum.jax as lj  # noqa: E402
+from logsum import _core  # noqa: E402
+from logsum.jax import _callbacks  # noqa: E402
 from jax.test_util import check_grads  # noqa: E402
 
 RNG = np.random.default_rng(0)
@@ -693,6 +698,106 @@ def test_rows_are_computed_without_python():
     each = np.stack([logsum.cross_entropy(np.asarray(row), np.asarray(labels), **options) for row in x])
     np.testing.assert_array_equal(jax.vmap(loss)(x), each)
     assert "callback" in jax.jit(lambda x: lj.softmax(x, 0)).lower(x).as_text()
+
+
+def test_gpus_are_given_the_kernels(monkeypatch):
+    """What is compiled for a GPU, which need not be there."""
+    monkeypatch.setattr(_callbacks, "has_kernels", lambda: True)
+    x = jnp.asarray(np.random.default_rng(8).normal(size=(2, 3, 53)), jnp.float32)
+    labels = jnp.array([[0, 1, 52], [4, -1, 3]])
+    loss = lambda x, **options: lj.cross_entropy(x, labels, **options).sum()
+    for function, calls in [
+        (lambda x: lj.logsumexp(x, -1), ["logsumexp"]),
+        (lambda x: lj.logsumexp(x, (0, 2)), ["logsumexp"]),
+        (lambda x: lj.softmax(x, 1), ["softmax"]),
+        (lambda x: lj.log_softmax(x, (0, 1)), ["log_softmax"]),
+        (jax.grad(lambda x: lj.logsumexp(x, 1).sum()), ["softmax"]),
+        (loss, ["losses"]),
+        (jax.vmap(lambda x: lj.cross_entropy(x, labels[0])), ["losses"]),
+        (jax.grad(loss), ["losses_with_gradient"]),
+        (lambda x: loss(x, label_smoothing=0.1), []),
+        (jax.grad(lambda x: loss(x, label_smoothing=0.1)), ["softmax"]),
+        (lambda x: lj.logsumexp(x[:0], -1), []),
+    ]:
+        text = jax.jit(function).trace(x).lower(lowering_platforms=("cuda",)).as_text()
+        assert re.findall(r"custom_call @logsum_(\w+)\(", text) == calls
+        assert "callback" not in text
+
+
+class Frame:
+    """A call as XLA makes it, by the structures of its `c_api.h`."""
+
+    def __init__(self, arguments, results, stage=3, extension=None, functions=18):
+        pointer, word = ctypes.c_void_p, ctypes.c_size_t
+        self.kept, self.message = [], None
+        create = ctypes.CFUNCTYPE(pointer, ctypes.POINTER(word * 4))(self.create)
+        get = ctypes.CFUNCTYPE(pointer, pointer)(lambda _: None)
+        addresses = [ctypes.cast(f, pointer).value for f in [create, *[get] * (functions - 1)]]
+        api = self.words(48 + 8 * functions, 0, 24, 0, 1 << 32, 0, *addresses)
+        attributes = self.attributes(argument=b"target", ignored=-1, smoothing=0.0)
+        body = [self.buffers(arguments), self.buffers(results), attributes]
+        self.frame = self.words(0, extension or 0, api, 0, stage, *itertools.chain(*body))
+        self.kept += [create, get]
+
+    def create(self, arguments):
+        self.message = ctypes.string_at(arguments[0][2]).decode()
+        return 1
+
+    def words(self, *words):
+        memory = (ctypes.c_uint64 * len(words))(*(w % 2**64 for w in words))
+        self.kept.append(memory)
+        return ctypes.addressof(memory)
+
+    def ints(self, *ints):
+        memory = (ctypes.c_int32 * max(len(ints), 1))(*ints)
+        self.kept.append(memory)
+        return ctypes.addressof(memory)
+
+    def buffers(self, buffers):
+        places = [self.words(0, 0, kind, 16, len(shape), self.words(*shape)) for kind, shape in buffers]
+        return 0, 0, len(buffers), self.ints(*[1] * len(buffers)), self.words(*places)
+
+    def attributes(self, argument, ignored, smoothing):
+        text = ctypes.create_string_buffer(argument)
+        self.kept.append(text)
+        number = self.words(np.float64(smoothing).view(np.uint64).item())
+        places = [self.words(ctypes.addressof(text), len(argument)), self.words(5, self.words(ignored)), self.words(12, number)]
+        return 0, 0, 3, self.ints(4, 3, 3), 0, self.words(*places)
+
+    def call(self, name):
+        handler = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(_core.XLA_CUDA_HANDLERS[name])
+        return handler(self.frame), self.message
+
+
+def test_handlers_on_gpus_check_what_they_are_given():
+    """Here without a GPU: they come to the point where they ask for it, or refuse what they are given."""
+    f32, u32, s32 = 11, 8, 4
+    x, classes, ones, kept = (f32, (2, 5)), (s32, (2, 2)), (f32, (2,)), (u32, (2, 8))
+    good = {
+        "logsumexp": ([x], [ones]),
+        "softmax": ([x], [x]),
+        "log_softmax": ([x], [x]),
+        "losses": ([x, classes], [ones]),
+        "losses_gradient": ([x, classes, ones], [x]),
+        "losses_with_gradient": ([x, classes, ones], [ones, x, kept]),
+    }
+    assert good.keys() == _core.XLA_CUDA_HANDLERS.keys()
+    for name, (arguments, results) in good.items():
+        if _core.cuda_problem(0) is not None:
+            error, message = Frame(arguments, results).call(name)
+            assert error and "NVIDIA" in message, (name, message)
+        for bad in [(arguments[1:], results), (arguments, [*results, x]), ([(3, (2, 5)), *arguments[1:]], results)]:
+            error, message = Frame(*bad).call(name)
+            assert error and message == "logsum's kernels are for other arrays"
+        for place in range(len(results)):
+            worse = [(kind, (*shape, 2)) if i == place else (kind, shape) for i, (kind, shape) in enumerate(results)]
+            assert Frame(arguments, worse).call(name) == (1, "logsum's kernels are for other arrays")
+        # Nothing is to be done before the stage of execution, or for no rows.
+        assert Frame(arguments, results, stage=1).call(name) == (None, None)
+        nothing = lambda arrays: [(kind, (0, *shape[1:])) for kind, shape in arrays]
+        assert Frame(nothing(arguments), nothing(results)).call(name) == (None, None)
+        error, message = Frame(arguments, results, functions=17).call(name)
+        assert error and message == "logsum needs a newer version of JAX on GPUs"
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])

@@ -172,7 +172,7 @@ def test_rows_beside_each_other_are_not_copied(kernels, monkeypatch, dtype):
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("way", ["eager", "strided", "compiled", "vmap", "by func", "second"])
 def test_gradients_of_long_rows_are_given_what_the_losses_kept(kernels, monkeypatch, way):
-    count, classes = 6, _cuda.KEPT_BEYOND + 1
+    count, classes = 6, _core.CUDA_KEPT_FROM
     scores = torch.from_numpy(np.random.default_rng(4).normal(0, 4, (count, classes)))
     x = scores.T.contiguous().T if way == "strided" else scores
     target = torch.tensor([0, 5, 7, -100, 4000, classes - 1])

@@ -19,8 +19,13 @@ segment ids are never checked: those that are out of range are dropped.
 Accuracy
 --------
 On the CPU values are as accurate as those of the same functions of `logsum`: mostly correctly rounded. The derivatives
-that `logsumexp_jvp` and `logsumexp_hvp` return are less accurate, as the other derivatives below. On other devices
-values are computed by JAX's own operations, by the same formulas and conventions, with errors of some ulps.
+that `logsumexp_jvp` and `logsumexp_hvp` return are less accurate, as the other derivatives below. On NVIDIA's GPUs
+(Ampere and later) kernels of this package compute log-sum-exp, softmax and log-softmax without weights with the same
+bits as on the CPU, and so token log-probabilities and losses of rows whose targets are classes, without class weights,
+label smoothing, z-loss and temperature, with their gradients except for the sign of zeros. (Of rows that were
+constructed to be hard, a result may be the number next to the nearest one.) All other functions on GPUs, and all
+functions on other devices, are computed by JAX's own operations, by the same formulas and conventions, with errors of
+some ulps.
 
 First derivatives of log-sum-exps and losses are correctly rounded before they are multiplied by the cotangent. All
 other derivatives have an error of some ulps of their largest terms; these terms cancel where a row is nearly certain

@@ -22,20 +22,27 @@ def called(function, shapes, *arrays):
 
 
 @functools.cache
-def registered(name):
+def registered(name, platform="cpu"):
     """The name under which XLA knows a function of the compiled part that it can call without Python; None where JAX
     cannot register such functions."""
     if not hasattr(jax, "ffi"):
         return None
     target = f"logsum_{name}"
-    jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(_core.XLA_HANDLERS[name]), platform="cpu")
+    handlers = _core.XLA_HANDLERS if platform == "cpu" else _core.XLA_CUDA_HANDLERS
+    jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(handlers[name]), platform=platform)
     return target
 
 
-def called_by_xla(name, shapes, *arrays, **attributes):
+@functools.cache
+def has_kernels():
+    """Whether the kernels for NVIDIA's GPUs can be used: with their driver, from compute capability 8.0 on."""
+    return hasattr(jax, "ffi") and _core.cuda_problem(0) is None
+
+
+def called_by_xla(name, shapes, *arrays, platform="cpu", **attributes):
     """Calls a function of the compiled part, without Python, for rows along the last axis of the first array. For a
     tuple of shapes, there is a tuple of results."""
-    call = jax.ffi.ffi_call(registered(name), shapes, vmap_method="broadcast_all")
+    call = jax.ffi.ffi_call(registered(name, platform), shapes, vmap_method="broadcast_all")
     results = call(*arrays, **attributes)
     return alike(tuple(results) if isinstance(shapes, tuple) else results, arrays)
 
@@ -58,8 +65,11 @@ def alike(results, arrays):
     return jax.tree.map(told, results)
 
 
-def dispatched(on_cpu, elsewhere, *arrays):
-    return jax.lax.platform_dependent(*arrays, cpu=on_cpu, default=elsewhere)
+def dispatched(on_cpu, elsewhere, *arrays, on_cuda=None):
+    """The result of the function for the device: without one for NVIDIA's GPUs, or where that cannot be used, it is
+    `elsewhere`."""
+    others = dict(cuda=on_cuda) if on_cuda is not None and has_kernels() else {}
+    return jax.lax.platform_dependent(*arrays, cpu=on_cpu, default=elsewhere, **others)
 
 
 def like(x):

@@ -37,6 +37,32 @@ def by_rows(name, function, results, arrays, ignored, smoothing, argument="targe
     return called_by_xla(name, results, *arrays, **options)
 
 
+def by_kernels(name, logits, target, ignored):
+    """The same on NVIDIA's GPUs. A label that is out of range makes its row NaN."""
+    rows = logits.shape[:-1]
+    each, gradients = jax.ShapeDtypeStruct(rows, logits.dtype), like(logits)
+    arrays, results = (jnp.ones(rows, logits.dtype),), (each, gradients, jax.ShapeDtypeStruct((*rows, 8), jnp.uint32))
+    if name != "losses_with_gradient":
+        arrays, results = ((), each) if name == "losses" else (arrays, gradients)
+    options = dict(ignored=np.int64(ignored), smoothing=np.float64(0), argument="target")
+    found = called_by_xla(name, results, logits, in_words(target), *arrays, platform="CUDA", **options)
+    return found[:2] if isinstance(found, tuple) else found
+
+
+def in_words(labels):
+    """Each label as the two words of a 64-bit integer, which JAX often does not have, the lower one first."""
+    if labels.dtype.itemsize == 8:
+        return jax.lax.bitcast_convert_type(labels, jnp.int32)
+    labels = labels.astype(jnp.int32)
+    return jnp.stack([labels, labels >> 31], -1)
+
+
+def on_cuda(name, logits, target, weight, ignored, smoothing):
+    """What `dispatched` calls there; None for losses that there are no kernels for."""
+    is_simple = is_constant(target, weight) and smoothing == 0 and target.shape == logits.shape[:-1]
+    return (lambda *arrays: by_kernels(name, *arrays, ignored)) if is_simple and logits.size else None
+
+
 def weights_of(logits, target, weight, ignored, smoothing):
     """q: the weight of each class in the loss of each row."""
     classes = logits.shape[-1]
@@ -75,7 +101,8 @@ def of_rows(argument):
             return (2 * jnp.sum(jnp.where(q == 0, 0, -q * logs), -1)).astype(logits.dtype)
 
         on_cpu = lambda *arrays: by_rows("losses", values, shape, arrays, ignored, smoothing, argument)
-        return dispatched(on_cpu, elsewhere, *present(logits, target, weight))
+        kernels = on_cuda("losses", logits, target, weight, ignored, smoothing)
+        return dispatched(on_cpu, elsewhere, *present(logits, target, weight), on_cuda=kernels)
 
     @operator(3, 4)
     def with_gradient(logits, target, weight, ignored, smoothing):
@@ -92,7 +119,8 @@ def of_rows(argument):
             return losses(*arrays, ignored, smoothing), losses_gradient(*arrays, ignored, smoothing)
 
         on_cpu = lambda *arrays: by_rows("losses_with_gradient", values, shapes, arrays, ignored, smoothing, argument)
-        return dispatched(on_cpu, elsewhere, *present(logits, target, weight))
+        kernels = on_cuda("losses_with_gradient", logits, target, weight, ignored, smoothing)
+        return dispatched(on_cpu, elsewhere, *present(logits, target, weight), on_cuda=kernels)
 
     @losses.defjvp
     def _(ignored, smoothing, primals, tangents):
@@ -210,7 +238,8 @@ def losses_gradient(logits, target, weight, ignored, smoothing):
         others = jnp.sum(jnp.where(p > 0.5, 0, p), -1, keepdims=True)
         return jnp.where(is_constant, 0, jnp.where(p > 0.5, whole - q - whole * others, whole * p - q))
 
-    return dispatched(on_cpu, elsewhere, *present(logits, target, weight))
+    kernels = on_cuda("losses_gradient", logits, target, weight, ignored, smoothing)
+    return dispatched(on_cpu, elsewhere, *present(logits, target, weight), on_cuda=kernels)
 
 
 @losses_gradient.defjvp

@@ -37,8 +37,8 @@ def count(a, axes):
 
 class Powers:
     """e^{a − s} over axes, with s the greatest number, so that the greatest power is 1. If there is a +∞, each +∞
-    has the power 1 and all other numbers have 0. On devices other than the CPU log-sum-exp, softmax, log-softmax and
-    losses are composed of these."""
+    has the power 1 and all other numbers have 0. Where neither the CPU's functions nor kernels can be used, log-sum-exp,
+    softmax, log-softmax and losses are composed of these."""
 
     def __init__(self, a, axes):
         a = wide(a)
@@ -73,6 +73,25 @@ def by_rows(name, function, results, a, axes):
     return called_by_xla(name, jax.ShapeDtypeStruct(shape, a.dtype), rows).reshape(results.shape)
 
 
+def by_kernels(name, results, a, axes):
+    """The same on NVIDIA's GPUs. Axes are moved to the end, where they are not there."""
+    others = [d for d in range(-a.ndim, 0) if d not in axes]
+    order = [*others, *sorted(axes)]
+    rows = a.transpose(order)
+    rows = rows.reshape(*rows.shape[: len(others)], count(a, axes))
+    is_one = results.shape != a.shape
+    shape = jax.ShapeDtypeStruct(rows.shape[:-1] if is_one else rows.shape, a.dtype)
+    found = called_by_xla(name, shape, rows, platform="CUDA")
+    if is_one:
+        return found.reshape(results.shape)
+    return found.reshape([a.shape[d] for d in order]).transpose(np.argsort(np.mod(order, a.ndim)))
+
+
+def on_cuda(name, results, a, axes):
+    """What `dispatched` calls there; None for numbers that there are no kernels for."""
+    return functools.partial(by_kernels, name, results, axes=axes) if a.size else None
+
+
 @over_axes
 def logsumexp(a, axes):
     by_numpy = lambda a: _core.logsumexp(a, axes, None, True)
@@ -82,7 +101,7 @@ def logsumexp(a, axes):
         powers = Powers(a, axes)
         return jnp.where(powers.greatest == jnp.inf, jnp.inf, powers.shift + powers.log_of_total).astype(a.dtype)
 
-    return dispatched(on_cpu, elsewhere, a)
+    return dispatched(on_cpu, elsewhere, a, on_cuda=on_cuda("logsumexp", kept(a, axes), a, axes))
 
 
 @logsumexp.defjvp
@@ -98,7 +117,7 @@ def softmax(a, axes):
         powers = Powers(a, axes)
         return jnp.where(powers.total == 0, 0, powers.powers / powers.total).astype(a.dtype)
 
-    return dispatched(on_cpu, elsewhere, a)
+    return dispatched(on_cpu, elsewhere, a, on_cuda=on_cuda("softmax", like(a), a, axes))
 
 
 def softmax_slope(p, t, axes):
@@ -121,7 +140,7 @@ def log_softmax(a, axes):
         logs = jnp.where(powers.greatest == -jnp.inf, -jnp.inf, powers.logs - powers.log_of_total)
         return logs.astype(a.dtype)
 
-    return dispatched(on_cpu, elsewhere, a)
+    return dispatched(on_cpu, elsewhere, a, on_cuda=on_cuda("log_softmax", like(a), a, axes))
 
 
 @log_softmax.defjvp

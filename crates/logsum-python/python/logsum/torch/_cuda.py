@@ -172,15 +172,10 @@ def losses(x, target, ignored):
     return out.view(x.shape[:-1]), kept
 
 
-# A block's threads have the last 8192 numbers of a row (4096 of float64) in registers: only a longer one would be read
-# twice for its gradient.
-KEPT_BEYOND = 4096
-
-
 def arranged_to_keep(x):
     """`arranged`, along the last dimension; with a copy of long rows that lie beside each other, of which nothing would
     be kept."""
-    if x.shape[-1] > KEPT_BEYOND:
+    if x.shape[-1] >= _core.CUDA_KEPT_FROM:
         rows = as_rows(x, [-1])
         return rows, layout_of(rows, [-1])
     return arranged(x, [-1])
@@ -188,7 +183,7 @@ def arranged_to_keep(x):
 
 def new_kept(x):
     """Memory for what is kept of each row of numbers along the last dimension; none where rows are short."""
-    words = _core.CUDA_KEPT // 8 if x.shape[-1] > KEPT_BEYOND else 0
+    words = _core.CUDA_KEPT // 8 if x.shape[-1] >= _core.CUDA_KEPT_FROM else 0
     return x.new_empty((*x.shape[:-1], words), dtype=torch.float64)
 
 
