@@ -82,15 +82,27 @@ impl Device {
     }
 
     /// The address of so many bytes, which are 0 for what follows in this stream, and are never freed.
-    pub(crate) fn zeros(&self, bytes: usize, stream: usize) -> Result<u64, Error> {
+    ///
+    /// # Safety
+    /// The stream is one of this GPU, or 0.
+    pub(crate) unsafe fn zeros(&self, bytes: usize, stream: usize) -> Result<u64, Error> {
         let _current = Current::make(self.context)?;
-        // SAFETY: the context is current; nobody else knows the memory.
-        unsafe {
-            let address = result::malloc_sync(bytes).map_err(said("allocate a workspace"))?;
-            result::memset_d8_async(address, 0, bytes, stream as sys::CUstream)
-                .map_err(said("clear the workspace"))?;
-            Ok(address)
-        }
+        // SAFETY: the context is current.
+        let address = unsafe { result::malloc_sync(bytes) }.map_err(said("allocate a workspace"))?;
+        // SAFETY: the caller's; nobody else knows the memory.
+        unsafe { self.clear(address, bytes, stream)? };
+        Ok(address)
+    }
+
+    /// Sets memory to 0 for what follows in this stream.
+    ///
+    /// # Safety
+    /// There are so many bytes, and the stream is one of this GPU, or 0.
+    pub(crate) unsafe fn clear(&self, address: u64, bytes: usize, stream: usize) -> Result<(), Error> {
+        let _current = Current::make(self.context)?;
+        // SAFETY: the caller's.
+        unsafe { result::memset_d8_async(address, 0, bytes, stream as sys::CUstream) }
+            .map_err(said("clear a workspace"))
     }
 
     fn function(&self, name: &str) -> Result<Function, Error> {

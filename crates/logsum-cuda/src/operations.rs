@@ -28,8 +28,8 @@ const PARTS: u64 = (4 + 8 * 8) * MOST_PARTS;
 /// Bytes that [`losses`] keeps of each row for [`loss_gradients`]: see `logsum-gpu`, losses.rs.
 pub const KEPT: usize = 32;
 
-/// From how many numbers on it is worth it to keep something of a row. A block's threads have the last 8192 numbers of a
-/// row (4096 of f64) in registers: only a longer one would be read twice for its gradient.
+/// From how many numbers on it is worth it to keep something of a row. A block's threads have the last 4096 numbers of a
+/// row of f64 in registers (8192 of other formats): only a longer one would be read twice for its gradient.
 pub const KEPT_FROM: usize = 4097;
 
 /// A stream of a GPU.
@@ -44,12 +44,15 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Calls operations in a stream with a workspace of the stream's own, which is allocated when it is first needed, and
-    /// kept for good: for a program that cannot keep one itself.
+    /// Calls operations in a stream with a workspace that this crate keeps for it: allocated when the stream first needs
+    /// it, and never freed.
+    ///
+    /// # Safety
+    /// The handle is that of a stream of this GPU, or 0. It is not captured when it is first given.
     ///
     /// # Errors
     /// Those of the operations; [`Error::Driver`] also if there is no memory for the workspace.
-    pub fn with_workspace(
+    pub unsafe fn with_workspace(
         device: i32,
         handle: usize,
         operations: impl FnOnce(Self) -> Result<(), Error>,
@@ -59,7 +62,8 @@ impl Stream {
         let workspace = match workspaces.get(&(device, handle)) {
             Some(&workspace) => workspace,
             None => {
-                let workspace = Device::get(device)?.zeros(WORKSPACE, handle)?;
+                // SAFETY: the caller's.
+                let workspace = unsafe { Device::get(device)?.zeros(WORKSPACE, handle)? };
                 workspaces.insert((device, handle), workspace);
                 workspace
             }
@@ -67,8 +71,9 @@ impl Stream {
         drop(workspaces);
         let done = operations(Self { device, handle, workspace });
         if let Err(Error::Driver { .. }) = done {
-            // Kernels that were started may have left it other than 0.
-            WORKSPACES.lock().unwrap_or_else(PoisonError::into_inner).remove(&(device, handle));
+            // Kernels that were started may have left it other than the next call needs it.
+            // SAFETY: it is memory of this GPU, and has this size.
+            unsafe { Device::get(device)?.clear(workspace, WORKSPACE, handle)? };
         }
         done
     }

@@ -62,7 +62,7 @@ macro_rules! entries {
             /// `count` rows of `length` numbers may be read where [`Places`] says, and `count` results written; `queue`
             /// is as [`Queue`] has it. The grid has a team of `lanes` threads for each row.
             $logsumexp, $format, (out: u64, lanes: u32, queue: u64),
-            |gpu, rows| logsumexp::<_, AsRows, _>(gpu, rows, out, lanes, Queue { address: queue })
+            |gpu, rows| logsumexp::<_, AsRows, 4, _>(gpu, rows, out, lanes, Queue { address: queue })
         }
 
         kernel! {
@@ -72,7 +72,7 @@ macro_rules! entries {
             ///
             /// Likewise.
             $logsumexp_of_columns, $format, (out: u64, lanes: u32, queue: u64),
-            |gpu, rows| logsumexp::<_, AsColumns, _>(gpu, rows, out, lanes, Queue { address: queue })
+            |gpu, rows| logsumexp::<_, AsColumns, 8, _>(gpu, rows, out, lanes, Queue { address: queue })
         }
 
         kernel! {
@@ -128,7 +128,7 @@ macro_rules! entries {
             $losses, $format, (targets: u64, ignored: u64, out: u64, lanes: u32, queue: u64),
             |gpu, rows| {
                 let (results, queue) = (Losses { out, kept: Kept::NOTHING }, Queue { address: queue });
-                losses::<_, AsRows, First<$format>, _>(gpu, rows, of(targets, ignored), results, lanes, queue);
+                losses::<_, AsRows, First<$format>, 4, _>(gpu, rows, of(targets, ignored), results, lanes, queue);
             }
         }
 
@@ -141,7 +141,7 @@ macro_rules! entries {
             $losses_of_columns, $format, (targets: u64, ignored: u64, out: u64, lanes: u32, queue: u64),
             |gpu, rows| {
                 let (results, queue) = (Losses { out, kept: Kept::NOTHING }, Queue { address: queue });
-                losses::<_, AsColumns, First<$format>, _>(gpu, rows, of(targets, ignored), results, lanes, queue);
+                losses::<_, AsColumns, First<$format>, 8, _>(gpu, rows, of(targets, ignored), results, lanes, queue);
             }
         }
 
@@ -156,7 +156,7 @@ macro_rules! entries {
             |gpu, rows| {
                 let results = Losses { out, kept: Kept { address: kept } };
                 let queue = Queue { address: queue };
-                losses::<_, AsRows, ToKeep<$format>, _>(gpu, rows, of(targets, ignored), results, lanes, queue);
+                losses::<_, AsRows, ToKeep<$format>, 4, _>(gpu, rows, of(targets, ignored), results, lanes, queue);
             }
         }
 

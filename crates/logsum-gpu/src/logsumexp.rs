@@ -15,13 +15,19 @@ use logsum_arithmetic::log_of_sum::{SLACK, estimate};
 use logsum_arithmetic::precision::{Number, Precision};
 use logsum_arithmetic::rounding_test::{TINY, nearest_of_least};
 
-/// Pieces of 16 bytes that a thread loads at once.
+/// Pieces of 16 bytes that a thread loads at once for a part of a row.
 const LOADS: usize = 4;
 
-/// Writes the log-sum-exp of each row: a team of `lanes` threads for each. A row that this phase does not settle goes
-/// into the queue.
+/// Writes the log-sum-exp of each row: a team of `lanes` threads for each, which make `LOADS` loads at once. A row that
+/// this phase does not settle goes into the queue.
 #[inline(always)]
-pub fn logsumexp<T: Format, L: Layout, G: Thread>(gpu: G, rows: Rows<T>, out: u64, lanes: u32, queue: Queue) {
+pub fn logsumexp<T: Format, L: Layout, const LOADS: usize, G: Thread>(
+    gpu: G,
+    rows: Rows<T>,
+    out: u64,
+    lanes: u32,
+    queue: Queue,
+) {
     let (team, index) = L::team(gpu, lanes);
     let (sum, _) = Sum::<T::First>::of::<T, _, LOADS, true, G>(gpu, L::line(rows, index), team);
     if team.lane == 0 && index < rows.count {

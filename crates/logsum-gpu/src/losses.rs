@@ -17,7 +17,7 @@ use logsum_arithmetic::exp::{NOTHING, UNSCALE};
 use logsum_arithmetic::log_of_sum::{SLACK, error_of_share, log_of_tail, share_of_tail};
 use logsum_arithmetic::precision::{Number, Precision};
 
-/// Pieces of 16 bytes that a thread loads at once.
+/// Pieces of 16 bytes that a thread loads at once for a part of a row.
 const LOADS: usize = 4;
 
 /// The target of each row, in the GPU's memory.
@@ -98,10 +98,10 @@ pub struct Losses {
     pub kept: Kept,
 }
 
-/// Writes the loss of each row: a team of `lanes` threads for each, which sum in the precision `P`. A row that this
-/// phase does not settle goes into the queue.
+/// Writes the loss of each row: a team of `lanes` threads for each, which make `LOADS` loads at once and sum in the
+/// precision `P`. A row that this phase does not settle goes into the queue.
 #[inline(always)]
-pub fn losses<T: Format, L: Layout, P: Precision, G: Thread>(
+pub fn losses<T: Format, L: Layout, P: Precision, const LOADS: usize, G: Thread>(
     gpu: G,
     rows: Rows<T>,
     targets: Targets,

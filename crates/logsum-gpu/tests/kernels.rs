@@ -173,7 +173,7 @@ impl<T: Both> Matrix<T> {
         let memory = self.readable(memory);
         if self.beside > 1 {
             launch(&memory, self.blocks_of_columns(lanes, 64), 64, move |gpu| {
-                logsumexp::<_, AsColumns, _>(gpu, rows, first, lanes, queued)
+                logsumexp::<_, AsColumns, 4, _>(gpu, rows, first, lanes, queued)
             });
         } else if parts > 1 {
             let blocks = [self.count as u32, parts];
@@ -182,7 +182,7 @@ impl<T: Both> Matrix<T> {
             let threads = lanes.max(64);
             let blocks = (self.count as u32).div_ceil(threads / lanes).max(1);
             launch(&memory, [blocks, 1], threads, move |gpu| {
-                logsumexp::<_, AsRows, _>(gpu, rows, first, lanes, queued)
+                logsumexp::<_, AsRows, 4, _>(gpu, rows, first, lanes, queued)
             });
         }
         launch(&memory, [8, 1], 64, move |gpu| settle(gpu, rows, first, queued, left, kept));
@@ -276,7 +276,7 @@ impl<T: Both> Matrix<T> {
         memory = self.readable(memory.reads(targets).writes(&mut kept_of_rows));
         if self.beside > 1 {
             launch(&memory, self.blocks_of_columns(lanes, 64), 64, move |gpu| {
-                losses::<_, AsColumns, First<T>, _>(gpu, rows, of, results, lanes, queued)
+                losses::<_, AsColumns, First<T>, 4, _>(gpu, rows, of, results, lanes, queued)
             });
         } else if parts > 1 {
             let blocks = [self.count as u32, parts];
@@ -292,9 +292,9 @@ impl<T: Both> Matrix<T> {
             let blocks = (self.count as u32).div_ceil(threads / lanes).max(1);
             launch(&memory, [blocks, 1], threads, move |gpu| {
                 if is_kept {
-                    losses::<_, AsRows, ToKeep<T>, _>(gpu, rows, of, results, lanes, queued);
+                    losses::<_, AsRows, ToKeep<T>, 4, _>(gpu, rows, of, results, lanes, queued);
                 } else {
-                    losses::<_, AsRows, First<T>, _>(gpu, rows, of, results, lanes, queued);
+                    losses::<_, AsRows, First<T>, 4, _>(gpu, rows, of, results, lanes, queued);
                 }
             });
         }

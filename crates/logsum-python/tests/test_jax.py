@@ -532,6 +532,15 @@ explicit = jax.make_mesh((2,), ("d",))
 rows = jax.device_put(a, NamedSharding(explicit, P("d")))
 sharded = jax.shard_map(lj.softmax, mesh=explicit, in_specs=P("d"), out_specs=P("d"))
 np.testing.assert_allclose(sharded(rows), lj.softmax(a))
+with jax.set_mesh(explicit):
+    assert jax.typeof(jax.jit(lj.softmax)(rows)).sharding.spec == P("d", None)
+# Without shard_map rows stay where they are, too.
+rows, labels = (jax.device_put(x, NamedSharding(mesh, P("d"))) for x in (a, ids))
+gradient = jax.grad(lambda a, ids: lj.cross_entropy(a, ids).sum())
+for function, *others in ((lj.softmax,), (lambda a: lj.logsumexp(a, 1),), (gradient, labels)):
+    compiled = jax.jit(function).lower(rows, *others).compile()
+    assert "all-gather" not in compiled.as_text()
+    np.testing.assert_array_equal(compiled(rows, *others), function(a, *(ids for _ in others)))
 print("all")
 """
     environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
@@ -772,17 +781,17 @@ class Frame:
 def test_handlers_on_gpus_check_what_they_are_given():
     """Here without a GPU: they come to the point where they ask for it, or refuse what they are given."""
     f32, u32, s32 = 11, 8, 4
-    x, classes, ones, kept = (f32, (2, 5)), (s32, (2, 2)), (f32, (2,)), (u32, (2, 8))
+    x, classes, ones, kept = (f32, (2, 5)), (s32, (2, 2)), (f32, (2,)), (u32, (2, 0))
+    long, kept_of_long = (f32, (2, _core.CUDA_KEPT_FROM)), (u32, (2, 8))
     good = {
         "logsumexp": ([x], [ones]),
         "softmax": ([x], [x]),
         "log_softmax": ([x], [x]),
         "losses": ([x, classes], [ones]),
-        "losses_gradient": ([x, classes, ones], [x]),
         "losses_with_gradient": ([x, classes, ones], [ones, x, kept]),
     }
     assert good.keys() == _core.XLA_CUDA_HANDLERS.keys()
-    for name, (arguments, results) in good.items():
+    for name, (arguments, results) in [*good.items(), ("losses_with_gradient", ([long, classes, ones], [ones, long, kept_of_long]))]:
         if _core.cuda_problem(0) is not None:
             error, message = Frame(arguments, results).call(name)
             assert error and "NVIDIA" in message, (name, message)
@@ -790,7 +799,7 @@ def test_handlers_on_gpus_check_what_they_are_given():
             error, message = Frame(*bad).call(name)
             assert error and message == "logsum's kernels are for other arrays"
         for place in range(len(results)):
-            worse = [(kind, (*shape, 2)) if i == place else (kind, shape) for i, (kind, shape) in enumerate(results)]
+            worse = [(kind, (*shape[:-1], shape[-1] + 1)) if i == place else (kind, shape) for i, (kind, shape) in enumerate(results)]
             assert Frame(arguments, worse).call(name) == (1, "logsum's kernels are for other arrays")
         # Nothing is to be done before the stage of execution, or for no rows.
         assert Frame(arguments, results, stage=1).call(name) == (None, None)
@@ -798,6 +807,14 @@ def test_handlers_on_gpus_check_what_they_are_given():
         assert Frame(nothing(arguments), nothing(results)).call(name) == (None, None)
         error, message = Frame(arguments, results, functions=17).call(name)
         assert error and message == "logsum needs a newer version of JAX on GPUs"
+
+
+def test_an_ignored_label_has_no_part_in_derivatives_by_weights():
+    x, labels = jnp.array([[0.3, 1.2, -0.5], [0.1, 0.7, 2.0]]), jnp.array([1, -1])
+    loss = lambda w: lj.cross_entropy(x, labels, weight=w, z_loss=0.1, ignore_index=-1).sum()
+    w = jnp.array([0.5, 1.5, 2.0])
+    alone = jax.grad(lambda w: lj.cross_entropy(x[:1], labels[:1], weight=w, z_loss=0.1).sum())(w)
+    np.testing.assert_allclose(jax.grad(loss)(w), alone, rtol=1e-14)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])

@@ -73,7 +73,7 @@ OPERATORS = [
     (_elementwise.log1pexp, (X,)),
     (_elementwise.odds, (-X.detach().abs(),)),
     (_losses.losses, (X, LABELS, WEIGHT, -100, 0.1)),
-    (_losses.losses_gradient, (X, SOFT, Y[:, 0], None, -100, 0.0)),
+    (_losses.losses_gradient, (X, SOFT, Y[:, 0], None, None, -100, 0.0)),
 ]
 
 

@@ -1,8 +1,7 @@
 //! What XLA passes to a function that it calls, and the answer.
 //!
-//! The structures are those of `xla/ffi/api/c_api.h`, version 0.3, as far as they are used here. All of what is used
-//! but the number of a GPU has been there since version 0.0; structures have only grown at their ends, except where the
-//! major version changes.
+//! The structures are those of `xla/ffi/api/c_api.h`, version 0.3, as far as they are used here. XLA accepts functions
+//! for earlier versions than its own as long as it is compatible with these.
 
 // XLA passes pointers.
 #![allow(unsafe_code)]
@@ -45,7 +44,9 @@ pub(super) unsafe fn answer(
         // SAFETY: an extension of this kind has this type.
         let metadata = unsafe { &mut *(*frame.extension_start.cast::<MetadataExtension>()).metadata };
         // SAFETY: it is null or points to the functions of XLA.
-        let minor = unsafe { frame.api.as_ref() }.map_or(MINOR, |api| api.api_version.minor_version);
+        let own = unsafe { frame.api.as_ref() }.map_or(MINOR, |api| api.api_version.minor_version);
+        // What is used here is the same in all of them.
+        let minor = own.min(MINOR);
         metadata.api_version.major_version = MAJOR;
         metadata.api_version.minor_version = minor;
         metadata.traits = 0;
@@ -91,7 +92,7 @@ unsafe fn error(api: *const Api, message: &str) -> *mut c_void {
 }
 
 const MAJOR: c_int = 0;
-const MINOR: c_int = 1;
+const MINOR: c_int = 3;
 /// The stage in which a function computes.
 const EXECUTE: c_int = 3;
 /// The extension that asks for the version.

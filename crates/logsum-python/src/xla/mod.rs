@@ -10,20 +10,18 @@ use pyo3::types::PyDict;
 
 /// Adds `XLA_HANDLERS` and `XLA_CUDA_HANDLERS`, the address of each function by its name.
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    let on_cpu: [(&str, Handler); 6] = [
+    let on_cpu: [(&str, Handler); 5] = [
         ("logsumexp", on_cpu::logsumexp),
         ("softmax", on_cpu::softmax),
         ("log_softmax", on_cpu::log_softmax),
         ("losses", on_cpu::losses),
-        ("losses_gradient", on_cpu::losses_gradient),
         ("losses_with_gradient", on_cpu::losses_with_gradient),
     ];
-    let on_cuda: [(&str, Handler); 6] = [
+    let on_cuda: [(&str, Handler); 5] = [
         ("logsumexp", on_cuda::logsumexp),
         ("softmax", on_cuda::softmax),
         ("log_softmax", on_cuda::log_softmax),
         ("losses", on_cuda::losses),
-        ("losses_gradient", on_cuda::losses_gradient),
         ("losses_with_gradient", on_cuda::losses_with_gradient),
     ];
     for (name, handlers) in [("XLA_HANDLERS", on_cpu), ("XLA_CUDA_HANDLERS", on_cuda)] {

@@ -34,12 +34,6 @@ pub(super) unsafe extern "C" fn losses(frame: *mut CallFrame) -> *mut c_void {
     unsafe { by_rows(frame, Operation::Losses) }
 }
 
-/// The gradients of these losses.
-pub(super) unsafe extern "C" fn losses_gradient(frame: *mut CallFrame) -> *mut c_void {
-    // SAFETY: XLA's.
-    unsafe { by_rows(frame, Operation::LossesGradient) }
-}
-
 /// The losses and their gradients.
 pub(super) unsafe extern "C" fn losses_with_gradient(frame: *mut CallFrame) -> *mut c_void {
     // SAFETY: XLA's.
@@ -52,13 +46,12 @@ enum Operation {
     Softmax,
     LogSoftmax,
     Losses,
-    LossesGradient,
     LossesWithGradient,
 }
 
 impl Operation {
     fn takes_classes(self) -> bool {
-        matches!(self, Self::Losses | Self::LossesGradient | Self::LossesWithGradient)
+        matches!(self, Self::Losses | Self::LossesWithGradient)
     }
 
     fn gives_one_for_each_row(self) -> bool {
@@ -88,10 +81,6 @@ impl Operation {
             Self::Softmax => softmax_rows(rows, length, out)?,
             Self::LogSoftmax => log_softmax_rows(rows, length, out)?,
             Self::Losses => loss()?.losses(rows, targets, out)?,
-            Self::LossesGradient => {
-                let mut losses = rows[..classes.indices.len()].to_vec();
-                loss()?.losses_with_gradient(rows, targets, &mut losses, out)?;
-            }
             Self::LossesWithGradient => loss()?.losses_with_gradient(rows, targets, out, gradients)?,
         }
         Ok(())

@@ -25,21 +25,17 @@ pub(super) unsafe extern "C" fn log_softmax(frame: *mut CallFrame) -> *mut c_voi
     unsafe { start(frame, Operation::LogSoftmax) }
 }
 
-/// The cross-entropy of each row along the last axis with its class: the second argument has that as two 32-bit words,
-/// the lower one first, as JAX often has no integers of 64 bits. A class that the row does not have gives NaN.
+/// The cross-entropy of each row along the last axis with its class. The second argument has each class as the two words
+/// of a 64-bit integer, the lower one first: without `jax_enable_x64` JAX has no such integers. A class that the row
+/// does not have gives NaN.
 pub(super) unsafe extern "C" fn losses(frame: *mut CallFrame) -> *mut c_void {
     // SAFETY: XLA's.
     unsafe { start(frame, Operation::Losses) }
 }
 
-/// The gradients of these losses; the third argument has a 1 for each row.
-pub(super) unsafe extern "C" fn losses_gradient(frame: *mut CallFrame) -> *mut c_void {
-    // SAFETY: XLA's.
-    unsafe { start(frame, Operation::LossesGradient) }
-}
-
-/// The losses and their gradients. A third result, of [`KEPT`] bytes for each row, is what the first kernels leave for
-/// the others.
+/// The losses and their gradients. The kernels multiply each row's gradient by a factor, which is in the third argument.
+/// The third result has [`KEPT`] bytes for each row, if rows are long: the sums that the kernels of losses keep for those
+/// of gradients.
 pub(super) unsafe extern "C" fn losses_with_gradient(frame: *mut CallFrame) -> *mut c_void {
     // SAFETY: XLA's.
     unsafe { start(frame, Operation::LossesWithGradient) }
@@ -51,7 +47,6 @@ enum Operation {
     Softmax,
     LogSoftmax,
     Losses,
-    LossesGradient,
     LossesWithGradient,
 }
 
@@ -61,7 +56,6 @@ impl Operation {
         match self {
             Self::Logsumexp | Self::Softmax | Self::LogSoftmax => (1, 1),
             Self::Losses => (2, 1),
-            Self::LossesGradient => (3, 1),
             Self::LossesWithGradient => (3, 3),
         }
     }
@@ -71,8 +65,9 @@ impl Operation {
         let (values, numbers) = (count * bytes, count * length * bytes);
         match self {
             Self::Logsumexp | Self::Losses => [values, 0, 0],
-            Self::Softmax | Self::LogSoftmax | Self::LossesGradient => [numbers, 0, 0],
-            Self::LossesWithGradient => [values, numbers, count * KEPT],
+            Self::Softmax | Self::LogSoftmax => [numbers, 0, 0],
+            Self::LossesWithGradient if length >= KEPT_FROM => [values, numbers, count * KEPT],
+            Self::LossesWithGradient => [values, numbers, 0],
         }
     }
 }
@@ -140,9 +135,6 @@ unsafe fn kernels(frame: &CallFrame, operation: Operation) -> Result<(), Failure
                 Operation::Softmax => logsum_cuda::softmax(stream, matrix, rows(out), 0),
                 Operation::LogSoftmax => logsum_cuda::log_softmax(stream, matrix, rows(out), 0),
                 Operation::Losses => logsum_cuda::losses(stream, matrix, targets, out, 0),
-                Operation::LossesGradient => {
-                    logsum_cuda::loss_gradients(stream, matrix, targets, address(factors), 0, rows(out))
-                }
                 Operation::LossesWithGradient => {
                     logsum_cuda::losses(stream, matrix, targets, out, kept)?;
                     logsum_cuda::loss_gradients(
@@ -157,5 +149,6 @@ unsafe fn kernels(frame: &CallFrame, operation: Operation) -> Result<(), Failure
             }
         }
     };
-    Stream::with_workspace(device, handle, call).map_err(|error| error.to_string().into())
+    // SAFETY: XLA's stream is one of this GPU.
+    unsafe { Stream::with_workspace(device, handle, call) }.map_err(|error| error.to_string().into())
 }

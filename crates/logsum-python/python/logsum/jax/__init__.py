@@ -23,9 +23,16 @@ that `logsumexp_jvp` and `logsumexp_hvp` return are less accurate, as the other 
 (Ampere and later) kernels of this package compute log-sum-exp, softmax and log-softmax without weights with the same
 bits as on the CPU, and so token log-probabilities and losses of rows whose targets are classes, without class weights,
 label smoothing, z-loss and temperature, with their gradients except for the sign of zeros. (Of rows that were
-constructed to be hard, a result may be the number next to the nearest one.) All other functions on GPUs, and all
-functions on other devices, are computed by JAX's own operations, by the same formulas and conventions, with errors of
-some ulps.
+constructed so that the exact result is extremely close to the middle between two numbers, it may be the number next to
+the nearest one.) These have not been run on a GPU yet. All other functions on GPUs, and all functions on other devices,
+are computed by JAX's own operations, by the same formulas and conventions, with errors of some ulps.
+
+Arrays on several devices
+-------------------------
+Where log-sum-exp, softmax, log-softmax, and losses and token log-probabilities of classes without class weights are of
+rows along the last axes, an array that is sharded along other axes stays so. Other functions on the CPU gather sharded
+arrays, unless they are called in `jax.shard_map`. `jax.export` asks for
+`DisabledSafetyCheck.custom_call("logsum_…")` for a function that calls this package's compiled part.
 
 First derivatives of log-sum-exps and losses are correctly rounded before they are multiplied by the cotangent. All
 other derivatives have an error of some ulps of their largest terms; these terms cancel where a row is nearly certain

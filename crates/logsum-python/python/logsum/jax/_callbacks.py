@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Primitive
+from jax.extend.mlir import ir
 from jax.interpreters import ad, batching, mlir
 
 from .. import _core
@@ -23,28 +24,97 @@ def called(function, shapes, *arrays):
 
 @functools.cache
 def registered(name, platform="cpu"):
-    """The name under which XLA knows a function of the compiled part that it can call without Python; None where JAX
+    """Whether XLA can call this function of the compiled part without Python, by the name `logsum_…`: not where JAX
     cannot register such functions."""
     if not hasattr(jax, "ffi"):
-        return None
-    target = f"logsum_{name}"
+        return False
     handlers = _core.XLA_HANDLERS if platform == "cpu" else _core.XLA_CUDA_HANDLERS
-    jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(handlers[name]), platform=platform)
-    return target
+    jax.ffi.register_ffi_target(f"logsum_{name}", jax.ffi.pycapsule(handlers[name]), platform=platform)
+    if hasattr(jax.ffi, "register_ffi_target_as_batch_partitionable"):
+        jax.ffi.register_ffi_target_as_batch_partitionable(f"logsum_{name}")
+    return True
 
 
 @functools.cache
 def has_kernels():
-    """Whether the kernels for NVIDIA's GPUs can be used: with their driver, from compute capability 8.0 on."""
-    return hasattr(jax, "ffi") and _core.cuda_problem(0) is None
+    """Whether JAX has NVIDIA's GPUs, and the kernels run on all of this process."""
+    try:
+        devices = jax.local_devices(backend="cuda")
+    except RuntimeError:
+        return False
+    return hasattr(jax, "ffi") and all(_core.cuda_problem(device.local_hardware_id or 0) is None for device in devices)
 
 
-def called_by_xla(name, shapes, *arrays, platform="cpu", **attributes):
-    """Calls a function of the compiled part, without Python, for rows along the last axis of the first array. For a
-    tuple of shapes, there is a tuple of results."""
-    call = jax.ffi.ffi_call(registered(name, platform), shapes, vmap_method="broadcast_all")
-    results = call(*arrays, **attributes)
-    return alike(tuple(results) if isinstance(shapes, tuple) else results, arrays)
+def called_by_xla(name, kinds, *arrays, platform="cpu", **attributes):
+    """Calls a function of the compiled part, without Python, for rows along the last axis of the first array. `kinds`
+    says what each result has: "row" a number for each row, "number" one for each number, and an integer so many words of
+    32 bits for each row."""
+    registered(name, platform)
+    options = dict(name=name, kinds=kinds, attributes=tuple(attributes.items()))
+    return alike(tuple(rows_p.bind(*alike(arrays, arrays), **options)), arrays)
+
+
+def results_of(x, kinds):
+    """Arrays of the shapes of the results."""
+    row = jnp.max(x, -1)
+    shapes = dict(row=lambda: row, number=lambda: x)
+    words = lambda n: jnp.broadcast_to(row[..., None], (*row.shape, n)).astype(jnp.uint32)
+    return [words(kind) if isinstance(kind, int) else shapes[kind]() for kind in kinds]
+
+
+def lowered(context, *arrays, name, kinds, attributes):
+    rule = jax.ffi.ffi_lowering(f"logsum_{name}", extra_attributes=by_rows_alone(context))
+    return rule(context, *arrays, **dict(attributes))
+
+
+def by_rows_alone(context):
+    """Attributes that tell XLA that rows are independent: an array that is sharded along other axes than the last is
+    not gathered. JAX has no function for this; its own linear algebra uses the same attributes."""
+    avals = [*context.avals_in, *context.avals_out]
+    rows = context.avals_in[0].shape[:-1]
+    if not rows or any(not isinstance(n, int) for x in avals for n in x.shape):
+        return None
+    # The rule has a factor for each leading axis, which all arrays have in common, and one for each other axis.
+    sizes, lists = list(rows), []
+    for x in avals:
+        own = range(len(sizes), len(sizes) + x.ndim - len(rows))
+        sizes += x.shape[len(rows) :]
+        lists.append(f"[{', '.join(map(factor, (*range(len(rows)), *own)))}]")
+    inputs, outputs = lists[: len(context.avals_in)], lists[len(context.avals_in) :]
+    sizes = ", ".join(f"{factor(i)}={n}" for i, n in enumerate(sizes))
+    rule = f"#sdy.op_sharding_rule<({', '.join(inputs)})->({', '.join(outputs)}) {{{sizes}}}, custom>"
+    return {
+        "mhlo.frontend_attributes": mlir.ir_attribute({"num_batch_dims": str(len(rows))}),
+        "sdy.sharding_rule": ir.Attribute.parse(rule, context.module_context.context),
+    }
+
+
+def factor(index):
+    """The name of a factor in a sharding rule: i, j, …, z, z_1, z_2, …"""
+    return "ijklmnopqrstuvwxyz"[index] if index < 18 else f"z_{index - 17}"
+
+
+# The call, with a rule for vmap, and the lowering.
+rows_p = Primitive("logsum_rows")
+rows_p.multiple_results = True
+rows_p.def_impl(lambda *arrays, **options: jax.jit(functools.partial(rows_p.bind, **options))(*arrays))
+rows_p.def_abstract_eval(lambda x, *_, kinds, **options: jax.make_jaxpr(lambda x: results_of(x, kinds))(x).out_avals)
+mlir.register_lowering(rows_p, lowered)
+
+
+def in_batches(arrays, dims, **options):
+    return rows_p.bind(*with_batches(arrays, dims), **options), [0] * len(options["kinds"])
+
+
+batching.primitive_batchers[rows_p] = in_batches
+
+
+def with_batches(arrays, dims):
+    """Arrays that all have the axis of a vmap, first."""
+    (size,) = {x.shape[d] for x, d in zip(arrays, dims) if d is not None}
+    return [
+        jnp.broadcast_to(x, (size, *x.shape)) if d is None else jnp.moveaxis(x, d, 0) for x, d in zip(arrays, dims)
+    ]
 
 
 def varying(x):
@@ -66,8 +136,8 @@ def alike(results, arrays):
 
 
 def dispatched(on_cpu, elsewhere, *arrays, on_cuda=None):
-    """The result of the function for the device: without one for NVIDIA's GPUs, or where that cannot be used, it is
-    `elsewhere`."""
+    """`on_cpu`, `on_cuda` or `elsewhere` of the arrays, as the device is. The second may be None, and is `elsewhere`
+    also where the kernels do not run."""
     others = dict(cuda=on_cuda) if on_cuda is not None and has_kernels() else {}
     return jax.lax.platform_dependent(*arrays, cpu=on_cpu, default=elsewhere, **others)
 
@@ -116,12 +186,7 @@ class Linear:
             ]
 
         def batched(arrays, dims, **options):
-            (size,) = {x.shape[d] for x, d in zip(arrays, dims) if d is not None}
-            batches = [
-                jnp.broadcast_to(x, (size, *x.shape)) if d is None else jnp.moveaxis(x, d, 0)
-                for x, d in zip(arrays, dims)
-            ]
-            return self(*batches, **options), 0
+            return self(*with_batches(arrays, dims), **options), 0
 
         ad.primitive_jvps[primitive] = jvp
         ad.primitive_transposes[primitive] = transposed

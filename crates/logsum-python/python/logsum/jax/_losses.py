@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import _general
+from .. import _core, _general
 from ._arguments import is_out_of_range, within
 from ._callbacks import Linear, called, called_by_xla, dispatched, like, operator, registered
-from ._reductions import Powers, finite_or_0, log_softmax, logsumexp, softmax, softmax_slope, times, wide
+from ._reductions import LONGEST, Powers, finite_or_0, log_softmax, logsumexp, softmax, softmax_slope, times, wide
 
 
 def by_core(logits, target, weight, ignored, smoothing, gradient):
@@ -27,30 +27,36 @@ def by_core(logits, target, weight, ignored, smoothing, gradient):
     return _general.losses(logits, target, weight, -1, options, gradient)[: 1 + gradient]
 
 
-def by_rows(name, function, results, arrays, ignored, smoothing, argument="target"):
-    """Losses, their gradients, or both by the compiled part: without Python for classes without weights."""
+# What the functions of the compiled part give.
+KINDS = {"losses": ("row",), "losses_with_gradient": ("row", "number")}
+
+
+def by_rows(name, function, results, arrays, ignored, smoothing, argument):
+    """Losses, or losses and gradients, by the compiled part: without Python for classes without weights."""
     (logits, target), weights = arrays[:2], arrays[2:]
     is_simple = not weights and target.dtype in (jnp.int32, jnp.int64) and target.shape == logits.shape[:-1]
-    if registered(name) is None or not is_simple or not logits.shape[-1]:
+    if not registered(name) or not is_simple or not logits.shape[-1]:
         return called(function, results, *arrays)
     options = dict(ignored=np.int64(ignored), smoothing=np.float64(smoothing), argument=argument)
-    return called_by_xla(name, results, *arrays, **options)
+    found = called_by_xla(name, KINDS[name], *arrays, **options)
+    return found if isinstance(results, tuple) else found[0]
 
 
 def by_kernels(name, logits, target, ignored):
-    """The same on NVIDIA's GPUs. A label that is out of range makes its row NaN."""
-    rows = logits.shape[:-1]
-    each, gradients = jax.ShapeDtypeStruct(rows, logits.dtype), like(logits)
-    arrays, results = (jnp.ones(rows, logits.dtype),), (each, gradients, jax.ShapeDtypeStruct((*rows, 8), jnp.uint32))
-    if name != "losses_with_gradient":
-        arrays, results = ((), each) if name == "losses" else (arrays, gradients)
+    """Losses, or losses and gradients, by kernels of NVIDIA's GPUs. A label that is out of range makes its row NaN."""
+    arrays, kinds = [logits, in_words(target)], KINDS[name]
+    if name == "losses_with_gradient":
+        # The kernels multiply each row's gradient by a factor. Those of losses keep sums of long rows for it.
+        arrays.append(jnp.ones(logits.shape[:-1], logits.dtype))
+        kinds = (*kinds, 8 if logits.shape[-1] >= _core.CUDA_KEPT_FROM else 0)
     options = dict(ignored=np.int64(ignored), smoothing=np.float64(0), argument="target")
-    found = called_by_xla(name, results, logits, in_words(target), *arrays, platform="CUDA", **options)
-    return found[:2] if isinstance(found, tuple) else found
+    found = called_by_xla(name, kinds, *arrays, platform="CUDA", **options)
+    return found[:2] if name == "losses_with_gradient" else found[0]
 
 
 def in_words(labels):
-    """Each label as the two words of a 64-bit integer, which JAX often does not have, the lower one first."""
+    """Each label as the two words of a 64-bit integer, the lower one first: without `jax_enable_x64` JAX has no such
+    integers."""
     if labels.dtype.itemsize == 8:
         return jax.lax.bitcast_convert_type(labels, jnp.int32)
     labels = labels.astype(jnp.int32)
@@ -58,9 +64,10 @@ def in_words(labels):
 
 
 def on_cuda(name, logits, target, weight, ignored, smoothing):
-    """What `dispatched` calls there; None for losses that there are no kernels for."""
+    """The argument `on_cuda` of `dispatched`: None for losses that there are no kernels for."""
     is_simple = is_constant(target, weight) and smoothing == 0 and target.shape == logits.shape[:-1]
-    return (lambda *arrays: by_kernels(name, *arrays, ignored)) if is_simple and logits.size else None
+    is_possible = is_simple and logits.size and logits.shape[-1] <= LONGEST
+    return (lambda *arrays: by_kernels(name, *arrays, ignored)) if is_possible else None
 
 
 def weights_of(logits, target, weight, ignored, smoothing):
@@ -116,7 +123,7 @@ def of_rows(argument):
 
         def elsewhere(*arrays):
             arrays = given(arrays)
-            return losses(*arrays, ignored, smoothing), losses_gradient(*arrays, ignored, smoothing)
+            return losses(*arrays, ignored, smoothing), gradient_by_formula(*arrays, ignored, smoothing)
 
         on_cpu = lambda *arrays: by_rows("losses_with_gradient", values, shapes, arrays, ignored, smoothing, argument)
         kernels = on_cuda("losses_with_gradient", logits, target, weight, ignored, smoothing)
@@ -183,8 +190,9 @@ def whole_of(logits, target, weight, ignored, smoothing):
     """Σ q for each row."""
     if jnp.issubdtype(target.dtype, jnp.floating):
         return jnp.sum(weights_of(logits, target, weight, ignored, smoothing), -1)
-    own = jnp.where(is_out_of_range(target, logits.shape[-1]), jnp.nan, 1).astype(logits.dtype)
     counts = target != ignored
+    # An ignored label has no NaN: backward, it would reach the weights.
+    own = jnp.where(counts & is_out_of_range(target, logits.shape[-1]), jnp.nan, 1).astype(logits.dtype)
     if weight is not None:
         own = own * ((1 - smoothing) * weight[jnp.where(counts, target, 0)] + smoothing * jnp.mean(weight))
     return jnp.where(counts, own, 0)
@@ -223,29 +231,15 @@ def squares(logits, shift, whole):
     return (shift + logsumexp(jnp.where(is_void, 0, logits), (-1,))[..., 0]) ** 2
 
 
-@operator(3, 4)
-def losses_gradient(logits, target, weight, ignored, smoothing):
-    by_numpy = lambda *arrays: by_core(*given(arrays), ignored, smoothing, True)[1]
-    on_cpu = lambda *arrays: by_rows("losses_gradient", by_numpy, like(logits), arrays, ignored, smoothing)
-
-    def elsewhere(*arrays):
-        q = weights_of(*given(arrays), ignored, smoothing)
-        whole = jnp.sum(q, -1, keepdims=True)
-        # Rows that do not count may contain any numbers; where all scores are −∞, the loss is constant.
-        is_constant = (whole == 0) | (jnp.max(arrays[0], -1, keepdims=True) == -jnp.inf)
-        p = softmax(arrays[0], (-1,))
-        # For a probability p > 0.5, 1 − p is the sum of the others, which may be small.
-        others = jnp.sum(jnp.where(p > 0.5, 0, p), -1, keepdims=True)
-        return jnp.where(is_constant, 0, jnp.where(p > 0.5, whole - q - whole * others, whole * p - q))
-
-    kernels = on_cuda("losses_gradient", logits, target, weight, ignored, smoothing)
-    return dispatched(on_cpu, elsewhere, *present(logits, target, weight), on_cuda=kernels)
-
-
-@losses_gradient.defjvp
-def _(ignored, smoothing, primals, tangents):
-    slope = slope_of_gradient(primals, tangents, ignored, smoothing)
-    return losses_gradient(*primals, ignored, smoothing), slope
+def gradient_by_formula(logits, target, weight, ignored, smoothing):
+    q = weights_of(logits, target, weight, ignored, smoothing)
+    whole = jnp.sum(q, -1, keepdims=True)
+    # Rows that do not count may contain any numbers; where all scores are −∞, the loss is constant.
+    is_constant = (whole == 0) | (jnp.max(logits, -1, keepdims=True) == -jnp.inf)
+    p = softmax(logits, (-1,))
+    # For a probability p > 0.5, 1 − p is the sum of the others, which may be small.
+    others = jnp.sum(jnp.where(p > 0.5, 0, p), -1, keepdims=True)
+    return jnp.where(is_constant, 0, jnp.where(p > 0.5, whole - q - whole * others, whole * p - q))
 
 
 def slope_of_gradient(primals, tangents, ignored, smoothing):

@@ -66,30 +66,37 @@ def mean(p, t, axes):
 def by_rows(name, function, results, a, axes):
     """A function of the numbers along axes by the compiled part: without Python where these axes are the last ones."""
     first = a.ndim - len(axes)
-    if registered(name) is None or sorted(axes) != list(range(-len(axes), 0)):
+    if not registered(name) or sorted(axes) != list(range(-len(axes), 0)):
         return called(function, results, a)
     rows = a.reshape(*a.shape[:first], count(a, axes))
-    shape = rows.shape if results.shape == a.shape else rows.shape[:-1]
-    return called_by_xla(name, jax.ShapeDtypeStruct(shape, a.dtype), rows).reshape(results.shape)
+    return called_by_xla(name, kinds_of(name), rows)[0].reshape(results.shape)
+
+
+def kinds_of(name):
+    return ("row",) if name == "logsumexp" else ("number",)
+
+
+# Numbers in a row that the kernels for GPUs take at most.
+LONGEST = 2**31
 
 
 def by_kernels(name, results, a, axes):
-    """The same on NVIDIA's GPUs. Axes are moved to the end, where they are not there."""
+    """A function of the numbers along axes by a kernel of NVIDIA's GPUs. Axes that are not the last ones are moved to
+    the end."""
     others = [d for d in range(-a.ndim, 0) if d not in axes]
     order = [*others, *sorted(axes)]
     rows = a.transpose(order)
     rows = rows.reshape(*rows.shape[: len(others)], count(a, axes))
-    is_one = results.shape != a.shape
-    shape = jax.ShapeDtypeStruct(rows.shape[:-1] if is_one else rows.shape, a.dtype)
-    found = called_by_xla(name, shape, rows, platform="CUDA")
-    if is_one:
+    (found,) = called_by_xla(name, kinds_of(name), rows, platform="CUDA")
+    if kinds_of(name) == ("row",):
         return found.reshape(results.shape)
     return found.reshape([a.shape[d] for d in order]).transpose(np.argsort(np.mod(order, a.ndim)))
 
 
 def on_cuda(name, results, a, axes):
-    """What `dispatched` calls there; None for numbers that there are no kernels for."""
-    return functools.partial(by_kernels, name, results, axes=axes) if a.size else None
+    """The argument `on_cuda` of `dispatched`: None for rows that there are no kernels for."""
+    is_possible = a.size and count(a, axes) <= LONGEST
+    return functools.partial(by_kernels, name, results, axes=axes) if is_possible else None
 
 
 @over_axes
