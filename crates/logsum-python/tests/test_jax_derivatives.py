@@ -32,7 +32,7 @@ def elsewhere(monkeypatch):
     def begin():
         jax.clear_caches()
         for module in (_elementwise, _losses, _reductions, _scans_and_products, _segments):
-            monkeypatch.setattr(module, "dispatched", lambda on_cpu, elsewhere, *arrays: elsewhere(*arrays))
+            monkeypatch.setattr(module, "dispatched", lambda on_cpu, elsewhere, *arrays, on_cuda=None: elsewhere(*arrays))
 
     yield begin
     jax.clear_caches()
