@@ -28,8 +28,8 @@ const PARTS: u64 = (4 + 8 * 8) * MOST_PARTS;
 /// Bytes that [`losses`] keeps of each row for [`loss_gradients`]: see `logsum-gpu`, losses.rs.
 pub const KEPT: usize = 32;
 
-/// From how many numbers on it is worth it to keep something of a row. A block's threads have the last 4096 numbers of a
-/// row of f64 in registers (8192 of other formats): only a longer one would be read twice for its gradient.
+/// From how many numbers on it is worth it to keep something of a row. A block's threads have the last 4096 numbers of
+/// a row of f64 in registers (8192 of other formats): only a longer one would be read twice for its gradient.
 pub const KEPT_FROM: usize = 4097;
 
 /// A stream of a GPU.
@@ -44,8 +44,8 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Calls operations in a stream with a workspace that this crate keeps for it: allocated when the stream first needs
-    /// it, and never freed.
+    /// Calls operations in a stream with a workspace that this crate keeps for it: allocated when the stream first
+    /// needs it, and never freed.
     ///
     /// # Safety
     /// The handle is that of a stream of this GPU, or 0. It is not captured when it is first given.
@@ -148,8 +148,8 @@ impl Rows {
     }
 }
 
-/// Where rows are: one after the other, each contiguous; or in groups of rows that lie beside each other, as the columns
-/// of a matrix do. Results for each number lie as the rows do, with strides and steps of their own.
+/// Where rows are: one after the other, each contiguous; or in groups of rows that lie beside each other, as the
+/// columns of a matrix do. Results for each number lie as the rows do, with strides and steps of their own.
 #[derive(Debug, Clone, Copy)]
 pub struct Memory {
     /// The address of the first number, a multiple of the size of one.

@@ -1,5 +1,5 @@
-//! Rows whose numbers lie at any distance, as those of the columns of a matrix do. The later phases go through contiguous
-//! rows in this way, too.
+//! Rows whose numbers lie at any distance, as those of the columns of a matrix do. The later phases go through
+//! contiguous rows in this way, too.
 
 use crate::format::{Format, Number as _};
 use crate::line::{Line, Rows};

@@ -5,8 +5,8 @@ use crate::team::Team;
 use crate::thread::Thread;
 use core::marker::PhantomData;
 
-/// Where rows are. They are contiguous; or groups of them lie beside each other, as the columns of a matrix do: then the
-/// first numbers of these rows are contiguous, and so are the second ones.
+/// Where rows are. They are contiguous; or groups of them lie beside each other, as the columns of a matrix do: then
+/// the first numbers of these rows are contiguous, and so are the second ones.
 #[derive(Clone, Copy)]
 pub struct Places {
     /// The address of the first number of the first row.

@@ -10,8 +10,8 @@ pub struct Team {
     pub lane: u32,
     /// How many they are: a power of 2, and all of the block if more than a warp.
     pub lanes: u32,
-    /// The distance of their indices in the block: 1, or for columns a power of 2, in a block of at most as many threads
-    /// as there are words that it shares.
+    /// The distance of their indices in the block: 1, or for columns a power of 2, in a block of at most as many
+    /// threads as there are words that it shares.
     apart: u32,
 }
 

@@ -29,8 +29,8 @@ impl From<String> for Failure {
 /// Answers a call, or a question for the version of the interface. Returns null, or an error that XLA owns.
 ///
 /// # Safety
-/// The frame is one that XLA made for a handler. In the stage of execution, in which it has its buffers, `compute` may be
-/// called with it.
+/// The frame is one that XLA made for a handler. In the stage of execution, in which it has its buffers, `compute` may
+/// be called with it.
 pub(super) unsafe fn answer(
     frame: *mut CallFrame,
     compute: impl FnOnce(&CallFrame) -> Result<(), Failure> + UnwindSafe,

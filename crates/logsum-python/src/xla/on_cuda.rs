@@ -25,17 +25,17 @@ pub(super) unsafe extern "C" fn log_softmax(frame: *mut CallFrame) -> *mut c_voi
     unsafe { start(frame, Operation::LogSoftmax) }
 }
 
-/// The cross-entropy of each row along the last axis with its class. The second argument has each class as the two words
-/// of a 64-bit integer, the lower one first: without `jax_enable_x64` JAX has no such integers. A class that the row
-/// does not have gives NaN.
+/// The cross-entropy of each row along the last axis with its class. The second argument has each class as the two
+/// words of a 64-bit integer, the lower one first: without `jax_enable_x64` JAX has no such integers. A class that the
+/// row does not have gives NaN.
 pub(super) unsafe extern "C" fn losses(frame: *mut CallFrame) -> *mut c_void {
     // SAFETY: XLA's.
     unsafe { start(frame, Operation::Losses) }
 }
 
-/// The losses and their gradients. The kernels multiply each row's gradient by a factor, which is in the third argument.
-/// The third result has [`KEPT`] bytes for each row, if rows are long: the sums that the kernels of losses keep for those
-/// of gradients.
+/// The losses and their gradients. The kernels multiply each row's gradient by a factor, which is in the third
+/// argument. The third result has [`KEPT`] bytes for each row, if rows are long: the sums that the kernels of losses
+/// keep for those of gradients.
 pub(super) unsafe extern "C" fn losses_with_gradient(frame: *mut CallFrame) -> *mut c_void {
     // SAFETY: XLA's.
     unsafe { start(frame, Operation::LossesWithGradient) }
