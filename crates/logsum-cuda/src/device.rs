@@ -81,7 +81,7 @@ impl Device {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The address of so many bytes, which are 0 for what follows in this stream, and are never freed.
+    /// Allocates memory that is never freed, and sets it to 0 for what follows in this stream.
     ///
     /// # Safety
     /// The stream is one of this GPU, or 0.
@@ -97,7 +97,7 @@ impl Device {
     /// Sets memory to 0 for what follows in this stream.
     ///
     /// # Safety
-    /// There are so many bytes, and the stream is one of this GPU, or 0.
+    /// The memory has at least `bytes` bytes, and the stream is one of this GPU, or 0.
     pub(crate) unsafe fn clear(&self, address: u64, bytes: usize, stream: usize) -> Result<(), Error> {
         let _current = Current::make(self.context)?;
         // SAFETY: the caller's.

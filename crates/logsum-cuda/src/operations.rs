@@ -163,7 +163,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Rows of numbers that follow each other, so many bytes after one another.
+    /// Contiguous rows, with `stride` bytes from each to the next.
     #[must_use]
     pub fn of_rows(address: u64, stride: u64, format: Format) -> Self {
         Self { address, beside: 1, stride, step: format.bytes() }
@@ -383,16 +383,17 @@ fn of_each(
     each: Each,
     out: Memory,
 ) -> Result<Vec<Launch>, Error> {
-    let (are_columns, is_kept) = (rows.are_columns(), matches!(each, Each::LossGradient { kept: 1.., .. }));
+    let are_columns = rows.are_columns();
+    let is_kept = matches!(each, Each::LossGradient { kept: 1.., .. }) && !are_columns;
     let (kernel, settle) = match (each, are_columns) {
         (Each::Softmax { .. }, false) => (Kernel::Softmax, Kernel::SettleShares),
         (Each::Softmax { .. }, true) => (Kernel::SoftmaxOfColumns, Kernel::SettleShares),
         (Each::LogSoftmax { .. }, false) => (Kernel::LogSoftmax, Kernel::SettleShares),
         (Each::LogSoftmax { .. }, true) => (Kernel::LogSoftmaxOfColumns, Kernel::SettleShares),
-        (Each::LossGradient { .. }, true) => (Kernel::LossGradientsOfColumns, Kernel::SettleLossGradients),
-        (Each::LossGradient { .. }, false) if is_kept => {
+        (Each::LossGradient { .. }, _) if is_kept => {
             (Kernel::LossGradientsOfKept, Kernel::SettleLossGradients)
         }
+        (Each::LossGradient { .. }, true) => (Kernel::LossGradientsOfColumns, Kernel::SettleLossGradients),
         (Each::LossGradient { .. }, false) => (Kernel::LossGradients, Kernel::SettleLossGradients),
     };
     let [queue, rest, of_parts] = stream.workspaces();
@@ -419,7 +420,7 @@ fn of_each(
             Each::LossGradient { targets, factors, kept } => {
                 let head = [&own[..], &targets.arguments(first), &[numbers(factors)]].concat();
                 let to_settle = [&head[..], &results, &[queue]].concat();
-                if are_columns || !is_kept {
+                if !is_kept {
                     ([&head[..], &results, &[Short(lanes), queue]].concat(), to_settle, in_teams)
                 } else {
                     let kept = Long(kept + KEPT as u64 * first);

@@ -21,7 +21,7 @@ pub struct Places {
 }
 
 impl Places {
-    /// The address of a row's first number, where each number has so many bytes.
+    /// The address of a row's first number, where a number has `bytes` bytes.
     #[inline(always)]
     pub fn row(self, index: u64, bytes: u32) -> u64 {
         // A call has at most 2^20 rows.
@@ -46,7 +46,7 @@ pub struct Rows<T> {
 }
 
 impl<T> Rows<T> {
-    /// Numbers in this row: none if there are not so many rows.
+    /// How many numbers the row of this index has: none if the index is beyond the last row.
     #[inline(always)]
     pub(crate) fn length_of(&self, index: u64) -> u32 {
         if index < self.count { self.length } else { 0 }

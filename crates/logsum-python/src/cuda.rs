@@ -42,11 +42,8 @@ fn stream((device, handle, workspace): Place) -> Stream {
     Stream { device, handle, workspace }
 }
 
-fn memory((address, beside, stride, step): Places) -> PyResult<Memory> {
-    if beside == 0 {
-        return Err(PyValueError::new_err("a group has at least one row"));
-    }
-    Ok(Memory { address, beside, stride, step })
+fn memory((address, beside, stride, step): Places) -> Memory {
+    Memory { address, beside, stride, step }
 }
 
 fn rows((format, count, length, places): Matrix<'_>) -> PyResult<Rows> {
@@ -57,7 +54,7 @@ fn rows((format, count, length, places): Matrix<'_>) -> PyResult<Rows> {
         "float64" => Format::F64,
         _ => return Err(PyValueError::new_err(format!("there are no kernels for {format}"))),
     };
-    Ok(Rows { format, count, length, memory: memory(places)? })
+    Ok(Rows { format, count, length, memory: memory(places) })
 }
 
 #[pyfunction]
@@ -77,7 +74,7 @@ fn cuda_shares(
     out: Places,
     values: u64,
 ) -> PyResult<()> {
-    let (stream, rows, out) = (stream(place), rows(matrix)?, memory(out)?);
+    let (stream, rows, out) = (stream(place), rows(matrix)?, memory(out));
     py.detach(|| {
         // SAFETY: likewise.
         unsafe {
@@ -119,7 +116,7 @@ fn cuda_loss_gradients(
     kept: u64,
     out: Places,
 ) -> PyResult<()> {
-    let (stream, rows, out) = (stream(place), rows(matrix)?, memory(out)?);
+    let (stream, rows, out) = (stream(place), rows(matrix)?, memory(out));
     // SAFETY: likewise.
     py.detach(|| unsafe { loss_gradients(stream, rows, targets(of), factors, kept, out) })
         .map_err(|error| PyRuntimeError::new_err(error.to_string()))

@@ -4,50 +4,11 @@
 #![allow(unsafe_code)]
 
 use super::frame::{Buffer, CallFrame, Options, answer};
+use super::operation::Operation;
 use crate::float_environment::within_default;
 use half::{bf16, f16};
 use logsum::{CrossEntropy, Error, Float, Targets, log_softmax_rows, logsumexp_rows, softmax_rows};
 use std::ffi::c_void;
-
-/// The log-sum-exp of each row along the last axis.
-pub(super) unsafe extern "C" fn logsumexp(frame: *mut CallFrame) -> *mut c_void {
-    // SAFETY: XLA's.
-    unsafe { by_rows(frame, Operation::Logsumexp) }
-}
-
-/// Softmax of each row along the last axis.
-pub(super) unsafe extern "C" fn softmax(frame: *mut CallFrame) -> *mut c_void {
-    // SAFETY: XLA's.
-    unsafe { by_rows(frame, Operation::Softmax) }
-}
-
-/// Log-softmax of each row along the last axis.
-pub(super) unsafe extern "C" fn log_softmax(frame: *mut CallFrame) -> *mut c_void {
-    // SAFETY: XLA's.
-    unsafe { by_rows(frame, Operation::LogSoftmax) }
-}
-
-/// The cross-entropy of each row along the last axis with its class, the second argument. The attributes are those of
-/// [`Options`].
-pub(super) unsafe extern "C" fn losses(frame: *mut CallFrame) -> *mut c_void {
-    // SAFETY: XLA's.
-    unsafe { by_rows(frame, Operation::Losses) }
-}
-
-/// The losses and their gradients.
-pub(super) unsafe extern "C" fn losses_with_gradient(frame: *mut CallFrame) -> *mut c_void {
-    // SAFETY: XLA's.
-    unsafe { by_rows(frame, Operation::LossesWithGradient) }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Operation {
-    Logsumexp,
-    Softmax,
-    LogSoftmax,
-    Losses,
-    LossesWithGradient,
-}
 
 impl Operation {
     fn takes_classes(self) -> bool {
@@ -144,7 +105,7 @@ fn place(i: usize, shape: &[i64]) -> String {
 
 /// # Safety
 /// The frame is one that XLA made for a handler.
-unsafe fn by_rows(frame: *mut CallFrame, operation: Operation) -> *mut c_void {
+pub(super) unsafe fn by_rows(frame: *mut CallFrame, operation: Operation) -> *mut c_void {
     // SAFETY: the caller's; where it is called, the frame has its buffers.
     unsafe { answer(frame, |frame| Ok(within_default(|| compute(frame, operation))?)) }
 }

@@ -4,54 +4,15 @@
 #![allow(unsafe_code)]
 
 use super::frame::{Buffer, CallFrame, Failure, answer};
+use super::operation::Operation;
 use logsum_cuda::{Format, KEPT, KEPT_FROM, Memory, Rows, Stream, Targets};
 use std::ffi::c_void;
 
-/// The log-sum-exp of each row along the last axis.
-pub(super) unsafe extern "C" fn logsumexp(frame: *mut CallFrame) -> *mut c_void {
-    // SAFETY: XLA's.
-    unsafe { start(frame, Operation::Logsumexp) }
-}
-
-/// Softmax of each row along the last axis.
-pub(super) unsafe extern "C" fn softmax(frame: *mut CallFrame) -> *mut c_void {
-    // SAFETY: XLA's.
-    unsafe { start(frame, Operation::Softmax) }
-}
-
-/// Log-softmax of each row along the last axis.
-pub(super) unsafe extern "C" fn log_softmax(frame: *mut CallFrame) -> *mut c_void {
-    // SAFETY: XLA's.
-    unsafe { start(frame, Operation::LogSoftmax) }
-}
-
-/// The cross-entropy of each row along the last axis with its class. The second argument has each class as the two
-/// words of a 64-bit integer, the lower one first: without `jax_enable_x64` JAX has no such integers. A class that the
-/// row does not have gives NaN.
-pub(super) unsafe extern "C" fn losses(frame: *mut CallFrame) -> *mut c_void {
-    // SAFETY: XLA's.
-    unsafe { start(frame, Operation::Losses) }
-}
-
-/// The losses and their gradients. The kernels multiply each row's gradient by a factor, which is in the third
-/// argument. The third result has [`KEPT`] bytes for each row, if rows are long: the sums that the kernels of losses
-/// keep for those of gradients.
-pub(super) unsafe extern "C" fn losses_with_gradient(frame: *mut CallFrame) -> *mut c_void {
-    // SAFETY: XLA's.
-    unsafe { start(frame, Operation::LossesWithGradient) }
-}
-
-#[derive(Clone, Copy)]
-enum Operation {
-    Logsumexp,
-    Softmax,
-    LogSoftmax,
-    Losses,
-    LossesWithGradient,
-}
-
 impl Operation {
-    /// How many arrays it takes and gives.
+    /// How many arrays it takes and gives here. Each class is the two words of a 64-bit integer, the lower one first:
+    /// without `jax_enable_x64` JAX has no such integers. One that its row does not have gives NaN. The third argument
+    /// has a factor for each row's gradient. The third result has the sums that the kernels of losses keep for those of
+    /// gradients: [`KEPT`] bytes for each row, if rows are long.
     fn arrays(self) -> (i64, i64) {
         match self {
             Self::Logsumexp | Self::Softmax | Self::LogSoftmax => (1, 1),
@@ -60,7 +21,7 @@ impl Operation {
         }
     }
 
-    /// The bytes of each result, for so many rows of so many numbers.
+    /// The bytes of each result, for `count` rows of `length` numbers of `bytes` bytes each.
     fn sizes(self, count: usize, length: usize, bytes: usize) -> [usize; 3] {
         let (values, numbers) = (count * bytes, count * length * bytes);
         match self {
@@ -74,7 +35,7 @@ impl Operation {
 
 /// # Safety
 /// The frame is one that XLA made for a handler on CUDA.
-unsafe fn start(frame: *mut CallFrame, operation: Operation) -> *mut c_void {
+pub(super) unsafe fn start(frame: *mut CallFrame, operation: Operation) -> *mut c_void {
     // SAFETY: the caller's; where it is called, the frame has its buffers.
     unsafe { answer(frame, |frame| kernels(frame, operation)) }
 }

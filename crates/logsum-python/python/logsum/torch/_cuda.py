@@ -192,8 +192,8 @@ def address_of(kept):
 
 
 def loss_gradients(x, target, ignored, factors, kept):
-    """The gradient of each row's loss, multiplied by its factor, with what `losses` kept, or with None. It lies in memory
-    as `torch.empty_like` has it."""
+    """The gradient of each row's loss, multiplied by its factor, with what `losses` kept, or with None. It lies in
+    memory as `torch.empty_like` has it."""
     target, factors = per_row(x, target.to(torch.int64)), per_row(x, factors.to(x.dtype))
     out = torch.empty_like(x)
     (rows, layout), results, of_results = arranged_to_keep(x), out, layout_of(out, [-1])
